@@ -1,0 +1,68 @@
+/** f64 references of causal attention with grouped queries, the whole score row in memory. */
+import type { Vec } from './compare.ts';
+
+/** B sequences of S tokens; H query heads share K key/value heads (H a multiple of K); head dim D. */
+export type AttentionShape = { B: number; S: number; H: number; K: number; D: number };
+
+/** q (B*S, H*D), k and v (B*S, K*D) -> o (B*S, H*D) and lse (B*S, H), the log-sum-exp of the scaled scores. */
+export function attentionFwdRef({ B, S, H, K, D }: AttentionShape, q: Vec, k: Vec, v: Vec) {
+  const o = new Float64Array(B * S * H * D);
+  const lse = new Float64Array(B * S * H);
+  for (let b = 0; b < B; b++) {
+    for (let h = 0; h < H; h++) {
+      const kv = Math.floor(h / (H / K));
+      for (let s = 0; s < S; s++) {
+        const row = b * S + s;
+        const scores = new Float64Array(s + 1);
+        for (let j = 0; j <= s; j++) {
+          let sum = 0;
+          for (let d = 0; d < D; d++) sum += q[(row * H + h) * D + d]! * k[((b * S + j) * K + kv) * D + d]!;
+          scores[j] = sum / Math.sqrt(D);
+        }
+        const max = scores.reduce((a, c) => Math.max(a, c));
+        const total = scores.reduce((a, c) => a + Math.exp(c - max), 0);
+        lse[row * H + h] = max + Math.log(total);
+        for (let j = 0; j <= s; j++) {
+          const p = Math.exp(scores[j]! - lse[row * H + h]!);
+          for (let d = 0; d < D; d++) o[(row * H + h) * D + d]! += p * v[((b * S + j) * K + kv) * D + d]!;
+        }
+      }
+    }
+  }
+  return { o, lse };
+}
+
+/** Given d(o) (B*S, H*D): delta (B*S, H) = rowsum(do*o), dq (B*S, H*D), dk and dv (B*S, K*D). */
+export function attentionBwdRef(shape: AttentionShape, q: Vec, k: Vec, v: Vec, o: Vec, lse: Vec, dO: Vec) {
+  const { B, S, H, K, D } = shape;
+  const dq = new Float64Array(B * S * H * D);
+  const dk = new Float64Array(B * S * K * D);
+  const dv = new Float64Array(B * S * K * D);
+  const delta = new Float64Array(B * S * H);
+  for (let i = 0; i < B * S * H * D; i++) delta[Math.floor(i / D)]! += dO[i]! * o[i]!;
+  for (let b = 0; b < B; b++) {
+    for (let h = 0; h < H; h++) {
+      const kv = Math.floor(h / (H / K));
+      for (let s = 0; s < S; s++) {
+        const row = (b * S + s) * H + h;
+        for (let j = 0; j <= s; j++) {
+          const key = (b * S + j) * K + kv;
+          let score = 0;
+          let dp = 0;
+          for (let d = 0; d < D; d++) {
+            score += q[row * D + d]! * k[key * D + d]!;
+            dp += dO[row * D + d]! * v[key * D + d]!;
+          }
+          const p = Math.exp(score / Math.sqrt(D) - lse[row]!);
+          const ds = (p * (dp - delta[row]!)) / Math.sqrt(D);
+          for (let d = 0; d < D; d++) {
+            dq[row * D + d]! += ds * k[key * D + d]!;
+            dk[key * D + d]! += ds * q[row * D + d]!;
+            dv[key * D + d]! += p * dO[row * D + d]!;
+          }
+        }
+      }
+    }
+  }
+  return { delta, dq, dk, dv };
+}

@@ -1,0 +1,114 @@
+/** Finite differences confirm the backward half of every f64 reference. */
+import { expect, test } from 'vitest';
+import { attentionBwdRef, attentionFwdRef } from './attention.ts';
+import { dot, expectGradient, random } from './compare.ts';
+import { addFwdRef, swigluBwdRef, swigluFwdRef } from './elementwise.ts';
+import { embeddingBwdRef, embeddingFwdRef } from './embedding.ts';
+import { linearBwdDwRef, linearBwdDxRef, linearFwdRef } from './linear.ts';
+import { loraBwdRef, loraFwdRef } from './lora.ts';
+import { rmsnormBwdRef, rmsnormFwdRef } from './rmsnorm.ts';
+import { ropeBwdRef, ropeFwdRef, ropeTables } from './rope.ts';
+import { IGNORED, xentBwdRef, xentFwdRef } from './xent.ts';
+
+test('linear: dx and dw', () => {
+  const [M, N, K] = [3, 4, 5];
+  const r = random(1);
+  const [x, w, dy] = [r.normal(M * K), r.normal(N * K), r.normal(M * N)];
+  const loss = () => dot(linearFwdRef(x, w, M, N, K), dy);
+  expectGradient('dx', loss, x, linearBwdDxRef(dy, w, M, N, K));
+  expectGradient('dw', loss, w, linearBwdDwRef(dy, x, M, N, K));
+});
+
+test('lora with dropout: dx, dA and dB', () => {
+  const [T, inputs, outputs, R] = [3, 5, 4, 2];
+  const r = random(2);
+  const keep = Float64Array.from({ length: T * inputs }, (_, i) => (i % 3 === 1 ? 0 : 1 / 0.7));
+  const [x, A, B, dy] = [r.normal(T * inputs), r.normal(R * inputs), r.normal(outputs * R), r.normal(T * outputs)];
+  const call = { T, inputs, outputs, R, scale: 1.7, x, keep, A, B };
+  const { dx, dA, dB } = loraBwdRef(call, loraFwdRef(call).u, dy);
+  const loss = () => dot(loraFwdRef(call).y, dy);
+  expectGradient('dx', loss, x, dx);
+  expectGradient('dA', loss, A, dA);
+  expectGradient('dB', loss, B, dB);
+});
+
+test('embedding: a row named twice gathers both gradients, an unnamed row none', () => {
+  const [T, C, V] = [4, 3, 5];
+  const ids = [2, 0, 2, 4];
+  const r = random(3);
+  const [table, dy] = [r.normal(V * C), r.normal(T * C)];
+  const dtable = embeddingBwdRef(ids, dy, T, C, V);
+  expectGradient('dtable', () => dot(embeddingFwdRef(ids, table, T, C), dy), table, dtable);
+  expect([...dtable.subarray(1 * C, 2 * C)]).toEqual([0, 0, 0]);
+});
+
+test('rmsnorm: dx and dw', () => {
+  const [T, C, eps] = [3, 6, 1e-2]; // a large eps, so that its place in the formula shows
+  const r = random(4);
+  const [x, w, dy] = [r.normal(T * C, 0.3), r.normal(C), r.normal(T * C)];
+  const { dx, dw } = rmsnormBwdRef(x, w, rmsnormFwdRef(x, w, T, C, eps).rstd, dy, T, C);
+  const loss = () => dot(rmsnormFwdRef(x, w, T, C, eps).y, dy);
+  expectGradient('dx', loss, x, dx);
+  expectGradient('dw', loss, w, dw);
+});
+
+test('rope: dx, and the half-split pairs', () => {
+  const shape = { T: 6, S: 3, heads: 2, D: 4, ...ropeTables(3, 4) };
+  const r = random(5);
+  const [x, dy] = [r.normal(6 * 2 * 4), r.normal(6 * 2 * 4)];
+  expectGradient('dx', () => dot(ropeFwdRef(x, shape), dy), x, ropeBwdRef(dy, shape));
+  // position 1, pair (0, 2) turns by one radian; position 0 of the second sequence not at all
+  const y = ropeFwdRef(x, shape);
+  expect(y[8]).toBeCloseTo(x[8]! * Math.cos(1) - x[10]! * Math.sin(1), 6);
+  expect([...y.subarray(24, 32)]).toEqual([...x.subarray(24, 32)]);
+});
+
+test.each([
+  ['one key/value head per query head', 1, 4, 2, 2, 4],
+  ['grouped', 2, 3, 4, 2, 2],
+  ['one key/value head for all', 1, 3, 3, 1, 3],
+] as const)('attention, %s: dq, dk and dv', (_, B, S, H, K, D) => {
+  const shape = { B, S, H, K, D };
+  const r = random(6);
+  const [q, k, v, dO] = [
+    r.normal(B * S * H * D),
+    r.normal(B * S * K * D),
+    r.normal(B * S * K * D),
+    r.normal(B * S * H * D),
+  ];
+  const { o, lse } = attentionFwdRef(shape, q, k, v);
+  const { dq, dk, dv } = attentionBwdRef(shape, q, k, v, o, lse, dO);
+  const loss = () => dot(attentionFwdRef(shape, q, k, v).o, dO);
+  expectGradient('dq', loss, q, dq);
+  expectGradient('dk', loss, k, dk);
+  expectGradient('dv', loss, v, dv);
+});
+
+test('swiglu: dgate and dup', () => {
+  const r = random(7);
+  const [gate, up, dh] = [r.normal(9, 2), r.normal(9), r.normal(9)];
+  const { dgate, dup } = swigluBwdRef(gate, up, dh);
+  const loss = () => dot(swigluFwdRef(gate, up), dh);
+  expectGradient('dgate', loss, gate, dgate);
+  expectGradient('dup', loss, up, dup);
+});
+
+test('residual: the gradient passes to both', () => {
+  const r = random(8);
+  const [a, b, dy] = [r.normal(4), r.normal(4), r.normal(4)];
+  const loss = () => dot(addFwdRef(a, b), dy);
+  expectGradient('da', loss, a, dy);
+  expectGradient('db', loss, b, dy);
+});
+
+test('cross entropy: dlogits, and an ignored row without loss or gradient', () => {
+  const [rows, V, weight] = [3, 5, 1 / 7];
+  const targets = [4, IGNORED, 0];
+  const r = random(9);
+  const logits = r.normal(rows * V, 3);
+  const dlogits = xentBwdRef(logits, targets, rows, V, weight);
+  const total = () => weight * xentFwdRef(logits, targets, rows, V).reduce((a, b) => a + b);
+  expectGradient('dlogits', total, logits, dlogits);
+  expect(xentFwdRef(logits, targets, rows, V)[1]).toBe(0);
+  expect([...dlogits.subarray(V, 2 * V)]).toEqual([0, 0, 0, 0, 0]);
+});
