@@ -1,0 +1,330 @@
+/**
+ * Schema v1 of one benchmark run: one JSON file per run (one arm, one seed).
+ * Names are snake_case because they extend the result files of PEFT's method comparison.
+ * What was not measured is null, never 0 and never absent.
+ */
+import { z } from 'zod';
+
+/** Stands in every run file; a reader refuses what it does not know. */
+export const RUN_SCHEMA_ID = 'nibble-tune/schemas/run.schema.json';
+export const SCHEMA_VERSION = 1;
+
+/** The ledger's categories in the order reports stack them. Alignment is padding, in a row of its own. */
+export const MEMORY_CATEGORIES = [
+  'base_weights',
+  'quant_state',
+  'adapter',
+  'gradients',
+  'optimizer',
+  'activations',
+  'logits',
+  'workspace',
+  'staging',
+  'alignment',
+] as const;
+export type MemoryCategory = (typeof MEMORY_CATEGORIES)[number];
+
+const name = z.string().min(1);
+const count = z.int().nonnegative();
+const bytes = z.int().nonnegative();
+const seconds = z.number().nonnegative();
+const measured = z.number().nullable();
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** Bytes by category. Every category is named, so that a missing one cannot pass as zero. */
+export const categoryBytesSchema = z.strictObject({
+  base_weights: bytes,
+  quant_state: bytes,
+  adapter: bytes,
+  gradients: bytes,
+  optimizer: bytes,
+  activations: bytes,
+  logits: bytes,
+  workspace: bytes,
+  staging: bytes,
+  alignment: bytes,
+});
+export type CategoryBytes = z.infer<typeof categoryBytesSchema>;
+
+/** Sum over the ten rows, in bytes. */
+export function totalBytes(categories: CategoryBytes): number {
+  return MEMORY_CATEGORIES.reduce((sum, category) => sum + categories[category], 0);
+}
+
+const codeSchema = z.strictObject({
+  version: name,
+  git_commit: z.string().nullable(),
+  git_branch: z.string().nullable(),
+  git_dirty: z.boolean().nullable(),
+  lockfile_sha256: sha256.nullable(),
+});
+
+const quantizationSchema = z.strictObject({
+  load_in_4bit: z.boolean(),
+  bnb_4bit_quant_type: z.enum(['nf4', 'fp4']),
+  bnb_4bit_use_double_quant: z.boolean(),
+  bnb_4bit_compute_dtype: name,
+  bnb_4bit_quant_storage: name,
+  llm_int8_skip_modules: z.array(z.string()).nullable(),
+});
+
+const runInfoSchema = z.strictObject({
+  run_id: z.string().regex(/^[0-9a-f]{16}$/),
+  suite: name,
+  experiment_name: name,
+  arm: name,
+  replicate: count,
+  seed: count,
+  created_at: z.iso.datetime(),
+  total_time: seconds.nullable(),
+  status: z.enum(['success', 'oom', 'diverged', 'error', 'canceled', 'timeout']),
+  error: z.strictObject({ kind: name, message: z.string(), stack: z.string().nullable() }).nullable(),
+  command: z.array(z.string()),
+  shard: z.strictObject({ i: count, n: count }).nullable(),
+  code: codeSchema,
+  division: z.enum(['closed', 'open']),
+  train_config: z.record(z.string(), z.json()),
+  peft_config: z.record(z.string(), z.json()).nullable(),
+  quantization_config: quantizationSchema.nullable(),
+});
+
+const timingSchema = z.strictObject({
+  load_s: seconds.nullable(),
+  quantize_s: seconds.nullable(),
+  compile_s: seconds.nullable(),
+  warmup_s: seconds.nullable(),
+  train_s: seconds.nullable(),
+  eval_s: seconds.nullable(),
+  checkpoint_s: seconds.nullable(),
+  save_s: seconds.nullable(),
+});
+
+const stepTimeSchema = z.strictObject({
+  values: z.array(z.number()).nullable(),
+  count,
+  mean: z.number(),
+  sd: measured,
+  p50: z.number(),
+  p90: z.number(),
+  p95: z.number(),
+  p99: z.number(),
+  min: z.number(),
+  max: z.number(),
+});
+
+const throughputSchema = z.strictObject({
+  tokens_per_second: measured,
+  loss_tokens_per_second: measured,
+  padded_tokens_per_second: measured,
+  samples_per_second: measured,
+  steps_per_second: measured,
+});
+
+const quantizedLinearsSchema = z.strictObject({
+  tensors: z.array(
+    z.strictObject({
+      name,
+      elements: count,
+      packed_bytes: bytes,
+      absmax_bytes: bytes,
+      nested_bytes: bytes,
+      offset_bytes: bytes,
+    }),
+  ),
+  code_tables_bytes: bytes,
+  /** The sum that the format's formula gives for these tensors, code tables once; independent of what was allocated. */
+  formula_bytes: bytes,
+});
+
+const memorySchema = z.strictObject({
+  source: z.array(z.string()),
+  unit: z.literal('bytes'),
+  /** Live buffer bytes by the ledger, updated at every create and destroy: a true peak. */
+  allocated: z.strictObject({ peak: bytes, avg: measured, p99: measured }),
+  /** With pooled free buffers. */
+  reserved: z.strictObject({ peak: bytes.nullable(), avg: measured, p99: measured }),
+  process_vram: z.strictObject({ peak: bytes, method: name }).nullable(),
+  device_vram: z.strictObject({ peak: bytes, method: name, baseline: bytes }).nullable(),
+  host_rss: z.strictObject({ peak: bytes }).nullable(),
+  /** Live bytes at the moment of allocated.peak; the rows sum to it. */
+  by_category: categoryBytesSchema,
+  by_phase: z.array(z.strictObject({ phase: name, peak: bytes })),
+  predicted: z.strictObject({ total: bytes, by_category: categoryBytesSchema }).nullable(),
+  prediction_error_pct: measured,
+  quantized_linears: quantizedLinearsSchema.nullable(),
+});
+
+const historyRowSchema = z.strictObject({
+  step: count,
+  epoch: measured,
+  loss: measured,
+  learning_rate: measured,
+  grad_norm: measured,
+  num_input_tokens_seen: count.nullable(),
+  step_time_ms: measured,
+  memory_allocated: bytes.nullable(),
+});
+
+const trainInfoSchema = z.strictObject({
+  num_trainable_params: count.nullable(),
+  num_total_params: count.nullable(),
+  file_size: bytes.nullable(),
+  tier: z.enum(['direct', 'simt', 'subgroup_matrix']).nullable(),
+  timing: timingSchema,
+  step_time_ms: stepTimeSchema.nullable(),
+  excluded_warmup_steps: count.nullable(),
+  throughput: throughputSchema,
+  memory: memorySchema.nullable(),
+  accelerator_memory_max: measured,
+  accelerator_memory_reserved_avg: measured,
+  accelerator_memory_reserved_99th: measured,
+  history: z.array(historyRowSchema),
+});
+
+/** Means over n loss tokens; stderr null where it was not estimated. */
+const evalMetricsSchema = z.strictObject({
+  eval_loss: z.strictObject({ value: z.number(), stderr: measured, n: count }),
+  perplexity: z.number(),
+  accuracy: z
+    .strictObject({ value: z.number(), ci95: z.tuple([z.number(), z.number()]), n: count, method: name })
+    .nullable(),
+  forgetting: z.strictObject({ before: z.number(), after: z.number(), delta: z.number() }).nullable(),
+});
+export type EvalMetrics = z.infer<typeof evalMetricsSchema>;
+
+const evalInfoSchema = z.strictObject({
+  /** Before the first update: the base model with a fresh adapter. */
+  metrics_before: evalMetricsSchema.nullable(),
+  /** After the last update. */
+  metrics: evalMetricsSchema.nullable(),
+  data_hashes: z.strictObject({
+    train: sha256,
+    eval: sha256.nullable(),
+    chat_template: sha256.nullable(),
+    tokenizer: sha256.nullable(),
+  }),
+  per_sample_path: z.string().nullable(),
+  time_to_target: z.strictObject({ metric: name, target: z.number(), seconds, samples: count }).nullable(),
+});
+
+const gpuSchema = z.strictObject({
+  vendor: z.string(),
+  architecture: z.string(),
+  device: z.string(),
+  description: z.string(),
+  driver: z.string().nullable(),
+  isFallbackAdapter: z.boolean(),
+  /** True when a CPU driver (lavapipe, SwiftShader) did the work: its times say nothing about a GPU. */
+  software_rendered: z.boolean(),
+  features: z.array(z.string()),
+  limits: z.record(z.string(), z.number()),
+  backend: z.string(),
+  toggles: z.array(z.string()),
+  subgroup: z.strictObject({ min: count, max: count }).nullable(),
+});
+export type GpuInfo = z.infer<typeof gpuSchema>;
+
+const nvidiaSmiSchema = z.strictObject({
+  driver_version: name,
+  vbios: z.string().nullable(),
+  clocks: z.record(z.string(), z.number()).nullable(),
+  power_limit: measured,
+  persistence: z.boolean().nullable(),
+  mig: z.boolean().nullable(),
+  other_processes: z.array(z.string()),
+});
+
+const runtimeSchema = z.strictObject({
+  node: name,
+  v8: name,
+  webgpu_npm: z.string().nullable(),
+  dawn: z.string().nullable(),
+  os: name,
+  kernel: name,
+  container: z.string().nullable(),
+  cpu: z.string(),
+  cores: count,
+  ram: bytes,
+  env: z.record(z.string(), z.string()),
+});
+
+const metaInfoSchema = z.strictObject({
+  model_info: z.strictObject({
+    id: name,
+    revision: z.string().nullable(),
+    sha256_of_weights: sha256,
+    config_sha: sha256,
+  }),
+  dataset_info: z.record(
+    z.string(),
+    z.strictObject({ revision: z.string().nullable(), sha256, rows: count.nullable() }),
+  ),
+  gpu: gpuSchema.nullable(),
+  nvidia_smi: nvidiaSmiSchema.nullable(),
+  runtime: runtimeSchema,
+  package_info: z.record(z.string(), z.string()),
+});
+
+const numericsSchema = z.strictObject({
+  deterministic: z.boolean().nullable(),
+  weight_sha256_after: sha256.nullable(),
+  repeat_check: z.strictObject({ step: count, bitwise_equal: z.boolean() }).nullable(),
+});
+
+/** The shape of a run file, without the checks across fields (JSON Schema cannot carry those). */
+export const runShape = z.strictObject({
+  schema: z.literal(RUN_SCHEMA_ID),
+  schema_version: z.literal(SCHEMA_VERSION),
+  run_info: runInfoSchema,
+  train_info: trainInfoSchema,
+  eval_info: evalInfoSchema,
+  meta_info: metaInfoSchema,
+  numerics: numericsSchema,
+});
+export type RunRecord = z.infer<typeof runShape>;
+
+/** A run file as readers must accept it: the shape, and the sums that have to hold in it. */
+export const runSchema = runShape.superRefine((run, context) => {
+  for (const problem of inconsistencies(run)) {
+    context.addIssue({ code: 'custom', path: [...problem.path], message: problem.message });
+  }
+});
+
+type Inconsistency = { readonly path: readonly string[]; readonly message: string };
+
+// The timers are disjoint parts of total_time; a millisecond covers the rounding of nine clock reads.
+const TIMER_SLACK_S = 1e-3;
+
+function inconsistencies(run: RunRecord): Inconsistency[] {
+  const found: Inconsistency[] = [];
+  const { timing, memory } = run.train_info;
+  const timed = Object.values(timing).reduce((sum: number, part) => sum + (part ?? 0), 0);
+  const total = run.run_info.total_time;
+  if (total !== null && timed > total + TIMER_SLACK_S) {
+    found.push({
+      path: ['train_info', 'timing'],
+      message: `timers overlap: they sum to ${timed} s, the run took ${total} s; time each phase once`,
+    });
+  }
+  if (memory === null) return found;
+  const rows = totalBytes(memory.by_category);
+  if (rows !== memory.allocated.peak) {
+    found.push({
+      path: ['train_info', 'memory', 'by_category'],
+      message: `rows sum to ${rows} bytes, allocated.peak is ${memory.allocated.peak}; snapshot the ledger at its peak`,
+    });
+  }
+  const { predicted } = memory;
+  if (predicted !== null && totalBytes(predicted.by_category) !== predicted.total) {
+    found.push({
+      path: ['train_info', 'memory', 'predicted', 'by_category'],
+      message: `rows sum to ${totalBytes(predicted.by_category)} bytes, predicted.total is ${predicted.total}`,
+    });
+  }
+  return found;
+}
+
+/** The JSON Schema of a run file, as the package ships it under schemas/. */
+export function runJsonSchema(): Record<string, unknown> {
+  return { $id: RUN_SCHEMA_ID, title: 'nibble benchmark run, v1', ...z.toJSONSchema(runShape) };
+}
