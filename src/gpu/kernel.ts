@@ -1,0 +1,157 @@
+/** Reads a shader's bindings and Params from its text, so that hosts go by name, and links its imports and variants with wesl. */
+import { link } from 'wesl';
+import { KernelCallError } from '../errors.ts';
+
+/** A shader file with its variant chosen: `when` names the true `@if` conditions, `constants` the `constants::NAME` values. */
+export type KernelSpec = {
+  readonly name: string;
+  readonly when?: readonly string[];
+  readonly constants?: Readonly<Record<string, number>>;
+};
+
+export type Access = 'uniform' | 'read' | 'read_write';
+export type Binding = { readonly index: number; readonly name: string; readonly access: Access };
+export type ParamField = { readonly name: string; readonly type: 'u32' | 'i32' | 'f32' };
+
+export type KernelInterface = {
+  /** Unique per file, conditions and constants. */
+  readonly key: string;
+  readonly spec: KernelSpec;
+  readonly bindings: readonly Binding[];
+  readonly params: readonly ParamField[];
+};
+
+/** Names of the uniform bindings that the tape fills in by itself. */
+export const PARAMS_BINDING = 'params';
+export const STEP_BINDING = 'step';
+
+export class ShaderLibrary {
+  readonly #sources: ReadonlyMap<string, string>;
+  readonly #interfaces = new Map<string, KernelInterface>();
+
+  /** @param sources shader text by path below `shaders/`, such as `rmsnorm_fwd.wgsl` and `lib/grid.wgsl` */
+  constructor(sources: ReadonlyMap<string, string>) {
+    this.#sources = sources;
+  }
+
+  get names(): readonly string[] {
+    return [...this.#sources.keys()].filter((f) => !f.startsWith('lib/')).map((f) => f.replace(/\.wgsl$/, ''));
+  }
+
+  /** Bindings and Params of one variant. Pure text: works without a device. */
+  interfaceOf(spec: KernelSpec): KernelInterface {
+    const key = kernelKey(spec);
+    const known = this.#interfaces.get(key);
+    if (known !== undefined) return known;
+    const source = this.#sourceOf(spec.name);
+    const when = new Set(spec.when ?? []);
+    const made = { key, spec, bindings: parseBindings(source, when), params: parseParams(source) };
+    this.#interfaces.set(key, made);
+    return made;
+  }
+
+  /** Plain WGSL of one variant, and where each of its characters came from. */
+  async link(spec: KernelSpec): Promise<{ code: string; origin(offset: number): string }> {
+    const source = this.#sourceOf(spec.name);
+    const weslSrc = Object.fromEntries(this.#sources);
+    const linked = await link({
+      weslSrc,
+      rootModuleName: spec.name,
+      conditions: Object.fromEntries(conditionNames(source).map((c) => [c, (spec.when ?? []).includes(c)])),
+      constants: { ...spec.constants },
+    });
+    const origin = (offset: number): string => {
+      const from = linked.sourceMap.destToSrc(offset);
+      const before = from.src.text.slice(0, from.position).split('\n');
+      return `${from.src.path ?? `shaders/${spec.name}.wgsl`}:${before.length}:${(before.at(-1)?.length ?? 0) + 1}`;
+    };
+    return { code: linked.dest, origin };
+  }
+
+  #sourceOf(name: string): string {
+    const source = this.#sources.get(`${name}.wgsl`);
+    if (source === undefined) throw new KernelCallError(name, `no shader of that name among ${this.names.join(', ')}`);
+    return source;
+  }
+}
+
+export function kernelKey({ name, when = [], constants = {} }: KernelSpec): string {
+  const numbers = Object.entries(constants).map(([k, v]) => `${k}=${v}`);
+  return [name, ...[...when].sort(), ...numbers.sort()].join('|');
+}
+
+const BINDING_LINE =
+  /^(?:@if\(([^)]*)\)\s*)?@group\(0\)\s*@binding\((\d+)\)\s*var<(uniform|storage)(?:\s*,\s*(read_write|read))?>\s*(\w+)\s*:/gm;
+
+function parseBindings(source: string, when: ReadonlySet<string>): Binding[] {
+  const found: Binding[] = [];
+  for (const [, condition, index, space, access, name] of source.matchAll(BINDING_LINE)) {
+    if (condition !== undefined && !holds(condition, when)) continue;
+    found.push({
+      index: Number(index),
+      name: name ?? '',
+      access: space === 'uniform' ? 'uniform' : access === 'read_write' ? 'read_write' : 'read',
+    });
+  }
+  return found;
+}
+
+/** Evaluates `A`, `!A`, `A && B` and `A || B`; that is all our shaders use. */
+function holds(condition: string, when: ReadonlySet<string>): boolean {
+  return condition.split('||').some((alternative) =>
+    alternative.split('&&').every((term) => {
+      const name = term.trim();
+      return name.startsWith('!') ? !when.has(name.slice(1)) : when.has(name);
+    }),
+  );
+}
+
+function conditionNames(source: string): string[] {
+  return [...source.matchAll(/@(?:if|elif)\(([^)]*)\)/g)].flatMap(([, c]) => (c ?? '').match(/\w+/g) ?? []);
+}
+
+/** Params holds 4-byte scalars only, so field i sits at byte 4*i. */
+function parseParams(source: string): ParamField[] {
+  const body = /struct Params \{([^}]*)\}/.exec(source)?.[1] ?? '';
+  const fields = [...body.replace(/\/\/.*$/gm, '').matchAll(/(\w+)\s*:\s*(\w+)/g)];
+  return fields.map(([, name = '', type]) => {
+    if (type !== 'u32' && type !== 'i32' && type !== 'f32')
+      throw new KernelCallError('Params', `${name} is ${type}, not a 4-byte scalar`);
+    return { name, type };
+  });
+}
+
+/** @throws KernelCallError on a missing or unknown name, or an integer field given a fraction. */
+export function packParams(kernel: KernelInterface, values: Readonly<Record<string, number>>): Uint8Array {
+  requireSameNames(
+    kernel.spec.name,
+    'parameter',
+    kernel.params.map((f) => f.name),
+    Object.keys(values),
+  );
+  const view = new DataView(new ArrayBuffer(4 * kernel.params.length));
+  kernel.params.forEach(({ name, type }, i) => {
+    const value = values[name] as number;
+    if (type === 'f32') view.setFloat32(4 * i, value, true);
+    else if (!Number.isInteger(value) || value < (type === 'u32' ? 0 : -(2 ** 31)) || value >= 2 ** 32) {
+      throw new KernelCallError(kernel.spec.name, `parameter ${name} is ${type}, got ${value}`);
+    } else view.setUint32(4 * i, value >>> 0, true);
+  });
+  return new Uint8Array(view.buffer);
+}
+
+export function requireSameNames(
+  kernel: string,
+  what: string,
+  expected: readonly string[],
+  got: readonly string[],
+): void {
+  const missing = expected.filter((n) => !got.includes(n));
+  const unknown = got.filter((n) => !expected.includes(n));
+  if (missing.length > 0 || unknown.length > 0) {
+    throw new KernelCallError(
+      kernel,
+      `${what} names: missing [${missing.join(', ')}], unknown [${unknown.join(', ')}]`,
+    );
+  }
+}

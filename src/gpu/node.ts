@@ -1,0 +1,168 @@
+/** Dawn in Node: finds an adapter (a real GPU; lavapipe; SwiftShader from npm) and opens it with the limits and features we use. */
+import { readdirSync, readFileSync } from 'node:fs';
+import os from 'node:os';
+import { DeviceError } from '../errors.ts';
+import { type AdapterDescription, Device } from './device.ts';
+import type { DeviceProfile } from './device-profile.ts';
+import { ShaderLibrary } from './kernel.ts';
+import { unpackSwiftShader } from './swiftshader.node.ts';
+
+/** `auto`: a GPU, else a software driver. `gpu`: never software. The last two: that software driver. */
+export type AdapterChoice = 'auto' | 'gpu' | 'lavapipe' | 'swiftshader';
+export const ADAPTER_CHOICES: readonly AdapterChoice[] = ['auto', 'gpu', 'lavapipe', 'swiftshader'];
+
+/** Both are needed for f16 on NVIDIA's Vulkan driver, and the first for subgroup matrices (Dawn crbug 42251215). */
+const ENABLED_TOGGLES = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
+/** Its default rounds timestamps to 65.5 us. */
+const DISABLED_TOGGLES = ['timestamp_quantization'];
+
+const WANTED_FEATURES: readonly GPUFeatureName[] = ['shader-f16', 'timestamp-query', 'subgroups'];
+const WANTED_LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxComputeWorkgroupsPerDimension',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupStorageSize',
+  'maxStorageBuffersPerShaderStage',
+] as const;
+
+/** Dawn aborts the process once the object from create() is collected, and Node does not exit while it is held: so it is pinned here. */
+let pinned: GPU | null = null;
+
+export function releaseInstance(): void {
+  pinned = null;
+}
+
+const SHADER_DIRECTORY = new URL('../../shaders/', import.meta.url);
+
+/** All shader text, read once. */
+export function loadShaders(): ShaderLibrary {
+  const files = readdirSync(SHADER_DIRECTORY, { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.wgsl'));
+  return new ShaderLibrary(
+    new Map(files.map((f) => [f.replaceAll('\\', '/'), readFileSync(new URL(f, SHADER_DIRECTORY), 'utf8')])),
+  );
+}
+
+/** @throws DeviceError when no adapter of the chosen kind can be had, saying what was tried */
+export async function openDevice(
+  options: { adapter?: AdapterChoice; limits?: Partial<Record<string, number>> } = {},
+): Promise<Device> {
+  const adapter = await findAdapter(options.adapter ?? 'auto');
+  const requiredFeatures = WANTED_FEATURES.filter((f) => adapter.features.has(f));
+  const requiredLimits = Object.fromEntries(
+    WANTED_LIMITS.map((name) => [name, options.limits?.[name] ?? adapter.limits[name]]),
+  );
+  let gpu: GPUDevice;
+  try {
+    gpu = await adapter.requestDevice({ label: 'nibble', requiredFeatures, requiredLimits });
+  } catch (error) {
+    throw new DeviceError(`${adapter.info.description}: the device was refused: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  return new Device({ gpu, profile: profileOf(adapter, gpu), adapter: describe(adapter), shaders: loadShaders() });
+}
+
+async function findAdapter(choice: AdapterChoice): Promise<GPUAdapter> {
+  if (choice === 'swiftshader') return requireAdapter(await swiftShaderAdapter(), 'SwiftShader');
+  const system = hasVulkanLoader() ? await requestAdapter() : null;
+  const isSoftware = system !== null && softwareName(system) !== null;
+  if (choice === 'gpu') return requireAdapter(isSoftware ? null : system, 'a hardware GPU');
+  if (choice === 'lavapipe')
+    return requireAdapter(system !== null && softwareName(system) === 'lavapipe' ? system : null, 'lavapipe');
+  return system ?? requireAdapter(await swiftShaderAdapter(), 'SwiftShader');
+}
+
+function requireAdapter(adapter: GPUAdapter | null, what: string): GPUAdapter {
+  if (adapter === null)
+    throw new DeviceError(
+      `no WebGPU adapter for ${what}: run \`nibble doctor\` to see what is missing and how to mend it`,
+    );
+  return adapter;
+}
+
+async function requestAdapter(): Promise<GPUAdapter | null> {
+  const { create, globals } = await import('webgpu');
+  Object.assign(globalThis, globals);
+  pinned = create([
+    `enable-dawn-features=${ENABLED_TOGGLES.join(',')}`,
+    `disable-dawn-features=${DISABLED_TOGGLES.join(',')}`,
+  ]);
+  return pinned.requestAdapter({ powerPreference: 'high-performance' });
+}
+
+async function swiftShaderAdapter(): Promise<GPUAdapter | null> {
+  const { loader, icd } = await unpackSwiftShader();
+  process.env.VK_ICD_FILENAMES = icd;
+  process.env.VK_DRIVER_FILES = icd;
+  loadLibrary(loader);
+  return requestAdapter();
+}
+
+/** Whether the dynamic linker finds a Vulkan loader on this machine. */
+function hasVulkanLoader(): boolean {
+  return loadLibrary('libvulkan.so.1');
+}
+
+/** RTLD_NODELETE: without it Node closes the library again, since it registers no addon. */
+const RTLD_NODELETE = 0x1000;
+
+/** Loads a shared library for its symbols. Node throws in either case; only a library that was not found says so. */
+function loadLibrary(file: string): boolean {
+  if (process.platform !== 'linux') return true;
+  const { RTLD_NOW, RTLD_GLOBAL } = os.constants.dlopen;
+  try {
+    process.dlopen({ exports: {} }, file, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE);
+    return true;
+  } catch (error) {
+    return (error as Error).message.includes('did not self-register');
+  }
+}
+
+/** `lavapipe`, `swiftshader`, or null for hardware. */
+export function softwareName(adapter: { readonly info: GPUAdapterInfo }): 'lavapipe' | 'swiftshader' | null {
+  const text =
+    `${adapter.info.vendor} ${adapter.info.architecture} ${adapter.info.device} ${adapter.info.description}`.toLowerCase();
+  if (text.includes('swiftshader')) return 'swiftshader';
+  return text.includes('llvmpipe') || text.includes('lavapipe') ? 'lavapipe' : null;
+}
+
+function profileOf(adapter: GPUAdapter, gpu: GPUDevice): DeviceProfile {
+  const software = softwareName(adapter);
+  const { limits } = gpu;
+  return {
+    name: software ?? (adapter.info.description || adapter.info.device || adapter.info.vendor),
+    software: software !== null,
+    limits: {
+      maxBufferSize: limits.maxBufferSize,
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+    },
+    shaderF16: gpu.features.has('shader-f16'),
+    timestampQuery: gpu.features.has('timestamp-query'),
+    tier: 'direct',
+    workgroupSize: 64,
+  };
+}
+
+function describe(adapter: GPUAdapter): AdapterDescription {
+  const { info } = adapter;
+  const limits: Record<string, number> = {};
+  for (const name in adapter.limits) {
+    const value = adapter.limits[name as keyof GPUSupportedLimits];
+    if (typeof value === 'number') limits[name] = value;
+  }
+  return {
+    vendor: info.vendor,
+    architecture: info.architecture,
+    device: info.device,
+    description: info.description,
+    isFallbackAdapter: info.isFallbackAdapter,
+    features: [...adapter.features].sort(),
+    limits,
+    toggles: [...ENABLED_TOGGLES, ...DISABLED_TOGGLES.map((t) => `!${t}`)],
+  };
+}

@@ -1,0 +1,231 @@
+/**
+ * Records a phase of a step as a list of commands over symbolic tensors. Ops record their forward dispatches and push
+ * a closure that records their backward; running the closures in reverse order is the backward pass.
+ */
+import { DeviceError, KernelCallError } from '../errors.ts';
+import type { Category } from './category.ts';
+import type { DeviceProfile } from './device-profile.ts';
+import {
+  type KernelInterface,
+  type KernelSpec,
+  PARAMS_BINDING,
+  packParams,
+  requireSameNames,
+  type ShaderLibrary,
+  STEP_BINDING,
+} from './kernel.ts';
+import { bytesOf, type Dtype, Tensor } from './tensor.ts';
+
+export type BoundTensor = { readonly index: number; readonly tensor: Tensor; readonly writable: boolean };
+
+export type DispatchCommand = {
+  readonly kind: 'dispatch';
+  readonly kernel: KernelInterface;
+  readonly params: Uint8Array;
+  readonly bindings: readonly BoundTensor[];
+  /** Workgroups along x and y. */
+  readonly grid: readonly [number, number];
+};
+export type CopyCommand = { readonly kind: 'copy'; readonly from: Tensor; readonly to: Tensor };
+export type ClearCommand = { readonly kind: 'clear'; readonly tensor: Tensor };
+export type Command = DispatchCommand | CopyCommand | ClearCommand;
+
+export type DispatchCall = KernelSpec & {
+  readonly params: Readonly<Record<string, number>>;
+  /** By the names in the shader. The second form also says how many elements the kernel touches. */
+  readonly buffers: Readonly<Record<string, Tensor | readonly [Tensor, elements: number]>>;
+  /** Invocations the kernel needs; the grid is rounded up to workgroups. */
+  readonly threads: number;
+};
+
+/** Where an op writes a gradient: `accumulate` false means it is the first writer and stores. */
+export type GradTarget = { readonly grad: Tensor; readonly accumulate: boolean };
+
+type Recorded = { readonly outputs: readonly Tensor[]; readonly backward: () => void };
+type GradState = { tensor: Tensor; written: boolean };
+
+export class Tape {
+  readonly profile: DeviceProfile;
+  readonly shaders: ShaderLibrary;
+  readonly commands: Command[] = [];
+  readonly #step: Tensor;
+  readonly #closures: Recorded[] = [];
+  readonly #grads = new Map<Tensor, GradState>();
+  /** Storages lent as the gradient of a second tensor, and how many of the lenders' closures have still to read them. */
+  readonly #lent = new Map<Tensor['storage'], number>();
+  readonly #borrowers = new Map<Tensor, Tensor['storage']>();
+
+  /** @param step the resident tensor of the step scalars */
+  constructor(options: { profile: DeviceProfile; shaders: ShaderLibrary; step: Tensor }) {
+    this.profile = options.profile;
+    this.shaders = options.shaders;
+    this.#step = options.step;
+  }
+
+  /** A planned tensor: it lives from the first to the last command that names it. */
+  tensor(
+    label: string,
+    shape: readonly number[],
+    options: { dtype?: Dtype; category?: Category; requiresGrad?: boolean } = {},
+  ): Tensor {
+    const { dtype = 'f32', category = 'activations', requiresGrad = false } = options;
+    const bytes = bytesOf(
+      dtype,
+      shape.reduce((p, n) => p * n, 1),
+    );
+    const storage = { label, category, bytes, resident: false };
+    return new Tensor({ label, shape, dtype, storage, requiresGrad });
+  }
+
+  /** Whether this device can bind all of a tensor at once. */
+  fits(bytes: number): boolean {
+    return bytes <= this.profile.limits.maxStorageBufferBindingSize;
+  }
+
+  dispatch(call: DispatchCall): void {
+    const kernel = this.shaders.interfaceOf(call);
+    const given = kernel.bindings.filter((b) => b.access !== 'uniform').map((b) => b.name);
+    requireSameNames(call.name, 'buffer', given, Object.keys(call.buffers));
+    const bindings: BoundTensor[] = [];
+    for (const { index, name, access } of kernel.bindings) {
+      if (name === PARAMS_BINDING) continue;
+      if (name === STEP_BINDING && access === 'uniform') {
+        bindings.push({ index, tensor: this.#step, writable: false });
+        continue;
+      }
+      const tensor = this.#checkedTensor(call, name);
+      bindings.push({ index, tensor, writable: access === 'read_write' });
+    }
+    requireNoAliasing(call.name, bindings);
+    this.commands.push({
+      kind: 'dispatch',
+      kernel,
+      params: packParams(kernel, call.params),
+      bindings,
+      grid: this.#grid(call),
+    });
+  }
+
+  #checkedTensor(call: DispatchCall, name: string): Tensor {
+    const value = call.buffers[name] as Tensor | readonly [Tensor, number];
+    const [tensor, elements] = value instanceof Tensor ? [value, value.elements] : value;
+    if (tensor.elements < elements) {
+      throw new KernelCallError(
+        call.name,
+        `${name} is ${tensor.label} (${tensor.shape.join(', ')}), needs ${elements} elements`,
+      );
+    }
+    if (!this.fits(tensor.bytes)) {
+      throw new DeviceError(
+        `${tensor.label} needs one binding of ${tensor.bytes} bytes, this device allows ${this.profile.limits.maxStorageBufferBindingSize}: use a shorter max_length or a smaller batch`,
+      );
+    }
+    return tensor;
+  }
+
+  #grid({ name, threads }: DispatchCall): readonly [number, number] {
+    const groups = Math.ceil(threads / this.profile.workgroupSize);
+    const limit = this.profile.limits.maxComputeWorkgroupsPerDimension;
+    const x = Math.min(groups, limit);
+    const y = Math.ceil(groups / x);
+    if (!(groups > 0) || y > limit) throw new KernelCallError(name, `${threads} invocations do not fit a grid`);
+    return [x, y];
+  }
+
+  copy(from: Tensor, to: Tensor): void {
+    if (from.bytes !== to.bytes)
+      throw new KernelCallError('copy', `${from.label} has ${from.bytes} bytes, ${to.label} ${to.bytes}`);
+    this.commands.push({ kind: 'copy', from, to });
+  }
+
+  clear(tensor: Tensor): void {
+    this.commands.push({ kind: 'clear', tensor });
+  }
+
+  /** Registers how the gradients of `outputs` flow on. The closure runs only if one of them received a gradient. */
+  onBackward(outputs: readonly Tensor[], backward: () => void): void {
+    if (outputs.some((t) => t.requiresGrad)) this.#closures.push({ outputs, backward });
+  }
+
+  /** Records the backward pass of everything recorded so far, and forgets it. */
+  backward(): void {
+    for (let recorded = this.#closures.pop(); recorded !== undefined; recorded = this.#closures.pop()) {
+      if (recorded.outputs.some((t) => this.#grads.get(t)?.written === true)) recorded.backward();
+      for (const output of recorded.outputs) this.#release(output);
+    }
+  }
+
+  /** Names the resident gradient of a trainable tensor; its writers always add, the caller clears it. */
+  bindGrad(of: Tensor, grad: Tensor): void {
+    this.#grads.set(of, { tensor: grad, written: true });
+  }
+
+  /** The finished gradient of an op's output. */
+  gradOf(tensor: Tensor): Tensor {
+    const state = this.#grads.get(tensor);
+    if (state === undefined || !state.written)
+      throw new KernelCallError(tensor.label, 'its gradient was never written');
+    return state.tensor;
+  }
+
+  hasGrad(tensor: Tensor): boolean {
+    return this.#grads.get(tensor)?.written === true;
+  }
+
+  /** Where to write (or add) a gradient of an op's input. */
+  gradTarget(of: Tensor): GradTarget {
+    const known = this.#grads.get(of);
+    if (known === undefined) {
+      const grad = this.tensor(`d_${of.label}`, of.shape, { category: 'activations' });
+      this.#grads.set(of, { tensor: grad, written: true });
+      return { grad, accumulate: false };
+    }
+    if ((this.#lent.get(known.tensor.storage) ?? 0) > 0) {
+      throw new KernelCallError(of.label, 'its gradient is lent to another tensor whose backward has not read it yet');
+    }
+    const accumulate = known.written;
+    known.written = true;
+    return { grad: known.tensor, accumulate };
+  }
+
+  /**
+   * For y = a + b: the finished gradient of y becomes that of `lender` (where later writers add in place) and, read-only and
+   * before any of them, that of `borrower`. Saves a copy and a tensor per residual.
+   * @returns false when `lender` already has a gradient: the caller then has to add.
+   */
+  passGrad(y: Tensor, lender: Tensor, borrower: Tensor): boolean {
+    const grad = this.gradOf(y);
+    if (lender.requiresGrad && this.#grads.has(lender)) return false;
+    if (lender.requiresGrad) this.#grads.set(lender, { tensor: grad, written: true });
+    if (!borrower.requiresGrad) return true;
+    this.#grads.set(borrower, { tensor: grad, written: true });
+    if (lender.requiresGrad) {
+      this.#lent.set(grad.storage, (this.#lent.get(grad.storage) ?? 0) + 1);
+      this.#borrowers.set(borrower, grad.storage);
+    }
+    return true;
+  }
+
+  #release(output: Tensor): void {
+    const storage = this.#borrowers.get(output);
+    if (storage === undefined) return;
+    this.#lent.set(storage, (this.#lent.get(storage) ?? 1) - 1);
+    this.#borrowers.delete(output);
+  }
+}
+
+/** WebGPU checks usage per whole buffer: one dispatch may not read and write the same storage. */
+function requireNoAliasing(kernel: string, bindings: readonly BoundTensor[]): void {
+  for (const a of bindings) {
+    const clash = bindings.find(
+      (b) =>
+        b.writable && b !== a && b.tensor.storage === a.tensor.storage && (!a.writable || overlaps(a.tensor, b.tensor)),
+    );
+    if (clash)
+      throw new KernelCallError(kernel, `${a.tensor.label} and ${clash.tensor.label} share a buffer that it writes`);
+  }
+}
+
+function overlaps(a: Tensor, b: Tensor): boolean {
+  return a.byteOffset < b.byteOffset + b.bytes && b.byteOffset < a.byteOffset + a.bytes;
+}

@@ -1,0 +1,66 @@
+/** Bytes to the GPU and back. Reading back goes through one staging buffer that is made once. */
+import { DeviceError } from '../errors.ts';
+import type { Allocation, Allocator } from './allocator.ts';
+import type { Device } from './device.ts';
+import { bufferOf } from './program.ts';
+
+/** Queue writes are cut to this, so that the driver's own staging stays small. */
+const WRITE_BYTES = 16 * 2 ** 20;
+
+/** Writes `data` (a multiple of 4 bytes) at `offset` of a buffer. */
+export function upload(device: Device, to: Allocation, offset: number, data: ArrayBufferView<ArrayBuffer>): void {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  for (let at = 0; at < bytes.length; at += WRITE_BYTES) {
+    device.gpu.queue.writeBuffer(bufferOf(to), offset + at, bytes, at, Math.min(WRITE_BYTES, bytes.length - at));
+  }
+}
+
+/** Reads GPU memory through a staging buffer of fixed size. One read at a time. */
+export class Readback {
+  readonly staging: Allocation;
+
+  /** @param bytes size of the staging buffer; larger reads take several round trips */
+  constructor(allocator: Allocator, label: string, bytes: number) {
+    this.staging = allocator.allocate({ label, category: 'staging', bytes, usage: 'readback' });
+  }
+
+  /** Copies `bytes` (a multiple of 4) from `offset` of a buffer. @throws DeviceError when the device was lost meanwhile */
+  async read(device: Device, from: Allocation, offset: number, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    const out = new Uint8Array(bytes);
+    for (let at = 0; at < bytes; at += this.staging.sizeBytes) {
+      const size = Math.min(this.staging.sizeBytes, bytes - at);
+      const encoder = device.gpu.createCommandEncoder({ label: 'readback' });
+      encoder.copyBufferToBuffer(bufferOf(from), offset + at, bufferOf(this.staging), 0, size);
+      device.gpu.queue.submit([encoder.finish()]);
+      out.set(new Uint8Array(await this.#mapped(device, size)), at);
+    }
+    return out;
+  }
+
+  /** Records a copy into the staging buffer; `finish` waits for it. For reading several small things in one round trip. */
+  record(encoder: GPUCommandEncoder, parts: readonly { from: Allocation; offset: number; bytes: number }[]): void {
+    let at = 0;
+    for (const { from, offset, bytes } of parts) {
+      encoder.copyBufferToBuffer(bufferOf(from), offset, bufferOf(this.staging), at, bytes);
+      at += bytes;
+    }
+  }
+
+  async finish(device: Device, bytes: number): Promise<ArrayBuffer> {
+    return this.#mapped(device, bytes);
+  }
+
+  async #mapped(device: Device, size: number): Promise<ArrayBuffer> {
+    const buffer = bufferOf(this.staging);
+    try {
+      await buffer.mapAsync(GPUMapMode.READ, 0, size);
+    } catch (error) {
+      device.throwIfFailed();
+      throw new DeviceError(`reading back from the GPU failed: ${(error as Error).message}`, { cause: error });
+    }
+    const copy = buffer.getMappedRange(0, size).slice(0);
+    buffer.unmap();
+    device.throwIfFailed();
+    return copy;
+  }
+}
