@@ -1,0 +1,85 @@
+import package::lib::grid::flat_index;
+// matmul_nn: y[m, k] (+)= scale * sum_n x[m, n] * w[n, k]
+//
+//   x (M, N)  f32         in   rows of ldx elements, columns from col0
+//   w (N, K)  f32 or f16  in   F16: x is rounded to f16 as it is loaded
+//   y (M, K)  f32         out
+//
+// Grid: one thread per 4 x 4 tile of y, tiles of one row of tiles side by side along K.
+// Sums in f32 along n in order; the result is the same bits on every run.
+// Host: src/kernels/matmul.ts   Reference: test/ref/linear.ts
+
+@if(F16) enable f16;
+
+override WG: u32 = 64u;
+
+struct Params {
+  M: u32,
+  N: u32,
+  K: u32,
+  ldx: u32,
+  col0: u32,
+  scale: f32,
+  accumulate: u32, // 1: add to y
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@if(VEC4 && F16) @group(0) @binding(2) var<storage, read> w: array<vec4<f16>>;
+@if(VEC4 && !F16) @group(0) @binding(2) var<storage, read> w: array<vec4f>;
+@if(!VEC4 && F16) @group(0) @binding(2) var<storage, read> w: array<f16>;
+@if(!VEC4 && !F16) @group(0) @binding(2) var<storage, read> w: array<f32>;
+@if(VEC4) @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@if(!VEC4) @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+fn load_x(m: u32, n: u32) -> f32 {
+  @if(F16) return f32(f16(x[m * params.ldx + params.col0 + n]));
+  @if(!F16) return x[m * params.ldx + params.col0 + n];
+}
+
+@if(VEC4) fn load_w(n: u32, k: u32) -> vec4f { return vec4f(w[(n * params.K + k) / 4u]); }
+@if(!VEC4) fn load_w1(n: u32, k: u32) -> f32 { return f32(w[n * params.K + min(k, params.K - 1u)]); }
+@if(!VEC4) fn load_w(n: u32, k: u32) -> vec4f {
+  return vec4f(load_w1(n, k), load_w1(n, k + 1u), load_w1(n, k + 2u), load_w1(n, k + 3u));
+}
+
+@if(VEC4) fn store(m: u32, k: u32, sums: vec4f) {
+  if (m >= params.M) { return; }
+  let at = (m * params.K + k) / 4u;
+  if (params.accumulate == 1u) { y[at] += sums * params.scale; } else { y[at] = sums * params.scale; }
+}
+@if(!VEC4) fn store(m: u32, k: u32, sums: vec4f) {
+  if (m >= params.M) { return; }
+  let at = m * params.K + k;
+  for (var j = 0u; j < 4u && k + j < params.K; j++) {
+    let value = sums[j] * params.scale;
+    if (params.accumulate == 1u) { y[at + j] += value; } else { y[at + j] = value; }
+  }
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let tiles_k = (params.K + 3u) / 4u;
+  let tile = flat_index(wg, grid, lane, WG);
+  let m = tile / tiles_k * 4u;
+  let k = tile % tiles_k * 4u;
+  if (m >= params.M) { return; }
+  let m1 = min(m + 1u, params.M - 1u);
+  let m2 = min(m + 2u, params.M - 1u);
+  let m3 = min(m + 3u, params.M - 1u);
+  var y0 = vec4f();
+  var y1 = vec4f();
+  var y2 = vec4f();
+  var y3 = vec4f();
+  for (var n = 0u; n < params.N; n++) {
+    let b = load_w(n, k);
+    y0 += load_x(m, n) * b;
+    y1 += load_x(m1, n) * b;
+    y2 += load_x(m2, n) * b;
+    y3 += load_x(m3, n) * b;
+  }
+  store(m, k, y0);
+  store(m + 1u, k, y1);
+  store(m + 2u, k, y2);
+  store(m + 3u, k, y3);
+}
