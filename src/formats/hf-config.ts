@@ -1,0 +1,156 @@
+/** config.json of a Hugging Face model, checked and completed: what nibble can train, and a reason for what it cannot. */
+import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { isTorchFloat, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
+import { Fields } from './fields.ts';
+import { type JsonObject, readObject, show } from './json.ts';
+import { type FileReader, place } from './reader.ts';
+import { type RopeParameters, ropeParameters } from './rope-config.ts';
+
+/** Fields keep Hugging Face's names; defaults that config.json leaves out are filled in. */
+export type ModelConfig = {
+  readonly architecture: (typeof ARCHITECTURES)[number];
+  readonly model_type: string;
+  readonly vocab_size: number;
+  readonly hidden_size: number;
+  readonly intermediate_size: number;
+  readonly num_hidden_layers: number;
+  readonly num_attention_heads: number;
+  readonly num_key_value_heads: number;
+  readonly head_dim: number;
+  readonly hidden_act: 'silu';
+  readonly max_position_embeddings: number;
+  readonly rms_norm_eps: number;
+  readonly rope_parameters: RopeParameters;
+  readonly tie_word_embeddings: boolean;
+  readonly attention_bias: boolean;
+  readonly mlp_bias: boolean;
+  readonly initializer_range: number;
+  readonly bos_token_id: number | null;
+  readonly eos_token_id: readonly number[];
+  readonly pad_token_id: number | null;
+  /** Type of the unquantized weights, null where config.json does not say. */
+  readonly dtype: TorchFloat | null;
+  /** Present when the checkpoint itself was quantized; which tensors were, only the checkpoint says. */
+  readonly quantization_config: JsonObject | null;
+};
+
+export const CONFIG_FILE = 'config.json';
+export const ARCHITECTURES = ['LlamaForCausalLM'] as const;
+const ACTIVATIONS = ['silu'];
+
+/** Reads config.json of a model directory. DataError: absent or not JSON. ConfigError: every field nibble cannot follow. */
+export async function readModelConfig(reader: FileReader): Promise<ModelConfig> {
+  return parseModelConfig(await readObject(reader, CONFIG_FILE), place(reader, CONFIG_FILE));
+}
+
+/** Checks a parsed config.json; `file` is what the problems name. */
+export function parseModelConfig(json: JsonObject, file = CONFIG_FILE): ModelConfig {
+  const problems: ConfigProblem[] = [];
+  const fields = new Fields(json, file, problems);
+  const architecture = checkArchitecture(json, fields);
+  if (architecture === undefined) throw new ConfigError(problems); // its fields mean what we do not know
+  const hidden_size = fields.count('hidden_size');
+  const num_attention_heads = fields.count('num_attention_heads');
+  const config: ModelConfig = {
+    architecture,
+    model_type: fields.text('model_type', 'llama'),
+    vocab_size: fields.count('vocab_size'),
+    hidden_size,
+    intermediate_size: fields.count('intermediate_size'),
+    num_hidden_layers: fields.count('num_hidden_layers'),
+    num_attention_heads,
+    num_key_value_heads: fields.count('num_key_value_heads', num_attention_heads),
+    head_dim: fields.count('head_dim', hidden_size / num_attention_heads),
+    hidden_act: 'silu',
+    max_position_embeddings: fields.count('max_position_embeddings', 2048),
+    rms_norm_eps: fields.positive('rms_norm_eps', 1e-6),
+    rope_parameters: ropeParameters(json, fields),
+    tie_word_embeddings: fields.flag('tie_word_embeddings', false),
+    attention_bias: fields.flag('attention_bias', false),
+    mlp_bias: fields.flag('mlp_bias', false),
+    initializer_range: fields.positive('initializer_range', 0.02),
+    bos_token_id: fields.token('bos_token_id'),
+    eos_token_id: fields.tokens('eos_token_id'),
+    pad_token_id: fields.token('pad_token_id'),
+    dtype: storedDtype(json, fields),
+    quantization_config: fields.object('quantization_config'),
+  };
+  checkUnsupported(json, config, fields);
+  if (problems.length === 0) checkDivisible(config, fields);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+function checkArchitecture(json: JsonObject, fields: Fields): ModelConfig['architecture'] | undefined {
+  const named = Array.isArray(json.architectures) ? json.architectures[0] : undefined;
+  const got = named ?? (json.model_type === 'llama' ? ARCHITECTURES[0] : json.model_type);
+  const known = ARCHITECTURES.find((name) => name === got);
+  if (known === undefined) {
+    fields.report(
+      'architectures',
+      `is ${show(got ?? null)}; supported are ${ARCHITECTURES.join(', ')}. Choose a model of the Llama family.`,
+    );
+  }
+  return known;
+}
+
+/** transformers 5 writes `dtype`, 4 wrote `torch_dtype`. */
+function storedDtype(json: JsonObject, fields: Fields): TorchFloat | null {
+  const key = json.dtype === undefined || json.dtype === null ? 'torch_dtype' : 'dtype';
+  const got = json[key] ?? null;
+  if (got === null || isTorchFloat(got)) return got;
+  fields.report(
+    key,
+    `is ${show(got)}; supported are ${Object.keys(TORCH_FLOATS).join(', ')}. Save the model in one of them.`,
+  );
+  return null;
+}
+
+function checkUnsupported(json: JsonObject, config: ModelConfig, fields: Fields): void {
+  const act = json.hidden_act ?? 'silu';
+  if (!ACTIVATIONS.includes(String(act))) {
+    fields.report('hidden_act', `is ${show(act)}; supported are ${ACTIVATIONS.join(', ')}.`);
+  }
+  if (json.attention_dropout !== undefined && json.attention_dropout !== 0) {
+    fields.report('attention_dropout', `is ${show(json.attention_dropout)}; only 0 is supported. Set it to 0.`);
+  }
+  const method = config.quantization_config?.quant_method;
+  if (config.quantization_config !== null && (method !== 'bitsandbytes' || isInt8(config.quantization_config))) {
+    const got = method === 'bitsandbytes' ? 'bitsandbytes 8-bit' : show(method ?? null);
+    fields.report(
+      'quantization_config',
+      `asks for ${got}; supported is bitsandbytes 4-bit (quant_method "bitsandbytes", load_in_4bit true). Use the unquantized model.`,
+    );
+  }
+}
+
+function isInt8(quantization: JsonObject): boolean {
+  return quantization.load_in_8bit === true || quantization._load_in_8bit === true;
+}
+
+function checkDivisible(config: ModelConfig, fields: Fields): void {
+  const { head_dim, num_attention_heads, num_key_value_heads, vocab_size } = config;
+  if (!Number.isInteger(head_dim)) {
+    fields.report(
+      'hidden_size',
+      `is ${config.hidden_size}, not a multiple of num_attention_heads ${num_attention_heads}, and head_dim is not given.`,
+    );
+  } else if (head_dim % 2 !== 0) {
+    fields.report('head_dim', `is ${head_dim}; rotary embeddings need an even one.`);
+  }
+  if (num_attention_heads % num_key_value_heads !== 0) {
+    fields.report(
+      'num_attention_heads',
+      `is ${num_attention_heads}, not a multiple of num_key_value_heads ${num_key_value_heads}.`,
+    );
+  }
+  for (const [key, id] of [
+    ['bos_token_id', config.bos_token_id],
+    ['pad_token_id', config.pad_token_id],
+  ] as const) {
+    if (id !== null && id >= vocab_size) fields.report(key, `is ${id}, needs less than vocab_size ${vocab_size}.`);
+  }
+  for (const id of config.eos_token_id) {
+    if (id >= vocab_size) fields.report('eos_token_id', `is ${id}, needs less than vocab_size ${vocab_size}.`);
+  }
+}

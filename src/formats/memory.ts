@@ -1,0 +1,67 @@
+/** Files held in memory: what a browser or an edge handler hands in, and what tests corrupt. */
+import { DataError } from '../errors.ts';
+import type { Chunks, FileReader, FileWriter } from './reader.ts';
+import { place } from './reader.ts';
+
+/** Reads from a map of path to content; text is taken as UTF-8. The map is read at each call, so later changes show. */
+export function memoryReader(files: ReadonlyMap<string, Uint8Array | string>, root = 'memory'): FileReader {
+  const bytesOf = (path: string): Uint8Array => {
+    const content = files.get(path);
+    if (content === undefined) throw new DataError(place({ root }, path), 'no such file.');
+    return typeof content === 'string' ? new TextEncoder().encode(content) : content;
+  };
+  return {
+    root,
+    exists: async (path) => files.has(path),
+    size: async (path) => bytesOf(path).byteLength,
+    read: async (path, offset, into) => {
+      const bytes = bytesOf(path);
+      if (offset + into.byteLength > bytes.byteLength) {
+        throw shortRead(place({ root }, path), offset, bytes.byteLength - offset, into.byteLength);
+      }
+      into.set(bytes.subarray(offset, offset + into.byteLength));
+    },
+    readText: async (path) => decodeUtf8(bytesOf(path), place({ root }, path)),
+    list: async () => [...files.keys()].filter((path) => !path.includes('/')).sort(),
+  };
+}
+
+/** Writes into a map; an entry is replaced only after its last chunk. */
+export function memoryWriter(files: Map<string, Uint8Array | string>, root = 'memory'): FileWriter {
+  return {
+    root,
+    write: async (path, chunks) => {
+      files.set(path, await concatenate(chunks));
+    },
+  };
+}
+
+async function concatenate(chunks: Chunks): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  // copied, because a streaming producer may fill the same buffer again
+  for await (const chunk of chunks) parts.push(chunk.slice());
+  const whole = new Uint8Array(parts.reduce((bytes, part) => bytes + part.byteLength, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.byteLength;
+  }
+  return whole;
+}
+
+/** UTF-8 text, a leading byte order mark dropped; DataError when the bytes are not UTF-8. */
+export function decodeUtf8(bytes: Uint8Array, file: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new DataError(file, 'is not UTF-8 text. Save it as UTF-8.', { cause });
+  }
+}
+
+/** The error of a file that ends before a read does. */
+export function shortRead(file: string, offset: number, got: number, want: number): DataError {
+  return new DataError(
+    file,
+    `ends early: ${Math.max(0, got)} bytes at offset ${offset}, needs ${want}. The file is truncated; fetch it again.`,
+  );
+}

@@ -1,0 +1,35 @@
+/** The two doors through which formats/ and data/ reach files; node.ts and memory.ts stand behind them. */
+
+/** Reads files below one root. Paths are relative to it, with forward slashes. */
+export interface FileReader {
+  /** What messages call the place: a directory, a URL. */
+  readonly root: string;
+  exists(path: string): Promise<boolean>;
+  /** Size in bytes. DataError when the file is absent. */
+  size(path: string): Promise<number>;
+  /** Fills `into` from the byte `offset`. DataError when the file is absent or ends before `into` is full. */
+  read(path: string, offset: number, into: Uint8Array): Promise<void>;
+  /** The whole file as UTF-8. DataError when it is absent or not UTF-8. */
+  readText(path: string): Promise<string>;
+  /** Names of the files directly below the root, sorted; empty when the place cannot be listed or does not exist. */
+  list(): Promise<readonly string[]>;
+}
+
+export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+/** Writes files below one root. */
+export interface FileWriter {
+  readonly root: string;
+  /** Replaces `path` by the concatenated chunks, or leaves what was there untouched: nothing in between. */
+  write(path: string, chunks: Chunks): Promise<void>;
+}
+
+/** Writes text as UTF-8. */
+export function writeText(writer: FileWriter, path: string, text: string): Promise<void> {
+  return writer.write(path, [new TextEncoder().encode(text)]);
+}
+
+/** How a file is named in messages: the root and the path below it. */
+export function place(files: { readonly root: string }, path: string): string {
+  return files.root === '' ? path : `${files.root}/${path}`;
+}

@@ -1,0 +1,148 @@
+import { describe, expect, test } from 'vitest';
+import { ConfigError, DataError } from '../../src/errors.ts';
+import { parseModelConfig, readModelConfig } from '../../src/formats/hf-config.ts';
+import { memoryReader } from '../../src/formats/memory.ts';
+import { goldenDirectory, rejection, thrown } from './files.ts';
+
+const BASE = {
+  architectures: ['LlamaForCausalLM'],
+  vocab_size: 32,
+  hidden_size: 16,
+  intermediate_size: 24,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+};
+const LLAMA3 = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
+
+test('config.json as transformers writes it', async () => {
+  expect(await readModelConfig(goldenDirectory('llama-sharded-bf16'))).toEqual({
+    architecture: 'LlamaForCausalLM',
+    model_type: 'llama',
+    vocab_size: 32,
+    hidden_size: 16,
+    intermediate_size: 24,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    head_dim: 4,
+    hidden_act: 'silu',
+    max_position_embeddings: 64,
+    rms_norm_eps: 1e-5,
+    rope_parameters: { rope_type: 'llama3', rope_theta: 500000, ...LLAMA3, original_max_position_embeddings: 32 },
+    tie_word_embeddings: false,
+    attention_bias: false,
+    mlp_bias: false,
+    initializer_range: 0.02,
+    bos_token_id: 1,
+    eos_token_id: [2],
+    pad_token_id: null,
+    dtype: 'bfloat16',
+    quantization_config: null,
+  });
+  expect((await readModelConfig(goldenDirectory('llama-tied-f16'))).tie_word_embeddings).toBe(true);
+  const quantized = await readModelConfig(goldenDirectory('bnb-nf4-nested-bf16'));
+  expect(quantized.quantization_config?.bnb_4bit_quant_type).toBe('nf4');
+});
+
+describe('spellings and defaults', () => {
+  test('what is left out or null takes the defaults of transformers', () => {
+    const config = parseModelConfig({ ...BASE, num_key_value_heads: null, head_dim: null });
+    expect(config).toMatchObject({
+      num_key_value_heads: 4,
+      head_dim: 4,
+      rms_norm_eps: 1e-6,
+      dtype: null,
+      eos_token_id: [],
+    });
+    expect(config.rope_parameters).toEqual({ rope_type: 'default', rope_theta: 10_000 });
+    expect(parseModelConfig({ ...BASE, architectures: undefined, model_type: 'llama' }).architecture).toBe(
+      'LlamaForCausalLM',
+    );
+  });
+
+  test('rope in the spelling of transformers 4 (rope_type or type) and 5', () => {
+    const want = { rope_type: 'llama3', rope_theta: 500_000, ...LLAMA3 };
+    const four = parseModelConfig({ ...BASE, rope_theta: 500_000, rope_scaling: { rope_type: 'llama3', ...LLAMA3 } });
+    const older = parseModelConfig({ ...BASE, rope_theta: 500_000, rope_scaling: { type: 'llama3', ...LLAMA3 } });
+    const five = parseModelConfig({ ...BASE, rope_parameters: { ...want } });
+    for (const config of [four, older, five]) expect(config.rope_parameters).toEqual(want);
+    expect(parseModelConfig({ ...BASE, rope_theta: 1e6, rope_scaling: null }).rope_parameters.rope_theta).toBe(1e6);
+  });
+
+  test('torch_dtype and dtype, one eos id and several, an explicit head_dim', () => {
+    expect(parseModelConfig({ ...BASE, torch_dtype: 'float16' }).dtype).toBe('float16');
+    expect(parseModelConfig({ ...BASE, dtype: 'float32', torch_dtype: 'float16' }).dtype).toBe('float32');
+    expect(parseModelConfig({ ...BASE, eos_token_id: [3, 4] }).eos_token_id).toEqual([3, 4]);
+    expect(parseModelConfig({ ...BASE, head_dim: 32 }).head_dim).toBe(32);
+  });
+});
+
+describe('what nibble cannot follow is refused by name', () => {
+  const cases: Record<string, [object, string]> = {
+    architecture: [
+      { architectures: ['MambaForCausalLM'] },
+      'architectures: is "MambaForCausalLM"; supported are LlamaForCausalLM',
+    ],
+    'no architecture': [{ architectures: undefined }, 'architectures: is null; supported are'],
+    'model type': [{ architectures: null, model_type: 'gpt2' }, 'architectures: is "gpt2"'],
+    activation: [{ hidden_act: 'gelu' }, 'hidden_act: is "gelu"; supported are silu'],
+    dtype: [{ dtype: 'float8_e4m3fn' }, 'dtype: is "float8_e4m3fn"; supported are float32, float16, bfloat16'],
+    torch_dtype: [{ torch_dtype: 'int8' }, 'torch_dtype: is "int8"'],
+    'rope type': [
+      { rope_scaling: { type: 'yarn', factor: 2 } },
+      'rope_scaling.rope_type: is "yarn"; supported are default, llama3',
+    ],
+    'rope by layer type': [
+      { rope_parameters: { full_attention: { rope_type: 'default' } } },
+      'settings by layer type are not supported',
+    ],
+    'llama3 without its factor': [
+      { rope_parameters: { rope_type: 'llama3', ...LLAMA3, factor: undefined } },
+      'rope_parameters.factor: is absent',
+    ],
+    'llama3 with its limits swapped': [
+      { rope_parameters: { rope_type: 'llama3', ...LLAMA3, high_freq_factor: 1 } },
+      'rope_parameters.high_freq_factor: is 1, needs more than low_freq_factor 1',
+    ],
+    'partial rotary': [{ partial_rotary_factor: 0.5 }, 'partial_rotary_factor: is 0.5; only 1'],
+    'attention dropout': [{ attention_dropout: 0.1 }, 'attention_dropout: is 0.1; only 0'],
+    'missing field': [{ hidden_size: undefined }, 'hidden_size: is absent, needs a whole number'],
+    'field of another type': [{ vocab_size: '32' }, 'vocab_size: is "32", needs a whole number'],
+    'hidden size not divisible': [{ hidden_size: 18 }, 'hidden_size: is 18, not a multiple of num_attention_heads 4'],
+    'odd head_dim': [{ head_dim: 5 }, 'head_dim: is 5; rotary embeddings need an even one'],
+    'kv heads': [{ num_key_value_heads: 3 }, 'num_attention_heads: is 4, not a multiple of num_key_value_heads 3'],
+    'token beyond the vocabulary': [{ eos_token_id: [1, 32] }, 'eos_token_id: is 32, needs less than vocab_size 32'],
+    gptq: [
+      { quantization_config: { quant_method: 'gptq', bits: 4 } },
+      'quantization_config: asks for "gptq"; supported is bitsandbytes 4-bit',
+    ],
+    '8-bit': [
+      { quantization_config: { quant_method: 'bitsandbytes', load_in_8bit: true } },
+      'asks for bitsandbytes 8-bit',
+    ],
+    'flag of another type': [{ tie_word_embeddings: 'yes' }, 'tie_word_embeddings: is "yes", needs true or false'],
+  };
+  for (const [name, [change, message]] of Object.entries(cases)) {
+    test(name, () => {
+      const error = thrown(() => parseModelConfig({ ...BASE, ...change }, 'dir/config.json'));
+      expect(error).toBeInstanceOf(ConfigError);
+      expect((error as ConfigError).problems.length).toBe(1);
+      expect(error.message).toContain(message);
+    });
+  }
+});
+
+test('several problems come at once', () => {
+  const error = thrown(() => parseModelConfig({ ...BASE, hidden_act: 'gelu', vocab_size: 0, rope_theta: -1 }));
+  expect((error as ConfigError).problems.map(({ path }) => path)).toEqual([
+    'config.json: vocab_size',
+    'config.json: rope_scaling.rope_theta',
+    'config.json: hidden_act',
+  ]);
+});
+
+test('an absent config.json and one that is not JSON are DataErrors', async () => {
+  expect(await rejection(readModelConfig(memoryReader(new Map())))).toBeInstanceOf(DataError);
+  const broken = memoryReader(new Map([['config.json', '{']]), 'm');
+  expect((await rejection(readModelConfig(broken))).message).toContain('m/config.json: is not JSON');
+});
