@@ -1,0 +1,30 @@
+// nibble's quantizer: pure functions over pointers into linear memory. The caller lays the memory out, from
+// heapBase() on; nothing here allocates, imports or grows.
+import { DYNAMIC_CODE, FP4_CODE, NF4_CODE, buildTables } from "./tables";
+
+export { quantize4bit } from "./quantize4";
+export { dequantize4bit } from "./dequantize4";
+export { dequantizeDynamic8bit, quantizeDynamic8bit, sumF32 } from "./dynamic8";
+export { narrow, widen } from "./convert";
+
+/** First byte that the tables do not use. */
+export function heapBase(): usize {
+  return __heap_base;
+}
+
+/** f32[16]. */
+export function nf4Code(): usize {
+  return NF4_CODE;
+}
+
+/** f32[16]. */
+export function fp4Code(): usize {
+  return FP4_CODE;
+}
+
+/** f32[256]. */
+export function dynamicCode(): usize {
+  return DYNAMIC_CODE;
+}
+
+buildTables();

@@ -1,0 +1,132 @@
+/** One instance of the WASM module and the layout of its memory, which never grows: views into it stay valid. */
+import { KernelCallError } from '../errors.ts';
+import { BLOCK_SIZES, type QuantSpec, type QuantType, type SourceDtype } from './types.ts';
+
+/** A `WebAssembly.Module`. Its real type comes with TypeScript's browser library only. */
+export type WasmModule = object;
+
+type WasmApi = {
+  Module: new (bytes: Uint8Array<ArrayBuffer>) => WasmModule;
+  Instance: new (module: WasmModule, imports: object) => { readonly exports: unknown };
+};
+
+/** Functions over byte addresses; assembly/ documents each. */
+export type WasmExports = {
+  readonly memory: { readonly buffer: ArrayBuffer };
+  heapBase(): number;
+  nf4Code(): number;
+  fp4Code(): number;
+  dynamicCode(): number;
+  quantize4bit(
+    fp4: number,
+    dtype: number,
+    src: number,
+    count: number,
+    blockSize: number,
+    packed: number,
+    absmax: number,
+  ): number;
+  dequantize4bit(
+    fp4: number,
+    dtype: number,
+    packed: number,
+    count: number,
+    blockSize: number,
+    absmax: number,
+    dst: number,
+  ): void;
+  quantizeDynamic8bit(
+    src: number,
+    count: number,
+    blockSize: number,
+    offset: number,
+    codes: number,
+    absmax: number,
+  ): number;
+  dequantizeDynamic8bit(
+    codes: number,
+    count: number,
+    blockSize: number,
+    absmax: number,
+    offset: number,
+    dst: number,
+  ): void;
+  sumF32(src: number, count: number, start: number): number;
+  widen(dtype: number, src: number, count: number, dst: number): void;
+  narrow(dtype: number, src: number, count: number, dst: number): void;
+};
+
+/** Source bytes a slab holds at most: f32 data and its packed form then fit a core's second-level cache. */
+export const MAX_SLAB_BYTES = 2 << 20;
+
+/** Byte offsets inside a region, which holds one slab: its source, its nibbles, its absmax. */
+export const REGION = {
+  source: 0,
+  packed: MAX_SLAB_BYTES,
+  // 16-bit sources have the most elements: half a byte of nibbles for two bytes of source
+  absmax: MAX_SLAB_BYTES + MAX_SLAB_BYTES / 4,
+  // and, in blocks of 32, four bytes of absmax for 64 bytes of source
+  byteLength: MAX_SLAB_BYTES + MAX_SLAB_BYTES / 4 + MAX_SLAB_BYTES / 16,
+} as const;
+
+const REGION_ALIGNMENT = 4096;
+const wasmApi = (globalThis as unknown as { WebAssembly: WasmApi }).WebAssembly;
+
+/** Compiles the bytes of `nibble.wasm`; on an edge runtime the module comes from an import instead. */
+export function compileWasm(bytes: Uint8Array<ArrayBuffer>): WasmModule {
+  return new wasmApi.Module(bytes);
+}
+
+export class QuantKernels {
+  readonly wasm: WasmExports;
+  readonly memory: Uint8Array<ArrayBuffer>;
+
+  constructor(module: WasmModule) {
+    this.wasm = new wasmApi.Instance(module, {}).exports as WasmExports;
+    this.memory = new Uint8Array(this.wasm.memory.buffer);
+    if (this.region(1) + REGION.byteLength > this.memory.byteLength) {
+      throw new KernelCallError('QuantKernels', `${this.memory.byteLength} bytes of memory cannot hold two regions`);
+    }
+  }
+
+  /** Byte address of region 0 or 1. */
+  region(index: 0 | 1): number {
+    const start = Math.ceil(this.wasm.heapBase() / REGION_ALIGNMENT) * REGION_ALIGNMENT;
+    return start + index * REGION.byteLength;
+  }
+
+  bytes(address: number, byteLength: number): Uint8Array<ArrayBuffer> {
+    return this.memory.subarray(address, address + byteLength);
+  }
+
+  floats(address: number, count: number): Float32Array<ArrayBuffer> {
+    return new Float32Array(this.memory.buffer, address, count);
+  }
+
+  /** A copy of the code book this instance quantizes with. */
+  codeBook(name: QuantType | 'dynamic'): Float32Array<ArrayBuffer> {
+    if (name === 'dynamic') return this.floats(this.wasm.dynamicCode(), 256).slice();
+    return this.floats(name === 'nf4' ? this.wasm.nf4Code() : this.wasm.fp4Code(), 16).slice();
+  }
+}
+
+/** The module's number for a dtype. */
+export function dtypeCode(dtype: SourceDtype): 0 | 1 | 2 {
+  if (dtype === 'float32') return 0;
+  return dtype === 'float16' ? 1 : 2;
+}
+
+/** The module's number for a 4-bit type. */
+export function fp4Flag(quantType: QuantType): 0 | 1 {
+  return quantType === 'fp4' ? 1 : 0;
+}
+
+/** @throws KernelCallError for an element count or a block size that the format does not have. */
+export function checkQuantCall(where: string, elements: number, spec: QuantSpec): void {
+  if (!Number.isSafeInteger(elements) || elements < 1) {
+    throw new KernelCallError(where, `got ${elements} elements, needs a positive integer`);
+  }
+  if (!(BLOCK_SIZES as readonly number[]).includes(spec.blockSize)) {
+    throw new KernelCallError(where, `got block size ${spec.blockSize}, needs one of ${BLOCK_SIZES.join(', ')}`);
+  }
+}

@@ -1,0 +1,108 @@
+/** The second level: absmax to 8-bit codes around its mean, and back; and the dynamic code for any f32 data. */
+import { DataError, KernelCallError } from '../errors.ts';
+import { MAX_SLAB_BYTES, type QuantKernels, REGION } from './kernels.ts';
+import { NESTED_BLOCK_SIZE, type QuantState } from './types.ts';
+
+export type DynamicCodes = {
+  readonly codes: Uint8Array<ArrayBuffer>;
+  readonly absmax: Float32Array<ArrayBuffer>;
+};
+
+/** Elements a slab takes, rounded down to whole blocks. */
+function slabElements(blockSize: number): number {
+  const most = MAX_SLAB_BYTES / 4;
+  // one absmax for every 8 elements is what the region has room for
+  if (!Number.isSafeInteger(blockSize) || blockSize < 8 || blockSize > most) {
+    throw new KernelCallError('dynamic 8-bit code', `got block size ${blockSize}, needs 8 to ${most}`);
+  }
+  return Math.floor(most / blockSize) * blockSize;
+}
+
+/**
+ * Signed dynamic 8-bit code of `values - offset` in blocks: nearest entry of DYNAMIC_CODE after scaling by the
+ * block's largest magnitude. An exact tie goes to the even index, as in bitsandbytes' CUDA kernel.
+ * @throws DataError naming the first element that is NaN or infinite
+ */
+export function quantizeDynamic8bit(
+  kernels: QuantKernels,
+  values: Float32Array,
+  { blockSize = NESTED_BLOCK_SIZE, offset = 0, name = 'values' } = {},
+): DynamicCodes {
+  const codes = new Uint8Array(values.length);
+  const absmax = new Float32Array(Math.ceil(values.length / blockSize));
+  const slab = slabElements(blockSize);
+  const base = kernels.region(0);
+  const [source, packed, scales] = [base + REGION.source, base + REGION.packed, base + REGION.absmax];
+  for (let start = 0; start < values.length; start += slab) {
+    const part = values.subarray(start, start + slab);
+    kernels.floats(source, part.length).set(part);
+    const bad = kernels.wasm.quantizeDynamic8bit(source, part.length, blockSize, offset, packed, scales);
+    if (bad >= 0) {
+      throw new DataError(
+        name,
+        `element ${start + bad} is ${part[bad]} after subtracting ${offset}, needs to be finite`,
+      );
+    }
+    codes.set(kernels.bytes(packed, part.length), start);
+    absmax.set(kernels.floats(scales, Math.ceil(part.length / blockSize)), start / blockSize);
+  }
+  return { codes, absmax };
+}
+
+/** DYNAMIC_CODE[codes[i]] * absmax[i / blockSize] + offset, rounded to f32 after each of the two operations. */
+export function dequantizeDynamic8bit(
+  kernels: QuantKernels,
+  { codes, absmax }: { readonly codes: Uint8Array; readonly absmax: Float32Array },
+  { blockSize = NESTED_BLOCK_SIZE, offset = 0 } = {},
+): Float32Array<ArrayBuffer> {
+  const blocks = Math.ceil(codes.length / blockSize);
+  if (absmax.length !== blocks) {
+    throw new KernelCallError('dequantizeDynamic8bit', `got ${absmax.length} absmax values, needs ${blocks}`);
+  }
+  const values = new Float32Array(codes.length);
+  const slab = slabElements(blockSize);
+  const base = kernels.region(0);
+  const [target, packed, scales] = [base + REGION.source, base + REGION.packed, base + REGION.absmax];
+  for (let start = 0; start < codes.length; start += slab) {
+    const part = codes.subarray(start, start + slab);
+    const first = start / blockSize;
+    kernels.bytes(packed, part.length).set(part);
+    const used = absmax.subarray(first, first + Math.ceil(part.length / blockSize));
+    kernels.floats(scales, used.length).set(used);
+    kernels.wasm.dequantizeDynamic8bit(packed, part.length, blockSize, scales, offset, target);
+    values.set(kernels.floats(target, part.length), start);
+  }
+  return values;
+}
+
+/** The mean in f64, summed in index order, rounded once to f32: the same however the data was cut into slabs. */
+function meanF32(kernels: QuantKernels, values: Float32Array): number {
+  const address = kernels.region(0);
+  let sum = 0;
+  for (let start = 0; start < values.length; start += MAX_SLAB_BYTES / 4) {
+    const part = values.subarray(start, start + MAX_SLAB_BYTES / 4);
+    kernels.floats(address, part.length).set(part);
+    sum = kernels.wasm.sumF32(address, part.length, sum);
+  }
+  return Math.fround(sum / values.length);
+}
+
+/** Turns a tensor's absmax into the state that is kept. Uses region 0. */
+export function quantState(
+  kernels: QuantKernels,
+  absmax: Float32Array<ArrayBuffer>,
+  packedBytes: number,
+  doubleQuant: boolean,
+): QuantState {
+  if (!doubleQuant) return { nested: false, packedBytes, absmax };
+  const offset = meanF32(kernels, absmax);
+  const { codes, absmax: nestedAbsmax } = quantizeDynamic8bit(kernels, absmax, { offset, name: 'absmax' });
+  return { nested: true, packedBytes, codes, nestedAbsmax, offset };
+}
+
+/** The f32 absmax of each block, as the decoder sees it. */
+export function decodedAbsmax(kernels: QuantKernels, state: QuantState): Float32Array<ArrayBuffer> {
+  if (!state.nested) return state.absmax;
+  const nested = { codes: state.codes, absmax: state.nestedAbsmax };
+  return dequantizeDynamic8bit(kernels, nested, { offset: state.offset });
+}

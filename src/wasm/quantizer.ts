@@ -1,0 +1,111 @@
+/** The streaming quantizer, in one thread or over whatever lanes it is given. Knows no files and no GPU. */
+import { KernelCallError } from '../errors.ts';
+import {
+  checkQuantCall,
+  dtypeCode,
+  fp4Flag,
+  MAX_SLAB_BYTES,
+  QuantKernels,
+  REGION,
+  type WasmModule,
+} from './kernels.ts';
+import { quantState } from './nested.ts';
+import { type Lane, type SlabJob, type SlabResult, streamSlabs } from './slabs.ts';
+import type { QuantizeArgs, Quantizer, QuantState } from './types.ts';
+
+/** Smallest slab: the largest block of the widest source. Every slab is a multiple of it, so no block is cut. */
+export const SLAB_UNIT_BYTES = 4096 * 4;
+
+/** A lane inside one instance: a region of its memory. Two let a read run while the other is quantized. */
+export class LocalLane implements Lane {
+  readonly #kernels: QuantKernels;
+  readonly #base: number;
+
+  constructor(kernels: QuantKernels, region: 0 | 1) {
+    this.#kernels = kernels;
+    this.#base = kernels.region(region);
+  }
+
+  source(byteLength: number): Uint8Array<ArrayBuffer> {
+    return this.#kernels.bytes(this.#base + REGION.source, byteLength);
+  }
+
+  quantize(job: SlabJob): Promise<SlabResult> {
+    return Promise.resolve(this.quantizeNow(job));
+  }
+
+  quantizeNow({ elements, dtype, spec }: SlabJob): SlabResult {
+    const [source, packed, absmax] = [REGION.source, REGION.packed, REGION.absmax].map((at) => this.#base + at) as [
+      number,
+      number,
+      number,
+    ];
+    const { wasm } = this.#kernels;
+    const fp4 = fp4Flag(spec.quantType);
+    const badIndex = wasm.quantize4bit(fp4, dtypeCode(dtype), source, elements, spec.blockSize, packed, absmax);
+    return {
+      source: this.#kernels.bytes(source, REGION.packed),
+      packed: this.#kernels.bytes(packed, Math.ceil(elements / 2)),
+      absmax: this.#kernels.floats(absmax, Math.ceil(elements / spec.blockSize)),
+      badIndex,
+    };
+  }
+}
+
+/** @throws KernelCallError when the slabs would cut a block or not fit a lane */
+export function checkSlabBytes(slabBytes: number): void {
+  if (slabBytes % SLAB_UNIT_BYTES !== 0 || slabBytes < SLAB_UNIT_BYTES || slabBytes > MAX_SLAB_BYTES) {
+    throw new KernelCallError(
+      'quantizer',
+      `got slabBytes ${slabBytes}, needs a multiple of ${SLAB_UNIT_BYTES} up to ${MAX_SLAB_BYTES}`,
+    );
+  }
+}
+
+/** The Quantizer over any lanes. `dispose` runs once, after the last call has ended. */
+export class LaneQuantizer implements Quantizer {
+  readonly #kernels: QuantKernels;
+  readonly #lanes: readonly Lane[];
+  readonly #slabBytes: number;
+  readonly #dispose: () => Promise<void>;
+  #last: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  constructor(kernels: QuantKernels, lanes: readonly Lane[], slabBytes: number, dispose: () => Promise<void>) {
+    checkSlabBytes(slabBytes);
+    this.#kernels = kernels;
+    this.#lanes = lanes;
+    this.#slabBytes = slabBytes;
+    this.#dispose = dispose;
+  }
+
+  quantize4bit(args: QuantizeArgs): Promise<QuantState> {
+    if (this.#closed) return Promise.reject(new KernelCallError('quantize4bit', 'the quantizer has been closed'));
+    const run = this.#last.then(() => this.#run(args));
+    this.#last = run.catch(() => undefined);
+    return run;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#last;
+    await this.#dispose();
+  }
+
+  async #run(args: QuantizeArgs): Promise<QuantState> {
+    checkQuantCall(`quantize4bit(${args.name})`, args.elements, args.spec);
+    const absmax = await streamSlabs(args, this.#lanes, this.#slabBytes);
+    return quantState(this.#kernels, absmax, Math.ceil(args.elements / 2), args.spec.doubleQuant);
+  }
+}
+
+/**
+ * A quantizer in the calling thread; works in browsers and on edge runtimes. Its memory is 12 MiB, whatever the tensor.
+ * @param module the compiled `nibble.wasm`
+ */
+export function createQuantizer(module: WasmModule, { slabBytes = MAX_SLAB_BYTES } = {}): Quantizer {
+  const kernels = new QuantKernels(module);
+  const lanes = [new LocalLane(kernels, 0), new LocalLane(kernels, 1)];
+  return new LaneQuantizer(kernels, lanes, slabBytes, () => Promise.resolve());
+}

@@ -1,0 +1,90 @@
+/** Streams a tensor through lanes: reads run ahead, results come out in order. A lane is one slab in flight. */
+import { DataError } from '../errors.ts';
+import { bytesPerElement, type QuantizeArgs, type QuantSpec, type SourceDtype } from './types.ts';
+
+export type SlabJob = { readonly elements: number; readonly dtype: SourceDtype; readonly spec: QuantSpec };
+
+/** Views that are valid until the lane is used again. */
+export type SlabResult = {
+  readonly source: Uint8Array<ArrayBuffer>;
+  readonly packed: Uint8Array<ArrayBuffer>;
+  readonly absmax: Float32Array<ArrayBuffer>;
+  /** first element that is NaN or infinite, or -1 */
+  readonly badIndex: number;
+};
+
+export interface Lane {
+  /** Room for a slab's raw bytes, to be filled before `quantize`. */
+  source(byteLength: number): Uint8Array<ArrayBuffer>;
+  quantize(job: SlabJob): Promise<SlabResult>;
+}
+
+/** Names the offending element; the widest type's bits decide between NaN and the infinities. */
+export function nonFiniteError(
+  name: string,
+  dtype: SourceDtype,
+  source: Uint8Array,
+  badIndex: number,
+  flatIndex: number,
+  elements: number,
+): DataError {
+  const view = new DataView(source.buffer, source.byteOffset, source.byteLength);
+  const at = badIndex * bytesPerElement(dtype);
+  const bits = dtype === 'float32' ? view.getUint32(at, true) : view.getUint16(at, true);
+  const [signShift, mantissa] = { float32: [31, 0x7fffff], float16: [15, 0x3ff], bfloat16: [15, 0x7f] }[dtype] as [
+    number,
+    number,
+  ];
+  const what = (bits & mantissa) !== 0 ? 'NaN' : bits >>> signShift === 1 ? '-Infinity' : 'Infinity';
+  return new DataError(
+    name,
+    `element ${flatIndex} of ${elements} (${dtype}) is ${what}; a block with it cannot be quantized, all weights must be finite. Was the checkpoint damaged, or saved from a run that diverged?`,
+  );
+}
+
+/**
+ * Quantizes a tensor through `lanes` and returns its absmax, one f32 a block.
+ * @param slabBytes source bytes a lane takes at once, a multiple of 4096 elements
+ */
+export async function streamSlabs(
+  args: QuantizeArgs,
+  lanes: readonly Lane[],
+  slabBytes: number,
+): Promise<Float32Array<ArrayBuffer>> {
+  const { name, elements, dtype, spec } = args;
+  const size = bytesPerElement(dtype);
+  const slab = slabBytes / size;
+  const absmax = new Float32Array(Math.ceil(elements / spec.blockSize));
+  const slabs = Math.ceil(elements / slab);
+  const inFlight: (Promise<SlabResult> | undefined)[] = lanes.map(() => undefined);
+
+  const begin = async (lane: Lane, first: number): Promise<SlabResult> => {
+    const count = Math.min(slab, elements - first);
+    await args.read(first * size, lane.source(count * size));
+    return lane.quantize({ elements: count, dtype, spec });
+  };
+  const emit = (result: SlabResult, first: number): void => {
+    if (result.badIndex >= 0) {
+      throw nonFiniteError(name, dtype, result.source, result.badIndex, first + result.badIndex, elements);
+    }
+    absmax.set(result.absmax, first / spec.blockSize);
+    args.onPacked(first / 2, result.packed);
+  };
+
+  try {
+    // The last rounds start nothing and empty the lanes.
+    for (let k = 0; k < slabs + lanes.length; k++) {
+      const slot = k % lanes.length;
+      const previous = inFlight[slot];
+      if (previous) emit(await previous, (k - lanes.length) * slab);
+      const next = k < slabs ? begin(lanes[slot]!, k * slab) : undefined;
+      // A slab may fail before its turn comes; its error is met above, in order.
+      next?.catch(() => undefined);
+      inFlight[slot] = next;
+    }
+  } finally {
+    // A read may still be writing into a lane; the next tensor must not meet it.
+    await Promise.allSettled(inFlight);
+  }
+  return absmax;
+}

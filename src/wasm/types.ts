@@ -1,0 +1,63 @@
+/** The words in which quantization is spoken of, by the WASM module and by those who call it. */
+
+/** The layouts of a weight tensor that the quantizer reads and writes. */
+export type SourceDtype = 'float32' | 'float16' | 'bfloat16';
+
+export type QuantType = 'nf4' | 'fp4';
+
+/** Block sizes that bitsandbytes' format allows. */
+export const BLOCK_SIZES = [32, 64, 128, 256, 512, 1024, 2048, 4096] as const;
+
+/** Block size of the second level of double quantization; CUDA's kernels know no other. */
+export const NESTED_BLOCK_SIZE = 256;
+
+export type QuantSpec = {
+  readonly quantType: QuantType;
+  /** one of BLOCK_SIZES; blocks run over the flat, row-major index */
+  readonly blockSize: number;
+  /** absmax is itself quantized to 8 bits in blocks of 256 around its mean */
+  readonly doubleQuant: boolean;
+};
+
+/** What it takes besides the packed nibbles to decode a tensor. */
+export type QuantState =
+  | { readonly nested: false; readonly packedBytes: number; readonly absmax: Float32Array<ArrayBuffer> }
+  | {
+      readonly nested: true;
+      readonly packedBytes: number;
+      /** absmax[i] = DYNAMIC_CODE[codes[i]] * nestedAbsmax[i / 256] + offset, two f32 roundings */
+      readonly codes: Uint8Array<ArrayBuffer>;
+      readonly nestedAbsmax: Float32Array<ArrayBuffer>;
+      /** an f32 value */
+      readonly offset: number;
+    };
+
+/** Reads `into.byteLength` bytes of a tensor's raw little-endian data, starting at byteOffset. */
+export type SlabReader = (byteOffset: number, into: Uint8Array<ArrayBuffer>) => Promise<void>;
+
+export type QuantizeArgs = {
+  /** named in errors */
+  readonly name: string;
+  readonly elements: number;
+  readonly dtype: SourceDtype;
+  readonly spec: QuantSpec;
+  /** called for ascending, adjacent ranges; two or more calls may be under way at once */
+  readonly read: SlabReader;
+  /** receives the packed bytes in order; the view is valid only during the call */
+  readonly onPacked: (byteOffset: number, packed: Uint8Array<ArrayBuffer>) => void;
+};
+
+export interface Quantizer {
+  /**
+   * Quantizes a tensor of any size, slab by slab: memory stays bounded, nibbles leave through `onPacked`, the state
+   * comes at the end. Calls made while one is running wait their turn.
+   * @throws DataError when an element is NaN or infinite, naming the tensor and the flat index; some nibbles may
+   * have been handed out by then. Whatever `read` or `onPacked` throws passes through.
+   */
+  quantize4bit(args: QuantizeArgs): Promise<QuantState>;
+  close(): Promise<void>;
+}
+
+export function bytesPerElement(dtype: SourceDtype): 2 | 4 {
+  return dtype === 'float32' ? 4 : 2;
+}

@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto';
+import { QuantKernels } from '../../src/wasm/kernels.ts';
+import { loadWasmModule } from '../../src/wasm/node.ts';
+import type { QuantizeArgs, Quantizer, QuantSpec, QuantState, SourceDtype } from '../../src/wasm/types.ts';
+import { bf16Bits, f16Bits } from '../ref/nf4.ts';
+
+export const wasmModule = await loadWasmModule();
+export const kernels = new QuantKernels(wasmModule);
+export const debugKernels = new QuantKernels(await loadWasmModule('debug'));
+
+export function rawBytes(array: ArrayBufferView): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(array.buffer as ArrayBuffer, array.byteOffset, array.byteLength);
+}
+
+export function sha256(array: ArrayBufferView): string {
+  return createHash('sha256').update(rawBytes(array)).digest('hex');
+}
+
+/** Raw elements of a dtype, rounded by the reference. */
+export function encode(values: ArrayLike<number>, dtype: SourceDtype): Uint8Array<ArrayBuffer> {
+  if (dtype === 'float32') return rawBytes(Float32Array.from(values));
+  return rawBytes(Uint16Array.from(values, dtype === 'float16' ? f16Bits : bf16Bits));
+}
+
+/** Deterministic values of about normal shape, sd 0.02. */
+export function weights(count: number, seed = 1): Float32Array<ArrayBuffer> {
+  let state = seed >>> 0;
+  const uniform = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+  return Float32Array.from({ length: count }, () => (uniform() + uniform() + uniform() + uniform() - 2) * 0.035);
+}
+
+export type Streamed = { readonly packed: Uint8Array<ArrayBuffer>; readonly state: QuantState; readonly reads: number };
+
+/** Runs a quantizer over `raw` and puts the slabs together, checking that they come in order and without holes. */
+export async function stream(
+  quantizer: Quantizer,
+  raw: Uint8Array,
+  dtype: SourceDtype,
+  spec: QuantSpec,
+  overrides: Partial<QuantizeArgs> = {},
+): Promise<Streamed> {
+  const elements = raw.byteLength / (dtype === 'float32' ? 4 : 2);
+  const packed = new Uint8Array(Math.ceil(elements / 2));
+  let [end, reads] = [0, 0];
+  const state = await quantizer.quantize4bit({
+    name: 'weight',
+    elements,
+    dtype,
+    spec,
+    read: async (byteOffset, into) => {
+      reads++;
+      await Promise.resolve();
+      into.set(raw.subarray(byteOffset, byteOffset + into.byteLength));
+    },
+    onPacked: (byteOffset, bytes) => {
+      if (byteOffset !== end) throw new Error(`slab at ${byteOffset}, expected ${end}`);
+      packed.set(bytes, byteOffset);
+      end += bytes.byteLength;
+    },
+    ...overrides,
+  });
+  if (end !== packed.byteLength) throw new Error(`slabs end at ${end} of ${packed.byteLength}`);
+  return { packed, state, reads };
+}
