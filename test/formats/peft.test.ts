@@ -1,0 +1,174 @@
+import { describe, expect, test } from 'vitest';
+import { ConfigError, DataError } from '../../src/errors.ts';
+import { readFloats } from '../../src/formats/checkpoint.ts';
+import { memoryReader, memoryWriter } from '../../src/formats/memory.ts';
+import {
+  ADAPTER_FILE,
+  adapterShapes,
+  type LinearShapes,
+  openAdapter,
+  printTrainable,
+  saveAdapter,
+} from '../../src/formats/peft.ts';
+import { formatLoraConfig, LORA_DEFAULTS, parseLoraConfig, readLoraConfig } from '../../src/formats/peft-config.ts';
+import { goldenBytes, goldenDirectory, goldenJson, rejection, thrown } from './files.ts';
+
+const golden = goldenJson<{
+  trainable: number;
+  all: number;
+  tensors: Record<string, { shape: number[]; first: number[] }>;
+}>('adapter.json');
+const LAYER = 'model.layers.0.';
+const LINEAR: LinearShapes = new Map([
+  [`${LAYER}self_attn.q_proj`, [16, 16]],
+  [`${LAYER}self_attn.k_proj`, [8, 16]],
+  [`${LAYER}mlp.down_proj`, [16, 24]],
+]);
+const configText = new TextDecoder().decode(goldenBytes('adapter/adapter_config.json'));
+const goldenConfig = JSON.parse(configText) as Record<string, unknown>;
+
+test('an adapter saved by PEFT: ranks by pattern, names, shapes and values', async () => {
+  const { config, targets, source } = await openAdapter(goldenDirectory('adapter'), LINEAR);
+  expect(config).toMatchObject({
+    r: 4,
+    lora_alpha: 8,
+    lora_dropout: 0,
+    task_type: 'CAUSAL_LM',
+    rank_pattern: { down_proj: 2 },
+  });
+  expect(targets.map(({ rank, scaling }) => [rank, scaling])).toEqual([
+    [4, 2],
+    [2, 4],
+  ]);
+  expect([...adapterShapes(targets, LINEAR).keys()].sort()).toEqual(Object.keys(golden.tensors));
+  for (const [name, { shape, first }] of Object.entries(golden.tensors)) {
+    expect(source.info(name).shape).toEqual(shape);
+    expect([...(await readFloats(source, name)).subarray(0, 3)]).toEqual(first);
+  }
+});
+
+test('read and saved again, the tensors are the same file and the config says the same', async () => {
+  const { config, targets, source } = await openAdapter(goldenDirectory('adapter'), LINEAR);
+  const files = new Map<string, Uint8Array>();
+  await saveAdapter(memoryWriter(files), {
+    config,
+    targets,
+    linear: LINEAR,
+    values: (name) => readFloats(source, name),
+  });
+  expect([...files.keys()]).toEqual([ADAPTER_FILE, 'adapter_config.json', 'README.md']);
+  expect(files.get(ADAPTER_FILE)).toEqual(goldenBytes(`adapter/${ADAPTER_FILE}`));
+  const text = new TextDecoder().decode(files.get('adapter_config.json'));
+  // every key PEFT 0.21 wrote, known to nibble or not, with its value, in the same order and indentation
+  expect(text.trimEnd()).toBe(configText.trimEnd().replace('"lora_dropout": 0.0', '"lora_dropout": 0'));
+  expect(new TextDecoder().decode(files.get('README.md'))).toContain('Rank 4, alpha 8, dropout 0, on');
+});
+
+test('all-linear is saved as a list', async () => {
+  const config = { ...LORA_DEFAULTS, target_modules: 'all-linear', layers_pattern: 'layers' };
+  const files = new Map<string, Uint8Array>();
+  const targets = [...LINEAR.keys()].map((name) => ({ name, rank: 1, alpha: 1, scaling: 1 }));
+  const values = (name: string) =>
+    new Float32Array(
+      adapterShapes(targets, LINEAR)
+        .get(name)!
+        .reduce((a, b) => a * b),
+    );
+  await saveAdapter(memoryWriter(files), { config, targets, linear: LINEAR, values });
+  const saved = await readLoraConfig(memoryReader(files));
+  expect(saved.target_modules).toEqual(['q_proj', 'k_proj', 'down_proj']);
+  expect(saved.layers_pattern).toBeNull();
+});
+
+test('what adapter_config.json leaves out takes the defaults of PEFT, and only the long-standing keys are written', () => {
+  const config = parseLoraConfig({ peft_type: 'LORA' });
+  expect(config).toEqual(LORA_DEFAULTS);
+  const written = JSON.parse(formatLoraConfig(config)) as Record<string, unknown>;
+  const keys = Object.keys(written);
+  expect(keys).toEqual([...keys].sort());
+  expect(keys.length).toBe(26);
+  for (const [key, value] of Object.entries(written)) {
+    if (!['r', 'lora_alpha', 'target_modules', 'rank_pattern', 'task_type'].includes(key))
+      expect(value, key).toEqual(goldenConfig[key]);
+  }
+});
+
+describe('settings nibble cannot follow are refused by name', () => {
+  const cases: Record<string, [object, string]> = {
+    'another method': [{ peft_type: 'IA3' }, 'peft_type: is "IA3"; supported is "LORA"'],
+    DoRA: [{ use_dora: true }, 'use_dora: is true; nibble does not support it yet'],
+    bias: [{ bias: 'lora_only' }, 'bias: is "lora_only"; only "none"'],
+    modules_to_save: [{ modules_to_save: ['lm_head'] }, 'modules_to_save: is ["lm_head"]'],
+    PiSSA: [{ init_lora_weights: 'pissa' }, 'init_lora_weights: is "pissa"; supported are true, false and "gaussian"'],
+    'rank of 0': [{ r: 0 }, 'r: is 0, needs a whole number of at least 1'],
+    'dropout of 1': [{ lora_dropout: 1 }, 'lora_dropout: is 1, needs a number of at least 0 and below 1'],
+    'rank pattern': [{ rank_pattern: { q: 1.5 } }, 'rank_pattern.q: is 1.5'],
+    'targets of another type': [
+      { target_modules: [1] },
+      'target_modules: is [1], needs a string, a list of strings, or null',
+    ],
+    layers: [{ layers_to_transform: ['0'] }, 'layers_to_transform: is ["0"]'],
+  };
+  for (const [name, [change, message]] of Object.entries(cases)) {
+    test(name, () => {
+      const error = thrown(() => parseLoraConfig({ ...goldenConfig, ...change }, 'a/adapter_config.json'));
+      expect(error).toBeInstanceOf(ConfigError);
+      expect(error.message).toContain(`a/adapter_config.json: ${message}`);
+    });
+  }
+});
+
+describe('an adapter of another model', () => {
+  const adapter = (change: object = {}) =>
+    memoryReader(
+      new Map<string, Uint8Array | string>([
+        ['adapter_config.json', JSON.stringify({ ...goldenConfig, ...change })],
+        [ADAPTER_FILE, goldenBytes(`adapter/${ADAPTER_FILE}`)],
+      ]),
+      'a',
+    );
+
+  test('every tensor that does not fit is listed at once', async () => {
+    const error = await rejection(
+      openAdapter(adapter({ rank_pattern: {}, target_modules: ['k_proj', 'down_proj'] }), LINEAR),
+    );
+    expect(error).toBeInstanceOf(DataError);
+    const name = (module: string, half: string) => `base_model.model.${LAYER}${module}.lora_${half}.weight`;
+    expect(error.message.split('\n').slice(1)).toEqual([
+      `  ${name('self_attn.k_proj', 'A')} is missing, needs [4,16]`,
+      `  ${name('self_attn.k_proj', 'B')} is missing, needs [8,4]`,
+      `  ${name('mlp.down_proj', 'A')} is [2,24], needs [4,24]`,
+      `  ${name('mlp.down_proj', 'B')} is [16,2], needs [16,4]`,
+      `  ${name('self_attn.q_proj', 'A')} belongs to no adapted layer of this model`,
+      `  ${name('self_attn.q_proj', 'B')} belongs to no adapted layer of this model`,
+    ]);
+    expect(error.message).toContain('6 tensors do not fit');
+  });
+
+  test('a target the model lacks is named with the file', async () => {
+    const error = await rejection(openAdapter(adapter({ target_modules: ['wq'] }), LINEAR));
+    expect(error.message).toMatch(/^a\/adapter_config.json: target_modules: "wq" matches no linear layer/);
+  });
+
+  test('a pickle and an empty directory', async () => {
+    const files = new Map([
+      ['adapter_config.json', configText],
+      ['adapter_model.bin', 'x'],
+    ]);
+    expect((await rejection(openAdapter(memoryReader(files), LINEAR))).message).toContain('is a pickle');
+    expect((await rejection(openAdapter(memoryReader(new Map()), LINEAR))).message).toContain('no such file');
+  });
+});
+
+test('printTrainable is the line of PEFT', () => {
+  expect(printTrainable(9248, 141152)).toBe('trainable params: 9,248 || all params: 141,152 || trainable%: 6.5518');
+  expect(printTrainable(golden.trainable, golden.all)).toBe(
+    'trainable params: 208 || all params: 3,200 || trainable%: 6.5000',
+  );
+  expect(printTrainable(159_907_840, 6_898_323_456)).toContain(
+    '159,907,840 || all params: 6,898,323,456 || trainable%: 2.3181',
+  );
+  // 0.03125 and 0.09375 lie halfway; Python's format goes to the even digit
+  expect(printTrainable(1, 3200)).toContain('trainable%: 0.0312');
+  expect(printTrainable(3, 3200)).toContain('trainable%: 0.0938');
+});
