@@ -8,11 +8,11 @@ import { categoryBytesSchema, SCHEMA_VERSION } from './schema.ts';
  */
 export const METRICS = {
   peak_memory_bytes: { label: 'Peak memory', unit: 'bytes', better: 'lower' },
-  step_time_ms: { label: 'Step time (median of a run)', unit: 'ms', better: 'lower' },
+  step_time_ms: { label: 'Step time, median of a run', unit: 'ms', better: 'lower' },
   tokens_per_second: { label: 'Throughput', unit: 'tokens/s', better: 'higher' },
-  eval_loss: { label: 'Evaluation loss after', unit: 'nats/token', better: 'lower' },
+  eval_loss: { label: 'Evaluation loss after training', unit: 'nats/token', better: 'lower' },
   eval_loss_drop: { label: 'Drop of evaluation loss', unit: 'nats/token', better: 'higher' },
-  perplexity: { label: 'Perplexity after', unit: '', better: 'lower' },
+  perplexity: { label: 'Perplexity after training', unit: '', better: 'lower' },
 } as const;
 export type Metric = keyof typeof METRICS;
 export const METRIC_NAMES = Object.keys(METRICS) as Metric[];

@@ -1,0 +1,63 @@
+/** Training loss by step: the median over the seeds as a line, their range as a band. */
+import { median } from '../../bench/statistics.ts';
+import type { Chart } from '../document.ts';
+import { formatFixed } from '../format.ts';
+import { closeDomain } from './axis.ts';
+import { renderChart } from './render.ts';
+import { armColor } from './theme.ts';
+
+export type LossCurve = { readonly arm: string; readonly points: readonly { step: number; losses: number[] }[] };
+
+/** One curve an arm, coloured in the order given. */
+export function lossChart(curves: readonly LossCurve[]): Promise<Chart> {
+  const values = curves.flatMap(({ arm, points }) =>
+    points.map(({ step, losses }) => ({
+      arm,
+      step,
+      loss: median(losses),
+      low: Math.min(...losses),
+      high: Math.max(...losses),
+    })),
+  );
+  const arms = curves.map(({ arm }) => arm);
+  const x = {
+    field: 'step',
+    type: 'quantitative',
+    title: 'step',
+    axis: { grid: false, tickMinStep: 1, tickCount: 12 },
+    scale: { nice: false },
+  };
+  const domain = closeDomain(values.flatMap(({ low, high }) => [low, high]));
+  const y = { type: 'quantitative', title: 'training loss, nats/token', scale: { domain, nice: true } };
+  const color = {
+    field: 'arm',
+    type: 'nominal',
+    scale: { domain: arms, range: arms.map((_, i) => armColor(i)) },
+    legend: { symbolType: 'square', symbolOpacity: 1 },
+  };
+  const ends = arms.map((arm) => values.filter((value) => value.arm === arm).at(-1)!);
+  return renderChart(
+    {
+      name: 'loss',
+      title: 'Training loss, median and range over the seeds',
+      description: ends
+        .map(({ arm, step, loss }) => `${arm} ends at ${formatFixed(loss, 3)} in step ${step}`)
+        .join('; '),
+    },
+    {
+      height: 340,
+      layer: [
+        {
+          data: { values },
+          mark: { type: 'area', opacity: 0.2 },
+          encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color },
+        },
+        {
+          data: { values },
+          mark: { type: 'line', strokeWidth: 2.25 },
+          encoding: { x, y: { ...y, field: 'loss' }, color },
+        },
+      ],
+    },
+  );
+}

@@ -1,0 +1,56 @@
+/** From a Vega-Lite specification to an SVG that needs no script, no font file and no network. */
+import * as vega from 'vega';
+import { compile, type TopLevelSpec } from 'vega-lite';
+import type { Chart } from '../document.ts';
+import { CHART_CONFIG, CHART_WIDTH, THEME_CSS } from './theme.ts';
+
+export type ChartText = Pick<Chart, 'name' | 'title' | 'description'>;
+/** A specification without what all charts share. Its width is the chart's, axes included. */
+export type ChartSpec = { readonly height: number; readonly layer: readonly unknown[]; readonly encoding?: unknown };
+
+/** Renders in Node to text; equal specifications give equal bytes. */
+export async function renderChart(text: ChartText, spec: ChartSpec): Promise<Chart> {
+  const full = {
+    width: CHART_WIDTH,
+    autosize: { type: 'fit', contains: 'padding' },
+    config: CHART_CONFIG,
+    ...spec,
+  } as unknown as TopLevelSpec;
+  const view = new vega.View(vega.parse(compile(full).spec), { renderer: 'none' });
+  const svg = await view.toSVG();
+  view.finalize();
+  return { kind: 'chart', ...text, svg: accessible(ownIds(svg, text.name), text) };
+}
+
+/** Vega numbers its clip paths over the whole process; here they are numbered by chart, so that output repeats. */
+function ownIds(svg: string, name: string): string {
+  const names = new Map<string, string>();
+  const renamed = (id: string) => {
+    if (!names.has(id)) names.set(id, `${name}-${names.size + 1}`);
+    return names.get(id)!;
+  };
+  return svg
+    .replace(/\bid="([^"]+)"/g, (_, id: string) => `id="${renamed(id)}"`)
+    .replace(/url\(#([^)]+)\)/g, (_, id: string) => `url(#${renamed(id)})`);
+}
+
+/** Inline in HTML an SVG needs no namespace; a screen reader needs its title and description. */
+function accessible(svg: string, { name, title, description }: ChartText): string {
+  const inner = svg.slice(svg.indexOf('>', svg.indexOf('<svg')) + 1);
+  const [, width] = /<svg[^>]* width="([\d.]+)"/.exec(svg) ?? [];
+  const [, height] = /<svg[^>]* height="([\d.]+)"/.exec(svg) ?? [];
+  const head = `<svg role="img" aria-labelledby="${name}-title ${name}-desc" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">`;
+  return `${head}<title id="${name}-title">${escapeXml(title)}</title><desc id="${name}-desc">${escapeXml(description)}</desc>${inner}`;
+}
+
+/** The chart as a file of its own, opaque and with its colours inside, for Markdown. */
+export function standaloneSvg({ svg }: Chart): string {
+  const background = '<rect width="100%" height="100%" fill="var(--surface)"/>';
+  return svg
+    .replace('<svg ', '<svg xmlns="http://www.w3.org/2000/svg" ')
+    .replace('</desc>', `</desc><style>${THEME_CSS}</style>${background}`);
+}
+
+function escapeXml(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}

@@ -1,0 +1,55 @@
+/** Every measured step as a dot, a row for each run, the run's median as a bar. */
+import type { Chart } from '../document.ts';
+import { formatMs } from '../format.ts';
+import { closeDomain } from './axis.ts';
+import { renderChart } from './render.ts';
+import { armColor, INK } from './theme.ts';
+
+export type RunSteps = {
+  readonly row: string;
+  readonly arm: string;
+  readonly medianMs: number;
+  readonly stepsMs: readonly number[];
+};
+
+/** Rows in the order given; arms coloured by their first appearance. */
+export function stepTimeChart(runs: readonly RunSteps[]): Promise<Chart> {
+  const arms = [...new Set(runs.map(({ arm }) => arm))];
+  const steps = runs.flatMap(({ row, arm, stepsMs }) => stepsMs.map((ms) => ({ row, arm, ms })));
+  const medians = runs.map(({ row, arm, medianMs }) => ({ row, arm, ms: medianMs }));
+  const y = { field: 'row', type: 'nominal', sort: runs.map(({ row }) => row), title: null, axis: { grid: true } };
+  const x = {
+    field: 'ms',
+    type: 'quantitative',
+    title: 'step time, ms',
+    scale: { domain: closeDomain(steps.map(({ ms }) => ms)), nice: true },
+  };
+  const color = {
+    field: 'arm',
+    type: 'nominal',
+    scale: { domain: arms, range: arms.map((_, i) => armColor(i)) },
+    legend: null,
+  };
+  return renderChart(
+    {
+      name: 'step-times',
+      title: 'Step times of every run',
+      description: `Median by run: ${runs.map(({ row, medianMs }) => `${row} ${formatMs(medianMs)}`).join('; ')}`,
+    },
+    {
+      height: 64 + 34 * runs.length,
+      layer: [
+        {
+          data: { values: steps },
+          mark: { type: 'circle', size: 55, opacity: 0.5 },
+          encoding: { y, x, color },
+        },
+        {
+          data: { values: medians },
+          mark: { type: 'tick', thickness: 3, size: 24, color: INK },
+          encoding: { y, x },
+        },
+      ],
+    },
+  );
+}

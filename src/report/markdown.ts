@@ -1,0 +1,79 @@
+/** The report as Markdown that GitHub shows: tables in place, charts as files beside it. */
+import { type Block, type Inline, numericColumns, type ReportDocument, type Section, type Table } from './document.ts';
+
+/** Folder of the chart files, relative to report.md. */
+export const CHART_FOLDER = 'charts';
+
+/** The same document as the HTML, in the same order, with the same figures. */
+export function renderMarkdown(report: ReportDocument): string {
+  const head = [`# ${escapeText(report.title)}`, escapeText(report.subtitle)];
+  const blocks = [...head, ...report.lead.map(blockText), ...report.sections.flatMap(sectionText)];
+  return `${blocks.join('\n\n')}\n`;
+}
+
+function sectionText({ heading, blocks }: Section): string[] {
+  return [`## ${escapeText(heading)}`, ...blocks.map(blockText)];
+}
+
+function blockText(block: Block): string {
+  switch (block.kind) {
+    case 'paragraph':
+      return inlineText(block.content);
+    case 'verdict':
+      return `**${inlineText(block.content).trim()}**`;
+    case 'banner':
+      return `> [!WARNING]\n> ${inlineText(block.content)}`;
+    case 'list':
+      return block.items.map((item) => `- ${inlineText(item)}`).join('\n');
+    case 'commands':
+      return ['```sh', ...block.lines, '```'].join('\n');
+    case 'details':
+      return [`<details><summary>${block.summary}</summary>`, ...block.blocks.map(blockText), '</details>'].join(
+        '\n\n',
+      );
+    case 'table':
+      return tableText(block);
+    case 'chart':
+      return `![${escapeText(`${block.title}: ${block.description}`)}](${CHART_FOLDER}/${block.name}.svg)`;
+  }
+}
+
+function tableText({ caption, columns, rows, total = false }: Table): string {
+  const numeric = numericColumns({ columns, rows });
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const cellsOf = (row: readonly Inline[], r: number) => {
+    const bold = total && r === rows.length - 1;
+    return row.map((cell) => (bold ? `**${inlineText([cell])}**` : inlineText([cell])));
+  };
+  return [
+    `**${escapeText(caption)}**`,
+    '',
+    line(columns.map(escapeText)),
+    line(numeric.map((isNumeric) => (isNumeric ? '---:' : ':---'))),
+    ...rows.map((row, r) => line(cellsOf(row, r))),
+  ].join('\n');
+}
+
+function inlineText(content: readonly Inline[]): string {
+  return content
+    .map((inline) => {
+      if (typeof inline === 'string') return escapeText(inline);
+      return inline.kind === 'figure' ? inline.text : codeText(inline.text);
+    })
+    .join('');
+}
+
+/** A backtick inside would end the code span; GitHub also splits table cells at a bar inside code. */
+function codeText(text: string): string {
+  return `\`${text.replaceAll('`', "'").replaceAll('|', '\\|').replace(/\s+/g, ' ')}\``;
+}
+
+/** Text that Markdown must show as it is: no markup, no HTML, no line break inside a table row. */
+function escapeText(text: string): string {
+  return text
+    .replace(/\s+/g, ' ')
+    .replace(/[\\`*_[\]|~]/g, '\\$&')
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;');
+}

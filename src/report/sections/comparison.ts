@@ -1,0 +1,69 @@
+/** Every compared metric in one table: medians of both arms, paired difference, interval, winner. */
+import { METRIC_NAMES, METRICS, type Metric, type SuiteSummary } from '../../bench/summary-schema.ts';
+import { armLabel } from '../arms.ts';
+import { countFigure, type Figure, figure, paragraph, ratioFigure, type Section } from '../document.ts';
+import { formatBytes, formatFixed, formatMs, withSign } from '../format.ts';
+
+const FORMATS: Record<Metric, (value: number | null) => string> = {
+  peak_memory_bytes: formatBytes,
+  step_time_ms: formatMs,
+  tokens_per_second: (value) => formatFixed(value, 1),
+  eval_loss: (value) => formatFixed(value, 4),
+  eval_loss_drop: (value) => formatFixed(value, 4),
+  perplexity: (value) => formatFixed(value, 2),
+};
+
+/** Null without two arms. */
+export function comparisonSection(summary: SuiteSummary): Section | null {
+  const { comparison, bootstrap } = summary;
+  if (comparison === null || comparison.n === 0) return null;
+  const { baseline, treatment, paired } = comparison;
+  const median = (arm: string, metric: Metric) =>
+    summary.arms.find((entry) => entry.arm === arm)?.metrics[metric]?.median ?? null;
+  const rows = METRIC_NAMES.map((metric) => {
+    const show = (value: number | null): Figure => figure(value, FORMATS[metric]);
+    const difference = (value: number | null) => figure(value, (v) => withSign(v, FORMATS[metric]));
+    const pair = paired[metric];
+    const [low, high] = pair?.difference_ci95 ?? [null, null];
+    return [
+      `${METRICS[metric].label} (${METRICS[metric].better} is better)`,
+      show(median(baseline, metric)),
+      show(median(treatment, metric)),
+      difference(pair?.median_difference ?? null),
+      difference(low),
+      difference(high),
+      ratioFigure(pair?.median_ratio ?? null),
+      countFigure(pair?.n ?? 0),
+      pair === null ? '–' : armLabel(pair.winner),
+    ];
+  });
+  return {
+    id: 'comparison',
+    heading: `${armLabel(treatment)} against ${armLabel(baseline)}`,
+    blocks: [
+      paragraph(
+        'Differences are taken seed by seed, both arms seeing the same batches, and the table shows their median with ',
+        `a 95 % percentile bootstrap interval (${bootstrap.resamples.toLocaleString('en-US')} resamples, seed ${bootstrap.seed}). `,
+        'With three seeds that interval is the range of the three differences. ~ stands for no winner: ',
+        'the interval holds zero, or there are fewer than three pairs.',
+      ),
+      {
+        kind: 'table',
+        id: 'comparison-table',
+        caption: 'Medians and paired differences',
+        columns: [
+          'metric',
+          armLabel(baseline),
+          armLabel(treatment),
+          'difference',
+          'from',
+          'to',
+          'ratio',
+          'n',
+          'winner',
+        ],
+        rows,
+      },
+    ],
+  };
+}

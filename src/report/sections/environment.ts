@@ -1,0 +1,108 @@
+/** On what it ran, and the commands that run it again. */
+import type { RunRecord } from '../../bench/schema.ts';
+import {
+  type Block,
+  bytesFigure,
+  code,
+  countFigure,
+  type Inline,
+  paragraph,
+  type Section,
+  type Table,
+} from '../document.ts';
+
+type Row = readonly Inline[];
+
+/** From the first run; runs of one suite share a machine, and a difference is said. */
+export function environmentSection(runs: readonly RunRecord[]): Section | null {
+  const run = runs.find((entry) => entry.meta_info.gpu !== null) ?? runs[0];
+  if (run === undefined) return null;
+  const devices = new Set(runs.map((entry) => entry.meta_info.gpu?.description).filter((name) => name !== undefined));
+  const mixed: Block[] =
+    devices.size > 1
+      ? [{ kind: 'banner', content: [`The runs did not share one device: ${[...devices].join(', ')}.`] }]
+      : [];
+  const table: Table = {
+    kind: 'table',
+    id: 'environment-table',
+    caption: 'Device, software and material',
+    columns: ['what', 'value'],
+    rows: [...deviceRows(run), ...softwareRows(run), ...materialRows(run)],
+  };
+  return { id: 'environment', heading: 'Environment', blocks: [...mixed, table] };
+}
+
+function deviceRows({ meta_info: { gpu, runtime }, train_info }: RunRecord): Row[] {
+  const adapter: Row[] =
+    gpu === null
+      ? [['adapter', '–']]
+      : [
+          ['adapter', `${gpu.description} (${gpu.vendor}, ${gpu.architecture}, ${gpu.backend})`],
+          ['driver', gpu.driver ?? '–'],
+          ['software-rendered', gpu.software_rendered ? 'yes' : 'no'],
+          ['features', gpu.features.join(', ')],
+          ['toggles', gpu.toggles.join(', ') || 'none'],
+          ['subgroup size', gpu.subgroup === null ? '–' : `${gpu.subgroup.min} to ${gpu.subgroup.max}`],
+        ];
+  return [
+    ...adapter,
+    ['matmul tier', train_info.tier ?? '–'],
+    ['CPU', `${runtime.cpu}, ${runtime.cores} cores`],
+    ['RAM', bytesFigure(runtime.ram)],
+    ['system', `${runtime.os}, kernel ${runtime.kernel}${runtime.container === null ? '' : `, ${runtime.container}`}`],
+  ];
+}
+
+function softwareRows({ meta_info: { runtime, package_info }, run_info: { code: source } }: RunRecord): Row[] {
+  const packages = Object.entries(package_info).map(([name, version]) => `${name} ${version}`);
+  const dirty = source.git_dirty === true ? ', with changes that were not committed' : '';
+  const env = Object.entries(runtime.env).map(([key, value]) => `${key}=${value}`);
+  return [
+    ['Node', `${runtime.node} (V8 ${runtime.v8})`],
+    ['packages', packages.join(', ')],
+    ['code', `${source.version}, commit ${source.git_commit ?? '–'}${dirty}`],
+    ['lockfile sha256', code(source.lockfile_sha256 ?? '–')],
+    ...(env.length === 0 ? [] : [['environment variables', code(env.join(' '))]]),
+  ];
+}
+
+function materialRows({ meta_info: { model_info, dataset_info }, eval_info: { data_hashes } }: RunRecord): Row[] {
+  const data = Object.entries(dataset_info).flatMap(([name, info]): Row[] => [
+    [`data ${name}, sha256`, code(info.sha256)],
+    [`data ${name}, rows`, countFigure(info.rows)],
+  ]);
+  return [
+    ['model', `${model_info.id}${model_info.revision === null ? '' : `, revision ${model_info.revision}`}`],
+    ['weights sha256', code(model_info.sha256_of_weights)],
+    ['config sha256', code(model_info.config_sha)],
+    ['tokenizer sha256', code(data_hashes.tokenizer ?? '–')],
+    ...data,
+  ];
+}
+
+/** Checkout, install, run: the exact command lines of the runs, each once. */
+export function repeatSection(runs: readonly RunRecord[]): Section | null {
+  const first = runs[0];
+  if (first === undefined) return null;
+  const { git_commit, git_dirty } = first.run_info.code;
+  const commands = [...new Set(runs.map((run) => run.run_info.command.map(shellQuote).join(' ')))];
+  const checkout = git_commit === null ? [] : [`git checkout ${git_commit}`];
+  return {
+    id: 'repeat',
+    heading: 'How to repeat it',
+    blocks: [
+      { kind: 'commands', lines: [...checkout, 'npm ci', 'npm run build', ...commands] },
+      ...(git_dirty === true
+        ? [paragraph('The working tree held changes that this commit does not: the runs cannot be repeated exactly.')]
+        : []),
+      paragraph(
+        'Equal run ids mean equal resolved config, weights, data, seed and arm. ',
+        'The same seed on the same device gives the same bits.',
+      ),
+    ],
+  };
+}
+
+function shellQuote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,186 @@
+/** Where the memory goes, side by side, and why QLoRA did or did not save any at this size. */
+import { type CategoryBytes, type RunRecord, totalBytes } from '../../bench/schema.ts';
+import type { SuiteSummary } from '../../bench/summary-schema.ts';
+import { armLabel, categoryLabel, medianMemoryRun, orderedArms, usedCategories } from '../arms.ts';
+import { type ArmMemory, memoryChart } from '../charts/memory.ts';
+import {
+  type Block,
+  bytesFigure,
+  countFigure,
+  figure,
+  fixedFigure,
+  type Inline,
+  paragraph,
+  percentFigure,
+  type Section,
+  type Table,
+} from '../document.ts';
+import { formatBytes, formatCount, withSign } from '../format.ts';
+
+const EXACT = 'exact bytes';
+
+/** Peak by category as a chart and as exact bytes, the explanation, and the checks on the ledger. */
+export async function memorySection(runs: readonly RunRecord[], summary: SuiteSummary): Promise<Section | null> {
+  const arms = orderedArms(summary).flatMap(({ arm }) => {
+    const run = medianMemoryRun(runs, arm);
+    return run === null ? [] : [{ arm, run, bytes: run.train_info.memory!.by_category }];
+  });
+  if (arms.length === 0) return null;
+  const blocks: Block[] = [
+    paragraph(
+      'Bytes live at the moment of the highest peak, from the ledger that every GPU buffer goes through. ',
+      'For each arm the run with the median peak is shown.',
+    ),
+    await memoryChart(arms),
+    categoryTable(arms),
+  ];
+  const [baseline, treatment] = arms;
+  if (baseline?.arm === 'lora' && treatment?.arm === 'qlora') {
+    blocks.push(...explanation(baseline.bytes, treatment.bytes, summary));
+  }
+  blocks.push({ kind: 'details', summary: 'Checks: phases, prediction, quantized linears', blocks: checks(arms) });
+  return { id: 'memory', heading: 'Memory', blocks };
+}
+
+function categoryTable(arms: readonly ArmMemory[]): Table {
+  const categories = usedCategories(arms.map(({ bytes }) => bytes));
+  const cells = (sizes: readonly number[]): Inline[] => [
+    ...sizes.flatMap((size) => [countFigure(size), bytesFigure(size)]),
+    ...(sizes.length === 2 ? [signedBytes(sizes[1]! - sizes[0]!)] : []),
+  ];
+  return {
+    kind: 'table',
+    id: 'memory-by-category',
+    caption: 'Peak memory by category',
+    columns: [
+      'category',
+      ...arms.flatMap(({ arm }) => [`${armLabel(arm)}, ${EXACT}`, armLabel(arm)]),
+      ...(arms.length === 2 ? ['difference'] : []),
+    ],
+    rows: [
+      ...categories.map((category) => [categoryLabel(category), ...cells(arms.map(({ bytes }) => bytes[category]))]),
+      ['peak', ...cells(arms.map(({ bytes }) => totalBytes(bytes)))],
+    ],
+    total: true,
+  };
+}
+
+/** What quantizing freed, what it cost, and what is left of it; the three parts sum to the difference of the peaks. */
+export function memoryBalance(lora: CategoryBytes, qlora: CategoryBytes) {
+  const change = (category: keyof CategoryBytes) => qlora[category] - lora[category];
+  const base = change('base_weights') + change('quant_state');
+  const workspace = change('workspace');
+  const net = totalBytes(qlora) - totalBytes(lora);
+  return { base, workspace, rest: net - base - workspace, net };
+}
+
+function explanation(lora: CategoryBytes, qlora: CategoryBytes, summary: SuiteSummary): Block[] {
+  const { base, workspace, rest, net } = memoryBalance(lora, qlora);
+  const baseShare = (lora.base_weights + lora.quant_state) / totalBytes(lora);
+  const table: Table = {
+    kind: 'table',
+    id: 'memory-balance',
+    caption: 'From the peak of LoRA to the peak of QLoRA',
+    columns: ['step', EXACT, 'size'],
+    rows: [
+      ['peak of LoRA', countFigure(totalBytes(lora)), bytesFigure(totalBytes(lora))],
+      ['base weights, now 4 bits with their quantization state', signedCount(base), signedBytes(base)],
+      ['workspace, which holds the dequantized weight', signedCount(workspace), signedBytes(workspace)],
+      ['everything else', signedCount(rest), signedBytes(rest)],
+      ['peak of QLoRA', countFigure(totalBytes(qlora)), bytesFigure(totalBytes(qlora))],
+    ],
+    total: true,
+  };
+  const share: Inline[] = [
+    'The base is ',
+    percentFigure(baseShare),
+    ' of the peak of LoRA here, and that share is all that 4-bit weights can shrink. ',
+  ];
+  return [paragraph(...outcome(base, workspace, net), ...share, ...payoff(summary)), table];
+}
+
+function outcome(base: number, workspace: number, net: number): Inline[] {
+  const freed: Inline[] = ['quantizing the base freed ', bytesFigure(Math.max(-base, 0))];
+  const spent: Inline[] =
+    workspace > 0
+      ? [', and the scratch that a weight is dequantized into took ', bytesFigure(workspace), ' of that back']
+      : [', and no further workspace was needed'];
+  if (net < 0) {
+    return ['Why QLoRA saved ', bytesFigure(-net), ' at this size: ', ...freed, ...spent, '. '];
+  }
+  return ['Why QLoRA did not save memory at this size (', signedBytes(net), '): ', ...freed, ...spent, '. '];
+}
+
+/** From which of the estimated sizes on QLoRA's predicted peak is the lower one. */
+function payoff(summary: SuiteSummary): Inline[] {
+  const models = summary.estimates?.models ?? [];
+  const saves = models.map(({ name, predictions }) => {
+    const peak = (method: string) => predictions.find((prediction) => prediction.method === method)?.peak;
+    const [lora, qlora] = [peak('lora'), peak('qlora')];
+    return { name, part: lora === undefined || qlora === undefined ? null : (lora - qlora) / lora };
+  });
+  const first = saves.find(({ part }) => part !== null && part > 0);
+  const last = saves.at(-1);
+  if (first === undefined || last === undefined) return [];
+  return [
+    `By the estimate below QLoRA pays from ${first.name} on (`,
+    percentFigure(first.part),
+    ` less), and saves `,
+    percentFigure(last.part),
+    ` at ${last.name}.`,
+  ];
+}
+
+type Measured = ArmMemory & { readonly run: RunRecord };
+
+function checks(arms: readonly Measured[]): Block[] {
+  const phases = [...new Set(arms.flatMap(({ run }) => run.train_info.memory!.by_phase.map(({ phase }) => phase)))];
+  const peakOf = (run: RunRecord, phase: string) =>
+    run.train_info.memory!.by_phase.find((row) => row.phase === phase)?.peak ?? null;
+  const quantized = arms.filter(({ run }) => run.train_info.memory!.quantized_linears !== null);
+  return [
+    {
+      kind: 'table',
+      id: 'memory-by-phase',
+      caption: 'Peak memory by phase, and the peak that the plan predicted',
+      columns: ['phase', ...arms.flatMap(({ arm }) => [`${armLabel(arm)}, ${EXACT}`, armLabel(arm)])],
+      rows: [
+        ...phases.map((phase) => [phase, ...arms.flatMap(({ run }) => bytesTwice(peakOf(run, phase)))]),
+        ['predicted peak', ...arms.flatMap(({ run }) => bytesTwice(run.train_info.memory!.predicted?.total ?? null))],
+      ],
+    },
+    ...quantized.map(({ arm, run }) => quantizedTable(arm, run)),
+  ];
+}
+
+function quantizedTable(arm: string, run: RunRecord): Table {
+  const linears = run.train_info.memory!.quantized_linears!;
+  const sum = (part: 'elements' | 'packed_bytes' | 'absmax_bytes' | 'nested_bytes' | 'offset_bytes') =>
+    linears.tensors.reduce((total, tensor) => total + tensor[part], 0);
+  const state = sum('packed_bytes') + sum('absmax_bytes') + sum('nested_bytes') + sum('offset_bytes');
+  return {
+    kind: 'table',
+    id: `quantized-linears-${arm}`,
+    caption: `Quantized linears of ${armLabel(arm)}`,
+    columns: ['part', 'value'],
+    rows: [
+      ['tensors', countFigure(linears.tensors.length)],
+      ['parameters', countFigure(sum('elements'))],
+      ['packed codes, bytes', countFigure(sum('packed_bytes'))],
+      ['absmax codes, bytes', countFigure(sum('absmax_bytes'))],
+      ['second-level absmax, bytes', countFigure(sum('nested_bytes'))],
+      ['offsets, bytes', countFigure(sum('offset_bytes'))],
+      ['code tables, bytes (once)', countFigure(linears.code_tables_bytes)],
+      ['ledger, bytes', countFigure(state + linears.code_tables_bytes)],
+      ['formula, bytes', countFigure(linears.formula_bytes)],
+      [
+        'bits a parameter, without code tables',
+        fixedFigure(sum('elements') === 0 ? null : (8 * state) / sum('elements'), 3),
+      ],
+    ],
+  };
+}
+
+const bytesTwice = (size: number | null): Inline[] => [countFigure(size), bytesFigure(size)];
+const signedBytes = (size: number) => figure(size, (value) => withSign(value, formatBytes));
+const signedCount = (size: number) => figure(size, (value) => withSign(value, formatCount));

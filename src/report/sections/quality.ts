@@ -1,0 +1,93 @@
+/** Did the runs learn, and did they learn the same: loss curves, perplexity, and the check that the drop is no noise. */
+import type { RunRecord } from '../../bench/schema.ts';
+import type { ArmSummary, SuiteSummary } from '../../bench/summary-schema.ts';
+import { armLabel, goodRuns, orderedArms } from '../arms.ts';
+import { type LossCurve, lossChart } from '../charts/loss.ts';
+import { perplexityChart } from '../charts/perplexity.ts';
+import { type Block, countFigure, figure, fixedFigure, paragraph, type Section, type Table } from '../document.ts';
+import { formatFixed, withSign } from '../format.ts';
+import { lossFigure } from './verdict.ts';
+
+/** A drop below this many standard deviations of the final losses could be the seed's doing. */
+const DROP_IN_SDS = 3;
+
+/** Null where no run has a history or an evaluation. */
+export async function qualitySection(runs: readonly RunRecord[], summary: SuiteSummary): Promise<Section | null> {
+  const arms = orderedArms(summary);
+  const curves = arms.map(({ arm }) => lossCurve(arm, goodRuns(runs, arm))).filter(({ points }) => points.length > 0);
+  const evaluated = arms
+    .flatMap(({ arm }) => goodRuns(runs, arm))
+    .filter((run) => run.eval_info.metrics !== null && run.eval_info.metrics_before !== null);
+  const blocks: Block[] = [];
+  if (curves.length > 0) {
+    blocks.push(paragraph('The line is the median over the seeds, the band their range.'), await lossChart(curves));
+  }
+  if (evaluated.length > 0) {
+    blocks.push(
+      paragraph('Each run was evaluated before its first update (ring) and after its last (dot) on the same tokens.'),
+      await perplexityChart(evaluated.map(perplexityRow)),
+      evaluationTable(evaluated),
+      paragraph(
+        'Learning is told from noise where the smallest drop of the evaluation loss over the seeds exceeds ',
+        `${DROP_IN_SDS} standard deviations of the final losses.`,
+      ),
+      learningTable(arms),
+    );
+  }
+  return blocks.length === 0 ? null : { id: 'quality', heading: 'Quality', blocks };
+}
+
+function lossCurve(arm: string, runs: readonly RunRecord[]): LossCurve {
+  const bySteps = new Map<number, number[]>();
+  for (const { step, loss } of runs.flatMap((run) => run.train_info.history)) {
+    if (loss !== null) bySteps.set(step, [...(bySteps.get(step) ?? []), loss]);
+  }
+  const points = [...bySteps].sort(([a], [b]) => a - b).map(([step, losses]) => ({ step, losses }));
+  return { arm: armLabel(arm), points };
+}
+
+const nameOf = (run: RunRecord) => `${armLabel(run.run_info.arm)}, seed ${run.run_info.seed}`;
+
+function perplexityRow(run: RunRecord) {
+  const { metrics_before, metrics } = run.eval_info;
+  const arm = armLabel(run.run_info.arm);
+  return { row: nameOf(run), arm, before: metrics_before!.perplexity, after: metrics!.perplexity };
+}
+
+function evaluationTable(runs: readonly RunRecord[]): Table {
+  return {
+    kind: 'table',
+    id: 'evaluation',
+    caption: 'Evaluation before and after training',
+    columns: ['run', 'tokens', 'loss before', 'loss after', 'change', 'perplexity before', 'perplexity after'],
+    rows: runs.map((run) => {
+      const before = run.eval_info.metrics_before!;
+      const after = run.eval_info.metrics!;
+      return [
+        nameOf(run),
+        countFigure(after.eval_loss.n),
+        lossFigure(before.eval_loss.value),
+        lossFigure(after.eval_loss.value),
+        figure(after.eval_loss.value - before.eval_loss.value, (v) => withSign(v, (x) => formatFixed(x, 4))),
+        fixedFigure(before.perplexity, 2),
+        fixedFigure(after.perplexity, 2),
+      ];
+    }),
+  };
+}
+
+function learningTable(arms: readonly ArmSummary[]): Table {
+  return {
+    kind: 'table',
+    id: 'learning',
+    caption: 'Learning against noise',
+    columns: ['arm', 'n', 'smallest drop', 'sd of the final losses', 'drop in sds', `above ${DROP_IN_SDS}`],
+    rows: arms.map(({ arm, n, metrics }) => {
+      const drop = metrics.eval_loss_drop?.min ?? null;
+      const sd = metrics.eval_loss?.sd ?? null;
+      const ratio = drop === null || sd === null || sd === 0 ? null : drop / sd;
+      const verdict = drop === null || sd === null ? '–' : drop > DROP_IN_SDS * sd ? 'yes' : 'no';
+      return [armLabel(arm), countFigure(n), lossFigure(drop), lossFigure(sd), fixedFigure(ratio, 1), verdict];
+    }),
+  };
+}

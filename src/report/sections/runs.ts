@@ -1,0 +1,48 @@
+/** One row a run, in the order they ran, with what went wrong where something did. */
+import type { RunRecord } from '../../bench/schema.ts';
+import { metricOf } from '../../bench/summarize.ts';
+import { armLabel } from '../arms.ts';
+import {
+  type Block,
+  bytesFigure,
+  code,
+  countFigure,
+  fixedFigure,
+  msFigure,
+  type Section,
+  secondsFigure,
+} from '../document.ts';
+import { lossFigure } from './verdict.ts';
+
+/** Every run, failed ones too. */
+export function runsSection(runs: readonly RunRecord[]): Section {
+  const blocks: Block[] = [
+    {
+      kind: 'table',
+      id: 'runs-table',
+      caption: 'All runs in the order they ran',
+      columns: ['run', 'arm', 'seed', 'status', 'trainable', 'peak', 'step', 'tokens/s', 'loss', 'perplexity', 'total'],
+      rows: runs.map((run) => [
+        code(run.run_info.run_id),
+        armLabel(run.run_info.arm),
+        countFigure(run.run_info.seed),
+        run.run_info.status,
+        countFigure(run.train_info.num_trainable_params),
+        bytesFigure(metricOf(run, 'peak_memory_bytes')),
+        msFigure(metricOf(run, 'step_time_ms')),
+        fixedFigure(metricOf(run, 'tokens_per_second'), 1),
+        lossFigure(metricOf(run, 'eval_loss')),
+        fixedFigure(metricOf(run, 'perplexity'), 2),
+        secondsFigure(run.run_info.total_time),
+      ]),
+    },
+  ];
+  const failed = runs.filter((run) => run.run_info.error !== null);
+  if (failed.length > 0) {
+    blocks.push({
+      kind: 'list',
+      items: failed.map(({ run_info: { run_id, error } }) => [code(run_id), ` ${error!.kind}: ${error!.message}`]),
+    });
+  }
+  return { id: 'runs', heading: 'Runs', blocks };
+}

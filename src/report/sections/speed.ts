@@ -1,0 +1,111 @@
+/** Step times and throughput: every step drawn, medians in a table, where the rest of the time went. */
+import type { RunRecord } from '../../bench/schema.ts';
+import type { SuiteSummary } from '../../bench/summary-schema.ts';
+import { armLabel, goodRuns, orderedArms } from '../arms.ts';
+import { stepTimeChart } from '../charts/step-times.ts';
+import {
+  type Block,
+  fixedFigure,
+  type Inline,
+  msFigure,
+  paragraph,
+  ratioFigure,
+  type Section,
+  secondsFigure,
+  type Table,
+} from '../document.ts';
+
+type Timing = RunRecord['train_info']['timing'];
+const PHASES: readonly (readonly [keyof Timing, string])[] = [
+  ['load_s', 'load'],
+  ['quantize_s', 'quantize'],
+  ['compile_s', 'compile pipelines'],
+  ['warmup_s', 'warm up'],
+  ['train_s', 'train'],
+  ['eval_s', 'evaluate'],
+  ['checkpoint_s', 'checkpoint'],
+  ['save_s', 'save'],
+];
+
+/** Null where no run measured a step. */
+export async function speedSection(runs: readonly RunRecord[], summary: SuiteSummary): Promise<Section | null> {
+  const timed = orderedArms(summary)
+    .flatMap(({ arm }) => goodRuns(runs, arm))
+    .filter((run) => run.train_info.step_time_ms !== null);
+  if (timed.length === 0) return null;
+  const rows = timed.map((run) => {
+    const steps = run.train_info.step_time_ms!;
+    const arm = armLabel(run.run_info.arm);
+    return { row: `${arm}, seed ${run.run_info.seed}`, arm, medianMs: steps.p50, stepsMs: steps.values ?? [steps.p50] };
+  });
+  const excluded = [...new Set(timed.map((run) => run.train_info.excluded_warmup_steps ?? 0))].join(' or ');
+  const blocks: Block[] = [
+    paragraph(
+      `A dot is a step, the bar is the median of the run; warm-up steps left out: ${excluded} a run. `,
+      ...ratioSentence(summary),
+    ),
+    await stepTimeChart(rows),
+    stepTable(timed),
+    throughputTable(timed),
+    { kind: 'details', summary: 'Where the time of a run went', blocks: [timingTable(timed)] },
+  ];
+  return { id: 'speed', heading: 'Speed', blocks };
+}
+
+function ratioSentence({ comparison }: SuiteSummary): Inline[] {
+  const paired = comparison?.paired.step_time_ms ?? null;
+  if (comparison === null || paired === null || paired.median_ratio === null) return [];
+  const { median_ratio: ratio, ratio_ci95: ci, n, winner } = paired;
+  return [
+    `A step of ${armLabel(comparison.treatment)} takes `,
+    ratioFigure(ratio),
+    ` the time of one of ${armLabel(comparison.baseline)}`,
+    ...(ci === null ? [] : [' (95 % interval ', ratioFigure(ci[0]), ' to ', ratioFigure(ci[1]), ')']),
+    `, n = ${n}, winner: ${armLabel(winner)}.`,
+  ];
+}
+
+function stepTable(runs: readonly RunRecord[]): Table {
+  return {
+    kind: 'table',
+    id: 'step-times',
+    caption: 'Step time by run',
+    columns: ['run', 'steps', 'median', 'mean', 'sd', 'p90', 'p95', 'p99', 'min', 'max'],
+    rows: runs.map((run) => {
+      const { count, mean, sd, p50, p90, p95, p99, min, max } = run.train_info.step_time_ms!;
+      return [nameOf(run), fixedFigure(count, 0), ...[p50, mean, sd, p90, p95, p99, min, max].map(msFigure)];
+    }),
+  };
+}
+
+function throughputTable(runs: readonly RunRecord[]): Table {
+  return {
+    kind: 'table',
+    id: 'throughput',
+    caption: 'Throughput by run',
+    columns: ['run', 'tokens/s', 'loss tokens/s', 'padded tokens/s', 'samples/s', 'steps/s'],
+    rows: runs.map((run) => {
+      const t = run.train_info.throughput;
+      const tokens = [t.tokens_per_second, t.loss_tokens_per_second, t.padded_tokens_per_second];
+      const rest = [t.samples_per_second, t.steps_per_second];
+      return [nameOf(run), ...tokens.map((v) => fixedFigure(v, 1)), ...rest.map((v) => fixedFigure(v, 3))];
+    }),
+  };
+}
+
+function timingTable(runs: readonly RunRecord[]): Table {
+  const phases = PHASES.filter(([key]) => runs.some((run) => run.train_info.timing[key] !== null));
+  return {
+    kind: 'table',
+    id: 'timing',
+    caption: 'Seconds by phase; the timers do not overlap',
+    columns: ['run', ...phases.map(([, label]) => label), 'total'],
+    rows: runs.map((run) => [
+      nameOf(run),
+      ...phases.map(([key]) => secondsFigure(run.train_info.timing[key])),
+      secondsFigure(run.run_info.total_time),
+    ]),
+  };
+}
+
+const nameOf = (run: RunRecord) => `${armLabel(run.run_info.arm)}, seed ${run.run_info.seed}`;

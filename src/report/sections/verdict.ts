@@ -1,0 +1,120 @@
+/** The sentence a reader takes away: three comparisons with their n and interval, or why there is none. */
+import { MIN_SEEDS_FOR_WINNER, UNDECIDED } from '../../bench/statistics.ts';
+import type { Metric, PairedSummary, SuiteSummary } from '../../bench/summary-schema.ts';
+import { armLabel } from '../arms.ts';
+import {
+  type Block,
+  bytesFigure,
+  countFigure,
+  type Figure,
+  figure,
+  fixedFigure,
+  type Inline,
+  msFigure,
+} from '../document.ts';
+import { formatFixed, formatPercent, withSign } from '../format.ts';
+
+type Comparison = NonNullable<SuiteSummary['comparison']>;
+
+/** Verdict, and the banner of a run on a software driver. */
+export function leadBlocks(summary: SuiteSummary): Block[] {
+  const lead: Block[] = [{ kind: 'verdict', content: verdict(summary) }];
+  const failed = summary.arms.filter((arm) => arm.failed > 0);
+  if (failed.length > 0) {
+    const list = failed.map((arm) => `${arm.failed} of ${armLabel(arm.arm)}`).join(', ');
+    lead.push({ kind: 'banner', content: [`Runs that did not end well: ${list}. They enter no statistic.`] });
+  }
+  return lead;
+}
+
+/** Says that times were taken on a CPU; `driver` is the driver's own name for itself. */
+export function softwareBanner(driver: string): Block {
+  return {
+    kind: 'banner',
+    content: [
+      `Rendered on ${driver}, a software driver: times compare the two arms with each other, they say nothing about a GPU. `,
+      'Bytes and losses do not depend on it.',
+    ],
+  };
+}
+
+/** The verdict as text and figures, for the report and for the terminal. */
+export function verdict(summary: SuiteSummary): Inline[] {
+  const { comparison } = summary;
+  if (comparison === null || comparison.n === 0) {
+    return ['No comparison: it takes runs of LoRA and of QLoRA that share a seed.'];
+  }
+  const label = armLabel(comparison.treatment);
+  const few = comparison.n < MIN_SEEDS_FOR_WINNER;
+  const parts = [memoryClause(summary, comparison), timeClause(summary, comparison), qualityClause(comparison)];
+  const said = parts.filter((part) => part.length > 0);
+  const joined = said.flatMap((part, i) => [...(i === 0 ? [] : [i === said.length - 1 ? ', and ' : ', ']), ...part]);
+  return [
+    `${label} `,
+    ...joined,
+    '; n = ',
+    countFigure(comparison.n),
+    ' paired seeds, medians with 95 % bootstrap intervals.',
+    ...(few ? [` No winner is named below ${MIN_SEEDS_FOR_WINNER} paired seeds.`] : []),
+  ];
+}
+
+function memoryClause(summary: SuiteSummary, comparison: Comparison): Inline[] {
+  const change = relative(comparison.paired.peak_memory_bytes);
+  if (change === null) return [];
+  const than = ` peak memory than ${armLabel(comparison.baseline)}`;
+  const sizes = medians(summary, comparison, 'peak_memory_bytes', bytesFigure);
+  return ['needed ', ...change.size, than, ' (', ...sizes, ...change.interval, ')'];
+}
+
+function timeClause(summary: SuiteSummary, comparison: Comparison): Inline[] {
+  const change = relative(comparison.paired.step_time_ms);
+  if (change === null) return [];
+  const times = medians(summary, comparison, 'step_time_ms', msFigure);
+  return ['took ', ...change.size, ' time a step (', ...times, ...change.interval, ')'];
+}
+
+function qualityClause(comparison: Comparison): Inline[] {
+  const paired = comparison.paired.eval_loss;
+  if (paired === null) return [];
+  const loss = (value: number) => figure(value, (v) => withSign(v, (x) => formatFixed(x, 4)));
+  const direction = paired.median_difference < 0 ? 'a lower' : 'a higher';
+  return [
+    paired.winner === UNDECIDED
+      ? 'ended at an evaluation loss that these runs cannot tell apart, difference '
+      : `ended at ${direction} evaluation loss, difference `,
+    loss(paired.median_difference),
+    ...(paired.difference_ci95 === null ? [] : [' (', ...range(paired.difference_ci95, loss), ')']),
+  ];
+}
+
+/** `12.4 % more` and `; +12.1 % to +12.6 %`, from the paired ratio; null where there is none. */
+function relative(paired: PairedSummary | null): { size: Inline[]; interval: Inline[] } | null {
+  if (paired === null || paired.median_ratio === null) return null;
+  const { median_ratio: ratio, ratio_ci95: ci, winner } = paired;
+  const change = (value: number) => figure(value - 1, (v) => withSign(v, formatPercent));
+  // An interval without width (memory repeats to the byte) would only be noise in the sentence.
+  const hasWidth = ci !== null && ci[0] !== ci[1];
+  return {
+    size: [figure(Math.abs(ratio - 1), formatPercent), ratio < 1 ? ' less' : ' more'],
+    interval: [...(hasWidth ? ['; ', ...range(ci, change)] : []), ...(winner === UNDECIDED ? ['; undecided'] : [])],
+  };
+}
+
+function range([low, high]: readonly [number, number], show: (value: number) => Figure): Inline[] {
+  return [show(low), ' to ', show(high)];
+}
+
+/** `6.33 MiB against 7.01 MiB`: treatment first, as the sentence speaks of it. */
+function medians(
+  summary: SuiteSummary,
+  { baseline, treatment }: Comparison,
+  metric: Metric,
+  show: (v: number | null) => Figure,
+): Inline[] {
+  const of = (arm: string) => summary.arms.find((entry) => entry.arm === arm)?.metrics[metric]?.median ?? null;
+  return [show(of(treatment)), ' against ', show(of(baseline))];
+}
+
+/** Losses to four decimals, everywhere. */
+export const lossFigure = (value: number | null): Figure => fixedFigure(value, 4);
