@@ -191,19 +191,18 @@ export class Tape {
   /**
    * For y = a + b: the finished gradient of y becomes that of `lender` (where later writers add in place) and, read-only and
    * before any of them, that of `borrower`. Saves a copy and a tensor per residual.
-   * @returns false when `lender` already has a gradient: the caller then has to add.
+   * @returns false when `lender` already has a gradient: the caller then has to add to that.
    */
   passGrad(y: Tensor, lender: Tensor, borrower: Tensor): boolean {
     const grad = this.gradOf(y);
-    if (lender.requiresGrad && this.#grads.has(lender)) return false;
-    if (lender.requiresGrad) this.#grads.set(lender, { tensor: grad, written: true });
-    if (!borrower.requiresGrad) return true;
-    this.#grads.set(borrower, { tensor: grad, written: true });
-    if (lender.requiresGrad) {
+    const shared = lender.requiresGrad && !this.#grads.has(lender);
+    if (shared) this.#grads.set(lender, { tensor: grad, written: true });
+    if (borrower.requiresGrad) this.#grads.set(borrower, { tensor: grad, written: true });
+    if (shared && borrower.requiresGrad) {
       this.#lent.set(grad.storage, (this.#lent.get(grad.storage) ?? 0) + 1);
       this.#borrowers.set(borrower, grad.storage);
     }
-    return true;
+    return shared || !lender.requiresGrad;
   }
 
   #release(output: Tensor): void {

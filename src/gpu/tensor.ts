@@ -62,22 +62,32 @@ export class Tensor {
   /** Rows [start, start + count) of a row-major tensor, over the same storage. */
   rows(start: number, count: number): Tensor {
     const [rowCount = 1, ...rest] = this.shape;
-    if (start < 0 || start + count > rowCount) {
-      throw new KernelCallError(this.label, `rows ${start}..${start + count} of ${rowCount}`);
-    }
-    const rowBytes = this.bytes / rowCount;
-    const byteOffset = this.byteOffset + start * rowBytes;
+    if (start === 0 && count === rowCount) return this;
+    const rowElements = this.elements / rowCount;
+    return this.#view(start * rowElements, [count, ...rest], `rows ${start}..${start + count} of ${rowCount}`);
+  }
+
+  /** `count` elements from the flat index `start`, over the same storage. */
+  slice(start: number, count: number): Tensor {
+    return this.#view(start, [count], `elements ${start}..${start + count} of ${this.elements}`);
+  }
+
+  /** The same bytes under another shape of no more elements. */
+  reshaped(shape: readonly number[]): Tensor {
+    return this.#view(0, shape, `shape (${shape.join(', ')})`);
+  }
+
+  #view(start: number, shape: readonly number[], what: string): Tensor {
+    const count = shape.reduce((product, n) => product * n, 1);
+    if (start < 0 || start + count > this.elements) throw new KernelCallError(this.label, `has no ${what}`);
+    const byteOffset = this.byteOffset + bytesOf(this.dtype, start);
     if (byteOffset % BINDING_ALIGNMENT !== 0) {
       throw new KernelCallError(
         this.label,
-        `row ${start} starts at byte ${byteOffset}, not at a multiple of ${BINDING_ALIGNMENT}`,
+        `${what} start at byte ${byteOffset}, not at a multiple of ${BINDING_ALIGNMENT}`,
       );
     }
-    return new Tensor({
-      ...this,
-      label: `${this.label}[${start}:${start + count}]`,
-      shape: [count, ...rest],
-      byteOffset,
-    });
+    const { label, dtype, storage, requiresGrad } = this;
+    return new Tensor({ label, dtype, storage, requiresGrad, shape, byteOffset });
   }
 }

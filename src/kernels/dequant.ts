@@ -1,0 +1,60 @@
+/** Host side of shaders/dequant_4bit.wgsl and shaders/widen.wgsl: from how a weight is stored to what a matmul reads. */
+import { KernelCallError } from '../errors.ts';
+import type { Tape } from '../gpu/tape.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+
+/** Absmax codes per nested block (bitsandbytes' nested block size; its kernels know no other). */
+export const NESTED_BLOCK = 256;
+/** Length of the tables buffer: the 16 values of a 4-bit code, then the 256 of the dynamic map. */
+export const TABLE_LENGTH = 16 + 256;
+
+/** The scales of a 4-bit tensor as they lie on the GPU. */
+export type Scales =
+  | { readonly kind: 'plain'; readonly absmax: Tensor }
+  | { readonly kind: 'double'; readonly codes: Tensor /** nested absmax, then the offset */; readonly nested: Tensor };
+
+export type Dequant4bit = {
+  readonly n: number;
+  readonly blockSize: number;
+  /** Block of the shard's first element within its tensor. */
+  readonly firstBlock: number;
+  readonly packed: Tensor;
+  readonly scales: Scales;
+  readonly tables: Tensor;
+  readonly w: Tensor;
+};
+
+/** w (n) f32 or f16 from packed nibbles. A shard has to start at a block. */
+export function dequant4bit(tape: Tape, { n, blockSize, firstBlock, packed, scales, tables, w }: Dequant4bit): void {
+  if (blockSize % 8 !== 0) throw new KernelCallError('dequant_4bit', `block size ${blockSize} is not a multiple of 8`);
+  const blocks = firstBlock + Math.ceil(n / blockSize);
+  const double = scales.kind === 'double';
+  tape.dispatch({
+    name: 'dequant_4bit',
+    when: [...(w.dtype === 'f16' ? ['F16'] : []), ...(double ? ['DOUBLE'] : [])],
+    params: { n, first_block: firstBlock, Q: blockSize, offset_at: double ? scales.nested.elements - 1 : 0 },
+    buffers: {
+      packed: [packed, Math.ceil(n / 2)],
+      tables: [tables, TABLE_LENGTH],
+      w: [w, n],
+      ...(double
+        ? { codes: [scales.codes, blocks], nested: [scales.nested, Math.ceil(blocks / NESTED_BLOCK) + 1] }
+        : { absmax: [scales.absmax, blocks] }),
+    },
+    threads: Math.ceil(n / 8),
+  });
+}
+
+/** w (n) f32 or f16 from a weight stored as bf16, f16 or f32. */
+export function widen(tape: Tape, { n, source, w }: { n: number; source: Tensor; w: Tensor }): void {
+  if (source.dtype !== 'bf16' && source.dtype !== 'f16' && source.dtype !== 'f32') {
+    throw new KernelCallError('widen', `source is ${source.dtype}`);
+  }
+  tape.dispatch({
+    name: 'widen',
+    when: [source.dtype.toUpperCase(), ...(w.dtype === 'f16' ? ['TO_F16'] : [])],
+    params: { n },
+    buffers: { source: [source, n], w: [w, n] },
+    threads: Math.ceil(n / 2),
+  });
+}

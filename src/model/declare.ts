@@ -1,0 +1,235 @@
+/** Allocates a Llama model as a method needs it. Reads no file and no value, so that an estimate makes the same allocations. */
+import { ConfigError } from '../errors.ts';
+import type { ModelConfig } from '../formats/hf-config.ts';
+import type { Residents } from '../gpu/residents.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { NESTED_BLOCK, type Scales, TABLE_LENGTH } from '../kernels/dequant.ts';
+import { allocateFlat, type FlatParameters, type TrainableSpec } from './flat.ts';
+import type { LlamaLayer, LlamaModel } from './llama.ts';
+import { allLinears, EMBEDDING, FINAL_NORM, HEAD, type LinearShape, layerLinears, layerNorms } from './names.ts';
+import type { LinearLayer, LoraPair } from './ops/linear.ts';
+import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
+
+export type QuantType = 'nf4' | 'fp4';
+/** How the matrix of a module is to lie in GPU memory. */
+export type StoredAs =
+  | { readonly kind: 'dense'; readonly dtype: 'f32' | 'f16' | 'bf16' }
+  | { readonly kind: '4bit'; readonly quantType: QuantType; readonly blockSize: number; readonly doubleQuant: boolean };
+
+export type LoraSpec = {
+  /** Rank and scaling of each targeted module, by its name. */
+  readonly modules: ReadonlyMap<string, { readonly r: number; readonly scaling: number }>;
+  readonly dropout: number;
+};
+
+export type ModelSpec = {
+  readonly config: ModelConfig;
+  /** `full` trains every weight in f32, whatever `storedAs` says. */
+  readonly full: boolean;
+  readonly storedAs: (module: string) => StoredAs;
+  readonly lora: LoraSpec | null;
+  /** Rows of the rotary tables: the longest sequence that will be run. */
+  readonly maxPositions: number;
+};
+
+export type DeclaredModel = {
+  readonly model: LlamaModel;
+  readonly trainable: FlatParameters;
+  /** Matrices to fill, by checkpoint tensor name. A tied head is not among them. */
+  readonly weights: ReadonlyMap<string, Weight>;
+  /** Norm weights to fill, f32, by checkpoint tensor name. */
+  readonly norms: ReadonlyMap<string, Tensor>;
+  /** The code tables in use; shared by all tensors of a type. */
+  readonly tables: ReadonlyMap<QuantType, Tensor>;
+};
+
+/** @throws ConfigError for what this version cannot train */
+export function declareModel(residents: Residents, spec: ModelSpec, maxBindingBytes: number): DeclaredModel {
+  const { config } = spec;
+  requireSupported(config);
+  const specs = spec.full ? fullSpecs(config) : loraSpecs(config, spec.lora);
+  const trainable = allocateFlat(residents, specs, spec.full ? 'base_weights' : 'adapter', maxBindingBytes);
+  const builder = new Builder(residents, spec, trainable);
+  const embed = builder.dense(EMBEDDING, config.vocab_size, config.hidden_size);
+  const layers = Array.from({ length: config.num_hidden_layers }, (_, i) => builder.layer(i));
+  const norm = builder.norm(FINAL_NORM);
+  const head = config.tie_word_embeddings
+    ? { ...embed, name: `${HEAD}.weight` }
+    : builder.dense(HEAD, config.vocab_size, config.hidden_size);
+  const half = config.head_dim / 2;
+  const table = (label: string): Tensor =>
+    residents.tensor({ label, shape: [spec.maxPositions, half], dtype: 'f32', category: 'workspace' });
+  const model = { config, embed, layers, norm, head, rope: { cos: table('rope.cos'), sin: table('rope.sin') } };
+  return { model, trainable, weights: builder.weights, norms: builder.norms, tables: builder.tables };
+}
+
+function requireSupported(config: ModelConfig): void {
+  const problems = (['attention_bias', 'mlp_bias'] as const)
+    .filter((key) => config[key])
+    .map((key) => ({
+      path: key,
+      message: 'is true; linear layers with a bias are not supported yet. Choose a model without.',
+    }));
+  if (config.head_dim % 4 !== 0) {
+    problems.push({
+      path: 'head_dim' as 'mlp_bias',
+      message: `is ${config.head_dim}; attention needs a multiple of 4.`,
+    });
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+}
+
+function loraSpecs(config: ModelConfig, lora: LoraSpec | null): TrainableSpec[] {
+  return allLinears(config).flatMap(({ name, out, in: width }) => {
+    const target = lora?.modules.get(name);
+    if (target === undefined) return [];
+    return [
+      { name: `${name}.lora_A.weight`, shape: [target.r, width], decay: true },
+      { name: `${name}.lora_B.weight`, shape: [out, target.r], decay: true },
+    ];
+  });
+}
+
+function fullSpecs(config: ModelConfig): TrainableSpec[] {
+  const { vocab_size: V, hidden_size: C } = config;
+  const matrix = (module: string, out: number, width: number) => ({
+    name: `${module}.weight`,
+    shape: [out, width],
+    decay: true,
+  });
+  const norm = (module: string) => ({ name: `${module}.weight`, shape: [C], decay: false });
+  return [
+    matrix(EMBEDDING, V, C),
+    ...Array.from({ length: config.num_hidden_layers }, (_, i) => [
+      ...layerLinears(config, i).map((l) => matrix(l.name, l.out, l.in)),
+      ...layerNorms(i).map(norm),
+    ]).flat(),
+    norm(FINAL_NORM),
+    ...(config.tie_word_embeddings ? [] : [matrix(HEAD, V, C)]),
+  ];
+}
+
+class Builder {
+  readonly weights = new Map<string, Weight>();
+  readonly norms = new Map<string, Tensor>();
+  readonly tables = new Map<QuantType, Tensor>();
+  readonly #residents: Residents;
+  readonly #spec: ModelSpec;
+  readonly #trainable: FlatParameters;
+  #site = 0;
+
+  constructor(residents: Residents, spec: ModelSpec, trainable: FlatParameters) {
+    this.#residents = residents;
+    this.#spec = spec;
+    this.#trainable = trainable;
+  }
+
+  layer(i: number): LlamaLayer {
+    const linears = layerLinears(this.#spec.config, i).map((l) => this.#linear(l));
+    const [q, k, v, o, gate, up, down] = linears as [
+      LinearLayer,
+      LinearLayer,
+      LinearLayer,
+      LinearLayer,
+      LinearLayer,
+      LinearLayer,
+      LinearLayer,
+    ];
+    const [input_layernorm, post_attention_layernorm] = layerNorms(i).map((name) => this.norm(name)) as [
+      Tensor,
+      Tensor,
+    ];
+    return { name: `layers.${i}`, input_layernorm, q, k, v, o, post_attention_layernorm, gate, up, down };
+  }
+
+  norm(module: string): Tensor {
+    const name = `${module}.weight`;
+    const shape = [this.#spec.config.hidden_size];
+    const tensor =
+      this.#trainable.tensors.get(name)?.param ??
+      this.#residents.tensor({ label: name, shape, dtype: 'f32', category: 'base_weights' });
+    this.norms.set(name, tensor);
+    return tensor;
+  }
+
+  /** The embedding or the head: never quantized, as in bitsandbytes. */
+  dense(module: string, out: number, width: number): DenseWeight {
+    const stored = this.#spec.storedAs(module);
+    const dtype = stored.kind === 'dense' ? stored.dtype : 'f32';
+    const name = `${module}.weight`;
+    const tensor =
+      this.#trainable.tensors.get(name)?.param ??
+      this.#residents.tensor({ label: name, shape: [out, width], dtype, category: 'base_weights' });
+    const weight: DenseWeight = { kind: 'dense', name, out, in: width, tensor };
+    this.weights.set(name, weight);
+    return weight;
+  }
+
+  #linear({ name, out, in: width }: LinearShape): LinearLayer {
+    const stored = this.#spec.storedAs(name);
+    const weight =
+      stored.kind === 'dense' || this.#spec.full
+        ? this.dense(name, out, width)
+        : this.#fourBit(name, out, width, stored);
+    this.weights.set(weight.name, weight);
+    return { weight, lora: this.#lora(name) };
+  }
+
+  #fourBit(module: string, out: number, width: number, stored: StoredAs & { kind: '4bit' }): FourBitWeight {
+    const name = `${module}.weight`;
+    const { blockSize } = stored;
+    const blocks = Math.ceil((out * width) / blockSize);
+    const packedBytes = Math.ceil((out * width) / 2);
+    const packed = this.#residents.tensor({ label: name, shape: [packedBytes], dtype: 'u8', category: 'base_weights' });
+    return {
+      kind: '4bit',
+      name,
+      out,
+      in: width,
+      blockSize,
+      packed,
+      scales: this.#scales(name, blocks, stored.doubleQuant),
+      tables: this.#tablesOf(stored.quantType),
+    };
+  }
+
+  #scales(name: string, blocks: number, doubleQuant: boolean): Scales {
+    const category = 'quant_state';
+    if (!doubleQuant) {
+      return {
+        kind: 'plain',
+        absmax: this.#residents.tensor({ label: `${name}.absmax`, shape: [blocks], dtype: 'f32', category }),
+      };
+    }
+    const codes = this.#residents.tensor({ label: `${name}.absmax`, shape: [blocks], dtype: 'u8', category });
+    const nestedLength = Math.ceil(blocks / NESTED_BLOCK) + 1;
+    const nested = this.#residents.tensor({
+      label: `${name}.nested_absmax`,
+      shape: [nestedLength],
+      dtype: 'f32',
+      category,
+    });
+    return { kind: 'double', codes, nested };
+  }
+
+  #tablesOf(quantType: QuantType): Tensor {
+    const known =
+      this.tables.get(quantType) ??
+      this.#residents.tensor({
+        label: `${quantType}.tables`,
+        shape: [TABLE_LENGTH],
+        dtype: 'f32',
+        category: 'quant_state',
+      });
+    this.tables.set(quantType, known);
+    return known;
+  }
+
+  #lora(module: string): LoraPair | null {
+    const target = this.#spec.lora?.modules.get(module);
+    const A = this.#trainable.tensors.get(`${module}.lora_A.weight`)?.param;
+    const B = this.#trainable.tensors.get(`${module}.lora_B.weight`)?.param;
+    if (target === undefined || A === undefined || B === undefined) return null;
+    return { A, B, ...target, dropout: this.#spec.lora?.dropout ?? 0, site: this.#site++ };
+  }
+}

@@ -1,0 +1,42 @@
+/** Rotary embedding and grouped-query causal attention as ops. */
+import type { Tensor } from '../../gpu/tensor.ts';
+import { attentionBwd, attentionFwd } from '../../kernels/attention.ts';
+import { ropeBwd, ropeFwd } from '../../kernels/rope.ts';
+import { type OpContext, output } from './context.ts';
+
+export type RopeTables = { readonly cos: Tensor; readonly sin: Tensor };
+export type Heads = { readonly H: number; readonly K: number; readonly D: number };
+
+/** Rotates x (T, heads * D) in place; backward rotates its gradient back, in place too. */
+export function applyRope(
+  { tape, B, S }: OpContext,
+  x: Tensor,
+  { cos, sin }: RopeTables,
+  heads: number,
+  D: number,
+): void {
+  const shape = { T: B * S, S, heads, D, cos, sin };
+  ropeFwd(tape, { ...shape, x });
+  tape.onBackward([x], () => ropeBwd(tape, { ...shape, x: tape.gradOf(x) }));
+}
+
+/** q (T, H*D), k and v (T, K*D) -> o (T, H*D). Memory is linear in S: only the log-sum-exp of each row is kept. */
+export function attention(
+  { tape, B, S }: OpContext,
+  label: string,
+  { q, k, v }: Record<'q' | 'k' | 'v', Tensor>,
+  heads: Heads,
+): Tensor {
+  const shape = { B, S, ...heads };
+  const o = output(tape, `${label}.o`, q.shape, [q, k, v]);
+  const lse = tape.tensor(`${label}.lse`, [B * S, heads.H]);
+  attentionFwd(tape, { ...shape, q, k, v, o, lse });
+  tape.onBackward([o], () => {
+    const dO = tape.gradOf(o);
+    const delta = tape.tensor(`${label}.delta`, [B * S, heads.H], { category: 'workspace' });
+    // q, k and v are read by this op alone, so that each has exactly this one gradient writer.
+    const [dq, dk, dv] = [q, k, v].map((t) => tape.gradTarget(t).grad) as [Tensor, Tensor, Tensor];
+    attentionBwd(tape, { ...shape, q, k, v, o, lse, dO, delta, dq, dk, dv });
+  });
+  return o;
+}

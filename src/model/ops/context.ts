@@ -1,0 +1,22 @@
+/** What every op needs to record itself. */
+import type { Tape } from '../../gpu/tape.ts';
+import type { Tensor } from '../../gpu/tensor.ts';
+import type { ComputeDtype } from '../weight.ts';
+
+export type OpContext = {
+  readonly tape: Tape;
+  /** Operands of matrix products; sums, norms, softmax and the residual stream are always f32. */
+  readonly computeDtype: ComputeDtype;
+  /** Sequences and tokens of each: the rows of every activation are B * S. */
+  readonly B: number;
+  readonly S: number;
+  readonly dropout: DropoutPhase;
+};
+
+/** Dropout is on in training and off in evaluation. */
+export type DropoutPhase = 'train' | 'eval';
+
+/** A planned activation that requires a gradient if any of its inputs does. */
+export function output(tape: Tape, label: string, shape: readonly number[], inputs: readonly Tensor[]): Tensor {
+  return tape.tensor(label, shape, { requiresGrad: inputs.some((t) => t.requiresGrad) });
+}

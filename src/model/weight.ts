@@ -1,0 +1,98 @@
+/** How a weight lies in GPU memory, and how an op gets at it in the compute dtype, a shard of rows at a time. */
+import { KernelCallError } from '../errors.ts';
+import { BINDING_ALIGNMENT } from '../gpu/device-profile.ts';
+import type { Tape } from '../gpu/tape.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { dequant4bit, type Scales, widen } from '../kernels/dequant.ts';
+
+/** A matrix (out, in) stored as f32, f16 or bf16; trainable when its tensor requires a gradient. */
+export type DenseWeight = {
+  readonly kind: 'dense';
+  readonly name: string;
+  readonly out: number;
+  readonly in: number;
+  readonly tensor: Tensor;
+};
+
+/** A matrix (out, in) in bitsandbytes' 4-bit format: blocks run over the flat index. */
+export type FourBitWeight = {
+  readonly kind: '4bit';
+  readonly name: string;
+  readonly out: number;
+  readonly in: number;
+  readonly blockSize: number;
+  readonly packed: Tensor;
+  readonly scales: Scales;
+  readonly tables: Tensor;
+};
+
+export type Weight = DenseWeight | FourBitWeight;
+export type ComputeDtype = 'f32' | 'f16';
+export type Shard = { readonly row0: number; readonly rows: number };
+
+export function isTrainable(weight: Weight): boolean {
+  return weight.kind === 'dense' && weight.tensor.requiresGrad;
+}
+
+/** Whether a matmul can read the weight as it is stored. */
+function isDirect(weight: Weight, computeDtype: ComputeDtype): boolean {
+  return weight.kind === 'dense' && weight.tensor.dtype === computeDtype;
+}
+
+/**
+ * Row ranges small enough to bind, whose bytes start aligned in every form the weight takes.
+ * @param scratchBudget most bytes of scratch a shard may need, where it needs one
+ */
+export function shardsOf(
+  tape: Tape,
+  weight: Weight,
+  computeDtype: ComputeDtype,
+  scratchBudget = Number.POSITIVE_INFINITY,
+): Shard[] {
+  const rowBytes =
+    weight.in * Math.max(computeDtype === 'f32' ? 4 : 2, weight.kind === 'dense' ? storedBytes(weight) : 0);
+  const binding = tape.profile.limits.maxStorageBufferBindingSize;
+  const limit = isDirect(weight, computeDtype) ? binding : Math.min(binding, scratchBudget);
+  if (weight.out * rowBytes <= limit) return [{ row0: 0, rows: weight.out }];
+  // The smallest unit of storage is half a byte, and a 4-bit shard has to start at a block.
+  const unit = lcm(2 * BINDING_ALIGNMENT, weight.kind === '4bit' ? weight.blockSize : 1);
+  const granule = unit / gcd(unit, weight.in);
+  const rows = Math.max(1, Math.floor(limit / rowBytes / granule)) * granule;
+  if (rows * rowBytes > binding)
+    throw new KernelCallError(weight.name, `${granule} rows of ${rowBytes} bytes exceed a binding of ${binding}`);
+  const count = Math.ceil(weight.out / rows);
+  return Array.from({ length: count }, (_, i) => ({ row0: i * rows, rows: Math.min(rows, weight.out - i * rows) }));
+}
+
+/** The rows of a shard as a matmul reads them: the stored tensor itself where it can be, else a scratch of the compute dtype. */
+export function materialize(tape: Tape, weight: Weight, { row0, rows }: Shard, computeDtype: ComputeDtype): Tensor {
+  if (weight.kind === 'dense' && isDirect(weight, computeDtype)) return weight.tensor.rows(row0, rows);
+  const n = rows * weight.in;
+  const w = tape.tensor(`${weight.name}.scratch`, [rows, weight.in], { dtype: computeDtype, category: 'workspace' });
+  if (weight.kind === 'dense') {
+    widen(tape, { n, source: weight.tensor.rows(row0, rows), w });
+    return w;
+  }
+  const { blockSize, scales, tables } = weight;
+  const firstBlock = (row0 * weight.in) / blockSize;
+  dequant4bit(tape, { n, blockSize, firstBlock, packed: packedRows(weight, row0, rows), scales, tables, w });
+  return w;
+}
+
+/** Packed nibbles of whole rows. A single shard takes all of them: an odd count has half a byte more than its rows say. */
+function packedRows(weight: FourBitWeight, row0: number, rows: number): Tensor {
+  if (row0 === 0 && rows === weight.out) return weight.packed;
+  return weight.packed.slice((row0 * weight.in) / 2, Math.ceil((rows * weight.in) / 2));
+}
+
+function storedBytes(weight: DenseWeight): number {
+  return weight.tensor.bytes / weight.tensor.elements;
+}
+
+function gcd(a: number, b: number): number {
+  return b === 0 ? a : gcd(b, a % b);
+}
+
+function lcm(a: number, b: number): number {
+  return (a / gcd(a, b)) * b;
+}
