@@ -17,17 +17,23 @@ export const DYNAMIC_MIDPOINTS = midpoints(DYNAMIC_CODE);
 /** Ascending magnitudes of FP4 -> the low three bits. */
 const FP4_ORDER = [0, 1, 6, 7, 4, 5, 2, 3];
 
+function countBelow(thresholds: readonly number[], s: number): number {
+  let below = 0;
+  for (const threshold of thresholds) if (s > threshold) below++;
+  return below;
+}
+
 export function nf4Code(s: number): number {
-  return NF4_THRESHOLDS.filter((t) => s > t).length;
+  return countBelow(NF4_THRESHOLDS, s);
 }
 
 export function fp4Code(s: number): number {
-  return FP4_ORDER[FP4_THRESHOLDS.filter((t) => Math.abs(s) > t).length]! | (s < 0 ? 8 : 0);
+  return FP4_ORDER[countBelow(FP4_THRESHOLDS, Math.abs(s))]! | (s < 0 ? 8 : 0);
 }
 
 /** An exact tie goes to the even index. */
 export function dynamicCode(s: number): number {
-  const index = DYNAMIC_MIDPOINTS.filter((m) => s > m).length;
+  const index = countBelow(DYNAMIC_MIDPOINTS, s);
   return index % 2 === 1 && s === DYNAMIC_MIDPOINTS[index] ? index + 1 : index;
 }
 

@@ -16,6 +16,14 @@ export function sha256(array: ArrayBufferView): string {
   return createHash('sha256').update(rawBytes(array)).digest('hex');
 }
 
+/** Equality to the bit. Compares as memory: element-wise matchers take seconds for what is here in milliseconds. */
+export function expectSameBytes(got: ArrayBufferView, want: ArrayBufferView): void {
+  const [a, b] = [rawBytes(got), rawBytes(want)];
+  if (Buffer.compare(a, b) === 0) return;
+  const at = a.findIndex((byte, i) => byte !== b[i]);
+  throw new Error(`byte ${at} is ${a[at]}, not ${b[at]}; ${a.length} bytes against ${b.length}`);
+}
+
 /** Raw elements of a dtype, rounded by the reference. */
 export function encode(values: ArrayLike<number>, dtype: SourceDtype): Uint8Array<ArrayBuffer> {
   if (dtype === 'float32') return rawBytes(Float32Array.from(values));

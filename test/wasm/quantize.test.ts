@@ -4,7 +4,7 @@ import { dequantize4bit, narrow, type Quantized, quantize4bit, widen } from '../
 import { dequantizeDynamic8bit, quantizeDynamic8bit } from '../../src/wasm/nested.ts';
 import { BLOCK_SIZES, type QuantSpec, type SourceDtype } from '../../src/wasm/types.ts';
 import * as ref from '../ref/nf4.ts';
-import { debugKernels, encode, kernels, rawBytes, weights } from './helpers.ts';
+import { debugKernels, encode, expectSameBytes, kernels, rawBytes, weights } from './helpers.ts';
 
 const DTYPES = ['float32', 'float16', 'bfloat16'] as const;
 const QUANT_TYPES = ['nf4', 'fp4'] as const;
@@ -27,8 +27,8 @@ function expectLikeReference(raw: Uint8Array<ArrayBuffer>, dtype: SourceDtype, s
   const want = ref.quantize4(decode(raw, dtype), spec.quantType, spec.blockSize);
   for (const wasm of [debugKernels, kernels]) {
     const got = quantize4bit(wasm, raw, dtype, spec);
-    expect(got.packed).toEqual(want.packed);
-    expect(rawBytes(plainAbsmax(got))).toEqual(rawBytes(want.absmax));
+    expectSameBytes(got.packed, want.packed);
+    expectSameBytes(plainAbsmax(got), want.absmax);
   }
   return { packed: want.packed, state: { nested: false, packedBytes: want.packed.length, absmax: want.absmax } };
 }
@@ -42,7 +42,7 @@ describe.each(QUANT_TYPES)('%s', (quantType) => {
         const quantized = expectLikeReference(raw, dtype, spec);
         const back = ref.dequantize4(quantized.packed, plainAbsmax(quantized), elements, quantType, blockSize);
         for (const target of DTYPES) {
-          expect(dequantize4bit(kernels, quantized, elements, spec, target)).toEqual(encode(back, target));
+          expectSameBytes(dequantize4bit(kernels, quantized, elements, spec, target), encode(back, target));
         }
       }
     }
@@ -205,11 +205,11 @@ describe('double quantization', () => {
     const offset = ref.meanF32(absmax);
     const want = ref.quantizeDynamic(absmax, 256, offset);
     expect(state.offset).toBe(offset);
-    expect(state.codes).toEqual(want.codes);
-    expect(state.nestedAbsmax).toEqual(want.absmax);
+    expectSameBytes(state.codes, want.codes);
+    expectSameBytes(state.nestedAbsmax, want.absmax);
     const decoded = ref.dequantizeDynamic(want.codes, want.absmax, 256, offset);
     const back = ref.dequantize4(packed, decoded, elements, 'nf4', 64);
-    expect(dequantize4bit(kernels, { packed, state }, elements, spec, 'float32')).toEqual(rawBytes(back));
+    expectSameBytes(dequantize4bit(kernels, { packed, state }, elements, spec, 'float32'), back);
     const bytes = state.packedBytes + state.codes.byteLength + state.nestedAbsmax.byteLength + 4;
     const blocks = Math.ceil(elements / 64);
     expect(bytes).toBe(Math.ceil(elements / 2) + blocks + 4 * Math.ceil(blocks / 256) + 4);
@@ -261,9 +261,9 @@ test('more than one slab: quantized, decoded and widened like the reference', ()
   const quantized = quantize4bit(kernels, raw, 'bfloat16', spec);
   const tail = elements - 4096 - 77 - 4096;
   const want = ref.quantize4(values.subarray(tail), 'nf4', 128);
-  expect(quantized.packed.subarray(tail / 2)).toEqual(want.packed);
-  expect(plainAbsmax(quantized).subarray(tail / 128)).toEqual(want.absmax);
+  expectSameBytes(quantized.packed.subarray(tail / 2), want.packed);
+  expectSameBytes(plainAbsmax(quantized).subarray(tail / 128), want.absmax);
   const back = new Float32Array(dequantize4bit(kernels, quantized, elements, spec, 'float32').buffer);
   const backTail = ref.dequantize4(want.packed, want.absmax, elements - tail, 'nf4', 128);
-  expect(back.subarray(tail)).toEqual(backTail);
+  expectSameBytes(back.subarray(tail), backTail);
 });
