@@ -1,0 +1,31 @@
+/** Going on with a PEFT adapter: its adapter_config.json decides what the adapter is. */
+import { ConfigError } from '../errors.ts';
+import { show } from './describe.ts';
+import { type ResolvedConfig, wasSet, withValues } from './load.ts';
+import type { SettingKey, TrainConfig } from './settings.ts';
+
+/** The facts of an adapter_config.json that our settings repeat. */
+export type AdapterFacts = Pick<TrainConfig, 'lora_r' | 'lora_alpha' | 'lora_target_modules' | 'use_rslora'>;
+
+/**
+ * The configuration with the adapter's own rank, alpha, targets and scaling; `where` names its adapter_config.json.
+ * @throws ConfigError naming every setting that somebody set to something else.
+ */
+export function adapterConfig(config: ResolvedConfig, facts: AdapterFacts, where: string): ResolvedConfig {
+  const differs = (Object.keys(facts) as (keyof AdapterFacts)[]).filter(
+    (key) => wasSet(config, key) && canonical(config.values[key]) !== canonical(facts[key]),
+  );
+  if (differs.length > 0)
+    throw new ConfigError(
+      differs.map((key: SettingKey & keyof AdapterFacts) => ({
+        path: key,
+        message:
+          `got ${show(config.values[key])}, but the adapter to go on with has ${show(facts[key])} (${where}); ` +
+          `remove the setting (${config.origins[key].where})`,
+      })),
+    );
+  return withValues(config, facts, { source: 'adapter', where });
+}
+
+// Target modules are a set; PEFT writes them in no particular order.
+const canonical = (value: unknown): string => JSON.stringify(Array.isArray(value) ? [...value].sort() : value);

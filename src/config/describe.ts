@@ -1,0 +1,128 @@
+/** Turns a zod type into words, and a value that does not fit into a problem: what was got, what is wanted, where. */
+import { z } from 'zod';
+import type { ConfigProblem } from '../errors.ts';
+import { nearest } from './nearest.ts';
+
+/** The part of JSON Schema that our settings use. */
+export type SchemaNode = {
+  type?: string;
+  description?: string;
+  default?: unknown;
+  const?: unknown;
+  enum?: unknown[];
+  anyOf?: SchemaNode[];
+  items?: SchemaNode;
+  properties?: Record<string, SchemaNode>;
+  minimum?: number;
+  maximum?: number;
+  exclusiveMinimum?: number;
+  exclusiveMaximum?: number;
+};
+
+/** The JSON Schema of what a user may write for `type`, without zod's bounds for integers that a double can hold. */
+export function schemaOf(type: z.ZodType): SchemaNode {
+  const node = z.toJSONSchema(type, {
+    io: 'input',
+    override: ({ jsonSchema }) => {
+      if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
+      if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+    },
+  });
+  delete node.$schema;
+  return node as SchemaNode;
+}
+
+/** A type in words: "an integer of at least 1", "one of linear, cosine". */
+export function inWords(node: SchemaNode): string {
+  if ('const' in node) return show(node.const);
+  if (node.enum) return `one of ${node.enum.join(', ')}`;
+  if (node.anyOf?.every((choice) => 'const' in choice))
+    return `one of ${node.anyOf.map((choice) => choice.const).join(', ')}`;
+  if (node.anyOf) return node.anyOf.map(inWords).join(', or ');
+  if (node.type === 'integer' || node.type === 'number') return numberInWords(node);
+  if (node.type === 'boolean') return 'true or false';
+  if (node.type === 'array') return `a list of ${listed(node.items ?? {})}`;
+  if (node.type === 'object') return `a mapping with ${Object.keys(node.properties ?? {}).join(', ')}`;
+  if (node.type === 'string') return 'a text';
+  return node.type ?? 'anything';
+}
+
+function listed(item: SchemaNode): string {
+  if (item.type === 'string') return 'texts';
+  if (item.type === 'integer') return 'integers';
+  if (item.type === 'object') return `mappings with ${Object.keys(item.properties ?? {}).join(', ')}`;
+  return inWords(item);
+}
+
+function numberInWords(node: SchemaNode): string {
+  const noun = node.type === 'integer' ? 'an integer' : 'a number';
+  const bounds = [
+    node.minimum === undefined ? [] : [`of at least ${node.minimum}`],
+    node.exclusiveMinimum === undefined ? [] : [`above ${node.exclusiveMinimum}`],
+    node.maximum === undefined ? [] : [`at most ${node.maximum}`],
+    node.exclusiveMaximum === undefined ? [] : [`below ${node.exclusiveMaximum}`],
+  ].flat();
+  return [noun, bounds.join(' and ')].filter(Boolean).join(' ');
+}
+
+const SHOWN_CHARACTERS = 80;
+
+/** A value as a message shows it: short, in quotes where it is text, "nothing" where it is null. */
+export function show(value: unknown): string {
+  if (value === null || value === undefined) return 'nothing';
+  const json = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
+  return json.length > SHOWN_CHARACTERS ? `${json.slice(0, SHOWN_CHARACTERS)}…` : json;
+}
+
+/**
+ * What is wrong with `value`, one problem per place in it; empty when it fits `type`.
+ * `place(inner)` says where a part of the value stands, such as "train.yaml:7".
+ */
+export function misfits(
+  type: z.ZodType,
+  value: unknown,
+  path: string,
+  place: (inner: readonly PropertyKey[]) => string,
+): ConfigProblem[] {
+  const parsed = type.safeParse(value);
+  if (parsed.success) return [];
+  const schema = schemaOf(type);
+  return parsed.error.issues.flatMap((issue) => {
+    const node = nodeAt(schema, issue.path);
+    const at = path + issue.path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
+    const where = place(issue.path);
+    if (issue.code === 'unrecognized_keys')
+      return issue.keys.map((key) => unknownKey(`${at}.${key}`, key, Object.keys(node.properties ?? {}), where));
+    return [misfit(at, valueAt(value, issue.path), node, where)];
+  });
+}
+
+function misfit(path: string, got: unknown, node: SchemaNode, where: string): ConfigProblem {
+  const choices = [node, ...(node.anyOf ?? [])].flatMap(
+    (choice) => choice.enum ?? ('const' in choice ? [choice.const] : []),
+  );
+  const texts = choices.filter((choice): choice is string => typeof choice === 'string');
+  const meant = typeof got === 'string' ? nearest(got, texts) : undefined;
+  const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
+  const found = got === undefined ? 'is missing; wanted' : `got ${show(got)}, wanted`;
+  return { path, message: `${found} ${inWords(node)}${hint} (${where})` };
+}
+
+/** The problem of a key nobody knows, with the nearest one of `known`. */
+export function unknownKey(path: string, key: string, known: Iterable<string>, where: string): ConfigProblem {
+  const names = [...known];
+  const meant = nearest(key, names);
+  const few = names.length <= 8 ? `; the keys here are ${names.join(', ')}` : '';
+  return { path, message: `unknown key${meant === undefined ? few : `, did you mean ${meant}?`} (${where})` };
+}
+
+function nodeAt(root: SchemaNode, path: readonly PropertyKey[]): SchemaNode {
+  return path.reduce<SchemaNode>((node, part) => {
+    const inside = typeof part === 'number' ? node.items : node.properties?.[String(part)];
+    return inside ?? {};
+  }, root);
+}
+
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((value, part) => (value as Record<PropertyKey, unknown> | undefined)?.[part], root);
+}

@@ -1,0 +1,19 @@
+/** The face of the room: what other rooms and users of the library take from the configuration. */
+export { type AdapterFacts, adapterConfig } from './adapter.ts';
+export { type FlagRow, flagTable, quietFlagNames } from './flags.ts';
+export { configJsonSchema, type JsonSchema, suiteJsonSchema } from './jsonSchema.ts';
+export { envName, flagName, type Origin, type SourceKind } from './layers.ts';
+export { type ConfigSources, loadTrainConfig, type ResolvedConfig, wasSet, withValues } from './load.ts';
+export { printConfig } from './print.ts';
+export type { Purpose } from './rules.ts';
+export {
+  type ComputeDtype,
+  type DatasetSource,
+  DEPARTURES,
+  type Method,
+  type SettingKey,
+  settingKeys,
+  type TrainConfig,
+} from './settings.ts';
+export { type Arm, loadSuite, type ResolvedSuite } from './suite.ts';
+export type { SourceFile } from './yamlFile.ts';

@@ -1,0 +1,145 @@
+/** One source of settings (a file, the environment, the flags) as entries under our own names. */
+import type { ConfigProblem } from '../errors.ts';
+import { inWords, misfits, schemaOf, show, unknownKey } from './describe.ts';
+import { ALIASES, isSettingKey, typeOf } from './names.ts';
+import { type SettingKey, settingKeys, settings } from './settings.ts';
+import { valueOfText } from './textValue.ts';
+import { UNSUPPORTED, UNSUPPORTED_VALUES } from './unsupported.ts';
+import type { YamlFile } from './yamlFile.ts';
+
+export type SourceKind = 'default' | 'file' | 'env' | 'flag' | 'arm' | 'adapter';
+
+/** Where a value came from: `where` is what a person looks up ("train.yaml:4", "NIBBLE_LORA_R", "--lora_r"). */
+export type Origin = { readonly source: SourceKind; readonly where: string; readonly note?: string };
+
+export type Entry = {
+  readonly key: SettingKey;
+  /** As the user wrote it, with what stands around it: "arms.qlora.lora_rank". */
+  readonly path: string;
+  readonly value: unknown;
+  readonly origin: Origin;
+};
+
+export type Layer = {
+  /** What the source sets and what fits its type. */
+  readonly entries: ReadonlyMap<SettingKey, Entry>;
+  /** What the source sets at all; a value that cannot be read is not missing. */
+  readonly mentioned: ReadonlySet<SettingKey>;
+  readonly problems: readonly ConfigProblem[];
+  readonly notices: readonly ConfigProblem[];
+};
+
+type Draft = {
+  name: string;
+  path: string;
+  value: unknown;
+  origin: Origin;
+  place: (inner: readonly PropertyKey[]) => string;
+};
+
+const ENV_PREFIX = 'NIBBLE_';
+const ours = new Set<string>([...settingKeys, ...ALIASES.keys()]);
+const known = (): Iterable<string> => [...ours, ...UNSUPPORTED.keys()];
+
+/** Name of the flag and of the environment variable of a setting. */
+export const flagName = (key: string): string => `--${key}`;
+export const envName = (key: string): string => ENV_PREFIX + key.toUpperCase();
+
+/** The settings in a mapping of a file; `at` is the way to it from the root (empty for a training config). */
+export function fileLayer(file: YamlFile, at: readonly string[], mapping: object, source: SourceKind = 'file'): Layer {
+  return layerOf(
+    Object.entries(mapping).map(([name, value]) => {
+      const place = (inner: readonly PropertyKey[]) => file.place([...at, name, ...inner]);
+      return { name, value, place, path: [...at, name].join('.'), origin: { source, where: place([]) } };
+    }),
+  );
+}
+
+/** The settings among environment variables. Unknown NIBBLE_ names are a notice: the run did not have to set them. */
+export function envLayer(env: Readonly<Record<string, string | undefined>>): Layer {
+  const named = Object.entries(env).filter(([name]) => name.startsWith(ENV_PREFIX));
+  const key = (name: string) => name.slice(ENV_PREFIX.length).toLowerCase();
+  const layer = layerOf(
+    named
+      .filter(([name, text]) => text !== undefined && (ours.has(key(name)) || UNSUPPORTED.has(key(name))))
+      .map(([name, text]) => textDraft(key(name), name, text!, 'env')),
+  );
+  const strangers = named
+    .filter(([name]) => !ours.has(key(name)) && !UNSUPPORTED.has(key(name)))
+    .map(([name]) => unknownKey(name, key(name), known(), 'not read'));
+  return { ...layer, notices: [...layer.notices, ...strangers] };
+}
+
+/** The settings among flags, given as text by key. A flag without a value is `true`. */
+export function flagLayer(flags: Readonly<Record<string, string | true | undefined>>): Layer {
+  return layerOf(
+    Object.entries(flags).flatMap(([name, text]) =>
+      text === undefined ? [] : [textDraft(name.replaceAll('-', '_'), flagName(name), String(text), 'flag')],
+    ),
+  );
+}
+
+function textDraft(name: string, where: string, text: string, source: SourceKind): Draft {
+  const type = typeOf(name);
+  const value = type === undefined ? looseValue(text) : valueOfText(text, type);
+  return { name, path: name, value, origin: { source, where }, place: () => where };
+}
+
+function looseValue(text: string): unknown {
+  if (text === 'true' || text === 'false') return text === 'true';
+  if (text === 'null' || text === '') return null;
+  return Number.isNaN(Number(text)) ? text : Number(text);
+}
+
+function layerOf(drafts: Draft[]): Layer {
+  const entries = new Map<SettingKey, Entry>();
+  const mentioned = new Set<SettingKey>();
+  const problems: ConfigProblem[] = [];
+  const notices: ConfigProblem[] = [];
+  for (const draft of drafts) {
+    const key = keyOf(draft, problems, notices);
+    if (key === undefined) continue;
+    mentioned.add(key);
+    const type = typeOf(draft.name) ?? settings.shape[key];
+    const wrong = unsupportedValue(key, draft) ?? misfits(type, draft.value, draft.path, draft.place);
+    problems.push(...wrong);
+    const earlier = entries.get(key);
+    if (earlier)
+      problems.push({
+        path: draft.path,
+        message: `says the same as ${earlier.path} (${earlier.origin.where}); keep one of the two (${draft.origin.where})`,
+      });
+    if (wrong.length > 0 || earlier) continue;
+    const convert = ALIASES.get(draft.name)?.convert;
+    const value = convert ? convert(draft.value) : draft.value;
+    entries.set(key, { key, path: draft.path, value, origin: draft.origin });
+  }
+  return { entries, mentioned, problems, notices };
+}
+
+/** Our name for what the draft sets, or undefined after saying why there is none to use. */
+function keyOf(draft: Draft, problems: ConfigProblem[], notices: ConfigProblem[]): SettingKey | undefined {
+  const { name, path, value, origin } = draft;
+  if (isSettingKey(name)) return name;
+  const alias = ALIASES.get(name);
+  if (alias) {
+    notices.push({ path, message: `read as ${alias.to} (${origin.where})` });
+    return alias.to;
+  }
+  const accepted = UNSUPPORTED.get(name);
+  if (accepted === undefined) problems.push(unknownKey(path, name, known(), origin.where));
+  else if (!accepted.some((fine) => sameValue(fine, value)))
+    problems.push({
+      path,
+      message: `is not supported yet: got ${JSON.stringify(value)}; remove it, or set ${JSON.stringify(accepted[0])} (${origin.where})`,
+    });
+  return undefined;
+}
+
+function unsupportedValue(key: SettingKey, { path, value, origin }: Draft): ConfigProblem[] | undefined {
+  if (!UNSUPPORTED_VALUES[key]?.includes(value)) return undefined;
+  const wanted = inWords(schemaOf(settings.shape[key]));
+  return [{ path, message: `got ${show(value)}, which is not supported yet; wanted ${wanted} (${origin.where})` }];
+}
+
+const sameValue = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);

@@ -1,0 +1,68 @@
+/** A training configuration from its sources: default < file < environment < flag, with the origin of every value. */
+import { ConfigError, type ConfigProblem } from '../errors.ts';
+import type { Merged } from './couple.ts';
+import { envLayer, fileLayer, flagLayer, type Layer, type Origin } from './layers.ts';
+import { applyRules, type Purpose } from './rules.ts';
+import { type SettingKey, settingKeys, settings, type TrainConfig } from './settings.ts';
+import { readYaml, type SourceFile } from './yamlFile.ts';
+
+export type ResolvedConfig = {
+  readonly values: TrainConfig;
+  readonly origins: Readonly<Record<SettingKey, Origin>>;
+  /** What the user should know and need not mend: other names read, settings without effect. */
+  readonly notices: readonly ConfigProblem[];
+};
+
+export type ConfigSources = {
+  readonly file?: SourceFile;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Text by key, underscores or hyphens; `true` for a flag without a value. */
+  readonly flags?: Readonly<Record<string, string | true | undefined>>;
+};
+
+/**
+ * Resolves a training configuration.
+ * @throws ConfigError with every problem of every source at once.
+ */
+export function loadTrainConfig(sources: ConfigSources, purpose: Purpose = 'train'): ResolvedConfig {
+  const layers = [envLayer(sources.env ?? {}), flagLayer(sources.flags ?? {})];
+  if (sources.file === undefined) return resolveLayers(layers, purpose);
+  const yaml = readYaml(sources.file);
+  // Rules between settings would only blame what an unreadable file could not say.
+  if (yaml.problems.length > 0) throw new ConfigError([...yaml.problems, ...layers.flatMap((layer) => layer.problems)]);
+  return resolveLayers([fileLayer(yaml, [], yaml.root), ...layers], purpose);
+}
+
+/** Merges layers, the later over the earlier, and applies the rules between settings. */
+export function resolveLayers(layers: readonly Layer[], purpose: Purpose): ResolvedConfig {
+  const set: Merged = new Map();
+  for (const [rank, layer] of layers.entries())
+    for (const [key, entry] of layer.entries) set.set(key, { ...entry, rank });
+  const found = applyRules(set, purpose);
+  const misread = (key: string) =>
+    !set.has(key as SettingKey) && layers.some((l) => l.mentioned.has(key as SettingKey));
+  const problems = [
+    ...layers.flatMap((layer) => layer.problems),
+    ...found.problems.filter((problem) => !misread(problem.path)),
+  ];
+  if (problems.length > 0) throw new ConfigError(problems);
+
+  const values = settings.parse(Object.fromEntries([...set].map(([key, entry]) => [key, entry.value]))) as TrainConfig;
+  const origins = Object.fromEntries(
+    settingKeys.map((key) => [key, set.get(key)?.origin ?? { source: 'default', where: 'default' }]),
+  ) as Record<SettingKey, Origin>;
+  return { values, origins, notices: [...layers.flatMap((layer) => layer.notices), ...found.notices] };
+}
+
+/** Whether somebody asked for this value, rather than leaving it to its default or to another setting. */
+export function wasSet(config: ResolvedConfig, key: SettingKey): boolean {
+  const { source, note } = config.origins[key];
+  return source !== 'default' && note === undefined;
+}
+
+/** The same configuration with some values replaced, for a caller that decides them: a seed per replicate, a folder. */
+export function withValues(config: ResolvedConfig, values: Partial<TrainConfig>, origin: Origin): ResolvedConfig {
+  const origins = { ...config.origins };
+  for (const key of Object.keys(values) as SettingKey[]) origins[key] = origin;
+  return { ...config, values: { ...config.values, ...values }, origins };
+}

@@ -1,0 +1,33 @@
+/** The word someone probably meant. */
+
+/** The candidate with the fewest single-character edits from `word`, or undefined when none is close. */
+export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+  const wanted = word.toLowerCase().replaceAll('-', '_');
+  // A third of the word may be wrong; past that a suggestion misleads more often than it helps.
+  let best: { candidate: string | undefined; edits: number } = {
+    candidate: undefined,
+    edits: Math.max(1, Math.floor(wanted.length / 3)) + 1,
+  };
+  for (const candidate of candidates) {
+    const edits = editDistance(wanted, candidate.toLowerCase());
+    if (edits < best.edits) best = { candidate, edits };
+  }
+  return best.candidate;
+}
+
+/** Insertions, deletions, substitutions and swaps of neighbours between two words (optimal string alignment). */
+export function editDistance(a: string, b: string): number {
+  const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)];
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const differs = a[i - 1] === b[j - 1] ? 0 : 1;
+      let edits = Math.min(rows[i - 1]![j]! + 1, row[j - 1]! + 1, rows[i - 1]![j - 1]! + differs);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        edits = Math.min(edits, rows[i - 2]![j - 2]! + 1);
+      row.push(edits);
+    }
+    rows.push(row);
+  }
+  return rows[a.length]![b.length]!;
+}

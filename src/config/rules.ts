@@ -1,0 +1,129 @@
+/** What no single setting can say: rules between settings. */
+
+import { coupleComputeDtype, coupleMethod, type Findings, type Merged } from './couple.ts';
+import { inWords, schemaOf, show } from './describe.ts';
+import type { Entry } from './layers.ts';
+import { type SettingKey, settings } from './settings.ts';
+
+/** train needs data; estimate only needs a model. */
+export type Purpose = 'train' | 'estimate';
+
+// With eval_strategy: steps and nothing else said, Hugging Face evaluates every 500 steps.
+const HF_EVAL_STEPS = 500;
+
+/** Applies every rule: fills in what follows from what is set, and reports what cannot be run or has no effect. */
+export function applyRules(set: Merged, purpose: Purpose): Findings {
+  const found: Findings = { problems: [], notices: [] };
+  coupleMethod(set, found);
+  coupleComputeDtype(set, found);
+  bfloat16(set, found);
+  oneOptimizerName(set, found);
+  required(set, found, purpose);
+  evaluation(set, found);
+  withoutEffect(set, found);
+  return found;
+}
+
+/** A setting's value as far as it is known: what was set, else the default. */
+function current(set: Merged, key: SettingKey): unknown {
+  return set.has(key) ? set.get(key)!.value : schemaOf(settings.shape[key]).default;
+}
+
+function bfloat16(set: Merged, found: Findings): void {
+  const asked = set.get('compute_dtype');
+  if (asked?.value !== 'bfloat16') return;
+  const instead = current(set, 'bf16_as');
+  if (instead === null) {
+    found.problems.push({
+      path: asked.path,
+      message:
+        'got "bfloat16", which WebGPU cannot compute in; wanted float32 (exact, slower) or float16 (faster where the ' +
+        `device has it), or bf16_as: float32|float16 to read it as one of them (${asked.origin.where})`,
+    });
+    return;
+  }
+  for (const key of ['compute_dtype', 'bnb_4bit_compute_dtype'] as const) {
+    const entry = set.get(key)!;
+    set.set(key, {
+      ...entry,
+      value: instead,
+      origin: { ...entry.origin, note: 'bfloat16 was asked for, see bf16_as' },
+    });
+  }
+  found.notices.push({ path: asked.path, message: `bfloat16 is computed as ${instead}, as bf16_as says` });
+}
+
+function oneOptimizerName(set: Merged, found: Findings): void {
+  const optim = set.get('optim');
+  if (optim === undefined || optim.value === 'adamw_torch') return;
+  found.notices.push({ path: optim.path, message: `${show(optim.value)} is the same formula as adamw_torch` });
+  set.set('optim', { ...optim, value: 'adamw_torch' });
+}
+
+function required(set: Merged, found: Findings, purpose: Purpose): void {
+  if (!set.has('model_name_or_path'))
+    found.problems.push({
+      path: 'model_name_or_path',
+      message: `is missing; wanted the ${settings.shape.model_name_or_path.description}`,
+    });
+  if (purpose === 'train' && (current(set, 'datasets') as unknown[]).length === 0)
+    found.problems.push({
+      path: 'datasets',
+      message: `is ${set.has('datasets') ? 'empty' : 'missing'}; wanted ${inWords(schemaOf(settings.shape.datasets))}`,
+    });
+}
+
+function evaluation(set: Merged, found: Findings): void {
+  const strategy = set.get('eval_strategy');
+  const files = current(set, 'eval_datasets') as unknown[];
+  const onStart = set.get('eval_on_start');
+  for (const entry of [strategy?.value === 'no' ? undefined : strategy, onStart?.value ? onStart : undefined])
+    if (entry && files.length === 0)
+      found.problems.push({
+        path: entry.path,
+        message: `${show(entry.value)} needs eval_datasets, which is empty (${entry.origin.where})`,
+      });
+  const logging = set.get('logging_steps');
+  const steps = set.get('eval_steps');
+  if (steps === undefined || steps.value === null) {
+    const source = logging ?? { path: 'eval_steps', rank: 0, origin: { source: 'default', where: 'default' } as const };
+    const note = logging ? 'follows logging_steps' : 'as in Hugging Face';
+    set.set('eval_steps', {
+      ...source,
+      key: 'eval_steps',
+      value: logging?.value ?? HF_EVAL_STEPS,
+      origin: { ...source.origin, note },
+    });
+  } else if (strategy?.value !== 'steps' && steps.value !== HF_EVAL_STEPS)
+    noEffect(found, steps, 'eval_strategy is not steps');
+}
+
+function withoutEffect(set: Merged, found: Findings): void {
+  const method = current(set, 'method');
+  for (const [key, entry] of set) {
+    // A setting that only follows another was not asked for by anyone.
+    if (entry.origin.note) continue;
+    const adapterOnly = key.startsWith('lora_') || ['use_rslora', 'init_lora_weights'].includes(key);
+    const quantOnly = key.startsWith('bnb_') && key !== 'bnb_4bit_compute_dtype';
+    if (method === 'full' && adapterOnly) noEffect(found, entry, 'method: full has no adapter');
+    if (method !== 'qlora' && (quantOnly || key === 'llm_int8_skip_modules'))
+      noEffect(found, entry, `method: ${method} does not quantize the base`);
+  }
+  const adapter = set.get('adapter_name_or_path');
+  if (method === 'full' && adapter && adapter.value !== null)
+    found.problems.push({
+      path: adapter.path,
+      message: `got ${show(adapter.value)}, but method: full trains no adapter; remove it or use lora or qlora (${adapter.origin.where})`,
+    });
+  const warmup = set.get('warmup_steps');
+  if (warmup && current(set, 'lr_scheduler_type') === 'constant')
+    noEffect(found, warmup, 'lr_scheduler_type: constant has no warmup; constant_with_warmup has');
+  const epochs = set.get('num_train_epochs');
+  if (epochs && current(set, 'max_steps') !== -1) noEffect(found, epochs, 'max_steps is set');
+}
+
+/** A default that is written out, as in the config of an earlier run, asks for nothing and is not worth a notice. */
+function noEffect(found: Findings, { key, value, path, origin }: Entry, because: string): void {
+  if (show(value) === show(schemaOf(settings.shape[key]).default)) return;
+  found.notices.push({ path, message: `has no effect: ${because} (${origin.where})` });
+}

@@ -1,0 +1,161 @@
+/** Every setting of a training run, once: type, default and help. Flags, help texts and the JSON Schema come from here. */
+import { z } from 'zod';
+
+// The generator behind shuffling and dropout takes a 32-bit seed, as torch's does.
+const MAX_SEED = 2 ** 32 - 1;
+// One position predicts the next: a row of one token trains nothing.
+const MIN_LENGTH = 2;
+
+const text = z.string().min(1);
+const atLeastOne = z.int().min(1);
+const fraction = z.number().min(0).lt(1);
+const seed = z.int().min(0).max(MAX_SEED);
+const dataset = z.strictObject({ path: text.describe('a JSONL file with "text" rows, or "input_ids" rows') });
+const computeDtype = z.enum(['float32', 'float16', 'bfloat16']);
+
+const model = {
+  model_name_or_path: text.describe('directory of a Hugging Face model: config.json, safetensors, tokenizer.json'),
+  output_dir: text.default('trainer_output').describe('folder the run writes; it must be empty or new'),
+  method: z
+    .enum(['lora', 'qlora', 'full'])
+    .default('lora')
+    .describe('what is trained: adapters on a 16-bit base, adapters on a 4-bit base, or every weight'),
+  dtype: z
+    .enum(['auto', 'float32', 'float16', 'bfloat16'])
+    .default('auto')
+    .describe("how the base weights are stored on the GPU; auto keeps the checkpoint's own"),
+  compute_dtype: computeDtype
+    .default('float32')
+    .describe('dtype of the matrix products, for every method; bnb_4bit_compute_dtype is its other spelling'),
+  bf16_as: z
+    .enum(['float32', 'float16'])
+    .nullable()
+    .default(null)
+    .describe('what to compute in where bfloat16 is asked for, which WebGPU does not have'),
+};
+
+const quantization = {
+  load_in_4bit: z.boolean().default(false).describe('true is the same as method: qlora'),
+  bnb_4bit_quant_type: z.enum(['nf4', 'fp4']).default('nf4').describe('4-bit code of the base weights'),
+  bnb_4bit_use_double_quant: z.boolean().default(false).describe('quantize the block scales as well, to 8 bits'),
+  bnb_4bit_compute_dtype: computeDtype
+    .default('float32')
+    .describe("Hugging Face's spelling of compute_dtype; the two are always equal"),
+  bnb_4bit_quant_storage: z.literal('uint8').default('uint8').describe('dtype the packed nibbles are stored as'),
+  bnb_4bit_blocksize: z
+    .union([32, 64, 128, 256, 512, 1024, 2048, 4096].map((size) => z.literal(size)))
+    .default(64)
+    .describe('weights that share one scale'),
+  llm_int8_skip_modules: z
+    .array(text)
+    .nullable()
+    .default(null)
+    .describe('modules kept out of quantization; null keeps lm_head and the embedding'),
+};
+
+const adapter = {
+  lora_r: atLeastOne.default(8).describe('rank of the adapters'),
+  lora_alpha: z.number().gt(0).default(8).describe("the adapter's output is scaled by lora_alpha / lora_r"),
+  lora_dropout: fraction.default(0).describe("dropout on the adapter's input"),
+  lora_target_modules: z
+    .union([z.array(text).min(1), text])
+    .default(['q_proj', 'v_proj'])
+    .describe('names, a regular expression for whole names, or all-linear'),
+  use_rslora: z.boolean().default(false).describe('scale by lora_alpha / sqrt(lora_r) instead'),
+  init_lora_weights: z
+    .union([z.literal(true), z.literal('gaussian')])
+    .default(true)
+    .describe('start of lora_A: true is Kaiming-uniform; lora_B always starts at zero'),
+  adapter_name_or_path: text.nullable().default(null).describe('directory of a PEFT adapter to go on training'),
+};
+
+const data = {
+  datasets: z.array(dataset).default([]).describe('training rows'),
+  eval_datasets: z.array(dataset).default([]).describe('rows the evaluation loss is taken on'),
+  max_length: z.int().min(MIN_LENGTH).default(1024).describe('tokens a row is cut to'),
+  train_sampling_strategy: z
+    .enum(['random', 'sequential', 'group_by_length'])
+    .default('random')
+    .describe('order of the training rows'),
+};
+
+const training = {
+  per_device_train_batch_size: atLeastOne.default(8).describe('rows in a micro-batch'),
+  per_device_eval_batch_size: atLeastOne.default(8).describe('rows in an evaluation batch'),
+  gradient_accumulation_steps: atLeastOne.default(1).describe('micro-batches in an optimizer step'),
+  num_train_epochs: z.number().gt(0).default(3).describe('passes over the data, unless max_steps is set'),
+  max_steps: z
+    .union([z.literal(-1), atLeastOne])
+    .default(-1)
+    .describe('optimizer steps; -1 counts epochs instead'),
+  learning_rate: z.number().min(0).default(5e-5).describe('peak learning rate'),
+  lr_scheduler_type: z
+    .enum(['linear', 'cosine', 'constant', 'constant_with_warmup'])
+    .default('linear')
+    .describe('shape of the learning rate after warmup'),
+  warmup_steps: z
+    .union([fraction, atLeastOne])
+    .default(0)
+    .describe('steps the learning rate rises for; below 1, a fraction of all steps'),
+  optim: z
+    .enum(['adamw_torch', 'adamw_torch_fused', 'adamw'])
+    .default('adamw_torch')
+    .describe('optimizer; the spellings mean the same formula'),
+  weight_decay: z.number().min(0).default(0).describe('decoupled weight decay'),
+  adam_beta1: fraction.default(0.9).describe('decay of the first moment'),
+  adam_beta2: fraction.default(0.999).describe('decay of the second moment'),
+  adam_epsilon: z.number().gt(0).default(1e-8).describe('added to the root of the second moment'),
+  max_grad_norm: z.number().min(0).default(1).describe('gradient norm is clipped to this; 0 turns clipping off'),
+  seed: seed.default(42).describe('seed of initialisation, dropout and shuffling'),
+  data_seed: seed.nullable().default(null).describe('seed of shuffling alone; null takes seed'),
+};
+
+const watching = {
+  logging_steps: atLeastOne.default(1).describe('steps between two entries of log_history'),
+  eval_strategy: z
+    .enum(['no', 'steps', 'epoch'])
+    .default('no')
+    .describe('when to evaluate during training; eval_datasets are always evaluated once at the end'),
+  eval_steps: atLeastOne
+    .nullable()
+    .default(null)
+    .describe('steps between evaluations; null takes logging_steps where that is set, else 500'),
+  eval_on_start: z.boolean().default(false).describe('evaluate before the first step as well'),
+  save_strategy: z.literal('no').default('no').describe('the adapter is written once, at the end'),
+};
+
+/** The settings in the order people read them; each heading is a group of flags and a comment in a printed config. */
+export const SECTIONS = {
+  Model: model,
+  'Quantization (qlora)': quantization,
+  'Adapter (lora, qlora)': adapter,
+  Data: data,
+  Training: training,
+  'Logging and evaluation': watching,
+} as const;
+
+/** A complete training configuration; what no source sets takes its default. */
+export const settings = z.strictObject({ ...model, ...quantization, ...adapter, ...data, ...training, ...watching });
+
+type Parsed = z.output<typeof settings>;
+export type SettingKey = keyof Parsed;
+export type Method = Parsed['method'];
+export type ComputeDtype = 'float32' | 'float16';
+export type DatasetSource = Parsed['datasets'][number];
+
+/** What a run reads. compute_dtype and optim are already reduced to what the engine knows, eval_steps is filled in. */
+export type TrainConfig = Omit<Parsed, 'compute_dtype' | 'bnb_4bit_compute_dtype' | 'optim' | 'eval_steps'> & {
+  compute_dtype: ComputeDtype;
+  bnb_4bit_compute_dtype: ComputeDtype;
+  optim: 'adamw_torch';
+  eval_steps: number;
+};
+
+export const settingKeys = Object.keys(settings.shape) as SettingKey[];
+
+/** Where a default of ours is not the one of Hugging Face: theirs, and why. Printed and recorded with a run. */
+export const DEPARTURES: Readonly<Partial<Record<SettingKey, { huggingFace: unknown; reason: string }>>> = {
+  bnb_4bit_quant_type: { huggingFace: 'fp4', reason: 'nf4 is the code of the QLoRA recipe' },
+  logging_steps: { huggingFace: 500, reason: 'the loss is read back late and costs nothing' },
+  save_strategy: { huggingFace: 'steps', reason: 'checkpoints inside a run are not supported yet' },
+};

@@ -1,0 +1,140 @@
+/** A benchmark suite: one base configuration, arms that depart from it, seeds that repeat them. */
+import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { misfits, show, unknownKey } from './describe.ts';
+import { envLayer, fileLayer, flagLayer, type Layer } from './layers.ts';
+import { type ConfigSources, type ResolvedConfig, resolveLayers } from './load.ts';
+import type { SettingKey } from './settings.ts';
+import { suiteShape, UNSUPPORTED_SUITE_KEYS } from './suiteShape.ts';
+import { readYaml, type SourceFile, type YamlFile } from './yamlFile.ts';
+
+export type Arm = { readonly name: string; readonly config: ResolvedConfig };
+
+export type ResolvedSuite = {
+  readonly suite: string;
+  readonly description: string;
+  readonly seeds: readonly number[];
+  readonly division: 'closed' | 'open';
+  /** In the order of the file. seed and output_dir still hold their defaults: the runner sets them for each run. */
+  readonly arms: readonly Arm[];
+  readonly notices: readonly ConfigProblem[];
+};
+
+type Head = Pick<ResolvedSuite, 'suite' | 'description' | 'seeds' | 'division'>;
+
+/** Settings a suite decides for each of its runs. */
+const RUNNER_KEYS: readonly SettingKey[] = ['seed', 'output_dir'];
+
+/** What arms of a closed division may differ in: how the base is stored and what is trained. */
+const CLOSED_MAY_DIFFER: readonly SettingKey[] = [
+  ...(['method', 'load_in_4bit', 'dtype', 'llm_int8_skip_modules', 'bnb_4bit_quant_type'] as const),
+  ...(['bnb_4bit_use_double_quant', 'bnb_4bit_quant_storage', 'bnb_4bit_blocksize'] as const),
+];
+
+/**
+ * Resolves a suite. Precedence is default < base < environment < flag < arm: what a comparison varies is its
+ * definition, so a flag changes all arms alike and never takes away their difference.
+ * @throws ConfigError with every problem of the file, the environment and the flags at once.
+ */
+export function loadSuite(sources: ConfigSources & { readonly file: SourceFile }): ResolvedSuite {
+  const file = readYaml(sources.file);
+  if (file.problems.length > 0) throw new ConfigError(file.problems);
+  const problems: ConfigProblem[] = [];
+  const head = readHead(file, problems);
+  const base = fileLayer(file, ['base'], mappingAt(file, ['base'], problems));
+  const shared = [base, envLayer(sources.env ?? {}), flagLayer(sources.flags ?? {})];
+  const armLayers = Object.keys(mappingAt(file, ['arms'], problems)).map((name) => ({
+    name,
+    layer: fileLayer(file, ['arms', name], mappingAt(file, ['arms', name], problems), 'arm'),
+  }));
+  if (armLayers.length === 0)
+    problems.push({
+      path: 'arms',
+      message: `names no arm; wanted "arms: {lora: {method: lora}, qlora: {method: qlora}}" (${file.place(['arms'])})`,
+    });
+  problems.push(...[...shared, ...armLayers.map(({ layer }) => layer)].flatMap(runnerKeys));
+
+  const arms: Arm[] = [];
+  for (const { name, layer } of armLayers) {
+    try {
+      arms.push({ name, config: resolveLayers([...shared, layer], 'train') });
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      problems.push(
+        ...error.problems.map((p) => (fromArms(p) || stands(shared, p) ? p : { ...p, path: `arms.${name}.${p.path}` })),
+      );
+    }
+  }
+  if (problems.length === 0 && head.division === 'closed') problems.push(...closedDifferences(arms));
+  if (problems.length > 0) throw new ConfigError(unique(problems));
+  return { ...head, arms, notices: unique(arms.flatMap((arm) => armNotices(arm, shared))) };
+}
+
+function readHead(file: YamlFile, problems: ConfigProblem[]): Head {
+  const head: Record<string, unknown> = {};
+  for (const [key, type] of Object.entries(suiteShape)) {
+    const value = file.root[key];
+    const wrong = misfits(type, value, key, (inner) => file.place([key, ...inner]));
+    problems.push(...wrong);
+    if (wrong.length === 0) head[key] = type.parse(value);
+  }
+  const known = [...Object.keys(suiteShape), 'base', 'arms'];
+  for (const key of Object.keys(file.root)) {
+    if (known.includes(key)) continue;
+    const where = file.place([key]);
+    if (UNSUPPORTED_SUITE_KEYS.includes(key))
+      problems.push({ path: key, message: `is not supported yet; remove it (${where})` });
+    else problems.push(unknownKey(key, key, known, where));
+  }
+  const { seeds } = head as Partial<Head>;
+  if (seeds && new Set(seeds).size < seeds.length)
+    problems.push({ path: 'seeds', message: `got ${show(seeds)}, wanted each seed once (${file.place(['seeds'])})` });
+  return head as Head;
+}
+
+function mappingAt(file: YamlFile, path: readonly string[], problems: ConfigProblem[]): object {
+  const value = path.reduce<unknown>((node, part) => (node as Record<string, unknown>)?.[part], file.root) ?? {};
+  if (typeof value === 'object' && !Array.isArray(value)) return value;
+  problems.push({
+    path: path.join('.'),
+    message: `got ${show(value)}, wanted a mapping of settings (${file.place(path)})`,
+  });
+  return {};
+}
+
+function runnerKeys(layer: Layer): ConfigProblem[] {
+  return RUNNER_KEYS.flatMap((key) => layer.entries.get(key) ?? []).map(({ key, path, origin }) => ({
+    path,
+    message: `is set for each run by the suite; remove it${key === 'seed' ? ' and use seeds' : ''} (${origin.where})`,
+  }));
+}
+
+function closedDifferences([first, ...others]: readonly Arm[]): ConfigProblem[] {
+  if (first === undefined) return [];
+  return others.flatMap(({ name, config }) =>
+    (Object.keys(config.values) as SettingKey[])
+      .filter((key) => !CLOSED_MAY_DIFFER.includes(key) && key !== 'bnb_4bit_compute_dtype')
+      .filter((key) => show(config.values[key]) !== show(first.config.values[key]))
+      .map((key) => ({
+        path: `arms.${name}.${key}`,
+        message:
+          `${show(config.values[key])} differs from ${show(first.config.values[key])} in arm ${first.name}; arms of a closed ` +
+          `division train alike: move the setting to base, or write division: open (${config.origins[key].where})`,
+      })),
+  );
+}
+
+/** A base shared by all arms holds settings that only some of them use, so "has no effect" is news only from an arm. */
+function armNotices({ config }: Arm, shared: readonly Layer[]): ConfigProblem[] {
+  const fromSources = new Set(shared.flatMap((layer) => layer.notices));
+  return config.notices.filter((n) => fromSources.has(n) || fromArms(n) || !n.message.startsWith('has no effect'));
+}
+
+const fromArms = (problem: ConfigProblem): boolean => problem.path.startsWith('arms.');
+const stands = (layers: readonly Layer[], problem: ConfigProblem): boolean =>
+  layers.some(
+    (layer) => layer.problems.includes(problem) || [...layer.entries.values()].some((e) => e.path === problem.path),
+  );
+
+function unique(problems: readonly ConfigProblem[]): ConfigProblem[] {
+  return [...new Map(problems.map((problem) => [`${problem.path}\n${problem.message}`, problem])).values()];
+}

@@ -1,0 +1,58 @@
+/** Settings of Hugging Face, PEFT and TRL that nibble knows by name and does not have yet: refused, never ignored. */
+import type { SettingKey } from './settings.ts';
+
+/** Values that ask for nothing we lack. Anything else is refused. */
+const OFF = [false, null];
+const UNSET = [null];
+
+/** Key to the values that are accepted, because they are the default that we have as well. */
+export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<string, readonly unknown[]>([
+  ...each(OFF, [
+    ...['bf16', 'fp16', 'tf32', 'bf16_full_eval', 'fp16_full_eval', 'load_in_8bit', 'gradient_checkpointing'],
+    ...['activation_checkpointing', 'torch_compile', 'use_liger_kernel', 'auto_find_batch_size', 'push_to_hub'],
+    ...['load_best_model_at_end', 'full_determinism', 'enable_jit_checkpoint', 'dataloader_drop_last', 'use_cpu'],
+    ...['packing', 'padding_free', 'assistant_only_loss', 'completion_only_loss', 'save_only_model', 'deepspeed'],
+    ...['use_dora', 'use_qalora', 'use_bdlora', 'lora_bias', 'logging_first_step', 'resume_from_checkpoint', 'fsdp'],
+    ...['llm_int8_enable_fp32_cpu_offload', 'llm_int8_has_fp16_weight'],
+  ]),
+  ...each(UNSET, [
+    ...['model_revision', 'dataset_name', 'dataset_config', 'chat_template_path', 'run_name', 'peft_config_path'],
+    ...['lr_scheduler_kwargs', 'optim_args', 'optim_target_modules', 'neftune_noise_alpha', 'save_total_limit'],
+    ...['hub_model_id', 'metric_for_best_model', 'gradient_checkpointing_kwargs', 'attn_implementation'],
+    ...['lora_modules_to_save', 'modules_to_save', 'exclude_modules', 'layers_to_transform', 'layers_pattern'],
+    ...['target_parameters', 'layer_replication', 'trainable_token_indices', 'accelerator_config'],
+  ]),
+  ['rank_pattern', [{}, null]],
+  ['alpha_pattern', [{}, null]],
+  ['loftq_config', [{}, null]],
+  ['bias', ['none']],
+  ['use_peft', [true]],
+  ['label_smoothing_factor', [0]],
+  ['llm_int8_threshold', [6]],
+  ['logging_strategy', ['steps']],
+  // What it says about 500 is only asked for where save_strategy is, and that is refused by its own name.
+  ['save_steps', [500]],
+  ['report_to', ['none', null, [], ['none']]],
+  ['eval_delay', [0]],
+  ['dataset_text_field', ['text']],
+  ['dataloader_num_workers', [0]],
+]);
+
+/** Values Hugging Face takes and we do not have yet, so that the message can say which of the two it is. */
+export const UNSUPPORTED_VALUES: Readonly<Partial<Record<SettingKey, readonly unknown[]>>> = {
+  save_strategy: ['steps', 'epoch', 'best'],
+  bnb_4bit_quant_storage: ['bfloat16', 'float16', 'float32'],
+  init_lora_weights: [false, 'pissa', 'olora', 'eva', 'loftq', 'orthogonal', 'corda', 'lora_ga'],
+  optim: [
+    ...['paged_adamw_32bit', 'paged_adamw_8bit', 'paged_adamw', 'adamw_bnb_8bit', 'adamw_8bit', 'adafactor', 'sgd'],
+    ...['paged_lion_32bit', 'lion_32bit', 'adagrad', 'rmsprop'],
+  ],
+  lr_scheduler_type: [
+    ...['cosine_with_restarts', 'polynomial', 'inverse_sqrt', 'reduce_lr_on_plateau', 'cosine_with_min_lr'],
+    'warmup_stable_decay',
+  ],
+};
+
+function each(accepted: readonly unknown[], keys: string[]): [string, readonly unknown[]][] {
+  return keys.map((key) => [key, accepted]);
+}

@@ -1,0 +1,61 @@
+/** A YAML file as a plain value that still knows the line of each of its parts. */
+import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument, type YAMLError } from 'yaml';
+import type { ConfigProblem } from '../errors.ts';
+
+/** A file already read: `path` is only shown in messages. */
+export type SourceFile = { readonly path: string; readonly text: string };
+
+export type YamlFile = {
+  /** The root mapping; empty when the file is empty or has problems. */
+  readonly root: Readonly<Record<string, unknown>>;
+  readonly problems: readonly ConfigProblem[];
+  /** "file:line" of a part of the file, or of the nearest part around it. */
+  place(path: readonly PropertyKey[]): string;
+};
+
+/** Parses YAML 1.2 (and so JSON); syntax errors and duplicate keys come back as problems with their lines. */
+export function readYaml(file: SourceFile): YamlFile {
+  const lines = new LineCounter();
+  const doc = parseDocument(file.text, { lineCounter: lines, prettyErrors: false });
+  const at = (offset: number) => `${file.path}:${lines.linePos(offset).line}`;
+  const place = (path: readonly PropertyKey[]) => at(offsetOf(doc, path));
+  const failed = (problems: readonly ConfigProblem[]): YamlFile => ({ root: {}, problems, place });
+
+  if (doc.errors.length > 0)
+    return failed(
+      doc.errors.map((error) => ({ path: '', message: `${wrong(error, file.text)} (${at(error.pos[0])})` })),
+    );
+  let root: unknown;
+  try {
+    root = doc.toJS() ?? {};
+  } catch (error) {
+    // Aliases that unfold into far more than the file holds are only noticed here.
+    return failed([{ path: '', message: `not usable YAML: ${(error as Error).message} (${at(0)})` }]);
+  }
+  if (typeof root !== 'object' || Array.isArray(root))
+    return failed([{ path: '', message: `the file holds no mapping, wanted lines of "key: value" (${at(0)})` }]);
+  return { root: root as Record<string, unknown>, problems: [], place };
+}
+
+function wrong(error: YAMLError, text: string): string {
+  if (error.code !== 'DUPLICATE_KEY') return `not valid YAML: ${error.message}`;
+  const key = /^[^\s:]+/.exec(text.slice(error.pos[0]))?.[0] ?? 'a key';
+  return `${key} stands twice; keep one of the two`;
+}
+
+function offsetOf(doc: Document.Parsed, path: readonly PropertyKey[]): number {
+  let offset = doc.contents?.range?.[0] ?? 0;
+  let node: unknown = doc.contents;
+  for (const part of path) {
+    if (isMap(node)) {
+      const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === String(part));
+      if (pair === undefined) break;
+      if (isScalar(pair.key)) offset = pair.key.range?.[0] ?? offset;
+      node = pair.value;
+    } else if (isSeq(node)) {
+      node = node.items[Number(part)];
+      offset = (node as { range?: [number, number, number] } | undefined)?.range?.[0] ?? offset;
+    }
+  }
+  return offset;
+}
