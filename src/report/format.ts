@@ -2,6 +2,8 @@
 
 const UNKNOWN = '–';
 const MINUS = '−';
+// A size that would be shown as 1024.0 of a unit belongs to the next one.
+const ROUNDS_UP = 1024 / 1023.95;
 const UNITS = ['KiB', 'MiB', 'GiB', 'TiB'] as const;
 
 /** Bytes in the largest binary unit that keeps them above 1: `512 B`, `1.50 KiB`, `141.2 GiB`. */
@@ -9,7 +11,8 @@ export function formatBytes(bytes: number | null): string {
   if (bytes === null) return UNKNOWN;
   const size = Math.abs(bytes);
   if (size < 1024) return `${signed(bytes)}${size} B`;
-  const power = Math.min(Math.floor(Math.log2(size) / 10), UNITS.length);
+  // 1,048,575 bytes are shown as 1.00 MiB, not as 1024.0 KiB
+  const power = Math.min(Math.floor(Math.log2(size * ROUNDS_UP) / 10), UNITS.length);
   const scaled = size / 1024 ** power;
   return `${signed(bytes)}${scaled.toFixed(scaled < 100 ? 2 : 1)} ${UNITS[power - 1]}`;
 }

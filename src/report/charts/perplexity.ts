@@ -1,9 +1,12 @@
 /** Perplexity of every run before (ring) and after (dot) training. */
 import type { Chart } from '../document.ts';
 import { formatFixed } from '../format.ts';
-import { closeDomain } from './axis.ts';
 import { renderChart } from './render.ts';
 import { armColor, INK, MUTED } from './theme.ts';
+
+// On a log axis room for a label is a factor.
+const LABEL_ROOM_LOW = 0.88;
+const LABEL_ROOM_HIGH = 1.1;
 
 export type RunPerplexity = {
   readonly row: string;
@@ -16,17 +19,14 @@ export type RunPerplexity = {
 export function perplexityChart(runs: readonly RunPerplexity[]): Promise<Chart> {
   const arms = [...new Set(runs.map(({ arm }) => arm))];
   const values = runs.map((run) => ({ ...run, from: formatFixed(run.before, 2), to: formatFixed(run.after, 2) }));
-  const domain = closeDomain(runs.flatMap(({ before, after }) => [before, after]));
+  const ends = runs.flatMap(({ before, after }) => [before, after]);
+  const domain = [Math.min(...ends) * LABEL_ROOM_LOW, Math.max(...ends) * LABEL_ROOM_HIGH];
   const y = { field: 'row', type: 'nominal', sort: runs.map(({ row }) => row), title: null };
   const at = (field: string) => ({
     field,
     type: 'quantitative',
     title: 'perplexity on the evaluation set (log scale)',
-    scale: {
-      type: 'log',
-      domain: [Math.max(domain[0], Math.min(...runs.map((r) => r.after)) * 0.85), domain[1]],
-      nice: false,
-    },
+    scale: { type: 'log', domain, nice: false },
     axis: { tickCount: 6 },
   });
   const color = {

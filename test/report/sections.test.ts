@@ -1,0 +1,105 @@
+import { expect, test } from 'vitest';
+import { type CategoryBytes, totalBytes } from '../../src/bench/schema.ts';
+import type { Block, Inline } from '../../src/report/document.ts';
+import { buildReport } from '../../src/report/report.ts';
+import { memoryBalance } from '../../src/report/sections/memory.ts';
+import { verdict } from '../../src/report/sections/verdict.ts';
+import { CATEGORIES, makeRun, makeRuns, makeSummary } from './fixture.ts';
+
+const textOf = (content: readonly Inline[]) =>
+  content.map((inline) => (typeof inline === 'string' ? inline : inline.text)).join('');
+const proseOf = (blocks: readonly Block[]) =>
+  blocks.flatMap((block) => ('content' in block ? [textOf(block.content)] : [])).join('\n');
+
+test('the verdict names size, interval and n of three paired seeds', () => {
+  expect(textOf(verdict(makeSummary(makeRuns())))).toBe(
+    'QLoRA needed 10.0 % less peak memory than LoRA (6.30 MiB against 7.01 MiB), ' +
+      'took 12.2 % more time a step (698.2 ms against 622.2 ms; +12.1 % to +12.4 %), ' +
+      'and ended at an evaluation loss that these runs cannot tell apart, difference +0.0050 (−0.0080 to +0.0180); ' +
+      'n = 3 paired seeds, medians with 95 % bootstrap intervals.',
+  );
+});
+
+test('with two seeds no winner is named, anywhere', async () => {
+  const runs = makeRuns([0, 1]);
+  const summary = makeSummary(runs);
+  expect(textOf(verdict(summary))).toContain('No winner is named below 3 paired seeds.');
+  expect(textOf(verdict(summary))).toContain('; undecided)');
+  const report = await buildReport({ runs, summary });
+  const table = report.sections[0]!.blocks.find((block) => block.kind === 'table')!;
+  expect(table.columns.at(-1)).toBe('winner');
+  expect(table.rows).toHaveLength(6);
+  for (const row of table.rows) expect(row.at(-1)).toBe('~');
+});
+
+test('one arm alone has a report and no comparison', async () => {
+  const runs = [makeRun('lora', 0), makeRun('lora', 1)];
+  const report = await buildReport({ runs, summary: makeSummary(runs, null) });
+  expect(proseOf(report.lead)).toContain('No comparison');
+  expect(report.sections.map(({ id }) => id)).toEqual(['memory', 'speed', 'quality', 'runs', 'environment', 'repeat']);
+});
+
+test('sections stand in reading order', async () => {
+  const runs = makeRuns();
+  const report = await buildReport({ runs, summary: makeSummary(runs) });
+  expect(report.lead.map(({ kind }) => kind)).toEqual(['verdict', 'banner']);
+  expect(report.sections.map(({ id }) => id)).toEqual([
+    'comparison',
+    'memory',
+    'speed',
+    'quality',
+    'scale',
+    'runs',
+    'environment',
+    'repeat',
+  ]);
+});
+
+test('a software driver is announced, a GPU is not', async () => {
+  const runs = makeRuns();
+  const banner = proseOf((await buildReport({ runs, summary: makeSummary(runs) })).lead);
+  expect(banner).toContain(
+    'Rendered on SwiftShader, a software driver: times compare the two arms with each other, they say nothing about a GPU.',
+  );
+  const onGpu = structuredClone(runs);
+  for (const run of onGpu) run.meta_info.gpu!.software_rendered = false;
+  expect(proseOf((await buildReport({ runs: onGpu, summary: makeSummary(onGpu) })).lead)).not.toContain('software');
+});
+
+test('the balance of memory sums to the difference of the peaks', () => {
+  const { base, workspace, rest, net } = memoryBalance(CATEGORIES.lora, CATEGORIES.qlora);
+  expect(base).toBe(561_664 + 7_421 - 1_443_072);
+  expect(workspace).toBe(131_072);
+  expect(base + workspace + rest).toBe(net);
+  expect(net).toBe(totalBytes(CATEGORIES.qlora) - totalBytes(CATEGORIES.lora));
+});
+
+test('where QLoRA needs more memory the report says so and why', async () => {
+  const runs = structuredClone(makeRuns());
+  const grown: CategoryBytes = { ...CATEGORIES.qlora, workspace: 2_097_152 };
+  for (const run of runs.filter(({ run_info }) => run_info.arm === 'qlora')) {
+    run.train_info.memory!.by_category = grown;
+    run.train_info.memory!.allocated.peak = totalBytes(grown);
+  }
+  const report = await buildReport({ runs, summary: makeSummary(runs) });
+  const memory = proseOf(report.sections.find(({ id }) => id === 'memory')!.blocks);
+  expect(memory).toContain(
+    'Why QLoRA did not save memory at this size (+1007.0 KiB): quantizing the base freed 853.5 KiB',
+  );
+  expect(memory).toContain('took 1.81 MiB of that back');
+  expect(textOf(verdict(makeSummary(runs)))).toContain('needed 14.0 % more peak memory');
+});
+
+test('a failed run is announced, listed with its message, and left out of the charts', async () => {
+  const failed = structuredClone(makeRun('qlora', 3));
+  failed.run_info.status = 'oom';
+  failed.run_info.error = { kind: 'DeviceError', message: 'activations: out of memory', stack: null };
+  failed.train_info.memory = null;
+  failed.train_info.step_time_ms = null;
+  failed.eval_info.metrics = null;
+  const runs = [...makeRuns(), failed];
+  const report = await buildReport({ runs, summary: makeSummary(runs) });
+  expect(proseOf(report.lead)).toContain('1 of QLoRA');
+  const list = report.sections.find(({ id }) => id === 'runs')!.blocks.find((block) => block.kind === 'list')!;
+  expect(list.items.map(textOf)).toEqual([`${failed.run_info.run_id} DeviceError: activations: out of memory`]);
+});
