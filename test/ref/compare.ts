@@ -42,7 +42,7 @@ export type Random = {
   /** n values from N(0, std^2). */
   normal(n: number, std?: number): Float64Array;
   /** The same, rounded to f32, so that a kernel and its reference start from equal numbers. */
-  normal32(n: number, std?: number): Float32Array;
+  normal32(n: number, std?: number): Float32Array<ArrayBuffer>;
   /** n integers uniform in [0, limit). */
   integers(n: number, limit: number): Int32Array;
 };

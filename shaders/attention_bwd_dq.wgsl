@@ -1,0 +1,67 @@
+import package::lib::grid::flat_index;
+import constants::D4;
+
+// attention_bwd_dq: dq = scale * sum over keys up to the query of p * (do . v - delta) * k,  p = exp(q . k * scale - lse)
+//
+//   q, dO      (B*S, H*D)  f32  in
+//   k, v       (B*S, K*D)  f32  in
+//   lse, delta (B*S, H)    f32  in
+//   dq         (B*S, H*D)  f32  out
+//
+// Grid: one thread per (sequence, head, query), queries side by side; flat. D4 = D/4 is compiled in. Four keys a round.
+// Sums in f32 in key order: bit-repeatable.
+// Host: src/kernels/attention.ts   Reference: test/ref/attention.ts
+
+override WG: u32 = 64u;
+
+struct Params {
+  B: u32,
+  S: u32,
+  H: u32,
+  K: u32,
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> q: array<vec4f>;
+@group(0) @binding(2) var<storage, read> k: array<vec4f>;
+@group(0) @binding(3) var<storage, read> v: array<vec4f>;
+@group(0) @binding(4) var<storage, read> dO: array<vec4f>;
+@group(0) @binding(5) var<storage, read> lse: array<f32>;
+@group(0) @binding(6) var<storage, read> delta: array<f32>;
+@group(0) @binding(7) var<storage, read_write> dq: array<vec4f>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = flat_index(wg, grid, lane, WG);
+  if (i >= params.B * params.S * params.H) { return; }
+  let s = i % params.S;
+  let h = i / params.S % params.H;
+  let b = i / params.S / params.H;
+  let row = (b * params.S + s) * params.H + h;
+  let from_q = row * D4;
+  let stride = params.K * D4; // from one key to the next
+  let from_k = b * params.S * stride + h / (params.H / params.K) * D4;
+  var acc: array<vec4f, D4>;
+  for (var j = 0u; j <= s; j += 4u) {
+    let k0 = from_k + j * stride;
+    let k1 = from_k + min(j + 1u, s) * stride;
+    let k2 = from_k + min(j + 2u, s) * stride;
+    let k3 = from_k + min(j + 3u, s) * stride;
+    var score = vec4f();
+    var dp = vec4f();
+    for (var d = 0u; d < D4; d++) {
+      let a = q[from_q + d];
+      let g = dO[from_q + d];
+      score += vec4f(dot(a, k[k0 + d]), dot(a, k[k1 + d]), dot(a, k[k2 + d]), dot(a, k[k3 + d]));
+      dp += vec4f(dot(g, v[k0 + d]), dot(g, v[k1 + d]), dot(g, v[k2 + d]), dot(g, v[k3 + d]));
+    }
+    let p = exp(score * params.scale - lse[row]);
+    let all = p * (dp - delta[row]) * params.scale;
+    let ds = select(vec4f(), all, vec4u(j, j + 1u, j + 2u, j + 3u) <= vec4u(s));
+    for (var d = 0u; d < D4; d++) {
+      acc[d] += ds.x * k[k0 + d] + ds.y * k[k1 + d] + ds.z * k[k2 + d] + ds.w * k[k3 + d];
+    }
+  }
+  for (var d = 0u; d < D4; d++) { dq[from_q + d] = acc[d]; }
+}

@@ -1,0 +1,72 @@
+import package::lib::grid::flat_index;
+import constants::D4;
+
+// attention_fwd: o = softmax(q . k^T * scale, keys up to the query) . v, kept online; lse = log of the softmax's denominator
+//
+//   q   (B*S, H*D)  f32  in
+//   k   (B*S, K*D)  f32  in
+//   v   (B*S, K*D)  f32  in
+//   o   (B*S, H*D)  f32  out
+//   lse (B*S, H)    f32  out  of the scaled scores; kept for the backward
+//
+// Grid: one thread per (sequence, head, query), queries side by side; flat. D4 = D/4 is compiled in. Four keys a round, so
+// that an accumulator is touched once per four; q stays in the buffer, which a software driver reads faster than its stack.
+// Memory grows with S, not S^2. Sums in f32 in key order: bit-repeatable.
+// Host: src/kernels/attention.ts   Reference: test/ref/attention.ts
+
+override WG: u32 = 64u;
+
+const MASKED: f32 = -3.0e38; // finite: no NaN from inf - inf
+
+struct Params {
+  B: u32,
+  S: u32,
+  H: u32,
+  K: u32,
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> q: array<vec4f>;
+@group(0) @binding(2) var<storage, read> k: array<vec4f>;
+@group(0) @binding(3) var<storage, read> v: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> o: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> lse: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = flat_index(wg, grid, lane, WG);
+  if (i >= params.B * params.S * params.H) { return; }
+  let s = i % params.S;
+  let h = i / params.S % params.H;
+  let b = i / params.S / params.H;
+  let row = (b * params.S + s) * params.H + h;
+  let from_q = row * D4;
+  let stride = params.K * D4; // from one key to the next
+  let from_k = b * params.S * stride + h / (params.H / params.K) * D4;
+  var acc: array<vec4f, D4>;
+  var peak = MASKED;
+  var total = 0.0;
+  for (var j = 0u; j <= s; j += 4u) {
+    let k0 = from_k + j * stride;
+    let k1 = from_k + min(j + 1u, s) * stride;
+    let k2 = from_k + min(j + 2u, s) * stride;
+    let k3 = from_k + min(j + 3u, s) * stride;
+    var score = vec4f();
+    for (var d = 0u; d < D4; d++) {
+      let a = q[from_q + d];
+      score += vec4f(dot(a, k[k0 + d]), dot(a, k[k1 + d]), dot(a, k[k2 + d]), dot(a, k[k3 + d]));
+    }
+    score = select(vec4f(MASKED), score * params.scale, vec4u(j, j + 1u, j + 2u, j + 3u) <= vec4u(s));
+    let higher = max(max(peak, max(score.x, score.y)), max(score.z, score.w));
+    let shrink = exp(peak - higher);
+    let p = exp(score - higher);
+    total = total * shrink + (p.x + p.y + p.z + p.w);
+    peak = higher;
+    for (var d = 0u; d < D4; d++) {
+      acc[d] = acc[d] * shrink + p.x * v[k0 + d] + p.y * v[k1 + d] + p.z * v[k2 + d] + p.w * v[k3 + d];
+    }
+  }
+  for (var d = 0u; d < D4; d++) { o[from_q + d] = acc[d] / total; }
+  lse[row] = peak + log(total);
+}

@@ -1,0 +1,51 @@
+import package::lib::grid::flat_index;
+
+// rmsnorm_fwd: y[t,c] = x[t,c] * rstd[t] * w[c],  rstd[t] = 1 / sqrt(mean_c(x[t,c]^2) + eps)
+//
+//   x    (T, C)  f32  in
+//   w    (C)     f32  in
+//   y    (T, C)  f32  out
+//   rstd (T)     f32  out   kept for the backward
+//
+// Grid: one thread per row; flat. With VEC4 (C a multiple of 4) four columns a load.
+// Sums in f32 in column order: bit-repeatable.
+// Host: src/kernels/rmsnorm.ts   Reference: test/ref/rmsnorm.ts
+
+override WG: u32 = 64u;
+
+struct Params {
+  T: u32,
+  C: u32,
+  eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@if(VEC4) @group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@if(!VEC4) @group(0) @binding(1) var<storage, read> x: array<f32>;
+@if(VEC4) @group(0) @binding(2) var<storage, read> w: array<vec4f>;
+@if(!VEC4) @group(0) @binding(2) var<storage, read> w: array<f32>;
+@if(VEC4) @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@if(!VEC4) @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let t = flat_index(wg, grid, lane, WG);
+  if (t >= params.T) { return; }
+  @if(VEC4) let columns = params.C / 4u;
+  @if(!VEC4) let columns = params.C;
+  let row = t * columns;
+  @if(VEC4) var squares = vec4f();
+  @if(!VEC4) var squares = 0.0;
+  for (var c = 0u; c < columns; c++) {
+    let v = x[row + c];
+    squares += v * v;
+  }
+  @if(VEC4) let sum = squares.x + squares.y + squares.z + squares.w;
+  @if(!VEC4) let sum = squares;
+  let r = 1.0 / sqrt(sum / f32(params.C) + params.eps); // inverseSqrt may be far less exact
+  rstd[t] = r;
+  for (var c = 0u; c < columns; c++) {
+    y[row + c] = x[row + c] * r * w[c];
+  }
+}

@@ -1,0 +1,36 @@
+/** Host side of shaders/adamw.wgsl: one optimizer step on a range of parameters. */
+import type { Tape } from '../gpu/tape.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { METRIC_COUNT } from './grad-norm.ts';
+import { flatWidth } from './vec4.ts';
+
+export type AdamwSettings = { beta1: number; beta2: number; eps: number; weightDecay: number };
+
+export type Adamw = AdamwSettings & {
+  p: Tensor; // parameters, in/out
+  g: Tensor; // gradients, in/out: zero afterwards
+  m: Tensor; // first moments, in/out
+  v: Tensor; // second moments, in/out
+  metrics: Tensor; // from gradNorm
+};
+
+/** AdamW as torch computes it; learning rate and bias corrections are in the step scalars. Skipped when not finite. */
+export function adamw(tape: Tape, { beta1, beta2, eps, weightDecay, p, g, m, v, metrics }: Adamw): void {
+  const size = p.elements;
+  const { when, n } = flatWidth(size);
+  tape.dispatch({
+    name: 'adamw',
+    when,
+    params: {
+      n,
+      beta1,
+      beta2,
+      one_minus_beta1: 1 - beta1,
+      one_minus_beta2: 1 - beta2,
+      eps,
+      weight_decay: weightDecay,
+    },
+    buffers: { p, g: [g, size], m: [m, size], v: [v, size], metrics: [metrics, METRIC_COUNT] },
+    threads: n,
+  });
+}

@@ -1,0 +1,38 @@
+/** Host side of shaders/dropout_{fwd,bwd}.wgsl. The mask is never stored: both directions make it from Philox. */
+import { KernelCallError } from '../errors.ts';
+import type { GradTarget, Tape } from '../gpu/tape.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { dropThreshold } from './philox.ts';
+import { rowCondition } from './vec4.ts';
+
+/** `p` is the probability to drop, 0 <= p < 1; `op` numbers the dropout among those of the model. */
+export type DropoutSettings = { p: number; op: number };
+
+/** y = x * keep / (1 - p); x and y of one size. */
+export function dropoutFwd(tape: Tape, { p, op, x, y }: DropoutSettings & { x: Tensor; y: Tensor }): void {
+  const n = y.elements;
+  tape.dispatch({
+    name: 'dropout_fwd',
+    when: rowCondition(n),
+    params: { n, ...settings('dropout_fwd', p, op) },
+    buffers: { x: [x, n], y },
+    threads: Math.ceil(n / 4),
+  });
+}
+
+/** dx = or += dy * keep / (1 - p), with the mask of the forward of the same `op` in the same micro-step. */
+export function dropoutBwd(tape: Tape, { p, op, dy, dx }: DropoutSettings & { dy: Tensor; dx: GradTarget }): void {
+  const n = dy.elements;
+  tape.dispatch({
+    name: 'dropout_bwd',
+    when: rowCondition(n),
+    params: { n, ...settings('dropout_bwd', p, op), accumulate: dx.accumulate ? 1 : 0 },
+    buffers: { dy, dx: [dx.grad, n] },
+    threads: Math.ceil(n / 4),
+  });
+}
+
+function settings(kernel: string, p: number, op: number) {
+  if (!(p >= 0 && p < 1)) throw new KernelCallError(kernel, `p is ${p}, wants 0 <= p < 1`);
+  return { op, threshold: dropThreshold(p), scale: 1 / (1 - p) };
+}

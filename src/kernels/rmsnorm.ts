@@ -1,0 +1,65 @@
+/** Host side of shaders/rmsnorm_{fwd,bwd_dx,bwd_dw}.wgsl. T tokens, C channels. */
+import type { GradTarget, Tape } from '../gpu/tape.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { flag, rowCondition } from './vec4.ts';
+
+export type RmsnormFwd = {
+  T: number;
+  C: number;
+  eps: number;
+  x: Tensor; //    (T, C) in
+  w: Tensor; //    (C)    in
+  y: Tensor; //    (T, C) out
+  rstd: Tensor; // (T)    out, read by the backward
+};
+
+/** y = x * rstd * w with rstd = 1/sqrt(mean(x^2) + eps). */
+export function rmsnormFwd(tape: Tape, { T, C, eps, x, w, y, rstd }: RmsnormFwd): void {
+  tape.dispatch({
+    name: 'rmsnorm_fwd',
+    when: rowCondition(C),
+    params: { T, C, eps },
+    buffers: { x: [x, T * C], w: [w, C], y: [y, T * C], rstd: [rstd, T] },
+    threads: T,
+  });
+}
+
+export type RmsnormBwdDx = {
+  T: number;
+  C: number;
+  x: Tensor; //    (T, C) in
+  w: Tensor; //    (C)    in
+  rstd: Tensor; // (T)    in
+  dy: Tensor; //   (T, C) in
+  dx: GradTarget; // (T, C)
+};
+
+/** The gradient of the input, stored or added. */
+export function rmsnormBwdDx(tape: Tape, { T, C, x, w, rstd, dy, dx }: RmsnormBwdDx): void {
+  tape.dispatch({
+    name: 'rmsnorm_bwd_dx',
+    when: rowCondition(C),
+    params: { T, C, accumulate: flag(dx.accumulate) },
+    buffers: { x: [x, T * C], w: [w, C], rstd: [rstd, T], dy: [dy, T * C], dx: [dx.grad, T * C] },
+    threads: T,
+  });
+}
+
+export type RmsnormBwdDw = {
+  T: number;
+  C: number;
+  x: Tensor; //    (T, C) in
+  rstd: Tensor; // (T)    in
+  dy: Tensor; //   (T, C) in
+  dw: Tensor; //   (C)    in/out
+};
+
+/** Adds to the gradient of the weight. */
+export function rmsnormBwdDw(tape: Tape, { T, C, x, rstd, dy, dw }: RmsnormBwdDw): void {
+  tape.dispatch({
+    name: 'rmsnorm_bwd_dw',
+    params: { T, C },
+    buffers: { x: [x, T * C], rstd: [rstd, T], dy: [dy, T * C], dw: [dw, C] },
+    threads: C,
+  });
+}

@@ -1,0 +1,36 @@
+/** Host side of shaders/rope.wgsl. The tables come from the host: sin and cos of large angles are wrong on some drivers. */
+import { KernelCallError } from '../errors.ts';
+import type { Tape } from '../gpu/tape.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+
+export type Rope = {
+  T: number;
+  S: number;
+  heads: number;
+  D: number;
+  x: Tensor; //   (T, heads*D)  in/out
+  cos: Tensor; // (>= S, D/2)   in
+  sin: Tensor; // (>= S, D/2)   in
+};
+
+/** Turns the heads of q or k by their positions, in place, pairs (j, j + D/2). */
+export function ropeFwd(tape: Tape, call: Rope): void {
+  rope(tape, call, 1);
+}
+
+/** Turns a gradient of the output into that of the input, in place. */
+export function ropeBwd(tape: Tape, call: Rope): void {
+  rope(tape, call, -1);
+}
+
+function rope(tape: Tape, { T, S, heads, D, x, cos, sin }: Rope, sign: 1 | -1): void {
+  if (D % 2 !== 0) throw new KernelCallError('rope', `head dim ${D} is odd: it has no pairs (j, j + D/2)`);
+  const vec4 = D % 8 === 0;
+  tape.dispatch({
+    name: 'rope',
+    when: vec4 ? ['VEC4'] : [],
+    params: { T, S, heads, D, sign },
+    buffers: { x: [x, T * heads * D], cos_table: [cos, (S * D) / 2], sin_table: [sin, (S * D) / 2] },
+    threads: (T * heads * D) / (vec4 ? 8 : 2),
+  });
+}

@@ -1,0 +1,60 @@
+/** Host side of shaders/xent_{partial,loss,bwd}.wgsl: softmax cross entropy on a chunk of logits rows. */
+import type { Tape } from '../gpu/tape.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { rowCondition } from './vec4.ts';
+
+/** Threads that share a row of logits: enough to fill a GPU with the few rows of a chunk. */
+export const XENT_PARTS = 64;
+
+export type Xent = {
+  rows: number;
+  V: number;
+  /** Where this chunk's rows begin in targets and rowLoss. */
+  row0: number;
+  logits: Tensor; //  (rows, V)      in; in/out where the gradient is wanted
+  targets: Tensor; // (T)            in, i32, already shifted; negative is ignored
+  peak: Tensor; //    (rows, XENT_PARTS) workspace
+  total: Tensor; //   (rows, XENT_PARTS) workspace
+  lse: Tensor; //     (rows)         workspace
+  rowLoss: Tensor; // (T)            out, rows row0 .. row0 + rows: lse - logit[target], 0 where ignored, not weighted
+};
+
+/** The losses of the rows. The logits stay. */
+export function xentFwd(tape: Tape, { rows, V, row0, logits, targets, peak, total, lse, rowLoss }: Xent): void {
+  const constants = { PARTS: XENT_PARTS };
+  const parts = rows * XENT_PARTS;
+  tape.dispatch({
+    name: 'xent_partial',
+    when: rowCondition(V),
+    constants,
+    params: { rows, V },
+    buffers: { logits: [logits, rows * V], peak: [peak, parts], total: [total, parts] },
+    threads: parts,
+  });
+  tape.dispatch({
+    name: 'xent_loss',
+    constants,
+    params: { rows, V, row0 },
+    buffers: {
+      logits: [logits, rows * V],
+      targets: [targets, row0 + rows],
+      peak: [peak, parts],
+      total: [total, parts],
+      lse: [lse, rows],
+      row_loss: [rowLoss, row0 + rows],
+    },
+    threads: rows,
+  });
+}
+
+/** After xentFwd: the logits become the gradient of sum(rowLoss) * step.inv_tokens * step.loss_scale, in place. */
+export function xentBwd(tape: Tape, { rows, V, row0, logits, targets, lse }: Xent): void {
+  const wide = rowCondition(V);
+  tape.dispatch({
+    name: 'xent_bwd',
+    when: wide,
+    params: { rows, V, row0 },
+    buffers: { logits: [logits, rows * V], targets: [targets, row0 + rows], lse: [lse, rows] },
+    threads: (rows * V) / (wide.length > 0 ? 4 : 1),
+  });
+}
