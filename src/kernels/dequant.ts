@@ -2,9 +2,8 @@
 import { KernelCallError } from '../errors.ts';
 import type { Tape } from '../gpu/tape.ts';
 import type { Tensor } from '../gpu/tensor.ts';
+import { NESTED_BLOCK_SIZE } from '../wasm/types.ts';
 
-/** Absmax codes per nested block (bitsandbytes' nested block size; its kernels know no other). */
-export const NESTED_BLOCK = 256;
 /** Length of the tables buffer: the 16 values of a 4-bit code, then the 256 of the dynamic map. */
 export const TABLE_LENGTH = 16 + 256;
 
@@ -38,7 +37,7 @@ export function dequant4bit(tape: Tape, { n, blockSize, firstBlock, packed, scal
       tables: [tables, TABLE_LENGTH],
       w: [w, n],
       ...(double
-        ? { codes: [scales.codes, blocks], nested: [scales.nested, Math.ceil(blocks / NESTED_BLOCK) + 1] }
+        ? { codes: [scales.codes, blocks], nested: [scales.nested, Math.ceil(blocks / NESTED_BLOCK_SIZE) + 1] }
         : { absmax: [scales.absmax, blocks] }),
     },
     threads: Math.ceil(n / 8),

@@ -3,14 +3,14 @@ import { ConfigError } from '../errors.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { Residents } from '../gpu/residents.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { NESTED_BLOCK, type Scales, TABLE_LENGTH } from '../kernels/dequant.ts';
+import { type Scales, TABLE_LENGTH } from '../kernels/dequant.ts';
+import { NESTED_BLOCK_SIZE, type QuantType } from '../wasm/types.ts';
 import { allocateFlat, type FlatParameters, type TrainableSpec } from './flat.ts';
 import type { LlamaLayer, LlamaModel } from './llama.ts';
 import { allLinears, EMBEDDING, FINAL_NORM, HEAD, type LinearShape, layerLinears, layerNorms } from './names.ts';
 import type { LinearLayer, LoraPair } from './ops/linear.ts';
 import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
 
-export type QuantType = 'nf4' | 'fp4';
 /** How the matrix of a module is to lie in GPU memory. */
 export type StoredAs =
   | { readonly kind: 'dense'; readonly dtype: 'f32' | 'f16' | 'bf16' }
@@ -177,7 +177,7 @@ class Builder {
 
   #fourBit(module: string, out: number, width: number, stored: StoredAs & { kind: '4bit' }): FourBitWeight {
     const name = `${module}.weight`;
-    const { blockSize } = stored;
+    const { blockSize, quantType } = stored;
     const blocks = Math.ceil((out * width) / blockSize);
     const packedBytes = Math.ceil((out * width) / 2);
     const packed = this.#residents.tensor({ label: name, shape: [packedBytes], dtype: 'u8', category: 'base_weights' });
@@ -186,10 +186,11 @@ class Builder {
       name,
       out,
       in: width,
+      quantType,
       blockSize,
       packed,
       scales: this.#scales(name, blocks, stored.doubleQuant),
-      tables: this.#tablesOf(stored.quantType),
+      tables: this.#tablesOf(quantType),
     };
   }
 
@@ -202,7 +203,7 @@ class Builder {
       };
     }
     const codes = this.#residents.tensor({ label: `${name}.absmax`, shape: [blocks], dtype: 'u8', category });
-    const nestedLength = Math.ceil(blocks / NESTED_BLOCK) + 1;
+    const nestedLength = Math.ceil(blocks / NESTED_BLOCK_SIZE) + 1;
     const nested = this.#residents.tensor({
       label: `${name}.nested_absmax`,
       shape: [nestedLength],

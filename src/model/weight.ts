@@ -4,6 +4,7 @@ import { BINDING_ALIGNMENT } from '../gpu/device-profile.ts';
 import type { Tape } from '../gpu/tape.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { dequant4bit, type Scales, widen } from '../kernels/dequant.ts';
+import type { QuantType } from '../wasm/types.ts';
 
 /** A matrix (out, in) stored as f32, f16 or bf16; trainable when its tensor requires a gradient. */
 export type DenseWeight = {
@@ -20,6 +21,7 @@ export type FourBitWeight = {
   readonly name: string;
   readonly out: number;
   readonly in: number;
+  readonly quantType: QuantType;
   readonly blockSize: number;
   readonly packed: Tensor;
   readonly scales: Scales;
