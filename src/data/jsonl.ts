@@ -1,0 +1,75 @@
+/** Rows of a JSONL file: {"text": ...} or {"input_ids": [...], "labels": [...]} on each line. */
+import { DataError } from '../errors.ts';
+import { type JsonObject, parseObject, show } from '../formats/json.ts';
+import { type FileReader, place } from '../formats/reader.ts';
+import type { TextTokenizer } from '../formats/tokenizer.ts';
+import { readLines } from './lines.ts';
+import { IGNORED, type Row } from './row.ts';
+
+export type JsonlOptions = {
+  /** Needed for text rows only. */
+  readonly tokenizer: TextTokenizer | null;
+  /** Ends every text row with the tokenizer's EOS, unless it ends so already. */
+  readonly appendEos?: boolean;
+};
+
+/** The rows of one file, each with its file:line. Blank lines are passed over. DataError for a line that is no row. */
+export async function* readJsonl(
+  reader: FileReader,
+  path: string,
+  options: JsonlOptions,
+): AsyncGenerator<{ row: Row; where: string }> {
+  for await (const { text, number } of readLines(reader, path)) {
+    if (text.trim() === '') continue;
+    const where = `${place(reader, path)}:${number}`;
+    yield { row: parseRow(parseObject(text, where), options, where), where };
+  }
+}
+
+function parseRow(json: JsonObject, options: JsonlOptions, where: string): Row {
+  if (json.input_ids !== undefined) return tokenizedRow(json, where);
+  if (json.text === undefined) {
+    throw new DataError(where, `has the keys ${show(Object.keys(json))}, needs "text" or "input_ids".`);
+  }
+  if (typeof json.text !== 'string') throw new DataError(where, `text is ${show(json.text)}, needs a string.`);
+  if (json.labels !== undefined) {
+    throw new DataError(where, 'has labels beside text; labels belong to tokens, so they need input_ids.');
+  }
+  if (options.tokenizer === null) {
+    throw new DataError(where, 'holds text, and the model directory has no tokenizer.json. Add it, or give input_ids.');
+  }
+  return { inputIds: Uint32Array.from(encode(json.text, options.tokenizer, options.appendEos ?? false)), labels: null };
+}
+
+function encode(text: string, tokenizer: TextTokenizer, appendEos: boolean): number[] {
+  const ids = tokenizer.encode(text);
+  const { eosId } = tokenizer;
+  return appendEos && eosId !== null && ids.at(-1) !== eosId ? [...ids, eosId] : ids;
+}
+
+function tokenizedRow(json: JsonObject, where: string): Row {
+  const ids = integers(json.input_ids, 'input_ids', 0, where);
+  const mask = json.attention_mask;
+  if (mask !== undefined && !(Array.isArray(mask) && mask.length === ids.length && mask.every((bit) => bit === 1))) {
+    throw new DataError(
+      where,
+      'attention_mask is not all ones. Give the tokens without padding; nibble pads batches itself.',
+    );
+  }
+  if (json.labels === undefined || json.labels === null) return { inputIds: Uint32Array.from(ids), labels: null };
+  const labels = integers(json.labels, 'labels', IGNORED, where);
+  if (labels.length !== ids.length) {
+    throw new DataError(
+      where,
+      `has ${labels.length} labels for ${ids.length} input_ids, needs as many. Labels are not shifted.`,
+    );
+  }
+  return { inputIds: Uint32Array.from(ids), labels: Int32Array.from(labels) };
+}
+
+function integers(value: unknown, key: string, least: number, where: string): readonly number[] {
+  const isInteger = (entry: unknown): boolean =>
+    Number.isInteger(entry) && (entry as number) >= least && (entry as number) < 2 ** 31;
+  if (Array.isArray(value) && value.every(isInteger)) return value;
+  throw new DataError(where, `${key} is ${show(value)}, needs a list of whole numbers of at least ${least}.`);
+}

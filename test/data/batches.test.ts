@@ -1,0 +1,164 @@
+import { describe, expect, test } from 'vitest';
+import { makeMicroBatch } from '../../src/data/batch.ts';
+import { type BatchState, evalBatches, START, type TrainBatchOptions, trainBatches } from '../../src/data/batches.ts';
+import { epochOrder } from '../../src/data/order.ts';
+import type { Row } from '../../src/data/row.ts';
+import { KernelCallError } from '../../src/errors.ts';
+import { goldenJson, thrown } from '../formats/files.ts';
+
+const golden = goldenJson<{
+  lengths: number[];
+  grouped: [seed: number, batch: number, order: number[]][];
+}>('random.json');
+const row = (ids: number[], labels?: number[]): Row => ({
+  inputIds: Uint32Array.from(ids),
+  labels: labels ? Int32Array.from(labels) : null,
+});
+/** Row i holds i + 1 tokens, all of them 10 * i. */
+const ROWS = Array.from({ length: 7 }, (_, i) => row(new Array<number>(i + 1).fill(10 * i)));
+
+describe('the order of an epoch', () => {
+  test('random is the permutation Trainer makes for seed + epoch', () => {
+    const order = (epoch: number) => [
+      ...epochOrder(new Array<number>(11).fill(1), epoch, { strategy: 'random', seed: 42, groupSize: 1 }),
+    ];
+    expect(order(0)).toEqual([6, 8, 9, 2, 1, 10, 0, 7, 3, 5, 4]);
+    expect(order(1)).toEqual([3, 9, 4, 2, 8, 7, 6, 10, 1, 5, 0]);
+  });
+
+  test('group_by_length is that of transformers for the same generator', () => {
+    expect(golden.grouped.length).toBe(3);
+    for (const [seed, groupSize, want] of golden.grouped) {
+      expect([...epochOrder(golden.lengths, 0, { strategy: 'group_by_length', seed, groupSize })]).toEqual(want);
+    }
+  });
+
+  test('sequential is the order of the file, in every epoch', () => {
+    for (const epoch of [0, 5]) {
+      expect([...epochOrder([3, 1, 2], epoch, { strategy: 'sequential', seed: 1, groupSize: 1 })]).toEqual([0, 1, 2]);
+    }
+  });
+});
+
+describe('a micro-batch', () => {
+  test('is padded on the right, and its labels are shifted and ignored past a row', () => {
+    const batch = makeMicroBatch([row([5, 6, 7]), row([8], [8]), row([1, 2, 3, 4], [-100, -100, 3, 4])], { padId: 9 });
+    expect(batch).toEqual({
+      B: 3,
+      T: 4,
+      inputIds: Uint32Array.of(5, 6, 7, 9, 8, 9, 9, 9, 1, 2, 3, 4),
+      labels: Int32Array.of(6, 7, -100, -100, -100, -100, -100, -100, -100, 3, 4, -100),
+      lengths: Uint32Array.of(3, 1, 4),
+      tokens: 8,
+      lossTokens: 4,
+    });
+    expect(batch.labels.filter((label) => label !== -100).length).toBe(batch.lossTokens);
+  });
+
+  test('an id that pads may also be a real token and a label', () => {
+    expect([...makeMicroBatch([row([4, 2]), row([3, 4, 2])], { padId: 2 }).labels]).toEqual([
+      2, -100, -100, 4, 2, -100,
+    ]);
+  });
+
+  test('T is rounded up where asked for, never past the positions nor below the longest row', () => {
+    const T = (length: number, maxPositions?: number) =>
+      makeMicroBatch([row(new Array<number>(length).fill(1))], {
+        padId: 0,
+        padToMultipleOf: 8,
+        ...(maxPositions === undefined ? {} : { maxPositions }),
+      }).T;
+    expect([T(1), T(8), T(9), T(9, 12), T(9, 9)]).toEqual([8, 8, 16, 12, 9]);
+  });
+
+  test('of no rows is our bug', () => {
+    expect(thrown(() => makeMicroBatch([], { padId: 0 }))).toBeInstanceOf(KernelCallError);
+  });
+});
+
+describe('the batches of a run', () => {
+  const OPTIONS: TrainBatchOptions = {
+    strategy: 'random',
+    seed: 42,
+    perDeviceTrainBatchSize: 2,
+    gradientAccumulationSteps: 3,
+    padId: 0,
+  };
+  const run = (count: number, options: TrainBatchOptions, from: BatchState = START) => {
+    const batches = trainBatches(ROWS, options);
+    const steps = [];
+    for (let state = from; steps.length < count; state = steps.at(-1)!.next) steps.push(batches.step(state));
+    return steps;
+  };
+  /** Which rows a step takes, by their length. */
+  const rowsOf = (step: ReturnType<typeof run>[number]) =>
+    step.microBatches.map(({ lengths }) => Array.from(lengths, (length) => length - 1));
+
+  test('short last micro-batches and steps are kept, and the next epoch begins after them', () => {
+    const { microBatchesPerEpoch, stepsPerEpoch } = trainBatches(ROWS, OPTIONS);
+    expect([microBatchesPerEpoch, stepsPerEpoch]).toEqual([4, 2]);
+    const steps = run(4, { ...OPTIONS, strategy: 'sequential' });
+    expect(steps.map(rowsOf)).toEqual([
+      [
+        [0, 1],
+        [2, 3],
+        [4, 5],
+      ],
+      [[6]],
+      [
+        [0, 1],
+        [2, 3],
+        [4, 5],
+      ],
+      [[6]],
+    ]);
+    expect(steps.map(({ next }) => next)).toEqual([
+      { epoch: 0, batch: 3 },
+      { epoch: 1, batch: 0 },
+      { epoch: 1, batch: 3 },
+      { epoch: 2, batch: 0 },
+    ]);
+  });
+
+  test('every row comes once an epoch, in the order of that epoch', () => {
+    const seen = run(4, OPTIONS).map((step) => rowsOf(step).flat());
+    for (const epoch of [0, 1]) {
+      const order = epochOrder(
+        ROWS.map(({ inputIds }) => inputIds.length),
+        epoch,
+        { strategy: 'random', seed: 42, groupSize: 6 },
+      );
+      expect([...seen[2 * epoch]!, ...seen[2 * epoch + 1]!]).toEqual([...order]);
+    }
+    expect(seen.slice(0, 2)).not.toEqual(seen.slice(2));
+  });
+
+  test('the loss is divided by the labels of the whole step, shifted', () => {
+    const steps = run(2, { ...OPTIONS, strategy: 'sequential' });
+    // rows of 1 to 7 tokens predict 0 to 6
+    expect(steps.map(({ numItemsInBatch }) => numItemsInBatch)).toEqual([0 + 1 + 2 + 3 + 4 + 5, 6]);
+    const split = run(1, {
+      ...OPTIONS,
+      strategy: 'sequential',
+      perDeviceTrainBatchSize: 1,
+      gradientAccumulationSteps: 6,
+    });
+    expect(split[0]!.numItemsInBatch).toBe(steps[0]!.numItemsInBatch);
+  });
+
+  test('a run resumed at any step goes on as the uninterrupted one', () => {
+    const whole = run(6, OPTIONS);
+    for (let at = 1; at < 6; at++)
+      expect(run(6 - at, OPTIONS, whole[at - 1]!.next), `resumed after step ${at}`).toEqual(whole.slice(at));
+  });
+
+  test('another seed is another order', () => {
+    expect(run(2, { ...OPTIONS, seed: 43 })).not.toEqual(run(2, OPTIONS));
+  });
+});
+
+test('evaluation takes the rows in order, the last batch short', () => {
+  const batches = evalBatches(ROWS, 3, { padId: 0 });
+  expect(batches.map(({ lengths }) => [...lengths])).toEqual([[1, 2, 3], [4, 5, 6], [7]]);
+  expect(evalBatches([], 3, { padId: 0 })).toEqual([]);
+});
