@@ -15,6 +15,9 @@ export type JsonSchema = SchemaNode & {
   additionalProperties?: boolean | JsonSchema;
   properties?: Record<string, JsonSchema>;
   deprecated?: boolean;
+  $ref?: string;
+  minProperties?: number;
+  $defs?: Record<string, JsonSchema>;
 };
 
 /**
@@ -28,14 +31,16 @@ export function configJsonSchema(): JsonSchema {
 /** Schema of a suite of the benchmark: a base configuration and the arms that depart from it. */
 export function suiteJsonSchema(): JsonSchema {
   const keys = Object.entries(suiteShape).map(([key, type]) => [key, schemaOf(type)] as const);
-  const arms = { type: 'object', minProperties: 1, additionalProperties: trainingKeys() };
+  const training: JsonSchema = { $ref: '#/$defs/training' };
+  const arms: JsonSchema = { type: 'object', minProperties: 1, additionalProperties: training };
   return {
     $schema: DIALECT,
     title: 'nibble benchmark suite',
     type: 'object',
-    properties: { ...Object.fromEntries(keys), base: trainingKeys(), arms },
+    properties: { ...Object.fromEntries(keys), base: training, arms },
     required: ['suite', 'arms'],
     additionalProperties: false,
+    $defs: { training: trainingKeys() },
   };
 }
 

@@ -3,7 +3,7 @@
 import { coupleComputeDtype, coupleMethod, type Findings, type Merged } from './couple.ts';
 import { inWords, schemaOf, show } from './describe.ts';
 import type { Entry } from './layers.ts';
-import { type SettingKey, settings } from './settings.ts';
+import { defaultOf, type SettingKey, settings } from './settings.ts';
 
 /** train needs data; estimate only needs a model. */
 export type Purpose = 'train' | 'estimate';
@@ -26,7 +26,7 @@ export function applyRules(set: Merged, purpose: Purpose): Findings {
 
 /** A setting's value as far as it is known: what was set, else the default. */
 function current(set: Merged, key: SettingKey): unknown {
-  return set.has(key) ? set.get(key)!.value : schemaOf(settings.shape[key]).default;
+  return set.has(key) ? set.get(key)!.value : defaultOf(key);
 }
 
 function bfloat16(set: Merged, found: Findings): void {
@@ -124,6 +124,6 @@ function withoutEffect(set: Merged, found: Findings): void {
 
 /** A default that is written out, as in the config of an earlier run, asks for nothing and is not worth a notice. */
 function noEffect(found: Findings, { key, value, path, origin }: Entry, because: string): void {
-  if (show(value) === show(schemaOf(settings.shape[key]).default)) return;
+  if (show(value) === show(defaultOf(key))) return;
   found.notices.push({ path, message: `has no effect: ${because} (${origin.where})` });
 }

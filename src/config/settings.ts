@@ -153,6 +153,12 @@ export type TrainConfig = Omit<Parsed, 'compute_dtype' | 'bnb_4bit_compute_dtype
 
 export const settingKeys = Object.keys(settings.shape) as SettingKey[];
 
+/** The default of a setting; undefined where there is none. */
+export function defaultOf(key: SettingKey): unknown {
+  const parsed = settings.shape[key].safeParse(undefined);
+  return parsed.success ? parsed.data : undefined;
+}
+
 /** Where a default of ours is not the one of Hugging Face: theirs, and why. Printed and recorded with a run. */
 export const DEPARTURES: Readonly<Partial<Record<SettingKey, { huggingFace: unknown; reason: string }>>> = {
   bnb_4bit_quant_type: { huggingFace: 'fp4', reason: 'nf4 is the code of the QLoRA recipe' },

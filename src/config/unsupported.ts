@@ -32,7 +32,7 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
   ['logging_strategy', ['steps']],
   // What it says about 500 is only asked for where save_strategy is, and that is refused by its own name.
   ['save_steps', [500]],
-  ['report_to', ['none', null, [], ['none']]],
+  ['report_to', ['none', null]],
   ['eval_delay', [0]],
   ['dataset_text_field', ['text']],
   ['dataloader_num_workers', [0]],

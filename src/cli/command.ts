@@ -1,0 +1,26 @@
+/** Commands as all of nibble's are: no exit of their own, output through the context, examples in every help. */
+import { Command } from 'commander';
+import type { CliContext } from './context.ts';
+
+export type CommandText = {
+  readonly name: string;
+  readonly summary: string;
+  /** Lines of "command  # what it does", shown under Examples. */
+  readonly examples: readonly string[];
+};
+
+/** A command that throws CommanderError instead of ending the process. */
+export function newCommand(context: CliContext, { name, summary, examples }: CommandText): Command {
+  return new Command(name)
+    .description(summary)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.stdout.write(text),
+      writeErr: (text) => context.stderr.write(text),
+      getErrHelpWidth: () => context.stderr.columns ?? 100,
+      getOutHelpWidth: () => context.stderr.columns ?? 100,
+      outputError: (text, write) => write(text.replace(/^error: /, 'nibble: ')),
+    })
+    .showHelpAfterError('(the same with --help shows what is possible)')
+    .addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}`);
+}

@@ -1,0 +1,33 @@
+/** The command line as a function of its arguments, without a process of its own. */
+import type { Command } from 'commander';
+import { newCommand } from './command.ts';
+import type { CliContext } from './context.ts';
+import { reportFailure } from './failure.ts';
+import { packageVersion } from './packageRoot.ts';
+import { underscoreSettings } from './settingOptions.ts';
+
+/** A subcommand that is made once the context is known. */
+export type CommandMaker = (context: CliContext) => Command;
+
+/** Runs `nibble ARGV` and returns the exit code; everything it says goes through the context. */
+export async function runCli(
+  argv: readonly string[],
+  context: CliContext,
+  makers: readonly CommandMaker[],
+): Promise<number> {
+  const program = newCommand(context, {
+    name: 'nibble',
+    summary: 'Fine-tune Llama-family models with LoRA and QLoRA through WebGPU, and measure one against the other.',
+    examples: [
+      'nibble train --help                 # what a command takes',
+      'nibble config print config.yaml     # what a configuration resolves to',
+    ],
+  }).version(packageVersion(), '-V, --version');
+  for (const make of makers) program.addCommand(make(context));
+  try {
+    await program.parseAsync(underscoreSettings(argv), { from: 'user' });
+    return 0;
+  } catch (error) {
+    return reportFailure(error, context);
+  }
+}

@@ -1,0 +1,159 @@
+/** Progress on stderr: bars that redraw on a terminal, a line now and then elsewhere. Knows no training. */
+import pc from 'picocolors';
+import { formatDuration } from '../config/format.ts';
+import { canRedraw, type TerminalEnv, wantsColor } from './terminal.ts';
+
+export type ProgressStream = {
+  write(text: string): unknown;
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+};
+
+/** Something that takes a while; tasks inside it are drawn below it, indented. */
+export type ProgressTask = {
+  start(label: string, total?: number): ProgressTask;
+  /** Moves on by `count`; `detail` replaces what stands behind the bar ("loss 2.31"). */
+  advance(count?: number, detail?: string): void;
+  /** Takes the task, and what is left inside it, off the screen and leaves a line with its duration. */
+  finish(detail?: string): void;
+};
+
+export type Progress = Pick<ProgressTask, 'start'> & {
+  /** A line that stays. */
+  note(text: string): void;
+  /** Clears the bars and stops redrawing; to be called on every way out. */
+  stop(): void;
+};
+
+type Bar = {
+  label: string;
+  depth: number;
+  total: number;
+  done: number;
+  detail: string;
+  startMs: number;
+  toldMs: number;
+  toldDone: number;
+};
+
+const REDRAW_MS = 100;
+const TICK_MS = 500;
+const TELL_MS = 2000;
+const TELL_SHARE = 0.1;
+const BAR_CELLS = 24;
+const DEFAULT_COLUMNS = 80;
+
+/** A renderer on `stream`; `now` in milliseconds is injected by tests. */
+export function createProgress(stream: ProgressStream, env: TerminalEnv, now: () => number = Date.now): Progress {
+  const renderer = new Renderer(stream, env, now);
+  return {
+    start: (label, total) => renderer.start(0, label, total),
+    note: (text) => renderer.leave(text),
+    stop: () => renderer.stop(),
+  };
+}
+
+class Renderer {
+  private readonly stream: ProgressStream;
+  private readonly now: () => number;
+  private readonly redraws: boolean;
+  private readonly color: ReturnType<typeof pc.createColors>;
+  private readonly timer: NodeJS.Timeout | undefined;
+  private readonly bars: Bar[] = [];
+  private drawnLines = 0;
+  private drawnMs = Number.NEGATIVE_INFINITY;
+
+  constructor(stream: ProgressStream, env: TerminalEnv, now: () => number) {
+    this.stream = stream;
+    this.now = now;
+    this.redraws = canRedraw(stream, env);
+    this.color = pc.createColors(wantsColor(stream, env));
+    // Without a timer the clock of a slow step would stand still.
+    this.timer = this.redraws ? setInterval(() => this.draw(), TICK_MS) : undefined;
+    this.timer?.unref();
+  }
+
+  start(depth: number, label: string, total = 0): ProgressTask {
+    const startMs = this.now();
+    const bar: Bar = { label, depth, total, done: 0, detail: '', startMs, toldMs: startMs, toldDone: 0 };
+    this.bars.push(bar);
+    if (this.redraws) this.draw();
+    else this.stream.write(`${indent(depth)}${label} …\n`);
+    return {
+      start: (inner, count) => this.start(depth + 1, inner, count),
+      advance: (count = 1, detail = bar.detail) => this.advance(bar, count, detail),
+      finish: (detail = '') => this.finish(bar, detail),
+    };
+  }
+
+  /** Writes a line that stays above the bars. */
+  leave(text: string): void {
+    if (this.redraws) this.draw(`${text}\n`);
+    else this.stream.write(`${text}\n`);
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+    this.bars.length = 0;
+    if (this.drawnLines > 0) this.draw();
+  }
+
+  private advance(bar: Bar, count: number, detail: string): void {
+    bar.done += count;
+    bar.detail = detail;
+    if (!this.redraws) this.tell(bar);
+    else if (this.now() - this.drawnMs >= REDRAW_MS) this.draw();
+  }
+
+  private finish(bar: Bar, detail: string): void {
+    const at = this.bars.indexOf(bar);
+    if (at < 0) return;
+    const next = this.bars.findIndex((other, index) => index > at && other.depth <= bar.depth);
+    this.bars.splice(at, next < 0 ? this.bars.length - at : next - at);
+    const took = formatDuration(this.now() - bar.startMs);
+    this.leave(`${indent(bar.depth)}${this.color.green('✓')} ${[bar.label, took, detail].filter(Boolean).join('  ')}`);
+  }
+
+  /** Off a terminal: a line per tenth, or when 2 s have passed; in a long task a tenth of its age instead of 2 s. */
+  private tell(bar: Bar): void {
+    const quietMs = Math.max(TELL_MS, (this.now() - bar.startMs) * TELL_SHARE);
+    const tenth = bar.total > 0 && bar.done - bar.toldDone >= bar.total * TELL_SHARE;
+    if (!tenth && this.now() - bar.toldMs < quietMs) return;
+    bar.toldMs = this.now();
+    bar.toldDone = bar.done;
+    this.stream.write(`${this.lineOf(bar)}\n`);
+  }
+
+  private draw(permanent = ''): void {
+    const erase = this.drawnLines > 0 ? `\x1b[${this.drawnLines}A\r\x1b[J` : '';
+    const lines = this.bars.map((bar) => `${cut(this.lineOf(bar), this.stream.columns ?? DEFAULT_COLUMNS)}\n`);
+    const text = erase + permanent + lines.join('');
+    if (text !== '') this.stream.write(text);
+    this.drawnLines = lines.length;
+    this.drawnMs = this.now();
+  }
+
+  private lineOf(bar: Bar): string {
+    const share = bar.total > 0 ? Math.min(1, bar.done / bar.total) : 0;
+    const elapsedMs = this.now() - bar.startMs;
+    const leftMs = (elapsedMs / share) * (1 - share);
+    const time = share > 0 && share < 1 ? `${formatDuration(leftMs)} left` : formatDuration(elapsedMs);
+    const count = bar.total > 0 ? `${bar.done}/${bar.total}` : bar.done > 0 ? `${bar.done}` : '';
+    const cells = this.redraws && bar.total > 0 ? this.cells(share) : '';
+    return [indent(bar.depth) + bar.label, cells, count, time, bar.detail].filter(Boolean).join('  ');
+  }
+
+  private cells(share: number): string {
+    const filled = Math.round(share * BAR_CELLS);
+    return this.color.cyan('█'.repeat(filled)) + this.color.dim('░'.repeat(BAR_CELLS - filled));
+  }
+}
+
+const indent = (depth: number): string => '  '.repeat(depth);
+
+/** A line wider than the terminal would wrap, and the count of lines to erase would be wrong. Colours have no width. */
+function cut(line: string, columns: number): string {
+  let width = 0;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: ESC is what starts a colour
+  return line.replaceAll(/\x1b\[\d+m|./gsu, (part) => (part.startsWith('\x1b') || ++width < columns ? part : ''));
+}

@@ -1,0 +1,32 @@
+/** nibble train: one run from a configuration. */
+import type { Command } from 'commander';
+import { printConfig, type ResolvedConfig } from '../config/index.ts';
+import { newCommand } from './command.ts';
+import type { CliContext, Handler } from './context.ts';
+import { readTrainConfig } from './readConfig.ts';
+import { addSettingOptions } from './settingOptions.ts';
+
+export type TrainArgs = { readonly config: ResolvedConfig };
+
+/** The command; `run` trains. */
+export function trainCommand(context: CliContext, run: Handler<TrainArgs>): Command {
+  const command = newCommand(context, {
+    name: 'train',
+    summary: 'Fine-tune a model: lora, qlora or full. Flags override the environment, which overrides the file.',
+    examples: [
+      'nibble train config.yaml                             # everything from the file',
+      'nibble train config.yaml --method qlora --seed 7     # the file, with two settings replaced',
+      'nibble train --model ./llama --datasets rows.jsonl   # no file at all',
+      'NIBBLE_MAX_STEPS=20 nibble train config.yaml         # a setting from the environment',
+      'nibble train config.yaml --print-config              # show every value and where it comes from, train nothing',
+    ],
+  })
+    .alias('sft')
+    .argument('[config]', 'a YAML file of settings')
+    .option('--print-config', 'print the resolved configuration and end');
+  return addSettingOptions(command).action(async (path: string | undefined, options: Record<string, unknown>) => {
+    const config = await readTrainConfig(context, path, options);
+    if (options.printConfig) context.stdout.write(printConfig(config));
+    else await run({ config }, context);
+  });
+}

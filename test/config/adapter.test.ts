@@ -1,0 +1,25 @@
+/** An adapter to go on with decides what the adapter is; a setting that says otherwise is refused. */
+import { expect, test } from 'vitest';
+import { adapterConfig, loadTrainConfig } from '../../src/config/index.ts';
+
+const FACTS = { lora_r: 16, lora_alpha: 32, lora_target_modules: ['v_proj', 'q_proj'], use_rslora: false };
+const config = (flags: Record<string, string>) => loadTrainConfig({ flags: { model: 'm', datasets: 'a', ...flags } });
+
+test('its facts replace defaults, and the origin says so', () => {
+  const { values, origins } = adapterConfig(config({}), FACTS, './a/adapter_config.json');
+  expect(values).toMatchObject(FACTS);
+  expect(origins.lora_r).toEqual({ source: 'adapter', where: './a/adapter_config.json' });
+});
+
+test('settings that agree are fine, target modules in any order', () => {
+  expect(adapterConfig(config({ lora_r: '16', lora_target_modules: 'q_proj,v_proj' }), FACTS, 'a').values.lora_r).toBe(
+    16,
+  );
+});
+
+test('settings that differ are all named', () => {
+  expect(() => adapterConfig(config({ lora_r: '8', lora_alpha: '8' }), FACTS, 'a.json')).toThrow(
+    'lora_r: got 8, but the adapter to go on with has 16 (a.json); remove the setting (--lora_r)\n' +
+      'lora_alpha: got 8, but the adapter to go on with has 32 (a.json); remove the setting (--lora_alpha)',
+  );
+});
