@@ -20,7 +20,11 @@ export async function readSource(path: string): Promise<SourceFile> {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     const why =
-      code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'is a directory, wanted a file' : String(code);
+      code === 'ENOENT'
+        ? 'there is no such file'
+        : code === 'EISDIR'
+          ? 'it is a directory, wanted a file'
+          : String(code);
     throw new DataError(path, `cannot be read: ${why}; check the path (relative to ${process.cwd()})`, {
       cause: error,
     });

@@ -1,0 +1,24 @@
+/** A command line without a process: its streams are strings. */
+import type { CliContext } from '../../src/cli/context.ts';
+import { type CommandMaker, runCli } from '../../src/cli/program.ts';
+
+export type Outcome = { code: number; stdout: string; stderr: string };
+
+/** Runs `nibble ARGV` with the given commands and collects what it says. */
+export async function nibble(
+  argv: readonly string[],
+  makers: readonly CommandMaker[],
+  more: Partial<CliContext> = {},
+): Promise<Outcome> {
+  const out: string[] = [];
+  const err: string[] = [];
+  const context: CliContext = {
+    stdout: { write: (text) => out.push(text) },
+    stderr: { write: (text) => err.push(text) },
+    env: {},
+    signal: new AbortController().signal,
+    ...more,
+  };
+  const code = await runCli(argv, context, makers);
+  return { code, stdout: out.join(''), stderr: err.join('') };
+}
