@@ -37,13 +37,9 @@ export class Readback {
     return out;
   }
 
-  /** Records a copy into the staging buffer; `finish` waits for it. For reading several small things in one round trip. */
-  record(encoder: GPUCommandEncoder, parts: readonly { from: Allocation; offset: number; bytes: number }[]): void {
-    let at = 0;
-    for (const { from, offset, bytes } of parts) {
-      encoder.copyBufferToBuffer(bufferOf(from), offset, bufferOf(this.staging), at, bytes);
-      at += bytes;
-    }
+  /** Records a copy into the staging buffer at byte `to`; `finish` waits for all that were recorded. */
+  record(encoder: GPUCommandEncoder, from: Allocation, bytes: number, to: number): void {
+    encoder.copyBufferToBuffer(bufferOf(from), 0, bufferOf(this.staging), to, bytes);
   }
 
   async finish(device: Device, bytes: number): Promise<ArrayBuffer> {

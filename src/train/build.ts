@@ -1,0 +1,45 @@
+/** Allocates everything a run needs, from a model plan: the one path that training and estimating share. */
+import type { TrainConfig } from '../config/settings.ts';
+import { DeviceError } from '../errors.ts';
+import type { Allocator } from '../gpu/allocator.ts';
+import type { DeviceProfile } from '../gpu/device-profile.ts';
+import type { ShaderLibrary } from '../gpu/kernel.ts';
+import { Residents } from '../gpu/residents.ts';
+import { declareModel } from '../model/declare.ts';
+import { type BatchShape, EngineMemory, type EngineSettings } from './engine.ts';
+import type { ModelPlan } from './model-plan.ts';
+
+export type BuildTarget = {
+  readonly allocator: Allocator;
+  readonly profile: DeviceProfile;
+  readonly shaders: ShaderLibrary;
+};
+export type Shapes = { readonly train: readonly BatchShape[]; readonly evaluation: readonly BatchShape[] };
+
+/** @throws DeviceError for what the device cannot do; ConfigError for what this version cannot train */
+export function buildMemory(target: BuildTarget, plan: ModelPlan, config: TrainConfig, shapes: Shapes): EngineMemory {
+  const { profile, allocator } = target;
+  if (config.compute_dtype === 'float16' && !profile.shaderF16) {
+    throw new DeviceError(
+      `compute_dtype float16 needs the shader-f16 feature, which ${profile.name} lacks: set compute_dtype: float32`,
+    );
+  }
+  const residents = new Residents(allocator);
+  allocator.ledger.enterPhase('load');
+  const declared = declareModel(residents, plan.spec, profile.limits.maxStorageBufferBindingSize);
+  const settings: EngineSettings = {
+    computeDtype: config.compute_dtype === 'float16' ? 'f16' : 'f32',
+    optimizer: {
+      beta1: config.adam_beta1,
+      beta2: config.adam_beta2,
+      eps: config.adam_epsilon,
+      weightDecay: config.weight_decay,
+    },
+    maxGradNorm: config.max_grad_norm,
+    gradientAccumulationSteps: config.gradient_accumulation_steps,
+    trainShapes: shapes.train,
+    evalShapes: shapes.evaluation,
+  };
+  allocator.ledger.enterPhase('train');
+  return new EngineMemory({ ...target, residents, declared }, settings);
+}

@@ -1,0 +1,106 @@
+/** From a resolved config and a model's description to what has to be allocated: storage of each weight, adapter targets. */
+import type { TrainConfig } from '../config/settings.ts';
+import { readBnb4bit } from '../formats/bnb4bit.ts';
+import type { TensorSource } from '../formats/checkpoint.ts';
+import type { TorchFloat } from '../formats/dtype.ts';
+import type { ModelConfig } from '../formats/hf-config.ts';
+import type { Adapter, LinearShapes } from '../formats/peft.ts';
+import { LORA_DEFAULTS, type LoraConfig } from '../formats/peft-config.ts';
+import { type LoraTarget, matchTargets } from '../formats/peft-match.ts';
+import type { LoraSpec, ModelSpec, StoredAs } from '../model/declare.ts';
+import { allLinears, HEAD } from '../model/names.ts';
+
+export type ModelPlan = {
+  readonly spec: ModelSpec;
+  readonly linear: LinearShapes;
+  /** What is adapted, and the adapter_config.json that says so; null in full training. */
+  readonly lora: { readonly config: LoraConfig; readonly targets: readonly LoraTarget[] } | null;
+};
+
+const GPU_DTYPE: Record<TorchFloat, 'f32' | 'f16' | 'bf16'> = { float32: 'f32', float16: 'f16', bfloat16: 'bf16' };
+
+export type ModelPlanInput = {
+  readonly config: TrainConfig;
+  readonly model: ModelConfig;
+  /** The weights; null for an estimate from config.json alone. */
+  readonly source: TensorSource | null;
+  /** An adapter to go on training. */
+  readonly adapter: Adapter | null;
+  readonly maxPositions: number;
+};
+
+/** @throws ConfigError when lora_target_modules matches nothing; DataError when a quantized tensor contradicts itself */
+export async function planModel({ config, model, source, adapter, maxPositions }: ModelPlanInput): Promise<ModelPlan> {
+  const linear: LinearShapes = new Map(allLinears(model).map((l) => [l.name, [l.out, l.in] as const]));
+  const full = config.method === 'full';
+  const prequantized =
+    source === null || full ? new Map<string, StoredAs>() : await prequantizedWeights(source, linear);
+  const storedAs = (module: string): StoredAs =>
+    prequantized.get(module) ??
+    (quantizes(config, linear, module)
+      ? fourBit(config)
+      : { kind: 'dense', dtype: denseDtype(config, model, source, module) });
+  if (full) return { spec: { config: model, full, storedAs, lora: null, maxPositions }, linear, lora: null };
+  const lora = adapter ?? freshAdapter(config, model, linear);
+  const modules = new Map(lora.targets.map((t) => [t.name, { r: t.rank, scaling: t.scaling }]));
+  const loraSpec: LoraSpec = { modules, dropout: lora.config.lora_dropout };
+  return { spec: { config: model, full, storedAs, lora: loraSpec, maxPositions }, linear, lora };
+}
+
+function freshAdapter(config: TrainConfig, model: ModelConfig, linear: LinearShapes) {
+  const loraConfig: LoraConfig = {
+    ...LORA_DEFAULTS,
+    base_model_name_or_path: config.model_name_or_path,
+    task_type: 'CAUSAL_LM',
+    r: config.lora_r,
+    lora_alpha: config.lora_alpha,
+    lora_dropout: config.lora_dropout,
+    use_rslora: config.use_rslora,
+    init_lora_weights: config.init_lora_weights,
+    target_modules: config.lora_target_modules,
+  };
+  const options = { outputEmbedding: HEAD, tiedOutput: model.tie_word_embeddings, key: 'lora_target_modules' };
+  return { config: loraConfig, targets: matchTargets(loraConfig, [...linear.keys()], options) };
+}
+
+/** Weights that the checkpoint already holds in bitsandbytes' form, by module. */
+async function prequantizedWeights(source: TensorSource, linear: LinearShapes): Promise<Map<string, StoredAs>> {
+  const found = new Map<string, StoredAs>();
+  for (const module of linear.keys()) {
+    const name = `${module}.weight`;
+    const stored = source.has(name) ? await readBnb4bit(source, name) : null;
+    if (stored === null) continue;
+    const { quantType, blockSize, nested } = stored;
+    found.set(module, { kind: '4bit', quantType, blockSize, doubleQuant: nested !== undefined });
+  }
+  return found;
+}
+
+/** Every linear layer of a QLoRA base is quantized, whatever the adapter targets; the head and the embedding never are. */
+function quantizes(config: TrainConfig, linear: LinearShapes, module: string): boolean {
+  if (!config.load_in_4bit || !linear.has(module)) return false;
+  const skipped = config.llm_int8_skip_modules ?? [];
+  return !skipped.some((s) => module === s || module.endsWith(`.${s}`) || module.startsWith(`${s}.`));
+}
+
+function fourBit(config: TrainConfig): StoredAs {
+  return {
+    kind: '4bit',
+    quantType: config.bnb_4bit_quant_type,
+    blockSize: config.bnb_4bit_blocksize,
+    doubleQuant: config.bnb_4bit_use_double_quant,
+  };
+}
+
+function denseDtype(
+  config: TrainConfig,
+  model: ModelConfig,
+  source: TensorSource | null,
+  module: string,
+): 'f32' | 'f16' | 'bf16' {
+  if (config.dtype !== 'auto') return GPU_DTYPE[config.dtype];
+  const name = `${module}.weight`;
+  const stored = source?.has(name) ? source.info(name).dtype : null;
+  if (stored === 'F16' || stored === 'BF16' || stored === 'F32') return stored.toLowerCase() as 'f16' | 'bf16' | 'f32';
+  return GPU_DTYPE[model.dtype ?? 'float32'];
+}

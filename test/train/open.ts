@@ -1,0 +1,48 @@
+/** Opens a model directory for tests: device, loader and engine as the CLI puts them together. */
+import { type TrainConfig, settings } from '../../src/config/settings.ts';
+import { openCheckpoint } from '../../src/formats/checkpoint.ts';
+import { readModelConfig } from '../../src/formats/hf-config.ts';
+import { nodeReader } from '../../src/formats/node.ts';
+import { openAdapter } from '../../src/formats/peft.ts';
+import { GpuAllocator } from '../../src/gpu/allocator.ts';
+import { Ledger } from '../../src/gpu/ledger.ts';
+import { loadModel } from '../../src/model/load.ts';
+import { allLinears } from '../../src/model/names.ts';
+import { initialAdapter } from '../../src/train/adapter-state.ts';
+import { buildMemory, type Shapes } from '../../src/train/build.ts';
+import { Engine } from '../../src/train/engine.ts';
+import { planModel } from '../../src/train/model-plan.ts';
+import { QuantKernels } from '../../src/wasm/kernels.ts';
+import { loadWasmModule } from '../../src/wasm/node.ts';
+import { createQuantizer } from '../../src/wasm/quantizer.ts';
+import { device } from '../gpu/harness.ts';
+
+export const GOLDEN = new URL('../golden/', import.meta.url).pathname;
+
+export async function openEngine(directory: string, overrides: Partial<TrainConfig>, shapes: Shapes) {
+  const parsed = settings.parse({ model_name_or_path: directory });
+  const config = { ...parsed, eval_steps: 1, ...overrides } as TrainConfig;
+  const reader = nodeReader(directory);
+  const source = await openCheckpoint(reader);
+  const model = await readModelConfig(reader);
+  const linear = new Map(allLinears(model).map((l) => [l.name, [l.out, l.in] as const]));
+  const adapter = config.adapter_name_or_path === null ? null : await openAdapter(nodeReader(config.adapter_name_or_path), linear);
+  const maxPositions = Math.max(...[...shapes.train, ...shapes.evaluation].map((s) => s.S));
+  const plan = await planModel({ config, model, source, adapter, maxPositions });
+  const ledger = new Ledger();
+  const allocator = new GpuAllocator(device.gpu, ledger);
+  const memory = buildMemory({ allocator, profile: device.profile, shaders: device.shaders }, plan, config, shapes);
+  const module = await loadWasmModule();
+  const { residents, declared } = memory.parts;
+  const quantizer = createQuantizer(module);
+  await loadModel({ device, residents, quantizer, kernels: new QuantKernels(module), sourceDtype: null }, declared, source);
+  const engine = await Engine.compile(device, memory);
+  if (config.method !== 'full') {
+    for (const [name, values] of await initialAdapter(plan, config, adapter)) {
+      const tensor = declared.trainable.tensors.get(name);
+      if (tensor === undefined) throw new Error(`no trainable ${name}`);
+      engine.writeTensor(tensor.param, values);
+    }
+  }
+  return { engine, config, plan, ledger, declared, source };
+}
