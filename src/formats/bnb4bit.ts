@@ -3,8 +3,7 @@ import { DataError } from '../errors.ts';
 import { readFloats, type StoredTensor, type TensorSource } from './checkpoint.ts';
 import { isTorchFloat, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
 import { type JsonObject, parseObject, show } from './json.ts';
-import { decodeUtf8 } from './memory.ts';
-import { place } from './reader.ts';
+import { decodeUtf8, place } from './reader.ts';
 
 /** One quantized weight. `packed` and `absmax` are read by name through the source, as raw bytes. */
 export type Bnb4bitTensor = {

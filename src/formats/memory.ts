@@ -1,7 +1,6 @@
 /** Files held in memory: what a browser or an edge handler hands in, and what tests corrupt. */
 import { DataError } from '../errors.ts';
-import type { Chunks, FileReader, FileWriter } from './reader.ts';
-import { place } from './reader.ts';
+import { type Chunks, decodeUtf8, type FileReader, type FileWriter, place, shortRead } from './reader.ts';
 
 /** Reads from a map of path to content; text is taken as UTF-8. The map is read at each call, so later changes show. */
 export function memoryReader(files: ReadonlyMap<string, Uint8Array | string>, root = 'memory'): FileReader {
@@ -47,21 +46,4 @@ async function concatenate(chunks: Chunks): Promise<Uint8Array> {
     at += part.byteLength;
   }
   return whole;
-}
-
-/** UTF-8 text, a leading byte order mark dropped; DataError when the bytes are not UTF-8. */
-export function decodeUtf8(bytes: Uint8Array, file: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new DataError(file, 'is not UTF-8 text. Save it as UTF-8.', { cause });
-  }
-}
-
-/** The error of a file that ends before a read does. */
-export function shortRead(file: string, offset: number, got: number, want: number): DataError {
-  return new DataError(
-    file,
-    `ends early: ${Math.max(0, got)} bytes at offset ${offset}, needs ${want}. The file is truncated; fetch it again.`,
-  );
 }

@@ -3,8 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { DataError } from '../errors.ts';
-import { decodeUtf8, shortRead } from './memory.ts';
-import type { Chunks, FileReader, FileWriter } from './reader.ts';
+import { type Chunks, decodeUtf8, type FileReader, type FileWriter, shortRead } from './reader.ts';
 
 /** Reads below a directory. A handle is opened and closed by each call, so none can leak. */
 export function nodeReader(root: string): FileReader {

@@ -1,4 +1,5 @@
 /** The two doors through which formats/ and data/ reach files; node.ts and memory.ts stand behind them. */
+import { DataError } from '../errors.ts';
 
 /** Reads files below one root. Paths are relative to it, with forward slashes. */
 export interface FileReader {
@@ -32,4 +33,21 @@ export function writeText(writer: FileWriter, path: string, text: string): Promi
 /** How a file is named in messages: the root and the path below it. */
 export function place(files: { readonly root: string }, path: string): string {
   return files.root === '' ? path : `${files.root}/${path}`;
+}
+
+/** UTF-8 text, a leading byte order mark dropped; DataError when the bytes are not UTF-8. */
+export function decodeUtf8(bytes: Uint8Array, file: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new DataError(file, 'is not UTF-8 text. Save it as UTF-8.', { cause });
+  }
+}
+
+/** The error of a file that ends before a read does. */
+export function shortRead(file: string, offset: number, got: number, want: number): DataError {
+  return new DataError(
+    file,
+    `ends early: ${Math.max(0, got)} bytes at offset ${offset}, needs ${want}. The file is truncated; fetch it again.`,
+  );
 }

@@ -2,8 +2,7 @@
 import { DataError } from '../errors.ts';
 import { DTYPE_BYTES, type Dtype, elementCount, isDtype } from './dtype.ts';
 import { isObject, type JsonObject, parseObject, show } from './json.ts';
-import { decodeUtf8 } from './memory.ts';
-import { type FileReader, place } from './reader.ts';
+import { decodeUtf8, type FileReader, place } from './reader.ts';
 
 /** One tensor of a file: row-major, little-endian, `bytes` long from the byte `offset` of the file. */
 export type TensorInfo = {
