@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type CategoryBytes, totalBytes } from '../../src/bench/schema.ts';
-import type { Block, Inline } from '../../src/report/document.ts';
+import { type Block, chartsOf, type Inline } from '../../src/report/document.ts';
 import { buildReport } from '../../src/report/report.ts';
 import { memoryBalance } from '../../src/report/sections/memory.ts';
 import { verdict } from '../../src/report/sections/verdict.ts';
@@ -90,16 +90,21 @@ test('where QLoRA needs more memory the report says so and why', async () => {
   expect(textOf(verdict(makeSummary(runs)))).toContain('needed 14.0 % more peak memory');
 });
 
-test('a failed run is announced, listed with its message, and left out of the charts', async () => {
+test('a failed run is announced, listed with its message, and left out of tables and charts', async () => {
   const failed = structuredClone(makeRun('qlora', 3));
-  failed.run_info.status = 'oom';
-  failed.run_info.error = { kind: 'DeviceError', message: 'activations: out of memory', stack: null };
-  failed.train_info.memory = null;
-  failed.train_info.step_time_ms = null;
-  failed.eval_info.metrics = null;
+  failed.run_info.status = 'diverged';
+  failed.run_info.error = { kind: 'DataError', message: 'loss is not finite in step 7', stack: null };
   const runs = [...makeRuns(), failed];
   const report = await buildReport({ runs, summary: makeSummary(runs) });
   expect(proseOf(report.lead)).toContain('1 of QLoRA');
-  const list = report.sections.find(({ id }) => id === 'runs')!.blocks.find((block) => block.kind === 'list')!;
-  expect(list.items.map(textOf)).toEqual([`${failed.run_info.run_id} DeviceError: activations: out of memory`]);
+  const blocksOf = (id: string) => report.sections.find((section) => section.id === id)!.blocks;
+  const list = blocksOf('runs').find((block) => block.kind === 'list')!;
+  expect(list.items.map(textOf)).toEqual([`${failed.run_info.run_id} DataError: loss is not finite in step 7`]);
+  for (const id of ['step-times', 'evaluation']) {
+    const table = report.sections
+      .flatMap(({ blocks }) => blocks)
+      .find((block) => block.kind === 'table' && block.id === id);
+    expect(table?.kind === 'table' && table.rows.length).toBe(6);
+  }
+  for (const chart of chartsOf(report)) expect(chart.description).not.toContain('seed 3');
 });

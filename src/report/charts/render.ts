@@ -19,19 +19,7 @@ export async function renderChart(text: ChartText, spec: ChartSpec): Promise<Cha
   const view = new vega.View(vega.parse(compile(full).spec), { renderer: 'none' });
   const svg = await view.toSVG();
   view.finalize();
-  return { kind: 'chart', ...text, svg: accessible(ownIds(svg, text.name), text) };
-}
-
-/** Vega numbers its clip paths over the whole process; here they are numbered by chart, so that output repeats. */
-function ownIds(svg: string, name: string): string {
-  const names = new Map<string, string>();
-  const renamed = (id: string) => {
-    if (!names.has(id)) names.set(id, `${name}-${names.size + 1}`);
-    return names.get(id)!;
-  };
-  return svg
-    .replace(/\bid="([^"]+)"/g, (_, id: string) => `id="${renamed(id)}"`)
-    .replace(/url\(#([^)]+)\)/g, (_, id: string) => `url(#${renamed(id)})`);
+  return { kind: 'chart', ...text, svg: accessible(svg, text) };
 }
 
 /** Inline in HTML an SVG needs no namespace; a screen reader needs its title and description. */
