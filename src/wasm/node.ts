@@ -39,7 +39,6 @@ class WorkerThread {
     const workerData = { module, region, packed: REGION.packed, absmax: REGION.absmax };
     // execArgv: loaders and flags of the parent are no business of the worker.
     this.#worker = new Worker(WORKER_SOURCE, { eval: true, workerData, execArgv: [], name: 'nibble-quantizer' });
-    this.#worker.unref();
     this.#worker.on('message', (reply: Reply) => {
       const job = this.#waiting.shift();
       if (this.#waiting.length === 0) this.#worker.unref();
@@ -47,6 +46,8 @@ class WorkerThread {
     });
     this.#worker.on('error', (error) => this.#fail(error as Error));
     this.#worker.on('exit', (code) => this.#fail(new KernelCallError('quantizer worker', `exited with code ${code}`)));
+    // Only after the listeners: adding one makes the thread hold the process again.
+    this.#worker.unref();
   }
 
   post(job: object, buffer: ArrayBuffer): Promise<Reply> {

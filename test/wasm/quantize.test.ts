@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { dequantize4bit, narrow, type Quantized, quantize4bit, widen } from '../../src/wasm/buffers.ts';
-import { dequantizeDynamic8bit, quantizeDynamic8bit } from '../../src/wasm/nested.ts';
+import { decodedAbsmax, dequantizeDynamic8bit, quantizeDynamic8bit, quantState } from '../../src/wasm/nested.ts';
 import { BLOCK_SIZES, type QuantSpec, type SourceDtype } from '../../src/wasm/types.ts';
 import * as ref from '../ref/nf4.ts';
 import { debugKernels, encode, expectSameBytes, kernels, rawBytes, weights } from './helpers.ts';
@@ -214,6 +214,18 @@ describe('double quantization', () => {
     const blocks = Math.ceil(elements / 64);
     expect(bytes).toBe(Math.ceil(elements / 2) + blocks + 4 * Math.ceil(blocks / 256) + 4);
   });
+});
+
+test('the state of a tensor with more absmax than a slab holds', () => {
+  const absmax = weights(600_001).map(Math.abs);
+  const state = quantState(kernels, absmax, 0, true);
+  if (!state.nested) throw new Error('expected a nested state');
+  expect(state.offset).toBe(ref.meanF32(absmax));
+  const want = ref.quantizeDynamic(absmax, 256, state.offset);
+  expectSameBytes(state.codes, want.codes);
+  expectSameBytes(state.nestedAbsmax, want.absmax);
+  const back = ref.dequantizeDynamic(want.codes, want.absmax, 256, state.offset);
+  expectSameBytes(decodedAbsmax(kernels, state), back);
 });
 
 describe('bad input', () => {

@@ -119,6 +119,21 @@ test('a closed quantizer finishes what was asked before and refuses what comes a
   }
 });
 
+test('an idle pool does not keep the process alive', async () => {
+  const ports = () => process.getActiveResourcesInfo().filter((resource) => resource === 'MessagePort').length;
+  const before = ports();
+  const pool = createQuantizerPool(wasmModule, { workers: 2, slabBytes: SLAB });
+  expect(ports()).toBe(before);
+  let most = 0;
+  const read = async () => {
+    most = Math.max(most, ports());
+  };
+  await stream(pool, encode(weights(50_000), 'float32'), 'float32', NESTED, { read });
+  expect(most).toBeGreaterThan(before);
+  expect(ports()).toBe(before);
+  await pool.close();
+});
+
 test('slabs that would cut a block or exceed a lane are refused', () => {
   for (const slabBytes of [0, 4096, SLAB + 4, 4 << 20]) {
     expect(() => createQuantizer(wasmModule, { slabBytes })).toThrow(`got slabBytes ${slabBytes}`);
