@@ -30,9 +30,10 @@ export function writeText(writer: FileWriter, path: string, text: string): Promi
   return writer.write(path, [new TextEncoder().encode(text)]);
 }
 
-/** How a file is named in messages: the root and the path below it. */
+/** How a file is named in messages: the root and the path below it, or an absolute path alone. */
 export function place(files: { readonly root: string }, path: string): string {
-  return files.root === '' ? path : `${files.root}/${path}`;
+  const isAbsolute = /^(\/|[A-Za-z]:[/\\])/.test(path);
+  return files.root === '' || isAbsolute ? path : `${files.root}/${path}`;
 }
 
 /** UTF-8 text, a leading byte order mark dropped; DataError when the bytes are not UTF-8. */

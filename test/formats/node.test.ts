@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { DataError } from '../../src/errors.ts';
 import { memoryReader, memoryWriter } from '../../src/formats/memory.ts';
 import { nodeReader, nodeWriter } from '../../src/formats/node.ts';
-import { type FileReader, type FileWriter, writeText } from '../../src/formats/reader.ts';
+import { type FileReader, type FileWriter, place, writeText } from '../../src/formats/reader.ts';
 import { rejection } from './files.ts';
 
 let root: string;
@@ -97,6 +97,18 @@ test('while a file is being written, readers see the old one and then the new on
   seen.push(await readFile(path, 'utf8'));
   expect(seen).toEqual(['old', 'new']);
   expect((await readdir(root)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+});
+
+test('an absolute path is read where it is, and named without the root', async () => {
+  const elsewhere = join(root, 'elsewhere');
+  await writeFile(elsewhere, 'x');
+  const reader = nodeReader(join(root, 'deep'));
+  expect(await reader.readText(elsewhere)).toBe('x');
+  expect([place(reader, elsewhere), place(reader, 'C:\\a'), place({ root: 'd' }, 'a/b')]).toEqual([
+    elsewhere,
+    'C:\\a',
+    'd/a/b',
+  ]);
 });
 
 test('directories above a new file are made', async () => {
