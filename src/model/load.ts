@@ -30,7 +30,6 @@ export type LoadContext = {
   readonly kernels: QuantKernels;
   /** The dtype that base weights have before they are quantized; null keeps the checkpoint's. */
   readonly sourceDtype: SourceDtype | null;
-  readonly onTensor?: (name: string, done: number, total: number) => void;
 };
 
 export type LoadTimes = { quantizeSeconds: number };
@@ -44,24 +43,25 @@ const STORED: Record<FloatDtype, { readonly gpu: Dtype; readonly torch: SourceDt
   BF16: { gpu: 'bf16', torch: 'bfloat16' },
 };
 
-/** @throws DataError naming the tensor: missing, of another shape, of a type that is no float, or not finite */
-export async function loadModel(ctx: LoadContext, declared: DeclaredModel, source: TensorSource): Promise<LoadTimes> {
+/** Yields the name of each tensor once it is loaded. @throws DataError naming the tensor: missing, of another shape, of a type that is no float, or not finite */
+export async function* loadModel(
+  ctx: LoadContext,
+  declared: DeclaredModel,
+  source: TensorSource,
+): AsyncGenerator<string, LoadTimes> {
   const times = { quantizeSeconds: 0 };
   for (const [type, tensor] of declared.tables) write(ctx, tensor, codeTables(type));
   const { cos, sin } = ropeTables(declared.model.config, declared.model.rope.cos.shape[0] ?? 0);
   write(ctx, declared.model.rope.cos, cos as Float32Array<ArrayBuffer>);
   write(ctx, declared.model.rope.sin, sin as Float32Array<ArrayBuffer>);
-  const total = declared.weights.size + declared.norms.size;
-  let done = 0;
-  const progress = (name: string): void => ctx.onTensor?.(name, ++done, total);
   for (const [name, tensor] of declared.norms) {
     requireShape(source, name, tensor.shape);
     write(ctx, tensor, (await readFloats(source, name)) as Float32Array<ArrayBuffer>);
-    progress(name);
+    yield name;
   }
   for (const [name, weight] of declared.weights) {
     times.quantizeSeconds += await loadWeight(ctx, source, headOrSelf(source, name, declared), weight);
-    progress(name);
+    yield name;
   }
   return times;
 }

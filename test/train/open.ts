@@ -1,5 +1,5 @@
 /** Opens a model directory for tests: device, loader and engine as the CLI puts them together. */
-import { type TrainConfig, settings } from '../../src/config/settings.ts';
+import { settings, type TrainConfig } from '../../src/config/settings.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
 import { nodeReader } from '../../src/formats/node.ts';
@@ -26,7 +26,8 @@ export async function openEngine(directory: string, overrides: Partial<TrainConf
   const source = await openCheckpoint(reader);
   const model = await readModelConfig(reader);
   const linear = new Map(allLinears(model).map((l) => [l.name, [l.out, l.in] as const]));
-  const adapter = config.adapter_name_or_path === null ? null : await openAdapter(nodeReader(config.adapter_name_or_path), linear);
+  const adapter =
+    config.adapter_name_or_path === null ? null : await openAdapter(nodeReader(config.adapter_name_or_path), linear);
   const maxPositions = Math.max(...[...shapes.train, ...shapes.evaluation].map((s) => s.S));
   const plan = await planModel({ config, model, source, adapter, maxPositions });
   const ledger = new Ledger();
@@ -35,7 +36,10 @@ export async function openEngine(directory: string, overrides: Partial<TrainConf
   const module = await loadWasmModule();
   const { residents, declared } = memory.parts;
   const quantizer = createQuantizer(module);
-  await loadModel({ device, residents, quantizer, kernels: new QuantKernels(module), sourceDtype: null }, declared, source);
+  const context = { device, residents, quantizer, kernels: new QuantKernels(module), sourceDtype: null };
+  for await (const _ of loadModel(context, declared, source)) {
+    /* nobody is watching */
+  }
   const engine = await Engine.compile(device, memory);
   if (config.method !== 'full') {
     for (const [name, values] of await initialAdapter(plan, config, adapter)) {

@@ -38,7 +38,10 @@ async function replay(engine: Engine, config: TrainConfig, golden: Golden) {
     };
     const got = await engine.trainStep(want.micro_batches.map(toBatch), scalars);
     expect(lr).toBeCloseTo(want.learning_rate, 12);
-    reached.push({ loss: Math.abs(got.loss - want.loss) / want.loss, norm: Math.abs(got.gradNorm - want.grad_norm) / want.grad_norm });
+    reached.push({
+      loss: Math.abs(got.loss - want.loss) / want.loss,
+      norm: Math.abs(got.gradNorm - want.grad_norm) / want.grad_norm,
+    });
   }
   return reached;
 }
@@ -50,10 +53,15 @@ for (const name of ['lora', 'qlora', 'accumulation']) {
       const golden = JSON.parse(readFileSync(path.join(directory, 'steps.json'), 'utf8')) as Golden;
       const shape = { B: 2, S: 24 };
       const overrides = { ...golden.config, adapter_name_or_path: path.join(directory, golden.adapter_init) };
-      const { engine, config } = await openEngine(path.join(directory, golden.base), overrides, { train: [shape], evaluation: [] });
+      const { engine, config } = await openEngine(path.join(directory, golden.base), overrides, {
+        train: [shape],
+        evaluation: [],
+      });
       const reached = await replay(engine, config, golden);
       const worst = { loss: Math.max(...reached.map((r) => r.loss)), norm: Math.max(...reached.map((r) => r.norm)) };
-      console.log(`${name}: loss within ${worst.loss.toExponential(1)}, gradient norm within ${worst.norm.toExponential(1)}`);
+      console.log(
+        `${name}: loss within ${worst.loss.toExponential(1)}, gradient norm within ${worst.norm.toExponential(1)}`,
+      );
       expect(reached.length).toBe(golden.steps.length);
       for (const r of reached) {
         expect(r.loss).toBeLessThanOrEqual(LOSS_RTOL);

@@ -1,0 +1,61 @@
+/** All batches of a run, known before it starts: how many steps, and which shapes need a plan. */
+import type { TrainConfig } from '../config/settings.ts';
+import type { MicroBatch } from '../data/batch.ts';
+import { evalBatches, START, type TrainBatches, trainBatches } from '../data/batches.ts';
+import type { Row } from '../data/row.ts';
+import type { Shapes } from './build.ts';
+import type { BatchShape } from './engine.ts';
+
+export type RunBatches = {
+  readonly train: TrainBatches;
+  readonly evaluation: readonly MicroBatch[];
+  readonly totalSteps: number;
+  readonly shapes: Shapes;
+  /** Rows are padded to multiples of this; padding is masked and changes no result. */
+  readonly padToMultipleOf: number;
+};
+
+/** A shape costs a recorded plan and its bind groups; padding keeps their number down where lengths vary much. */
+const MOST_SHAPES = 16;
+const MOST_PADDING = 1024;
+
+export function runBatches(
+  config: TrainConfig,
+  train: readonly Row[],
+  evaluation: readonly Row[],
+  padId: number,
+  maxPositions: number,
+): RunBatches {
+  for (let padToMultipleOf = 1; ; padToMultipleOf *= 2) {
+    const padding = { padId, padToMultipleOf, maxPositions };
+    const batches = trainBatches(train, {
+      ...padding,
+      strategy: config.train_sampling_strategy,
+      seed: config.data_seed ?? config.seed,
+      perDeviceTrainBatchSize: config.per_device_train_batch_size,
+      gradientAccumulationSteps: config.gradient_accumulation_steps,
+    });
+    const totalSteps =
+      config.max_steps > 0 ? config.max_steps : Math.ceil(config.num_train_epochs * batches.stepsPerEpoch);
+    const evalMicro = evalBatches(evaluation, config.per_device_eval_batch_size, padding);
+    const shapes = { train: trainShapes(batches, totalSteps), evaluation: distinctShapes(evalMicro) };
+    if (shapes.train.length + shapes.evaluation.length <= MOST_SHAPES || padToMultipleOf >= MOST_PADDING) {
+      return { train: batches, evaluation: evalMicro, totalSteps, shapes, padToMultipleOf };
+    }
+  }
+}
+
+function trainShapes(batches: TrainBatches, totalSteps: number): BatchShape[] {
+  const shapes = new Map<string, BatchShape>();
+  let state = START;
+  for (let step = 0; step < totalSteps; step++) {
+    const { microBatches, next } = batches.step(state);
+    for (const shape of distinctShapes(microBatches)) shapes.set(`${shape.B},${shape.S}`, shape);
+    state = next;
+  }
+  return [...shapes.values()];
+}
+
+function distinctShapes(batches: readonly MicroBatch[]): BatchShape[] {
+  return [...new Map(batches.map(({ B, T }) => [`${B},${T}`, { B, S: T }])).values()];
+}

@@ -1,0 +1,36 @@
+/** What a training run tells while it runs, and what it ends with. Progress bars, logs and reports are consumers. */
+import type { EvalResult } from './evaluate.ts';
+
+export type StepEvent = {
+  readonly type: 'step';
+  /** From 1. */
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly epoch: number;
+  readonly loss: number;
+  /** Before clipping. */
+  readonly gradNorm: number;
+  /** The one this step used. */
+  readonly learningRate: number;
+  /** False: a gradient was NaN or infinite, and the update was skipped. */
+  readonly finite: boolean;
+  readonly stepMs: number;
+  readonly tokens: number;
+  readonly lossTokens: number;
+  readonly samples: number;
+};
+
+export type TrainEvent =
+  | { readonly type: 'phase'; readonly phase: Phase; readonly total: number }
+  | { readonly type: 'progress'; readonly phase: Phase; readonly label: string }
+  | { readonly type: 'note'; readonly text: string }
+  | { readonly type: 'eval'; readonly step: number; readonly epoch: number; readonly result: EvalResult }
+  | StepEvent;
+
+export type Phase = 'load' | 'compile' | 'warmup' | 'train' | 'eval' | 'save';
+
+/** Disjoint wall-clock seconds. quantize_s is taken out of load_s. */
+export type Timing = Record<
+  'load_s' | 'quantize_s' | 'compile_s' | 'warmup_s' | 'train_s' | 'eval_s' | 'save_s',
+  number
+>;

@@ -1,0 +1,20 @@
+/** The runtime of a run in Node: Dawn, files, and quantizer workers. */
+import { nodeReader } from '../formats/node.ts';
+import { type AdapterChoice, openDevice, releaseInstance } from '../gpu/node.ts';
+import { QuantKernels } from '../wasm/kernels.ts';
+import { createQuantizerPool, loadWasmModule } from '../wasm/node.ts';
+import type { Runtime } from './session.ts';
+
+export type NodeRuntime = Runtime & { close(): Promise<void> };
+
+/** Opens the device and starts the workers; `close` ends both, or the process does not exit. @throws DeviceError */
+export async function openNodeRuntime(adapter: AdapterChoice = 'auto'): Promise<NodeRuntime> {
+  const [device, module] = await Promise.all([openDevice({ adapter }), loadWasmModule()]);
+  const quantizer = createQuantizerPool(module);
+  const close = async (): Promise<void> => {
+    await quantizer.close();
+    device.destroy();
+    releaseInstance();
+  };
+  return { device, quantizer, kernels: new QuantKernels(module), readerOf: nodeReader, close };
+}

@@ -1,0 +1,269 @@
+/** A training run as a generator of events: load, compile, warm up, train, evaluate, save. */
+import type { TrainConfig } from '../config/settings.ts';
+import { START } from '../data/batches.ts';
+import { printTrainable } from '../formats/peft.ts';
+import { type FileWriter, writeText } from '../formats/reader.ts';
+import type { Ledger } from '../gpu/ledger.ts';
+import { parameterCount } from '../model/names.ts';
+import { Engine } from './engine.ts';
+import { type EvalResult, evaluate } from './evaluate.ts';
+import type { StepEvent, Timing, TrainEvent } from './events.ts';
+import { type SaveDtype, saveTrainedAdapter, saveTrainedModel } from './save.ts';
+import { learningRateMultiplier, resolveWarmupSteps } from './schedule.ts';
+import { allocate, fill, initialize, type RunInput, type Runtime } from './session.ts';
+import { formatTrainerState, TrainerLog } from './trainer-state.ts';
+
+export type TrainOptions = {
+  readonly signal: AbortSignal /** Where the results go; null keeps nothing. */;
+  readonly writer: FileWriter | null;
+};
+
+export type TrainResult = {
+  readonly timing: Timing;
+  readonly steps: readonly StepEvent[];
+  readonly evalBefore: EvalResult | null;
+  readonly evalAfter: EvalResult | null;
+  readonly trainableParams: number;
+  readonly allParams: number;
+  readonly ledger: Ledger;
+  readonly engine: Engine;
+};
+
+/** Trainable and all parameters, as PEFT counts them: adapters are part of all. */
+export function countParameters({ plan, model }: RunInput, engine: Engine): { trainable: number; all: number } {
+  const { tensors } = engine.memory.parts.declared.trainable;
+  const trainable = [...tensors.values()].reduce((sum, t) => sum + t.param.elements, 0);
+  return { trainable, all: parameterCount(model) + (plan.lora === null ? 0 : trainable) };
+}
+
+/**
+ * Trains as `input.config` says. The engine in the result is alive; the caller destroys it.
+ * @throws DataError, DeviceError; the signal's reason when aborted, at the next step boundary
+ */
+export async function* train(
+  runtime: Runtime,
+  input: RunInput,
+  options: TrainOptions,
+): AsyncGenerator<TrainEvent, TrainResult> {
+  const run = new Run(runtime, input, options);
+  yield* run.prepare();
+  const { config } = input;
+  const evaluates = input.batches.evaluation.length > 0;
+  const evalBefore = evaluates && config.eval_on_start ? yield* run.evaluation(0) : null;
+  yield* run.steps();
+  const evalAfter = evaluates ? (run.lastEvaluation ?? (yield* run.evaluation(input.batches.totalSteps))) : null;
+  yield* run.save();
+  return run.result(evalBefore, evalAfter);
+}
+
+class Run {
+  readonly #runtime: Runtime;
+  readonly #input: RunInput;
+  readonly #options: TrainOptions;
+  readonly #log: TrainerLog;
+  readonly #steps: StepEvent[] = [];
+  readonly #timing: Timing = { load_s: 0, quantize_s: 0, compile_s: 0, warmup_s: 0, train_s: 0, eval_s: 0, save_s: 0 };
+  #engine!: Engine;
+  #ledger!: Ledger;
+  /** The evaluation after the last step, when the schedule already asked for it. */
+  lastEvaluation: EvalResult | null = null;
+
+  constructor(runtime: Runtime, input: RunInput, options: TrainOptions) {
+    this.#runtime = runtime;
+    this.#input = input;
+    this.#options = options;
+    this.#log = new TrainerLog(input.config.logging_steps);
+  }
+
+  async *prepare(): AsyncGenerator<TrainEvent, void> {
+    const started = performance.now();
+    const { memory, ledger } = await allocate(this.#runtime, this.#input);
+    this.#ledger = ledger;
+    const { declared } = memory.parts;
+    yield { type: 'phase', phase: 'load', total: declared.weights.size + declared.norms.size };
+    const filling = fill(this.#runtime, this.#input, memory);
+    let next = await filling.next();
+    for (; !next.done; next = await filling.next()) yield { type: 'progress', phase: 'load', label: next.value };
+    const { quantizeSeconds } = next.value;
+    this.#timing.quantize_s = quantizeSeconds;
+    this.#timing.load_s = secondsSince(started) - quantizeSeconds;
+    yield* this.#compile(memory);
+  }
+
+  async *#compile(memory: Engine['memory']): AsyncGenerator<TrainEvent, void> {
+    let started = performance.now();
+    yield { type: 'phase', phase: 'compile', total: 0 };
+    this.#engine = await Engine.compile(this.#runtime.device, memory);
+    await initialize(this.#input, this.#engine);
+    this.#timing.compile_s = secondsSince(started);
+    const { trainable, all } = countParameters(this.#input, this.#engine);
+    yield { type: 'note', text: printTrainable(trainable, all) };
+    yield { type: 'phase', phase: 'warmup', total: 0 };
+    started = performance.now();
+    await this.#engine.warmUp();
+    this.#timing.warmup_s = secondsSince(started);
+  }
+
+  async *steps(): AsyncGenerator<TrainEvent, void> {
+    const { batches, config } = this.#input;
+    const { totalSteps } = batches;
+    const warmupSteps = resolveWarmupSteps(config.warmup_steps, totalSteps);
+    yield { type: 'phase', phase: 'train', total: totalSteps };
+    let state = START;
+    let last = performance.now();
+    let inFlight: (() => Promise<StepEvent>) | null = null;
+    const finish = async (pending: () => Promise<StepEvent>): Promise<StepEvent> => {
+      const event = await pending();
+      const now = performance.now();
+      const timed = { ...event, stepMs: now - last };
+      this.#timing.train_s += timed.stepMs / 1000;
+      last = now;
+      this.#steps.push(timed);
+      this.#log.step(timed);
+      return timed;
+    };
+    for (let i = 0; i < totalSteps; i++) {
+      this.#options.signal.throwIfAborted();
+      const { microBatches, numItemsInBatch, next } = batches.train.step(state);
+      const lr = config.learning_rate * learningRateMultiplier(config.lr_scheduler_type, i, warmupSteps, totalSteps);
+      const submitted = this.#engine.trainStep(
+        microBatches.map((b) => ({ ...b, S: b.T })),
+        this.#scalars(i, lr, numItemsInBatch),
+      );
+      submitted.catch(() => undefined);
+      const epoch = next.epoch + next.batch / batches.train.microBatchesPerEpoch;
+      const sums = microBatches.reduce((s, b) => ({ tokens: s.tokens + b.tokens, samples: s.samples + b.B }), {
+        tokens: 0,
+        samples: 0,
+      });
+      const pending = async (): Promise<StepEvent> => ({
+        ...{
+          type: 'step',
+          step: i + 1,
+          totalSteps,
+          epoch,
+          learningRate: lr,
+          stepMs: 0,
+          lossTokens: numItemsInBatch,
+          ...sums,
+        },
+        ...(await submitted),
+      });
+      state = next;
+      // The loss of a step is read while the next one runs.
+      if (inFlight !== null) yield await finish(inFlight);
+      inFlight = pending;
+      if (!this.#evaluatesAfter(i + 1, epoch)) continue;
+      yield await finish(inFlight);
+      inFlight = null;
+      this.lastEvaluation = yield* this.evaluation(i + 1);
+      if (i + 1 < totalSteps) this.lastEvaluation = null;
+      last = performance.now();
+    }
+    if (inFlight !== null) yield await finish(inFlight);
+  }
+
+  #scalars(step: number, lr: number, lossTokens: number) {
+    const { adam_beta1: b1, adam_beta2: b2, seed } = this.#input.config;
+    const t = step + 1;
+    const bias = { bias1: 1 - b1 ** t, sqrt_bias2: Math.sqrt(1 - b2 ** t) };
+    return { lr, ...bias, inv_tokens: lossTokens > 0 ? 1 / lossTokens : 0, loss_scale: 1, step, seed };
+  }
+
+  #evaluatesAfter(step: number, epoch: number): boolean {
+    const { config, batches } = this.#input;
+    if (batches.evaluation.length === 0) return false;
+    if (config.eval_strategy === 'steps') return step % config.eval_steps === 0;
+    return config.eval_strategy === 'epoch' && Number.isInteger(epoch);
+  }
+
+  async *evaluation(step: number): AsyncGenerator<TrainEvent, EvalResult> {
+    const { evaluation } = this.#input.batches;
+    yield { type: 'phase', phase: 'eval', total: evaluation.length };
+    const running = evaluate(this.#engine, evaluation);
+    let next = await running.next();
+    while (!next.done) {
+      this.#options.signal.throwIfAborted();
+      yield { type: 'progress', phase: 'eval', label: '' };
+      next = await running.next();
+    }
+    const result = next.value;
+    this.#timing.eval_s += result.seconds;
+    const epoch = this.#steps.at(-1)?.epoch ?? 0;
+    this.#log.evaluation(step, epoch, result, evaluation.length);
+    yield { type: 'eval', step, epoch, result };
+    return result;
+  }
+
+  async *save(): AsyncGenerator<TrainEvent, void> {
+    const { writer } = this.#options;
+    if (writer === null) return;
+    const { config, plan, model } = this.#input;
+    yield { type: 'phase', phase: 'save', total: 0 };
+    const started = performance.now();
+    if (plan.lora !== null) await saveTrainedAdapter(this.#engine, plan, writer);
+    else {
+      const dtype: SaveDtype = config.dtype === 'auto' ? (model.dtype ?? 'float32') : config.dtype;
+      const from = this.#runtime.readerOf(config.model_name_or_path);
+      await saveTrainedModel(this.#engine, from, writer, { dtype, kernels: this.#runtime.kernels, model });
+    }
+    this.#timing.save_s = secondsSince(started);
+    await writeText(writer, 'trainer_state.json', formatTrainerState(this.#trainerState()));
+  }
+
+  #trainerState() {
+    const { config, batches } = this.#input;
+    const last = this.#steps.at(-1);
+    const samples = this.#steps.reduce((sum, s) => sum + s.samples, 0);
+    const { train_s } = this.#timing;
+    this.#log.end({
+      epoch: last?.epoch ?? 0,
+      step: last?.step ?? 0,
+      train_loss: this.#steps.reduce((sum, s) => sum + s.loss, 0) / this.#steps.length,
+      train_runtime: train_s,
+      train_samples_per_second: samples / train_s,
+      train_steps_per_second: this.#steps.length / train_s,
+    });
+    return {
+      epoch: last?.epoch ?? 0,
+      global_step: last?.step ?? 0,
+      max_steps: batches.totalSteps,
+      num_train_epochs: Math.ceil(batches.totalSteps / batches.train.stepsPerEpoch),
+      train_batch_size: config.per_device_train_batch_size,
+      logging_steps: config.logging_steps,
+      eval_steps: config.eval_steps,
+      num_input_tokens_seen: this.#steps.reduce((sum, s) => sum + s.tokens, 0),
+      log_history: this.#log.history,
+    };
+  }
+
+  result(evalBefore: EvalResult | null, evalAfter: EvalResult | null): TrainResult {
+    const { trainable, all } = countParameters(this.#input, this.#engine);
+    return {
+      timing: this.#timing,
+      steps: this.#steps,
+      evalBefore,
+      evalAfter,
+      trainableParams: trainable,
+      allParams: all,
+      ledger: this.#ledger,
+      engine: this.#engine,
+    };
+  }
+}
+
+function secondsSince(started: number): number {
+  return (performance.now() - started) / 1000;
+}
+
+/** A run under its folder's first files: written before the first step, so that even a crash can be repeated. */
+export async function writeRunHead(
+  writer: FileWriter,
+  config: TrainConfig,
+  resolvedYaml: string,
+  environment: object,
+): Promise<void> {
+  await writeText(writer, 'config.yaml', resolvedYaml);
+  await writeText(writer, 'config.json', `${JSON.stringify(config, null, 2)}\n`);
+  await writeText(writer, 'environment.json', `${JSON.stringify(environment, null, 2)}\n`);
+}

@@ -1,0 +1,62 @@
+/** What a run leaves behind: a PEFT adapter, or in full training a Hugging Face model directory. */
+import type { ModelConfig } from '../formats/hf-config.ts';
+import { CONFIG_FILE } from '../formats/hf-config.ts';
+import { saveAdapter } from '../formats/peft.ts';
+import type { FileReader, FileWriter } from '../formats/reader.ts';
+import { writeText } from '../formats/reader.ts';
+import { writeSafetensors } from '../formats/safetensors-write.ts';
+import { narrow } from '../wasm/buffers.ts';
+import type { QuantKernels } from '../wasm/kernels.ts';
+import type { Engine } from './engine.ts';
+import type { ModelPlan } from './model-plan.ts';
+
+const PEFT_PREFIX = 'base_model.model.';
+/** Beside the weights, a model directory needs these to be loaded elsewhere. */
+const COMPANIONS = [
+  'generation_config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'chat_template.jinja',
+];
+
+/** adapter_model.safetensors, adapter_config.json, README.md. */
+export async function saveTrainedAdapter(engine: Engine, plan: ModelPlan, writer: FileWriter): Promise<void> {
+  if (plan.lora === null) return;
+  const { tensors } = engine.memory.parts.declared.trainable;
+  const values = async (name: string): Promise<Float32Array> => {
+    const trainable = tensors.get(name.slice(PEFT_PREFIX.length));
+    if (trainable === undefined) throw new Error(`adapter: no trainable for ${name}`);
+    return engine.readTensor(trainable.param);
+  };
+  await saveAdapter(writer, { ...plan.lora, linear: plan.linear, values });
+}
+
+export type SaveDtype = 'float32' | 'float16' | 'bfloat16';
+const STORED = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
+
+/** model.safetensors and config.json in `dtype`, and the tokenizer files of the model it started from. */
+export async function saveTrainedModel(
+  engine: Engine,
+  from: FileReader,
+  writer: FileWriter,
+  options: { dtype: SaveDtype; kernels: QuantKernels; model: ModelConfig },
+): Promise<void> {
+  const { dtype, kernels } = options;
+  const tensors = [...engine.memory.parts.declared.trainable.tensors].map(([name, trainable]) => ({
+    name,
+    dtype: STORED[dtype],
+    shape: trainable.shape,
+    data: async function* () {
+      const values = await engine.readTensor(trainable.param);
+      yield dtype === 'float32' ? new Uint8Array(values.buffer) : narrow(kernels, values, dtype);
+    },
+  }));
+  await writeSafetensors(writer, 'model.safetensors', tensors);
+  const config = JSON.parse(await from.readText(CONFIG_FILE)) as Record<string, unknown>;
+  const { torch_dtype: _, ...rest } = config;
+  await writeText(writer, CONFIG_FILE, `${JSON.stringify({ ...rest, dtype }, null, 2)}\n`);
+  for (const file of COMPANIONS) {
+    if (await from.exists(file)) await writeText(writer, file, await from.readText(file));
+  }
+}

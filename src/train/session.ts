@@ -1,0 +1,99 @@
+/** From a resolved config to a loaded model on the GPU: everything before the first step. */
+import type { TrainConfig } from '../config/settings.ts';
+import { type Dataset, loadDataset } from '../data/dataset.ts';
+import { ConfigError } from '../errors.ts';
+import { openCheckpoint, type TensorSource } from '../formats/checkpoint.ts';
+import { type ModelConfig, readModelConfig } from '../formats/hf-config.ts';
+import { type Adapter, openAdapter } from '../formats/peft.ts';
+import type { FileReader } from '../formats/reader.ts';
+import { loadTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../formats/tokenizer.ts';
+import { GpuAllocator } from '../gpu/allocator.ts';
+import type { Device } from '../gpu/device.ts';
+import { Ledger } from '../gpu/ledger.ts';
+import { type LoadTimes, loadModel } from '../model/load.ts';
+import { allLinears } from '../model/names.ts';
+import type { QuantKernels } from '../wasm/kernels.ts';
+import type { Quantizer, SourceDtype } from '../wasm/types.ts';
+import { initialAdapter } from './adapter-state.ts';
+import { type RunBatches, runBatches } from './batching.ts';
+import { buildMemory } from './build.ts';
+import type { Engine, EngineMemory } from './engine.ts';
+import { type ModelPlan, planModel } from './model-plan.ts';
+
+/** What the world gives to a run: a device, a quantizer, and files. */
+export type Runtime = {
+  readonly device: Device;
+  readonly quantizer: Quantizer;
+  readonly kernels: QuantKernels;
+  readonly readerOf: (directory: string) => FileReader;
+};
+
+/** What is known of a run before any GPU memory is taken. */
+export type RunInput = {
+  readonly config: TrainConfig;
+  readonly model: ModelConfig;
+  readonly source: TensorSource;
+  readonly tokenizer: TextTokenizer | null;
+  readonly adapter: Adapter | null;
+  readonly train: Dataset;
+  readonly evaluation: Dataset;
+  readonly batches: RunBatches;
+  readonly plan: ModelPlan;
+};
+
+/** Reads and checks everything but the weights. @throws ConfigError, DataError */
+export async function readRunInput(config: TrainConfig, readerOf: Runtime['readerOf']): Promise<RunInput> {
+  const reader = readerOf(config.model_name_or_path);
+  const model = await readModelConfig(reader);
+  const source = await openCheckpoint(reader);
+  const tokenizer = (await reader.exists(TOKENIZER_FILE)) ? await loadTokenizer(reader, model.vocab_size) : null;
+  const linear = new Map(allLinears(model).map((l) => [l.name, [l.out, l.in] as const]));
+  const adapter =
+    config.adapter_name_or_path === null ? null : await openAdapter(readerOf(config.adapter_name_or_path), linear);
+  const limits = {
+    vocabSize: model.vocab_size,
+    maxPositions: model.max_position_embeddings,
+    maxLength: config.max_length,
+    tokenizer,
+  };
+  const files = readerOf('.');
+  if (config.datasets.length === 0)
+    throw new ConfigError([{ path: 'datasets', message: 'names no file; give datasets: [{path: rows.jsonl}]' }]);
+  const train = await loadDataset(files, config.datasets, limits);
+  const evaluation = await loadDataset(files, config.eval_datasets, limits);
+  const padId = model.pad_token_id ?? 0;
+  const batches = runBatches(config, train.rows, evaluation.rows, padId, model.max_position_embeddings);
+  const maxPositions = Math.max(...[...batches.shapes.train, ...batches.shapes.evaluation].map((s) => s.S));
+  const plan = await planModel({ config, model, source, adapter, maxPositions });
+  return { config, model, source, tokenizer, adapter, train, evaluation, batches, plan };
+}
+
+export type Session = { readonly engine: Engine; readonly memory: EngineMemory; readonly ledger: Ledger };
+
+/** Allocates the model and the arena. Takes GPU memory, loads nothing. @throws DeviceError */
+export async function allocate(
+  { device }: Runtime,
+  { plan, config, batches }: RunInput,
+): Promise<{ memory: EngineMemory; ledger: Ledger }> {
+  const ledger = new Ledger();
+  const target = { allocator: new GpuAllocator(device.gpu, ledger), profile: device.profile, shaders: device.shaders };
+  const memory = await device.guarded('allocating', () => buildMemory(target, plan, config, batches.shapes));
+  return { memory, ledger };
+}
+
+/** Fills the base weights; yields their names one by one. @throws DataError */
+export function fill(runtime: Runtime, input: RunInput, memory: EngineMemory): AsyncGenerator<string, LoadTimes> {
+  const { residents, declared } = memory.parts;
+  const sourceDtype: SourceDtype | null = input.config.dtype === 'auto' ? null : input.config.dtype;
+  return loadModel({ ...runtime, residents, sourceDtype }, declared, input.source);
+}
+
+/** Writes the adapter's first values; full training starts from the weights themselves. */
+export async function initialize(input: RunInput, engine: Engine): Promise<void> {
+  if (input.plan.lora === null) return;
+  const { tensors } = engine.memory.parts.declared.trainable;
+  for (const [name, values] of await initialAdapter(input.plan, input.config, input.adapter)) {
+    const trainable = tensors.get(name);
+    if (trainable !== undefined) engine.writeTensor(trainable.param, values);
+  }
+}
