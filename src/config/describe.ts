@@ -118,8 +118,11 @@ export function unknownKey(path: string, key: string, known: Iterable<string>, w
 
 function nodeAt(root: SchemaNode, path: readonly PropertyKey[]): SchemaNode {
   return path.reduce<SchemaNode>((node, part) => {
-    const inside = typeof part === 'number' ? node.items : node.properties?.[String(part)];
-    return inside ?? {};
+    // "a list or nothing": the part that has insides is the one the path leads into.
+    const choices = [node, ...(node.anyOf ?? [])];
+    const inside = (choice: SchemaNode) =>
+      typeof part === 'number' ? choice.items : choice.properties?.[String(part)];
+    return choices.map(inside).find((found) => found !== undefined) ?? {};
   }, root);
 }
 

@@ -101,8 +101,6 @@ function evaluation(set: Merged, found: Findings): void {
 function withoutEffect(set: Merged, found: Findings): void {
   const method = current(set, 'method');
   for (const [key, entry] of set) {
-    // A setting that only follows another was not asked for by anyone.
-    if (entry.origin.note) continue;
     const adapterOnly = key.startsWith('lora_') || ['use_rslora', 'init_lora_weights'].includes(key);
     const quantOnly = key.startsWith('bnb_') && key !== 'bnb_4bit_compute_dtype';
     if (method === 'full' && adapterOnly) noEffect(found, entry, 'method: full has no adapter');

@@ -130,6 +130,7 @@ describe('what is refused', () => {
     ['lora_target_modules: []', 'lora_target_modules: got [], wanted a list of texts, or a text (run.yaml:3)'],
     ['eval_datasets: [{pth: a}]', 'eval_datasets[0].path: is missing; wanted a text (run.yaml:3)'],
     ['eval_datasets:\n  - path: a\n  - path: 3', 'eval_datasets[1].path: got 3, wanted a text (run.yaml:5)'],
+    ['llm_int8_skip_modules:\n  - a\n  - 3', 'llm_int8_skip_modules[1]: got 3, wanted a text (run.yaml:5)'],
     ['warmup_ratio: 1', 'warmup_ratio: got 1, wanted a number of at least 0 and below 1 (run.yaml:3)'],
     ['packing: true', 'packing: is not supported yet: got true; remove it, or set false (run.yaml:3)'],
     ['report_to: wandb', 'report_to: is not supported yet: got "wandb"; remove it, or set "none" (run.yaml:3)'],
@@ -263,8 +264,10 @@ describe('compute dtype', () => {
   });
 
   test('its two spellings are one setting', () => {
-    const { values } = load('bnb_4bit_compute_dtype: float16\n');
+    const { values, notices } = load('bnb_4bit_compute_dtype: float16\n');
     expect(values.compute_dtype).toBe('float16');
+    // It has an effect on a 16-bit base too, so nobody is told otherwise.
+    expect(notices).toEqual([]);
     expect(refused(() => load('bnb_4bit_compute_dtype: float16\ncompute_dtype: float32\n'))[0]).toMatch(
       /two spellings/,
     );
