@@ -21,6 +21,7 @@ function slabElements(blockSize: number): number {
 /**
  * Signed dynamic 8-bit code of `values - offset` in blocks: nearest entry of DYNAMIC_CODE after scaling by the
  * block's largest magnitude. An exact tie goes to the even index, as in bitsandbytes' CUDA kernel.
+ * `offset` is rounded to f32.
  * @throws DataError naming the first element that is NaN or infinite
  */
 export function quantizeDynamic8bit(
@@ -28,9 +29,9 @@ export function quantizeDynamic8bit(
   values: Float32Array,
   { blockSize = NESTED_BLOCK_SIZE, offset = 0, name = 'values' } = {},
 ): DynamicCodes {
+  const slab = slabElements(blockSize);
   const codes = new Uint8Array(values.length);
   const absmax = new Float32Array(Math.ceil(values.length / blockSize));
-  const slab = slabElements(blockSize);
   const base = kernels.region(0);
   const [source, packed, scales] = [base + REGION.source, base + REGION.packed, base + REGION.absmax];
   for (let start = 0; start < values.length; start += slab) {
@@ -55,12 +56,12 @@ export function dequantizeDynamic8bit(
   { codes, absmax }: { readonly codes: Uint8Array; readonly absmax: Float32Array },
   { blockSize = NESTED_BLOCK_SIZE, offset = 0 } = {},
 ): Float32Array<ArrayBuffer> {
+  const slab = slabElements(blockSize);
   const blocks = Math.ceil(codes.length / blockSize);
   if (absmax.length !== blocks) {
     throw new KernelCallError('dequantizeDynamic8bit', `got ${absmax.length} absmax values, needs ${blocks}`);
   }
   const values = new Float32Array(codes.length);
-  const slab = slabElements(blockSize);
   const base = kernels.region(0);
   const [target, packed, scales] = [base + REGION.source, base + REGION.packed, base + REGION.absmax];
   for (let start = 0; start < codes.length; start += slab) {

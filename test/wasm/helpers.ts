@@ -40,6 +40,17 @@ export function weights(count: number, seed = 1): Float32Array<ArrayBuffer> {
   return Float32Array.from({ length: count }, () => (uniform() + uniform() + uniform() + uniform() - 2) * 0.035);
 }
 
+/** Values just around threshold * largest for which x / largest and x * (1 / largest) lie on two sides of it. */
+export function splitByReciprocal(thresholds: readonly number[], largest: number): number[] {
+  const inverse = Math.fround(1 / largest);
+  return thresholds.flatMap((threshold) => {
+    const near = Float32Array.from({ length: 7 }, () => threshold * largest);
+    const bits = new Uint32Array(near.buffer);
+    for (let k = 0; k < 7; k++) bits[k]! += k - 3;
+    return [...near].filter((x) => Math.fround(x / largest) > threshold !== Math.fround(x * inverse) > threshold);
+  });
+}
+
 export type Streamed = { readonly packed: Uint8Array<ArrayBuffer>; readonly state: QuantState; readonly reads: number };
 
 /** Runs a quantizer over `raw` and puts the slabs together, checking that they come in order and without holes. */
