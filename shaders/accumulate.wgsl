@@ -7,7 +7,7 @@ import package::lib::grid::flat_index;
 //
 // Grid: one thread per element, with VEC4 (a multiple of 4 elements) per four; flat.
 // f32 per element: bit-repeatable.
-// Host: src/kernels/add.ts   Reference: test/ref/elementwise.ts
+// Host: src/kernels/accumulate.ts   Reference: test/ref/elementwise.ts
 
 override WG: u32 = 64u;
 

@@ -1,7 +1,8 @@
 import package::lib::grid::flat_index;
 import constants::D4;
 
-// attention_bwd_dkv: dv = sum of p * do,  dk = scale * sum of p * (do . v - delta) * q, over the group's queries from the key on
+// attention_bwd_dkv: dv = sum of p * dO,  dk = scale * sum of p * (dO . v - delta) * q,  p = exp(q . k * scale - lse),
+//                    over the queries of the group's heads from the key's position on
 //
 //   q, dO      (B*S, H*D)  f32  in
 //   k, v       (B*S, K*D)  f32  in

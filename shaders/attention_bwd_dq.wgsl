@@ -1,7 +1,7 @@
 import package::lib::grid::flat_index;
 import constants::D4;
 
-// attention_bwd_dq: dq = scale * sum over keys up to the query of p * (do . v - delta) * k,  p = exp(q . k * scale - lse)
+// attention_bwd_dq: dq = scale * sum over keys up to the query of p * (dO . v - delta) * k,  p = exp(q . k * scale - lse)
 //
 //   q, dO      (B*S, H*D)  f32  in
 //   k, v       (B*S, K*D)  f32  in

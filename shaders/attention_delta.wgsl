@@ -1,6 +1,6 @@
 import package::lib::grid::flat_index;
 
-// attention_delta: delta = sum over a head's D of do * o: what the softmax's backward subtracts
+// attention_delta: delta = sum over a head's D of dO * o: what the softmax's backward subtracts
 //
 //   dO    (B*S, H*D)  f32  in
 //   o     (B*S, H*D)  f32  in

@@ -2,8 +2,8 @@ import package::lib::grid::flat_index;
 
 // rope: (x[j], x[j + D/2]) of each head turned by the angle of its position, in place; sign -1 turns back (backward)
 //
-//   x        (T, heads*D)  f32  in/out  row t stands at position t mod S
-//   cos, sin (>= S, D/2)   f32  in      by position and pair
+//   x (T, heads*D)  f32  in/out  row t stands at position t mod S
+//   cos_table, sin_table (>= S, D/2)  f32  in  by position and pair
 //
 // Grid: one thread per pair, with VEC4 (D a multiple of 8) per four pairs; flat.
 // f32, each pair by one thread: bit-repeatable.
