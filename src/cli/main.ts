@@ -1,11 +1,25 @@
 #!/usr/bin/env node
 /** The command `nibble`: the process around runCli. */
+import { benchCommand } from './bench.ts';
 import { configCommand } from './config.ts';
+import { estimateCommand } from './estimate.ts';
 import { type CommandMaker, runCli } from './program.ts';
 import { abortOnSignals } from './signals.ts';
+import { trainCommand } from './train.ts';
 
 /** Each command imports its room when it runs, so that `nibble --help` loads no GPU code. */
-const commands: readonly CommandMaker[] = [configCommand];
+const commands: readonly CommandMaker[] = [
+  (c) => trainCommand(c, async (args, context) => (await import('./run-train.ts')).runTrain(args, context)),
+  (c) =>
+    benchCommand(c, {
+      run: async (args, context) => (await import('./run-bench.ts')).runBench(args, context),
+      list: async (args, context) => (await import('./run-bench.ts')).listSuites(args, context),
+      report: async (args, context) => (await import('./run-bench.ts')).reportAgain(args, context),
+      publish: async (args, context) => (await import('./run-bench.ts')).publish(args, context),
+    }),
+  (c) => estimateCommand(c, async (args, context) => (await import('./run-estimate.ts')).runEstimate(args, context)),
+  configCommand,
+];
 
 // `nibble config schema | head` closes the pipe early, which is no failure of ours.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

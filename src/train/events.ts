@@ -15,7 +15,9 @@ export type StepEvent = {
   /** False: a gradient was NaN or infinite, and the update was skipped. */
   readonly finite: boolean;
   readonly stepMs: number;
+  /** Without padding. */
   readonly tokens: number;
+  readonly paddedTokens: number;
   readonly lossTokens: number;
   readonly samples: number;
 };

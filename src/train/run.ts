@@ -132,10 +132,11 @@ class Run {
       );
       submitted.catch(() => undefined);
       const epoch = next.epoch + next.batch / batches.train.microBatchesPerEpoch;
-      const sums = microBatches.reduce((s, b) => ({ tokens: s.tokens + b.tokens, samples: s.samples + b.B }), {
-        tokens: 0,
-        samples: 0,
-      });
+      const sums = {
+        tokens: sum(microBatches, (b) => b.tokens),
+        paddedTokens: sum(microBatches, (b) => b.B * b.T),
+        samples: sum(microBatches, (b) => b.B),
+      };
       const pending = async (): Promise<StepEvent> => ({
         ...{
           type: 'step',
@@ -214,12 +215,12 @@ class Run {
   #trainerState() {
     const { config, batches } = this.#input;
     const last = this.#steps.at(-1);
-    const samples = this.#steps.reduce((sum, s) => sum + s.samples, 0);
+    const samples = sum(this.#steps, (s) => s.samples);
     const { train_s } = this.#timing;
     this.#log.end({
       epoch: last?.epoch ?? 0,
       step: last?.step ?? 0,
-      train_loss: this.#steps.reduce((sum, s) => sum + s.loss, 0) / this.#steps.length,
+      train_loss: sum(this.#steps, (s) => s.loss) / this.#steps.length,
       train_runtime: train_s,
       train_samples_per_second: samples / train_s,
       train_steps_per_second: this.#steps.length / train_s,
@@ -232,7 +233,7 @@ class Run {
       train_batch_size: config.per_device_train_batch_size,
       logging_steps: config.logging_steps,
       eval_steps: config.eval_steps,
-      num_input_tokens_seen: this.#steps.reduce((sum, s) => sum + s.tokens, 0),
+      num_input_tokens_seen: sum(this.#steps, (s) => s.tokens),
       log_history: this.#log.history,
     };
   }
@@ -250,6 +251,10 @@ class Run {
       engine: this.#engine,
     };
   }
+}
+
+function sum<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((total, item) => total + of(item), 0);
 }
 
 function secondsSince(started: number): number {

@@ -27,6 +27,13 @@ export function leadBlocks(summary: SuiteSummary): Block[] {
   return lead;
 }
 
+/** The verdict as plain text, for a terminal. */
+export function verdictText(summary: SuiteSummary): string {
+  return verdict(summary)
+    .map((part) => (typeof part === 'string' ? part : part.text))
+    .join('');
+}
+
 /** Says that times were taken on a CPU; `driver` is the driver's own name for itself. */
 export function softwareBanner(driver: string): Block {
   return {

@@ -1,0 +1,191 @@
+/** The JSON of a run from what training returned. */
+import type { TrainConfig } from '../config/settings.ts';
+import { formatLoraConfig } from '../formats/peft-config.ts';
+import type { CategoryBytes } from '../gpu/category.ts';
+import type { EvalResult } from '../train/evaluate.ts';
+import type { TrainResult } from '../train/run.ts';
+import type { RunInput } from '../train/session.ts';
+import type { CodeInfo } from './environment.ts';
+import { type Estimate, type QuantizedLinears, quantizedLinears } from './estimate.ts';
+import { runIdOf } from './identity.ts';
+import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from './schema.ts';
+import { distribution } from './statistics.ts';
+
+export type RunContext = {
+  readonly suite: string;
+  readonly experiment: string;
+  readonly arm: string;
+  readonly replicate: number;
+  readonly division: 'closed' | 'open';
+  readonly createdAt: string;
+  readonly totalSeconds: number;
+  readonly command: readonly string[];
+  readonly code: CodeInfo;
+  readonly meta: RunRecord['meta_info'];
+  readonly dataHashes: RunRecord['eval_info']['data_hashes'];
+  readonly adapterBytes: number | null;
+  readonly adapterSha256: string | null;
+  readonly predicted: Estimate;
+};
+
+/** Steps left out of the step-time statistics: the first one still fills caches. */
+const EXCLUDED_WARMUP_STEPS = 1;
+
+export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord {
+  const finite = result.steps.every((s) => Number.isFinite(s.loss));
+  return {
+    schema: RUN_SCHEMA_ID,
+    schema_version: SCHEMA_VERSION,
+    run_info: runInfo(ctx, input, finite ? 'success' : 'diverged'),
+    train_info: trainInfo(ctx, result),
+    eval_info: {
+      metrics_before: result.evalBefore && evalMetrics(result.evalBefore),
+      metrics: result.evalAfter && evalMetrics(result.evalAfter),
+      data_hashes: ctx.dataHashes,
+      per_sample_path: null,
+      time_to_target: null,
+    },
+    meta_info: ctx.meta,
+    numerics: { deterministic: null, weight_sha256_after: ctx.adapterSha256, repeat_check: null },
+  };
+}
+
+function runInfo(
+  ctx: RunContext,
+  { config, plan }: RunInput,
+  status: RunRecord['run_info']['status'],
+): RunRecord['run_info'] {
+  const { output_dir: _, ...settings } = config;
+  const identity = {
+    config: settings,
+    modelSha256: ctx.meta.model_info.sha256_of_weights,
+    dataSha256: ctx.dataHashes,
+    seed: config.seed,
+    arm: ctx.arm,
+  };
+  return {
+    run_id: runIdOf(identity),
+    suite: ctx.suite,
+    experiment_name: ctx.experiment,
+    arm: ctx.arm,
+    replicate: ctx.replicate,
+    seed: config.seed,
+    created_at: ctx.createdAt,
+    total_time: ctx.totalSeconds,
+    status,
+    error: null,
+    command: [...ctx.command],
+    shard: null,
+    code: ctx.code,
+    division: ctx.division,
+    train_config: JSON.parse(JSON.stringify(config)),
+    peft_config: plan.lora === null ? null : JSON.parse(formatLoraConfig(plan.lora.config)),
+    quantization_config: quantizationConfig(config),
+  };
+}
+
+function quantizationConfig(config: TrainConfig): RunRecord['run_info']['quantization_config'] {
+  if (!config.load_in_4bit) return null;
+  const {
+    load_in_4bit,
+    bnb_4bit_quant_type,
+    bnb_4bit_use_double_quant,
+    bnb_4bit_compute_dtype,
+    bnb_4bit_quant_storage,
+    llm_int8_skip_modules,
+  } = config;
+  return {
+    load_in_4bit,
+    bnb_4bit_quant_type,
+    bnb_4bit_use_double_quant,
+    bnb_4bit_compute_dtype,
+    bnb_4bit_quant_storage,
+    llm_int8_skip_modules,
+  };
+}
+
+function trainInfo(ctx: RunContext, result: TrainResult): RunRecord['train_info'] {
+  const { steps, timing, ledger } = result;
+  const timed = steps.slice(EXCLUDED_WARMUP_STEPS);
+  const seconds = timed.reduce((sum, s) => sum + s.stepMs, 0) / 1000;
+  const perSecond = (of: (s: (typeof timed)[number]) => number): number | null =>
+    seconds > 0 ? timed.reduce((sum, s) => sum + of(s), 0) / seconds : null;
+  const { peak } = ledger;
+  return {
+    num_trainable_params: result.trainableParams,
+    num_total_params: result.allParams,
+    file_size: ctx.adapterBytes,
+    tier: result.engine.device.profile.tier,
+    timing: { ...timing, checkpoint_s: null },
+    step_time_ms: timed.length > 0 ? distribution(timed.map((s) => s.stepMs)) : null,
+    excluded_warmup_steps: EXCLUDED_WARMUP_STEPS,
+    throughput: {
+      tokens_per_second: perSecond((s) => s.tokens),
+      loss_tokens_per_second: perSecond((s) => s.lossTokens),
+      padded_tokens_per_second: perSecond((s) => s.paddedTokens),
+      samples_per_second: perSecond((s) => s.samples),
+      steps_per_second: perSecond(() => 1),
+    },
+    memory: memoryInfo(ctx.predicted, result),
+    accelerator_memory_max: peak.peakBytes,
+    accelerator_memory_reserved_avg: null,
+    accelerator_memory_reserved_99th: null,
+    history: steps.map((s, i) => ({
+      step: s.step,
+      epoch: s.epoch,
+      loss: finiteOrNull(s.loss),
+      learning_rate: s.learningRate,
+      grad_norm: finiteOrNull(s.gradNorm),
+      num_input_tokens_seen: steps.slice(0, i + 1).reduce((sum, earlier) => sum + earlier.tokens, 0),
+      step_time_ms: s.stepMs,
+      memory_allocated: ledger.currentBytes,
+    })),
+  };
+}
+
+const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
+
+function memoryInfo(predicted: Estimate, { ledger, engine }: TrainResult): RunRecord['train_info']['memory'] {
+  const { peak, phasePeaks } = ledger;
+  const linears = quantizedLinears(engine.memory);
+  return {
+    source: ['ledger: every GPUBuffer of the process, by label and category'],
+    unit: 'bytes',
+    allocated: { peak: peak.peakBytes, avg: null, p99: null },
+    reserved: { peak: null, avg: null, p99: null },
+    process_vram: null,
+    device_vram: null,
+    host_rss: { peak: process.resourceUsage().maxRSS * 1024 },
+    by_category: copyOf(peak.byCategory),
+    by_phase: phasePeaks.map((p) => ({ phase: p.phase, peak: p.peakBytes })),
+    predicted: { total: predicted.peakBytes, by_category: copyOf(predicted.byCategory) },
+    prediction_error_pct: (100 * (predicted.peakBytes - peak.peakBytes)) / peak.peakBytes,
+    quantized_linears: linears && quantizedRecord(linears),
+  };
+}
+
+const copyOf = (bytes: CategoryBytes): CategoryBytes => ({ ...bytes });
+
+function quantizedRecord({ tensors, codeTablesBytes, formulaBytes }: QuantizedLinears) {
+  return {
+    tensors: tensors.map((t) => ({
+      name: t.name,
+      elements: t.elements,
+      packed_bytes: t.packedBytes,
+      absmax_bytes: t.absmaxBytes,
+      nested_bytes: t.nestedBytes,
+      offset_bytes: t.offsetBytes,
+    })),
+    code_tables_bytes: codeTablesBytes,
+    formula_bytes: formulaBytes,
+  };
+}
+
+function evalMetrics({
+  evalLoss,
+  perplexity,
+  stderr,
+  lossTokens,
+}: EvalResult): NonNullable<RunRecord['eval_info']['metrics']> {
+  return { eval_loss: { value: evalLoss, stderr, n: lossTokens }, perplexity, accuracy: null, forgetting: null };
+}

@@ -1,0 +1,36 @@
+/** Entry of a run's own process: takes a job from its parent, sends events back, exits with 0, 1 or 2. */
+import { exitCodeOf } from '../errors.ts';
+import type { TrainEvent } from '../train/events.ts';
+import { type RunJob, runOne } from './run-one.ts';
+
+/** From child to parent. */
+export type WorkerMessage =
+  | { readonly kind: 'event'; readonly event: TrainEvent }
+  | { readonly kind: 'failed'; readonly name: string; readonly message: string; readonly stack: string | null };
+
+const controller = new AbortController();
+process.on('SIGTERM', () => controller.abort(new Error('stopped')));
+// A terminal sends SIGINT to the whole group; the parent decides what becomes of its children.
+process.on('SIGINT', () => undefined);
+process.on('disconnect', () => controller.abort(new Error('the parent process is gone')));
+
+const send = (message: WorkerMessage): void => {
+  process.send?.(message);
+};
+
+process.once('message', (job: RunJob) => {
+  void work(job);
+});
+
+async function work(job: RunJob): Promise<void> {
+  try {
+    const running = runOne(job, controller.signal);
+    for (let next = await running.next(); !next.done; next = await running.next())
+      send({ kind: 'event', event: next.value });
+  } catch (error) {
+    const { name, message, stack } = error as Error;
+    process.exitCode = exitCodeOf(error);
+    send({ kind: 'failed', name, message, stack: process.exitCode === 1 ? (stack ?? null) : null });
+  }
+  process.disconnect?.();
+}

@@ -1,0 +1,92 @@
+/** The work of `nibble bench`: run a suite, write a report again, list suites, publish a run. */
+import { access, mkdir, readdir, readFile, rename } from 'node:fs/promises';
+import path from 'node:path';
+import { parse } from 'yaml';
+import { packageRoot } from '../bench/package-root.ts';
+import { readSuiteFolder, runSuite, type SuiteEvent } from '../bench/run-suite.ts';
+import { DataError } from '../errors.ts';
+import { writeReport } from '../report/report.ts';
+import { verdictText } from '../report/sections/verdict.ts';
+import { adapterChoice } from './adapter-choice.ts';
+import type { BenchListArgs, BenchPublishArgs, BenchReportArgs, BenchRunArgs } from './bench.ts';
+import type { CliContext } from './context.ts';
+import { createProgress, type Progress, type ProgressTask } from './progress.ts';
+import { trainProgress } from './train-progress.ts';
+
+const SUITES = path.join('bench', 'suites');
+
+export async function runBench({ suite, output }: BenchRunArgs, context: CliContext): Promise<void> {
+  const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
+  const directory = path.join(output, `${suite.suite}-${stamp}`);
+  const progress = createProgress(context.stderr, context.env);
+  try {
+    const task = progress.start(`suite ${suite.suite}`, suite.arms.length * suite.seeds.length);
+    const command = ['nibble', ...process.argv.slice(2)];
+    const result = await runSuite(suite, {
+      directory,
+      adapter: adapterChoice(context.env),
+      command,
+      signal: context.signal,
+      onEvent: drawSuite(progress, task),
+    });
+    task.finish();
+    const reporting = progress.start('report');
+    const paths = await writeReport({ dir: directory, ...result });
+    reporting.finish();
+    const software = result.summary.software_rendered ? ' (software-rendered: times compare the arms, not GPUs)' : '';
+    context.stdout.write(`${verdictText(result.summary)}${software}\n${paths.reportHtml}\n`);
+  } finally {
+    progress.stop();
+  }
+}
+
+function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent) => void {
+  let run: ProgressTask | null = null;
+  let draw: ReturnType<typeof trainProgress> | null = null;
+  return (event) => {
+    if (event.type === 'run-start') {
+      run = suite.start(`${event.name} (${event.index + 1} of ${event.total})`);
+      draw = trainProgress(progress, run);
+    } else if (event.type === 'run-event') draw?.(event.event);
+    else {
+      draw?.(null);
+      run?.finish(`eval_loss ${event.record.eval_info.metrics?.eval_loss.value.toFixed(4) ?? 'not measured'}`);
+      suite.advance();
+    }
+  };
+}
+
+export async function reportAgain({ folder }: BenchReportArgs, { stdout }: CliContext): Promise<void> {
+  const paths = await writeReport({ dir: folder, ...(await readSuiteFolder(folder)) });
+  stdout.write(`${paths.reportHtml}\n`);
+}
+
+export async function listSuites({ json }: BenchListArgs, { stdout }: CliContext): Promise<void> {
+  const directory = path.join(packageRoot(), SUITES);
+  const files = (await readdir(directory)).filter((f) => f.endsWith('.yaml')).sort();
+  const suites = await Promise.all(
+    files.map(async (file) => {
+      const { suite, description = '' } = parse(await readFile(path.join(directory, file), 'utf8')) as {
+        suite: string;
+        description?: string;
+      };
+      return { suite, description, file: path.join(SUITES, file) };
+    }),
+  );
+  if (json) stdout.write(`${JSON.stringify(suites, null, 2)}\n`);
+  else for (const { suite, description } of suites) stdout.write(`${suite.padEnd(12)}${description}\n`);
+}
+
+/** Moves results/local/RUN up to results/NAME, where git sees it. */
+export async function publish({ folder, name }: BenchPublishArgs, { stdout }: CliContext): Promise<void> {
+  await readSuiteFolder(folder); // only what is whole is published
+  const target = path.join(path.resolve(folder, '..', '..'), name ?? path.basename(path.resolve(folder)));
+  const taken = await access(target).then(
+    () => true,
+    () => false,
+  );
+  if (taken) throw new DataError(target, 'is there already, nothing was moved; give another name with --as');
+  await mkdir(path.dirname(target), { recursive: true });
+  await rename(folder, target);
+  stdout.write(`${target}\n`);
+}

@@ -1,0 +1,85 @@
+/** The work of `nibble train`. */
+import { readdir } from 'node:fs/promises';
+import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo } from '../bench/environment.ts';
+import { printConfig } from '../config/index.ts';
+import { ConfigError } from '../errors.ts';
+import { nodeWriter } from '../formats/node.ts';
+import { formatBytes } from '../report/format.ts';
+import { openNodeRuntime } from '../train/node.ts';
+import { train, writeRunHead } from '../train/run.ts';
+import { readRunInput } from '../train/session.ts';
+import { adapterChoice } from './adapter-choice.ts';
+import type { CliContext } from './context.ts';
+import { createProgress } from './progress.ts';
+import type { TrainArgs } from './train.ts';
+import { trainProgress } from './train-progress.ts';
+
+export async function runTrain({ config }: TrainArgs, context: CliContext): Promise<void> {
+  const { values } = config;
+  await requireEmpty(values.output_dir);
+  const progress = createProgress(context.stderr, context.env);
+  const runtime = await openNodeRuntime(adapterChoice(context.env));
+  try {
+    if (runtime.device.profile.software)
+      progress.note(`no GPU: computing on ${runtime.device.profile.name}, a software driver`);
+    const input = await readRunInput(values, runtime.readerOf);
+    tellData(progress.note, input);
+    const writer = nodeWriter(values.output_dir);
+    const environment = {
+      code: await codeInfo(),
+      gpu: gpuInfo(runtime.device),
+      nvidia_smi: await nvidiaSmi(),
+      runtime: runtimeInfo(),
+    };
+    await writeRunHead(writer, values, printConfig(config), environment);
+    const draw = trainProgress(progress, progress);
+    const running = train(runtime, input, { signal: context.signal, writer });
+    let next = await running.next();
+    for (; !next.done; next = await running.next()) draw(next.value);
+    draw(null);
+    const { ledger, steps, evalAfter, engine } = next.value;
+    const last =
+      evalAfter === null ? `loss ${steps.at(-1)?.loss.toFixed(4)}` : `eval_loss ${evalAfter.evalLoss.toFixed(4)}`;
+    context.stdout.write(
+      `${values.output_dir}: ${last}, ${steps.length} steps, peak GPU memory ${formatBytes(ledger.peak.peakBytes)}\n`,
+    );
+    engine.destroy();
+  } finally {
+    progress.stop();
+    await runtime.close();
+  }
+}
+
+/** A run never writes over another. */
+async function requireEmpty(directory: string): Promise<void> {
+  const entries = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw new ConfigError([
+      { path: 'output_dir', message: `${directory} cannot be used: ${error.code}; give a new folder` },
+    ]);
+  });
+  if (entries.length > 0) {
+    throw new ConfigError([
+      {
+        path: 'output_dir',
+        message: `${directory} is not empty (it holds ${entries[0]}); give a new folder, or empty it`,
+      },
+    ]);
+  }
+}
+
+function tellData(
+  note: (text: string) => void,
+  { train: data, evaluation, batches }: Awaited<ReturnType<typeof readRunInput>>,
+): void {
+  note(`train: ${data.rows.length} rows, ${data.tokens.toLocaleString('en-US')} tokens, ${batches.totalSteps} steps`);
+  if (evaluation.rows.length > 0)
+    note(`eval: ${evaluation.rows.length} rows, ${evaluation.tokens.toLocaleString('en-US')} tokens`);
+  for (const [name, set] of Object.entries({ train: data, eval: evaluation })) {
+    if (set.truncatedRows > 0)
+      note(`${name}: ${set.truncatedRows} rows were cut to max_length, ${set.truncatedTokens} tokens left out`);
+    if (set.rowsWithoutLoss > 0) note(`${name}: ${set.rowsWithoutLoss} rows have no token to learn from`);
+  }
+  if (batches.padToMultipleOf > 1)
+    note(`rows are padded to multiples of ${batches.padToMultipleOf} tokens, so that few shapes need a plan`);
+}

@@ -1,0 +1,38 @@
+/** Draws the events of one training run below a parent task. */
+import type { Phase, TrainEvent } from '../train/events.ts';
+import type { Progress, ProgressTask } from './progress.ts';
+
+const LABEL: Record<Phase, string> = {
+  load: 'load',
+  compile: 'compile kernels',
+  warmup: 'warm up',
+  train: 'train',
+  eval: 'evaluate',
+  save: 'save',
+};
+
+/** Returns a consumer of events; call it with null at the end. */
+export function trainProgress(
+  progress: Progress,
+  parent: Pick<ProgressTask, 'start'>,
+): (event: TrainEvent | null) => void {
+  let task: ProgressTask | null = null;
+  let detail = '';
+  return (event) => {
+    if (event === null || event.type === 'phase') {
+      task?.finish(detail);
+      detail = '';
+      task = event === null ? null : parent.start(LABEL[event.phase], event.total);
+    } else if (event.type === 'progress') task?.advance();
+    else if (event.type === 'step') {
+      detail = `loss ${event.loss.toFixed(4)}`;
+      task?.advance(
+        1,
+        `loss ${event.loss.toFixed(4)}  grad norm ${event.gradNorm.toFixed(3)}  ${event.stepMs.toFixed(0)} ms/step`,
+      );
+      if (!event.finite) progress.note(`step ${event.step}: a gradient was not finite, the update was skipped`);
+    } else if (event.type === 'eval')
+      detail = `eval_loss ${event.result.evalLoss.toFixed(4)}  perplexity ${event.result.perplexity.toFixed(2)}`;
+    else progress.note(event.text);
+  };
+}
