@@ -1,4 +1,4 @@
-// The code books, as bits (Appendix of the numerics notes; bitsandbytes' file format), and the lookup
+// The code books, as bits (what bitsandbytes stores in checkpoints), and the lookup
 // tables the SIMD searches need, derived from them once when the module is instantiated.
 
 // NF4: index = nibble. Quantiles of N(0, 1) scaled to [-1, 1], zero included.
@@ -74,7 +74,7 @@ export const FP4_LOWEST: usize = memory.data(16, 16);
 export const DYNAMIC_UPPER: usize = memory.data(256 * 4, 16);
 // @ts-ignore: decorator
 @inline export const BUCKET_SHIFT: u32 = 17;
-// 2^-22 and less share bucket 0: the smallest threshold is 2.75e-7.
+// 2^-22 and less share bucket 0, which holds no threshold: the smallest is 2.75e-7.
 // @ts-ignore: decorator
 @inline export const FIRST_BUCKET: i32 = 0x34800000 >> 17;
 // @ts-ignore: decorator
@@ -127,7 +127,7 @@ function buildDynamic(): void {
   }
   store<f32>(DYNAMIC_UPPER + 255 * 4, Infinity);
   for (let bucket = 0; bucket < BUCKETS; bucket++) {
-    const smallest: u32 = bucket == 0 ? 0 : <u32>(FIRST_BUCKET + bucket) << BUCKET_SHIFT;
+    const smallest: u32 = <u32>(FIRST_BUCKET + bucket) << BUCKET_SHIFT;
     const largest: u32 = (<u32>(FIRST_BUCKET + bucket + 1) << BUCKET_SHIFT) - 1;
     const lowest = countBelow(DYNAMIC_UPPER, 255, reinterpret<f32>(smallest));
     const lowestNegative = countBelow(DYNAMIC_UPPER, 255, reinterpret<f32>(largest | 0x80000000));

@@ -1,4 +1,4 @@
-/** Appendix B of the numerics notes: packed and absmax were made by bitsandbytes, the nested part by its definition. */
+/** Golden vectors: packed and absmax were made by bitsandbytes, the nested part by its definition. */
 import { describe, expect, test } from 'vitest';
 import { dequantize4bit, narrow, quantize4bit, widen } from '../../src/wasm/buffers.ts';
 import type { QuantSpec } from '../../src/wasm/types.ts';

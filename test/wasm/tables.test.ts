@@ -19,7 +19,7 @@ test.each([
   expect(rawBytes(kernels.codeBook(name))).toEqual(rawBytes(table));
 });
 
-test('NF4 thresholds in the notes are the f32 midpoints', () => {
+test('NF4 thresholds are the f32 midpoints', () => {
   expect(NF4_THRESHOLDS[0]).toBe(-0.8480963706970215);
   expect(NF4_THRESHOLDS[14]).toBe(0.8614784479141235);
 });
