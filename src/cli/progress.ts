@@ -114,11 +114,12 @@ class Renderer {
     this.leave(`${indent(bar.depth)}${this.color.green('✓')} ${[bar.label, took, detail].filter(Boolean).join('  ')}`);
   }
 
-  /** Off a terminal: a line per tenth, or when 2 s have passed; in a long task a tenth of its age instead of 2 s. */
+  /** Off a terminal: a line per tenth of the work or of the task's age, and never two within 2 s. */
   private tell(bar: Bar): void {
     const quietMs = Math.max(TELL_MS, (this.now() - bar.startMs) * TELL_SHARE);
     const tenth = bar.total > 0 && bar.done - bar.toldDone >= bar.total * TELL_SHARE;
-    if (!tenth && this.now() - bar.toldMs < quietMs) return;
+    const silentMs = this.now() - bar.toldMs;
+    if (silentMs < TELL_MS || (!tenth && silentMs < quietMs)) return;
     bar.toldMs = this.now();
     bar.toldDone = bar.done;
     this.stream.write(`${this.lineOf(bar)}\n`);

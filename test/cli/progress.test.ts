@@ -104,19 +104,26 @@ describe('elsewhere', () => {
     const { written, clock, progress } = screen(isTTY, { ...env, NO_COLOR: '' });
     const task = progress.start('train', 100);
     for (let step = 0; step < 100; step++) {
-      clock.ms += 10;
+      clock.ms += 210;
       task.advance(1, 'loss 2');
     }
     task.finish();
     progress.stop();
     const lines = written.join('').split('\n').slice(0, -1);
     expect(lines).toHaveLength(12);
-    expect([lines[0], lines[1], lines[11]]).toEqual([
-      'train …',
-      'train  10/100  900 ms left  loss 2',
-      '✓ train  1.0 s',
-    ]);
+    expect([lines[0], lines[1], lines[11]]).toEqual(['train …', 'train  10/100  19 s left  loss 2', '✓ train  21 s']);
     expect(written.join('')).not.toContain(ESC);
+  });
+
+  test('a task that is over within 2 s says that it began and that it ended', () => {
+    const { written, clock, progress } = screen(false);
+    const task = progress.start('load', 10);
+    for (let i = 0; i < 10; i++) {
+      clock.ms += 190;
+      task.advance();
+    }
+    task.finish();
+    expect(written.join('')).toBe('load …\n✓ load  1.9 s\n');
   });
 
   test('a slow task speaks every 2 s, a long one ever more rarely', () => {
