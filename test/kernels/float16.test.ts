@@ -36,12 +36,12 @@ describe('matmul with f16 weights', () => {
   for (const [M, N, K] of SIZES) {
     for (const accumulate of [false, true]) {
       const initial = (n: number) => (accumulate ? exactHalves(9, n) : new Float32Array(n).fill(Number.NaN));
-      const start = (n: number, i: number) => (accumulate ? (initial(n)[i] as number) : 0);
 
       itFloat16(`nt ${M}x${N}x${K} accumulate=${accumulate}`, async () => {
         const bench = new Bench({ maxWorkgroups: 7 });
         const [x, w] = [exactHalves(1, M * K), exactHalves(2, N * K)];
-        const y = bench.input('y', initial(M * N));
+        const before = initial(M * N);
+        const y = bench.input('y', before);
         const weight = bench.input('w', toHalves(w), [N, K], { dtype: 'f16' });
         matmulNt(bench.tape, { M, N, K, x: bench.input('x', x), w: weight, y, scale: 0.5, accumulate });
         await bench.run();
@@ -49,7 +49,7 @@ describe('matmul with f16 weights', () => {
           const [m, n] = [Math.floor(i / N), i % N];
           let sum = 0;
           for (let k = 0; k < K; k++) sum += (x[m * K + k] as number) * (w[n * K + k] as number);
-          return 0.5 * sum + start(M * N, i);
+          return 0.5 * sum + (accumulate ? before[i]! : 0);
         });
         expectSums(await bench.read(y), want, K + 1);
       });
@@ -57,7 +57,8 @@ describe('matmul with f16 weights', () => {
       itFloat16(`nn ${M}x${N}x${K} accumulate=${accumulate}`, async () => {
         const bench = new Bench({ maxWorkgroups: 7 });
         const [x, w] = [exactHalves(3, M * N), exactHalves(4, N * K)];
-        const y = bench.input('y', initial(M * K));
+        const before = initial(M * K);
+        const y = bench.input('y', before);
         const weight = bench.input('w', toHalves(w), [N, K], { dtype: 'f16' });
         matmulNn(bench.tape, { M, N, K, x: bench.input('x', x), w: weight, y, scale: 0.5, accumulate });
         await bench.run();
@@ -65,7 +66,7 @@ describe('matmul with f16 weights', () => {
           const [m, k] = [Math.floor(i / K), i % K];
           let sum = 0;
           for (let n = 0; n < N; n++) sum += (x[m * N + n] as number) * (w[n * K + k] as number);
-          return 0.5 * sum + start(M * K, i);
+          return 0.5 * sum + (accumulate ? before[i]! : 0);
         });
         expectSums(await bench.read(y), want, N + 1);
       });
