@@ -1,0 +1,100 @@
+import { describe, expect, it } from 'vitest';
+import { textFiles } from './files.ts';
+import { fileCycles, type Import, importsOf, roomCycles, roomOf, violations } from './imports.ts';
+
+const files = textFiles('src', '.ts');
+const imports = [...files].flatMap(([path, text]) => importsOf(path, text));
+
+describe('imports of src', () => {
+  it('were all found', () => {
+    // floors near today's counts: a reader that misses half of them must not pass as clean
+    expect(files.size).toBeGreaterThan(110);
+    expect(imports.length).toBeGreaterThan(400);
+    const importing = new Set(imports.map((i) => i.from));
+    const without = [...files].filter(([path, text]) => !importing.has(path) && /\bfrom '/.test(text));
+    expect(without.map(([path]) => path)).toEqual([]);
+    const missing = imports.filter((i) => i.to.endsWith('.ts') && !files.has(i.to));
+    expect(missing).toEqual([]);
+    console.log(
+      `imports: ${imports.length} in ${files.size} files of ${new Set([...files.keys()].map(roomOf)).size} rooms`,
+    );
+  });
+
+  it('point down only, and reach Node only from its edge', () => {
+    expect(violations(imports)).toEqual([]);
+  });
+
+  it('make no cycle, neither of files nor of rooms', () => {
+    expect(fileCycles(imports)).toEqual([]);
+    expect(roomCycles(imports)).toEqual([]);
+  });
+});
+
+describe('the reader of imports', () => {
+  const targets = (text: string, path = 'gpu/a.ts') => importsOf(path, text).map((i) => i.to);
+
+  it('sees every form, and nothing in comments', () => {
+    const text = [
+      "import './one.ts';",
+      "import type { A } from '../errors.ts';",
+      'import {\n  B,\n  type C,\n} from "../config/two.ts";',
+      "export { D } from './three.ts';",
+      "export * from './sub/four.ts';",
+      "const late = await import('webgpu');",
+      "// import { no } from './no.ts';",
+      "/** import { no } from './no.ts'; */",
+    ].join('\n');
+    expect(targets(text)).toEqual([
+      'gpu/one.ts',
+      'errors.ts',
+      'config/two.ts',
+      'gpu/three.ts',
+      'gpu/sub/four.ts',
+      'webgpu',
+    ]);
+  });
+
+  const planted: [what: string, path: string, text: string, complaint: string][] = [
+    ['an upward import', 'gpu/a.ts', "import { x } from '../model/b.ts';", 'gpu may not import model'],
+    ['an upward type', 'kernels/a.ts', "import type { X } from '../train/b.ts';", 'kernels may not import train'],
+    ['a re-export from above', 'config/a.ts', "export * from '../gpu/b.ts';", 'config may not import gpu'],
+    ['a late import from above', 'data/a.ts', "await import('../cli/b.ts');", 'data may not import cli'],
+    ['a neighbour', 'gpu/a.ts', "import { x } from '../wasm/b.ts';", 'gpu may not import wasm'],
+    ['the public index', 'train/a.ts', "import { x } from '../index.ts';", 'train may not import index'],
+    ['a room nobody placed', 'attic/a.ts', "import { x } from '../errors.ts';", 'no room attic'],
+    ['Node in the core', 'gpu/a.ts', "import { readFileSync } from 'node:fs';", 'may import Node'],
+    ['Dawn in the core', 'train/a.ts', "await import('webgpu');", 'may import Node'],
+    ['a name that only ends like the edge', 'model/barnode.ts', "import 'node:fs';", 'may import Node'],
+  ];
+  for (const [what, path, text, complaint] of planted) {
+    it(`refuses ${what}`, () => {
+      const found = violations(importsOf(path, text));
+      expect(found).toHaveLength(1);
+      expect(found[0]).toContain(complaint);
+    });
+  }
+
+  it('accepts what is allowed', () => {
+    const fine = [
+      ...importsOf('cli/a.ts', "import 'node:fs';\nimport '../report/b.ts';"),
+      ...importsOf('gpu/node.ts', "import 'node:fs';\nimport 'webgpu';"),
+      ...importsOf('gpu/swiftshader.node.ts', "import 'node:fs';"),
+      ...importsOf('train/a.ts', "import type { Stats } from 'node:fs';\nimport '../errors.ts';\nimport './b.ts';"),
+    ];
+    expect(fine).toHaveLength(8);
+    expect(violations(fine)).toEqual([]);
+  });
+
+  it('finds cycles of files and of rooms', () => {
+    const line = (from: string, to: string, typeOnly = false): Import => ({ from, to, typeOnly });
+    const ring = [line('gpu/a.ts', 'gpu/b.ts'), line('gpu/b.ts', 'gpu/c.ts'), line('gpu/c.ts', 'gpu/a.ts')];
+    expect(fileCycles(ring)).toEqual([['gpu/a.ts', 'gpu/b.ts', 'gpu/c.ts']]);
+    expect(fileCycles([...ring.slice(0, 2), line('gpu/c.ts', 'gpu/a.ts', true)])).toEqual([]);
+    expect(roomCycles([line('gpu/a.ts', 'kernels/b.ts', true), line('kernels/c.ts', 'gpu/d.ts')])).toEqual([
+      ['gpu', 'kernels'],
+    ]);
+    expect(
+      fileCycles([line('gpu/a.ts', 'gpu/b.ts'), line('gpu/a.ts', 'gpu/c.ts'), line('gpu/b.ts', 'gpu/c.ts')]),
+    ).toEqual([]);
+  });
+});
