@@ -7,7 +7,7 @@ import package::lib::grid::flat_index;
 //
 // Grid: one thread per element, or per 4 with VEC4.
 // No sums; the result is the same bits on every run.
-// Host: src/kernels/add.ts   Reference: test/ref/add.ts
+// Host: src/kernels/add.ts   Reference: test/ref/elementwise.ts
 
 override WG: u32 = 64u;
 
