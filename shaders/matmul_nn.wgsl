@@ -24,7 +24,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@if(DEPTH4) @group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@if(!DEPTH4) @group(0) @binding(1) var<storage, read> x: array<f32>;
 @if(VEC4 && F16) @group(0) @binding(2) var<storage, read> w: array<vec4<f16>>;
 @if(VEC4 && !F16) @group(0) @binding(2) var<storage, read> w: array<vec4f>;
 @if(!VEC4 && F16) @group(0) @binding(2) var<storage, read> w: array<f16>;
@@ -32,7 +33,10 @@ struct Params {
 @if(VEC4) @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 @if(!VEC4) @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-fn load_x(m: u32, n: u32) -> f32 {
+// with DEPTH4 four terms of the sum are taken at once: N, ldx and col0 are multiples of 4
+@if(DEPTH4 && F16) fn load_x4(m: u32, n: u32) -> vec4f { return vec4f(vec4<f16>(x[(m * params.ldx + params.col0 + n) / 4u])); }
+@if(DEPTH4 && !F16) fn load_x4(m: u32, n: u32) -> vec4f { return x[(m * params.ldx + params.col0 + n) / 4u]; }
+@if(!DEPTH4) fn load_x(m: u32, n: u32) -> f32 {
   @if(F16) return f32(f16(x[m * params.ldx + params.col0 + n]));
   @if(!F16) return x[m * params.ldx + params.col0 + n];
 }
@@ -71,7 +75,21 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var y1 = vec4f();
   var y2 = vec4f();
   var y3 = vec4f();
-  for (var n = 0u; n < params.N; n++) {
+  @if(DEPTH4) for (var n = 0u; n < params.N; n += 4u) {
+    let b0 = load_w(n, k);
+    let b1 = load_w(n + 1u, k);
+    let b2 = load_w(n + 2u, k);
+    let b3 = load_w(n + 3u, k);
+    let a0 = load_x4(m, n);
+    let a1 = load_x4(m1, n);
+    let a2 = load_x4(m2, n);
+    let a3 = load_x4(m3, n);
+    y0 += a0.x * b0 + a0.y * b1 + a0.z * b2 + a0.w * b3;
+    y1 += a1.x * b0 + a1.y * b1 + a1.z * b2 + a1.w * b3;
+    y2 += a2.x * b0 + a2.y * b1 + a2.z * b2 + a2.w * b3;
+    y3 += a3.x * b0 + a3.y * b1 + a3.z * b2 + a3.w * b3;
+  }
+  @if(!DEPTH4) for (var n = 0u; n < params.N; n++) {
     let b = load_w(n, k);
     y0 += load_x(m, n) * b;
     y1 += load_x(m1, n) * b;

@@ -22,7 +22,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> d: array<f32>;
+@if(ROWS4) @group(0) @binding(1) var<storage, read> d: array<vec4f>;
+@if(!ROWS4) @group(0) @binding(1) var<storage, read> d: array<f32>;
 @if(VEC4) @group(0) @binding(2) var<storage, read> x: array<vec4f>;
 @if(!VEC4) @group(0) @binding(2) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
@@ -49,9 +50,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let n = tile / tiles_k * 4u;
   let k = tile % tiles_k * 4u;
   if (n >= params.N) { return; }
-  let n1 = min(n + 1u, params.N - 1u);
-  let n2 = min(n + 2u, params.N - 1u);
-  let n3 = min(n + 3u, params.N - 1u);
+  @if(!ROWS4) let n1 = min(n + 1u, params.N - 1u);
+  @if(!ROWS4) let n2 = min(n + 2u, params.N - 1u);
+  @if(!ROWS4) let n3 = min(n + 3u, params.N - 1u);
   var y0 = vec4f();
   var y1 = vec4f();
   var y2 = vec4f();
@@ -59,10 +60,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   for (var m = 0u; m < params.M; m++) {
     let b = load_x(m, k);
     let row = m * params.ldd + params.col0;
-    y0 += d[row + n] * b;
-    y1 += d[row + n1] * b;
-    y2 += d[row + n2] * b;
-    y3 += d[row + n3] * b;
+    // ROWS4: N, ldd and col0 are multiples of 4
+    @if(ROWS4) let a = d[(row + n) / 4u];
+    @if(!ROWS4) let a = vec4f(d[row + n], d[row + n1], d[row + n2], d[row + n3]);
+    y0 += a.x * b;
+    y1 += a.y * b;
+    y2 += a.z * b;
+    y3 += a.w * b;
   }
   store(n, k, y0);
   store(n + 1u, k, y1);

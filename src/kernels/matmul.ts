@@ -13,16 +13,23 @@ export type Band = { readonly ld: number; readonly col0: number };
 const tiles = (rows: number, cols: number): number => Math.ceil(rows / 4) * Math.ceil(cols / 4);
 
 function variants(w: Tensor, vec4: boolean): string[] {
-  if (w.dtype !== 'f32' && w.dtype !== 'f16') throw new KernelCallError('matmul', `w is ${w.dtype}: widen it to f32 or f16 first`);
+  if (w.dtype !== 'f32' && w.dtype !== 'f16')
+    throw new KernelCallError('matmul', `w is ${w.dtype}: widen it to f32 or f16 first`);
   return [...(vec4 ? ['VEC4'] : []), ...(w.dtype === 'f16' ? ['F16'] : [])];
 }
+
+/** Whether a band's rows can be read four columns at a time. */
+const aligned = (columns: number, { ld, col0 }: Band): boolean => columns % 4 === 0 && ld % 4 === 0 && col0 % 4 === 0;
 
 const flag = (on: boolean | undefined): number => (on === true ? 1 : 0);
 
 export type MatmulNt = Common & { M: number; N: number; K: number; x: Tensor; w: Tensor; y: Tensor; yBand?: Band };
 
 /** y (M, N) = x (M, K) . w (N, K)^T: a linear layer's forward. `yBand` places the N columns inside a wider y. */
-export function matmulNt(tape: Tape, { M, N, K, x, w, y, scale = 1, accumulate, yBand = { ld: N, col0: 0 } }: MatmulNt): void {
+export function matmulNt(
+  tape: Tape,
+  { M, N, K, x, w, y, scale = 1, accumulate, yBand = { ld: N, col0: 0 } }: MatmulNt,
+): void {
   tape.dispatch({
     name: 'matmul_nt',
     when: variants(w, K % 4 === 0),
@@ -35,10 +42,13 @@ export function matmulNt(tape: Tape, { M, N, K, x, w, y, scale = 1, accumulate, 
 export type MatmulNn = Common & { M: number; N: number; K: number; x: Tensor; w: Tensor; y: Tensor; xBand?: Band };
 
 /** y (M, K) = x (M, N) . w (N, K): the gradient of a linear layer's input. */
-export function matmulNn(tape: Tape, { M, N, K, x, w, y, scale = 1, accumulate, xBand = { ld: N, col0: 0 } }: MatmulNn): void {
+export function matmulNn(
+  tape: Tape,
+  { M, N, K, x, w, y, scale = 1, accumulate, xBand = { ld: N, col0: 0 } }: MatmulNn,
+): void {
   tape.dispatch({
     name: 'matmul_nn',
-    when: variants(w, K % 4 === 0),
+    when: [...variants(w, K % 4 === 0), ...(aligned(N, xBand) ? ['DEPTH4'] : [])],
     params: { M, N, K, ldx: xBand.ld, col0: xBand.col0, scale, accumulate: flag(accumulate) },
     buffers: { x: [x, M * xBand.ld], w: [w, N * K], y: [y, M * K] },
     threads: tiles(M, K),
@@ -48,10 +58,13 @@ export function matmulNn(tape: Tape, { M, N, K, x, w, y, scale = 1, accumulate, 
 export type MatmulTn = Common & { M: number; N: number; K: number; d: Tensor; x: Tensor; y: Tensor; dBand?: Band };
 
 /** y (N, K) = d (M, N)^T . x (M, K): the gradient of a linear layer's weight. */
-export function matmulTn(tape: Tape, { M, N, K, d, x, y, scale = 1, accumulate, dBand = { ld: N, col0: 0 } }: MatmulTn): void {
+export function matmulTn(
+  tape: Tape,
+  { M, N, K, d, x, y, scale = 1, accumulate, dBand = { ld: N, col0: 0 } }: MatmulTn,
+): void {
   tape.dispatch({
     name: 'matmul_tn',
-    when: K % 4 === 0 ? ['VEC4'] : [],
+    when: [...(K % 4 === 0 ? ['VEC4'] : []), ...(aligned(N, dBand) ? ['ROWS4'] : [])],
     params: { M, N, K, ldd: dBand.ld, col0: dBand.col0, scale, accumulate: flag(accumulate) },
     buffers: { d: [d, M * dBand.ld], x: [x, M * K], y: [y, N * K] },
     threads: tiles(N, K),
