@@ -1,20 +1,25 @@
 /** The work of `nibble train`. */
 import { readdir } from 'node:fs/promises';
+import writeFileAtomic from 'write-file-atomic';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo } from '../bench/environment.ts';
 import { printConfig } from '../config/index.ts';
+import type { MicroBatch } from '../data/batch.ts';
+import { START } from '../data/batches.ts';
 import { ConfigError } from '../errors.ts';
 import { nodeWriter } from '../formats/node.ts';
+import { chromeTrace } from '../gpu/profiler.ts';
 import { formatBytes } from '../report/format.ts';
+import type { Engine } from '../train/engine.ts';
 import { openNodeRuntime } from '../train/node.ts';
 import { train, writeRunHead } from '../train/run.ts';
-import { readRunInput } from '../train/session.ts';
+import { type RunInput, readRunInput } from '../train/session.ts';
 import { adapterChoice } from './adapter-choice.ts';
 import type { CliContext } from './context.ts';
 import { createProgress } from './progress.ts';
 import type { TrainArgs } from './train.ts';
 import { trainProgress } from './train-progress.ts';
 
-export async function runTrain({ config }: TrainArgs, context: CliContext): Promise<void> {
+export async function runTrain({ config, profile }: TrainArgs, context: CliContext): Promise<void> {
   const { values } = config;
   await requireEmpty(values.output_dir);
   const progress = createProgress(context.stderr, context.env);
@@ -43,11 +48,19 @@ export async function runTrain({ config }: TrainArgs, context: CliContext): Prom
     context.stdout.write(
       `${values.output_dir}: ${last}, ${steps.length} steps, peak GPU memory ${formatBytes(ledger.peak.peakBytes)}\n`,
     );
+    if (profile !== undefined) await writeProfile(engine, input, profile);
     engine.destroy();
   } finally {
     progress.stop();
     await runtime.close();
   }
+}
+
+/** Opens in chrome://tracing or Perfetto. */
+async function writeProfile(engine: Engine, { batches }: RunInput, file: string): Promise<void> {
+  const [batch] = batches.train.step(START).microBatches as [MicroBatch];
+  const spans = await engine.profileStep({ ...batch, S: batch.T });
+  await writeFileAtomic(file, `${JSON.stringify(chromeTrace(spans))}\n`);
 }
 
 /** A run never writes over another. */

@@ -6,7 +6,11 @@ import type { CliContext, Handler } from './context.ts';
 import { readTrainConfig } from './readConfig.ts';
 import { addSettingOptions } from './settingOptions.ts';
 
-export type TrainArgs = { readonly config: ResolvedConfig };
+export type TrainArgs = {
+  readonly config: ResolvedConfig;
+  /** File that receives the GPU times of one step. */
+  readonly profile: string | undefined;
+};
 
 /** The command; `run` trains. */
 export function trainCommand(context: CliContext, run: Handler<TrainArgs>): Command {
@@ -23,10 +27,13 @@ export function trainCommand(context: CliContext, run: Handler<TrainArgs>): Comm
   })
     .alias('sft')
     .argument('[config]', 'a YAML file of settings')
+    .option('--profile <file>', 'after training, time every dispatch of one step and write a Chrome trace')
     .option('--print-config', 'print the resolved configuration and end');
-  return addSettingOptions(command).action(async (path: string | undefined, options: Record<string, unknown>) => {
-    const config = await readTrainConfig(context, path, options);
-    if (options.printConfig) context.stdout.write(printConfig(config));
-    else await run({ config }, context);
-  });
+  return addSettingOptions(command).action(
+    async (path: string | undefined, { profile, ...options }: Record<string, unknown> & { profile?: string }) => {
+      const config = await readTrainConfig(context, path, options);
+      if (options.printConfig) context.stdout.write(printConfig(config));
+      else await run({ config, profile }, context);
+    },
+  );
 }

@@ -11,7 +11,7 @@ export type BufferRequest = {
   readonly bytes: number;
   /** Bytes of that which are padding between tensors. They are counted as alignment, not under the category. */
   readonly paddingBytes?: number;
-  readonly usage?: 'storage' | 'uniform' | 'readback';
+  readonly usage?: 'storage' | 'uniform' | 'readback' | 'query';
 };
 
 /** A buffer, or in an estimate only the memory of one. */
@@ -90,6 +90,7 @@ export class GpuAllocator implements Allocator {
 
 function usageFlags(usage: BufferRequest['usage'] = 'storage'): number {
   if (usage === 'readback') return GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+  if (usage === 'query') return GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
   const kind = usage === 'uniform' ? GPUBufferUsage.UNIFORM : GPUBufferUsage.STORAGE;
   return kind | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
 }

@@ -112,35 +112,23 @@ export class Program {
   }
 
   /** Records the whole program. `timestamps` puts every dispatch in a pass of its own. */
-  encode(
-    encoder: GPUCommandEncoder,
-    timestamps?: (index: number, label: string) => GPUComputePassTimestampWrites | undefined,
-  ): void {
+  encode(encoder: GPUCommandEncoder, timestamps?: (label: string) => GPUComputePassTimestampWrites | undefined): void {
     let pass: GPUComputePassEncoder | null = null;
-    this.#steps.forEach((step, i) => {
+    for (const step of this.#steps) {
       if (step.kind === 'dispatch') {
-        const timestampWrites = timestamps?.(i, step.label);
-        pass ??= encoder.beginComputePass(
-          timestampWrites ? { label: step.label, timestampWrites } : { label: this.name },
-        );
+        const timestampWrites = timestamps?.(step.label);
+        pass ??= encoder.beginComputePass({ label: this.name, ...(timestampWrites && { timestampWrites }) });
         pass.setPipeline(step.pipeline);
         pass.setBindGroup(0, step.group);
         pass.dispatchWorkgroups(...step.grid);
-        if (timestamps === undefined) return;
+        if (timestamps === undefined) continue;
       }
       pass?.end();
       pass = null;
-      if (step.kind === 'copy')
-        encoder.copyBufferToBuffer(
-          step.from.buffer,
-          step.from.offset ?? 0,
-          step.to.buffer,
-          step.to.offset ?? 0,
-          step.size,
-        );
+      if (step.kind === 'copy') copy(encoder, step);
       if (step.kind === 'clear') encoder.clearBuffer(step.target.buffer, step.target.offset ?? 0, step.size);
-    });
-    (pass as GPUComputePassEncoder | null)?.end();
+    }
+    pass?.end();
   }
 
   /** Submits one run. It returns before the GPU is done. */
@@ -149,6 +137,10 @@ export class Program {
     this.encode(encoder);
     this.#device.gpu.queue.submit([encoder.finish()]);
   }
+}
+
+function copy(encoder: GPUCommandEncoder, { from, to, size }: Step & { kind: 'copy' }): void {
+  encoder.copyBufferToBuffer(from.buffer, from.offset ?? 0, to.buffer, to.offset ?? 0, size);
 }
 
 function bindGroup(

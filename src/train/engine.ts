@@ -8,6 +8,7 @@ import type { Device } from '../gpu/device.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
 import { makePlan, type Plan } from '../gpu/plan.ts';
+import { profileProgram, type Span } from '../gpu/profiler.ts';
 import { type PreparedPlan, Program, preparePlan } from '../gpu/program.ts';
 import type { Residents } from '../gpu/residents.ts';
 import { packStepScalars, STEP_BYTES, type StepScalars } from '../gpu/step-scalars.ts';
@@ -259,8 +260,14 @@ export class Engine {
     this.device.gpu.queue.submit([encoder.finish()]);
   }
 
-  get dispatchesPerStep(): number {
-    return [...this.#programs.values()].reduce((sum, p) => sum + p.dispatchCount, 0);
+  /** GPU time of every dispatch of one micro-batch and one update. Trains on it: for after a run. @throws DeviceError */
+  async profileStep(batch: Batch): Promise<Span[]> {
+    const { allocator } = this.memory.parts;
+    this.#writeBatch(batch);
+    const programs = [this.#program(planName('micro', batch)), this.#program(UPDATE_PLAN)];
+    const spans: Span[] = [];
+    for (const program of programs) spans.push(...(await profileProgram(this.device, allocator, program)));
+    return spans;
   }
 
   #submit(

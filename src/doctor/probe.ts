@@ -1,0 +1,183 @@
+/** Tries a device: subnormals, a few sums against f64, the time to compile a kernel. Knows no Node. */
+import { GpuAllocator } from '../gpu/allocator.ts';
+import { Arena } from '../gpu/arena.ts';
+import type { Device } from '../gpu/device.ts';
+import { Ledger } from '../gpu/ledger.ts';
+import { makePlan } from '../gpu/plan.ts';
+import { Program, preparePlan } from '../gpu/program.ts';
+import { Residents } from '../gpu/residents.ts';
+import { STEP_BYTES } from '../gpu/step-scalars.ts';
+import { Tape } from '../gpu/tape.ts';
+import type { Dtype, Tensor } from '../gpu/tensor.ts';
+import { Readback, upload } from '../gpu/transfer.ts';
+import { addFwd } from '../kernels/add.ts';
+import { matmulNt } from '../kernels/matmul.ts';
+import { scaleTiny } from '../kernels/subnormal.ts';
+import type { CompileTimes, DeviceFacts, SelfTest, Subnormals } from './types.ts';
+
+type Words = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
+/** A tape over resident buffers, and one run of it. */
+class Workbench {
+  readonly #device: Device;
+  readonly #allocator: GpuAllocator;
+  readonly #residents: Residents;
+  readonly tape: Tape;
+
+  constructor(device: Device) {
+    this.#device = device;
+    this.#allocator = new GpuAllocator(device.gpu, new Ledger());
+    this.#residents = new Residents(this.#allocator);
+    const step = this.#residents.tensor({
+      label: 'step',
+      shape: [STEP_BYTES / 4],
+      dtype: 'u32',
+      category: 'staging',
+      usage: 'uniform',
+    });
+    this.tape = new Tape({ profile: device.profile, shaders: device.shaders, step });
+  }
+
+  tensor(label: string, data: Words, dtype: Dtype = 'f32', elements = data.length): Tensor {
+    const tensor = this.#residents.tensor({ label, shape: [elements], dtype, category: 'activations' });
+    upload(this.#device, this.#residents.allocationOf(tensor.storage), 0, data);
+    return tensor;
+  }
+
+  /** A buffer of NaN: what no kernel wrote cannot pass for a result. */
+  output(label: string, elements: number): Tensor {
+    return this.tensor(label, new Float32Array(elements).fill(Number.NaN));
+  }
+
+  /** Returns a function that runs the recorded dispatches once and says how long that took. */
+  async compile(): Promise<{ compileMs: number; run: () => Promise<number> }> {
+    const start = performance.now();
+    const plan = makePlan('doctor', this.tape.commands);
+    const memory = { residents: this.#residents, arena: new Arena(this.#allocator, [plan]) };
+    const program = await Program.compile(this.#device, preparePlan(plan, this.#allocator), memory);
+    const compileMs = performance.now() - start;
+    const run = async (): Promise<number> => {
+      const before = performance.now();
+      await this.#device.guarded('doctor', async () => {
+        program.run();
+        await this.#device.gpu.queue.onSubmittedWorkDone();
+      });
+      this.#device.throwIfFailed();
+      return performance.now() - before;
+    };
+    return { compileMs, run };
+  }
+
+  async read(tensor: Tensor): Promise<ArrayBuffer> {
+    const bytes = Math.ceil(tensor.bytes / 4) * 4;
+    const readback = new Readback(this.#allocator, 'doctor.readback', bytes);
+    const out = await readback.read(this.#device, this.#residents.allocationOf(tensor.storage), 0, bytes);
+    this.#allocator.free(readback.staging);
+    return out.buffer;
+  }
+
+  destroy(): void {
+    this.#residents.destroy();
+  }
+}
+
+/** @throws DeviceError when the device fails meanwhile */
+export async function probeDevice(device: Device): Promise<Omit<DeviceFacts, 'backend'>> {
+  const { profile, adapter } = device;
+  // first, so that nothing of it is compiled yet
+  const { compile, matmul } = await tryMatmul(device);
+  const [add, multiply] = await tryElementwise(device);
+  const f32 = await subnormalsF32(device);
+  const f16 = profile.shaderF16 ? await subnormalsF16(device) : null;
+  return { profile, adapter, compile, selfTests: [add, multiply, matmul], subnormals: { f32, f16 } };
+}
+
+const MATMUL = { M: 33, N: 31, K: 20 } as const;
+const ELEMENTS = 1000;
+const F32_EPS = 2 ** -23;
+
+const wave = (n: number, k: number): Float32Array<ArrayBuffer> =>
+  Float32Array.from({ length: n }, (_, i) => Math.sin(i * k + k) * 2);
+
+async function tryMatmul(device: Device): Promise<{ compile: CompileTimes; matmul: SelfTest }> {
+  const { M, N, K } = MATMUL;
+  const bench = new Workbench(device);
+  const [x, w] = [wave(M * K, 0.37), wave(N * K, 0.73)];
+  const y = bench.output('y', M * N);
+  matmulNt(bench.tape, { M, N, K, x: bench.tensor('x', x), w: bench.tensor('w', w), y });
+  const { compileMs, run } = await bench.compile();
+  const [firstRunMs, laterRunMs] = [await run(), await run()];
+  const want = Float64Array.from({ length: M * N }, (_, i) => {
+    let sum = 0;
+    for (let k = 0; k < K; k++) sum += (x[Math.floor(i / N) * K + k] ?? 0) * (w[(i % N) * K + k] ?? 0);
+    return sum;
+  });
+  // K products below 4, each sum rounded to f32
+  const matmul = compared(`matmul ${M}x${N}x${K}`, new Float32Array(await bench.read(y)), want, 4 * K * F32_EPS);
+  bench.destroy();
+  return { compile: { kernel: 'matmul_nt', compileMs, firstRunMs, laterRunMs }, matmul };
+}
+
+async function tryElementwise(device: Device): Promise<[SelfTest, SelfTest]> {
+  const bench = new Workbench(device);
+  const [a, b] = [wave(ELEMENTS, 0.37), wave(ELEMENTS, 0.73)];
+  const [sum, product] = [bench.output('sum', ELEMENTS), bench.output('product', ELEMENTS)];
+  const first = bench.tensor('a', a);
+  addFwd(bench.tape, { a: first, b: bench.tensor('b', b), y: sum });
+  const scale = Math.fround(1.7);
+  scaleTiny(bench.tape, { x: first, y: product, scale });
+  await (await bench.compile()).run();
+  // WGSL asks for correctly rounded sums and products, so nothing is allowed
+  const add = compared('add', new Float32Array(await bench.read(sum)), a.map((v, i) => v + (b[i] ?? 0)), 0);
+  const multiply = compared('multiply', new Float32Array(await bench.read(product)), a.map((v) => v * scale), 0);
+  bench.destroy();
+  return [add, multiply];
+}
+
+/** Compares each element; a NaN fails and leaves the error unknown. */
+function compared(name: string, got: ArrayLike<number>, want: ArrayLike<number>, limit: number): SelfTest {
+  let worst = 0;
+  for (let i = 0; i < want.length; i++) {
+    const error = Math.abs((got[i] ?? Number.NaN) - (want[i] ?? Number.NaN));
+    if (Number.isNaN(error)) return { name, passed: false, error: null, limit };
+    worst = Math.max(worst, error);
+  }
+  return { name, passed: worst <= limit, error: worst, limit };
+}
+
+const F32_SMALLEST_NORMAL = 2 ** -126;
+
+async function subnormalsF32(device: Device): Promise<Subnormals> {
+  const bench = new Workbench(device);
+  const [operand, result] = [bench.output('operand', 1), bench.output('result', 1)];
+  // doubled, a flushed operand stays 0 while a kept one becomes a normal number; halved, only the result is subnormal
+  scaleTiny(bench.tape, {
+    x: bench.tensor('tiny', Float32Array.of(F32_SMALLEST_NORMAL / 2)),
+    y: operand,
+    scale: 2,
+  });
+  scaleTiny(bench.tape, { x: bench.tensor('small', Float32Array.of(F32_SMALLEST_NORMAL)), y: result, scale: 0.5 });
+  await (await bench.compile()).run();
+  const [doubled = 0] = new Float32Array(await bench.read(operand));
+  const [halved = 0] = new Float32Array(await bench.read(result));
+  bench.destroy();
+  return { operands: doubled === 0 ? 'flushed' : 'kept', results: halved === 0 ? 'flushed' : 'kept' };
+}
+
+const F16_SMALLEST_NORMAL_BITS = 0x0400;
+const F16_HALF_OF_THAT_BITS = 0x0200;
+const SIGN_BIT = 0x8000;
+
+async function subnormalsF16(device: Device): Promise<Subnormals> {
+  const bench = new Workbench(device);
+  const half = (label: string, bits: number): Tensor => bench.tensor(label, Uint32Array.of(bits), 'f16', 1);
+  const [operand, result] = [half('operand', 0x7e00), half('result', 0x7e00)];
+  scaleTiny(bench.tape, { x: half('tiny', F16_HALF_OF_THAT_BITS), y: operand, scale: 2 });
+  scaleTiny(bench.tape, { x: half('small', F16_SMALLEST_NORMAL_BITS), y: result, scale: 0.5 });
+  await (await bench.compile()).run();
+  const isZero = async (tensor: Tensor): Promise<boolean> =>
+    ((new Uint16Array(await bench.read(tensor))[0] ?? 0) & ~SIGN_BIT) === 0;
+  const [operands, results] = [await isZero(operand), await isZero(result)];
+  bench.destroy();
+  return { operands: operands ? 'flushed' : 'kept', results: results ? 'flushed' : 'kept' };
+}

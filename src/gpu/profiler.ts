@@ -1,0 +1,67 @@
+/** GPU time of every dispatch of a program, from timestamp queries around a pass of its own for each. */
+import { DeviceError } from '../errors.ts';
+import type { Allocation, Allocator } from './allocator.ts';
+import type { Device } from './device.ts';
+import { bufferOf, type Program } from './program.ts';
+import { Readback } from './transfer.ts';
+
+/** Nanoseconds on the device's clock. */
+export type Span = { readonly label: string; readonly startNs: number; readonly endNs: number };
+
+const TIMESTAMP_BYTES = 8;
+/** WebGPU's limit on the queries of a set. */
+const MAX_QUERIES = 4096;
+
+/**
+ * Runs a program once with every dispatch timed. Slower than a normal run: passes do not overlap.
+ * @throws DeviceError when the device has no timestamp queries
+ */
+export async function profileProgram(device: Device, allocator: Allocator, program: Program): Promise<Span[]> {
+  if (!device.profile.timestampQuery) {
+    throw new DeviceError(
+      `${device.profile.name} has no timestamp queries: profiling needs the timestamp-query feature`,
+    );
+  }
+  const count = Math.min(program.dispatchCount, MAX_QUERIES / 2);
+  const bytes = count * 2 * TIMESTAMP_BYTES;
+  const queries = device.gpu.createQuerySet({ label: 'profile', type: 'timestamp', count: count * 2 });
+  const resolved: Allocation = allocator.allocate({
+    label: 'profile.resolve',
+    category: 'staging',
+    bytes,
+    usage: 'query',
+  });
+  const readback = new Readback(allocator, 'profile.readback', bytes);
+  const labels: string[] = [];
+  try {
+    const encoder = device.gpu.createCommandEncoder({ label: 'profile' });
+    program.encode(encoder, (label) => {
+      const at = labels.length * 2;
+      if (labels.length >= count) return undefined;
+      labels.push(label);
+      return { querySet: queries, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 };
+    });
+    encoder.resolveQuerySet(queries, 0, count * 2, bufferOf(resolved), 0);
+    device.gpu.queue.submit([encoder.finish()]);
+    const times = new BigUint64Array((await readback.read(device, resolved, 0, bytes)).buffer);
+    return labels.map((label, i) => ({ label, startNs: Number(times[2 * i]), endNs: Number(times[2 * i + 1]) }));
+  } finally {
+    queries.destroy();
+    allocator.free(resolved);
+    allocator.free(readback.staging);
+  }
+}
+
+/** Spans as a Chrome trace (chrome://tracing, Perfetto): microseconds from the first span on. */
+export function chromeTrace(spans: readonly Span[]): { traceEvents: object[] } {
+  const origin = Math.min(...spans.map((s) => s.startNs));
+  const traceEvents = spans.map(({ label, startNs, endNs }) => ({
+    name: label,
+    ph: 'X',
+    pid: 0,
+    tid: 0,
+    ts: (startNs - origin) / 1000,
+    dur: (endNs - startNs) / 1000,
+  }));
+  return { traceEvents };
+}
