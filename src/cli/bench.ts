@@ -1,10 +1,10 @@
 /** nibble bench: run a suite, list suites, write and publish reports. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { packageRoot } from '../bench/package-root.ts';
 import type { ResolvedSuite, SourceFile } from '../config/index.ts';
 import { newCommand } from './command.ts';
 import type { CliContext, Handler } from './context.ts';
-import { packageRoot } from './packageRoot.ts';
 import { readSource, readSuite } from './readConfig.ts';
 import { addSettingOptions } from './settingOptions.ts';
 

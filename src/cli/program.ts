@@ -1,9 +1,9 @@
 /** The command line as a function of its arguments, without a process of its own. */
 import type { Command } from 'commander';
+import { packageManifest } from '../bench/package-root.ts';
 import { newCommand } from './command.ts';
 import type { CliContext } from './context.ts';
 import { reportFailure } from './failure.ts';
-import { packageVersion } from './packageRoot.ts';
 import { underscoreSettings } from './settingOptions.ts';
 
 /** A subcommand that is made once the context is known. */
@@ -22,7 +22,7 @@ export async function runCli(
       'nibble train --help                 # what a command takes',
       'nibble config print config.yaml     # what a configuration resolves to',
     ],
-  }).version(packageVersion(), '-V, --version');
+  }).version(packageManifest().version, '-V, --version');
   for (const make of makers) program.addCommand(make(context));
   try {
     await program.parseAsync(underscoreSettings(argv), { from: 'user' });

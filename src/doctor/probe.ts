@@ -128,8 +128,18 @@ async function tryElementwise(device: Device): Promise<[SelfTest, SelfTest]> {
   scaleTiny(bench.tape, { x: first, y: product, scale });
   await (await bench.compile()).run();
   // WGSL asks for correctly rounded sums and products, so nothing is allowed
-  const add = compared('add', new Float32Array(await bench.read(sum)), a.map((v, i) => v + (b[i] ?? 0)), 0);
-  const multiply = compared('multiply', new Float32Array(await bench.read(product)), a.map((v) => v * scale), 0);
+  const add = compared(
+    'add',
+    new Float32Array(await bench.read(sum)),
+    a.map((v, i) => v + (b[i] ?? 0)),
+    0,
+  );
+  const multiply = compared(
+    'multiply',
+    new Float32Array(await bench.read(product)),
+    a.map((v) => v * scale),
+    0,
+  );
   bench.destroy();
   return [add, multiply];
 }

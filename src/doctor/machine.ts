@@ -1,0 +1,152 @@
+/** Reads the facts of a machine through a view of its files and programs, so that a test can show it another machine. */
+import { backportsSource } from './apt.ts';
+import type { BackportsSource, IcdFile, MachineFacts, NvidiaFacts, VulkanFacts } from './types.ts';
+
+/** All that is asked of a machine. Absent things are null or empty, never an error. */
+export type MachineView = Pick<
+  MachineFacts,
+  'platform' | 'arch' | 'kernel' | 'glibc' | 'node' | 'nibble' | 'webgpu' | 'cores' | 'memoryBytes' | 'isRoot'
+> & {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly home: string;
+  readText(path: string): string | null;
+  /** Names in a directory, in order. */
+  list(path: string): readonly string[];
+  canOpen(path: string): boolean;
+  /** Standard output of a program that ended with 0; null otherwise. */
+  output(program: string, ...args: readonly string[]): string | null;
+};
+
+const LOADER = 'libvulkan.so.1';
+const ICD_FOLDERS = ['/etc/vulkan/icd.d', '/usr/local/share/vulkan/icd.d', '/usr/share/vulkan/icd.d'];
+const USER_ICD_FOLDER = '.local/share/vulkan/icd.d';
+/** The first two name the only drivers to use, the last adds to them. */
+const DRIVER_VARIABLES = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'VK_ADD_DRIVER_FILES'];
+
+/** What NVIDIA's Vulkan driver loads: its own parts, then glvnd's and X's that it links against. */
+export const NVIDIA_LIBRARIES = ['libGLX_nvidia.so.0', 'libEGL_nvidia.so.0', 'libnvidia-glvkspirv.so'] as const;
+export const GLVND_LIBRARIES = ['libEGL.so.1', 'libGLdispatch.so.0', 'libXext.so.6'] as const;
+
+export function machineFacts(view: MachineView): MachineFacts {
+  const os = osRelease(view);
+  const libraries = view.platform === 'linux' ? linkedLibraries(view) : new Map<string, string>();
+  return {
+    platform: view.platform,
+    arch: view.arch,
+    kernel: view.kernel,
+    os,
+    glibc: view.glibc,
+    node: view.node,
+    nibble: view.nibble,
+    webgpu: view.webgpu,
+    cores: view.cores,
+    memoryBytes: view.memoryBytes,
+    isRoot: view.isRoot,
+    vulkan: vulkanFacts(view, libraries),
+    nvidia: nvidiaFacts(view, libraries),
+    renderNodes: renderNodes(view),
+    backports: aptBackports(view, os.id, os.codename),
+  };
+}
+
+function osRelease(view: MachineView): MachineFacts['os'] {
+  const text = view.readText('/etc/os-release') ?? '';
+  const field = (name: string): string => new RegExp(`^${name}="?([^"\\n]*)"?$`, 'm').exec(text)?.[1] ?? '';
+  return { id: field('ID'), codename: field('VERSION_CODENAME'), name: field('PRETTY_NAME') || view.platform };
+}
+
+/** Name to path of every library the dynamic linker's cache knows, then those in LD_LIBRARY_PATH, which win. */
+function linkedLibraries(view: MachineView): Map<string, string> {
+  const cache = view.output('ldconfig', '-p') ?? view.output('/sbin/ldconfig', '-p') ?? '';
+  const found = new Map<string, string>();
+  for (const [, name = '', path = ''] of cache.matchAll(/^\s*(\S+) .*=> (\S+)$/gm)) {
+    if (!found.has(name)) found.set(name, path);
+  }
+  for (const folder of (view.env.LD_LIBRARY_PATH ?? '').split(':').filter((f) => f !== '')) {
+    for (const name of view.list(folder)) found.set(name, `${folder}/${name}`);
+  }
+  return found;
+}
+
+function vulkanFacts(view: MachineView, libraries: ReadonlyMap<string, string>): VulkanFacts {
+  const env = Object.fromEntries(
+    DRIVER_VARIABLES.map((name) => [name, view.env[name] ?? ''] as const).filter(([, value]) => value !== ''),
+  );
+  return {
+    loader: libraries.get(LOADER) ?? null,
+    icdFiles: icdPaths(view, env).map((path) => icdFile(view, path)),
+    env,
+    mesa: installedMesa(view),
+  };
+}
+
+function icdPaths(view: MachineView, env: Readonly<Record<string, string>>): string[] {
+  const split = (value: string | undefined): string[] => (value ?? '').split(':').filter((path) => path !== '');
+  const only = split(env.VK_DRIVER_FILES ?? env.VK_ICD_FILENAMES);
+  const folders = [`${view.home}/${USER_ICD_FOLDER}`, ...ICD_FOLDERS];
+  const named = only.length > 0 ? only : [...split(env.VK_ADD_DRIVER_FILES), ...folders];
+  return named.flatMap((path) => {
+    if (path.endsWith('.json')) return [path];
+    return view
+      .list(path)
+      .filter((name) => name.endsWith('.json'))
+      .map((name) => `${path}/${name}`);
+  });
+}
+
+function icdFile(view: MachineView, path: string): IcdFile {
+  const library = /"library_path"\s*:\s*"([^"]+)"/.exec(view.readText(path) ?? '')?.[1] ?? null;
+  return { path, library };
+}
+
+function installedMesa(view: MachineView): string | null {
+  const text = view.output('dpkg-query', '-W', '-f', '${db:Status-Status} ${Version}', 'mesa-vulkan-drivers');
+  return /^installed (\S+)/.exec(text ?? '')?.[1] ?? null;
+}
+
+function nvidiaFacts(view: MachineView, libraries: ReadonlyMap<string, string>): NvidiaFacts | null {
+  const smi = view.output('nvidia-smi', '--query-gpu=name,driver_version', '--format=csv,noheader');
+  const proc = view.readText('/proc/driver/nvidia/version');
+  const nodes = view.list('/dev').filter((name) => /^nvidia\d+$/.test(name));
+  if (smi === null && proc === null && nodes.length === 0) return null;
+  const rows = (smi ?? '')
+    .trim()
+    .split('\n')
+    .map((line) => line.split(',').map((cell) => cell.trim()));
+  const driver = rows[0]?.[1] ?? /Module\s+(?:for\s+\S+\s+)?(\d+\.[\d.]+)/.exec(proc ?? '')?.[1] ?? null;
+  // versioned names count: libnvidia-glvkspirv.so.570.86.15
+  const names = [...libraries.keys()];
+  const known = [...NVIDIA_LIBRARIES, ...GLVND_LIBRARIES].map(
+    (library) => [library, names.some((name) => name.startsWith(library))] as const,
+  );
+  return {
+    gpus: smi === null ? nodes.map((name) => `/dev/${name}`) : rows.map(([name = '']) => name),
+    driver,
+    capabilities: view.env.NVIDIA_DRIVER_CAPABILITIES ?? null,
+    libraries: Object.fromEntries(known),
+  };
+}
+
+/** PCI vendors that Mesa drives. */
+const PCI_VENDORS: Readonly<Record<string, string>> = { '0x1002': 'amd', '0x8086': 'intel', '0x10de': 'nvidia' };
+
+function renderNodes(view: MachineView): MachineFacts['renderNodes'] {
+  const names = view.list('/dev/dri').filter((name) => name.startsWith('renderD'));
+  return names.map((name) => {
+    const vendor = (view.readText(`/sys/class/drm/${name}/device/vendor`) ?? '').trim();
+    return {
+      path: `/dev/dri/${name}`,
+      accessible: view.canOpen(`/dev/dri/${name}`),
+      vendor: PCI_VENDORS[vendor] ?? vendor,
+    };
+  });
+}
+
+const APT_FOLDER = '/etc/apt/sources.list.d';
+
+function aptBackports(view: MachineView, id: string, codename: string): BackportsSource | null {
+  if (id !== 'debian') return null;
+  const parts = view.list(APT_FOLDER).filter((name) => /\.(sources|list)$/.test(name));
+  const paths = ['/etc/apt/sources.list', ...parts.map((name) => `${APT_FOLDER}/${name}`)];
+  return backportsSource(new Map(paths.map((path) => [path, view.readText(path) ?? ''])), codename);
+}
