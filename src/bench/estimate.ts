@@ -9,7 +9,7 @@ import { Ledger, type PhasePeak } from '../gpu/ledger.ts';
 import { parameterCount } from '../model/names.ts';
 import type { FourBitWeight } from '../model/weight.ts';
 import { buildMemory, type Shapes } from '../train/build.ts';
-import type { EngineMemory } from '../train/engine.ts';
+import type { EngineMemory } from '../train/engine-memory.ts';
 import { type ModelPlan, planModel } from '../train/model-plan.ts';
 
 export type Estimate = {

@@ -6,7 +6,7 @@ import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
 import { Residents } from '../gpu/residents.ts';
 import { declareModel } from '../model/declare.ts';
-import { type BatchShape, EngineMemory, type EngineSettings } from './engine.ts';
+import { type BatchShape, EngineMemory, type EngineSettings } from './engine-memory.ts';
 import type { ModelPlan } from './model-plan.ts';
 
 export type BuildTarget = {

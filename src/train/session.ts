@@ -17,7 +17,8 @@ import type { Quantizer, SourceDtype } from '../wasm/types.ts';
 import { initialAdapter } from './adapter-state.ts';
 import { type RunBatches, runBatches } from './batching.ts';
 import { buildMemory } from './build.ts';
-import type { Engine, EngineMemory } from './engine.ts';
+import type { Engine } from './engine.ts';
+import type { EngineMemory } from './engine-memory.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
 
 /** What the world gives to a run: a device, a quantizer, and files. */

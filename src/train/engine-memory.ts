@@ -1,0 +1,158 @@
+/**
+ * A declared model made ready to train: inputs, plans for every batch shape, the arena they share. Built the same way with a
+ * device and, for an estimate, without one.
+ */
+import type { Allocator } from '../gpu/allocator.ts';
+import { Arena } from '../gpu/arena.ts';
+import type { DeviceProfile } from '../gpu/device-profile.ts';
+import type { ShaderLibrary } from '../gpu/kernel.ts';
+import { makePlan, type Plan } from '../gpu/plan.ts';
+import { type PreparedPlan, preparePlan } from '../gpu/program.ts';
+import type { Residents } from '../gpu/residents.ts';
+import { STEP_BYTES } from '../gpu/step-scalars.ts';
+import { Tape } from '../gpu/tape.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { Readback } from '../gpu/transfer.ts';
+import { type AdamwSettings, adamw } from '../kernels/adamw.ts';
+import { gradNorm, gradNormWorkspace, METRIC_COUNT } from '../kernels/grad-norm.ts';
+import type { DeclaredModel } from '../model/declare.ts';
+import { llamaLoss } from '../model/llama.ts';
+import type { ComputeDtype } from '../model/weight.ts';
+
+/** Sequences and tokens of each. Every distinct shape is a plan of its own. */
+export type BatchShape = { readonly B: number; readonly S: number };
+
+export type EngineSettings = {
+  readonly computeDtype: ComputeDtype;
+  readonly optimizer: AdamwSettings;
+  /** 0: no clipping. */
+  readonly maxGradNorm: number;
+  readonly gradientAccumulationSteps: number;
+  readonly trainShapes: readonly BatchShape[];
+  readonly evalShapes: readonly BatchShape[];
+};
+
+export type EngineParts = {
+  readonly allocator: Allocator;
+  readonly residents: Residents;
+  readonly profile: DeviceProfile;
+  readonly shaders: ShaderLibrary;
+  readonly declared: DeclaredModel;
+};
+
+export const F32_BYTES = 4;
+/** Weights are read back in pieces of the staging buffer; smaller ones would make many round trips. */
+const MIN_STAGING_BYTES = 256 * 1024;
+/** The metrics of an update stand at the start of the staging buffer, the row losses of its micro-batches behind them. */
+export const METRICS_BYTES = F32_BYTES * (METRIC_COUNT + 1);
+/** Steps in flight: the loss of one is read while the next one runs. */
+const STAGING_BUFFERS = 2;
+
+export const UPDATE_PLAN = 'update';
+export const planName = (phase: 'micro' | 'eval', { B, S }: BatchShape): string => `${phase}(${B},${S})`;
+
+type Inputs = {
+  readonly ids: Tensor;
+  readonly labels: Tensor;
+  readonly rowLoss: Tensor;
+  readonly metrics: Tensor;
+  readonly step: Tensor;
+};
+
+/** Everything allocated, nothing run: what an estimate ends with. */
+export class EngineMemory {
+  readonly parts: EngineParts;
+  readonly settings: EngineSettings;
+  readonly inputs: Inputs;
+  readonly staging: readonly Readback[];
+  readonly prepared = new Map<string, PreparedPlan>();
+  readonly arena: Arena;
+
+  constructor(parts: EngineParts, settings: EngineSettings) {
+    this.parts = parts;
+    this.settings = settings;
+    const shapes = [...settings.trainShapes, ...settings.evalShapes];
+    const rows = Math.max(...shapes.map(({ B, S }) => B * S));
+    this.inputs = allocateInputs(parts.residents, rows);
+    const lossBytes = F32_BYTES * rows * settings.gradientAccumulationSteps;
+    const stagingBytes = Math.max(MIN_STAGING_BYTES, METRICS_BYTES + lossBytes);
+    this.staging = Array.from(
+      { length: STAGING_BUFFERS },
+      (_, i) => new Readback(parts.allocator, `readback[${i}]`, stagingBytes),
+    );
+    const plans = this.#recordAll();
+    this.arena = new Arena(parts.allocator, plans);
+    for (const plan of plans) this.prepared.set(plan.name, preparePlan(plan, parts.allocator));
+  }
+
+  #recordAll(): Plan[] {
+    const { trainShapes, evalShapes } = this.settings;
+    const micro = distinct(trainShapes).map((shape) => this.#recordLoss('micro', shape));
+    const evaluation = distinct(evalShapes).map((shape) => this.#recordLoss('eval', shape));
+    return [...micro, ...(trainShapes.length > 0 ? [this.#recordUpdate()] : []), ...evaluation];
+  }
+
+  #tape(): Tape {
+    const { profile, shaders } = this.parts;
+    return new Tape({ profile, shaders, step: this.inputs.step });
+  }
+
+  #recordLoss(phase: 'micro' | 'eval', shape: BatchShape): Plan {
+    const tape = this.#tape();
+    const { model, trainable } = this.parts.declared;
+    const backward = phase === 'micro';
+    if (backward) for (const { param, grad } of trainable.tensors.values()) tape.bindGrad(param, grad);
+    const ctx = {
+      tape,
+      computeDtype: this.settings.computeDtype,
+      ...shape,
+      dropout: backward ? 'train' : 'eval',
+    } as const;
+    const T = shape.B * shape.S;
+    const { ids, labels, rowLoss } = this.inputs;
+    llamaLoss(ctx, model, ids.slice(0, T), { labels: labels.slice(0, T), rowLoss: rowLoss.slice(0, T) }, backward);
+    return makePlan(planName(phase, shape), tape.commands);
+  }
+
+  #recordUpdate(): Plan {
+    const tape = this.#tape();
+    const { segments } = this.parts.declared.trainable;
+    const { optimizer, maxGradNorm } = this.settings;
+    const { metrics } = this.inputs;
+    const gradients = segments.map((s) => s.grad);
+    const [first, second] = gradNormWorkspace(gradients.map((g) => g.elements));
+    const workspace = (label: string, n: number) => tape.tensor(label, [n], { category: 'workspace' });
+    gradNorm(tape, {
+      gradients,
+      maxNorm: maxGradNorm,
+      workspace: [workspace('norm[0]', first), workspace('norm[1]', second)],
+      metrics,
+    });
+    for (const { param, grad, m, v, decay } of segments) {
+      adamw(tape, { ...optimizer, weightDecay: decay ? optimizer.weightDecay : 0, p: param, g: grad, m, v, metrics });
+    }
+    return makePlan(UPDATE_PLAN, tape.commands);
+  }
+}
+
+function distinct(shapes: readonly BatchShape[]): BatchShape[] {
+  return [...new Map(shapes.map((s) => [`${s.B},${s.S}`, s])).values()];
+}
+
+function allocateInputs(residents: Residents, rows: number): Inputs {
+  const make = (label: string, n: number, dtype: 'u32' | 'i32' | 'f32') =>
+    residents.tensor({ label, shape: [n], dtype, category: 'staging' });
+  return {
+    ids: make('input_ids', rows, 'u32'),
+    labels: make('labels', rows, 'i32'),
+    rowLoss: make('row_loss', rows, 'f32'),
+    metrics: make('metrics', METRICS_BYTES / F32_BYTES, 'f32'),
+    step: residents.tensor({
+      label: 'step',
+      shape: [STEP_BYTES / F32_BYTES],
+      dtype: 'u32',
+      category: 'staging',
+      usage: 'uniform',
+    }),
+  };
+}
