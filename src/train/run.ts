@@ -9,8 +9,8 @@ import { Engine } from './engine.ts';
 import { type EvalResult, evaluate } from './evaluate.ts';
 import type { StepEvent, Timing, TrainEvent } from './events.ts';
 import { type SaveDtype, saveTrainedAdapter, saveTrainedModel } from './save.ts';
-import { learningRateMultiplier, resolveWarmupSteps } from './schedule.ts';
 import { allocate, fill, initialize, type RunInput, type Runtime } from './session.ts';
+import { type SubmittedStep, submitStep, sum } from './steps.ts';
 import { formatTrainerState, TrainerLog } from './trainer-state.ts';
 
 export type TrainOptions = {
@@ -65,6 +65,7 @@ class Run {
   readonly #timing: Timing = { load_s: 0, quantize_s: 0, compile_s: 0, warmup_s: 0, train_s: 0, eval_s: 0, save_s: 0 };
   #engine!: Engine;
   #ledger!: Ledger;
+  #clock = 0;
   /** The evaluation after the last step, when the schedule already asked for it. */
   lastEvaluation: EvalResult | null = null;
 
@@ -105,70 +106,38 @@ class Run {
   }
 
   async *steps(): AsyncGenerator<TrainEvent, void> {
-    const { batches, config } = this.#input;
-    const { totalSteps } = batches;
-    const warmupSteps = resolveWarmupSteps(config.warmup_steps, totalSteps);
+    const { totalSteps } = this.#input.batches;
     yield { type: 'phase', phase: 'train', total: totalSteps };
     let state = START;
-    let last = performance.now();
-    let inFlight: (() => Promise<StepEvent>) | null = null;
-    const finish = async (pending: () => Promise<StepEvent>): Promise<StepEvent> => {
-      const event = await pending();
-      const now = performance.now();
-      const timed = { ...event, stepMs: now - last };
-      this.#timing.train_s += timed.stepMs / 1000;
-      last = now;
-      this.#steps.push(timed);
-      this.#log.step(timed);
-      return timed;
-    };
+    this.#clock = performance.now();
+    let inFlight: SubmittedStep | null = null;
     for (let i = 0; i < totalSteps; i++) {
       this.#options.signal.throwIfAborted();
-      const { microBatches, numItemsInBatch, next } = batches.train.step(state);
-      const lr = config.learning_rate * learningRateMultiplier(config.lr_scheduler_type, i, warmupSteps, totalSteps);
-      const submitted = this.#engine.trainStep(
-        microBatches.map((b) => ({ ...b, S: b.T })),
-        this.#scalars(i, lr, numItemsInBatch),
-      );
-      submitted.catch(() => undefined);
-      const epoch = next.epoch + next.batch / batches.train.microBatchesPerEpoch;
-      const sums = {
-        tokens: sum(microBatches, (b) => b.tokens),
-        paddedTokens: sum(microBatches, (b) => b.B * b.T),
-        samples: sum(microBatches, (b) => b.B),
-      };
-      const pending = async (): Promise<StepEvent> => ({
-        ...{
-          type: 'step',
-          step: i + 1,
-          totalSteps,
-          epoch,
-          learningRate: lr,
-          stepMs: 0,
-          lossTokens: numItemsInBatch,
-          ...sums,
-        },
-        ...(await submitted),
-      });
-      state = next;
+      const submitted = submitStep(this.#engine, this.#input, i, state);
+      state = submitted.next;
       // The loss of a step is read while the next one runs.
-      if (inFlight !== null) yield await finish(inFlight);
-      inFlight = pending;
-      if (!this.#evaluatesAfter(i + 1, epoch)) continue;
-      yield await finish(inFlight);
+      if (inFlight !== null) yield await this.#finish(inFlight);
+      inFlight = submitted;
+      if (!this.#evaluatesAfter(i + 1, submitted.epoch)) continue;
+      yield await this.#finish(submitted);
       inFlight = null;
-      this.lastEvaluation = yield* this.evaluation(i + 1);
-      if (i + 1 < totalSteps) this.lastEvaluation = null;
-      last = performance.now();
+      const result = yield* this.evaluation(i + 1);
+      if (i + 1 === totalSteps) this.lastEvaluation = result;
+      this.#clock = performance.now();
     }
-    if (inFlight !== null) yield await finish(inFlight);
+    if (inFlight !== null) yield await this.#finish(inFlight);
   }
 
-  #scalars(step: number, lr: number, lossTokens: number) {
-    const { adam_beta1: b1, adam_beta2: b2, seed } = this.#input.config;
-    const t = step + 1;
-    const bias = { bias1: 1 - b1 ** t, sqrt_bias2: Math.sqrt(1 - b2 ** t) };
-    return { lr, ...bias, inv_tokens: lossTokens > 0 ? 1 / lossTokens : 0, loss_scale: 1, step, seed };
+  /** A step's time runs from the end of the one before. */
+  async #finish({ done }: SubmittedStep): Promise<StepEvent> {
+    const event = await done;
+    const now = performance.now();
+    const timed = { ...event, stepMs: now - this.#clock };
+    this.#clock = now;
+    this.#timing.train_s += timed.stepMs / 1000;
+    this.#steps.push(timed);
+    this.#log.step(timed);
+    return timed;
   }
 
   #evaluatesAfter(step: number, epoch: number): boolean {
@@ -251,10 +220,6 @@ class Run {
       engine: this.#engine,
     };
   }
-}
-
-function sum<T>(items: readonly T[], of: (item: T) => number): number {
-  return items.reduce((total, item) => total + of(item), 0);
 }
 
 function secondsSince(started: number): number {

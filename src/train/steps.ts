@@ -1,0 +1,59 @@
+/** One optimizer step of a run: its batches, its scalars, and the event it will become. */
+import type { BatchState } from '../data/batches.ts';
+import type { Engine } from './engine.ts';
+import type { StepEvent } from './events.ts';
+import { learningRateMultiplier, resolveWarmupSteps } from './schedule.ts';
+import type { RunInput } from './session.ts';
+
+export type SubmittedStep = {
+  readonly next: BatchState;
+  readonly epoch: number;
+  /** Settles when the GPU is done; stepMs is the caller's to measure. */
+  readonly done: Promise<Omit<StepEvent, 'stepMs'>>;
+};
+
+/** Submits step `index` (from 0), whose batches begin at `state`. */
+export function submitStep(
+  engine: Engine,
+  { batches, config }: RunInput,
+  index: number,
+  state: BatchState,
+): SubmittedStep {
+  const { microBatches, numItemsInBatch, next } = batches.train.step(state);
+  const { totalSteps } = batches;
+  const warmupSteps = resolveWarmupSteps(config.warmup_steps, totalSteps);
+  const lr = config.learning_rate * learningRateMultiplier(config.lr_scheduler_type, index, warmupSteps, totalSteps);
+  const t = index + 1;
+  const submitted = engine.trainStep(
+    microBatches.map((b) => ({ ...b, S: b.T })),
+    {
+      lr,
+      bias1: 1 - config.adam_beta1 ** t,
+      sqrt_bias2: Math.sqrt(1 - config.adam_beta2 ** t),
+      // A step whose labels are all ignored has no gradient, and its loss is 0.
+      inv_tokens: numItemsInBatch > 0 ? 1 / numItemsInBatch : 0,
+      loss_scale: 1,
+      step: index,
+      seed: config.seed,
+    },
+  );
+  const epoch = next.epoch + next.batch / batches.train.microBatchesPerEpoch;
+  const facts = {
+    step: t,
+    totalSteps,
+    epoch,
+    learningRate: lr,
+    lossTokens: numItemsInBatch,
+    tokens: sum(microBatches, (b) => b.tokens),
+    paddedTokens: sum(microBatches, (b) => b.B * b.T),
+    samples: sum(microBatches, (b) => b.B),
+  };
+  const done = submitted.then((metrics) => ({ type: 'step' as const, ...facts, ...metrics }));
+  // Awaited one step later; until then a failure must not count as unhandled.
+  done.catch(() => undefined);
+  return { next, epoch, done };
+}
+
+export function sum<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((total, item) => total + of(item), 0);
+}
