@@ -59,11 +59,13 @@ export class ShaderLibrary {
       rootModuleName: spec.name,
       conditions: Object.fromEntries(conditionNames(source).map((c) => [c, (spec.when ?? []).includes(c)])),
       constants: { ...spec.constants },
+    }).catch((error: unknown) => {
+      throw linkError(spec.name, error);
     });
     const origin = (offset: number): string => {
       const from = linked.sourceMap.destToSrc(offset);
       const before = from.src.text.slice(0, from.position).split('\n');
-      return `${from.src.path ?? `shaders/${spec.name}.wgsl`}:${before.length}:${(before.at(-1)?.length ?? 0) + 1}`;
+      return `${shaderFile(from.src.path ?? `${spec.name}.wgsl`)}:${before.length}:${(before.at(-1)?.length ?? 0) + 1}`;
     };
     return { code: linked.dest, origin };
   }
@@ -78,6 +80,21 @@ export class ShaderLibrary {
 export function kernelKey({ name, when = [], constants = {} }: KernelSpec): string {
   const numbers = Object.entries(constants).map(([k, v]) => `${k}=${v}`);
   return [name, ...[...when].sort(), ...numbers.sort()].join('|');
+}
+
+/** wesl calls every file ./NAME.wesl. */
+function shaderFile(path: string): string {
+  return `shaders/${path.replace(/^\.\//, '').replace(/\.wesl$/, '.wgsl')}`;
+}
+
+/** What does not parse, or names nothing, fails in wesl, before any device sees it. */
+function linkError(kernel: string, error: unknown): KernelCallError {
+  const { message, weslLocation: at } = error as Error & {
+    weslLocation?: { file: string; line: number; column: number };
+  };
+  const place = at === undefined ? '' : `${shaderFile(at.file)}:${at.line}:${at.column} `;
+  const detail = message.replace(/^\.\/[^:]+\.wesl/, shaderFile);
+  return new KernelCallError(kernel, `the shader does not link\n  ${place}${detail}`);
 }
 
 const BINDING_LINE =

@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest';
+import { GpuAllocator } from '../../src/gpu/allocator.ts';
+import { Ledger } from '../../src/gpu/ledger.ts';
+import { Readback, upload } from '../../src/gpu/transfer.ts';
+import { device } from './harness.ts';
+
+const allocator = new GpuAllocator(device.gpu, new Ledger());
+const counting = (n: number) => Uint32Array.from({ length: n }, (_, i) => i ^ 0x5bd1e995);
+const words = (bytes: Uint8Array<ArrayBuffer>) => new Uint32Array(bytes.buffer);
+
+function bufferWith(data: Uint32Array<ArrayBuffer>) {
+  const buffer = allocator.allocate({ label: 'source', category: 'activations', bytes: data.byteLength });
+  upload(device, buffer, 0, data);
+  return buffer;
+}
+
+describe('reading back', () => {
+  // staging of 64 bytes: below, at, past, a multiple of it, and several round trips with a short last one
+  test.each([4, 60, 64, 68, 128, 1000, 1024])('%i bytes through 64 bytes of staging', async (bytes) => {
+    const data = counting(300);
+    const readback = new Readback(allocator, 'small', 64);
+    expect(readback.staging.sizeBytes).toBe(64);
+    const got = words(await readback.read(device, bufferWith(data), 8, bytes));
+    expect([...got]).toEqual([...data.slice(2, 2 + bytes / 4)]);
+  });
+
+  test('staging counts as staging, and once', async () => {
+    const ledger = new Ledger();
+    const own = new GpuAllocator(device.gpu, ledger);
+    const readback = new Readback(own, 'readback[0]', 100);
+    const source = bufferWith(counting(256));
+    await readback.read(device, source, 0, 1024);
+    await readback.read(device, source, 0, 1024);
+    expect(ledger.entries.map((e) => [e.label, e.category, e.bytes, e.alignmentBytes])).toEqual([
+      ['readback[0]', 'staging', 100, 12],
+    ]);
+  });
+
+  test('recorded copies arrive at their places', async () => {
+    const readback = new Readback(allocator, 'collect', 64);
+    const encoder = device.gpu.createCommandEncoder();
+    readback.record(encoder, bufferWith(counting(4)), 16, 48);
+    readback.record(encoder, bufferWith(Uint32Array.of(7, 8)), 8, 0);
+    device.gpu.queue.submit([encoder.finish()]);
+    const got = new Uint32Array(await readback.finish(device, 64));
+    expect([...got.slice(0, 2), ...got.slice(12)]).toEqual([7, 8, ...counting(4)]);
+  });
+});
+
+describe('uploading', () => {
+  test('more than one queue write, from a view into a larger array', async () => {
+    // writes are cut to 16 MiB
+    const data = counting(4 * 2 ** 20 + 5000);
+    const view = data.subarray(1000);
+    const buffer = bufferWith(view);
+    const readback = new Readback(allocator, 'large', 2 ** 20);
+    const got = words(await readback.read(device, buffer, 0, view.byteLength));
+    expect(Buffer.compare(new Uint8Array(got.buffer), new Uint8Array(data.buffer, 4000))).toBe(0);
+  });
+
+  test('at an offset, the rest stays', async () => {
+    const buffer = bufferWith(counting(8));
+    upload(device, buffer, 12, Uint32Array.of(1, 2));
+    const readback = new Readback(allocator, 'all', 32);
+    const want = counting(8);
+    want.set([1, 2], 3);
+    expect([...words(await readback.read(device, buffer, 0, 32))]).toEqual([...want]);
+  });
+});
