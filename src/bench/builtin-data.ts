@@ -16,7 +16,7 @@ const FIRST_HELD_OUT = 10;
 /** Spoken prose of these years, far from the novel's: odd ones are trained on, even ones evaluated. */
 const YEARS = { first: 1991, last: 2008 };
 /** Characters of each evaluated speech: all together a little over 1,024 tokens of the tiny model's tokenizer. */
-const EXCERPT_CHARS = 330;
+const EXCERPT_CHARS = 215;
 
 const SENTENCE_END = '. ';
 

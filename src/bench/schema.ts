@@ -4,24 +4,14 @@
  * What was not measured is null, never 0 and never absent.
  */
 import { z } from 'zod';
+import { CATEGORIES } from '../gpu/category.ts';
 
 /** Stands in every run file; a reader refuses what it does not know. */
 export const RUN_SCHEMA_ID = 'nibble-tune/schemas/run.schema.json';
 export const SCHEMA_VERSION = 1;
 
 /** The ledger's categories in the order reports stack them. Alignment is padding, in a row of its own. */
-export const MEMORY_CATEGORIES = [
-  'base_weights',
-  'quant_state',
-  'adapter',
-  'gradients',
-  'optimizer',
-  'activations',
-  'logits',
-  'workspace',
-  'staging',
-  'alignment',
-] as const;
+export const MEMORY_CATEGORIES = [...CATEGORIES, 'alignment'] as const;
 export type MemoryCategory = (typeof MEMORY_CATEGORIES)[number];
 
 const name = z.string().min(1);

@@ -2,6 +2,7 @@
 /** The command `nibble`: the process around runCli. */
 import { benchCommand } from './bench.ts';
 import { configCommand } from './config.ts';
+import { doctorCommand } from './doctor.ts';
 import { estimateCommand } from './estimate.ts';
 import { type CommandMaker, runCli } from './program.ts';
 import { abortOnSignals } from './signals.ts';
@@ -18,6 +19,7 @@ const commands: readonly CommandMaker[] = [
       publish: async (args, context) => (await import('./run-bench.ts')).publish(args, context),
     }),
   (c) => estimateCommand(c, async (args, context) => (await import('./run-estimate.ts')).runEstimate(args, context)),
+  (c) => doctorCommand(c, async (args, context) => (await import('./doctor-run.ts')).runDoctor(args, context)),
   configCommand,
 ];
 

@@ -1,6 +1,6 @@
 /** Progress on stderr: bars that redraw on a terminal, a line now and then elsewhere. Knows no training. */
 import pc from 'picocolors';
-import { formatDuration } from '../config/format.ts';
+import { formatDuration } from './duration.ts';
 import { canRedraw, type TerminalEnv, wantsColor } from './terminal.ts';
 
 export type ProgressStream = {
