@@ -44,8 +44,9 @@ function attempt<T>(read: () => T): T | null {
 function glibcVersion(): string | null {
   if (process.platform !== 'linux') return null;
   // otherwise the report looks up the names of open connections
-  process.report.excludeNetwork = true;
-  const { header } = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  const report = process.report as NodeJS.ProcessReport & { excludeNetwork?: boolean };
+  report.excludeNetwork = true;
+  const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } };
   return header?.glibcVersionRuntime ?? null;
 }
 

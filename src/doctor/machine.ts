@@ -100,8 +100,9 @@ function icdFile(view: MachineView, path: string): IcdFile {
 }
 
 function installedMesa(view: MachineView): string | null {
-  const text = view.output('dpkg-query', '-W', '-f', '${db:Status-Status} ${Version}', 'mesa-vulkan-drivers');
-  return /^installed (\S+)/.exec(text ?? '')?.[1] ?? null;
+  const text = view.output('dpkg-query', '-s', 'mesa-vulkan-drivers') ?? '';
+  if (!/^Status: .* installed$/m.test(text)) return null;
+  return /^Version: (\S+)$/m.exec(text)?.[1] ?? null;
 }
 
 function nvidiaFacts(view: MachineView, libraries: ReadonlyMap<string, string>): NvidiaFacts | null {

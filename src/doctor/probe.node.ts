@@ -26,12 +26,15 @@ export async function probeHere(adapter: AdapterChoice): Promise<ProbeMessage> {
   }
 }
 
-/** The same in a child, with the Vulkan loader told to say what it could not load. */
+const CHILD = new URL('./probe-child.node.js', import.meta.url);
+
+/** The same in a child, with the Vulkan loader told to say what it could not load. `script` is what the child runs. */
 export function probeInChild(
   adapter: AdapterChoice,
   env: Readonly<Record<string, string | undefined>>,
+  script = CHILD,
 ): Promise<Probe> {
-  const child = fork(fileURLToPath(new URL('./probe-child.node.js', import.meta.url)), [adapter], {
+  const child = fork(fileURLToPath(script), [adapter], {
     env: { ...env, VK_LOADER_DEBUG: env.VK_LOADER_DEBUG ?? 'error' },
     execArgv: [],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

@@ -1,0 +1,20 @@
+import { expect, it } from 'vitest';
+import { probeDevice } from '../../src/doctor/probe.ts';
+import { device } from '../gpu/harness.ts';
+
+it('tries the device: exact sums, subnormals of each type it has, times of a pipeline', async () => {
+  const facts = await probeDevice(device);
+  expect(facts.selfTests.map((t) => [t.name, t.passed])).toEqual([
+    ['add', true],
+    ['multiply', true],
+    ['matmul 33x31x20', true],
+  ]);
+  expect(facts.selfTests.slice(0, 2).map((t) => t.error)).toEqual([0, 0]);
+  // what these drivers do was also seen outside nibble: SwiftShader flushes, lavapipe keeps
+  const f32 = { swiftshader: 'flushed', lavapipe: 'kept' }[facts.profile.name];
+  if (f32 !== undefined) expect(facts.subnormals.f32).toEqual({ operands: f32, results: f32 });
+  expect(facts.subnormals.f16 !== null).toBe(facts.profile.shaderF16);
+  const { kernel, ...times } = facts.compile;
+  expect(kernel).toBe('matmul_nt');
+  for (const value of Object.values(times)) expect(value).toBeGreaterThan(0);
+});
