@@ -21,14 +21,19 @@ describe('the ledger', () => {
 
   test('a peak stays when its buffers go, with what it was made of', () => {
     const ledger = new Ledger();
-    const scratch = entry('workspace', 1000);
+    const scratch = entry('workspace', 1000, 24);
     ledger.add(entry('base_weights', 10));
     ledger.add(scratch);
     ledger.remove(scratch);
     ledger.add(entry('logits', 500));
     expect(ledger.currentBytes).toBe(510);
-    expect(ledger.peak.peakBytes).toBe(1010);
-    expect(ledger.peak.byCategory).toEqual({ ...emptyCategoryBytes(), base_weights: 10, workspace: 1000 });
+    expect(ledger.peak.peakBytes).toBe(1034);
+    expect(ledger.peak.byCategory).toEqual({
+      ...emptyCategoryBytes(),
+      base_weights: 10,
+      workspace: 1000,
+      alignment: 24,
+    });
   });
 
   test('a phase begins at what is live; a phase entered again keeps its peak', () => {

@@ -235,6 +235,15 @@ describe('Arena', () => {
     expect([ledger.currentBytes, ledger.liveCount]).toEqual([0, 0]);
   });
 
+  test('whatever the order of the plans', () => {
+    const sizes = [0, 1].map((i) => {
+      const ledger = new Ledger();
+      new Arena(new DryAllocator(ledger), i === 0 ? [first, second] : [second, first]);
+      return ledger.entries.map((e) => e.bytes);
+    });
+    expect(sizes[0]).toEqual(sizes[1]);
+  });
+
   test('a plan it was not made for is refused', () => {
     const arena = new Arena(new DryAllocator(new Ledger()), [first]);
     expect(() => arena.allocationOf(second, c.storage)).toThrow(

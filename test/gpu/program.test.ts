@@ -41,6 +41,8 @@ describe('a recorded program', () => {
     const x = bench.input('x', values);
     const y = bench.output('y', [256]);
     const kept = bench.tape.tensor('kept', [64]);
+    const doubled = bench.output('doubled', [64]);
+    addFwd(bench.tape, { a: x.slice(64, 64), b: x.slice(64, 64), y: doubled });
     bench.tape.copy(x.slice(64, 64), kept);
     bench.tape.clear(x.slice(64, 64));
     bench.tape.copy(kept, y.slice(128, 64));
@@ -51,6 +53,7 @@ describe('a recorded program', () => {
     const [zeros, nan] = [new Array(64).fill(0), new Array(64).fill(Number.NaN)];
     expect([...(await bench.read(y))]).toEqual([...half.map((v) => 2 * v), ...zeros, ...half, ...nan]);
     expect([...(await bench.read(x))]).toEqual([...values.slice(0, 64), ...zeros]);
+    expect([...(await bench.read(doubled))]).toEqual(half.map((v) => 2 * v));
   });
 
   // 65,535 workgroups of 64 threads are 4,194,240: two rows of the grid, the second one short

@@ -224,11 +224,19 @@ describe('passGrad', () => {
       Tensor,
       Tensor,
     ];
-    tape.onBackward([inner], () => tape.gradTarget(start));
+    const ran: string[] = [];
+    // backward: y, residual, inner (which returns one loan), early (too soon), branch
+    tape.onBackward([branch], () => ran.push('branch'));
+    const early = tape.tensor('early', [4], { requiresGrad: true });
+    tape.onBackward([early], () => tape.gradTarget(start));
+    tape.onBackward([inner], () => {
+      ran.push('inner');
+      tape.gradTarget(early);
+    });
     tape.onBackward([residual], () => tape.passGrad(residual, start, inner));
-    tape.onBackward([branch], () => undefined);
     tape.onBackward([y], () => tape.passGrad(y, residual, branch));
     expect(thrown(() => tape.backward()).message).toContain('start: its gradient is lent');
+    expect(ran).toEqual(['inner']);
   });
 
   test('where the residual has a gradient already, the caller has to add', () => {

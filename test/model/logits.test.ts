@@ -1,0 +1,67 @@
+/** Logits of three small models against transformers' (test/golden/llama), in both spellings of config.json. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { Arena } from '../../src/gpu/arena.ts';
+import { makePlan } from '../../src/gpu/plan.ts';
+import { Program, preparePlan } from '../../src/gpu/program.ts';
+import { Tape } from '../../src/gpu/tape.ts';
+import { matmulNt } from '../../src/kernels/matmul.ts';
+import { llamaHidden } from '../../src/model/llama.ts';
+import { materialize } from '../../src/model/weight.ts';
+import { device } from '../gpu/harness.ts';
+import { GOLDEN, type OpenModel, openModel } from './open.ts';
+
+// correct f32 code differs by about 6e-7 of max |logit|; the smallest planted bug (RMSNorm epsilon) by 8.4e-4
+const TOLERANCE = 1e-5;
+
+/** (T, V) of the head over the final hidden states: what the loss never holds whole. */
+async function logitsOf(open: OpenModel, ids: Uint32Array<ArrayBuffer>): Promise<Float32Array> {
+  const { parts, inputs } = open.memory;
+  const { model } = parts.declared;
+  const tape = new Tape({ profile: parts.profile, shaders: parts.shaders, step: inputs.step });
+  const ctx = { tape, computeDtype: 'f32', ...open.shape, dropout: 'eval' } as const;
+  const hidden = llamaHidden(ctx, model, inputs.ids);
+  const [M, N] = [ids.length, model.head.out];
+  const w = materialize(tape, model.head, { row0: 0, rows: N }, 'f32');
+  const y = parts.residents.tensor({ label: 'logits', shape: [M, N], dtype: 'f32', category: 'logits' });
+  matmulNt(tape, { M, N, K: model.head.in, x: hidden, w, y });
+  const plan = makePlan('logits', tape.commands);
+  const place = { residents: parts.residents, arena: new Arena(parts.allocator, [plan]) };
+  const program = await Program.compile(device, preparePlan(plan, parts.allocator), place);
+  open.write(inputs.ids, ids);
+  await device.guarded('logits', async () => {
+    program.run();
+    await device.gpu.queue.onSubmittedWorkDone();
+  });
+  return open.read(y);
+}
+
+const MODELS = ['untied-gqa-f32', 'tied-mha-bf16', 'llama3-rope-f16'];
+
+describe.each(MODELS)('%s', (name) => {
+  const directory = path.join(GOLDEN, 'llama', name);
+  const expected = JSON.parse(readFileSync(path.join(directory, 'expected.json'), 'utf8')) as {
+    input_ids: number[][];
+    logits: { shape: number[] };
+    max_abs_logit: number;
+  };
+  const bytes = readFileSync(path.join(directory, 'logits.bin'));
+  const want = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+  const [B, S] = expected.logits.shape as [number, number, number];
+
+  test.each(['config.json', 'config-4x.json'])('logits by its %s', async (configFile) => {
+    const open = await openModel(directory, { shape: { B, S }, configFile });
+    const got = await logitsOf(open, Uint32Array.from(expected.input_ids.flat()));
+    open.destroy();
+    expect(got.length).toBe(want.length);
+    let worst = 0;
+    want.forEach((value, i) => {
+      const error = Math.abs((got[i] as number) - value);
+      if (!(error <= TOLERANCE * expected.max_abs_logit))
+        throw new Error(`logits[${i}]: got ${got[i]}, want ${value}, max |logit| ${expected.max_abs_logit}`);
+      worst = Math.max(worst, error / expected.max_abs_logit);
+    });
+    console.log(`${name} by ${configFile}: within ${worst.toExponential(1)} of max |logit|`);
+  });
+});
