@@ -2,14 +2,9 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { Arena } from '../../src/gpu/arena.ts';
-import { makePlan } from '../../src/gpu/plan.ts';
-import { Program, preparePlan } from '../../src/gpu/program.ts';
-import { Tape } from '../../src/gpu/tape.ts';
 import { matmulNt } from '../../src/kernels/matmul.ts';
 import { llamaHidden } from '../../src/model/llama.ts';
 import { materialize } from '../../src/model/weight.ts';
-import { device } from '../gpu/harness.ts';
 import { GOLDEN, type OpenModel, openModel } from './open.ts';
 
 // correct f32 code differs by about 6e-7 of max |logit|; the smallest planted bug (RMSNorm epsilon) by 8.4e-4
@@ -17,23 +12,16 @@ const TOLERANCE = 1e-5;
 
 /** (T, V) of the head over the final hidden states: what the loss never holds whole. */
 async function logitsOf(open: OpenModel, ids: Uint32Array<ArrayBuffer>): Promise<Float32Array> {
-  const { parts, inputs } = open.memory;
-  const { model } = parts.declared;
-  const tape = new Tape({ profile: parts.profile, shaders: parts.shaders, step: inputs.step });
+  const { model } = open.declared;
+  const tape = open.tape();
   const ctx = { tape, computeDtype: 'f32', ...open.shape, dropout: 'eval' } as const;
-  const hidden = llamaHidden(ctx, model, inputs.ids);
+  const hidden = llamaHidden(ctx, model, open.inputs.ids);
   const [M, N] = [ids.length, model.head.out];
   const w = materialize(tape, model.head, { row0: 0, rows: N }, 'f32');
-  const y = parts.residents.tensor({ label: 'logits', shape: [M, N], dtype: 'f32', category: 'logits' });
+  const y = open.parts.residents.tensor({ label: 'logits', shape: [M, N], dtype: 'f32', category: 'logits' });
   matmulNt(tape, { M, N, K: model.head.in, x: hidden, w, y });
-  const plan = makePlan('logits', tape.commands);
-  const place = { residents: parts.residents, arena: new Arena(parts.allocator, [plan]) };
-  const program = await Program.compile(device, preparePlan(plan, parts.allocator), place);
-  open.write(inputs.ids, ids);
-  await device.guarded('logits', async () => {
-    program.run();
-    await device.gpu.queue.onSubmittedWorkDone();
-  });
+  open.write(open.inputs.ids, ids);
+  await open.submit(tape.commands);
   return open.read(y);
 }
 

@@ -5,16 +5,20 @@ import { readModelConfig } from '../../src/formats/hf-config.ts';
 import { nodeReader } from '../../src/formats/node.ts';
 import type { FileReader } from '../../src/formats/reader.ts';
 import { GpuAllocator } from '../../src/gpu/allocator.ts';
+import { Arena } from '../../src/gpu/arena.ts';
 import type { ProfileLimits } from '../../src/gpu/device-profile.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
-import { Program } from '../../src/gpu/program.ts';
+import { makePlan } from '../../src/gpu/plan.ts';
+import { Program, preparePlan } from '../../src/gpu/program.ts';
 import { Residents } from '../../src/gpu/residents.ts';
 import { packStepScalars, STEP_BYTES } from '../../src/gpu/step-scalars.ts';
-import type { Tensor } from '../../src/gpu/tensor.ts';
+import { type Command, Tape } from '../../src/gpu/tape.ts';
+import type { Dtype, Tensor } from '../../src/gpu/tensor.ts';
 import { Readback, upload } from '../../src/gpu/transfer.ts';
 import { declareModel } from '../../src/model/declare.ts';
+import { llamaLoss } from '../../src/model/llama.ts';
 import { loadModel } from '../../src/model/load.ts';
-import { type BatchShape, EngineMemory, planName } from '../../src/train/engine-memory.ts';
+import type { BatchShape, EngineParts } from '../../src/train/engine-memory.ts';
 import { planModel } from '../../src/train/model-plan.ts';
 import { QuantKernels } from '../../src/wasm/kernels.ts';
 import { loadWasmModule } from '../../src/wasm/node.ts';
@@ -50,61 +54,90 @@ export async function openModel(directory: string, options: OpenOptions) {
   const residents = new Residents(allocator);
   const declared = declareModel(residents, plan.spec, device.profile.limits.maxStorageBufferBindingSize);
   const profile = { ...device.profile, limits: { ...device.profile.limits, ...options.limits } };
-  const parts = { allocator, residents, declared, profile, shaders: device.shaders };
-  const memory = new EngineMemory(parts, {
-    ...{ computeDtype: 'f32', maxGradNorm: 0, gradientAccumulationSteps: 1 },
-    optimizer: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 },
-    ...{ trainShapes: [options.shape], evalShapes: [options.shape] },
-  });
   const module = await loadWasmModule();
   const context = { device, residents, quantizer: createQuantizer(module), kernels: new QuantKernels(module) };
   for await (const _ of loadModel({ ...context, sourceDtype: null }, declared, source)) {
     /* nobody is watching */
   }
-  return new OpenModel(memory, options.shape);
+  return new OpenModel({ allocator, residents, declared, profile, shaders: device.shaders }, options.shape);
 }
 
+type Parts = Pick<EngineParts, 'allocator' | 'residents' | 'declared' | 'profile' | 'shaders'>;
+
 export class OpenModel {
-  readonly memory: EngineMemory;
+  readonly parts: Parts;
   readonly shape: BatchShape;
+  readonly inputs: Record<'ids' | 'labels' | 'rowLoss' | 'step', Tensor>;
   readonly #readback: Readback;
 
-  constructor(memory: EngineMemory, shape: BatchShape) {
-    this.memory = memory;
+  constructor(parts: Parts, shape: BatchShape) {
+    this.parts = parts;
     this.shape = shape;
-    this.#readback = new Readback(memory.parts.allocator, 'test.readback', 2 ** 16);
+    this.#readback = new Readback(parts.allocator, 'test.readback', 2 ** 16);
+    const T = shape.B * shape.S;
+    const staged = (label: string, n: number, dtype: Dtype, usage: 'storage' | 'uniform' = 'storage') =>
+      parts.residents.tensor({ label, shape: [n], dtype, category: 'staging', usage });
+    this.inputs = {
+      ids: staged('input_ids', T, 'u32'),
+      labels: staged('labels', T, 'i32'),
+      rowLoss: staged('row_loss', T, 'f32'),
+      step: staged('step', STEP_BYTES / 4, 'u32', 'uniform'),
+    };
   }
 
   get declared() {
-    return this.memory.parts.declared;
+    return this.parts.declared;
+  }
+
+  tape(): Tape {
+    return new Tape({ profile: this.parts.profile, shaders: this.parts.shaders, step: this.inputs.step });
   }
 
   write(tensor: Tensor, data: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>): void {
-    upload(device, this.memory.parts.residents.allocationOf(tensor.storage), tensor.byteOffset, data);
+    upload(device, this.parts.residents.allocationOf(tensor.storage), tensor.byteOffset, data);
   }
 
   async read(tensor: Tensor): Promise<Float32Array<ArrayBuffer>> {
-    const from = this.memory.parts.residents.allocationOf(tensor.storage);
+    const from = this.parts.residents.allocationOf(tensor.storage);
     return new Float32Array((await this.#readback.read(device, from, tensor.byteOffset, tensor.bytes)).buffer);
   }
 
-  /** One forward and backward from cleared gradients, or one evaluation. @returns the loss of every position */
-  async run(phase: 'micro' | 'eval', ids: Uint32Array, labels: Int32Array): Promise<Float32Array<ArrayBuffer>> {
-    const { inputs, arena, parts } = this.memory;
-    const prepared = this.memory.prepared.get(planName(phase, this.shape));
-    if (prepared === undefined) throw new Error(`no plan for ${phase}`);
-    const program = await Program.compile(device, prepared, { residents: parts.residents, arena });
-    this.write(inputs.ids, Uint32Array.from(ids));
-    this.write(inputs.labels, Int32Array.from(labels));
-    const scalars = new ArrayBuffer(STEP_BYTES);
-    packStepScalars({ ...DEFAULT_STEP, inv_tokens: 1 / labels.filter((l) => l >= 0).length }, scalars);
-    this.write(inputs.step, new Uint32Array(scalars));
-    for (const { grad } of parts.declared.trainable.segments) this.write(grad, new Float32Array(grad.elements));
-    await device.guarded(phase, async () => {
+  /** Plans what the tape recorded and runs it once, inside error scopes. */
+  async submit(commands: readonly Command[]): Promise<void> {
+    const { allocator, residents } = this.parts;
+    const plan = makePlan('test', commands);
+    const arena = new Arena(allocator, [plan]);
+    const prepared = preparePlan(plan, allocator);
+    const program = await Program.compile(device, prepared, { residents, arena });
+    await device.guarded('test', async () => {
       program.run();
       await device.gpu.queue.onSubmittedWorkDone();
     });
-    return (await this.read(inputs.rowLoss)).slice(0, ids.length);
+    arena.destroy();
+    allocator.free(prepared.params);
+  }
+
+  /** One forward and backward from cleared gradients, or one evaluation. @returns the loss of every position */
+  async run(phase: 'train' | 'eval', ids: Uint32Array, labels: Int32Array): Promise<Float32Array<ArrayBuffer>> {
+    const { model, trainable } = this.declared;
+    const tape = this.tape();
+    const backward = phase === 'train';
+    if (backward) for (const { param, grad } of trainable.tensors.values()) tape.bindGrad(param, grad);
+    llamaLoss(
+      { tape, computeDtype: 'f32', ...this.shape, dropout: phase },
+      model,
+      this.inputs.ids,
+      this.inputs,
+      backward,
+    );
+    this.write(this.inputs.ids, Uint32Array.from(ids));
+    this.write(this.inputs.labels, Int32Array.from(labels));
+    const scalars = new ArrayBuffer(STEP_BYTES);
+    packStepScalars({ ...DEFAULT_STEP, inv_tokens: 1 / labels.filter((l) => l >= 0).length }, scalars);
+    this.write(this.inputs.step, new Uint32Array(scalars));
+    if (backward) for (const { grad } of trainable.segments) this.write(grad, new Float32Array(grad.elements));
+    await this.submit(tape.commands);
+    return this.read(this.inputs.rowLoss);
   }
 
   /** Gradients by trainable name. */
@@ -115,9 +148,7 @@ export class OpenModel {
   }
 
   destroy(): void {
-    this.memory.arena.destroy();
-    this.memory.parts.residents.destroy();
-    for (const { params } of this.memory.prepared.values()) this.memory.parts.allocator.free(params);
-    for (const { staging } of [...this.memory.staging, this.#readback]) this.memory.parts.allocator.free(staging);
+    this.parts.residents.destroy();
+    this.parts.allocator.free(this.#readback.staging);
   }
 }
