@@ -48,7 +48,7 @@ offered_major() {
 update() {
   # apt-get update says "Some index files failed" and still exits 0, hence the option.
   as_root apt-get update -q -o APT::Update::Error-Mode=any ||
-    fail "apt-get update failed: this machine does not reach its Debian mirror. Give it a network (or a mirror in /etc/apt/sources.list.d), then run this again."
+    fail "apt-get update failed: its own words are above. If this machine does not reach its Debian mirror, give it a network, then run this again."
 }
 
 # The machine's own entry for the release, with the suite replaced.
@@ -75,7 +75,8 @@ backports_entry() {
 # The same for one-line sources: deb [options] URI codename components.
 backports_line() {
   local codename=$1
-  cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+  # neither need exist
+  { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true; } |
     sed -nE "s/^(deb( +\[[^]]*\])? +[^ ]+ +)$codename +(.*)$/\1$codename-backports \3/p" | head -n 1
 }
 

@@ -1,6 +1,7 @@
 /** From facts to findings: what keeps training from running, what would make it run better, and the command for each. */
 import { mesaFindings } from './mesa.ts';
 import { nvidiaFindings } from './nvidia.ts';
+import { reasonOf } from './reason.ts';
 import type { Examination, Finding, MachineFacts, Probe } from './types.ts';
 
 const NODE_WANTED = [20, 19] as const;
@@ -67,12 +68,11 @@ function driverFileFindings({ vulkan }: MachineFacts): Finding[] {
   }));
 }
 
-function unexplained({ error, driverLog }: Probe): Finding {
-  const lines = [error, ...driverLog.split('\n')].filter((line): line is string => line !== null && line.trim() !== '');
+function unexplained(probe: Probe): Finding {
   return {
     id: 'no-adapter',
     level: 'problem',
-    what: `no device could be opened: ${lines[0] ?? 'the driver gave no reason'}`,
+    what: `no device could be opened: ${reasonOf(probe)}`,
     fix: 'NIBBLE_ADAPTER=swiftshader nibble doctor   # on Linux x64: the software driver that npm ci installed',
   };
 }

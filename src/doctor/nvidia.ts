@@ -1,6 +1,7 @@
 /** Why Vulkan does not reach an NVIDIA GPU whose driver is there: mostly containers, and each cause has its own remedy. */
 import { aptInstall } from './apt.ts';
 import { GLVND_LIBRARIES } from './machine.ts';
+import { reasonOf } from './reason.ts';
 import type { Finding, MachineFacts, NvidiaFacts, Probe } from './types.ts';
 
 const GRAPHICS = 'NVIDIA_DRIVER_CAPABILITIES=compute,utility,graphics';
@@ -100,12 +101,10 @@ const partlyMounted: Rule = (nvidia, { isRoot }) => {
   );
 };
 
-function unknownCause(nvidia: NvidiaFacts, { driverLog, error }: Probe): Finding {
-  const reason =
-    [...driverLog.split('\n'), error ?? ''].find((line) => line.trim() !== '') ?? 'the loader gave no reason';
+function unknownCause(nvidia: NvidiaFacts, probe: Probe): Finding {
   return problem(
     'nvidia-unknown',
-    `${gpuOf(nvidia)} is here, yet WebGPU does not find it: ${reason.trim()}`,
+    `${gpuOf(nvidia)} is here, yet WebGPU does not find it: ${reasonOf(probe)}`,
     'VK_LOADER_DEBUG=all nibble doctor --json   # its driverLog says what the Vulkan loader tried',
   );
 }

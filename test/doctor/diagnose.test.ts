@@ -180,7 +180,10 @@ describe('an NVIDIA GPU that Vulkan does not reach', () => {
   });
 
   it('everything seems right: what the loader said', () => {
-    const probe = { ...SWIFTSHADER, driverLog: '\nsomething odd\n' };
+    const probe = {
+      ...SWIFTSHADER,
+      driverLog: '\nerror: XDG_RUNTIME_DIR is invalid\n    at InitializeImpl\nsomething odd\n',
+    };
     const finding = nvidia({ files: NVIDIA_ICD, programs: ldconfig(...GLVND, ...NVIDIA) }, probe);
     expect(finding).toMatchObject({ id: 'nvidia-unknown', what: expect.stringContaining('something odd') });
   });
