@@ -110,10 +110,12 @@ async function loadDense(ctx: LoadContext, source: TensorSource, name: string, w
   const { dtype } = weight.tensor;
   const size = stored === 'F32' ? 4 : 2;
   const n = weight.out * weight.in;
-  const slab = SLAB_BYTES / 4;
+  const slab = Math.min(n, SLAB_BYTES / 4);
+  // One buffer for all slabs: a fresh one each would pile up until the next garbage collection.
+  const buffer = new Uint8Array(slab * size);
   for (let first = 0; first < n; first += slab) {
     const count = Math.min(slab, n - first);
-    const raw = new Uint8Array(count * size);
+    const raw = buffer.subarray(0, count * size);
     await source.read(name, first * size, raw);
     writeBytes(ctx, weight.tensor, first * (dtype === 'f32' ? 4 : 2), convert(ctx, raw, stored, dtype));
   }
