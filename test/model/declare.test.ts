@@ -169,7 +169,8 @@ describe.each([
       seen.add(name);
       expect(storage.bytes, label).toBeLessThanOrEqual(bytes);
     }
-    expect(seen.size).toBe(scratch.size);
+    // the second level of the norm is for more than 65,536 gradients
+    expect(seen.size).toBe(trainableElements(model, config.lora_r) > 65_536 ? scratch.size : scratch.size - 1);
 
     const arena = ledger.entries.filter((e) => e.label.startsWith('arena.workspace'));
     const others = ledger.entries.filter((e) => e.category === 'workspace' && !arena.includes(e));
