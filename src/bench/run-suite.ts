@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ResolvedConfig, type ResolvedSuite, withValues } from '../config/index.ts';
-import { ConfigError, DataError, DeviceError } from '../errors.ts';
+import { ConfigError, DataError } from '../errors.ts';
 import { nodeWriter } from '../formats/node.ts';
 import { writeText } from '../formats/reader.ts';
 import { type AdapterChoice, loadShaders } from '../gpu/node.ts';
@@ -167,11 +167,8 @@ async function runInChild(job: RunJob, signal: AbortSignal, onEvent: (event: Tra
     );
 }
 
-function revive({ name, message, stack }: Extract<WorkerMessage, { kind: 'failed' }>): Error {
-  if (name === 'ConfigError') return new ConfigError([{ path: '', message }]);
-  if (name === 'DeviceError') return new DeviceError(message);
-  if (name === 'DataError') return new DataError('', message);
-  const error = new Error(message);
-  if (stack !== null) error.stack = stack;
-  return error;
+/** The child has named the file or the setting in its message; what matters here is who can mend it. */
+function revive({ message, stack }: Extract<WorkerMessage, { kind: 'failed' }>): Error {
+  if (stack === null) return new ConfigError([{ path: '', message }]);
+  return Object.assign(new Error(message), { stack });
 }

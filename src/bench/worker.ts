@@ -6,7 +6,12 @@ import { type RunJob, runOne } from './run-one.ts';
 /** From child to parent. */
 export type WorkerMessage =
   | { readonly kind: 'event'; readonly event: TrainEvent }
-  | { readonly kind: 'failed'; readonly name: string; readonly message: string; readonly stack: string | null };
+  | {
+      readonly kind: 'failed';
+      readonly message: string;
+      /** Null for what the user can mend. */
+      readonly stack: string | null;
+    };
 
 const controller = new AbortController();
 process.on('SIGTERM', () => controller.abort(new Error('stopped')));
@@ -28,9 +33,9 @@ async function work(job: RunJob): Promise<void> {
     for (let next = await running.next(); !next.done; next = await running.next())
       send({ kind: 'event', event: next.value });
   } catch (error) {
-    const { name, message, stack } = error as Error;
+    const { message, stack } = error as Error;
     process.exitCode = exitCodeOf(error);
-    send({ kind: 'failed', name, message, stack: process.exitCode === 1 ? (stack ?? null) : null });
+    send({ kind: 'failed', message, stack: process.exitCode === 1 ? (stack ?? message) : null });
   }
   process.disconnect?.();
 }
