@@ -38,7 +38,7 @@ export async function resolveBuiltins<C extends Paths>(
       config[key].map(async (spec) => {
         const name = builtinName(spec.path);
         if (name === null) return spec;
-        const file = files.get(name) ?? (await writeBuiltinText(name, directory, key));
+        const file = await writeBuiltinText(name, directory, key);
         files.set(name, file);
         return { ...spec, path: file.path };
       }),
