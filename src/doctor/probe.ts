@@ -145,7 +145,7 @@ async function tryElementwise(device: Device): Promise<[SelfTest, SelfTest]> {
 }
 
 /** Compares each element; a NaN fails and leaves the error unknown. */
-function compared(name: string, got: ArrayLike<number>, want: ArrayLike<number>, limit: number): SelfTest {
+export function compared(name: string, got: ArrayLike<number>, want: ArrayLike<number>, limit: number): SelfTest {
   let worst = 0;
   for (let i = 0; i < want.length; i++) {
     const error = Math.abs((got[i] ?? Number.NaN) - (want[i] ?? Number.NaN));

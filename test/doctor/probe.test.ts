@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { probeDevice } from '../../src/doctor/probe.ts';
+import { compared, probeDevice } from '../../src/doctor/probe.ts';
 import { device } from '../gpu/harness.ts';
 
 it('tries the device: exact sums, subnormals of each type it has, times of a pipeline', async () => {
@@ -17,4 +17,12 @@ it('tries the device: exact sums, subnormals of each type it has, times of a pip
   const { kernel, ...times } = facts.compile;
   expect(kernel).toBe('matmul_nt');
   for (const value of Object.values(times)) expect(value).toBeGreaterThan(0);
+});
+
+it('a self-test fails on NaN, on a missing element and just past its limit', () => {
+  const want = [1, 2];
+  expect(compared('x', [1, 2.5], want, 0.5)).toEqual({ name: 'x', passed: true, error: 0.5, limit: 0.5 });
+  expect(compared('x', [1, 2.6], want, 0.5).passed).toBe(false);
+  expect(compared('x', [Number.NaN, 2], want, 9)).toMatchObject({ passed: false, error: null });
+  expect(compared('x', [1], want, 9)).toMatchObject({ passed: false, error: null });
 });

@@ -42,7 +42,7 @@ describe('the reader of imports', () => {
       "export * from './sub/four.ts';",
       "const late = await import('webgpu');",
       "// import { no } from './no.ts';",
-      "/** import { no } from './no.ts'; */",
+      "/*\nimport { no } from './no.ts';\n*/",
     ].join('\n');
     expect(targets(text)).toEqual([
       'gpu/one.ts',
