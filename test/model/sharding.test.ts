@@ -42,6 +42,14 @@ const qlora = { ...lora, method: 'qlora', load_in_4bit: true, bnb_4bit_use_doubl
 const CASES: [string, string, Partial<TrainConfig>, number, { head: number; embedding: number }][] = [
   // 40 rows of the f32 head, 80 of the 128 rows of a mlp weight
   ['lora, f32, untied', 'untied-gqa-f32', lora, 10_240, { head: 4, embedding: 4 }],
+  // without an adapter on it, a layer's dX is the sum of its shards alone
+  [
+    'lora on q and v only',
+    'untied-gqa-f32',
+    { ...lora, lora_target_modules: ['q_proj', 'v_proj'] },
+    10_240,
+    { head: 4, embedding: 4 },
+  ],
   ['lora, bf16, tied', 'tied-mha-bf16', lora, 18_432, { head: 3, embedding: 3 }],
   ['lora, f16', 'llama3-rope-f16', lora, 10_240, { head: 4, embedding: 4 }],
   ['qlora: shards start at blocks', 'untied-gqa-f32', qlora, 10_240, { head: 4, embedding: 4 }],

@@ -81,9 +81,10 @@ describe('seeds', () => {
 
 describe('dropout', () => {
   test('trains, changes the run, and is off in evaluation', async () => {
-    const config = { ...onBase, ...evaluation, lora_dropout: 0.4, max_steps: 16, per_device_train_batch_size: 4 };
+    const constant = { lr_scheduler_type: 'constant', learning_rate: 2e-2 } as const;
+    const config = { ...onBase, ...evaluation, ...constant, lora_dropout: 0.4, max_steps: 10 };
     const run = await runTraining({ '.': rows }, config);
-    const without = await runTraining({ '.': rows }, { ...config, lora_dropout: 0 });
+    const without = await runTraining({ '.': rows }, { ...config, lora_dropout: 0, max_steps: 4 });
     // the first step starts at B = 0, where dropout changes no loss; then the runs part
     expect(run.losses[0]).toBe(without.losses[0]);
     expect(run.losses[3]).not.toBe(without.losses[3]);
@@ -99,6 +100,19 @@ describe('dropout', () => {
     );
     expect(reloaded.result.evalBefore?.evalLoss).toBe(run.result.evalAfter?.evalLoss);
   });
+});
+
+test('masks of dropout differ by step and by micro-step', async () => {
+  const row = (rows.get('rows.jsonl') as string).split('\n')[0] as string;
+  const same: Files = new Map([['rows.jsonl', `${row}\n${row}\n`]]);
+  const still = { ...onBase, lora_dropout: 0.5, per_device_train_batch_size: 1, learning_rate: 0, max_steps: 2 };
+  const single = await runTraining({ '.': same }, still);
+  const twice = await runTraining({ '.': same }, { ...still, gradient_accumulation_steps: 2 });
+  const none = await runTraining({ '.': same }, { ...still, gradient_accumulation_steps: 2, lora_dropout: 0 });
+  const norms = [single.steps[0], single.steps[1], twice.steps[0], twice.steps[1]].map((s) => s?.gradNorm);
+  // the same row each time, a learning rate of 0: only the masks can tell the steps apart
+  expect(new Set(norms).size).toBe(4);
+  expect(none.steps[0]?.gradNorm).toBe(none.steps[1]?.gradNorm);
 });
 
 test('a fresh LoRA equals the base', async () => {

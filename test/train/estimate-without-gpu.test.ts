@@ -1,0 +1,24 @@
+/** An estimate loads no WebGPU: this file's process never opens a device. */
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { estimateModel } from '../../src/bench/estimate.ts';
+import { settings, type TrainConfig } from '../../src/config/settings.ts';
+import { readModelConfig } from '../../src/formats/hf-config.ts';
+import { nodeReader } from '../../src/formats/node.ts';
+import { KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
+import { loadShaders } from '../../src/gpu/node.ts';
+
+const directory = path.join(new URL('../golden/', import.meta.url).pathname, 'llama', 'untied-gqa-f32');
+
+test.each(Object.keys(KNOWN_PROFILES))('%s', async (name) => {
+  const profile = KNOWN_PROFILES[name];
+  if (profile === undefined) throw new Error('no profile');
+  const parsed = settings.parse({ model_name_or_path: directory, max_length: 32, per_device_train_batch_size: 2 });
+  const config = { ...parsed, eval_steps: 1 } as TrainConfig;
+  const model = await readModelConfig(nodeReader(directory));
+  const estimate = await estimateModel(model, config, profile, loadShaders());
+  expect(estimate.peakBytes).toBeGreaterThan(500_000);
+  // webgpu puts its classes there when an adapter is asked for
+  expect('GPUDevice' in globalThis).toBe(false);
+  expect('GPUBufferUsage' in globalThis).toBe(false);
+});

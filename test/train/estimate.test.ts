@@ -1,0 +1,53 @@
+/** The estimate of a run equals the peak that its ledger measures, to the byte: three models, three methods. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { estimatePlan } from '../../src/bench/estimate.ts';
+import type { TrainConfig } from '../../src/config/settings.ts';
+import { totalBytes } from '../../src/gpu/category.ts';
+import { loadShaders } from '../../src/gpu/node.ts';
+import { device } from '../gpu/harness.ts';
+import { GOLDEN } from './open.ts';
+import { type Files, learnableRows, runTraining } from './run.ts';
+
+const TINY = new URL('../../bench/models/tiny/', import.meta.url).pathname;
+const MODELS = ['untied-gqa-f32', 'tied-mha-bf16', 'llama3-rope-f16'].map((name) => path.join(GOLDEN, 'llama', name));
+// the model of the built-in suite, where it has been made
+if (existsSync(path.join(TINY, 'model.safetensors'))) MODELS.push(TINY);
+
+const METHODS: Record<string, Partial<TrainConfig>> = {
+  lora: { method: 'lora', lora_target_modules: ['q_proj', 'down_proj'], lora_dropout: 0.1 },
+  qlora: { method: 'qlora', load_in_4bit: true, bnb_4bit_use_double_quant: true },
+  full: { method: 'full' },
+};
+
+// two shapes of batch, rows of 12 and of 20 tokens, the last one short; evaluation in shapes of its own
+const text = [learnableRows(1, 4, 12, 160), learnableRows(2, 3, 20, 160)].join('');
+const files: Files = new Map([
+  ['rows.jsonl', text],
+  ['eval.jsonl', learnableRows(3, 3, 16, 160)],
+]);
+
+describe.each(MODELS.map((directory) => [path.basename(directory), directory] as const))('%s', (_, directory) => {
+  test.each(Object.keys(METHODS))('%s', async (method) => {
+    const evaluation = { eval_datasets: [{ path: 'eval.jsonl' }], per_device_eval_batch_size: 2 };
+    const config = { model_name_or_path: directory, ...METHODS[method], ...evaluation, max_steps: 4 };
+    const { input, result } = await runTraining({ '.': files }, { ...config, gradient_accumulation_steps: 2 });
+    const { ledger } = result;
+    const estimate = estimatePlan(input.plan, input.config, input.batches.shapes, device.profile, loadShaders());
+    expect(input.batches.shapes.train.length).toBeGreaterThan(1);
+    expect(estimate.peakBytes).toBe(ledger.peak.peakBytes);
+    expect(estimate.byCategory).toEqual(ledger.peak.byCategory);
+    expect(estimate.phases).toEqual(ledger.phasePeaks);
+    expect(totalBytes(estimate.byCategory)).toBe(estimate.peakBytes);
+    expect(estimate.trainableParams).toBe(result.trainableParams);
+    expect(estimate.allParams).toBe(result.allParams);
+    // no category is silently empty
+    const { quant_state, adapter, gradients, optimizer, activations, logits, workspace, staging } = estimate.byCategory;
+    for (const bytes of [gradients, optimizer, activations, logits, workspace, staging])
+      expect(bytes).toBeGreaterThan(0);
+    expect(quant_state > 0).toBe(method === 'qlora');
+    expect(adapter > 0).toBe(method !== 'full');
+    expect(optimizer).toBe(2 * gradients);
+  });
+});

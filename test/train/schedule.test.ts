@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest';
+import { learningRateMultiplier, resolveWarmupSteps, type SchedulerType } from '../../src/train/schedule.ts';
+
+// transformers 5.23.0: get_scheduler(name, optimizer, num_warmup_steps, num_training_steps=10), the rate of each step
+const TOTAL = 10;
+const GOLDEN: [SchedulerType, number, number[]][] = [
+  ['linear', 0, [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]],
+  [
+    'linear',
+    3,
+    [
+      ...[0, 0.3333333333333333, 0.6666666666666666, 1, 0.8571428571428571, 0.7142857142857143, 0.5714285714285714],
+      ...[0.42857142857142855, 0.2857142857142857, 0.14285714285714285],
+    ],
+  ],
+  [
+    'cosine',
+    0,
+    [
+      ...[1, 0.9755282581475768, 0.9045084971874737, 0.7938926261462366, 0.6545084971874737, 0.5, 0.34549150281252633],
+      ...[0.2061073738537635, 0.09549150281252633, 0.024471741852423234],
+    ],
+  ],
+  [
+    'cosine',
+    3,
+    [
+      ...[0, 0.3333333333333333, 0.6666666666666666, 1, 0.9504844339512095, 0.8117449009293668, 0.6112604669781572],
+      ...[0.38873953302184283, 0.18825509907063326, 0.04951556604879048],
+    ],
+  ],
+  ['constant', 0, new Array(10).fill(1)],
+  ['constant', 3, new Array(10).fill(1)],
+  ['constant_with_warmup', 0, new Array(10).fill(1)],
+  ['constant_with_warmup', 3, [0, 0.3333333333333333, 0.6666666666666666, ...new Array(7).fill(1)]],
+];
+
+test.each(GOLDEN)('%s with %i steps of warm-up, to the last bit', (type, warmup, want) => {
+  expect(want.length).toBe(TOTAL);
+  expect(want.map((_, step) => learningRateMultiplier(type, step, warmup, TOTAL))).toEqual(want);
+});
+
+test('never below zero, past the end', () => {
+  for (const type of ['linear', 'cosine'] as const)
+    expect(learningRateMultiplier(type, 12, 3, TOTAL)).toBeGreaterThanOrEqual(0);
+  expect(learningRateMultiplier('linear', 12, 3, TOTAL)).toBe(0);
+});
+
+// TrainingArguments.get_warmup_steps of the same version
+describe.each([
+  [0, [0, 0, 0]],
+  [0.25, [3, 2, 25]],
+  [0.33, [4, 3, 33]],
+  [1, [1, 1, 1]],
+  [3, [3, 3, 3]],
+])('warmup_steps %d', (setting, want) => {
+  test('of 10, 7 and 100 steps', () => {
+    expect([10, 7, 100].map((total) => resolveWarmupSteps(setting, total))).toEqual(want);
+  });
+});

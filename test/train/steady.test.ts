@@ -1,0 +1,54 @@
+/** 500 replayed steps leave the ledger, the live buffers and the memory of the process where they were. */
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { random } from '../ref/compare.ts';
+import { GOLDEN, openEngine } from './open.ts';
+
+const STEPS = 500;
+/**
+ * One leaked buffer a step would be 500 of at least 16 KiB with their wrappers on a software driver, 256 KiB each for a
+ * staging buffer; the collector's own swings stay below 10 MiB here.
+ */
+const GROWTH_BYTES = 16 * 2 ** 20;
+
+test(`${STEPS} steps`, async () => {
+  const directory = path.join(GOLDEN, 'formats', 'llama-untied-f32');
+  const shape = { B: 1, S: 8 };
+  const qlora = { method: 'qlora', load_in_4bit: true, bnb_4bit_use_double_quant: true, lora_r: 2 } as const;
+  const { engine, ledger } = await openEngine(directory, qlora, { train: [shape], evaluation: [shape] });
+  const ids = Uint32Array.from(random(1).integers(8, 32));
+  const batch = { ...shape, inputIds: ids, labels: Int32Array.from(ids) };
+  const scalars = { lr: 1e-4, bias1: 1, sqrt_bias2: 1, inv_tokens: 1 / 8, loss_scale: 1, seed: 1 };
+  const run = async (from: number, count: number) => {
+    for (let step = from; step < from + count; step++) {
+      const { finite } = await engine.trainStep([batch], { ...scalars, step });
+      if (!finite) throw new Error(`step ${step} is not finite`);
+      if (step % 50 === 0) await engine.rowLosses(batch);
+    }
+  };
+  // pipelines are compiled, the heap has grown to its size
+  await run(0, 100);
+  const before = {
+    bytes: ledger.currentBytes,
+    peak: ledger.peak,
+    live: ledger.liveCount,
+    entries: [...ledger.entries],
+  };
+  const created: string[] = [];
+  const original = engine.device.gpu.createBuffer.bind(engine.device.gpu);
+  engine.device.gpu.createBuffer = (descriptor) => {
+    created.push(descriptor.label ?? '?');
+    return original(descriptor);
+  };
+  const rss = process.memoryUsage().rss;
+  await run(100, STEPS);
+  const growth = process.memoryUsage().rss - rss;
+  console.log(`${STEPS} steps: resident memory grew by ${(growth / 2 ** 20).toFixed(1)} MiB`);
+  expect(created).toEqual([]);
+  expect(ledger.entries).toEqual(before.entries);
+  expect([ledger.currentBytes, ledger.liveCount]).toEqual([before.bytes, before.live]);
+  expect(ledger.peak).toEqual(before.peak);
+  expect(growth).toBeLessThan(GROWTH_BYTES);
+  engine.destroy();
+  expect([ledger.currentBytes, ledger.liveCount]).toEqual([0, 0]);
+});
