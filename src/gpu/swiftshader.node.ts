@@ -24,10 +24,24 @@ export async function unpackSwiftShader(): Promise<SwiftShader> {
   }
   const archive = archivePath();
   const version = createHash('sha256').update(readFileSync(archive)).digest('hex').slice(0, 16);
-  const root = process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache');
-  const dir = path.join(root, 'nibble', `swiftshader-${version}`);
-  if (!existsSync(dir)) await unpackTo(archive, dir);
-  return { loader: path.join(dir, LOADER), icd: path.join(dir, ICD) };
+  const refusals: string[] = [];
+  for (const root of cacheRoots()) {
+    const dir = path.join(root, 'nibble', `swiftshader-${version}`);
+    try {
+      if (!existsSync(dir)) await unpackTo(archive, dir);
+      return { loader: path.join(dir, LOADER), icd: path.join(dir, ICD) };
+    } catch (error) {
+      refusals.push(`${root}: ${(error as Error).message}`);
+    }
+  }
+  throw new DeviceError(
+    `the software driver cannot be unpacked; set XDG_CACHE_HOME to a folder that can be written\n${refusals.join('\n')}`,
+  );
+}
+
+/** The home folder of a container's user is often not its own. */
+function cacheRoots(): string[] {
+  return [process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache'), os.tmpdir()];
 }
 
 function archivePath(): string {
