@@ -2,4 +2,5 @@
 import type { AdapterChoice } from '../gpu/node.ts';
 import { probeHere } from './probe.node.ts';
 
-process.send?.(await probeHere(process.argv[2] as AdapterChoice), () => process.disconnect());
+// the parent ends this process once it has the answer
+process.send?.(await probeHere(process.argv[2] as AdapterChoice));

@@ -48,6 +48,8 @@ export function probeInChild(
   });
   child.on('message', (sent: ProbeMessage) => {
     message = sent;
+    // nothing of it is needed any more, and webgpu 0.6.2 was seen to hang while a process took its device down
+    child.kill('SIGKILL');
   });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
