@@ -2,10 +2,13 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
-import { nodeReader } from '../../src/formats/node.ts';
+import { nodeReader, nodeWriter } from '../../src/formats/node.ts';
 import { openAdapter } from '../../src/formats/peft.ts';
+import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { allLinears } from '../../src/model/names.ts';
+import { random } from '../ref/compare.ts';
 import { learnableRows } from '../train/run.ts';
 import { contentOf, directory, GOLDEN, nibbleTrain, trainerState } from './nibble.ts';
 
@@ -62,6 +65,37 @@ describe.each(MODELS)('%s %j', (name, flags, drop) => {
     if (!flags.includes('full')) expect(files(output)).toEqual(WRITTEN);
     else expect(files(output)).toContain('model.safetensors');
   });
+});
+
+test('rows of text, through the tokenizer of the model directory', async () => {
+  const from = path.join(GOLDEN, 'formats', 'llama-untied-f32');
+  const config = { ...JSON.parse(readFileSync(path.join(from, 'config.json'), 'utf8')), vocab_size: 300 };
+  const tokenizer = path.join(GOLDEN, 'formats', 'tokenizer', 'tokenizer.json');
+  const model = directory({ 'config.json': JSON.stringify(config), 'tokenizer.json': readFileSync(tokenizer) });
+  const source = await openCheckpoint(nodeReader(from));
+  const tensors = source.names().map((name, i) => {
+    // the embedding and the head grow to the tokenizer's 300 entries
+    const shape = source.info(name).shape.map((n) => (n === 32 ? 300 : n));
+    const values = random(i).normal32(
+      shape.reduce((p, n) => p * n, 1),
+      0.1,
+    );
+    return { name, dtype: 'F32' as const, shape, data: () => [new Uint8Array(values.buffer)] };
+  });
+  await writeSafetensors(nodeWriter(model), 'model.safetensors', tensors);
+  const lines = Array.from({ length: 40 }, (_, i) =>
+    JSON.stringify({ text: `Call me Ishmael. Some ${i % 3} years ago` }),
+  );
+  const root = directory({ 'text.jsonl': lines.join('\n') });
+  const output = path.join(root, 'run');
+  const argv = settings(model, output).map((a) => (a.endsWith('rows.jsonl') ? path.join(root, 'text.jsonl') : a));
+  const { code, stderr } = await nibbleTrain(...argv, '--method', 'full');
+  expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
+  const losses = trainerState(output).log_history.flatMap((row) => ('loss' in row ? [row.loss as number] : []));
+  // as good as all 300 tokens alike at first
+  expect(Math.abs((losses[0] as number) - Math.log(300))).toBeLessThan(0.5);
+  expect(losses.at(-1)).toBeLessThan((losses[0] as number) - 1);
+  expect(files(output)).toContain('tokenizer.json');
 });
 
 describe('what a run leaves behind', () => {
