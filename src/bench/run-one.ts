@@ -30,42 +30,40 @@ export type RunJob = {
   readonly recordFile: string;
 };
 
-/** Trains as the job says; yields the events of training. @throws as train() does; the record is then not written */
+/**
+ * Trains as the job says; yields the events of training. The device stays open: it ends with the process.
+ * @throws as train() does; the record is then not written
+ */
 export async function* runOne(job: RunJob, signal: AbortSignal): AsyncGenerator<TrainEvent, RunRecord> {
   const started = performance.now();
   const createdAt = new Date().toISOString();
   const { values } = job.config;
   const runtime = await openNodeRuntime(job.adapter);
-  try {
-    const input = await readRunInput(values, runtime.readerOf);
-    const meta = await metaInfo(input, runtime.device);
-    const code = await codeInfo();
-    const writer = nodeWriter(values.output_dir);
-    await writeRunHead(writer, values, printConfig(job.config), { code, ...meta });
-    const { device } = runtime;
-    const predicted = estimatePlan(input.plan, values, input.batches.shapes, device.profile, device.shaders);
-    const result = yield* train(runtime, input, { signal, writer });
-    const adapter = path.join(values.output_dir, ADAPTER_FILE);
-    const saved = input.plan.lora !== null;
-    const record = runRecord(
-      {
-        ...{ suite: job.suite, arm: job.arm, replicate: job.replicate, division: job.division, command: job.command },
-        ...{ experiment: `${job.suite}/${job.arm}`, createdAt, code, meta, predicted },
-        totalSeconds: (performance.now() - started) / 1000,
-        dataHashes: await dataHashes(input),
-        adapterBytes: saved ? (await stat(adapter)).size : null,
-        adapterSha256: saved ? await sha256OfFile(adapter) : null,
-      },
-      input,
-      result,
-    );
-    const directory = path.dirname(job.recordFile);
-    await writeText(nodeWriter(directory), path.basename(job.recordFile), `${JSON.stringify(record, null, 2)}\n`);
-    result.engine.destroy();
-    return record;
-  } finally {
-    await runtime.close();
-  }
+  const input = await readRunInput(values, runtime.readerOf);
+  const meta = await metaInfo(input, runtime.device);
+  const code = await codeInfo();
+  const writer = nodeWriter(values.output_dir);
+  await writeRunHead(writer, values, printConfig(job.config), { code, ...meta });
+  const { device } = runtime;
+  const predicted = estimatePlan(input.plan, values, input.batches.shapes, device.profile, device.shaders);
+  const result = yield* train(runtime, input, { signal, writer });
+  const adapter = path.join(values.output_dir, ADAPTER_FILE);
+  const saved = input.plan.lora !== null;
+  const record = runRecord(
+    {
+      ...{ suite: job.suite, arm: job.arm, replicate: job.replicate, division: job.division, command: job.command },
+      ...{ experiment: `${job.suite}/${job.arm}`, createdAt, code, meta, predicted },
+      totalSeconds: (performance.now() - started) / 1000,
+      dataHashes: await dataHashes(input),
+      adapterBytes: saved ? (await stat(adapter)).size : null,
+      adapterSha256: saved ? await sha256OfFile(adapter) : null,
+    },
+    input,
+    result,
+  );
+  const directory = path.dirname(job.recordFile);
+  await writeText(nodeWriter(directory), path.basename(job.recordFile), `${JSON.stringify(record, null, 2)}\n`);
+  return record;
 }
 
 async function metaInfo(

@@ -149,10 +149,12 @@ async function runInChild(job: RunJob, signal: AbortSignal, onEvent: (event: Tra
     child.kill('SIGTERM');
   };
   signal.addEventListener('abort', stop, { once: true });
-  let failure: Extract<WorkerMessage, { kind: 'failed' }> | null = null;
+  const endings: WorkerMessage[] = [];
   child.on('message', (message: WorkerMessage) => {
-    if (message.kind === 'event') onEvent(message.event);
-    else failure = message;
+    if (message.kind === 'event') return onEvent(message.event);
+    endings.push(message);
+    // All that counts is on disk, and webgpu 0.6.2 was seen to hang while a process took its device down.
+    child.kill('SIGKILL');
   });
   child.send(job);
   const [code, how] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
@@ -160,11 +162,12 @@ async function runInChild(job: RunJob, signal: AbortSignal, onEvent: (event: Tra
   );
   signal.removeEventListener('abort', stop);
   signal.throwIfAborted();
-  if (failure !== null) throw revive(failure);
-  if (code !== 0)
-    throw new Error(
-      `the process of run ${job.arm}, seed ${job.config.values.seed}, ended with ${how ?? `code ${code}`} and no word of why`,
-    );
+  const [ending] = endings;
+  if (ending?.kind === 'failed') throw revive(ending);
+  if (ending === undefined) {
+    const run = `run ${job.arm}, seed ${job.config.values.seed}`;
+    throw new Error(`the process of ${run} ended with ${how ?? `code ${code}`} and no word of why`);
+  }
 }
 
 /** The child has named the file or the setting in its message; what matters here is who can mend it. */

@@ -1,4 +1,4 @@
-/** Entry of a run's own process: takes a job from its parent, sends events back, exits with 0, 1 or 2. */
+/** Entry of a run's own process: takes a job from its parent, sends events back and how it ended. */
 import { exitCodeOf } from '../errors.ts';
 import type { TrainEvent } from '../train/events.ts';
 import { type RunJob, runOne } from './run-one.ts';
@@ -6,6 +6,7 @@ import { type RunJob, runOne } from './run-one.ts';
 /** From child to parent. */
 export type WorkerMessage =
   | { readonly kind: 'event'; readonly event: TrainEvent }
+  | { readonly kind: 'done' }
   | {
       readonly kind: 'failed';
       readonly message: string;
@@ -17,7 +18,7 @@ const controller = new AbortController();
 process.on('SIGTERM', () => controller.abort(new Error('stopped')));
 // A terminal sends SIGINT to the whole group; the parent decides what becomes of its children.
 process.on('SIGINT', () => undefined);
-process.on('disconnect', () => controller.abort(new Error('the parent process is gone')));
+process.on('disconnect', () => process.exit(1));
 
 const send = (message: WorkerMessage): void => {
   process.send?.(message);
@@ -27,15 +28,15 @@ process.once('message', (job: RunJob) => {
   void work(job);
 });
 
+/** Says how it ended and waits for the parent to end this process, which then needs no orderly way out. */
 async function work(job: RunJob): Promise<void> {
   try {
     const running = runOne(job, controller.signal);
     for (let next = await running.next(); !next.done; next = await running.next())
       send({ kind: 'event', event: next.value });
+    send({ kind: 'done' });
   } catch (error) {
     const { message, stack } = error as Error;
-    process.exitCode = exitCodeOf(error);
-    send({ kind: 'failed', message, stack: process.exitCode === 1 ? (stack ?? message) : null });
+    send({ kind: 'failed', message, stack: exitCodeOf(error) === 1 ? (stack ?? message) : null });
   }
-  process.disconnect?.();
 }

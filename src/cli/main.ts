@@ -31,5 +31,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 const { signal, dispose } = abortOnSignals(process);
 const { stdout, stderr, env } = process;
-process.exitCode = await runCli(process.argv.slice(2), { stdout, stderr, env, signal }, commands);
+const exitCode = await runCli(process.argv.slice(2), { stdout, stderr, env, signal }, commands);
 dispose();
+// What was written reaches a pipe first; then nothing that is still open (webgpu 0.6.2 was seen to hang) holds the process.
+stdout.write('', () => process.exit(exitCode));
