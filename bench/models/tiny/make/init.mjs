@@ -74,11 +74,7 @@ function initialTensors() {
       normal(`${at}mlp.down_proj.weight`, [C, F], branchEnd),
     ];
   });
-  return [
-    normal('model.embed_tokens.weight', [CONFIG.vocab_size, C]),
-    ...layers.flat(),
-    ones('model.norm.weight'),
-  ];
+  return [normal('model.embed_tokens.weight', [CONFIG.vocab_size, C]), ...layers.flat(), ones('model.norm.weight')];
 }
 
 function tensor(name, shape, values) {
