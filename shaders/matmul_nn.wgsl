@@ -2,7 +2,7 @@ import package::lib::grid::flat_index;
 // matmul_nn: y[m, k] (+)= scale * sum_n x[m, n] * w[n, k]
 //
 //   x (M, N)  f32         in   rows of ldx elements, columns from col0
-//   w (N, K)  f32 or f16  in   F16: x is rounded to f16 as it is loaded
+//   w (N, K)  f32 or f16  in   F16: x passes through f16 as it is loaded (lavapipe 25 drops that rounding)
 //   y (M, K)  f32         out
 //
 // Grid: one thread per 4 x 4 tile of y, tiles of one row of tiles side by side along K.

@@ -2,7 +2,7 @@ import package::lib::grid::flat_index;
 // matmul_nt: y[m, n] (+)= scale * sum_k x[m, k] * w[n, k]
 //
 //   x (M, K)  f32         in
-//   w (N, K)  f32 or f16  in   F16: x is rounded to f16 as it is loaded
+//   w (N, K)  f32 or f16  in   F16: x passes through f16 as it is loaded (lavapipe 25 drops that rounding)
 //   y (M, N)  f32         out  rows of ldy elements, columns from col0
 //
 // Grid: one thread per 4 x 4 tile of y, tiles of one row of tiles side by side along N.

@@ -1,7 +1,7 @@
 /** Tries the device in a process of its own: a driver that crashes takes that one down, and what it wrote is kept. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { type AdapterChoice, openDevice, releaseInstance } from '../gpu/node.ts';
+import { type AdapterChoice, closeDevice, openDevice } from '../gpu/node.ts';
 import { probeDevice } from './probe.ts';
 import type { DeviceFacts, Probe } from './types.ts';
 
@@ -18,8 +18,7 @@ export async function probeHere(adapter: AdapterChoice): Promise<ProbeMessage> {
     try {
       return { device: { ...(await probeDevice(device)), backend: BACKENDS[process.platform] ?? 'vulkan' } };
     } finally {
-      device.destroy();
-      releaseInstance();
+      await closeDevice(device);
     }
   } catch (error) {
     return { error: (error as Error).message };

@@ -29,11 +29,24 @@ const WANTED_LIMITS = [
   'maxStorageBuffersPerShaderStage',
 ] as const;
 
-/** Dawn aborts the process once the object from create() is collected, and Node does not exit while it is held: so it is pinned here. */
-let pinned: GPU | null = null;
+/**
+ * Dawn aborts the process once the object from create() is collected while a device of it lives, and Node does not exit while
+ * it is held: so it is pinned here for as long as its device is open.
+ */
+const pinned = new Map<Device, GPU>();
 
-export function releaseInstance(): void {
-  pinned = null;
+/** Turns of the event loop in which Dawn's last callbacks run. */
+const DRAIN_TURNS = 20;
+
+/**
+ * Destroys the device and lets go of Dawn, so that Node can exit. Dawn still ticks for a moment after a device is lost; collected
+ * too early, that tick locks a mutex that is gone and the process hangs (seen with webgpu 0.6.2).
+ */
+export async function closeDevice(device: Device): Promise<void> {
+  device.destroy();
+  await device.gpu.lost;
+  for (let turn = 0; turn < DRAIN_TURNS; turn++) await new Promise((resolve) => setImmediate(resolve));
+  pinned.delete(device);
 }
 
 const SHADER_DIRECTORY = new URL('../../shaders/', import.meta.url);
@@ -57,7 +70,7 @@ export type OpenOptions = {
 /** @throws DeviceError when no adapter of the chosen kind can be had, saying what was tried */
 export async function openDevice(options: OpenOptions = {}): Promise<Device> {
   const toggles = [...ENABLED_TOGGLES, ...(options.unchecked === true ? [UNCHECKED_TOGGLE] : [])];
-  const adapter = await findAdapter(options.adapter ?? 'auto', toggles);
+  const { instance, adapter } = await findAdapter(options.adapter ?? 'auto', toggles);
   const requiredFeatures = WANTED_FEATURES.filter((f) => adapter.features.has(f));
   const requiredLimits = Object.fromEntries(
     WANTED_LIMITS.map((name) => [name, options.limits?.[name] ?? adapter.limits[name]]),
@@ -70,40 +83,45 @@ export async function openDevice(options: OpenOptions = {}): Promise<Device> {
       cause: error,
     });
   }
-  return new Device({
-    gpu,
-    profile: profileOf(adapter, gpu),
-    adapter: describe(adapter, toggles),
-    shaders: loadShaders(),
-  });
+  const description = describe(adapter, toggles);
+  const device = new Device({ gpu, profile: profileOf(adapter, gpu), adapter: description, shaders: loadShaders() });
+  pinned.set(device, instance);
+  return device;
 }
 
-async function findAdapter(choice: AdapterChoice, toggles: readonly string[]): Promise<GPUAdapter> {
+/** An adapter, and the object from create() that it came from. */
+type Found = { readonly instance: GPU; readonly adapter: GPUAdapter };
+
+async function findAdapter(choice: AdapterChoice, toggles: readonly string[]): Promise<Found> {
   if (choice === 'swiftshader') return requireAdapter(await swiftShaderAdapter(toggles), 'SwiftShader');
   const system = hasVulkanLoader() ? await requestAdapter(toggles) : null;
-  const isSoftware = system !== null && softwareName(system) !== null;
+  const isSoftware = system !== null && softwareName(system.adapter) !== null;
   if (choice === 'gpu') return requireAdapter(isSoftware ? null : system, 'a hardware GPU');
   if (choice === 'lavapipe')
-    return requireAdapter(system !== null && softwareName(system) === 'lavapipe' ? system : null, 'lavapipe');
+    return requireAdapter(system !== null && softwareName(system.adapter) === 'lavapipe' ? system : null, 'lavapipe');
   return system ?? requireAdapter(await swiftShaderAdapter(toggles), 'SwiftShader');
 }
 
-function requireAdapter(adapter: GPUAdapter | null, what: string): GPUAdapter {
-  if (adapter === null)
+function requireAdapter(found: Found | null, what: string): Found {
+  if (found === null)
     throw new DeviceError(
       `no WebGPU adapter for ${what}: run \`nibble doctor\` to see what is missing and how to mend it`,
     );
-  return adapter;
+  return found;
 }
 
-async function requestAdapter(toggles: readonly string[]): Promise<GPUAdapter | null> {
+async function requestAdapter(toggles: readonly string[]): Promise<Found | null> {
   const { create, globals } = await import('webgpu');
   Object.assign(globalThis, globals);
-  pinned = create([`enable-dawn-features=${toggles.join(',')}`, `disable-dawn-features=${DISABLED_TOGGLES.join(',')}`]);
-  return pinned.requestAdapter({ powerPreference: 'high-performance' });
+  const instance = create([
+    `enable-dawn-features=${toggles.join(',')}`,
+    `disable-dawn-features=${DISABLED_TOGGLES.join(',')}`,
+  ]);
+  const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });
+  return adapter === null ? null : { instance, adapter };
 }
 
-async function swiftShaderAdapter(toggles: readonly string[]): Promise<GPUAdapter | null> {
+async function swiftShaderAdapter(toggles: readonly string[]): Promise<Found | null> {
   const { loader, icd } = await unpackSwiftShader();
   process.env.VK_ICD_FILENAMES = icd;
   process.env.VK_DRIVER_FILES = icd;

@@ -1,6 +1,6 @@
 /** The runtime of a run in Node: Dawn, files, and quantizer workers. */
 import { nodeReader } from '../formats/node.ts';
-import { type AdapterChoice, openDevice, releaseInstance } from '../gpu/node.ts';
+import { type AdapterChoice, closeDevice, openDevice } from '../gpu/node.ts';
 import { QuantKernels } from '../wasm/kernels.ts';
 import { createQuantizerPool, loadWasmModule } from '../wasm/node.ts';
 import type { Runtime } from './session.ts';
@@ -13,8 +13,7 @@ export async function openNodeRuntime(adapter: AdapterChoice = 'auto'): Promise<
   const quantizer = createQuantizerPool(module);
   const close = async (): Promise<void> => {
     await quantizer.close();
-    device.destroy();
-    releaseInstance();
+    await closeDevice(device);
   };
   return { device, quantizer, kernels: new QuantKernels(module), readerOf: nodeReader, close };
 }

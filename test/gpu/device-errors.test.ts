@@ -1,9 +1,9 @@
 /** How failures of the device reach the caller. Each test opens a device of its own, because a failed one stays failed. */
-import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { GpuAllocator } from '../../src/gpu/allocator.ts';
 import type { Device } from '../../src/gpu/device.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
-import { type AdapterChoice, openDevice, releaseInstance } from '../../src/gpu/node.ts';
+import { type AdapterChoice, closeDevice, openDevice } from '../../src/gpu/node.ts';
 import { bufferOf } from '../../src/gpu/program.ts';
 import { Readback } from '../../src/gpu/transfer.ts';
 import { rejection, thrown } from '../formats/files.ts';
@@ -15,10 +15,9 @@ async function open(choice: AdapterChoice = adapter, limits = {}): Promise<Devic
   opened.push(device);
   return device;
 }
-afterEach(() => {
-  for (const device of opened.splice(0)) device.destroy();
+afterEach(async () => {
+  for (const device of opened.splice(0)) await closeDevice(device);
 });
-afterAll(releaseInstance);
 
 /** A usage that no device allows. */
 const badBuffer = (device: Device, label: string) =>

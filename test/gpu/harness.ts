@@ -5,7 +5,7 @@ import { Arena } from '../../src/gpu/arena.ts';
 import type { Device } from '../../src/gpu/device.ts';
 import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
-import { type AdapterChoice, openDevice, releaseInstance } from '../../src/gpu/node.ts';
+import { type AdapterChoice, closeDevice, openDevice } from '../../src/gpu/node.ts';
 import { makePlan } from '../../src/gpu/plan.ts';
 import { Program, preparePlan } from '../../src/gpu/program.ts';
 import { Residents } from '../../src/gpu/residents.ts';
@@ -18,10 +18,7 @@ import { Readback, upload } from '../../src/gpu/transfer.ts';
 export const device: Device = await openDevice({
   adapter: (process.env.NIBBLE_TEST_ADAPTER ?? 'auto') as AdapterChoice,
 });
-afterAll(() => {
-  device.destroy();
-  releaseInstance();
-});
+afterAll(() => closeDevice(device));
 
 export const DEFAULT_STEP: StepScalars = {
   lr: 1e-3,

@@ -5,7 +5,13 @@ import { Bench } from '../gpu/harness.ts';
 const values = (n: number, k: number) => Float32Array.from({ length: n }, (_, i) => Math.sin(i * k + k) * 2);
 
 /** sum over the depth in f64, indices by function. */
-function product(rows: number, cols: number, depth: number, a: (r: number, d: number) => number, b: (d: number, c: number) => number) {
+function product(
+  rows: number,
+  cols: number,
+  depth: number,
+  a: (r: number, d: number) => number,
+  b: (d: number, c: number) => number,
+) {
   return Float64Array.from({ length: rows * cols }, (_, i) => {
     let sum = 0;
     for (let d = 0; d < depth; d++) sum += a(Math.floor(i / cols), d) * b(d, i % cols);
@@ -36,7 +42,8 @@ describe('matmul', () => {
   for (const [M, N, K] of SIZES) {
     for (const accumulate of [false, true]) {
       const start = (n: number) => (accumulate ? values(n, 0.11) : new Float32Array(n).fill(Number.NaN));
-      const added = (want: Float64Array, scale: number) => want.map((v, i) => v * scale + (accumulate ? (values(want.length, 0.11)[i] as number) : 0));
+      const added = (want: Float64Array, scale: number) =>
+        want.map((v, i) => v * scale + (accumulate ? (values(want.length, 0.11)[i] as number) : 0));
 
       it(`nt ${M}x${N}x${K} accumulate=${accumulate}`, async () => {
         const bench = new Bench({ maxWorkgroups: 7 });
@@ -45,7 +52,13 @@ describe('matmul', () => {
         const y = bench.input('y', start(M * N));
         matmulNt(bench.tape, { M, N, K, x: bench.input('x', x), w: bench.input('w', w), y, scale: 0.5, accumulate });
         await bench.run();
-        const want = product(M, N, K, (m, k) => x[m * K + k] as number, (k, n) => w[n * K + k] as number);
+        const want = product(
+          M,
+          N,
+          K,
+          (m, k) => x[m * K + k] as number,
+          (k, n) => w[n * K + k] as number,
+        );
         expectProduct(await bench.read(y), added(want, 0.5), K + 1);
       });
 
@@ -56,7 +69,13 @@ describe('matmul', () => {
         const y = bench.input('y', start(M * K));
         matmulNn(bench.tape, { M, N, K, x: bench.input('x', x), w: bench.input('w', w), y, scale: 0.5, accumulate });
         await bench.run();
-        const want = product(M, K, N, (m, n) => x[m * N + n] as number, (n, k) => w[n * K + k] as number);
+        const want = product(
+          M,
+          K,
+          N,
+          (m, n) => x[m * N + n] as number,
+          (n, k) => w[n * K + k] as number,
+        );
         expectProduct(await bench.read(y), added(want, 0.5), N + 1);
       });
 
@@ -67,7 +86,13 @@ describe('matmul', () => {
         const y = bench.input('y', start(N * K));
         matmulTn(bench.tape, { M, N, K, d: bench.input('d', d), x: bench.input('x', x), y, scale: 0.5, accumulate });
         await bench.run();
-        const want = product(N, K, M, (n, m) => d[m * N + n] as number, (m, k) => x[m * K + k] as number);
+        const want = product(
+          N,
+          K,
+          M,
+          (n, m) => d[m * N + n] as number,
+          (m, k) => x[m * K + k] as number,
+        );
         expectProduct(await bench.read(y), added(want, 0.5), M + 1);
       });
     }
