@@ -2,7 +2,7 @@
 import { DataError, KernelCallError } from '../errors.ts';
 import { readBnb4bit } from '../formats/bnb4bit.ts';
 import { readFloats, type TensorSource } from '../formats/checkpoint.ts';
-import { type FloatDtype, isFloatDtype, widenToF32 } from '../formats/dtype.ts';
+import { type FloatDtype, widenToF32 } from '../formats/dtype.ts';
 import { ropeTables } from '../formats/rope.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Residents } from '../gpu/residents.ts';
@@ -19,8 +19,8 @@ import {
   type SlabReader,
   type SourceDtype,
 } from '../wasm/types.ts';
+import { requireShape } from './check-weights.ts';
 import type { DeclaredModel } from './declare.ts';
-import { HEAD } from './names.ts';
 import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
 
 export type LoadContext = {
@@ -60,43 +60,15 @@ export async function* loadModel(
     yield name;
   }
   for (const [name, weight] of declared.weights) {
-    times.quantizeSeconds += await loadWeight(ctx, source, headOrSelf(source, name, declared), weight);
+    times.quantizeSeconds += await loadWeight(ctx, source, name, weight);
     yield name;
   }
   return times;
 }
 
-/** An untied model whose file has no head was saved tied: transformers reads the embedding then, and so do we not: it is an error. */
-function headOrSelf(source: TensorSource, name: string, declared: DeclaredModel): string {
-  if (name === `${HEAD}.weight` && !source.has(name)) {
-    throw new DataError(
-      source.root,
-      `has no ${name}, but config.json says tie_word_embeddings is ${declared.model.config.tie_word_embeddings}: set it to true if the head is the embedding`,
-    );
-  }
-  return name;
-}
-
 /** 4-bit code, then the dynamic map. */
 function codeTables(type: QuantType): Float32Array<ArrayBuffer> {
   return new Float32Array([...(type === 'nf4' ? NF4_CODE : FP4_CODE), ...DYNAMIC_CODE]);
-}
-
-function requireShape(source: TensorSource, name: string, want: readonly number[]): FloatDtype {
-  const { dtype, shape, file } = source.info(name);
-  if (shape.join() !== want.join()) {
-    throw new DataError(
-      `${source.root}/${file}`,
-      `${name} is (${shape.join(', ')}), needs (${want.join(', ')}): does config.json belong to these weights?`,
-    );
-  }
-  if (!isFloatDtype(dtype)) {
-    throw new DataError(
-      `${source.root}/${file}`,
-      `${name} is ${dtype}, needs F32, F16 or BF16: save the model in one of them`,
-    );
-  }
-  return dtype;
 }
 
 async function loadWeight(ctx: LoadContext, source: TensorSource, name: string, weight: Weight): Promise<number> {
@@ -183,11 +155,6 @@ async function loadPrequantized(
   const fail = (detail: string): never => {
     throw new DataError(`${source.root}/${stored.packed.file}`, `${name}: ${detail}`);
   };
-  if (stored.shape.join() !== [weight.out, weight.in].join()) {
-    fail(
-      `was quantized from shape (${stored.shape.join(', ')}), config.json wants (${weight.out}, ${weight.in}): they belong to different models`,
-    );
-  }
   const packed = new Uint8Array(weight.packed.bytes);
   await source.read(name, 0, packed);
   writeBytes(ctx, weight.packed, 0, packed);

@@ -10,6 +10,7 @@ import { loadTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../formats/to
 import { GpuAllocator } from '../gpu/allocator.ts';
 import type { Device } from '../gpu/device.ts';
 import { Ledger } from '../gpu/ledger.ts';
+import { checkWeights } from '../model/check-weights.ts';
 import { type LoadTimes, loadModel } from '../model/load.ts';
 import { allLinears } from '../model/names.ts';
 import type { QuantKernels } from '../wasm/kernels.ts';
@@ -47,6 +48,7 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
   const reader = readerOf(config.model_name_or_path);
   const model = await readModelConfig(reader);
   const source = await openCheckpoint(reader);
+  await checkWeights(model, source);
   const tokenizer = (await reader.exists(TOKENIZER_FILE)) ? await loadTokenizer(reader, model.vocab_size) : null;
   const linear = new Map(allLinears(model).map((l) => [l.name, [l.out, l.in] as const]));
   const adapter =

@@ -1,0 +1,59 @@
+/** Whether a checkpoint holds the weights that config.json describes: known from its headers, before anything is loaded. */
+import { DataError } from '../errors.ts';
+import { readBnb4bit } from '../formats/bnb4bit.ts';
+import type { TensorSource } from '../formats/checkpoint.ts';
+import { type FloatDtype, isFloatDtype } from '../formats/dtype.ts';
+import type { ModelConfig } from '../formats/hf-config.ts';
+import { allLinears, EMBEDDING, FINAL_NORM, HEAD, layerNorms } from './names.ts';
+
+/** @throws DataError naming the first tensor that is missing, of another shape, or of a type that is no float */
+export async function checkWeights(config: ModelConfig, source: TensorSource): Promise<void> {
+  const { vocab_size: V, hidden_size: C, num_hidden_layers, tie_word_embeddings } = config;
+  requireShape(source, `${EMBEDDING}.weight`, [V, C]);
+  for (const { name, out, in: width } of allLinears(config))
+    await requireMatrix(source, `${name}.weight`, [out, width]);
+  const norms = [...Array.from({ length: num_hidden_layers }, (_, i) => layerNorms(i)).flat(), FINAL_NORM];
+  for (const name of norms) requireShape(source, `${name}.weight`, [C]);
+  if (tie_word_embeddings) return;
+  requireHead(source);
+  requireShape(source, `${HEAD}.weight`, [V, C]);
+}
+
+/** A model saved with tied embeddings has no head of its own; its config.json has to say so. */
+function requireHead(source: TensorSource): void {
+  if (source.has(`${HEAD}.weight`)) return;
+  throw new DataError(
+    source.root,
+    `has no ${HEAD}.weight, but config.json says tie_word_embeddings is false: set it to true if the head is the embedding`,
+  );
+}
+
+/** A linear weight may be one that bitsandbytes quantized; its record then says the shape. */
+async function requireMatrix(source: TensorSource, name: string, want: readonly number[]): Promise<void> {
+  const quantized = source.has(name) ? await readBnb4bit(source, name) : null;
+  if (quantized === null) requireShape(source, name, want);
+  else if (quantized.shape.join() !== want.join()) {
+    throw new DataError(
+      `${source.root}/${quantized.packed.file}`,
+      `${name} was quantized from (${quantized.shape.join(', ')}), config.json wants (${want.join(', ')}): they belong to different models`,
+    );
+  }
+}
+
+/** The type a tensor is stored in. @throws DataError when it is not a float tensor of shape `want` */
+export function requireShape(source: TensorSource, name: string, want: readonly number[]): FloatDtype {
+  const { dtype, shape, file } = source.info(name);
+  if (shape.join() !== want.join()) {
+    throw new DataError(
+      `${source.root}/${file}`,
+      `${name} is (${shape.join(', ')}), needs (${want.join(', ')}): does config.json belong to these weights?`,
+    );
+  }
+  if (!isFloatDtype(dtype)) {
+    throw new DataError(
+      `${source.root}/${file}`,
+      `${name} is ${dtype}, needs F32, F16 or BF16: save the model in one of them`,
+    );
+  }
+  return dtype;
+}
