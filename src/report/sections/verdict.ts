@@ -71,13 +71,17 @@ function memoryClause(summary: SuiteSummary, comparison: Comparison): Inline[] {
   if (change === null) return [];
   const than = ` peak memory than ${armLabel(comparison.baseline)}`;
   const sizes = medians(summary, comparison, 'peak_memory_bytes', bytesFigure);
-  return ['needed ', ...change.size, than, ' (', ...sizes, ...change.interval, ')'];
+  const open = change.undecided ? ['; undecided'] : [];
+  return ['needed ', ...change.size, than, ' (', ...sizes, ...change.interval, ...open, ')'];
 }
 
 function timeClause(summary: SuiteSummary, comparison: Comparison): Inline[] {
   const change = relative(comparison.paired.step_time_ms);
   if (change === null) return [];
   const times = medians(summary, comparison, 'step_time_ms', msFigure);
+  // The medians of the arms may then even point the other way than the median of the pairs.
+  if (change.undecided)
+    return ['took a time a step that these runs cannot tell apart (', ...times, ...change.interval, ')'];
   return ['took ', ...change.size, ' time a step (', ...times, ...change.interval, ')'];
 }
 
@@ -95,8 +99,8 @@ function qualityClause(comparison: Comparison): Inline[] {
   ];
 }
 
-/** `12.4 % more` and `; +12.1 % to +12.6 %`, from the paired ratio; null where there is none. */
-function relative(paired: PairedSummary | null): { size: Inline[]; interval: Inline[] } | null {
+/** `12.4 % more`, `; +12.1 % to +12.6 %` and whether the pairs decide it, from the paired ratio; null where there is none. */
+function relative(paired: PairedSummary | null): { size: Inline[]; interval: Inline[]; undecided: boolean } | null {
   if (paired === null || paired.median_ratio === null) return null;
   const { median_ratio: ratio, ratio_ci95: ci, winner } = paired;
   const change = (value: number) => figure(value - 1, (v) => withSign(v, formatPercent));
@@ -104,7 +108,8 @@ function relative(paired: PairedSummary | null): { size: Inline[]; interval: Inl
   const hasWidth = ci !== null && ci[0] !== ci[1];
   return {
     size: [figure(Math.abs(ratio - 1), formatPercent), ratio < 1 ? ' less' : ' more'],
-    interval: [...(hasWidth ? ['; ', ...range(ci, change)] : []), ...(winner === UNDECIDED ? ['; undecided'] : [])],
+    interval: hasWidth ? ['; ', ...range(ci, change)] : [],
+    undecided: winner === UNDECIDED,
   };
 }
 
