@@ -25,7 +25,7 @@ test('with two seeds no winner is named, anywhere', async () => {
   const summary = makeSummary(runs);
   expect(textOf(verdict(summary))).toContain('No winner is named below 3 paired seeds.');
   expect(textOf(verdict(summary))).toContain('; undecided)');
-  expect(textOf(verdict(summary))).toContain('took a time a step that these runs cannot tell apart (');
+  expect(textOf(verdict(summary))).toContain('had step times that these runs cannot tell apart (');
   const report = await buildReport({ runs, summary });
   const table = report.sections[0]!.blocks.find((block) => block.kind === 'table')!;
   expect(table.columns.at(-1)).toBe('winner');

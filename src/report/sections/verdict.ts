@@ -81,7 +81,7 @@ function timeClause(summary: SuiteSummary, comparison: Comparison): Inline[] {
   const times = medians(summary, comparison, 'step_time_ms', msFigure);
   // The medians of the arms may then even point the other way than the median of the pairs.
   if (change.undecided)
-    return ['took a time a step that these runs cannot tell apart (', ...times, ...change.interval, ')'];
+    return ['had step times that these runs cannot tell apart (', ...times, ...change.interval, ')'];
   return ['took ', ...change.size, ' time a step (', ...times, ...change.interval, ')'];
 }
 
