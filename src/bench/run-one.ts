@@ -40,12 +40,12 @@ export async function* runOne(job: RunJob, signal: AbortSignal): AsyncGenerator<
   const { values } = job.config;
   const runtime = await openNodeRuntime(job.adapter);
   const input = await readRunInput(values, runtime.readerOf);
+  const { device } = runtime;
+  const predicted = estimatePlan(input.plan, values, input.batches.shapes, device.profile, device.shaders);
   const meta = await metaInfo(input, runtime.device);
   const code = await codeInfo();
   const writer = nodeWriter(values.output_dir);
   await writeRunHead(writer, values, printConfig(job.config), { code, ...meta });
-  const { device } = runtime;
-  const predicted = estimatePlan(input.plan, values, input.batches.shapes, device.profile, device.shaders);
   const result = yield* train(runtime, input, { signal, writer });
   const adapter = path.join(values.output_dir, ADAPTER_FILE);
   const saved = input.plan.lora !== null;

@@ -2,6 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import writeFileAtomic from 'write-file-atomic';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo } from '../bench/environment.ts';
+import { estimatePlan } from '../bench/estimate.ts';
 import { printConfig } from '../config/index.ts';
 import type { MicroBatch } from '../data/batch.ts';
 import { START } from '../data/batches.ts';
@@ -29,6 +30,10 @@ export async function runTrain({ config, profile }: TrainArgs, context: CliConte
       progress.note(`no GPU: computing on ${runtime.device.profile.name}, a software driver`);
     const input = await readRunInput(values, runtime.readerOf);
     tellData(progress.note, input);
+    // The plan without the device: what it cannot do is said before anything is written.
+    const { device } = runtime;
+    const { peakBytes } = estimatePlan(input.plan, values, input.batches.shapes, device.profile, device.shaders);
+    progress.note(`GPU memory needed: ${formatBytes(peakBytes)}`);
     const writer = nodeWriter(values.output_dir);
     const environment = {
       code: await codeInfo(),
