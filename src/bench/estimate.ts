@@ -46,7 +46,12 @@ export function estimatePlan(
   shaders: ShaderLibrary,
 ): Estimate {
   const ledger = new Ledger();
-  const memory = buildMemory({ allocator: new DryAllocator(ledger), profile, shaders }, plan, config, shapes);
+  const memory = buildMemory(
+    { allocator: new DryAllocator(ledger, profile.limits.maxBufferSize), profile, shaders },
+    plan,
+    config,
+    shapes,
+  );
   const { peak, phasePeaks } = ledger;
   const trainableParams = [...memory.parts.declared.trainable.tensors.values()].reduce(
     (sum, t) => sum + t.param.elements,

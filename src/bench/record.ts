@@ -25,6 +25,8 @@ export type RunContext = {
   readonly dataHashes: RunRecord['eval_info']['data_hashes'];
   readonly adapterBytes: number | null;
   readonly adapterSha256: string | null;
+  /** Of the adapter that training went on with. */
+  readonly initialAdapterSha256: string | null;
   readonly predicted: Estimate;
 };
 
@@ -55,9 +57,10 @@ function runInfo(
   { config, plan }: RunInput,
   status: RunRecord['run_info']['status'],
 ): RunRecord['run_info'] {
-  const { output_dir: _, ...settings } = config;
+  // Where files lie does not make a run another one; what is in them does.
+  const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...settings } = config;
   const identity = {
-    config: settings,
+    config: { ...settings, initial_adapter: ctx.initialAdapterSha256 },
     modelSha256: ctx.meta.model_info.sha256_of_weights,
     dataSha256: ctx.dataHashes,
     seed: config.seed,

@@ -2,11 +2,12 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { printConfig, type ResolvedConfig } from '../config/index.ts';
-import { nodeWriter } from '../formats/node.ts';
+import { nodeReader, nodeWriter } from '../formats/node.ts';
 import { ADAPTER_FILE } from '../formats/peft.ts';
 import { writeText } from '../formats/reader.ts';
 import { TOKENIZER_FILE } from '../formats/tokenizer.ts';
 import type { AdapterChoice } from '../gpu/node.ts';
+import { withAdapterSettings } from '../train/adapter-settings.ts';
 import type { TrainEvent } from '../train/events.ts';
 import { openNodeRuntime } from '../train/node.ts';
 import { train, writeRunHead } from '../train/run.ts';
@@ -37,7 +38,8 @@ export type RunJob = {
 export async function* runOne(job: RunJob, signal: AbortSignal): AsyncGenerator<TrainEvent, RunRecord> {
   const started = performance.now();
   const createdAt = new Date().toISOString();
-  const { values } = job.config;
+  const config = await withAdapterSettings(job.config, nodeReader);
+  const { values } = config;
   const runtime = await openNodeRuntime(job.adapter);
   const input = await readRunInput(values, runtime.readerOf);
   const { device } = runtime;
@@ -45,10 +47,11 @@ export async function* runOne(job: RunJob, signal: AbortSignal): AsyncGenerator<
   const meta = await metaInfo(input, runtime.device);
   const code = await codeInfo();
   const writer = nodeWriter(values.output_dir);
-  await writeRunHead(writer, values, printConfig(job.config), { code, ...meta });
+  await writeRunHead(writer, values, printConfig(config), { code, ...meta });
   const result = yield* train(runtime, input, { signal, writer });
   const adapter = path.join(values.output_dir, ADAPTER_FILE);
   const saved = input.plan.lora !== null;
+  const { adapter_name_or_path: from } = values;
   const record = runRecord(
     {
       ...{ suite: job.suite, arm: job.arm, replicate: job.replicate, division: job.division, command: job.command },
@@ -56,6 +59,7 @@ export async function* runOne(job: RunJob, signal: AbortSignal): AsyncGenerator<
       totalSeconds: (performance.now() - started) / 1000,
       dataHashes: await dataHashes(input),
       adapterBytes: saved ? (await stat(adapter)).size : null,
+      initialAdapterSha256: from === null ? null : await sha256OfFile(path.join(from, ADAPTER_FILE)),
       adapterSha256: saved ? await sha256OfFile(adapter) : null,
     },
     input,
@@ -72,10 +76,15 @@ async function metaInfo(
 ): Promise<RunRecord['meta_info']> {
   const directory = config.model_name_or_path;
   const files = [...new Set(source.names().map((name) => source.info(name).file))].sort();
-  const datasets = [...config.datasets, ...config.eval_datasets];
   const dataset_info: RunRecord['meta_info']['dataset_info'] = {};
-  for (const { path: file } of datasets) {
-    dataset_info[path.basename(file)] = { revision: null, sha256: await sha256OfFile(file), rows: null };
+  for (const [role, sets] of Object.entries({ train: config.datasets, eval: config.eval_datasets })) {
+    for (const [i, { path: file }] of sets.entries()) {
+      dataset_info[`${role}[${i}] ${path.basename(file)}`] = {
+        revision: null,
+        sha256: await sha256OfFile(file),
+        rows: null,
+      };
+    }
   }
   return {
     model_info: {

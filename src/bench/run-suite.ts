@@ -1,10 +1,10 @@
 /** A suite: every arm with every seed, interleaved, a process per run; then the summary. */
 import { fork } from 'node:child_process';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ResolvedConfig, type ResolvedSuite, withValues } from '../config/index.ts';
-import { ConfigError, DataError } from '../errors.ts';
+import { ConfigError, DataError, exitCodeOf } from '../errors.ts';
 import { nodeWriter } from '../formats/node.ts';
 import { writeText } from '../formats/reader.ts';
 import { type AdapterChoice, loadShaders } from '../gpu/node.ts';
@@ -14,7 +14,7 @@ import type { RunJob } from './run-one.ts';
 import { scaleUp } from './scale-up.ts';
 import { type RunRecord, runSchema, SCHEMA_VERSION } from './schema.ts';
 import { summarizeRuns } from './summarize.ts';
-import { type SuiteManifest, type SuiteSummary, suiteSummarySchema } from './summary-schema.ts';
+import { type ScaleUp, type SuiteManifest, type SuiteSummary, suiteSummarySchema } from './summary-schema.ts';
 import type { WorkerMessage } from './worker.ts';
 
 export type SuiteEvent =
@@ -40,7 +40,7 @@ const RUN_SUFFIX = '.run.json';
 /** @throws whatever a run failed with: nothing is summarized then, what finished stays on disk */
 export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Promise<SuiteResult> {
   const { directory, adapter, command, signal, onEvent } = options;
-  await mkdir(directory, { recursive: true });
+  const estimates = await scaleUpOrNull(suite);
   const order = interleave(suite);
   const runs: RunRecord[] = [];
   for (const [index, { arm, seed, replicate }] of order.entries()) {
@@ -63,8 +63,6 @@ export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Pro
     runs.push(record);
     onEvent({ type: 'run-end', name, record });
   }
-  const first = suite.arms[0] as ResolvedSuite['arms'][number];
-  const estimates = await scaleUp(first.config.values, loadShaders());
   const summary = summarizeRuns(runs, { suite: suite.suite, createdAt: new Date().toISOString(), estimates });
   const writer = nodeWriter(directory);
   const manifest: SuiteManifest = {
@@ -83,6 +81,16 @@ export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Pro
   await writeText(writer, MANIFEST_FILE, `${JSON.stringify(manifest, null, 2)}\n`);
   await writeText(writer, SUMMARY_FILE, `${JSON.stringify(summary, null, 2)}\n`);
   return { runs, summary };
+}
+
+/** Targets that name a layer of this model need not exist in the reference models; the report then goes without that table. */
+async function scaleUpOrNull({ arms }: ResolvedSuite): Promise<ScaleUp | null> {
+  try {
+    return await scaleUp((arms[0] as ResolvedSuite['arms'][number]).config.values, loadShaders());
+  } catch (error) {
+    if (exitCodeOf(error) === 2) return null;
+    throw error;
+  }
 }
 
 /** Reads a finished suite's folder again. @throws DataError naming the file that is absent or not a run */

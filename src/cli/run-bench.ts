@@ -80,13 +80,17 @@ export async function listSuites({ json }: BenchListArgs, { stdout }: CliContext
 /** Moves results/local/RUN up to results/NAME, where git sees it. */
 export async function publish({ folder, name }: BenchPublishArgs, { stdout }: CliContext): Promise<void> {
   await readSuiteFolder(folder); // only what is whole is published
-  const target = path.join(path.resolve(folder, '..', '..'), name ?? path.basename(path.resolve(folder)));
+  const parent = path.dirname(path.resolve(folder));
+  const home = path.basename(parent) === 'local' ? path.dirname(parent) : path.resolve('results');
+  const target = path.join(home, name ?? path.basename(path.resolve(folder)));
   const taken = await access(target).then(
     () => true,
     () => false,
   );
   if (taken) throw new DataError(target, 'is there already, nothing was moved; give another name with --as');
   await mkdir(path.dirname(target), { recursive: true });
-  await rename(folder, target);
+  await rename(folder, target).catch((cause: NodeJS.ErrnoException) => {
+    throw new DataError(target, `${folder} cannot be moved here (${cause.code}); nothing was moved`, { cause });
+  });
   stdout.write(`${target}\n`);
 }

@@ -6,10 +6,11 @@ import { estimatePlan } from '../bench/estimate.ts';
 import { printConfig } from '../config/index.ts';
 import type { MicroBatch } from '../data/batch.ts';
 import { START } from '../data/batches.ts';
-import { ConfigError } from '../errors.ts';
-import { nodeWriter } from '../formats/node.ts';
+import { ConfigError, DeviceError } from '../errors.ts';
+import { nodeReader, nodeWriter } from '../formats/node.ts';
 import { chromeTrace } from '../gpu/profiler.ts';
 import { formatBytes } from '../report/format.ts';
+import { withAdapterSettings } from '../train/adapter-settings.ts';
 import type { Engine } from '../train/engine.ts';
 import { openNodeRuntime } from '../train/node.ts';
 import { train, writeRunHead } from '../train/run.ts';
@@ -20,7 +21,8 @@ import { createProgress } from './progress.ts';
 import type { TrainArgs } from './train.ts';
 import { trainProgress } from './train-progress.ts';
 
-export async function runTrain({ config, profile }: TrainArgs, context: CliContext): Promise<void> {
+export async function runTrain({ config: given, profile }: TrainArgs, context: CliContext): Promise<void> {
+  const config = await withAdapterSettings(given, nodeReader);
   const { values } = config;
   await requireEmpty(values.output_dir);
   const progress = createProgress(context.stderr, context.env);
@@ -32,6 +34,8 @@ export async function runTrain({ config, profile }: TrainArgs, context: CliConte
     tellData(progress.note, input);
     // The plan without the device: what it cannot do is said before anything is written.
     const { device } = runtime;
+    if (profile !== undefined && !device.profile.timestampQuery)
+      throw new DeviceError(`--profile needs timestamp queries, which ${device.profile.name} lacks: leave it out`);
     const { peakBytes } = estimatePlan(input.plan, values, input.batches.shapes, device.profile, device.shaders);
     progress.note(`GPU memory needed: ${formatBytes(peakBytes)}`);
     const writer = nodeWriter(values.output_dir);

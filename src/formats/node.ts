@@ -63,9 +63,9 @@ export function nodeWriter(root: string): FileWriter {
 }
 
 async function writeAtomically(target: string, chunks: Chunks): Promise<void> {
-  await mkdir(dirname(target), { recursive: true });
   const temporary = `${target}.${randomBytes(6).toString('hex')}.tmp`;
   try {
+    await mkdir(dirname(target), { recursive: true });
     const handle = await open(temporary, 'wx');
     try {
       for await (const chunk of chunks) await writeFully(handle, chunk);
@@ -75,8 +75,8 @@ async function writeAtomically(target: string, chunks: Chunks): Promise<void> {
     }
     await rename(temporary, target);
   } catch (cause) {
-    await rm(temporary, { force: true });
-    throw cause;
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw isSystemError(cause) ? refuseWrite(target, cause) : cause;
   }
   await syncDirectory(dirname(target));
 }
@@ -100,6 +100,16 @@ async function syncDirectory(path: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** What the operating system says; a producer of chunks throws errors of its own, which pass through. */
+function isSystemError(cause: unknown): cause is NodeJS.ErrnoException {
+  return cause instanceof Error && 'syscall' in cause && 'code' in cause;
+}
+
+function refuseWrite(file: string, cause: NodeJS.ErrnoException): DataError {
+  const next = cause.code === 'ENOSPC' ? 'Make room on the disk.' : 'Give a folder that can be written.';
+  return new DataError(file, `cannot be written (${cause.code}); what was there is untouched. ${next}`, { cause });
 }
 
 function refuse(file: string, cause: unknown): never {

@@ -36,16 +36,27 @@ function ledgerEntry(request: BufferRequest): { entry: LedgerEntry; sizeBytes: n
   };
 }
 
+function requireFits({ label }: BufferRequest, sizeBytes: number, max: number): void {
+  if (sizeBytes <= max) return;
+  throw new DeviceError(
+    `${label} needs a buffer of ${sizeBytes} bytes, this device allows ${max}: use a shorter max_length, a smaller batch or a smaller model`,
+  );
+}
+
 /** Counts and makes nothing: the allocator of `nibble estimate`. */
 export class DryAllocator implements Allocator {
   readonly ledger: Ledger;
+  readonly #maxBufferBytes: number;
 
-  constructor(ledger: Ledger) {
+  /** @param maxBufferBytes maxBufferSize of the device that is planned for */
+  constructor(ledger: Ledger, maxBufferBytes = Number.POSITIVE_INFINITY) {
     this.ledger = ledger;
+    this.#maxBufferBytes = maxBufferBytes;
   }
 
   allocate(request: BufferRequest): Allocation {
     const { entry, sizeBytes } = ledgerEntry(request);
+    requireFits(request, sizeBytes, this.#maxBufferBytes);
     this.ledger.add(entry);
     return { entry, sizeBytes, buffer: null };
   }
@@ -67,12 +78,7 @@ export class GpuAllocator implements Allocator {
   /** @throws DeviceError when the buffer exceeds the device's maxBufferSize. Out-of-memory arrives later, by the device's error scopes. */
   allocate(request: BufferRequest): Allocation {
     const { entry, sizeBytes } = ledgerEntry(request);
-    const max = this.#device.limits.maxBufferSize;
-    if (sizeBytes > max) {
-      throw new DeviceError(
-        `${request.label} needs a buffer of ${sizeBytes} bytes, this device allows ${max}: use a shorter max_length, a smaller batch or a smaller model`,
-      );
-    }
+    requireFits(request, sizeBytes, this.#device.limits.maxBufferSize);
     const buffer = this.#device.createBuffer({
       label: request.label,
       size: sizeBytes,

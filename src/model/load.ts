@@ -158,6 +158,9 @@ async function loadPrequantized(
   const packed = new Uint8Array(weight.packed.bytes);
   await source.read(name, 0, packed);
   writeBytes(ctx, weight.packed, 0, packed);
+  const code = stored.quantType === 'nf4' ? NF4_CODE : FP4_CODE;
+  if (stored.quantMap.some((v, i) => v !== code[i]))
+    fail(`its quant_map is not the ${stored.quantType} code of bitsandbytes: quantize the 16-bit model again`);
   if (stored.nested === undefined) {
     writeScales(ctx, weight, {
       nested: false,

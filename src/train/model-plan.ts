@@ -1,6 +1,7 @@
 /** From a resolved config and a model's description to what has to be allocated: storage of each weight, adapter targets. */
 import type { TrainConfig } from '../config/settings.ts';
-import { readBnb4bit } from '../formats/bnb4bit.ts';
+import { ConfigError } from '../errors.ts';
+import { isBnb4bit, readBnb4bit } from '../formats/bnb4bit.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
 import type { TorchFloat } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
@@ -8,7 +9,7 @@ import type { Adapter, LinearShapes } from '../formats/peft.ts';
 import { LORA_DEFAULTS, type LoraConfig } from '../formats/peft-config.ts';
 import { type LoraTarget, matchTargets } from '../formats/peft-match.ts';
 import type { LoraSpec, ModelSpec, StoredAs } from '../model/declare.ts';
-import { allLinears, HEAD } from '../model/names.ts';
+import { allLinears, EMBEDDING, HEAD } from '../model/names.ts';
 
 export type ModelPlan = {
   readonly spec: ModelSpec;
@@ -33,6 +34,8 @@ export type ModelPlanInput = {
 export async function planModel({ config, model, source, adapter, maxPositions }: ModelPlanInput): Promise<ModelPlan> {
   const linear: LinearShapes = new Map(allLinears(model).map((l) => [l.name, [l.out, l.in] as const]));
   const full = config.method === 'full';
+  requireKnownSkips(config, linear);
+  if (full && source !== null) requireUnquantized(source, linear);
   const prequantized =
     source === null || full ? new Map<string, StoredAs>() : await prequantizedWeights(source, linear);
   const storedAs = (module: string): StoredAs =>
@@ -41,10 +44,15 @@ export async function planModel({ config, model, source, adapter, maxPositions }
       ? fourBit(config)
       : { kind: 'dense', dtype: denseDtype(config, model, source, module) });
   if (full) return { spec: { config: model, full, storedAs, lora: null, maxPositions }, linear, lora: null };
-  const lora = adapter ?? freshAdapter(config, model, linear);
+  const lora = adapter === null ? freshAdapter(config, model, linear) : continued(adapter, config);
   const modules = new Map(lora.targets.map((t) => [t.name, { r: t.rank, scaling: t.scaling }]));
   const loraSpec: LoraSpec = { modules, dropout: lora.config.lora_dropout };
   return { spec: { config: model, full, storedAs, lora: loraSpec, maxPositions }, linear, lora };
+}
+
+/** Dropout belongs to the training: the config has the adapter's where nobody set another. */
+function continued({ config, targets }: Adapter, { lora_dropout }: TrainConfig) {
+  return { config: { ...config, lora_dropout }, targets };
 }
 
 function freshAdapter(config: TrainConfig, model: ModelConfig, linear: LinearShapes) {
@@ -63,6 +71,36 @@ function freshAdapter(config: TrainConfig, model: ModelConfig, linear: LinearSha
   return { config: loraConfig, targets: matchTargets(loraConfig, [...linear.keys()], options) };
 }
 
+/** An entry that names no module would leave unsaid that everything is quantized. */
+function requireKnownSkips({ llm_int8_skip_modules: skips }: TrainConfig, linear: LinearShapes): void {
+  const modules = [...linear.keys(), HEAD, EMBEDDING];
+  const stray = (skips ?? []).filter((skip) => !modules.some((module) => skipped(module, skip)));
+  if (stray.length === 0) return;
+  const endings = [...new Set(modules.map((m) => m.slice(m.lastIndexOf('.') + 1)))].join(', ');
+  throw new ConfigError(
+    stray.map((skip) => ({
+      path: 'llm_int8_skip_modules',
+      message: `"${skip}" names no module; give a full name, its beginning or its ending: ${endings}`,
+    })),
+  );
+}
+
+function skipped(module: string, skip: string): boolean {
+  return module === skip || module.endsWith(`.${skip}`) || module.startsWith(`${skip}.`);
+}
+
+/** Every weight is trained in f32, which 4-bit weights cannot be. */
+function requireUnquantized(source: TensorSource, linear: LinearShapes): void {
+  const quantized = [...linear.keys()].find((module) => isBnb4bit(source, `${module}.weight`));
+  if (quantized === undefined) return;
+  throw new ConfigError([
+    {
+      path: 'method',
+      message: `full cannot train ${source.root}, whose ${quantized} is quantized to 4 bits: use qlora, or the unquantized model`,
+    },
+  ]);
+}
+
 /** Weights that the checkpoint already holds in bitsandbytes' form, by module. */
 async function prequantizedWeights(source: TensorSource, linear: LinearShapes): Promise<Map<string, StoredAs>> {
   const found = new Map<string, StoredAs>();
@@ -79,8 +117,7 @@ async function prequantizedWeights(source: TensorSource, linear: LinearShapes): 
 /** Every linear layer of a QLoRA base is quantized, whatever the adapter targets; the head and the embedding never are. */
 function quantizes(config: TrainConfig, linear: LinearShapes, module: string): boolean {
   if (!config.load_in_4bit || !linear.has(module)) return false;
-  const skipped = config.llm_int8_skip_modules ?? [];
-  return !skipped.some((s) => module === s || module.endsWith(`.${s}`) || module.startsWith(`${s}.`));
+  return !(config.llm_int8_skip_modules ?? []).some((skip) => skipped(module, skip));
 }
 
 function fourBit(config: TrainConfig): StoredAs {

@@ -9,7 +9,9 @@ export type NodeRuntime = Runtime & { close(): Promise<void> };
 
 /** Opens the device and starts the workers; `close` ends both, or the process does not exit. @throws DeviceError */
 export async function openNodeRuntime(adapter: AdapterChoice = 'auto'): Promise<NodeRuntime> {
-  const [device, module] = await Promise.all([openDevice({ adapter, unchecked: true }), loadWasmModule()]);
+  // The device last: one that is open keeps the process alive.
+  const module = await loadWasmModule();
+  const device = await openDevice({ adapter, unchecked: true });
   const quantizer = createQuantizerPool(module);
   const close = async (): Promise<void> => {
     await quantizer.close();

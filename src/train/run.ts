@@ -84,7 +84,10 @@ class Run {
     yield { type: 'phase', phase: 'load', total: declared.weights.size + declared.norms.size };
     const filling = fill(this.#runtime, this.#input, memory);
     let next = await filling.next();
-    for (; !next.done; next = await filling.next()) yield { type: 'progress', phase: 'load', label: next.value };
+    for (; !next.done; next = await filling.next()) {
+      this.#options.signal.throwIfAborted();
+      yield { type: 'progress', phase: 'load', label: next.value };
+    }
     const { quantizeSeconds } = next.value;
     this.#timing.quantize_s = quantizeSeconds;
     this.#timing.load_s = secondsSince(started) - quantizeSeconds;
@@ -97,6 +100,7 @@ class Run {
     this.#engine = await Engine.compile(this.#runtime.device, memory);
     await initialize(this.#input, this.#engine);
     this.#timing.compile_s = secondsSince(started);
+    this.#options.signal.throwIfAborted();
     const { trainable, all } = countParameters(this.#input, this.#engine);
     yield { type: 'note', text: printTrainable(trainable, all) };
     yield { type: 'phase', phase: 'warmup', total: 0 };
@@ -123,6 +127,7 @@ class Run {
       inFlight = null;
       const result = yield* this.evaluation(i + 1);
       if (i + 1 === totalSteps) this.lastEvaluation = result;
+      else yield { type: 'phase', phase: 'train', total: totalSteps - (i + 1) };
       this.#clock = performance.now();
     }
     if (inFlight !== null) yield await this.#finish(inFlight);

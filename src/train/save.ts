@@ -17,6 +17,9 @@ const COMPANIONS = [
   'tokenizer.json',
   'tokenizer_config.json',
   'special_tokens_map.json',
+  'added_tokens.json',
+  'vocab.json',
+  'merges.txt',
   'chat_template.jinja',
 ];
 

@@ -65,7 +65,13 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
   const train = await loadDataset(files, config.datasets, limits);
   const evaluation = await loadDataset(files, config.eval_datasets, limits);
   const padId = model.pad_token_id ?? 0;
-  const batches = runBatches(config, train.rows, evaluation.rows, padId, model.max_position_embeddings);
+  const batches = runBatches(
+    config,
+    train.rows,
+    evaluation.rows,
+    padId,
+    Math.min(model.max_position_embeddings, config.max_length),
+  );
   const maxPositions = Math.max(...[...batches.shapes.train, ...batches.shapes.evaluation].map((s) => s.S));
   const plan = await planModel({ config, model, source, adapter, maxPositions });
   return { config, model, source, tokenizer, adapter, train, evaluation, batches, plan };

@@ -182,6 +182,17 @@ const CASES: Case[] = [
     says: ['lm_head.weight', 'tie_word_embeddings'],
   },
   {
+    what: 'a module to skip that there is not',
+    flags: ['--method', 'qlora', '--llm_int8_skip_modules', '[lm_head, self_attention]'],
+    says: ['llm_int8_skip_modules', '"self_attention" names no module', 'q_proj'],
+  },
+  {
+    what: 'full training of a 4-bit base',
+    model: path.join(GOLDEN, 'peft-steps/qlora/base'),
+    flags: ['--method', 'full'],
+    says: ['method', 'quantized to 4 bits', 'use qlora'],
+  },
+  {
     what: 'target modules that match nothing',
     flags: ['--lora_target_modules', 'q_proj,c_attn'],
     says: ['lora_target_modules', '"c_attn"', 'q_proj', 'all-linear'],

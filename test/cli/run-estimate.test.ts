@@ -1,0 +1,50 @@
+/** nibble estimate as a person and as a program read it. */
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { runEstimate } from '../../src/cli/run-estimate.ts';
+import { loadTrainConfig } from '../../src/config/index.ts';
+
+/** Llama-3-70B's widths: the embedding alone, in f32, is beyond an NVIDIA binding. */
+const WIDE = {
+  ...{ architectures: ['LlamaForCausalLM'], vocab_size: 128_256, hidden_size: 8192, intermediate_size: 28_672 },
+  ...{ num_hidden_layers: 2, num_attention_heads: 64, num_key_value_heads: 8, torch_dtype: 'bfloat16' },
+};
+
+async function estimate(json: boolean, shape: object = WIDE): Promise<string> {
+  const directory = mkdtempSync(path.join(os.tmpdir(), 'nibble-estimate-'));
+  const file = { path: path.join(directory, 'config.json'), text: JSON.stringify(shape) };
+  writeFileSync(file.path, file.text);
+  const flags = { model_name_or_path: directory, per_device_train_batch_size: '1', max_length: '128' };
+  const config = loadTrainConfig({ flags }, 'estimate');
+  let written = '';
+  const stdout = { write: (text: string) => (written += text) };
+  const context = { stdout, stderr: stdout, env: {}, signal: new AbortController().signal };
+  await runEstimate({ config, modelConfig: file, profile: undefined, json }, context);
+  return written;
+}
+
+test('a method the device cannot do is a reason; the others have their figures', async () => {
+  const rows = JSON.parse(await estimate(true)).estimates as {
+    method: string;
+    peak_bytes: number | null;
+    reason?: string;
+  }[];
+  expect(rows.map((row) => row.method)).toEqual(['lora', 'qlora', 'full']);
+  expect(rows.map((row) => row.peak_bytes === null)).toEqual([false, false, true]);
+  expect(rows[2]?.reason).toContain('model.embed_tokens.weight has 4202692608 bytes to train');
+  expect(rows[1]?.peak_bytes).toBeLessThan(rows[0]?.peak_bytes ?? 0);
+});
+
+test('the table says so too, and names the batch it is for', async () => {
+  const text = await estimate(false);
+  expect(text).toContain('full batches of 1 x 128 tokens');
+  expect(text).toMatch(/peak +[\d.]+ GiB +[\d.]+ GiB +–/);
+  expect(text).toContain('full: model.embed_tokens.weight');
+});
+
+test('where no method can be done, the reason is the error', async () => {
+  const huge = { ...WIDE, hidden_size: 65_536, intermediate_size: 65_536, vocab_size: 64_000_000 };
+  await expect(estimate(true, huge)).rejects.toMatchObject({ name: 'DeviceError' });
+});
