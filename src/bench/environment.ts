@@ -24,6 +24,9 @@ export async function codeInfo(): Promise<CodeInfo> {
       return null; // installed from the registry, or git is not there
     }
   };
+  // Inside somebody's project, git would answer for that project.
+  const top = await git('rev-parse', '--show-toplevel');
+  const own = top !== null && path.relative(top, packageRoot()) === '';
   const [commit, branch, status, lockfile] = await Promise.all([
     git('rev-parse', 'HEAD'),
     git('rev-parse', '--abbrev-ref', 'HEAD'),
@@ -32,9 +35,9 @@ export async function codeInfo(): Promise<CodeInfo> {
   ]);
   return {
     version: packageManifest().version,
-    git_commit: commit,
-    git_branch: branch,
-    git_dirty: status === null ? null : status !== '',
+    git_commit: own ? commit : null,
+    git_branch: own ? branch : null,
+    git_dirty: own && status !== null ? status !== '' : null,
     lockfile_sha256: lockfile,
   };
 }
