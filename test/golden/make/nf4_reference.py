@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
+import torch
+from safetensors.torch import load_file
 
 STATE = ".quant_state.bitsandbytes__nf4"
 NF4_SHA256 = "8501941daa1b8a90ad1bbfeb632e5101b5dddbc4bb52d6e55abcfd777e60c06a"
@@ -43,9 +44,15 @@ def dequantize(tensors, name, bug=None):
     return weight.reshape(state["shape"])
 
 
+def widened(tensor):
+    """As numpy, which has no bfloat16: 16-bit floats become float32, which holds each of them."""
+    return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+
+
 def read_base(directory, bug=None):
     """All weights of the checkpoint under their ordinary names, the 4-bit ones dequantized, and the names of those."""
-    tensors = load_file(Path(directory) / "model.safetensors")
+    stored = load_file(Path(directory) / "model.safetensors")
+    tensors = {key: widened(tensor) for key, tensor in stored.items()}
     quantized = [key[: -len(STATE)] for key in tensors if key.endswith(STATE)]
     plain = {
         key: value

@@ -59,23 +59,29 @@ def load_base(method, recipe):
 def load_trainable(method, recipe, base=None):
     """The base (or the one given) with the initial adapter, its constants changed as the recipe says."""
     base = load_base(method, recipe) if base is None else base
-    model = PeftModel.from_pretrained(base, OUT / method / "adapter-init", is_trainable=True).to(recipe.dtype).train()
+    return with_adapter(base, OUT / method / "adapter-init", recipe)
+
+
+def with_adapter(base, adapter, recipe):
+    """The base under the adapter of a directory, ready to train, its constants changed as the recipe says."""
+    model = PeftModel.from_pretrained(base, adapter, is_trainable=True).to(recipe.dtype).train()
     for module in model.modules():
-        if hasattr(module, "variance_epsilon"):
-            module.variance_epsilon *= recipe.norm_epsilon_factor
+        for epsilon in ("variance_epsilon", "eps"):  # Llama's name and Gemma's
+            if hasattr(module, epsilon):
+                setattr(module, epsilon, getattr(module, epsilon) * recipe.norm_epsilon_factor)
         if hasattr(module, "scaling") and isinstance(module.scaling, dict):
             module.scaling = {name: recipe.lora_alpha / recipe.r for name in module.scaling}
     return model
 
 
-def make_steps(seed, steps, longest_prompts):
+def make_steps(seed, steps, longest_prompts, vocab=VOCAB):
     """A list of optimizer steps, each a list of micro-batches; one micro-batch per entry of longest_prompts."""
     draw = np.random.default_rng(seed)
     batches = []
     for _ in range(steps):
         micro_batches = []
         for longest in longest_prompts:
-            ids = token_batch(draw, VOCAB, ROWS, LENGTH)
+            ids = token_batch(draw, vocab, ROWS, LENGTH)
             micro_batches.append({"input_ids": ids, "labels": mask_labels(draw, ids, longest)})
         batches.append(micro_batches)
     return batches
@@ -99,17 +105,21 @@ def count_tokens(labels, recipe):
 def micro_loss(model, micro, recipe, step_tokens, micro_count):
     logits = model(input_ids=torch.from_numpy(micro["input_ids"])).logits
     targets = torch.from_numpy(micro["labels"])[:, 1:].reshape(-1)
-    total = torch.nn.functional.cross_entropy(
-        logits[:, :-1].reshape(-1, VOCAB), targets, ignore_index=-100, reduction="sum"
-    )
+    shifted = logits[:, :-1].reshape(-1, logits.shape[-1])
+    total = torch.nn.functional.cross_entropy(shifted, targets, ignore_index=-100, reduction="sum")
     if recipe.denominator == "mean-of-means":
         return total / count_tokens(micro["labels"], recipe) / micro_count
     return total / step_tokens
 
 
 def train(method, steps, recipe=Recipe(), base=None):
-    """The plain loop. Returns per step loss, grad_norm before clipping and learning_rate, and the trained model."""
+    """Loads and trains. Returns per step loss, grad_norm before clipping and learning_rate, and the trained model."""
     model = load_trainable(method, recipe, base)
+    return train_model(model, steps, recipe), model
+
+
+def train_model(model, steps, recipe):
+    """The plain loop over a list of steps; changes the model's trainable parameters, returns the history."""
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(
         trainable,
@@ -134,4 +144,4 @@ def train(method, steps, recipe=Recipe(), base=None):
         scheduler.step()
         optimizer.zero_grad()
         history.append({"loss": loss, "grad_norm": norm, "learning_rate": rate, "num_items": tokens})
-    return history, model
+    return history

@@ -41,14 +41,17 @@ def write_json(path, value):
     Path(path).write_text(render(value, 0) + "\n")
 
 
-def fill(model, seed, matrix_std, embedding_std):
-    """Normal weights from numpy's PCG64 (torch's vectorised normal depends on the CPU); norms spread around 1."""
+def fill(model, seed, matrix_std, embedding_std, bias_std=0.1, norm_center=1):
+    """Normal weights from numpy's PCG64 (torch's vectorised normal depends on the CPU); norms spread around 1 (around 0
+    where the architecture adds 1 to them)."""
     draw = np.random.default_rng(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.from_numpy(draw.standard_normal(tuple(parameter.shape)).astype(np.float32))
             if "norm" in name:
-                parameter.copy_(1 + 0.2 * noise)
+                parameter.copy_(norm_center + 0.2 * noise)
+            elif name.endswith(".bias"):
+                parameter.copy_(bias_std * noise)
             else:
                 parameter.copy_((embedding_std if "embed_tokens" in name else matrix_std) * noise)
 
