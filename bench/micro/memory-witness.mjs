@@ -10,9 +10,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { loadTrainConfig } from '../../dist/config/index.js';
+import { parseModelConfig } from '../../dist/formats/hf-config.js';
 import { nodeWriter } from '../../dist/formats/node.js';
 import { writeSafetensors } from '../../dist/formats/safetensors-write.js';
-import { allLinears, layerNorms } from '../../dist/model/names.js';
+import { parametersOf } from '../../dist/model/modules.js';
 import { openNodeRuntime } from '../../dist/train/node.js';
 import { train } from '../../dist/train/run.js';
 import { readRunInput } from '../../dist/train/session.js';
@@ -45,18 +46,9 @@ async function writeModel(name, shape) {
     ...{ num_key_value_heads: shape.num_attention_heads, head_dim: 64, rms_norm_eps: 1e-5, tie_word_embeddings: false },
     ...shape,
   };
-  const { hidden_size: C, vocab_size: V, num_hidden_layers: L } = shape;
-  const matrices = [
-    ...allLinears(config).map((l) => ({ name: `${l.name}.weight`, shape: [l.out, l.in] })),
-    { name: 'model.embed_tokens.weight', shape: [V, C] },
-    { name: 'lm_head.weight', shape: [V, C] },
-  ];
-  const norms = ['model.norm', ...Array.from({ length: L }, (_, i) => layerNorms(i)).flat()].map((n) => ({
-    name: `${n}.weight`,
-    shape: [C],
-  }));
-  const tensors = [...matrices, ...norms].map((t) => ({
-    ...t,
+  const tensors = parametersOf(parseModelConfig(config)).map((t) => ({
+    name: t.name,
+    shape: t.shape,
     dtype: 'F32',
     data: async function* () {
       const row = Float32Array.from({ length: t.shape.at(-1) }, (_, i) =>

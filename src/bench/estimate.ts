@@ -6,7 +6,7 @@ import type { CategoryBytes } from '../gpu/category.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
 import { Ledger, type PhasePeak } from '../gpu/ledger.ts';
-import { parameterCount } from '../model/names.ts';
+import { parameterCount } from '../model/modules.ts';
 import type { FourBitWeight } from '../model/weight.ts';
 import { buildMemory, type Shapes } from '../train/build.ts';
 import type { EngineMemory } from '../train/engine-memory.ts';

@@ -4,19 +4,16 @@ import { readBnb4bit } from '../formats/bnb4bit.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
 import { type FloatDtype, isFloatDtype } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
-import { allLinears, EMBEDDING, FINAL_NORM, HEAD, layerNorms } from './names.ts';
+import { allLinears, HEAD, parametersOf } from './modules.ts';
 
 /** @throws DataError naming the first tensor that is missing, of another shape, or of a type that is no float */
 export async function checkWeights(config: ModelConfig, source: TensorSource): Promise<void> {
-  const { vocab_size: V, hidden_size: C, num_hidden_layers, tie_word_embeddings } = config;
-  requireShape(source, `${EMBEDDING}.weight`, [V, C]);
-  for (const { name, out, in: width } of allLinears(config))
-    await requireMatrix(source, `${name}.weight`, [out, width]);
-  const norms = [...Array.from({ length: num_hidden_layers }, (_, i) => layerNorms(i)).flat(), FINAL_NORM];
-  for (const name of norms) requireShape(source, `${name}.weight`, [C]);
-  if (tie_word_embeddings) return;
-  requireHead(source);
-  requireShape(source, `${HEAD}.weight`, [V, C]);
+  if (!config.tie_word_embeddings) requireHead(source);
+  const quantizable = new Set(allLinears(config).map(({ name }) => `${name}.weight`));
+  for (const { name, shape } of parametersOf(config)) {
+    if (quantizable.has(name)) await requireMatrix(source, name, shape);
+    else requireShape(source, name, shape);
+  }
 }
 
 /** A model saved with tied embeddings has no head of its own; its config.json has to say so. */

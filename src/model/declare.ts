@@ -1,13 +1,22 @@
-/** Allocates a Llama model as a method needs it. Reads no file and no value, so that an estimate makes the same allocations. */
-import { ConfigError } from '../errors.ts';
+/** Allocates a model as a method needs it. Reads no file and no value, so that an estimate makes the same allocations. */
+import { ConfigError, KernelCallError } from '../errors.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { Residents } from '../gpu/residents.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { type Scales, TABLE_LENGTH } from '../kernels/dequant.ts';
 import { NESTED_BLOCK_SIZE, type QuantType } from '../wasm/types.ts';
 import { allocateFlat, type FlatParameters, type TrainableSpec } from './flat.ts';
-import type { LlamaLayer, LlamaModel } from './llama.ts';
-import { allLinears, EMBEDDING, FINAL_NORM, HEAD, type LinearShape, layerLinears, layerNorms } from './names.ts';
+import type { Layer, Model } from './model.ts';
+import {
+  allLinears,
+  EMBEDDING,
+  FINAL_NORM,
+  HEAD,
+  type LinearModule,
+  layerModules,
+  type Parameter,
+  parametersOf,
+} from './modules.ts';
 import type { LinearLayer, LoraPair } from './ops/linear.ts';
 import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
 
@@ -24,7 +33,7 @@ export type LoraSpec = {
 
 export type ModelSpec = {
   readonly config: ModelConfig;
-  /** `full` trains every weight in f32, whatever `storedAs` says. */
+  /** Trains every parameter in f32, whatever `storedAs` says. */
   readonly full: boolean;
   readonly storedAs: (module: string) => StoredAs;
   readonly lora: LoraSpec | null;
@@ -33,12 +42,12 @@ export type ModelSpec = {
 };
 
 export type DeclaredModel = {
-  readonly model: LlamaModel;
+  readonly model: Model;
   readonly trainable: FlatParameters;
   /** Matrices to fill, by checkpoint tensor name. A tied head is not among them. */
   readonly weights: ReadonlyMap<string, Weight>;
-  /** Norm weights to fill, f32, by checkpoint tensor name. */
-  readonly norms: ReadonlyMap<string, Tensor>;
+  /** Norm weights and biases to fill, f32, by checkpoint tensor name. */
+  readonly vectors: ReadonlyMap<string, Tensor>;
   /** The code tables in use; shared by all tensors of a type. */
   readonly tables: ReadonlyMap<QuantType, Tensor>;
 };
@@ -47,12 +56,12 @@ export type DeclaredModel = {
 export function declareModel(residents: Residents, spec: ModelSpec, maxBindingBytes: number): DeclaredModel {
   const { config } = spec;
   requireSupported(config);
-  const specs = spec.full ? fullSpecs(config) : loraSpecs(config, spec.lora);
+  const specs = spec.full ? parametersOf(config).map(trainableOf) : loraSpecs(config, spec.lora);
   const trainable = allocateFlat(residents, specs, spec.full ? 'base_weights' : 'adapter', maxBindingBytes);
   const builder = new Builder(residents, spec, trainable);
   const embed = builder.dense(EMBEDDING, config.vocab_size, config.hidden_size);
   const layers = Array.from({ length: config.num_hidden_layers }, (_, i) => builder.layer(i));
-  const norm = builder.norm(FINAL_NORM);
+  const norm = builder.vector(`${FINAL_NORM}.weight`, config.hidden_size);
   const head = config.tie_word_embeddings
     ? { ...embed, name: `${HEAD}.weight` }
     : builder.dense(HEAD, config.vocab_size, config.hidden_size);
@@ -60,7 +69,7 @@ export function declareModel(residents: Residents, spec: ModelSpec, maxBindingBy
   const table = (label: string): Tensor =>
     residents.tensor({ label, shape: [spec.maxPositions, half], dtype: 'f32', category: 'workspace' });
   const model = { config, embed, layers, norm, head, rope: { cos: table('rope.cos'), sin: table('rope.sin') } };
-  return { model, trainable, weights: builder.weights, norms: builder.norms, tables: builder.tables };
+  return { model, trainable, weights: builder.weights, vectors: builder.vectors, tables: builder.tables };
 }
 
 function requireSupported(config: ModelConfig): void {
@@ -79,6 +88,10 @@ function requireSupported(config: ModelConfig): void {
   if (problems.length > 0) throw new ConfigError(problems);
 }
 
+function trainableOf({ name, shape, decay }: Parameter): TrainableSpec {
+  return { name, shape, decay };
+}
+
 function loraSpecs(config: ModelConfig, lora: LoraSpec | null): TrainableSpec[] {
   return allLinears(config).flatMap(({ name, out, in: width }) => {
     const target = lora?.modules.get(name);
@@ -90,28 +103,9 @@ function loraSpecs(config: ModelConfig, lora: LoraSpec | null): TrainableSpec[] 
   });
 }
 
-function fullSpecs(config: ModelConfig): TrainableSpec[] {
-  const { vocab_size: V, hidden_size: C } = config;
-  const matrix = (module: string, out: number, width: number) => ({
-    name: `${module}.weight`,
-    shape: [out, width],
-    decay: true,
-  });
-  const norm = (module: string) => ({ name: `${module}.weight`, shape: [C], decay: false });
-  return [
-    matrix(EMBEDDING, V, C),
-    ...Array.from({ length: config.num_hidden_layers }, (_, i) => [
-      ...layerLinears(config, i).map((l) => matrix(l.name, l.out, l.in)),
-      ...layerNorms(i).map(norm),
-    ]).flat(),
-    norm(FINAL_NORM),
-    ...(config.tie_word_embeddings ? [] : [matrix(HEAD, V, C)]),
-  ];
-}
-
 class Builder {
   readonly weights = new Map<string, Weight>();
-  readonly norms = new Map<string, Tensor>();
+  readonly vectors = new Map<string, Tensor>();
   readonly tables = new Map<QuantType, Tensor>();
   readonly #residents: Residents;
   readonly #spec: ModelSpec;
@@ -124,31 +118,24 @@ class Builder {
     this.#trainable = trainable;
   }
 
-  layer(i: number): LlamaLayer {
-    const linears = layerLinears(this.#spec.config, i).map((l) => this.#linear(l));
-    const [q, k, v, o, gate, up, down] = linears as [
-      LinearLayer,
-      LinearLayer,
-      LinearLayer,
-      LinearLayer,
-      LinearLayer,
-      LinearLayer,
-      LinearLayer,
-    ];
-    const [input_layernorm, post_attention_layernorm] = layerNorms(i).map((name) => this.norm(name)) as [
-      Tensor,
-      Tensor,
-    ];
-    return { name: `layers.${i}`, input_layernorm, q, k, v, o, post_attention_layernorm, gate, up, down };
+  layer(i: number): Layer {
+    const prefix = `model.layers.${i}.`;
+    const linears = new Map<string, LinearLayer>();
+    const norms = new Map<string, Tensor>();
+    for (const module of layerModules(this.#spec.config, i)) {
+      const name = module.name.slice(prefix.length);
+      if (module.kind === 'linear') linears.set(name, this.#linear(module));
+      else if (module.kind === 'norm') norms.set(name, this.vector(`${module.name}.weight`, module.width));
+    }
+    return { name: `layers.${i}`, index: i, linear: pick(prefix, linears), norm: pick(prefix, norms) };
   }
 
-  norm(module: string): Tensor {
-    const name = `${module}.weight`;
-    const shape = [this.#spec.config.hidden_size];
+  /** A norm's weight or a linear layer's bias. */
+  vector(name: string, width: number): Tensor {
     const tensor =
       this.#trainable.tensors.get(name)?.param ??
-      this.#residents.tensor({ label: name, shape, dtype: 'f32', category: 'base_weights' });
-    this.norms.set(name, tensor);
+      this.#residents.tensor({ label: name, shape: [width], dtype: 'f32', category: 'base_weights' });
+    this.vectors.set(name, tensor);
     return tensor;
   }
 
@@ -165,14 +152,14 @@ class Builder {
     return weight;
   }
 
-  #linear({ name, out, in: width }: LinearShape): LinearLayer {
+  #linear({ name, out, in: width, bias }: LinearModule): LinearLayer {
     const stored = this.#spec.storedAs(name);
     const weight =
       stored.kind === 'dense' || this.#spec.full
         ? this.dense(name, out, width)
         : this.#fourBit(name, out, width, stored);
     this.weights.set(weight.name, weight);
-    return { weight, lora: this.#lora(name) };
+    return { name, weight, bias: bias ? this.vector(`${name}.bias`, out) : null, lora: this.#lora(name) };
   }
 
   #fourBit(module: string, out: number, width: number, stored: StoredAs & { kind: '4bit' }): FourBitWeight {
@@ -233,4 +220,12 @@ class Builder {
     if (target === undefined || A === undefined || B === undefined) return null;
     return { A, B, ...target, dropout: this.#spec.lora?.dropout ?? 0, site: this.#site++ };
   }
+}
+
+function pick<T>(prefix: string, from: ReadonlyMap<string, T>): (name: string) => T {
+  return (name) => {
+    const found = from.get(name);
+    if (found === undefined) throw new KernelCallError(`${prefix}${name}`, 'was not declared by the architecture');
+    return found;
+  };
 }

@@ -1,61 +1,46 @@
 /** Llama as calls of ops (transformers' LlamaForCausalLM): pre-norm blocks, rotary grouped-query attention, SwiGLU. */
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { applyRope, attention, type RopeTables } from './ops/attention.ts';
+import type { Architecture, Layer, Model } from './model.ts';
+import type { LinearModule, Module } from './modules.ts';
+import { applyRope, attention } from './ops/attention.ts';
 import type { OpContext } from './ops/context.ts';
-import { crossEntropy, type LossTensors } from './ops/cross-entropy.ts';
 import { addResidual, rmsNorm, swiglu } from './ops/elementwise.ts';
-import { embed } from './ops/embedding.ts';
-import { type LinearLayer, linear } from './ops/linear.ts';
-import type { DenseWeight } from './weight.ts';
+import { linear } from './ops/linear.ts';
 
-export type LlamaLayer = {
-  readonly name: string;
-  readonly input_layernorm: Tensor;
-  readonly q: LinearLayer;
-  readonly k: LinearLayer;
-  readonly v: LinearLayer;
-  readonly o: LinearLayer;
-  readonly post_attention_layernorm: Tensor;
-  readonly gate: LinearLayer;
-  readonly up: LinearLayer;
-  readonly down: LinearLayer;
-};
+export const LLAMA: Architecture = { layerModules, block };
 
-export type LlamaModel = {
-  readonly config: ModelConfig;
-  readonly embed: DenseWeight;
-  readonly layers: readonly LlamaLayer[];
-  readonly norm: Tensor;
-  readonly head: DenseWeight;
-  readonly rope: RopeTables;
-};
-
-/** ids (B*S) u32 -> the normed hidden states (B*S, C) that the head reads. */
-export function llamaHidden(ctx: OpContext, model: LlamaModel, ids: Tensor): Tensor {
-  let h = embed(ctx, ids, model.embed);
-  for (const layer of model.layers) h = block(ctx, model, layer, h);
-  return rmsNorm(ctx, h, model.norm, model.config.rms_norm_eps);
+function layerModules(config: ModelConfig): Module[] {
+  const { hidden_size: C, intermediate_size: F, head_dim: D, attention_bias, mlp_bias } = config;
+  const [Q, KV] = [config.num_attention_heads * D, config.num_key_value_heads * D];
+  const matrix = (name: string, out: number, width: number, bias: boolean): LinearModule => {
+    return { kind: 'linear', name, out, in: width, bias };
+  };
+  return [
+    matrix('self_attn.q_proj', Q, C, attention_bias),
+    matrix('self_attn.k_proj', KV, C, attention_bias),
+    matrix('self_attn.v_proj', KV, C, attention_bias),
+    matrix('self_attn.o_proj', C, Q, attention_bias),
+    matrix('mlp.gate_proj', F, C, mlp_bias),
+    matrix('mlp.up_proj', F, C, mlp_bias),
+    matrix('mlp.down_proj', C, F, mlp_bias),
+    { kind: 'norm', name: 'input_layernorm', width: C },
+    { kind: 'norm', name: 'post_attention_layernorm', width: C },
+  ];
 }
 
-/** Row losses of a batch; with `backward`, also the gradients of everything trainable. */
-export function llamaLoss(ctx: OpContext, model: LlamaModel, ids: Tensor, loss: LossTensors, backward: boolean): void {
-  const hidden = llamaHidden(ctx, model, ids);
-  crossEntropy(ctx, hidden, model.head, loss, backward);
-  if (backward) ctx.tape.backward();
-}
-
-function block(ctx: OpContext, model: LlamaModel, layer: LlamaLayer, x: Tensor): Tensor {
+function block(ctx: OpContext, model: Model, layer: Layer, x: Tensor): Tensor {
   const { num_attention_heads: H, num_key_value_heads: K, head_dim: D, rms_norm_eps: eps } = model.config;
-  const normed = rmsNorm(ctx, x, layer.input_layernorm, eps);
-  const q = linear(ctx, normed, layer.q);
-  const k = linear(ctx, normed, layer.k);
-  const v = linear(ctx, normed, layer.v);
+  const project = (input: Tensor, name: string): Tensor => linear(ctx, input, layer.linear(name));
+  const normed = rmsNorm(ctx, x, layer.norm('input_layernorm'), eps);
+  const q = project(normed, 'self_attn.q_proj');
+  const k = project(normed, 'self_attn.k_proj');
+  const v = project(normed, 'self_attn.v_proj');
   applyRope(ctx, q, model.rope, H, D);
   applyRope(ctx, k, model.rope, K, D);
   const mixed = attention(ctx, layer.name, { q, k, v }, { H, K, D });
-  const h = addResidual(ctx, `${layer.name}.attn_residual`, x, linear(ctx, mixed, layer.o));
-  const normed2 = rmsNorm(ctx, h, layer.post_attention_layernorm, eps);
-  const hidden = swiglu(ctx, `${layer.name}.mlp`, linear(ctx, normed2, layer.gate), linear(ctx, normed2, layer.up));
-  return addResidual(ctx, `${layer.name}.mlp_residual`, h, linear(ctx, hidden, layer.down));
+  const h = addResidual(ctx, `${layer.name}.attn_residual`, x, project(mixed, 'self_attn.o_proj'));
+  const normed2 = rmsNorm(ctx, h, layer.norm('post_attention_layernorm'), eps);
+  const gated = swiglu(ctx, `${layer.name}.mlp`, project(normed2, 'mlp.gate_proj'), project(normed2, 'mlp.up_proj'));
+  return addResidual(ctx, `${layer.name}.mlp_residual`, h, project(gated, 'mlp.down_proj'));
 }

@@ -54,7 +54,7 @@ export async function* loadModel(
   const { cos, sin } = ropeTables(declared.model.config, declared.model.rope.cos.shape[0] ?? 0);
   write(ctx, declared.model.rope.cos, cos as Float32Array<ArrayBuffer>);
   write(ctx, declared.model.rope.sin, sin as Float32Array<ArrayBuffer>);
-  for (const [name, tensor] of declared.norms) {
+  for (const [name, tensor] of declared.vectors) {
     requireShape(source, name, tensor.shape);
     write(ctx, tensor, (await readFloats(source, name)) as Float32Array<ArrayBuffer>);
     yield name;

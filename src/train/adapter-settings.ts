@@ -4,7 +4,7 @@ import { readModelConfig } from '../formats/hf-config.ts';
 import { ADAPTER_CONFIG_FILE, type LoraConfig, readLoraConfig } from '../formats/peft-config.ts';
 import { DEFAULT_TARGETS, matchTargets } from '../formats/peft-match.ts';
 import { type FileReader, place } from '../formats/reader.ts';
-import { allLinears } from '../model/names.ts';
+import { allLinears } from '../model/modules.ts';
 
 /**
  * Rank, alpha, targets and scaling are the adapter's; a setting that says otherwise is an error. Dropout is the adapter's

@@ -16,7 +16,7 @@ import { Readback } from '../gpu/transfer.ts';
 import { type AdamwSettings, adamw } from '../kernels/adamw.ts';
 import { gradNorm, gradNormWorkspace, METRIC_COUNT } from '../kernels/grad-norm.ts';
 import type { DeclaredModel } from '../model/declare.ts';
-import { llamaLoss } from '../model/llama.ts';
+import { decoderLoss } from '../model/decoder.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 
 /** Sequences and tokens of each. Every distinct shape is a plan of its own. */
@@ -110,7 +110,7 @@ export class EngineMemory {
     } as const;
     const T = shape.B * shape.S;
     const { ids, labels, rowLoss } = this.inputs;
-    llamaLoss(ctx, model, ids.slice(0, T), { labels: labels.slice(0, T), rowLoss: rowLoss.slice(0, T) }, backward);
+    decoderLoss(ctx, model, ids.slice(0, T), { labels: labels.slice(0, T), rowLoss: rowLoss.slice(0, T) }, backward);
     return makePlan(planName(phase, shape), tape.commands);
   }
 

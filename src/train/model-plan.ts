@@ -9,7 +9,7 @@ import type { Adapter, LinearShapes } from '../formats/peft.ts';
 import { LORA_DEFAULTS, type LoraConfig } from '../formats/peft-config.ts';
 import { type LoraTarget, matchTargets } from '../formats/peft-match.ts';
 import type { LoraSpec, ModelSpec, StoredAs } from '../model/declare.ts';
-import { allLinears, EMBEDDING, HEAD } from '../model/names.ts';
+import { allLinears, EMBEDDING, HEAD } from '../model/modules.ts';
 
 export type ModelPlan = {
   readonly spec: ModelSpec;

@@ -4,7 +4,7 @@ import { START } from '../data/batches.ts';
 import { printTrainable } from '../formats/peft.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Ledger } from '../gpu/ledger.ts';
-import { parameterCount } from '../model/names.ts';
+import { parameterCount } from '../model/modules.ts';
 import { Engine } from './engine.ts';
 import { type EvalResult, evaluate } from './evaluate.ts';
 import type { StepEvent, Timing, TrainEvent } from './events.ts';
@@ -81,7 +81,7 @@ class Run {
     const { memory, ledger } = await allocate(this.#runtime, this.#input);
     this.#ledger = ledger;
     const { declared } = memory.parts;
-    yield { type: 'phase', phase: 'load', total: declared.weights.size + declared.norms.size };
+    yield { type: 'phase', phase: 'load', total: declared.weights.size + declared.vectors.size };
     const filling = fill(this.#runtime, this.#input, memory);
     let next = await filling.next();
     for (; !next.done; next = await filling.next()) {

@@ -12,7 +12,7 @@ import type { Device } from '../gpu/device.ts';
 import { Ledger } from '../gpu/ledger.ts';
 import { checkWeights } from '../model/check-weights.ts';
 import { type LoadTimes, loadModel } from '../model/load.ts';
-import { allLinears } from '../model/names.ts';
+import { allLinears } from '../model/modules.ts';
 import type { QuantKernels } from '../wasm/kernels.ts';
 import type { Quantizer, SourceDtype } from '../wasm/types.ts';
 import { initialAdapter } from './adapter-state.ts';

@@ -10,7 +10,7 @@ import { loadSuite } from '../../src/config/index.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
 import { nodeReader } from '../../src/formats/node.ts';
-import { allLinears } from '../../src/model/names.ts';
+import { allLinears } from '../../src/model/modules.ts';
 import { readRunInput } from '../../src/train/session.ts';
 
 const PATH = fileURLToPath(new URL('../../bench/suites/quick.yaml', import.meta.url));

@@ -8,7 +8,7 @@ import { readModelConfig } from '../../src/formats/hf-config.ts';
 import { readObject } from '../../src/formats/json.ts';
 import { nodeReader } from '../../src/formats/node.ts';
 import { loadTokenizer, type TextTokenizer } from '../../src/formats/tokenizer.ts';
-import { allLinears, parameterCount } from '../../src/model/names.ts';
+import { allLinears, parameterCount } from '../../src/model/modules.ts';
 
 const DIRECTORY = fileURLToPath(new URL('../../bench/models/tiny/', import.meta.url));
 const reader = nodeReader(DIRECTORY);

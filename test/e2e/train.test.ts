@@ -7,7 +7,7 @@ import { readModelConfig } from '../../src/formats/hf-config.ts';
 import { nodeReader, nodeWriter } from '../../src/formats/node.ts';
 import { openAdapter } from '../../src/formats/peft.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
-import { allLinears } from '../../src/model/names.ts';
+import { allLinears } from '../../src/model/modules.ts';
 import { random } from '../ref/compare.ts';
 import { learnableRows } from '../train/run.ts';
 import { contentOf, directory, GOLDEN, nibbleTrain, trainerState } from './nibble.ts';

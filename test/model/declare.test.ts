@@ -11,7 +11,7 @@ import { Residents } from '../../src/gpu/residents.ts';
 import type { Tensor } from '../../src/gpu/tensor.ts';
 import { XENT_PARTS } from '../../src/kernels/xent.ts';
 import { declareModel, type StoredAs } from '../../src/model/declare.ts';
-import { allLinears } from '../../src/model/names.ts';
+import { allLinears } from '../../src/model/modules.ts';
 import { HEAD_SCRATCH_BYTES } from '../../src/model/ops/cross-entropy.ts';
 import { buildMemory } from '../../src/train/build.ts';
 import { planModel } from '../../src/train/model-plan.ts';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { matmulNt } from '../../src/kernels/matmul.ts';
-import { llamaHidden } from '../../src/model/llama.ts';
+import { decoderHidden } from '../../src/model/decoder.ts';
 import { materialize } from '../../src/model/weight.ts';
 import { GOLDEN, type OpenModel, openModel } from './open.ts';
 
@@ -15,7 +15,7 @@ async function logitsOf(open: OpenModel, ids: Uint32Array<ArrayBuffer>): Promise
   const { model } = open.declared;
   const tape = open.tape();
   const ctx = { tape, computeDtype: 'f32', ...open.shape, dropout: 'eval' } as const;
-  const hidden = llamaHidden(ctx, model, open.inputs.ids);
+  const hidden = decoderHidden(ctx, model, open.inputs.ids);
   const [M, N] = [ids.length, model.head.out];
   const w = materialize(tape, model.head, { row0: 0, rows: N }, 'f32');
   const y = open.parts.residents.tensor({ label: 'logits', shape: [M, N], dtype: 'f32', category: 'logits' });

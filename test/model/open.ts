@@ -16,7 +16,7 @@ import { type Command, Tape } from '../../src/gpu/tape.ts';
 import type { Dtype, Tensor } from '../../src/gpu/tensor.ts';
 import { Readback, upload } from '../../src/gpu/transfer.ts';
 import { declareModel } from '../../src/model/declare.ts';
-import { llamaLoss } from '../../src/model/llama.ts';
+import { decoderLoss } from '../../src/model/decoder.ts';
 import { loadModel } from '../../src/model/load.ts';
 import type { BatchShape, EngineParts } from '../../src/train/engine-memory.ts';
 import { planModel } from '../../src/train/model-plan.ts';
@@ -123,7 +123,7 @@ export class OpenModel {
     const tape = this.tape();
     const backward = phase === 'train';
     if (backward) for (const { param, grad } of trainable.tensors.values()) tape.bindGrad(param, grad);
-    llamaLoss(
+    decoderLoss(
       { tape, computeDtype: 'f32', ...this.shape, dropout: phase },
       model,
       this.inputs.ids,

@@ -7,7 +7,7 @@ import { openAdapter } from '../../src/formats/peft.ts';
 import { GpuAllocator } from '../../src/gpu/allocator.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
 import { loadModel } from '../../src/model/load.ts';
-import { allLinears } from '../../src/model/names.ts';
+import { allLinears } from '../../src/model/modules.ts';
 import { initialAdapter } from '../../src/train/adapter-state.ts';
 import { buildMemory, type Shapes } from '../../src/train/build.ts';
 import { Engine } from '../../src/train/engine.ts';

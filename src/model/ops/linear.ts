@@ -16,7 +16,14 @@ export type LoraPair = {
   readonly site: number;
 };
 
-export type LinearLayer = { readonly weight: Weight; readonly lora: LoraPair | null };
+export type LinearLayer = {
+  /** Of the module, as in the checkpoint. */
+  readonly name: string;
+  readonly weight: Weight;
+  /** (out) f32. */
+  readonly bias: Tensor | null;
+  readonly lora: LoraPair | null;
+};
 
 /** x (T, in) -> y (T, out). */
 export function linear(ctx: OpContext, x: Tensor, layer: LinearLayer): Tensor {

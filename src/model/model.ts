@@ -1,0 +1,33 @@
+/** A declared model as its forward pass sees it, and what an architecture has to say about itself. */
+import type { ModelConfig } from '../formats/hf-config.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import type { Module } from './modules.ts';
+import type { RopeTables } from './ops/attention.ts';
+import type { OpContext } from './ops/context.ts';
+import type { LinearLayer } from './ops/linear.ts';
+import type { DenseWeight } from './weight.ts';
+
+/** One decoder layer: its modules by their names inside the layer. Asking for one that was not declared throws. */
+export type Layer = {
+  /** Starts the labels of its activations. */
+  readonly name: string;
+  readonly index: number;
+  readonly linear: (name: string) => LinearLayer;
+  readonly norm: (name: string) => Tensor;
+};
+
+export type Model = {
+  readonly config: ModelConfig;
+  readonly embed: DenseWeight;
+  readonly layers: readonly Layer[];
+  readonly norm: Tensor;
+  readonly head: DenseWeight;
+  readonly rope: RopeTables;
+};
+
+export type Architecture = {
+  /** Modules of a layer in the order of named_modules, named inside the layer. */
+  readonly layerModules: (config: ModelConfig) => Module[];
+  /** x (B*S, C) -> the residual stream after the layer. Only ops: their backward comes with them. */
+  readonly block: (ctx: OpContext, model: Model, layer: Layer, x: Tensor) => Tensor;
+};

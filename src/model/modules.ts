@@ -1,0 +1,79 @@
+/** What a model consists of: its modules with parameters, by their checkpoint names, in the order in which PyTorch walks them. */
+import type { ModelConfig } from '../formats/hf-config.ts';
+import { ARCHITECTURES } from './architectures.ts';
+
+export const EMBEDDING = 'model.embed_tokens';
+export const FINAL_NORM = 'model.norm';
+export const HEAD = 'lm_head';
+
+/** nn.Linear: weight (out, in), and a bias (out) where it has one. */
+export type LinearModule = {
+  readonly kind: 'linear';
+  readonly name: string;
+  readonly out: number;
+  readonly in: number;
+  readonly bias: boolean;
+};
+/** nn.Embedding: weight (out rows, in). */
+export type EmbeddingModule = {
+  readonly kind: 'embedding';
+  readonly name: string;
+  readonly out: number;
+  readonly in: number;
+};
+/** RMSNorm: weight (width). */
+export type NormModule = { readonly kind: 'norm'; readonly name: string; readonly width: number };
+export type Module = LinearModule | EmbeddingModule | NormModule;
+
+/** A parameter as a checkpoint holds it. */
+export type Parameter = {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly module: Module;
+  /** Weight decay applies: Hugging Face leaves norms and biases out. */
+  readonly decay: boolean;
+};
+
+/** Modules of layer `i`, with full names. */
+export function layerModules(config: ModelConfig, i: number): Module[] {
+  return ARCHITECTURES[config.architecture]
+    .layerModules(config)
+    .map((module) => ({ ...module, name: `model.layers.${i}.${module.name}` }));
+}
+
+/** Every module with parameters; a tied head is among them, though its weight is the embedding's. */
+export function modulesOf(config: ModelConfig): Module[] {
+  const { vocab_size, hidden_size, num_hidden_layers } = config;
+  const table = { out: vocab_size, in: hidden_size };
+  return [
+    { kind: 'embedding', name: EMBEDDING, ...table },
+    ...Array.from({ length: num_hidden_layers }, (_, i) => layerModules(config, i)).flat(),
+    { kind: 'norm', name: FINAL_NORM, width: hidden_size },
+    { kind: 'linear', name: HEAD, ...table, bias: false },
+  ];
+}
+
+/** Linear modules of the layers: what a quantized base quantizes, which is every one but the output head. */
+export function allLinears(config: ModelConfig): LinearModule[] {
+  return modulesOf(config).filter((module) => module.kind === 'linear' && module.name !== HEAD) as LinearModule[];
+}
+
+/** Every parameter once: a tied head has none of its own. */
+export function parametersOf(config: ModelConfig): Parameter[] {
+  return modulesOf(config)
+    .filter(({ name }) => name !== HEAD || !config.tie_word_embeddings)
+    .flatMap(moduleParameters);
+}
+
+export function moduleParameters(module: Module): Parameter[] {
+  const weight = `${module.name}.weight`;
+  if (module.kind === 'norm') return [{ name: weight, shape: [module.width], module, decay: false }];
+  const matrix = { name: weight, shape: [module.out, module.in], module, decay: true };
+  if (module.kind === 'embedding' || !module.bias) return [matrix];
+  return [matrix, { name: `${module.name}.bias`, shape: [module.out], module, decay: false }];
+}
+
+/** Parameters of the model as published: a tied head counts once. */
+export function parameterCount(config: ModelConfig): number {
+  return parametersOf(config).reduce((sum, { shape }) => sum + shape.reduce((n, size) => n * size, 1), 0);
+}
