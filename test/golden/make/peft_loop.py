@@ -74,14 +74,14 @@ def with_adapter(base, adapter, recipe):
     return model
 
 
-def make_steps(seed, steps, longest_prompts, vocab=VOCAB):
+def make_steps(seed, steps, longest_prompts, vocab=VOCAB, length=LENGTH):
     """A list of optimizer steps, each a list of micro-batches; one micro-batch per entry of longest_prompts."""
     draw = np.random.default_rng(seed)
     batches = []
     for _ in range(steps):
         micro_batches = []
         for longest in longest_prompts:
-            ids = token_batch(draw, vocab, ROWS, LENGTH)
+            ids = token_batch(draw, vocab, ROWS, length)
             micro_batches.append({"input_ids": ids, "labels": mask_labels(draw, ids, longest)})
         batches.append(micro_batches)
     return batches
