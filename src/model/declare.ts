@@ -72,20 +72,9 @@ export function declareModel(residents: Residents, spec: ModelSpec, maxBindingBy
   return { model, trainable, weights: builder.weights, vectors: builder.vectors, tables: builder.tables };
 }
 
-function requireSupported(config: ModelConfig): void {
-  const problems = (['attention_bias', 'mlp_bias'] as const)
-    .filter((key) => config[key])
-    .map((key) => ({
-      path: key,
-      message: 'is true; linear layers with a bias are not supported yet. Choose a model without.',
-    }));
-  if (config.head_dim % 4 !== 0) {
-    problems.push({
-      path: 'head_dim' as 'mlp_bias',
-      message: `is ${config.head_dim}; attention needs a multiple of 4.`,
-    });
-  }
-  if (problems.length > 0) throw new ConfigError(problems);
+function requireSupported({ head_dim }: ModelConfig): void {
+  if (head_dim % 4 === 0) return;
+  throw new ConfigError([{ path: 'head_dim', message: `is ${head_dim}; attention needs a multiple of 4.` }]);
 }
 
 function trainableOf({ name, shape, decay }: Parameter): TrainableSpec {

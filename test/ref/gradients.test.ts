@@ -4,7 +4,7 @@ import { attentionBwdRef, attentionFwdRef } from './attention.ts';
 import { dot, expectGradient, random } from './compare.ts';
 import { addFwdRef, swigluBwdRef, swigluFwdRef } from './elementwise.ts';
 import { embeddingBwdRef, embeddingFwdRef } from './embedding.ts';
-import { linearBwdDwRef, linearBwdDxRef, linearFwdRef } from './linear.ts';
+import { biasBwdRef, biasFwdRef, linearBwdDwRef, linearBwdDxRef, linearFwdRef } from './linear.ts';
 import { loraBwdRef, loraFwdRef } from './lora.ts';
 import { rmsnormBwdRef, rmsnormFwdRef } from './rmsnorm.ts';
 import { ropeBwdRef, ropeFwdRef, ropeTables } from './rope.ts';
@@ -17,6 +17,12 @@ test('linear: dx and dw', () => {
   const loss = () => dot(linearFwdRef(x, w, M, N, K), dy);
   expectGradient('dx', loss, x, linearBwdDxRef(dy, w, M, N, K));
   expectGradient('dw', loss, w, linearBwdDwRef(dy, x, M, N, K));
+});
+
+test('bias: db', () => {
+  const r = random(10);
+  const [y, b, dy] = [r.normal(3 * 4), r.normal(4), r.normal(3 * 4)];
+  expectGradient('db', () => dot(biasFwdRef(y, b), dy), b, biasBwdRef(dy, 4));
 });
 
 test('lora with dropout: dx, dA and dB', () => {

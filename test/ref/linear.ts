@@ -35,3 +35,15 @@ export function linearBwdDwRef(dy: Vec, x: Vec, M: number, N: number, K: number)
   }
   return dw;
 }
+
+/** y (M, N) + b (N), row by row. */
+export function biasFwdRef(y: Vec, b: Vec): Float64Array {
+  return Float64Array.from(y, (v, i) => v + b[i % b.length]!);
+}
+
+/** db (N) = the sum of dy (M, N) over its rows. */
+export function biasBwdRef(dy: Vec, N: number): Float64Array {
+  const db = new Float64Array(N);
+  for (let i = 0; i < dy.length; i++) db[i % N]! += dy[i]!;
+  return db;
+}

@@ -1,5 +1,6 @@
-/** A linear layer y = x W^T with an optional LoRA pair, forward and backward. */
+/** A linear layer y = x W^T (+ b) with an optional LoRA pair, forward and backward. */
 import type { Tensor } from '../../gpu/tensor.ts';
+import { biasBwd, biasFwd } from '../../kernels/bias.ts';
 import { dropoutBwd, dropoutFwd } from '../../kernels/dropout.ts';
 import { matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
 import { isTrainable, materialize, shardsOf, type Weight } from '../weight.ts';
@@ -28,18 +29,20 @@ export type LinearLayer = {
 /** x (T, in) -> y (T, out). */
 export function linear(ctx: OpContext, x: Tensor, layer: LinearLayer): Tensor {
   const { tape } = ctx;
-  const { weight, lora } = layer;
+  const { weight, bias, lora } = layer;
   const T = ctx.B * ctx.S;
-  const requiresGrad = x.requiresGrad || lora !== null || isTrainable(weight);
+  const requiresGrad = x.requiresGrad || lora !== null || isTrainable(weight) || bias?.requiresGrad === true;
   const y = tape.tensor(`${weight.name}.y`, [T, weight.out], { requiresGrad });
   for (const shard of shardsOf(tape, weight, ctx.computeDtype)) {
     const w = materialize(tape, weight, shard, ctx.computeDtype);
     matmulNt(tape, { M: T, N: shard.rows, K: weight.in, x, w, y, yBand: { ld: weight.out, col0: shard.row0 } });
   }
+  if (bias !== null) biasFwd(tape, { T, N: weight.out, b: bias, y });
   const xa = lora === null ? null : loraForward(ctx, x, y, layer, lora);
   tape.onBackward([y], () => {
     const dy = tape.gradOf(y);
     if (isTrainable(weight)) weightGrad(ctx, x, dy, weight);
+    if (bias?.requiresGrad) biasBwd(tape, { T, N: weight.out, dy, db: tape.gradTarget(bias).grad });
     const dxa = lora === null || xa === null ? null : loraBackward(ctx, { x, xa, dy }, layer, lora);
     if (x.requiresGrad) inputGrad(ctx, x, dy, layer, dxa);
   });

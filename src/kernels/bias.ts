@@ -1,0 +1,26 @@
+/** Host side of shaders/bias_{fwd,bwd}.wgsl: the bias of a linear layer. T rows, N outputs. */
+import type { Tape } from '../gpu/tape.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { rowCondition } from './vec4.ts';
+
+/** b (N) in; y (T, N) in/out. */
+export type BiasFwd = { T: number; N: number; b: Tensor; y: Tensor };
+
+/** y[t] += b. */
+export function biasFwd(tape: Tape, { T, N, b, y }: BiasFwd): void {
+  const when = rowCondition(N);
+  const columns = when.length > 0 ? N / 4 : N;
+  const n = T * columns;
+  tape.dispatch({ name: 'bias_fwd', when, params: { n, columns }, buffers: { b: [b, N], y: [y, T * N] }, threads: n });
+}
+
+/** dy (T, N) in; db (N) in/out. */
+export type BiasBwd = { T: number; N: number; dy: Tensor; db: Tensor };
+
+/** db += the sum of dy over its rows. */
+export function biasBwd(tape: Tape, { T, N, dy, db }: BiasBwd): void {
+  const when = rowCondition(N);
+  const columns = when.length > 0 ? N / 4 : N;
+  const buffers = { dy: [dy, T * N], db: [db, N] } as const;
+  tape.dispatch({ name: 'bias_bwd', when, params: { T, columns }, buffers, threads: columns });
+}
