@@ -1,26 +1,19 @@
 /** Fills a declared model from a checkpoint, tensor by tensor in slabs: neither the file nor a weight is ever held whole. */
-import { DataError, KernelCallError } from '../errors.ts';
+import { KernelCallError } from '../errors.ts';
 import { readBnb4bit } from '../formats/bnb4bit.ts';
 import { readFloats, type TensorSource } from '../formats/checkpoint.ts';
-import { type FloatDtype, widenToF32 } from '../formats/dtype.ts';
 import { ropeTables } from '../formats/rope.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Residents } from '../gpu/residents.ts';
 import type { Dtype, Tensor } from '../gpu/tensor.ts';
 import { upload } from '../gpu/transfer.ts';
-import { narrow } from '../wasm/buffers.ts';
 import type { QuantKernels } from '../wasm/kernels.ts';
 import { DYNAMIC_CODE, FP4_CODE, NF4_CODE } from '../wasm/tables.ts';
-import {
-  NESTED_BLOCK_SIZE,
-  type Quantizer,
-  type QuantState,
-  type QuantType,
-  type SlabReader,
-  type SourceDtype,
-} from '../wasm/types.ts';
+import type { Quantizer, QuantState, QuantType, SourceDtype } from '../wasm/types.ts';
 import { requireShape } from './check-weights.ts';
 import type { DeclaredModel } from './declare.ts';
+import { prequantizedState } from './prequantized.ts';
+import { convert, STORED, slabReader } from './slabs.ts';
 import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
 
 export type LoadContext = {
@@ -36,12 +29,6 @@ export type LoadTimes = { quantizeSeconds: number };
 
 /** Bytes read from the checkpoint at once; even, and a multiple of every dtype. */
 const SLAB_BYTES = 4 * 2 ** 20;
-
-const STORED: Record<FloatDtype, { readonly gpu: Dtype; readonly torch: SourceDtype }> = {
-  F32: { gpu: 'f32', torch: 'float32' },
-  F16: { gpu: 'f16', torch: 'float16' },
-  BF16: { gpu: 'bf16', torch: 'bfloat16' },
-};
 
 /** Yields the name of each tensor once it is loaded. @throws DataError naming the tensor: missing, of another shape, of a type that is no float, or not finite */
 export async function* loadModel(
@@ -89,17 +76,19 @@ async function loadDense(ctx: LoadContext, source: TensorSource, name: string, w
     const count = Math.min(slab, n - first);
     const raw = buffer.subarray(0, count * size);
     await source.read(name, first * size, raw);
-    writeBytes(ctx, weight.tensor, first * (dtype === 'f32' ? 4 : 2), convert(ctx, raw, stored, dtype));
+    writeBytes(
+      ctx,
+      weight.tensor,
+      first * (dtype === 'f32' ? 4 : 2),
+      convert(ctx.kernels, raw, stored, torchOf(dtype)),
+    );
   }
 }
 
-/** Raw elements of one float type as another: exact where it widens, one rounding where it narrows. */
-function convert(ctx: LoadContext, raw: Uint8Array<ArrayBuffer>, from: FloatDtype, to: Dtype): Uint8Array<ArrayBuffer> {
-  if (STORED[from].gpu === to) return raw;
-  const values = widenToF32(raw, from);
-  if (to === 'f32') return new Uint8Array(values.buffer as ArrayBuffer, values.byteOffset, values.byteLength);
-  if (to !== 'f16' && to !== 'bf16') throw new KernelCallError('load', `a weight cannot be ${to}`);
-  return narrow(ctx.kernels, values, to === 'f16' ? 'float16' : 'bfloat16');
+function torchOf(dtype: Dtype): SourceDtype {
+  const found = Object.values(STORED).find(({ gpu }) => gpu === dtype);
+  if (found === undefined) throw new KernelCallError('load', `a weight cannot be ${dtype}`);
+  return found.torch;
 }
 
 /** @returns seconds spent quantizing, reading included */
@@ -118,29 +107,11 @@ async function loadFourBit(
     elements: weight.out * weight.in,
     dtype,
     spec: { quantType: weight.quantType, blockSize: weight.blockSize, doubleQuant: weight.scales.kind === 'double' },
-    read: slabReader(ctx, source, name, stored, dtype),
+    read: slabReader(ctx.kernels, source, name, stored, dtype),
     onPacked: (byteOffset, packed) => writeBytes(ctx, weight.packed, byteOffset, packed),
   });
   writeScales(ctx, weight, state);
   return (performance.now() - started) / 1000;
-}
-
-/** Reads slabs of `name` as `dtype`, whatever they are stored as. */
-function slabReader(
-  ctx: LoadContext,
-  source: TensorSource,
-  name: string,
-  stored: FloatDtype,
-  dtype: SourceDtype,
-): SlabReader {
-  if (STORED[stored].torch === dtype) return (byteOffset, into) => source.read(name, byteOffset, into);
-  const [fromSize, toSize] = [stored === 'F32' ? 4 : 2, dtype === 'float32' ? 4 : 2];
-  const to = { float32: 'f32', float16: 'f16', bfloat16: 'bf16' }[dtype] as Dtype;
-  return async (byteOffset, into) => {
-    const raw = new Uint8Array((into.byteLength / toSize) * fromSize);
-    await source.read(name, (byteOffset / toSize) * fromSize, raw);
-    into.set(convert(ctx, raw, stored, to));
-  };
 }
 
 /** Takes over a weight that bitsandbytes quantized. @returns false when the checkpoint holds it unquantized */
@@ -152,39 +123,14 @@ async function loadPrequantized(
 ): Promise<boolean> {
   const stored = await readBnb4bit(source, name);
   if (stored === null) return false;
-  const fail = (detail: string): never => {
-    throw new DataError(`${source.root}/${stored.packed.file}`, `${name}: ${detail}`);
-  };
-  const packed = new Uint8Array(weight.packed.bytes);
-  await source.read(name, 0, packed);
-  writeBytes(ctx, weight.packed, 0, packed);
-  const code = stored.quantType === 'nf4' ? NF4_CODE : FP4_CODE;
-  if (stored.quantMap.some((v, i) => v !== code[i]))
-    fail(`its quant_map is not the ${stored.quantType} code of bitsandbytes: quantize the 16-bit model again`);
-  if (stored.nested === undefined) {
-    writeScales(ctx, weight, {
-      nested: false,
-      packedBytes: packed.length,
-      absmax: (await readFloats(source, `${name}.absmax`)) as Float32Array<ArrayBuffer>,
-    });
-    return true;
+  const state = await prequantizedState(source, name, stored);
+  const buffer = new Uint8Array(Math.min(state.packedBytes, SLAB_BYTES));
+  for (let first = 0; first < state.packedBytes; first += SLAB_BYTES) {
+    const slab = buffer.subarray(0, Math.min(SLAB_BYTES, state.packedBytes - first));
+    await source.read(name, first, slab);
+    writeBytes(ctx, weight.packed, first, slab);
   }
-  if (stored.nested.blockSize !== NESTED_BLOCK_SIZE)
-    fail(
-      `nested_blocksize is ${stored.nested.blockSize}, only ${NESTED_BLOCK_SIZE} is supported: quantize the 16-bit model again`,
-    );
-  if (stored.nestedQuantMap?.some((v, i) => v !== DYNAMIC_CODE[i]))
-    fail('its nested_quant_map is not the dynamic map of bitsandbytes: quantize the 16-bit model again');
-  const codes = new Uint8Array(Math.ceil((weight.out * weight.in) / weight.blockSize));
-  await source.read(`${name}.absmax`, 0, codes);
-  const nestedAbsmax = (await readFloats(source, `${name}.nested_absmax`)) as Float32Array<ArrayBuffer>;
-  writeScales(ctx, weight, {
-    nested: true,
-    packedBytes: packed.length,
-    codes,
-    nestedAbsmax,
-    offset: stored.nested.offset,
-  });
+  writeScales(ctx, weight, state);
   return true;
 }
 

@@ -1,0 +1,52 @@
+/** Stored floats as another float type, a slab at a time. */
+import { KernelCallError } from '../errors.ts';
+import type { TensorSource } from '../formats/checkpoint.ts';
+import type { FloatDtype, TorchFloat } from '../formats/dtype.ts';
+import type { Dtype } from '../gpu/tensor.ts';
+import { narrow, widen } from '../wasm/buffers.ts';
+import type { QuantKernels } from '../wasm/kernels.ts';
+import { bytesPerElement, type SlabReader } from '../wasm/types.ts';
+
+/** A type of a checkpoint under its names in GPU memory and in configurations. */
+export const STORED: Record<FloatDtype, { readonly gpu: Dtype; readonly torch: TorchFloat }> = {
+  F32: { gpu: 'f32', torch: 'float32' },
+  F16: { gpu: 'f16', torch: 'float16' },
+  BF16: { gpu: 'bf16', torch: 'bfloat16' },
+};
+
+/** Raw elements of one float type as another: exact where it widens, one rounding where it narrows. */
+export function convert(
+  kernels: QuantKernels,
+  raw: Uint8Array<ArrayBuffer>,
+  from: FloatDtype,
+  to: TorchFloat,
+): Uint8Array<ArrayBuffer> {
+  const stored = STORED[from].torch;
+  if (stored === to) return raw;
+  const values = stored === 'float32' ? alignedFloats(raw) : widen(kernels, raw, stored);
+  return to === 'float32' ? new Uint8Array(values.buffer) : narrow(kernels, values, to);
+}
+
+function alignedFloats(raw: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  if (raw.byteLength % 4 !== 0) throw new KernelCallError('convert', `${raw.byteLength} bytes are no whole f32 values`);
+  return raw.byteOffset % 4 === 0
+    ? new Float32Array(raw.buffer, raw.byteOffset, raw.byteLength / 4)
+    : new Float32Array(raw.slice().buffer);
+}
+
+/** Reads slabs of `name`, which is stored as `stored`, as elements of `to`. */
+export function slabReader(
+  kernels: QuantKernels,
+  source: TensorSource,
+  name: string,
+  stored: FloatDtype,
+  to: TorchFloat,
+): SlabReader {
+  const [fromSize, toSize] = [bytesPerElement(STORED[stored].torch), bytesPerElement(to)];
+  if (STORED[stored].torch === to) return (byteOffset, into) => source.read(name, byteOffset, into);
+  return async (byteOffset, into) => {
+    const raw = new Uint8Array((into.byteLength / toSize) * fromSize);
+    await source.read(name, (byteOffset / toSize) * fromSize, raw);
+    into.set(convert(kernels, raw, stored, to));
+  };
+}
