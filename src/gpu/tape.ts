@@ -54,6 +54,8 @@ export class Tape {
   /** Storages lent as the gradient of a second tensor, and how many of the lenders' closures have still to read them. */
   readonly #lent = new Map<Tensor['storage'], number>();
   readonly #borrowers = new Map<Tensor, Tensor['storage']>();
+  /** Of the checkpointed segment being recorded; null outside of one. */
+  #kept: { readonly values: unknown[]; readonly replay: boolean } | null = null;
 
   /** @param step the resident tensor of the step scalars */
   constructor(options: { profile: DeviceProfile; shaders: ShaderLibrary; step: Tensor }) {
@@ -145,6 +147,49 @@ export class Tape {
   /** Registers how the gradients of `outputs` flow on. The closure runs only if one of them received a gradient. */
   onBackward(outputs: readonly Tensor[], backward: () => void): void {
     if (outputs.some((t) => t.requiresGrad)) this.#closures.push({ outputs, backward });
+  }
+
+  /**
+   * Records `segment` now and a second time in backward, so that of its activations only what it gets (`x`) and what it
+   * returns outlive the forward pass. The same commands over the same values: gradients are equal to the bit. What the
+   * segment made with `kept` is kept, and not computed again.
+   */
+  checkpoint(x: Tensor, segment: (x: Tensor) => Tensor): Tensor {
+    const closures = this.#closures.length;
+    const outer = this.#kept;
+    const kept: unknown[] = [];
+    this.#kept = { values: kept, replay: false };
+    const y = segment(x);
+    this.#kept = outer;
+    this.#closures.length = closures;
+    this.onBackward([y], () => {
+      this.#kept = { values: kept, replay: true };
+      const again = segment(x);
+      this.#kept = outer;
+      if (again !== y) this.#inheritGrad(y, again);
+    });
+    return y;
+  }
+
+  /** Computes once what a checkpointed segment is to keep: its second recording gets the first one's value. */
+  kept<T>(make: () => T): T {
+    const place = this.#kept;
+    if (place === null) return make();
+    if (place.replay) return place.values.shift() as T;
+    const value = make();
+    place.values.push(value);
+    return value;
+  }
+
+  /** The gradient of a checkpointed output is that of its second recording, whose closures run next. */
+  #inheritGrad(y: Tensor, again: Tensor): void {
+    const state = this.#grads.get(y);
+    if (state === undefined) return;
+    this.#grads.set(again, state);
+    const lender = this.#borrowers.get(y);
+    if (lender === undefined) return;
+    this.#borrowers.delete(y);
+    this.#borrowers.set(again, lender);
   }
 
   /** Records the backward pass of everything recorded so far, and forgets it. */

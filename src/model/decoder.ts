@@ -11,7 +11,10 @@ import { embed } from './ops/embedding.ts';
 export function decoderHidden(ctx: OpContext, model: Model, ids: Tensor): Tensor {
   const { block } = ARCHITECTURES[model.config.architecture];
   let h = embed(ctx, ids, model.embed);
-  for (const layer of model.layers) h = block(ctx, model, layer, h);
+  for (const layer of model.layers) {
+    const segment = (x: Tensor): Tensor => block(ctx, model, layer, x);
+    h = ctx.checkpointing === 'full' ? ctx.tape.checkpoint(h, segment) : segment(h);
+  }
   return rmsNorm(ctx, h, model.norm, model.config.rms_norm_eps);
 }
 

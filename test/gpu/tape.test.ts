@@ -173,6 +173,86 @@ describe('gradients', () => {
   });
 });
 
+describe('checkpoint', () => {
+  const [a, b] = [resident('a', 64), resident('b', 64)];
+  const labels = (tape: Tape) =>
+    tape.commands.map((c) => (c as DispatchCommand).bindings.find((x) => x.writable)?.tensor.label);
+
+  /** y = f(x) recorded as one dispatch; backward writes the gradient of x from that of y. */
+  function op(tape: Tape, x: Tensor, label: string): Tensor {
+    const y = tape.tensor(label, [64], { requiresGrad: true });
+    tape.dispatch(call(x, b, y));
+    tape.onBackward([y], () => tape.dispatch(call(tape.gradOf(y), y, tape.gradTarget(x).grad)));
+    return y;
+  }
+
+  test('records the segment a second time, and backpropagates that one', () => {
+    const tape = newTape();
+    const x = tape.tensor('x', [64], { requiresGrad: true });
+    tape.dispatch(call(a, b, x));
+    const inner: Tensor[] = [];
+    const y = tape.checkpoint(x, (input) => {
+      inner.push(op(tape, input, 'inner'));
+      return op(tape, inner.at(-1) as Tensor, 'y');
+    });
+    const dy = tape.gradTarget(y).grad;
+    tape.dispatch(call(y, b, dy));
+    tape.backward();
+    expect(labels(tape)).toEqual(['x', 'inner', 'y', 'd_y', 'inner', 'y', 'd_inner', 'd_x']);
+    // the activation that backward reads is the second one: the first need not live until then
+    const [first, second] = inner as [Tensor, Tensor];
+    expect(second).not.toBe(first);
+    const read = (tape.commands.at(-1) as DispatchCommand).bindings.map((x) => x.tensor);
+    expect(read).toContain(second);
+    expect(read).not.toContain(first);
+  });
+
+  test('what was kept is neither computed nor allocated again; outside of a segment it is just made', () => {
+    const tape = newTape();
+    const x = tape.tensor('x', [64], { requiresGrad: true });
+    let made = 0;
+    const expensive = (input: Tensor) => {
+      const y = tape.kept(() => {
+        made++;
+        const fresh = tape.tensor('kept', [64], { requiresGrad: true });
+        tape.dispatch(call(input, b, fresh));
+        return fresh;
+      });
+      tape.onBackward([y], () => tape.gradTarget(input));
+      return y;
+    };
+    const values: Tensor[] = [];
+    const y = tape.checkpoint(x, (input) => {
+      values.push(expensive(op(tape, input, 'cheap')), expensive(input));
+      return op(tape, values.at(-2) as Tensor, 'y');
+    });
+    tape.gradTarget(y);
+    tape.backward();
+    expect(made).toBe(2);
+    expect([values[2], values[3]]).toEqual([values[0], values[1]]);
+    expect(values[0]).not.toBe(values[1]);
+    expect(labels(tape).filter((l) => l === 'kept' || l === 'cheap')).toEqual(['cheap', 'kept', 'kept', 'cheap']);
+    tape.kept(() => made++);
+    expect(made).toBe(3);
+  });
+
+  test('a lent gradient of the output stays lent to its second recording', () => {
+    const tape = newTape();
+    const residual = tape.tensor('residual', [4], { requiresGrad: true });
+    let again: Tensor | null = null;
+    const branch = tape.checkpoint(residual, () => {
+      again = tape.tensor('branch', [4], { requiresGrad: true });
+      tape.onBackward([again], () => tape.gradTarget(residual));
+      return again;
+    });
+    const y = tape.tensor('y', [4], { requiresGrad: true });
+    tape.gradTarget(y);
+    tape.onBackward([y], () => tape.passGrad(y, residual, branch));
+    // the branch has not been read when its own closure writes into the gradient that it borrows
+    expect(thrown(() => tape.backward()).message).toContain('residual: its gradient is lent');
+  });
+});
+
 describe('passGrad', () => {
   /** y = residual + branch, both of which require a gradient unless said otherwise. */
   function sum(options: { residual?: boolean; branch?: boolean } = {}) {

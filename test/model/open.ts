@@ -18,6 +18,7 @@ import { Readback, upload } from '../../src/gpu/transfer.ts';
 import { declareModel } from '../../src/model/declare.ts';
 import { decoderLoss } from '../../src/model/decoder.ts';
 import { loadModel } from '../../src/model/load.ts';
+import type { Checkpointing } from '../../src/model/ops/context.ts';
 import type { BatchShape, EngineParts } from '../../src/train/engine-memory.ts';
 import { planModel } from '../../src/train/model-plan.ts';
 import { QuantKernels } from '../../src/wasm/kernels.ts';
@@ -42,6 +43,7 @@ export type OpenOptions = {
   readonly configFile?: string;
   /** What the tape believes of the device. */
   readonly limits?: Partial<ProfileLimits>;
+  readonly checkpointing?: Checkpointing;
 };
 
 /** Loads a directory and plans its phases. Trainables: adapters start at zero unless written. */
@@ -59,7 +61,8 @@ export async function openModel(directory: string, options: OpenOptions) {
   for await (const _ of loadModel({ ...context, sourceDtype: null }, declared, source)) {
     /* nobody is watching */
   }
-  return new OpenModel({ allocator, residents, declared, profile, shaders: device.shaders }, options.shape);
+  const parts = { allocator, residents, declared, profile, shaders: device.shaders };
+  return new OpenModel(parts, options.shape, options.checkpointing ?? 'off');
 }
 
 type Parts = Pick<EngineParts, 'allocator' | 'residents' | 'declared' | 'profile' | 'shaders'>;
@@ -68,11 +71,13 @@ export class OpenModel {
   readonly parts: Parts;
   readonly shape: BatchShape;
   readonly inputs: Record<'ids' | 'labels' | 'rowLoss' | 'step', Tensor>;
+  readonly #checkpointing: Checkpointing;
   readonly #readback: Readback;
 
-  constructor(parts: Parts, shape: BatchShape) {
+  constructor(parts: Parts, shape: BatchShape, checkpointing: Checkpointing) {
     this.parts = parts;
     this.shape = shape;
+    this.#checkpointing = checkpointing;
     this.#readback = new Readback(parts.allocator, 'test.readback', 2 ** 16);
     const T = shape.B * shape.S;
     const staged = (label: string, n: number, dtype: Dtype, usage: 'storage' | 'uniform' = 'storage') =>
@@ -124,7 +129,7 @@ export class OpenModel {
     const backward = phase === 'train';
     if (backward) for (const { param, grad } of trainable.tensors.values()) tape.bindGrad(param, grad);
     decoderLoss(
-      { tape, computeDtype: 'f32', ...this.shape, dropout: phase },
+      { tape, computeDtype: 'f32', ...this.shape, dropout: phase, checkpointing: this.#checkpointing },
       model,
       this.inputs.ids,
       this.inputs,

@@ -11,7 +11,12 @@ export type OpContext = {
   readonly B: number;
   readonly S: number;
   readonly dropout: DropoutPhase;
+  /** What backward computes again instead of keeping; nothing when absent. */
+  readonly checkpointing?: Checkpointing;
 };
+
+/** `full`: of each layer only its input is kept. */
+export type Checkpointing = 'off' | 'full';
 
 /** Dropout is on in training and off in evaluation. */
 export type DropoutPhase = 'train' | 'eval';
