@@ -18,7 +18,8 @@ const controller = new AbortController();
 process.on('SIGTERM', () => controller.abort(new Error('stopped')));
 // A terminal sends SIGINT to the whole group; the parent decides what becomes of its children.
 process.on('SIGINT', () => undefined);
-process.on('disconnect', () => process.exit(1));
+// The parent is gone. process.exit would first take the device down, and that was seen to hang.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 
 const send = (message: WorkerMessage): void => {
   process.send?.(message);

@@ -4,6 +4,8 @@ type Signal = 'SIGINT' | 'SIGTERM';
 const NUMBER: Readonly<Record<Signal, number>> = { SIGINT: 2, SIGTERM: 15 };
 // A shell reports a process ended by signal n as 128 + n.
 const SIGNALLED = 128;
+/** npx passes a Ctrl-C on that the terminal has sent to this process already; what follows so soon is the same one. */
+const SAME_SIGNAL_MS = 250;
 
 /** The reason of an abort that a signal caused; work that stops early throws it. */
 export class StoppedBySignal extends Error {
@@ -20,27 +22,24 @@ export class StoppedBySignal extends Error {
 export type SignalSource = {
   on(event: Signal, listener: () => void): unknown;
   off(event: Signal, listener: () => void): unknown;
-  exit(code: number): void;
 };
 
 /**
- * An AbortSignal whose reason is a StoppedBySignal. The first signal lets the work end cleanly, the second ends the
- * process at once.
+ * An AbortSignal whose reason is a StoppedBySignal. The first signal lets the work end cleanly. Then nobody listens any
+ * more, so that the system itself ends the process at the second: no cleanup that hangs can hold it.
  */
 export function abortOnSignals(source: SignalSource): { readonly signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
+  const dispose = (): void => {
+    for (const name of names) source.off(name, listeners[name]);
+  };
   const onSignal = (name: Signal) => () => {
-    const reason = new StoppedBySignal(name);
-    if (controller.signal.aborted) source.exit(reason.exitCode);
-    else controller.abort(reason);
+    if (controller.signal.aborted) return;
+    setTimeout(dispose, SAME_SIGNAL_MS).unref();
+    controller.abort(new StoppedBySignal(name));
   };
   const listeners = { SIGINT: onSignal('SIGINT'), SIGTERM: onSignal('SIGTERM') };
   const names = Object.keys(listeners) as Signal[];
   for (const name of names) source.on(name, listeners[name]);
-  return {
-    signal: controller.signal,
-    dispose: () => {
-      for (const name of names) source.off(name, listeners[name]);
-    },
-  };
+  return { signal: controller.signal, dispose };
 }
