@@ -8,7 +8,7 @@ const UNSET = [null];
 /** Key to the values that are accepted, because they are the default that we have as well. */
 export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<string, readonly unknown[]>([
   ...each(OFF, [
-    ...['bf16', 'fp16', 'tf32', 'bf16_full_eval', 'fp16_full_eval', 'load_in_8bit', 'gradient_checkpointing'],
+    ...['bf16', 'fp16', 'tf32', 'bf16_full_eval', 'fp16_full_eval', 'load_in_8bit'],
     ...['activation_checkpointing', 'torch_compile', 'use_liger_kernel', 'auto_find_batch_size', 'push_to_hub'],
     ...['load_best_model_at_end', 'full_determinism', 'enable_jit_checkpoint', 'dataloader_drop_last', 'use_cpu'],
     ...['packing', 'padding_free', 'assistant_only_loss', 'completion_only_loss', 'save_only_model', 'deepspeed'],

@@ -36,6 +36,7 @@ export function buildMemory(target: BuildTarget, plan: ModelPlan, config: TrainC
       weightDecay: config.weight_decay,
     },
     maxGradNorm: config.max_grad_norm,
+    checkpointing: config.gradient_checkpointing ? 'full' : 'off',
     gradientAccumulationSteps: config.gradient_accumulation_steps,
     trainShapes: shapes.train,
     evalShapes: shapes.evaluation,

@@ -17,6 +17,7 @@ import { type AdamwSettings, adamw } from '../kernels/adamw.ts';
 import { gradNorm, gradNormWorkspace, METRIC_COUNT } from '../kernels/grad-norm.ts';
 import type { DeclaredModel } from '../model/declare.ts';
 import { decoderLoss } from '../model/decoder.ts';
+import type { Checkpointing } from '../model/ops/context.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 
 /** Sequences and tokens of each. Every distinct shape is a plan of its own. */
@@ -28,6 +29,7 @@ export type EngineSettings = {
   /** 0: no clipping. */
   readonly maxGradNorm: number;
   readonly gradientAccumulationSteps: number;
+  readonly checkpointing: Checkpointing;
   readonly trainShapes: readonly BatchShape[];
   readonly evalShapes: readonly BatchShape[];
 };
@@ -107,6 +109,7 @@ export class EngineMemory {
       computeDtype: this.settings.computeDtype,
       ...shape,
       dropout: backward ? 'train' : 'eval',
+      checkpointing: this.settings.checkpointing,
     } as const;
     const T = shape.B * shape.S;
     const { ids, labels, rowLoss } = this.inputs;
