@@ -65,7 +65,7 @@ export function nodeWriter(root: string): FileWriter {
 async function writeAtomically(target: string, chunks: Chunks): Promise<void> {
   const temporary = `${target}.${randomBytes(6).toString('hex')}.tmp`;
   try {
-    await mkdir(dirname(target), { recursive: true });
+    await makeDirectories(dirname(target));
     const handle = await open(temporary, 'wx');
     try {
       for await (const chunk of chunks) await writeFully(handle, chunk);
@@ -79,6 +79,35 @@ async function writeAtomically(target: string, chunks: Chunks): Promise<void> {
     throw isSystemError(cause) ? refuseWrite(target, cause) : cause;
   }
   await syncDirectory(dirname(target));
+}
+
+/**
+ * Makes a directory and those above it that are missing; returns the made ones, the outermost first. mkdir's own
+ * `recursive` never ends where making a directory is refused with ENOENT, as in /proc (Node 20.20).
+ * @throws the system's error
+ */
+export async function makeDirectories(path: string): Promise<string[]> {
+  const made: string[] = [];
+  const missing = [resolve(path)];
+  for (let at = missing[0] as string; !(await isDirectory(at)) && dirname(at) !== at; at = dirname(at))
+    missing.unshift(dirname(at));
+  for (const directory of missing.slice(1)) {
+    try {
+      await mkdir(directory);
+      made.push(directory);
+    } catch (error) {
+      // another process may have been faster
+      if (!(await isDirectory(directory))) throw error;
+    }
+  }
+  return made;
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
 
 async function writeFully(handle: FileHandle, chunk: Uint8Array): Promise<void> {
@@ -109,16 +138,30 @@ function isSystemError(cause: unknown): cause is NodeJS.ErrnoException {
 
 function refuseWrite(file: string, cause: NodeJS.ErrnoException): DataError {
   const next = cause.code === 'ENOSPC' ? 'Make room on the disk.' : 'Give a folder that can be written.';
-  return new DataError(file, `cannot be written (${cause.code}); what was there is untouched. ${next}`, { cause });
+  const why = inWords(cause);
+  return new DataError(file, `cannot be written (${why}); what was there is untouched. ${next}`, { cause });
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  EACCES: 'this user may not',
+  EPERM: 'this user may not',
+  EEXIST: 'a part of its path is a file, not a folder',
+  ENOTDIR: 'a part of its path is a file, not a folder',
+  ENOENT: 'no folder can be made there',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full',
+  ENAMETOOLONG: 'the name is too long',
+};
+
+/** What the system's error means for a path, with its code. */
+export function inWords({ code, message }: NodeJS.ErrnoException): string {
+  const words = WORDS[code ?? ''];
+  return words === undefined ? (code ?? message) : `${words}, ${code}`;
 }
 
 function refuse(file: string, cause: unknown): never {
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
-  const reason =
-    code === 'ENOENT'
-      ? 'no such file.'
-      : code === 'EISDIR'
-        ? 'is a directory, needs a file.'
-        : `cannot be read (${code}).`;
-  throw new DataError(file, reason, { cause });
+  const error = cause as NodeJS.ErrnoException;
+  if (error.code === 'ENOENT') throw new DataError(file, 'no such file.', { cause });
+  if (error.code === 'EISDIR') throw new DataError(file, 'is a directory, needs a file.', { cause });
+  throw new DataError(file, `cannot be read (${inWords(error)}).`, { cause });
 }

@@ -1,10 +1,10 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { DataError } from '../../src/errors.ts';
 import { memoryReader, memoryWriter } from '../../src/formats/memory.ts';
-import { nodeReader, nodeWriter } from '../../src/formats/node.ts';
+import { makeDirectories, nodeReader, nodeWriter } from '../../src/formats/node.ts';
 import { type FileReader, type FileWriter, place, writeText } from '../../src/formats/reader.ts';
 import { rejection } from './files.ts';
 
@@ -114,4 +114,24 @@ test('an absolute path is read where it is, and named without the root', async (
 test('directories above a new file are made', async () => {
   await writeText(nodeWriter(root), 'deep/er/file', 'x');
   expect(await nodeReader(join(root, 'deep')).readText('er/file')).toBe('x');
+});
+
+test('directories that are made are named, the outermost first', async () => {
+  await mkdir(join(root, 'old'));
+  expect(await makeDirectories(join(root, 'old/a/b'))).toEqual([join(root, 'old/a'), join(root, 'old/a/b')]);
+  expect(await makeDirectories(join(root, 'old/a/b'))).toEqual([]);
+});
+
+// mkdir of Node with `recursive` never comes back from /proc
+test.runIf(process.platform === 'linux')('a place where no directory can be made is refused at once', async () => {
+  const error = await rejection(writeText(nodeWriter('/proc/nibble/run'), 'file', 'x'));
+  expect(error).toBeInstanceOf(DataError);
+  expect(error.message).toMatch(/^\/proc\/nibble\/run\/file: cannot be written \(.+, E\w+\)/);
+});
+
+test('a file in the middle of a path is named as what it is', async () => {
+  await writeText(nodeWriter(root), 'plain', 'x');
+  const says = 'a part of its path is a file, not a folder';
+  expect((await rejection(writeText(nodeWriter(root), 'plain/below', 'x'))).message).toContain(says);
+  expect((await rejection(nodeReader(root).readText('plain/below'))).message).toContain(says);
 });
