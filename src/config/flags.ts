@@ -49,7 +49,9 @@ export function flagTable(): FlagRow[] {
 /** Lists are typed with commas; a mapping that only has a path is typed as that path. */
 function onOneLine(schema: SchemaNode): string {
   const { anyOf, type, items } = schema;
-  if (anyOf?.some((choice) => choice.type === 'array')) return anyOf.map(onOneLine).join(', or ');
+  if (type === 'object') return 'name=value pairs with commas between them';
+  if (anyOf?.some((choice) => choice.type === 'array' || choice.type === 'object'))
+    return anyOf.map(onOneLine).join(', or ');
   if (type !== 'array') return inWords(schema);
   return items?.type === 'object' ? 'paths with commas between them' : 'words with commas between them';
 }

@@ -4,7 +4,7 @@ import { inWords, misfits, schemaOf, show, unknownKey } from './describe.ts';
 import { ALIASES, isSettingKey, typeOf } from './names.ts';
 import { type SettingKey, settingKeys, settings } from './settings.ts';
 import { valueOfText } from './textValue.ts';
-import { UNSUPPORTED, UNSUPPORTED_VALUES } from './unsupported.ts';
+import { UNSUPPORTED, UNSUPPORTED_VALUES, WHY_UNSUPPORTED } from './unsupported.ts';
 import type { YamlFile } from './yamlFile.ts';
 
 export type SourceKind = 'default' | 'file' | 'env' | 'flag' | 'arm' | 'adapter';
@@ -145,7 +145,10 @@ function keyOf(draft: Draft, problems: ConfigProblem[], notices: ConfigProblem[]
 function unsupportedValue(key: SettingKey, { path, value, origin }: Draft): ConfigProblem[] | undefined {
   if (!UNSUPPORTED_VALUES[key]?.includes(value)) return undefined;
   const wanted = inWords(schemaOf(settings.shape[key]));
-  return [{ path, message: `got ${show(value)}, which is not supported yet; wanted ${wanted} (${origin.where})` }];
+  const why = WHY_UNSUPPORTED[key] === undefined ? '' : `: ${WHY_UNSUPPORTED[key]}`;
+  return [
+    { path, message: `got ${show(value)}, which is not supported yet${why}; wanted ${wanted} (${origin.where})` },
+  ];
 }
 
 const sameValue = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);

@@ -3,6 +3,7 @@
 import { coupleComputeDtype, coupleMethod, type Findings, type Merged } from './couple.ts';
 import { inWords, schemaOf, show } from './describe.ts';
 import type { Entry } from './layers.ts';
+import { type SchedulerKwargs, type SchedulerType, scheduleProblems } from './schedulers.ts';
 import { defaultOf, type SettingKey, settings } from './settings.ts';
 
 /** train needs data; estimate only needs a model. */
@@ -20,6 +21,7 @@ export function applyRules(set: Merged, purpose: Purpose): Findings {
   oneOptimizerName(set, found);
   required(set, found, purpose);
   evaluation(set, found);
+  schedule(set, found);
   withoutEffect(set, found);
   return found;
 }
@@ -96,6 +98,18 @@ function evaluation(set: Merged, found: Findings): void {
     });
   } else if (strategy?.value !== 'steps' && steps.value !== HF_EVAL_STEPS)
     noEffect(found, steps, 'eval_strategy is not steps');
+}
+
+function schedule(set: Merged, found: Findings): void {
+  const kwargs = set.get('lr_scheduler_kwargs');
+  const type = set.get('lr_scheduler_type');
+  const choice = {
+    type: current(set, 'lr_scheduler_type') as SchedulerType,
+    kwargs: (kwargs?.value ?? {}) as SchedulerKwargs,
+    learningRate: current(set, 'learning_rate') as number,
+    where: (kwargs ?? type)?.origin.where ?? 'default',
+  };
+  found.problems.push(...scheduleProblems(choice));
 }
 
 function withoutEffect(set: Merged, found: Findings): void {

@@ -1,5 +1,6 @@
 /** Every setting of a training run, once: type, default and help. Flags, help texts and the JSON Schema come from here. */
 import { z } from 'zod';
+import { SCHEDULER_TYPES, schedulerKwargs } from './schedulers.ts';
 
 // The generator behind shuffling and dropout takes a 32-bit seed, as torch's does.
 const MAX_SEED = 2 ** 32 - 1;
@@ -77,6 +78,10 @@ const data = {
     .enum(['random', 'sequential', 'group_by_length'])
     .default('random')
     .describe('order of the training rows'),
+  append_eos: z
+    .boolean()
+    .default(true)
+    .describe('end "text" rows with the EOS of the tokenizer where it has one, as TRL does'),
 };
 
 const training = {
@@ -89,14 +94,22 @@ const training = {
     .default(-1)
     .describe('optimizer steps; -1 counts epochs instead'),
   learning_rate: z.number().min(0).default(5e-5).describe('peak learning rate'),
-  lr_scheduler_type: z
-    .enum(['linear', 'cosine', 'constant', 'constant_with_warmup'])
-    .default('linear')
-    .describe('shape of the learning rate after warmup'),
+  lr_scheduler_type: z.enum(SCHEDULER_TYPES).default('linear').describe('shape of the learning rate after warmup'),
+  lr_scheduler_kwargs: schedulerKwargs
+    .nullable()
+    .default(null)
+    .describe('further arguments of the schedule, such as num_cycles; which ones depends on lr_scheduler_type'),
   warmup_steps: z
     .union([fraction, atLeastOne])
     .default(0)
     .describe('steps the learning rate rises for; below 1, a fraction of all steps'),
+  loss_denominator: z
+    .enum(['shifted_labels', 'all_labels'])
+    .default('shifted_labels')
+    .describe(
+      'what the loss of a step is divided by: the labels that are predicted, or, as transformers 4.46 to 5.9 counted, ' +
+        "those of every row's first token as well",
+    ),
   optim: z
     .enum(['adamw_torch', 'adamw_torch_fused', 'adamw'])
     .default('adamw_torch')
@@ -116,6 +129,7 @@ const training = {
 
 const watching = {
   logging_steps: atLeastOne.default(1).describe('steps between two entries of log_history'),
+  logging_first_step: z.boolean().default(false).describe('an entry for the first step, whatever logging_steps says'),
   eval_strategy: z
     .enum(['no', 'steps', 'epoch'])
     .default('no')

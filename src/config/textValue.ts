@@ -4,7 +4,7 @@ import type { z } from 'zod';
 
 /**
  * Reads `text` as the first of these that fits `type`: a YAML value that is not text (1e-5, true, null, [a, b]), words
- * with commas between them as a list, the text itself, a list of one, a list of paths. What fits nothing is returned
+ * with commas between them as a list, name=value pairs as a mapping, the text itself, a list of one, a list of paths. What fits nothing is returned
  * as YAML reads it, so that the message about it shows what was understood.
  */
 export function valueOfText(text: string, type: z.ZodType): unknown {
@@ -15,12 +15,24 @@ export function valueOfText(text: string, type: z.ZodType): unknown {
     ...(typeof yaml === 'string' ? [] : [yaml]),
     // Only plain names split at commas, because a regular expression may hold one.
     ...(words.length > 1 && words.every((word) => /^[\w.]+$/.test(word)) ? [words] : []),
+    ...(words.every((word) => PAIR.test(word)) ? [mappingOf(words)] : []),
     text,
     [text],
     words.map((path) => ({ path })),
   ];
   const fitting = candidates.find((candidate) => type.safeParse(candidate).success);
   return fitting === undefined ? (typeof yaml === 'string' ? text : yaml) : fitting;
+}
+
+const PAIR = /^(\w+)=([^=]+)$/;
+
+function mappingOf(pairs: readonly string[]): unknown {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const [, name = '', value = ''] = PAIR.exec(pair) ?? [];
+      return [name, yamlValue(value)];
+    }),
+  );
 }
 
 function yamlValue(text: string): unknown {

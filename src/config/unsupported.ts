@@ -12,12 +12,20 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
     ...['activation_checkpointing', 'torch_compile', 'use_liger_kernel', 'auto_find_batch_size', 'push_to_hub'],
     ...['load_best_model_at_end', 'full_determinism', 'enable_jit_checkpoint', 'dataloader_drop_last', 'use_cpu'],
     ...['packing', 'padding_free', 'assistant_only_loss', 'completion_only_loss', 'save_only_model', 'deepspeed'],
-    ...['use_dora', 'use_qalora', 'use_bdlora', 'lora_bias', 'logging_first_step', 'resume_from_checkpoint', 'fsdp'],
+    ...[
+      'use_dora',
+      'use_qalora',
+      'use_bdlora',
+      'lora_bias',
+      'logging_nan_inf_filter',
+      'resume_from_checkpoint',
+      'fsdp',
+    ],
     ...['llm_int8_enable_fp32_cpu_offload', 'llm_int8_has_fp16_weight'],
   ]),
   ...each(UNSET, [
     ...['model_revision', 'dataset_name', 'dataset_config', 'chat_template_path', 'run_name', 'peft_config_path'],
-    ...['lr_scheduler_kwargs', 'optim_args', 'optim_target_modules', 'neftune_noise_alpha', 'save_total_limit'],
+    ...['optim_args', 'optim_target_modules', 'neftune_noise_alpha', 'save_total_limit'],
     ...['hub_model_id', 'metric_for_best_model', 'gradient_checkpointing_kwargs', 'attn_implementation'],
     ...['lora_modules_to_save', 'modules_to_save', 'exclude_modules', 'layers_to_transform', 'layers_pattern'],
     ...['target_parameters', 'layer_replication', 'trainable_token_indices', 'accelerator_config'],
@@ -47,10 +55,13 @@ export const UNSUPPORTED_VALUES: Readonly<Partial<Record<SettingKey, readonly un
     ...['paged_adamw_32bit', 'paged_adamw_8bit', 'paged_adamw', 'adamw_bnb_8bit', 'adamw_8bit', 'adafactor', 'sgd'],
     ...['paged_lion_32bit', 'lion_32bit', 'adagrad', 'rmsprop'],
   ],
-  lr_scheduler_type: [
-    ...['cosine_with_restarts', 'polynomial', 'inverse_sqrt', 'reduce_lr_on_plateau', 'cosine_with_min_lr'],
-    'warmup_stable_decay',
-  ],
+  lr_scheduler_type: ['reduce_lr_on_plateau', 'greedy'],
+  train_sampling_strategy: ['batch_rebalance'],
+};
+
+/** Why such a value is not there, where its name does not say it. */
+export const WHY_UNSUPPORTED: Readonly<Partial<Record<SettingKey, string>>> = {
+  lr_scheduler_type: 'it follows a metric, and the rate of every step is fixed before a run starts',
 };
 
 function each(accepted: readonly unknown[], keys: string[]): [string, readonly unknown[]][] {

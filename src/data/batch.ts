@@ -14,9 +14,25 @@ export type MicroBatch = {
   readonly lengths: Uint32Array;
   /** Tokens without padding. */
   readonly tokens: number;
-  /** Labels that count. */
+  /** Labels that count: those a position predicts. */
   readonly lossTokens: number;
+  /** Rows whose first label is not -100. No position predicts it. */
+  readonly firstLabels: number;
 };
+
+/** What the loss of a step is divided by: the labels that are predicted, or those of all positions. */
+export type LossDenominator = 'shifted_labels' | 'all_labels';
+
+/**
+ * N, the number by which a loss over these labels is divided. transformers counts labels[:, 1:] since 5.10 (its pull
+ * request 46204) and counted labels at all positions from 4.46 to 5.9.
+ */
+export function countItems(
+  { lossTokens, firstLabels }: Pick<MicroBatch, 'lossTokens' | 'firstLabels'>,
+  denominator: LossDenominator,
+): number {
+  return denominator === 'all_labels' ? lossTokens + firstLabels : lossTokens;
+}
 
 export type PaddingOptions = {
   /** Any id of the vocabulary: what is padded is masked by length, never by id, so that an EOS may serve. */
@@ -48,5 +64,6 @@ export function makeMicroBatch(rows: readonly Row[], options: PaddingOptions): M
     lengths: Uint32Array.from(rows, (row) => row.inputIds.length),
     tokens: rows.reduce((sum, row) => sum + row.inputIds.length, 0),
     lossTokens: rows.reduce((sum, row) => sum + lossTokens(row), 0),
+    firstLabels: rows.filter((row) => row.labels?.[0] !== IGNORED).length,
   };
 }

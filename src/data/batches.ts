@@ -1,6 +1,6 @@
 /** The micro-batches of a training run: a pure function of the rows, the settings and how far the run is. */
-import { type MicroBatch, makeMicroBatch, type PaddingOptions } from './batch.ts';
-import { epochOrder, type SamplingStrategy } from './order.ts';
+import { countItems, type LossDenominator, type MicroBatch, makeMicroBatch, type PaddingOptions } from './batch.ts';
+import { epochOrder, evaluationOrder, type OrderOptions } from './order.ts';
 import type { Row } from './row.ts';
 
 /** How far a run is: the epoch, and how many of its micro-batches are done. All that resuming needs. */
@@ -8,18 +8,20 @@ export type BatchState = { readonly epoch: number; readonly batch: number };
 
 export const START: BatchState = { epoch: 0, batch: 0 };
 
-export type TrainBatchOptions = PaddingOptions & {
-  readonly strategy: SamplingStrategy;
-  /** data_seed where it is set, else seed. */
-  readonly seed: number;
-  readonly perDeviceTrainBatchSize: number;
-  readonly gradientAccumulationSteps: number;
-};
+/** Which rows come when; the size of a group is the batches' own. */
+export type OrderSettings = Omit<OrderOptions, 'groupSize'>;
+
+export type TrainBatchOptions = PaddingOptions &
+  OrderSettings & {
+    readonly perDeviceTrainBatchSize: number;
+    readonly gradientAccumulationSteps: number;
+    readonly lossDenominator: LossDenominator;
+  };
 
 /** One optimizer step. */
 export type StepBatches = {
   readonly microBatches: readonly MicroBatch[];
-  /** The loss of each micro-batch is divided by this: labels that count, over the whole step. 0 is possible. */
+  /** The loss of each micro-batch is divided by this: labels over the whole step. 0 is possible. */
   readonly numItemsInBatch: number;
   /** The state after this step; at an epoch's end the start of the next one. */
   readonly next: BatchState;
@@ -35,13 +37,13 @@ export type TrainBatches = {
 
 /** Batches of at least one row. */
 export function trainBatches(rows: readonly Row[], options: TrainBatchOptions): TrainBatches {
-  const { strategy, seed, perDeviceTrainBatchSize: B, gradientAccumulationSteps: accumulation } = options;
+  const { perDeviceTrainBatchSize: B, gradientAccumulationSteps: accumulation, lossDenominator } = options;
   const lengths = rows.map(({ inputIds }) => inputIds.length);
   const microBatchesPerEpoch = Math.ceil(rows.length / B);
   let known: { epoch: number; order: Uint32Array } | undefined;
   const orderOf = (epoch: number): Uint32Array => {
     if (known?.epoch !== epoch)
-      known = { epoch, order: epochOrder(lengths, epoch, { strategy, seed, groupSize: B * accumulation }) };
+      known = { epoch, order: epochOrder(lengths, epoch, { ...options, groupSize: B * accumulation }) };
     return known.order;
   };
   return {
@@ -55,16 +57,24 @@ export function trainBatches(rows: readonly Row[], options: TrainBatchOptions): 
         const chosen = Array.from(order.subarray(i * B, (i + 1) * B), (index) => rows[index]!);
         microBatches.push(makeMicroBatch(chosen, options));
       }
-      const numItemsInBatch = microBatches.reduce((sum, { lossTokens }) => sum + lossTokens, 0);
+      const numItemsInBatch = microBatches.reduce((sum, batch) => sum + countItems(batch, lossDenominator), 0);
       const next = end === microBatchesPerEpoch ? { epoch: epoch + 1, batch: 0 } : { epoch, batch: end };
       return { microBatches, numItemsInBatch, next };
     },
   };
 }
 
-/** The rows in their order, `batchSize` at a time, the last batch as short as it comes. */
-export function evalBatches(rows: readonly Row[], batchSize: number, options: PaddingOptions): MicroBatch[] {
-  return Array.from({ length: Math.ceil(rows.length / batchSize) }, (_, i) =>
-    makeMicroBatch(rows.slice(i * batchSize, (i + 1) * batchSize), options),
+export type EvalBatchOptions = PaddingOptions & OrderSettings & { readonly perDeviceEvalBatchSize: number };
+
+/** Batches for an evaluation, the last one as short as it comes: in the order of the file unless grouped by length. */
+export function evalBatches(rows: readonly Row[], options: EvalBatchOptions): MicroBatch[] {
+  const { perDeviceEvalBatchSize: B } = options;
+  const lengths = rows.map(({ inputIds }) => inputIds.length);
+  const order = evaluationOrder(lengths, { ...options, groupSize: B });
+  return Array.from({ length: Math.ceil(rows.length / B) }, (_, i) =>
+    makeMicroBatch(
+      Array.from(order.subarray(i * B, (i + 1) * B), (index) => rows[index]!),
+      options,
+    ),
   );
 }

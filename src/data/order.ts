@@ -5,29 +5,57 @@ export type SamplingStrategy = 'random' | 'sequential' | 'group_by_length';
 
 export type OrderOptions = {
   readonly strategy: SamplingStrategy;
-  /** data_seed where it is set, else seed. */
+  /** The seed of the run. */
   readonly seed: number;
+  /** What `random` shuffles with, and evaluation groups with, in its place; null is the same as `seed`. */
+  readonly dataSeed?: number | null;
   /** Rows of an optimizer step: the size that group_by_length keeps together. */
   readonly groupSize: number;
+  /** Evaluations that are done when an epoch begins; only group_by_length's order depends on them. 0 by default. */
+  readonly evaluationsBefore?: (epoch: number) => number;
 };
 
 /** transformers groups so many steps' rows before sorting them by length, fewer when the data are few. */
 const MOST_STEPS_A_GROUP = 50;
 const LEAST_GROUPS = 4;
+/** 32-bit numbers behind the 64-bit seed that every iteration of a torch DataLoader draws for its workers. */
+const DRAWS_PER_ITERATION = 2;
 
 /**
- * Indices of all rows in the order of epoch `epoch` (from 0). `random` is Trainer's own permutation. So is
- * `group_by_length`, for a generator seeded like that of `random`: Trainer takes the process-wide one there, whose state
- * nothing outside torch can know.
+ * Indices of all rows in the order of epoch `epoch` (from 0).
+ *
+ * `random` takes a generator of its own, seeded with the data seed plus the epoch. `group_by_length` takes torch's
+ * process-wide one, which Trainer seeds with `seed` (never with data_seed) and which every pass over training or
+ * evaluation data draws from. Dropout draws from it as well where it is computed on a CPU, not on a GPU: with dropout the
+ * order here is that of a GPU.
+ * Source: Trainer._get_train_sampler, accelerate's SeedableRandomSampler, torch's RandomSampler and DataLoader.
  */
 export function epochOrder(lengths: readonly number[], epoch: number, options: OrderOptions): Uint32Array {
-  if (options.strategy === 'sequential') return Uint32Array.from(lengths, (_, i) => i);
-  const permutation = new TorchRng(options.seed + epoch).randperm(lengths.length);
-  return options.strategy === 'random' ? permutation : groupByLength(permutation, lengths, options.groupSize);
+  const { strategy, seed, dataSeed, groupSize } = options;
+  if (strategy === 'sequential') return inFileOrder(lengths.length);
+  if (strategy === 'random') return new TorchRng((dataSeed ?? seed) + epoch).randperm(lengths.length);
+  const rng = new TorchRng(seed);
+  const iterations = epoch + 1 + (options.evaluationsBefore?.(epoch) ?? 0);
+  rng.skip(iterations * DRAWS_PER_ITERATION + epoch * Math.max(0, lengths.length - 1));
+  return groupByLength(rng.randperm(lengths.length), lengths, groupSize);
 }
 
-/** Sorts within groups, longest first, and brings the longest row of all to the front, so that memory peaks early. */
-function groupByLength(permutation: Uint32Array, lengths: readonly number[], groupSize: number): Uint32Array {
+/** The order in which an evaluation visits its rows, the same every time: batches of another order have other means. */
+export function evaluationOrder(lengths: readonly number[], options: OrderOptions): Uint32Array {
+  const { strategy, seed, dataSeed, groupSize } = options;
+  if (strategy !== 'group_by_length') return inFileOrder(lengths.length);
+  return groupByLength(new TorchRng(dataSeed ?? seed).randperm(lengths.length), lengths, groupSize);
+}
+
+function inFileOrder(count: number): Uint32Array {
+  return Uint32Array.from({ length: count }, (_, i) => i);
+}
+
+/**
+ * The rows of `permutation`, sorted within groups, longest first, and the longest row of all brought to the front, so that
+ * memory peaks early. Source: get_length_grouped_indices.
+ */
+export function groupByLength(permutation: Uint32Array, lengths: readonly number[], groupSize: number): Uint32Array {
   const steps = Math.min(Math.floor(lengths.length / (groupSize * LEAST_GROUPS)), MOST_STEPS_A_GROUP);
   const size = Math.max(1, steps) * groupSize;
   const order = new Uint32Array(permutation.length);

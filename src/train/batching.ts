@@ -1,7 +1,7 @@
 /** All batches of a run, known before it starts: how many steps, and which shapes need a plan. */
 import type { TrainConfig } from '../config/settings.ts';
 import type { MicroBatch } from '../data/batch.ts';
-import { evalBatches, START, type TrainBatches, trainBatches } from '../data/batches.ts';
+import { evalBatches, type OrderSettings, START, type TrainBatches, trainBatches } from '../data/batches.ts';
 import type { Row } from '../data/row.ts';
 import type { Shapes } from './build.ts';
 import type { BatchShape } from './engine-memory.ts';
@@ -26,23 +26,45 @@ export function runBatches(
   padId: number,
   maxPositions: number,
 ): RunBatches {
+  const order = orderSettings(config, train.length, evaluation.length > 0);
   for (let padToMultipleOf = 1; ; padToMultipleOf *= 2) {
     const padding = { padId, padToMultipleOf, maxPositions };
     const batches = trainBatches(train, {
       ...padding,
-      strategy: config.train_sampling_strategy,
-      seed: config.data_seed ?? config.seed,
+      ...order,
       perDeviceTrainBatchSize: config.per_device_train_batch_size,
       gradientAccumulationSteps: config.gradient_accumulation_steps,
+      lossDenominator: config.loss_denominator,
     });
     const totalSteps =
       config.max_steps > 0 ? config.max_steps : Math.ceil(config.num_train_epochs * batches.stepsPerEpoch);
-    const evalMicro = evalBatches(evaluation, config.per_device_eval_batch_size, padding);
+    const evalMicro = evalBatches(evaluation, {
+      ...padding,
+      ...order,
+      perDeviceEvalBatchSize: config.per_device_eval_batch_size,
+    });
     const shapes = { train: trainShapes(batches, totalSteps), evaluation: distinctShapes(evalMicro) };
     if (shapes.train.length + shapes.evaluation.length <= MOST_SHAPES || padToMultipleOf >= MOST_PADDING) {
       return { train: batches, evaluation: evalMicro, totalSteps, shapes, padToMultipleOf };
     }
   }
+}
+
+function orderSettings(config: TrainConfig, rows: number, evaluates: boolean): OrderSettings {
+  return {
+    strategy: config.train_sampling_strategy,
+    seed: config.seed,
+    dataSeed: config.data_seed,
+    evaluationsBefore: (epoch) => (evaluates ? evaluationsBefore(config, rows, epoch) : 0),
+  };
+}
+
+/** Evaluations that Trainer has made when epoch `epoch` begins. */
+function evaluationsBefore(config: TrainConfig, rows: number, epoch: number): number {
+  const microBatches = Math.ceil(rows / config.per_device_train_batch_size);
+  const steps = epoch * Math.ceil(microBatches / config.gradient_accumulation_steps);
+  const during = { no: 0, epoch, steps: Math.floor(steps / config.eval_steps) }[config.eval_strategy];
+  return during + (config.eval_on_start ? 1 : 0);
 }
 
 function trainShapes(batches: TrainBatches, totalSteps: number): BatchShape[] {

@@ -1,23 +1,34 @@
-/** Evaluation loss and perplexity with Hugging Face's convention. */
-import type { MicroBatch } from '../data/batch.ts';
+/** Evaluation: the loss as Hugging Face's Trainer takes it, and the mean over all tokens beside it. */
+import { countItems, type LossDenominator, type MicroBatch } from '../data/batch.ts';
 import { IGNORED } from '../data/row.ts';
 import type { Engine } from './engine.ts';
 
 export type EvalResult = {
-  /** Mean over batches of each batch's mean per loss token, weighted by its rows (transformers' evaluation_loop). */
+  /**
+   * transformers' eval_loss: each batch's sum over its count of labels, then the mean of that over rows. It depends on which
+   * rows share a batch. With all_labels the count takes in first positions, as transformers 4.57 to 5.9 did here as well.
+   */
   readonly evalLoss: number;
+  /** exp(evalLoss). */
   readonly perplexity: number;
-  /** Standard error of the mean over tokens. */
+  /** The mean over all predicted tokens, whatever batch they were in. */
+  readonly tokenLoss: number;
+  /** Standard error of tokenLoss. */
   readonly stderr: number;
   readonly lossTokens: number;
   readonly samples: number;
   readonly seconds: number;
 };
 
-/** Runs all batches; `onBatch` hears of each. Sums are kept in f64. */
-export async function* evaluate(engine: Engine, batches: readonly MicroBatch[]): AsyncGenerator<number, EvalResult> {
+/** Runs all batches and yields how many are done. Sums are kept in f64. */
+export async function* evaluate(
+  engine: Engine,
+  batches: readonly MicroBatch[],
+  denominator: LossDenominator = 'shifted_labels',
+): AsyncGenerator<number, EvalResult> {
   const started = performance.now();
   let weighted = 0;
+  let weights = 0;
   let samples = 0;
   const tokens = { count: 0, sum: 0, squares: 0 };
   for (const [i, batch] of batches.entries()) {
@@ -31,16 +42,21 @@ export async function* evaluate(engine: Engine, batches: readonly MicroBatch[]):
     }
     tokens.sum += sum;
     tokens.count += batch.lossTokens;
-    weighted += batch.lossTokens === 0 ? 0 : (sum / batch.lossTokens) * batch.B;
+    const items = countItems(batch, denominator);
     samples += batch.B;
     yield i + 1;
+    // Such a batch has no loss; transformers leaves the NaN it gets out of the mean.
+    if (items === 0) continue;
+    weighted += (sum / items) * batch.B;
+    weights += batch.B;
   }
   const mean = tokens.sum / tokens.count;
   const variance = Math.max(0, tokens.squares / tokens.count - mean * mean);
-  const evalLoss = weighted / samples;
+  const evalLoss = weighted / weights;
   return {
     evalLoss,
     perplexity: Math.exp(evalLoss),
+    tokenLoss: mean,
     stderr: Math.sqrt(variance / tokens.count),
     lossTokens: tokens.count,
     samples,

@@ -1,5 +1,4 @@
 /** A training run as a generator of events: load, compile, warm up, train, evaluate, save. */
-import type { TrainConfig } from '../config/settings.ts';
 import { START } from '../data/batches.ts';
 import { printTrainable } from '../formats/peft.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
@@ -47,11 +46,19 @@ export async function* train(
 ): AsyncGenerator<TrainEvent, TrainResult> {
   const run = new Run(runtime, input, options);
   yield* run.prepare();
-  const { config } = input;
-  const evaluates = input.batches.evaluation.length > 0;
+  try {
+    return yield* trainPrepared(run, input);
+  } catch (error) {
+    yield* run.saveInterrupted(error);
+    throw error;
+  }
+}
+
+async function* trainPrepared(run: Run, { config, batches }: RunInput): AsyncGenerator<TrainEvent, TrainResult> {
+  const evaluates = batches.evaluation.length > 0;
   const evalBefore = evaluates && config.eval_on_start ? yield* run.evaluation(0) : null;
   yield* run.steps();
-  const evalAfter = evaluates ? (run.lastEvaluation ?? (yield* run.evaluation(input.batches.totalSteps))) : null;
+  const evalAfter = evaluates ? (run.lastEvaluation ?? (yield* run.evaluation(batches.totalSteps))) : null;
   yield* run.save();
   return run.result(evalBefore, evalAfter);
 }
@@ -155,7 +162,7 @@ class Run {
   async *evaluation(step: number): AsyncGenerator<TrainEvent, EvalResult> {
     const { evaluation } = this.#input.batches;
     yield { type: 'phase', phase: 'eval', total: evaluation.length };
-    const running = evaluate(this.#engine, evaluation);
+    const running = evaluate(this.#engine, evaluation, this.#input.config.loss_denominator);
     let next = await running.next();
     while (!next.done) {
       this.#options.signal.throwIfAborted();
@@ -184,6 +191,21 @@ class Run {
     }
     this.#timing.save_s = secondsSince(started);
     await writeText(writer, 'trainer_state.json', formatTrainerState(this.#trainerState()));
+  }
+
+  /** What was logged before `error` ended the steps; weights are only written by a run that ends well. */
+  async *saveInterrupted(error: unknown): AsyncGenerator<TrainEvent, void> {
+    const { writer } = this.#options;
+    const done = this.#steps.length;
+    if (writer === null || done === 0) return;
+    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    const interrupted = `${reason}, after step ${done} of ${this.#input.batches.totalSteps}`;
+    try {
+      await writeText(writer, 'trainer_state.json', formatTrainerState({ interrupted, ...this.#trainerState() }));
+    } catch {
+      return; // the error that is on its way says more
+    }
+    yield { type: 'note', text: `${writer.root}: trainer_state.json has the log up to step ${done}; no weights were written` };
   }
 
   #trainerState() {
@@ -231,14 +253,8 @@ function secondsSince(started: number): number {
   return (performance.now() - started) / 1000;
 }
 
-/** A run under its folder's first files: written before the first step, so that even a crash can be repeated. */
-export async function writeRunHead(
-  writer: FileWriter,
-  config: TrainConfig,
-  resolvedYaml: string,
-  environment: object,
-): Promise<void> {
+/** The first files of a run's folder: written before the first step, so that even a crash can be repeated. */
+export async function writeRunHead(writer: FileWriter, resolvedYaml: string, environment: object): Promise<void> {
   await writeText(writer, 'config.yaml', resolvedYaml);
-  await writeText(writer, 'config.json', `${JSON.stringify(config, null, 2)}\n`);
   await writeText(writer, 'environment.json', `${JSON.stringify(environment, null, 2)}\n`);
 }

@@ -1,27 +1,143 @@
 /** Learning-rate schedules with Hugging Face's step indexing: the multiplier of optimizer step s, s from 0. */
-export type SchedulerType = 'linear' | 'cosine' | 'constant' | 'constant_with_warmup';
+import { POLYNOMIAL_END, type SchedulerKwargs, type SchedulerType } from '../config/schedulers.ts';
 
-/**
- * @param warmupSteps W: with warmup, step 0 has a learning rate of 0
- * @param totalSteps T: with linear and cosine, step T - 1 still has a learning rate above 0
- * Source: transformers/optimization.py.
- */
+export type { SchedulerType };
+
+/** What a schedule depends on besides the step. */
+export type ScheduleFacts = {
+  /** W: with most schedules step 0 has a learning rate of 0 when W is above 0. */
+  readonly warmupSteps: number;
+  /** T: with linear and cosine, step T - 1 still has a learning rate above 0. */
+  readonly totalSteps: number;
+  /** The peak; a schedule that ends at a rate rather than at a share of the peak needs it. */
+  readonly learningRate: number;
+  readonly kwargs: SchedulerKwargs;
+};
+
+type Multiplier = (step: number, facts: ScheduleFacts) => number;
+
+// transformers' defaults for what lr_scheduler_kwargs leaves out
+const HALF_WAVE = 0.5;
+const INVERSE_SQRT_TIMESCALE = 10_000;
+
+/** The settings that decide the rate of every step. */
+export type RateSettings = {
+  readonly learning_rate: number;
+  readonly lr_scheduler_type: SchedulerType;
+  readonly lr_scheduler_kwargs: SchedulerKwargs | null;
+  readonly warmup_steps: number;
+};
+
+/** The learning rate of step `step`, from 0, in a run of `totalSteps`. */
+export function learningRateAt(settings: RateSettings, step: number, totalSteps: number): number {
+  const { learning_rate: learningRate, lr_scheduler_type: type, lr_scheduler_kwargs, warmup_steps } = settings;
+  const warmupSteps = resolveWarmupSteps(warmup_steps, totalSteps);
+  const given = { kwargs: lr_scheduler_kwargs ?? {}, learningRate };
+  return learningRate * learningRateMultiplier(type, step, warmupSteps, totalSteps, given);
+}
+
+/** The multiplier alone. NaN where the schedule depends on a peak (polynomial, min_lr) that is not given. */
 export function learningRateMultiplier(
   type: SchedulerType,
   step: number,
   warmupSteps: number,
   totalSteps: number,
+  { kwargs = {}, learningRate = Number.NaN }: Partial<Pick<ScheduleFacts, 'kwargs' | 'learningRate'>> = {},
 ): number {
-  if (type === 'constant') return 1;
-  if (step < warmupSteps) return step / Math.max(1, warmupSteps);
-  if (type === 'constant_with_warmup') return 1;
-  const decaySteps = Math.max(1, totalSteps - warmupSteps);
-  if (type === 'linear') return Math.max(0, (totalSteps - step) / decaySteps);
-  const progress = (step - warmupSteps) / decaySteps;
-  return Math.max(0, 0.5 * (1 + Math.cos(Math.PI * progress)));
+  return MULTIPLIERS[type](step, { warmupSteps, totalSteps, learningRate, kwargs });
 }
 
 /** `warmup_steps`: a count from 1 on, a fraction of all steps below 1. */
 export function resolveWarmupSteps(warmupSteps: number, totalSteps: number): number {
-  return warmupSteps >= 1 ? warmupSteps : Math.ceil(warmupSteps * totalSteps);
+  return warmupSteps >= 1 ? warmupSteps : Math.ceil(totalSteps * warmupSteps);
 }
+
+/** Rises by 1 / W a step; `after` is asked from step W on. */
+function afterWarmup(after: Multiplier): Multiplier {
+  return (step, facts) => (step < facts.warmupSteps ? step / Math.max(1, facts.warmupSteps) : after(step, facts));
+}
+
+/** The share of the steps after warm-up that is done. */
+function progress(step: number, { warmupSteps, totalSteps }: ScheduleFacts): number {
+  return (step - warmupSteps) / Math.max(1, totalSteps - warmupSteps);
+}
+
+const wave = (cycles: number, at: number): number => HALF_WAVE * (1 + Math.cos(Math.PI * cycles * 2 * at));
+const above = (floor: number, share: number): number => share * (1 - floor) + floor;
+
+/** min_lr_rate, or min_lr as a share of the peak. */
+function lowest({ kwargs: { min_lr, min_lr_rate }, learningRate }: ScheduleFacts): number {
+  return min_lr === undefined ? (min_lr_rate ?? 0) : min_lr / learningRate;
+}
+
+const cosine: Multiplier = (step, facts) =>
+  Math.max(0, above(lowest(facts), wave(facts.kwargs.num_cycles ?? HALF_WAVE, progress(step, facts))));
+
+const cosineWithRestarts: Multiplier = (step, facts) => {
+  const done = progress(step, facts);
+  return done >= 1
+    ? 0
+    : Math.max(0, HALF_WAVE * (1 + Math.cos(Math.PI * (((facts.kwargs.num_cycles ?? 1) * done) % 1))));
+};
+
+const polynomial: Multiplier = (step, { kwargs, learningRate, warmupSteps, totalSteps }) => {
+  const { lr_end: end = POLYNOMIAL_END, power = 1 } = kwargs;
+  if (step > totalSteps) return end / learningRate;
+  const remaining = 1 - (step - warmupSteps) / (totalSteps - warmupSteps);
+  return ((learningRate - end) * remaining ** power + end) / learningRate;
+};
+
+const inverseSqrt: Multiplier = (step, { kwargs, warmupSteps }) => {
+  const timescale = kwargs.timescale ?? (warmupSteps || INVERSE_SQRT_TIMESCALE);
+  return 1 / Math.sqrt((step + (timescale - warmupSteps)) / timescale);
+};
+
+/** The one schedule whose warm-up does not start at 0 and whose last step is the lowest. */
+const cosineWarmupWithMinLr: Multiplier = (step, facts) => {
+  const { warmupSteps: W, totalSteps: T, kwargs } = facts;
+  if (step < W) {
+    const from = kwargs.warmup_lr_rate;
+    return from === undefined ? (step + 1) / Math.max(1, W) : from + ((1 - from) * step) / Math.max(1, W - 1);
+  }
+  const done = (step - W + 1) / Math.max(1, T - W);
+  return Math.max(0, above(lowest(facts), wave(kwargs.num_cycles ?? HALF_WAVE, done)));
+};
+
+/** Warm-up, a plateau, and a decay over the last num_decay_steps; past its end the lowest rate. */
+const warmupStableDecay: Multiplier = (step, { kwargs, warmupSteps: W, totalSteps: T }) => {
+  const { num_decay_steps: decaySteps = 0, min_lr_ratio: floor = 0, num_cycles: cycles = HALF_WAVE } = kwargs;
+  const { warmup_type: rise = 'linear', decay_type: fall = 'cosine' } = kwargs;
+  if (step < W) return Math.max(0, above(floor, RISES[rise](step / Math.max(1, W))));
+  const stable = W + (kwargs.num_stable_steps ?? T - W - decaySteps);
+  if (step < stable) return 1;
+  if (step >= stable + decaySteps) return floor;
+  return Math.max(0, above(floor, FALLS[fall]((step - stable) / Math.max(1, decaySteps), cycles)));
+};
+
+const RISES = {
+  linear: (done: number) => done,
+  cosine: (done: number) => HALF_WAVE * (1 - Math.cos(Math.PI * done)),
+  '1-sqrt': (done: number) => 1 - Math.sqrt(1 - done),
+};
+
+const FALLS = {
+  linear: (done: number) => 1 - done,
+  cosine: (done: number, cycles: number) => wave(cycles, done),
+  '1-sqrt': (done: number) => 1 - Math.sqrt(done),
+};
+
+/** Source: transformers/optimization.py. */
+const MULTIPLIERS: Record<SchedulerType, Multiplier> = {
+  linear: afterWarmup((step, facts) =>
+    Math.max(0, (facts.totalSteps - step) / Math.max(1, facts.totalSteps - facts.warmupSteps)),
+  ),
+  cosine: afterWarmup(cosine),
+  cosine_with_restarts: afterWarmup(cosineWithRestarts),
+  polynomial: afterWarmup(polynomial),
+  constant: () => 1,
+  constant_with_warmup: afterWarmup(() => 1),
+  inverse_sqrt: afterWarmup(inverseSqrt),
+  cosine_with_min_lr: afterWarmup(cosine),
+  cosine_warmup_with_min_lr: cosineWarmupWithMinLr,
+  warmup_stable_decay: warmupStableDecay,
+};

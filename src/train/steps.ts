@@ -2,7 +2,7 @@
 import type { BatchState } from '../data/batches.ts';
 import type { Engine } from './engine.ts';
 import type { StepEvent } from './events.ts';
-import { learningRateMultiplier, resolveWarmupSteps } from './schedule.ts';
+import { learningRateAt } from './schedule.ts';
 import type { RunInput } from './session.ts';
 
 export type SubmittedStep = {
@@ -21,8 +21,7 @@ export function submitStep(
 ): SubmittedStep {
   const { microBatches, numItemsInBatch, next } = batches.train.step(state);
   const { totalSteps } = batches;
-  const warmupSteps = resolveWarmupSteps(config.warmup_steps, totalSteps);
-  const lr = config.learning_rate * learningRateMultiplier(config.lr_scheduler_type, index, warmupSteps, totalSteps);
+  const lr = learningRateAt(config, index, totalSteps);
   const t = index + 1;
   const submitted = engine.trainStep(
     microBatches.map((b) => ({ ...b, S: b.T })),

@@ -4,12 +4,8 @@ import { type BatchState, evalBatches, START, type TrainBatchOptions, trainBatch
 import { epochOrder } from '../../src/data/order.ts';
 import type { Row } from '../../src/data/row.ts';
 import { KernelCallError } from '../../src/errors.ts';
-import { goldenJson, thrown } from '../formats/files.ts';
+import { thrown } from '../formats/files.ts';
 
-const golden = goldenJson<{
-  lengths: number[];
-  grouped: [seed: number, batch: number, order: number[]][];
-}>('random.json');
 const row = (ids: number[], labels?: number[]): Row => ({
   inputIds: Uint32Array.from(ids),
   labels: labels ? Int32Array.from(labels) : null,
@@ -24,13 +20,6 @@ describe('the order of an epoch', () => {
     ];
     expect(order(0)).toEqual([6, 8, 9, 2, 1, 10, 0, 7, 3, 5, 4]);
     expect(order(1)).toEqual([3, 9, 4, 2, 8, 7, 6, 10, 1, 5, 0]);
-  });
-
-  test('group_by_length is that of transformers for the same generator', () => {
-    expect(golden.grouped.length).toBe(3);
-    for (const [seed, groupSize, want] of golden.grouped) {
-      expect([...epochOrder(golden.lengths, 0, { strategy: 'group_by_length', seed, groupSize })]).toEqual(want);
-    }
   });
 
   test('sequential is the order of the file, in every epoch', () => {
@@ -51,6 +40,7 @@ describe('a micro-batch', () => {
       lengths: Uint32Array.of(3, 1, 4),
       tokens: 8,
       lossTokens: 4,
+      firstLabels: 2,
     });
     expect(batch.labels.filter((label) => label !== -100).length).toBe(batch.lossTokens);
   });
@@ -82,6 +72,7 @@ describe('the batches of a run', () => {
     seed: 42,
     perDeviceTrainBatchSize: 2,
     gradientAccumulationSteps: 3,
+    lossDenominator: 'shifted_labels',
     padId: 0,
   };
   const run = (count: number, options: TrainBatchOptions, from: BatchState = START) => {
@@ -146,6 +137,14 @@ describe('the batches of a run', () => {
     expect(split[0]!.numItemsInBatch).toBe(steps[0]!.numItemsInBatch);
   });
 
+  test('the denominator that counts all labels adds one for every row whose first label counts', () => {
+    const masked = [row([1, 2, 3]), row([4, 5, 6], [-100, 5, 6]), row([7, 8, 9], [7, -100, 9]), row([3], [-100])];
+    const items = (lossDenominator: TrainBatchOptions['lossDenominator']) =>
+      trainBatches(masked, { ...OPTIONS, strategy: 'sequential', lossDenominator }).step(START).numItemsInBatch;
+    expect(items('shifted_labels')).toBe(2 + 2 + 1 + 0);
+    expect(items('all_labels')).toBe(3 + 2 + 2 + 0);
+  });
+
   test('a run resumed at any step goes on as the uninterrupted one', () => {
     const whole = run(6, OPTIONS);
     for (let at = 1; at < 6; at++)
@@ -157,8 +156,17 @@ describe('the batches of a run', () => {
   });
 });
 
+const EVALUATION = { padId: 0, strategy: 'random', seed: 1, perDeviceEvalBatchSize: 3 } as const;
+
 test('evaluation takes the rows in order, the last batch short', () => {
-  const batches = evalBatches(ROWS, 3, { padId: 0 });
+  const batches = evalBatches(ROWS, EVALUATION);
   expect(batches.map(({ lengths }) => [...lengths])).toEqual([[1, 2, 3], [4, 5, 6], [7]]);
-  expect(evalBatches([], 3, { padId: 0 })).toEqual([]);
+  expect(evalBatches([], EVALUATION)).toEqual([]);
+});
+
+test('evaluation of rows grouped by length begins with the longest', () => {
+  const batches = evalBatches(ROWS, { ...EVALUATION, strategy: 'group_by_length' });
+  expect(batches.map(({ B }) => B)).toEqual([3, 3, 1]);
+  expect(batches[0]!.lengths[0]).toBe(7);
+  expect(batches.flatMap(({ lengths }) => [...lengths]).sort()).toEqual([1, 2, 3, 4, 5, 6, 7]);
 });

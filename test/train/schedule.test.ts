@@ -1,5 +1,12 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { learningRateMultiplier, resolveWarmupSteps, type SchedulerType } from '../../src/train/schedule.ts';
+import { SCHEDULER_TYPES, type SchedulerKwargs } from '../../src/config/schedulers.ts';
+import {
+  learningRateAt,
+  learningRateMultiplier,
+  resolveWarmupSteps,
+  type SchedulerType,
+} from '../../src/train/schedule.ts';
 
 // transformers 5.23.0: get_scheduler(name, optimizer, num_warmup_steps, num_training_steps=10), the rate of each step
 const TOTAL = 10;
@@ -38,6 +45,59 @@ const GOLDEN: [SchedulerType, number, number[]][] = [
 test.each(GOLDEN)('%s with %i steps of warm-up, to the last bit', (type, warmup, want) => {
   expect(want.length).toBe(TOTAL);
   expect(want.map((_, step) => learningRateMultiplier(type, step, warmup, TOTAL))).toEqual(want);
+});
+
+type Golden = {
+  learning_rate: number;
+  schedules: {
+    type: SchedulerType;
+    kwargs: SchedulerKwargs;
+    total: number;
+    warmup_steps: number;
+    warmup_count: number;
+    rates: number[];
+  }[];
+};
+const golden = JSON.parse(readFileSync(new URL('../golden/trainer/schedules.json', import.meta.url), 'utf8')) as Golden;
+
+// transformers computes in double too; only cos and pow may differ, by an ulp or two.
+const RTOL = 1e-12;
+
+describe("every schedule of transformers' get_scheduler", () => {
+  test.each(SCHEDULER_TYPES)('%s', (type) => {
+    const runs = golden.schedules.filter((run) => run.type === type);
+    expect(runs.length).toBeGreaterThanOrEqual(8);
+    for (const { kwargs, total, warmup_steps, warmup_count, rates } of runs) {
+      const { learning_rate } = golden;
+      expect(resolveWarmupSteps(warmup_steps, total)).toBe(warmup_count);
+      expect(rates.length).toBe(total);
+      const config = { learning_rate, lr_scheduler_type: type, lr_scheduler_kwargs: kwargs, warmup_steps };
+      for (const [step, want] of rates.entries()) {
+        const got = learningRateAt(config, step, total);
+        const where = `${JSON.stringify(kwargs)}, step ${step} of ${total}, warmup_steps ${warmup_steps}`;
+        expect(Math.abs(got - want), where).toBeLessThanOrEqual(RTOL * Math.abs(want));
+      }
+    }
+  });
+
+  test('the golden file holds 19 schedules of eight lengths and warm-ups each', () => {
+    expect(golden.schedules.length).toBe(19 * 8);
+  });
+
+  test('lr_scheduler_kwargs: null is the same as none', () => {
+    const config = { learning_rate: 2, lr_scheduler_type: 'cosine', warmup_steps: 1 } as const;
+    const rate = (lr_scheduler_kwargs: SchedulerKwargs | null) =>
+      [0, 1, 2, 3].map((step) => learningRateAt({ ...config, lr_scheduler_kwargs }, step, 4));
+    expect(rate(null)).toEqual(rate({}));
+    expect(rate({ num_cycles: 1 })).not.toEqual(rate({}));
+  });
+
+  test('a learning rate of 0 stays 0', () => {
+    for (const type of ['linear', 'cosine', 'inverse_sqrt'] as const) {
+      const config = { learning_rate: 0, lr_scheduler_type: type, lr_scheduler_kwargs: null, warmup_steps: 0 };
+      expect(learningRateAt(config, 3, 10)).toBe(0);
+    }
+  });
 });
 
 test('never below zero, past the end', () => {
