@@ -5,12 +5,14 @@ import { configCommand } from './config.ts';
 import { doctorCommand } from './doctor.ts';
 import { estimateCommand } from './estimate.ts';
 import { type CommandMaker, runCli } from './program.ts';
+import { quantizeCommand } from './quantize.ts';
 import { abortOnSignals } from './signals.ts';
 import { trainCommand } from './train.ts';
 
 /** Each command imports its room when it runs, so that `nibble --help` loads no GPU code. */
 const commands: readonly CommandMaker[] = [
   (c) => trainCommand(c, async (args, context) => (await import('./run-train.ts')).runTrain(args, context)),
+  (c) => quantizeCommand(c, async (args, context) => (await import('./run-quantize.ts')).runQuantize(args, context)),
   (c) =>
     benchCommand(c, {
       run: async (args, context) => (await import('./run-bench.ts')).runBench(args, context),

@@ -25,7 +25,8 @@ export type Bnb4bitTensor = {
   readonly nestedQuantMap?: Float32Array;
 };
 
-const STATE_SUFFIX = '.quant_state.bitsandbytes__';
+/** What stands between a weight's name and the quant type in the name of its record. */
+export const STATE_SUFFIX = '.quant_state.bitsandbytes__';
 const COMPANIONS = ['absmax', 'quant_map', 'nested_absmax', 'nested_quant_map'];
 const BLOCK_SIZES = [32, 64, 128, 256, 512, 1024, 2048, 4096];
 

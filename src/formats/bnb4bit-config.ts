@@ -1,0 +1,117 @@
+/** config.json of a quantized model: the given text with quantization_config in it, all else to the letter. */
+import type { QuantType } from '../wasm/types.ts';
+import type { QuantStorage } from './bnb4bit-write.ts';
+import type { TorchFloat } from './dtype.ts';
+import { parseObject } from './json.ts';
+
+/** What transformers' BitsAndBytesConfig says of a 4-bit model; block sizes stand in the checkpoint, not here. */
+export type BnbConfig = {
+  readonly bnb_4bit_compute_dtype: TorchFloat;
+  readonly bnb_4bit_quant_storage: QuantStorage;
+  readonly bnb_4bit_quant_type: QuantType;
+  readonly bnb_4bit_use_double_quant: boolean;
+  readonly llm_int8_skip_modules: readonly string[] | null;
+};
+
+/**
+ * `text` (a config.json) with the quantization_config that transformers would write, in its place if the keys are
+ * sorted. Numbers keep their spelling: 1e-05 and 10000.0 are Python's, and JavaScript would write 0.00001 and 10000.
+ * @param dtype the type of the weights, where it was changed
+ * @throws DataError when the text is no JSON object
+ */
+export function quantizedConfig(text: string, config: BnbConfig, dtype: TorchFloat | null, file: string): string {
+  parseObject(text, file);
+  const given = new Map(members(text));
+  given.delete('quantization_config');
+  // transformers 5 writes `dtype`, 4 wrote `torch_dtype`
+  if (dtype !== null && (given.has('dtype') || !given.has('torch_dtype'))) place(given, 'dtype', `"${dtype}"`);
+  if (dtype !== null && given.has('torch_dtype')) place(given, 'torch_dtype', `"${dtype}"`);
+  place(given, 'quantization_config', bnbConfigJson(config));
+  const rows = [...given].map(([key, value]) => `  ${JSON.stringify(key)}: ${value}`);
+  return `{\n${rows.join(',\n')}\n}\n`;
+}
+
+/** Sets a member: where it is, else before the first larger key if the keys are sorted, else at the end. */
+function place(members: Map<string, string>, key: string, value: string): void {
+  const keys = [...members.keys()];
+  const isSorted = keys.every((other, i) => i === 0 || (keys[i - 1] as string) < other);
+  const after = members.has(key) || !isSorted ? [] : [...members].filter(([other]) => other > key);
+  for (const [other] of after) members.delete(other);
+  members.set(key, value);
+  for (const [other, kept] of after) members.set(other, kept);
+}
+
+/** json.dumps(indent=2, sort_keys=True) of transformers' dictionary, one level in. */
+function bnbConfigJson(config: BnbConfig): string {
+  const skips = config.llm_int8_skip_modules;
+  const list = skips?.map((skip) => `      ${asciiJson(skip)}`).join(',\n');
+  const fields = {
+    _load_in_4bit: 'true',
+    _load_in_8bit: 'false',
+    bnb_4bit_compute_dtype: `"${config.bnb_4bit_compute_dtype}"`,
+    bnb_4bit_quant_storage: `"${config.bnb_4bit_quant_storage}"`,
+    bnb_4bit_quant_type: `"${config.bnb_4bit_quant_type}"`,
+    bnb_4bit_use_double_quant: String(config.bnb_4bit_use_double_quant),
+    llm_int8_enable_fp32_cpu_offload: 'false',
+    llm_int8_has_fp16_weight: 'false',
+    llm_int8_skip_modules: list === undefined ? 'null' : list === '' ? '[]' : `[\n${list}\n    ]`,
+    // transformers refuses an integer here
+    llm_int8_threshold: '6.0',
+    load_in_4bit: 'true',
+    load_in_8bit: 'false',
+    quant_method: '"bitsandbytes"',
+  };
+  const rows = Object.entries(fields).map(([key, value]) => `    "${key}": ${value}`);
+  return `{\n${rows.join(',\n')}\n  }`;
+}
+
+/** A JSON string as Python writes it: beyond ASCII in escapes. */
+function asciiJson(text: string): string {
+  return JSON.stringify(text).replaceAll(
+    /[\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** The members of the outermost object, their values as they are written. `text` is known to be an object. */
+function members(text: string): [key: string, value: string][] {
+  const found: [string, string][] = [];
+  let at = skipSpace(text, 0) + 1;
+  for (;;) {
+    at = skipSpace(text, at);
+    if (text[at] !== '"') return found;
+    const keyEnd = valueEnd(text, at);
+    const begin = skipSpace(text, skipSpace(text, keyEnd) + 1);
+    const end = valueEnd(text, begin);
+    found.push([JSON.parse(text.slice(at, keyEnd)) as string, text.slice(begin, end)]);
+    at = skipSpace(text, end) + 1;
+  }
+}
+
+function skipSpace(text: string, from: number): number {
+  let at = from;
+  while (/[\s\uFEFF]/.test(text[at] ?? '')) at++;
+  return at;
+}
+
+/** Where the value that begins at `from` ends. */
+function valueEnd(text: string, from: number): number {
+  let depth = 0;
+  for (let at = from; at < text.length; at++) {
+    const c = text[at] as string;
+    if (c === '"') at = stringEnd(text, at);
+    else if (c === '{' || c === '[') depth++;
+    else if (c === '}' || c === ']') depth--;
+    else if (depth === 0 && (c === ',' || /\s/.test(c))) return at;
+    if (depth < 0) return at;
+    if (depth === 0 && /["}\]]/.test(c)) return at + 1;
+  }
+  return text.length;
+}
+
+/** Index of the quote that closes the string opened at `from`. */
+function stringEnd(text: string, from: number): number {
+  let at = from + 1;
+  while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
+  return at;
+}

@@ -1,0 +1,24 @@
+/** The files beside weights and config.json without which a model cannot be used elsewhere. */
+import type { FileReader, FileWriter } from './reader.ts';
+
+/** Tokenizers in all their forms, chat templates, defaults of generation, and the terms the model comes under. */
+const COMPANION =
+  /^(generation_config\.json|tokenizer.*\.(json|model)|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|chat_template\.(jinja|json)|spiece\.model|(LICENSE|NOTICE|USE_POLICY)(\.\w+)?)$/i;
+
+const CHUNK_BYTES = 2 ** 20;
+
+/** Copies them byte for byte. @returns their names, sorted */
+export async function copyCompanions(from: FileReader, to: FileWriter): Promise<string[]> {
+  const files = (await from.list()).filter((name) => COMPANION.test(name));
+  for (const file of files) await to.write(file, contentOf(from, file));
+  return files;
+}
+
+async function* contentOf(reader: FileReader, file: string): AsyncGenerator<Uint8Array> {
+  const size = await reader.size(file);
+  for (let first = 0; first < size; first += CHUNK_BYTES) {
+    const chunk = new Uint8Array(Math.min(CHUNK_BYTES, size - first));
+    await reader.read(file, first, chunk);
+    yield chunk;
+  }
+}
