@@ -1,0 +1,60 @@
+/** Logits against transformers in float32, every architecture: dense by both spellings of config.json, and bnb-4bit. */
+import { afterAll, describe, expect, test } from 'vitest';
+import { matmulNt } from '../../src/kernels/matmul.ts';
+import { decoderHidden } from '../../src/model/decoder.ts';
+import { materialize } from '../../src/model/weight.ts';
+import { type OpenModel, openModel } from '../model/open.ts';
+import { type Figure, recordFigures } from './figures.ts';
+import { ARCHITECTURES, expected, expectedLogits, folder, tokens } from './golden.ts';
+
+// of max |logit|. Correct f32 code differs by less than 1e-6; test/golden/README.md lists what planted mistakes do.
+const BOUND = 1e-4;
+
+const CASES = [
+  ['dense', 'config.json'],
+  ['dense', 'config-4.json'],
+  ['bnb-4bit', 'config.json'],
+] as const;
+
+const figures: Figure[] = [];
+afterAll(() => recordFigures('logits', { row: 2, title: 'Logits against transformers, float32', figures }));
+
+/** (T, V) of the head over the final hidden states: what the loss never holds whole. */
+async function logitsOf(open: OpenModel, ids: Uint32Array<ArrayBuffer>): Promise<Float32Array> {
+  const { model } = open.declared;
+  const tape = open.tape();
+  const hidden = decoderHidden({ tape, computeDtype: 'f32', ...open.shape, dropout: 'eval' }, model, open.inputs.ids);
+  const [M, N] = [ids.length, model.head.out];
+  const w = materialize(tape, model.head, { row0: 0, rows: N }, 'f32');
+  const y = open.parts.residents.tensor({ label: 'logits', shape: [M, N], dtype: 'f32', category: 'logits' });
+  matmulNt(tape, { M, N, K: model.head.in, x: hidden, w, y });
+  open.write(open.inputs.ids, ids);
+  await open.submit(tape.commands);
+  return open.read(y);
+}
+
+/** The largest |got - want|; NaN where any is. */
+function worstError(got: Float32Array, want: Float32Array): number {
+  if (got.length !== want.length) throw new Error(`${got.length} logits, needs ${want.length}`);
+  let worst = 0;
+  for (const [i, value] of want.entries()) {
+    const error = Math.abs((got[i] as number) - value);
+    if (!(error <= worst)) worst = error;
+    if (Number.isNaN(worst)) return worst;
+  }
+  return worst;
+}
+
+describe.each(ARCHITECTURES)('%s', (name) => {
+  test.each(CASES)('%s by its %s', async (form, configFile) => {
+    const { shape, max_abs_logit } = expected(name).logits[form];
+    const [B, S] = shape;
+    const open = await openModel(folder(name, form), { shape: { B, S }, configFile });
+    const got = await logitsOf(open, Uint32Array.from(tokens.input_ids.flat()));
+    open.destroy();
+    const reached = worstError(got, expectedLogits(name, form)) / max_abs_logit;
+    const spelled = configFile === 'config.json' ? '' : ', config.json as transformers 4 wrote it';
+    figures.push({ what: `${name}, ${form}${spelled}`, reached, bound: BOUND, unit: 'of max |logit|' });
+    expect(reached).toBeLessThanOrEqual(BOUND);
+  });
+});

@@ -1,0 +1,42 @@
+/** 50 steps against PEFT, every architecture, LoRA on the dense base and QLoRA on the 4-bit one. */
+import { afterAll, describe, expect, test } from 'vitest';
+import { BOUNDS, type Figures, measure, misses } from './compare.ts';
+import { type Figure, recordFigures } from './figures.ts';
+import { ARCHITECTURES, METHODS, type Method, tokens } from './golden.ts';
+import { reference, trainLike } from './run.ts';
+
+const STEPS = 50;
+const WHAT: Record<keyof Figures, [what: string, unit: string]> = {
+  loss: ['loss, worst step', 'relative'],
+  gradNorm: ['gradient norm, worst step', 'relative'],
+  medianUpdate: ['update W - W0, median tensor', 'relative 2-norm'],
+  worstUpdate: ['update W - W0, worst tensor', 'relative 2-norm'],
+};
+
+const figures: Figure[] = [];
+afterAll(() =>
+  recordFigures('training', {
+    row: 3,
+    title: '50 training steps against PEFT',
+    figures,
+  }),
+);
+
+test('the settings are the ones the issue names', () => {
+  expect(tokens.steps.length).toBe(STEPS);
+  expect(tokens.config).toMatchObject({ learning_rate: 1e-3, weight_decay: 0.1, max_grad_norm: 0.3, max_steps: STEPS });
+});
+
+describe.each(ARCHITECTURES)('%s', (name) => {
+  test.each(Object.keys(METHODS) as Method[])('%s', async (method) => {
+    const want = reference(name, method);
+    expect(want.curve.loss.length).toBe(STEPS);
+    expect(Math.min(...want.curve.grad_norm)).toBeGreaterThan(0.3);
+    const reached = measure(await trainLike(name, method), want);
+    for (const key of Object.keys(WHAT) as (keyof Figures)[]) {
+      const [what, unit] = WHAT[key];
+      figures.push({ what: `${name}, ${method}: ${what}`, reached: reached[key], bound: BOUNDS[key], unit });
+    }
+    expect(misses(reached)).toEqual([]);
+  });
+});
