@@ -23,5 +23,7 @@ export function printConfig({ values, origins }: ResolvedConfig): string {
 /** A value as YAML on one line. JSON is YAML, and its escapes keep a text with line breaks or "#" in one piece. */
 function inline(value: unknown): string {
   if (typeof value === 'object' && value !== null) return JSON.stringify(value);
+  // YAML 1.1, which Python reads, takes 1e-8 for a text; 1.0e-8 is a number in both.
+  if (typeof value === 'number') return String(value).replace(/^(-?\d+)e/, '$1.0e');
   return stringify(value, { lineWidth: 0, defaultStringType: 'PLAIN', blockQuote: false }).trimEnd();
 }

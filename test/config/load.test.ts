@@ -1,6 +1,7 @@
 /** Every way a configuration can be right or wrong, by the messages a person sees. */
 import { describe, expect, test } from 'vitest';
-import { type ConfigSources, loadTrainConfig, wasSet } from '../../src/config/index.ts';
+import { parse } from 'yaml';
+import { type ConfigSources, loadTrainConfig, printConfig, wasSet } from '../../src/config/index.ts';
 import { ConfigError, type ConfigProblem } from '../../src/errors.ts';
 
 const MINIMAL = 'model_name_or_path: ./llama\ndatasets: [{path: rows.jsonl}]\n';
@@ -75,6 +76,13 @@ describe('precedence', () => {
 
 describe('text from flags and environment', () => {
   const flags = (given: Record<string, string | true>) => load('', { flags: given }).values;
+
+  test('a printed config is read as the same numbers by YAML 1.1, which Python has', () => {
+    const config = load('learning_rate: 1e-5\nadam_epsilon: 1.5e-9\nweight_decay: 0.1\n');
+    const read = parse(printConfig(config), { version: '1.1' });
+    const { learning_rate, adam_epsilon, weight_decay, adam_beta1 } = config.values;
+    expect(read).toMatchObject({ learning_rate, adam_epsilon, weight_decay, adam_beta1 });
+  });
 
   test('1e-5 is a number, in a flag and in YAML', () => {
     expect(flags({ learning_rate: '1e-5' }).learning_rate).toBe(1e-5);
