@@ -9,8 +9,8 @@ import { type EvalResult, evaluate } from './evaluate.ts';
 import type { StepEvent, Timing, TrainEvent } from './events.ts';
 import { type SaveDtype, saveTrainedAdapter, saveTrainedModel } from './save.ts';
 import { allocate, fill, initialize, type RunInput, type Runtime } from './session.ts';
-import { type SubmittedStep, submitStep, sum } from './steps.ts';
-import { formatTrainerState, TrainerLog } from './trainer-state.ts';
+import { type SubmittedStep, submitStep } from './steps.ts';
+import { formatTrainerState, TrainerLog, type TrainerState, trainerState } from './trainer-state.ts';
 
 export type TrainOptions = {
   readonly signal: AbortSignal /** Where the results go; null keeps nothing. */;
@@ -80,7 +80,7 @@ class Run {
     this.#runtime = runtime;
     this.#input = input;
     this.#options = options;
-    this.#log = new TrainerLog(input.config.logging_steps);
+    this.#log = new TrainerLog(input.config);
   }
 
   async *prepare(): AsyncGenerator<TrainEvent, void> {
@@ -123,7 +123,9 @@ class Run {
     this.#clock = performance.now();
     let inFlight: SubmittedStep | null = null;
     for (let i = 0; i < totalSteps; i++) {
-      this.#options.signal.throwIfAborted();
+      const { signal } = this.#options;
+      if (signal.aborted && inFlight !== null) yield await this.#finish(inFlight);
+      signal.throwIfAborted();
       const submitted = submitStep(this.#engine, this.#input, i, state);
       state = submitted.next;
       // The loss of a step is read while the next one runs.
@@ -205,33 +207,18 @@ class Run {
     } catch {
       return; // the error that is on its way says more
     }
-    yield { type: 'note', text: `${writer.root}: trainer_state.json has the log up to step ${done}; no weights were written` };
+    yield {
+      type: 'note',
+      text: `${writer.root}: trainer_state.json has the log up to step ${done}; no weights were written`,
+    };
   }
 
-  #trainerState() {
-    const { config, batches } = this.#input;
-    const last = this.#steps.at(-1);
-    const samples = sum(this.#steps, (s) => s.samples);
-    const { train_s } = this.#timing;
-    this.#log.end({
-      epoch: last?.epoch ?? 0,
-      step: last?.step ?? 0,
-      train_loss: sum(this.#steps, (s) => s.loss) / this.#steps.length,
-      train_runtime: train_s,
-      train_samples_per_second: samples / train_s,
-      train_steps_per_second: this.#steps.length / train_s,
-    });
-    return {
-      epoch: last?.epoch ?? 0,
-      global_step: last?.step ?? 0,
-      max_steps: batches.totalSteps,
-      num_train_epochs: Math.ceil(batches.totalSteps / batches.train.stepsPerEpoch),
-      train_batch_size: config.per_device_train_batch_size,
-      logging_steps: config.logging_steps,
-      eval_steps: config.eval_steps,
-      num_input_tokens_seen: sum(this.#steps, (s) => s.tokens),
-      log_history: this.#log.history,
-    };
+  #trainerState(): TrainerState {
+    const { config, batches, model } = this.#input;
+    const { all } = countParameters(this.#input, this.#engine);
+    const parameters = all - model.vocab_size * model.hidden_size;
+    const trainSeconds = this.#timing.train_s;
+    return trainerState(this.#log, { config, batches, steps: this.#steps, trainSeconds, parameters });
   }
 
   result(evalBefore: EvalResult | null, evalAfter: EvalResult | null): TrainResult {

@@ -1,23 +1,29 @@
 /** trainer_state.json as Hugging Face's Trainer writes it: the log of a run under its names, in full precision. */
-
+import type { TrainConfig } from '../config/settings.ts';
+import type { RunBatches } from './batching.ts';
 import type { EvalResult } from './evaluate.ts';
 import type { StepEvent } from './events.ts';
 
 export type LogRow = Readonly<Record<string, number>>;
 
-/** Collects log rows; the loss of a row is the mean since the last one. */
+/**
+ * Collects log rows; the loss of a row is the mean of the steps since the last one, its norm and rate are those of its own
+ * step. What is not finite stays so: Trainer's logging_nan_inf_filter, which would put a mean in its place, is not taken over.
+ */
 export class TrainerLog {
   readonly history: LogRow[] = [];
   readonly #every: number;
+  readonly #first: boolean;
   #losses: number[] = [];
 
-  constructor(loggingSteps: number) {
-    this.#every = loggingSteps;
+  constructor({ logging_steps, logging_first_step }: Pick<TrainConfig, 'logging_steps' | 'logging_first_step'>) {
+    this.#every = logging_steps;
+    this.#first = logging_first_step;
   }
 
   step({ step, epoch, loss, gradNorm, learningRate }: StepEvent): void {
     this.#losses.push(loss);
-    if (step % this.#every !== 0) return;
+    if (step % this.#every !== 0 && !(this.#first && step === 1)) return;
     const mean = this.#losses.reduce((sum, l) => sum + l, 0) / this.#losses.length;
     this.#losses = [];
     this.history.push({ epoch, grad_norm: gradNorm, learning_rate: learningRate, loss: mean, step });
@@ -40,16 +46,79 @@ export class TrainerLog {
 }
 
 export type TrainerState = {
+  /** Only in a run that did not end: why, and after which step. Not one of Hugging Face's fields. */
+  readonly interrupted?: string;
+  readonly best_global_step: null;
+  readonly best_metric: null;
+  readonly best_model_checkpoint: null;
   readonly epoch: number;
-  readonly global_step: number;
-  readonly max_steps: number;
-  readonly num_train_epochs: number;
-  readonly train_batch_size: number;
-  readonly logging_steps: number;
   readonly eval_steps: number;
-  readonly num_input_tokens_seen: number;
+  readonly global_step: number;
+  readonly is_hyper_param_search: false;
+  readonly is_local_process_zero: true;
+  readonly is_world_process_zero: true;
   readonly log_history: readonly LogRow[];
+  readonly logging_steps: number;
+  readonly max_steps: number;
+  /** Without padding. Trainer has 0 here unless include_num_input_tokens_seen is set. */
+  readonly num_input_tokens_seen: number;
+  readonly num_train_epochs: number;
+  readonly save_steps: number;
+  readonly stateful_callbacks: object;
+  readonly total_flos: number;
+  readonly train_batch_size: number;
+  readonly trial_name: null;
+  readonly trial_params: null;
 };
+
+/** Trainer's own values where nothing is said of evaluating or saving by steps. */
+const HF_STEPS = 500;
+/** Trainer's estimate: 6 operations for every token, padding included, and parameter that is not embedded. */
+const FLOS_A_TOKEN_AND_PARAMETER = 6;
+
+export type RunFacts = {
+  readonly config: TrainConfig;
+  readonly batches: RunBatches;
+  readonly steps: readonly StepEvent[];
+  readonly trainSeconds: number;
+  /** Trained or not, the embedding left out. */
+  readonly parameters: number;
+};
+
+/** Closes the log with the row of the whole run, and says where the run stands. */
+export function trainerState(log: TrainerLog, facts: RunFacts): TrainerState {
+  const { config, batches, steps, trainSeconds, parameters } = facts;
+  const sum = (of: (step: StepEvent) => number): number => steps.reduce((total, step) => total + of(step), 0);
+  const { epoch, step } = steps.at(-1) ?? { epoch: 0, step: 0 };
+  const total_flos = FLOS_A_TOKEN_AND_PARAMETER * sum((s) => s.paddedTokens) * parameters;
+  log.end({
+    epoch,
+    step,
+    total_flos,
+    train_loss: sum((s) => s.loss) / steps.length,
+    train_runtime: trainSeconds,
+    train_samples_per_second: sum((s) => s.samples) / trainSeconds,
+    train_steps_per_second: steps.length / trainSeconds,
+  });
+  return {
+    ...({ best_global_step: null, best_metric: null, best_model_checkpoint: null } as const),
+    epoch,
+    eval_steps: config.eval_strategy === 'steps' ? config.eval_steps : HF_STEPS,
+    global_step: step,
+    ...({ is_hyper_param_search: false, is_local_process_zero: true, is_world_process_zero: true } as const),
+    log_history: log.history,
+    logging_steps: config.logging_steps,
+    max_steps: batches.totalSteps,
+    num_input_tokens_seen: sum((s) => s.tokens),
+    num_train_epochs: Math.ceil(batches.totalSteps / batches.train.stepsPerEpoch),
+    save_steps: HF_STEPS,
+    stateful_callbacks: {},
+    total_flos,
+    train_batch_size: config.per_device_train_batch_size,
+    trial_name: null,
+    trial_params: null,
+  };
+}
 
 /** JSON has no NaN: a value that is not finite becomes null, which a reader cannot mistake for a number. */
 export function formatTrainerState(state: TrainerState): string {
