@@ -77,11 +77,15 @@ describe('precedence', () => {
 describe('text from flags and environment', () => {
   const flags = (given: Record<string, string | true>) => load('', { flags: given }).values;
 
-  test('a printed config is read as the same numbers by YAML 1.1, which Python has', () => {
-    const config = load('learning_rate: 1e-5\nadam_epsilon: 1.5e-9\nweight_decay: 0.1\n');
-    const read = parse(printConfig(config), { version: '1.1' });
-    const { learning_rate, adam_epsilon, weight_decay, adam_beta1 } = config.values;
-    expect(read).toMatchObject({ learning_rate, adam_epsilon, weight_decay, adam_beta1 });
+  test('a printed config has numbers as PyYAML knows them: with a point before the exponent', () => {
+    const text = printConfig(load('learning_rate: 1e-5\nadam_epsilon: 1.5e-9\nweight_decay: 0.1\n'));
+    const printed = (key: string) => new RegExp(`^${key}: (\\S+)`, 'm').exec(text)?.[1];
+    expect([printed('learning_rate'), printed('adam_epsilon'), printed('weight_decay')]).toEqual([
+      ...['0.00001', '1.5e-9', '0.1'],
+    ]);
+    const tiny = load('adam_epsilon: 1e-8\n');
+    expect(printConfig(tiny)).toContain('\nadam_epsilon: 1.0e-8 ');
+    expect((parse(printConfig(tiny)) as { adam_epsilon: number }).adam_epsilon).toBe(1e-8);
   });
 
   test('1e-5 is a number, in a flag and in YAML', () => {
