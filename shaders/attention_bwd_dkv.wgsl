@@ -2,7 +2,7 @@ import package::lib::grid::flat_index;
 import constants::D4;
 
 // attention_bwd_dkv: dv = sum of p * dO,  dk = scale * sum of p * (dO . v - delta) * q,  p = exp(q . k * scale - lse),
-//                    over the queries of the group's heads from the key's position on
+//                    over the `window` queries of the group's heads from the key's position on
 //
 //   q, dO      (B*S, H*D)  f32  in
 //   k, v       (B*S, K*D)  f32  in
@@ -20,6 +20,7 @@ struct Params {
   S: u32,
   H: u32,
   K: u32,
+  window: u32, // keys that a query sees at most, itself among them
   scale: f32,
 }
 
@@ -42,7 +43,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let b = i / params.S / params.K;
   let from_k = ((b * params.S + j) * params.K + kv) * D4;
   let group = params.H / params.K;
-  let last = params.S - 1u;
+  let last = min(params.S, j + params.window) - 1u;
   var acc_k: array<vec4f, D4>;
   var acc_v: array<vec4f, D4>;
   for (var h = kv * group; h < (kv + 1u) * group; h++) {

@@ -1,7 +1,7 @@
 import package::lib::grid::flat_index;
 import constants::D4;
 
-// attention_bwd_dq: dq = scale * sum over keys up to the query of p * (dO . v - delta) * k,  p = exp(q . k * scale - lse)
+// attention_bwd_dq: dq = scale * sum over the last `window` keys up to the query of p * (dO . v - delta) * k,  p = exp(q . k * scale - lse)
 //
 //   q, dO      (B*S, H*D)  f32  in
 //   k, v       (B*S, K*D)  f32  in
@@ -19,6 +19,7 @@ struct Params {
   S: u32,
   H: u32,
   K: u32,
+  window: u32, // keys that a query sees at most, itself among them
   scale: f32,
 }
 
@@ -43,7 +44,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let stride = params.K * D4; // from one key to the next
   let from_k = b * params.S * stride + h / (params.H / params.K) * D4;
   var acc: array<vec4f, D4>;
-  for (var j = 0u; j <= s; j += 4u) {
+  let first = max(s + 1u, params.window) - params.window;
+  for (var j = first; j <= s; j += 4u) {
     let k0 = from_k + j * stride;
     let k1 = from_k + min(j + 1u, s) * stride;
     let k2 = from_k + min(j + 2u, s) * stride;

@@ -1,7 +1,7 @@
 import package::lib::grid::flat_index;
 import constants::D4;
 
-// attention_fwd: o = softmax(q . k^T * scale, keys up to the query) . v, kept online; lse = log of the softmax's denominator
+// attention_fwd: o = softmax(q . k^T * scale, the last `window` keys up to the query) . v, kept online; lse = log of the softmax's denominator
 //
 //   q   (B*S, H*D)  f32  in
 //   k   (B*S, K*D)  f32  in
@@ -23,6 +23,7 @@ struct Params {
   S: u32,
   H: u32,
   K: u32,
+  window: u32, // keys that a query sees at most, itself among them
   scale: f32,
 }
 
@@ -47,7 +48,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var acc: array<vec4f, D4>;
   var peak = MASKED;
   var total = 0.0;
-  for (var j = 0u; j <= s; j += 4u) {
+  let first = max(s + 1u, params.window) - params.window;
+  for (var j = first; j <= s; j += 4u) {
     let k0 = from_k + j * stride;
     let k1 = from_k + min(j + 1u, s) * stride;
     let k2 = from_k + min(j + 2u, s) * stride;

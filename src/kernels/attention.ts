@@ -4,7 +4,17 @@ import type { Tape } from '../gpu/tape.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 
 /** B sequences of S tokens, H query heads over K key/value heads, head dim D. Right padding is left to the loss to ignore. */
-export type AttentionShape = { B: number; S: number; H: number; K: number; D: number };
+export type AttentionShape = {
+  B: number;
+  S: number;
+  H: number;
+  K: number;
+  D: number;
+  /** Keys that a query sees at most, itself among them; null for all before it. */
+  window: number | null;
+  /** Factor of the scores. */
+  scale: number;
+};
 
 export type AttentionFwd = AttentionShape & {
   q: Tensor; //   (B*S, H*D) in, after RoPE
@@ -14,7 +24,7 @@ export type AttentionFwd = AttentionShape & {
   lse: Tensor; // (B*S, H)   out, read by the backward
 };
 
-/** o = softmax(q . k^T / sqrt(D)) . v over the keys up to each query. */
+/** o = softmax(q . k^T * scale) . v over the last `window` keys up to each query. */
 export function attentionFwd(tape: Tape, { q, k, v, o, lse, ...shape }: AttentionFwd): void {
   const { query, key, heads, params, constants } = prepare('attention_fwd', shape);
   tape.dispatch({
@@ -74,15 +84,16 @@ export function attentionBwd(tape: Tape, call: AttentionBwd): void {
 }
 
 /** Element counts of what is as large as q, as k, and of one number per query head. */
-function prepare(kernel: string, { B, S, H, K, D }: AttentionShape) {
+function prepare(kernel: string, { B, S, H, K, D, window, scale }: AttentionShape) {
   if (D % 4 !== 0) throw new KernelCallError(kernel, `head dim ${D} is not a multiple of 4`);
   if (H % K !== 0) throw new KernelCallError(kernel, `${H} query heads do not divide among ${K} key/value heads`);
+  if (window !== null && window < 1) throw new KernelCallError(kernel, `a window of ${window} hides every key`);
   const rows = B * S;
   return {
     query: rows * H * D,
     key: rows * K * D,
     heads: rows * H,
-    params: { B, S, H, K, scale: 1 / Math.sqrt(D) },
+    params: { B, S, H, K, window: Math.min(window ?? S, S), scale },
     constants: { D4: D / 4 },
   };
 }

@@ -38,7 +38,7 @@ function block(ctx: OpContext, model: Model, layer: Layer, x: Tensor): Tensor {
   const v = project(normed, 'self_attn.v_proj');
   applyRope(ctx, q, model.rope, H, D);
   applyRope(ctx, k, model.rope, K, D);
-  const mixed = attention(ctx, layer.name, { q, k, v }, { H, K, D });
+  const mixed = attention(ctx, layer.name, { q, k, v }, { H, K, D, window: null, scale: 1 / Math.sqrt(D) });
   const h = addResidual(ctx, `${layer.name}.attn_residual`, x, project(mixed, 'self_attn.o_proj'));
   const normed2 = rmsNorm(ctx, h, layer.norm('post_attention_layernorm'), eps);
   const gated = swiglu(ctx, `${layer.name}.mlp`, project(normed2, 'mlp.gate_proj'), project(normed2, 'mlp.up_proj'));

@@ -1,11 +1,24 @@
-/** f64 references of causal attention with grouped queries, the whole score row in memory. */
+/** f64 references of causal attention with grouped queries and a window, the whole score row in memory. */
 import type { Vec } from './compare.ts';
 
-/** B sequences of S tokens; H query heads share K key/value heads (H a multiple of K); head dim D. */
-export type AttentionShape = { B: number; S: number; H: number; K: number; D: number };
+/**
+ * B sequences of S tokens; H query heads share K key/value heads (H a multiple of K); head dim D. Query s sees the keys
+ * from s - window + 1 to s, or from 0 where window is null.
+ */
+export type AttentionShape = {
+  B: number;
+  S: number;
+  H: number;
+  K: number;
+  D: number;
+  window: number | null;
+  scale: number;
+};
+
+const hidden = (s: number, j: number, window: number | null) => j > s || (window !== null && j <= s - window);
 
 /** q (B*S, H*D), k and v (B*S, K*D) -> o (B*S, H*D) and lse (B*S, H), the log-sum-exp of the scaled scores. */
-export function attentionFwdRef({ B, S, H, K, D }: AttentionShape, q: Vec, k: Vec, v: Vec) {
+export function attentionFwdRef({ B, S, H, K, D, window, scale }: AttentionShape, q: Vec, k: Vec, v: Vec) {
   const o = new Float64Array(B * S * H * D);
   const lse = new Float64Array(B * S * H);
   for (let b = 0; b < B; b++) {
@@ -13,16 +26,17 @@ export function attentionFwdRef({ B, S, H, K, D }: AttentionShape, q: Vec, k: Ve
       const kv = Math.floor(h / (H / K));
       for (let s = 0; s < S; s++) {
         const row = b * S + s;
-        const scores = new Float64Array(s + 1);
-        for (let j = 0; j <= s; j++) {
+        const scores = new Float64Array(S).fill(Number.NEGATIVE_INFINITY);
+        for (let j = 0; j < S; j++) {
+          if (hidden(s, j, window)) continue;
           let sum = 0;
           for (let d = 0; d < D; d++) sum += q[(row * H + h) * D + d]! * k[((b * S + j) * K + kv) * D + d]!;
-          scores[j] = sum / Math.sqrt(D);
+          scores[j] = sum * scale;
         }
         const max = scores.reduce((a, c) => Math.max(a, c));
         const total = scores.reduce((a, c) => a + Math.exp(c - max), 0);
         lse[row * H + h] = max + Math.log(total);
-        for (let j = 0; j <= s; j++) {
+        for (let j = 0; j < S; j++) {
           const p = Math.exp(scores[j]! - lse[row * H + h]!);
           for (let d = 0; d < D; d++) o[(row * H + h) * D + d]! += p * v[((b * S + j) * K + kv) * D + d]!;
         }
@@ -34,7 +48,7 @@ export function attentionFwdRef({ B, S, H, K, D }: AttentionShape, q: Vec, k: Ve
 
 /** Given d(o) (B*S, H*D): delta (B*S, H) = rowsum(do*o), dq (B*S, H*D), dk and dv (B*S, K*D). */
 export function attentionBwdRef(shape: AttentionShape, q: Vec, k: Vec, v: Vec, o: Vec, lse: Vec, dO: Vec) {
-  const { B, S, H, K, D } = shape;
+  const { B, S, H, K, D, window, scale } = shape;
   const dq = new Float64Array(B * S * H * D);
   const dk = new Float64Array(B * S * K * D);
   const dv = new Float64Array(B * S * K * D);
@@ -45,7 +59,8 @@ export function attentionBwdRef(shape: AttentionShape, q: Vec, k: Vec, v: Vec, o
       const kv = Math.floor(h / (H / K));
       for (let s = 0; s < S; s++) {
         const row = (b * S + s) * H + h;
-        for (let j = 0; j <= s; j++) {
+        for (let j = 0; j < S; j++) {
+          if (hidden(s, j, window)) continue;
           const key = (b * S + j) * K + kv;
           let score = 0;
           let dp = 0;
@@ -53,8 +68,8 @@ export function attentionBwdRef(shape: AttentionShape, q: Vec, k: Vec, v: Vec, o
             score += q[row * D + d]! * k[key * D + d]!;
             dp += dO[row * D + d]! * v[key * D + d]!;
           }
-          const p = Math.exp(score / Math.sqrt(D) - lse[row]!);
-          const ds = (p * (dp - delta[row]!)) / Math.sqrt(D);
+          const p = Math.exp(score * scale - lse[row]!);
+          const ds = p * (dp - delta[row]!) * scale;
           for (let d = 0; d < D; d++) {
             dq[row * D + d]! += ds * k[key * D + d]!;
             dk[key * D + d]! += ds * q[row * D + d]!;

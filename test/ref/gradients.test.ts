@@ -70,11 +70,12 @@ test('rope: dx, and the half-split pairs', () => {
 });
 
 test.each([
-  ['one key/value head per query head', 1, 4, 2, 2, 4],
-  ['grouped', 2, 3, 4, 2, 2],
-  ['one key/value head for all', 1, 3, 3, 1, 3],
-] as const)('attention, %s: dq, dk and dv', (_, B, S, H, K, D) => {
-  const shape = { B, S, H, K, D };
+  ['one key/value head per query head', 1, 4, 2, 2, 4, null],
+  ['grouped', 2, 3, 4, 2, 2, null],
+  ['one key/value head for all', 1, 3, 3, 1, 3, null],
+  ['a window of two keys', 2, 4, 2, 1, 2, 2],
+] as const)('attention, %s: dq, dk and dv', (_, B, S, H, K, D, window) => {
+  const shape = { B, S, H, K, D, window, scale: 0.6 };
   const r = random(6);
   const [q, k, v, dO] = [
     r.normal(B * S * H * D),
@@ -88,6 +89,19 @@ test.each([
   expectGradient('dq', loss, q, dq);
   expectGradient('dk', loss, k, dk);
   expectGradient('dv', loss, v, dv);
+});
+
+test('attention sees as many keys as the window says, the own one among them', () => {
+  const shape = { B: 1, S: 5, H: 1, K: 1, D: 1, scale: 1 };
+  const [q, v] = [new Float64Array(5), Float64Array.of(1, 10, 100, 1000, 10_000)];
+  // equal scores: the output is the mean of the visible values
+  expect([...attentionFwdRef({ ...shape, window: 1 }, q, q, v).o].map(Math.round)).toEqual([...v]);
+  const sums = [...attentionFwdRef({ ...shape, window: 3 }, q, q, v).o].map((o, s) =>
+    Math.round(o * Math.min(s + 1, 3)),
+  );
+  expect(sums).toEqual([1, 11, 111, 1110, 11_100]);
+  const all = attentionFwdRef({ ...shape, window: null }, q, q, v).o;
+  expect(attentionFwdRef({ ...shape, window: 5 }, q, q, v).o).toEqual(all);
 });
 
 test('swiglu: dgate and dup', () => {

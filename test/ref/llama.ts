@@ -41,7 +41,7 @@ export function llamaLossRef(
     const q = ropeFwdRef(project('self_attn.q_proj', normed, H * D, C), { ...rope, heads: H });
     const k = ropeFwdRef(project('self_attn.k_proj', normed, K * D, C), { ...rope, heads: K });
     const v = project('self_attn.v_proj', normed, K * D, C);
-    const { o } = attentionFwdRef({ B, S, H, K, D }, q, k, v);
+    const { o } = attentionFwdRef({ B, S, H, K, D, window: null, scale: 1 / Math.sqrt(D) }, q, k, v);
     h = addFwdRef(h, project('self_attn.o_proj', o, C, H * D));
     const normed2 = rmsnormFwdRef(h, at(`${name}.post_attention_layernorm`), T, C, eps).y;
     const hidden = swigluFwdRef(project('mlp.gate_proj', normed2, F, C), project('mlp.up_proj', normed2, F, C));

@@ -5,7 +5,14 @@ import { ropeBwd, ropeFwd } from '../../kernels/rope.ts';
 import { type OpContext, output } from './context.ts';
 
 export type RopeTables = { readonly cos: Tensor; readonly sin: Tensor };
-export type Heads = { readonly H: number; readonly K: number; readonly D: number };
+/** Query heads, key/value heads, head dim, keys that a query sees at most (null for all), and the factor of the scores. */
+export type Heads = {
+  readonly H: number;
+  readonly K: number;
+  readonly D: number;
+  readonly window: number | null;
+  readonly scale: number;
+};
 
 /** Rotates x (T, heads * D) in place; backward rotates its gradient back, in place too. */
 export function applyRope(
