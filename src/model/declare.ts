@@ -77,8 +77,8 @@ function requireSupported({ head_dim }: ModelConfig): void {
   throw new ConfigError([{ path: 'head_dim', message: `is ${head_dim}; attention needs a multiple of 4.` }]);
 }
 
-function trainableOf({ name, shape, decay }: Parameter): TrainableSpec {
-  return { name, shape, decay };
+function trainableOf({ name, shape }: Parameter): TrainableSpec {
+  return { name, shape };
 }
 
 function loraSpecs(config: ModelConfig, lora: LoraSpec | null): TrainableSpec[] {
@@ -86,8 +86,8 @@ function loraSpecs(config: ModelConfig, lora: LoraSpec | null): TrainableSpec[] 
     const target = lora?.modules.get(name);
     if (target === undefined) return [];
     return [
-      { name: `${name}.lora_A.weight`, shape: [target.r, width], decay: true },
-      { name: `${name}.lora_B.weight`, shape: [out, target.r], decay: true },
+      { name: `${name}.lora_A.weight`, shape: [target.r, width] },
+      { name: `${name}.lora_B.weight`, shape: [out, target.r] },
     ];
   });
 }

@@ -7,18 +7,18 @@ import type { Category } from '../gpu/category.ts';
 import { alignUp } from '../gpu/device-profile.ts';
 import type { Residents } from '../gpu/residents.ts';
 import { Tensor } from '../gpu/tensor.ts';
+import { isDecayed } from './decay.ts';
 
 export type TrainableSpec = {
   readonly name: string;
   readonly shape: readonly number[];
-  /** Weight decay applies: Hugging Face leaves norms and biases out. */
-  readonly decay: boolean;
 };
 
 export type Trainable = TrainableSpec & { readonly param: Tensor; readonly grad: Tensor };
 
 /** The flat tensors of one segment, f32, padding included (it stays zero). */
 export type Segment = {
+  /** Weight decay applies, to all of it. */
   readonly decay: boolean;
   readonly param: Tensor;
   readonly grad: Tensor;
@@ -75,7 +75,7 @@ function draftSegments(specs: readonly TrainableSpec[], maxBindingBytes: number)
   const drafts: Draft[] = [];
   for (const decay of [true, false]) {
     let open: Draft | null = null;
-    for (const spec of specs.filter((s) => s.decay === decay)) {
+    for (const spec of specs.filter(({ name }) => isDecayed(name) === decay)) {
       const bytes = F32_BYTES * spec.shape.reduce((p, n) => p * n, 1);
       const padded = alignUp(bytes);
       if (padded > maxBindingBytes) {

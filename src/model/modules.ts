@@ -30,8 +30,6 @@ export type Parameter = {
   readonly name: string;
   readonly shape: readonly number[];
   readonly module: Module;
-  /** Weight decay applies: Hugging Face leaves norms and biases out. */
-  readonly decay: boolean;
 };
 
 /** Modules of layer `i`, with full names. */
@@ -67,10 +65,10 @@ export function parametersOf(config: ModelConfig): Parameter[] {
 
 export function moduleParameters(module: Module): Parameter[] {
   const weight = `${module.name}.weight`;
-  if (module.kind === 'norm') return [{ name: weight, shape: [module.width], module, decay: false }];
-  const matrix = { name: weight, shape: [module.out, module.in], module, decay: true };
+  if (module.kind === 'norm') return [{ name: weight, shape: [module.width], module }];
+  const matrix = { name: weight, shape: [module.out, module.in], module };
   if (module.kind === 'embedding' || !module.bias) return [matrix];
-  return [matrix, { name: `${module.name}.bias`, shape: [module.out], module, decay: false }];
+  return [matrix, { name: `${module.name}.bias`, shape: [module.out], module }];
 }
 
 /** Parameters of the model as published: a tied head counts once. */

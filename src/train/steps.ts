@@ -53,6 +53,6 @@ export function submitStep(
   return { next, epoch, done };
 }
 
-export function sum<T>(items: readonly T[], of: (item: T) => number): number {
+function sum<T>(items: readonly T[], of: (item: T) => number): number {
   return items.reduce((total, item) => total + of(item), 0);
 }
