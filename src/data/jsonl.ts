@@ -9,7 +9,11 @@ import { IGNORED, type Row } from './row.ts';
 export type JsonlOptions = {
   /** Needed for text rows only. */
   readonly tokenizer: TextTokenizer | null;
-  /** Ends every text row with the tokenizer's EOS, unless it ends so already. */
+  /**
+   * Ends every text row with the tokenizer's EOS, unless its last token is one; tokenizers without an EOS add none. TRL's
+   * SFTTrainer does the same, before it cuts rows to max_length. Of a tokenizer that itself ends texts with an EOS, TRL
+   * gets two, nibble one.
+   */
   readonly appendEos?: boolean;
 };
 
@@ -44,7 +48,9 @@ function parseRow(json: JsonObject, options: JsonlOptions, where: string): Row {
 function encode(text: string, tokenizer: TextTokenizer, appendEos: boolean): number[] {
   const ids = tokenizer.encode(text);
   const { eosId } = tokenizer;
-  return appendEos && eosId !== null && ids.at(-1) !== eosId ? [...ids, eosId] : ids;
+  // A row without tokens stays one, to be refused.
+  const open = ids.length > 0 && ids.at(-1) !== eosId;
+  return appendEos && eosId !== null && open ? [...ids, eosId] : ids;
 }
 
 function tokenizedRow(json: JsonObject, where: string): Row {

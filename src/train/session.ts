@@ -58,6 +58,7 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
     maxPositions: model.max_position_embeddings,
     maxLength: config.max_length,
     tokenizer,
+    appendEos: config.append_eos,
   };
   const files = readerOf('.');
   if (config.datasets.length === 0)

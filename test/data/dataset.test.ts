@@ -65,6 +65,22 @@ test('an EOS is appended to text where asked for, once', async () => {
   ]);
 });
 
+test('an appended EOS is the first token that max_length cuts, and no row by itself', async () => {
+  const { rows, truncatedTokens } = await load({ 'r.jsonl': '{"text": "ab"}' }, { appendEos: true, maxLength: 3 });
+  expect([plain(rows).map(([ids]) => ids), truncatedTokens]).toEqual([[[1, 97, 98]], 1]);
+  const bare: TextTokenizer = { ...letters, encode: (text) => [...new TextEncoder().encode(text)] };
+  const error = await rejection(load({ 'r.jsonl': '{"text": ""}' }, { appendEos: true, tokenizer: bare }));
+  expect(error.message).toContain('r.jsonl:1: has no tokens');
+});
+
+test('a tokenizer without an EOS appends none', async () => {
+  const { rows } = await load(
+    { 'r.jsonl': '{"text": "a"}' },
+    { appendEos: true, tokenizer: { ...letters, eosId: null } },
+  );
+  expect(plain(rows)).toEqual([[[1, 97], null]]);
+});
+
 test('longer rows are cut to max_length, with their labels, and counted', async () => {
   const file = '{"input_ids": [3,4,5,6], "labels": [-100,-100,5,6]}\n{"text": "abcdef"}\n{"input_ids": [3,4,5]}';
   const { rows, ...report } = await load({ 'r.jsonl': file }, { maxLength: 3 });
