@@ -1,10 +1,10 @@
 /** The JSON of a run from what training returned. */
-import type { TrainConfig } from '../config/settings.ts';
 import { formatLoraConfig } from '../formats/peft-config.ts';
 import type { CategoryBytes } from '../gpu/category.ts';
 import type { EvalResult } from '../train/evaluate.ts';
 import type { TrainResult } from '../train/run.ts';
 import type { RunInput } from '../train/session.ts';
+import { baseQuantization } from './base-quantization.ts';
 import type { CodeInfo } from './environment.ts';
 import { type Estimate, type QuantizedLinears, quantizedLinears } from './estimate.ts';
 import { runIdOf } from './identity.ts';
@@ -52,11 +52,8 @@ export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult)
   };
 }
 
-function runInfo(
-  ctx: RunContext,
-  { config, plan }: RunInput,
-  status: RunRecord['run_info']['status'],
-): RunRecord['run_info'] {
+function runInfo(ctx: RunContext, input: RunInput, status: RunRecord['run_info']['status']): RunRecord['run_info'] {
+  const { config, plan } = input;
   // Where files lie does not make a run another one; what is in them does.
   const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...settings } = config;
   const identity = {
@@ -83,24 +80,19 @@ function runInfo(
     division: ctx.division,
     train_config: JSON.parse(JSON.stringify(config)),
     peft_config: plan.lora === null ? null : JSON.parse(formatLoraConfig(plan.lora.config)),
-    quantization_config: quantizationConfig(config),
+    quantization_config: quantizationConfig(input),
   };
 }
 
-function quantizationConfig(config: TrainConfig): RunRecord['run_info']['quantization_config'] {
-  if (!config.load_in_4bit) return null;
-  const {
-    load_in_4bit,
-    bnb_4bit_quant_type,
-    bnb_4bit_use_double_quant,
-    bnb_4bit_compute_dtype,
-    bnb_4bit_quant_storage,
-    llm_int8_skip_modules,
-  } = config;
+/** What the base is quantized to in fact: a checkpoint that was quantized before decides over the settings. */
+function quantizationConfig({ config, plan }: RunInput): RunRecord['run_info']['quantization_config'] {
+  const base = baseQuantization(plan);
+  if (base === null) return null;
+  const { bnb_4bit_compute_dtype, bnb_4bit_quant_storage, llm_int8_skip_modules } = config;
   return {
-    load_in_4bit,
-    bnb_4bit_quant_type,
-    bnb_4bit_use_double_quant,
+    load_in_4bit: true,
+    bnb_4bit_quant_type: base.quantType,
+    bnb_4bit_use_double_quant: base.doubleQuant,
     bnb_4bit_compute_dtype,
     bnb_4bit_quant_storage,
     llm_int8_skip_modules,

@@ -16,6 +16,7 @@ import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile, sha256OfFiles 
 import { estimatePlan } from './estimate.ts';
 import { packageManifest } from './package-root.ts';
 import { runRecord } from './record.ts';
+import { withAbsolutePaths } from './run-paths.ts';
 import type { RunRecord } from './schema.ts';
 
 /** What the parent process hands to the child, as JSON. */
@@ -47,7 +48,7 @@ export async function* runOne(job: RunJob, signal: AbortSignal): AsyncGenerator<
   const meta = await metaInfo(input, runtime.device);
   const code = await codeInfo();
   const writer = nodeWriter(values.output_dir);
-  await writeRunHead(writer, values, printConfig(config), { code, ...meta });
+  await writeRunHead(writer, printConfig(withAbsolutePaths(config)), { code, ...meta });
   const result = yield* train(runtime, input, { signal, writer });
   const adapter = path.join(values.output_dir, ADAPTER_FILE);
   const saved = input.plan.lora !== null;

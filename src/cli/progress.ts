@@ -14,6 +14,11 @@ export type ProgressTask = {
   start(label: string, total?: number): ProgressTask;
   /** Moves on by `count`; `detail` replaces what stands behind the bar ("loss 2.31"). */
   advance(count?: number, detail?: string): void;
+  /**
+   * A row of the task's log. Only elsewhere than on a terminal, where the bar says it: one a second at most, and the
+   * first and the last always.
+   */
+  row(text: string): void;
   /** Takes the task, and what is left inside it, off the screen and leaves a line with its duration. */
   finish(detail?: string): void;
 };
@@ -34,12 +39,16 @@ type Bar = {
   startMs: number;
   toldMs: number;
   toldDone: number;
+  rowMs: number;
+  /** A row that came too soon after another. */
+  heldRow: string;
 };
 
 const REDRAW_MS = 100;
 const TICK_MS = 500;
 const TELL_MS = 2000;
 const TELL_SHARE = 0.1;
+const ROW_MS = 1000;
 const BAR_CELLS = 24;
 const DEFAULT_COLUMNS = 80;
 
@@ -75,13 +84,15 @@ class Renderer {
 
   start(depth: number, label: string, total = 0): ProgressTask {
     const startMs = this.now();
-    const bar: Bar = { label, depth, total, done: 0, detail: '', startMs, toldMs: startMs, toldDone: 0 };
+    const untold = { toldMs: startMs, toldDone: 0, rowMs: Number.NEGATIVE_INFINITY, heldRow: '' };
+    const bar: Bar = { label, depth, total, done: 0, detail: '', startMs, ...untold };
     this.bars.push(bar);
     if (this.redraws) this.draw();
     else this.stream.write(`${indent(depth)}${label} …\n`);
     return {
       start: (inner, count) => this.start(depth + 1, inner, count),
       advance: (count = 1, detail = bar.detail) => this.advance(bar, count, detail),
+      row: (text) => this.row(bar, text),
       finish: (detail = '') => this.finish(bar, detail),
     };
   }
@@ -110,8 +121,21 @@ class Renderer {
     if (at < 0) return;
     const next = this.bars.findIndex((other, index) => index > at && other.depth <= bar.depth);
     this.bars.splice(at, next < 0 ? this.bars.length - at : next - at);
+    if (bar.heldRow !== '') this.leave(indent(bar.depth + 1) + bar.heldRow);
     const took = formatDuration(this.now() - bar.startMs);
     this.leave(`${indent(bar.depth)}${this.color.green('✓')} ${[bar.label, took, detail].filter(Boolean).join('  ')}`);
+  }
+
+  private row(bar: Bar, text: string): void {
+    if (this.redraws) return;
+    const isSoon = this.now() - bar.rowMs < ROW_MS;
+    bar.heldRow = isSoon ? text : '';
+    if (isSoon) return;
+    this.stream.write(`${indent(bar.depth + 1)}${text}\n`);
+    bar.rowMs = this.now();
+    // it says what a line on the bar would say
+    bar.toldMs = this.now();
+    bar.toldDone = bar.done;
   }
 
   /** Off a terminal: a line per tenth of the work or of the task's age, and never two within 2 s. */

@@ -1,5 +1,5 @@
 /** Draws the events of one training run below a parent task. */
-import type { Phase, TrainEvent } from '../train/events.ts';
+import type { Phase, StepEvent, TrainEvent } from '../train/events.ts';
 import type { Progress, ProgressTask } from './progress.ts';
 
 const LABEL: Record<Phase, string> = {
@@ -11,10 +11,11 @@ const LABEL: Record<Phase, string> = {
   save: 'save',
 };
 
-/** Returns a consumer of events; call it with null at the end. */
+/** Returns a consumer of events; call it with null at the end. `rowOf`: the row of a log that a step has, if any. */
 export function trainProgress(
   progress: Progress,
   parent: Pick<ProgressTask, 'start'>,
+  rowOf: (event: StepEvent) => string | null = () => null,
 ): (event: TrainEvent | null) => void {
   let task: ProgressTask | null = null;
   let detail = '';
@@ -26,6 +27,8 @@ export function trainProgress(
     } else if (event.type === 'progress') task?.advance();
     else if (event.type === 'step') {
       detail = `loss ${event.loss.toFixed(4)}`;
+      const row = rowOf(event);
+      if (row !== null) task?.row(row);
       task?.advance(
         1,
         `loss ${event.loss.toFixed(4)}  grad norm ${event.gradNorm.toFixed(3)}  ${event.stepMs.toFixed(0)} ms/step`,

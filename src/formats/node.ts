@@ -1,6 +1,6 @@
 /** Files on disk: positional reads, and writes that a crash cannot leave half done. */
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { DataError } from '../errors.ts';
 import { type Chunks, decodeUtf8, type FileReader, type FileWriter, shortRead } from './reader.ts';
@@ -84,7 +84,7 @@ async function writeAtomically(target: string, chunks: Chunks): Promise<void> {
 /**
  * Makes a directory and those above it that are missing; returns the made ones, the outermost first. mkdir's own
  * `recursive` never ends where making a directory is refused with ENOENT, as in /proc (Node 20.20).
- * @throws the system's error
+ * @throws the system's error; then nothing was made
  */
 export async function makeDirectories(path: string): Promise<string[]> {
   const made: string[] = [];
@@ -97,7 +97,9 @@ export async function makeDirectories(path: string): Promise<string[]> {
       made.push(directory);
     } catch (error) {
       // another process may have been faster
-      if (!(await isDirectory(directory))) throw error;
+      if (await isDirectory(directory)) continue;
+      for (const done of made.reverse()) await rmdir(done).catch(() => undefined);
+      throw error;
     }
   }
   return made;

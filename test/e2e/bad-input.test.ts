@@ -1,5 +1,5 @@
 /** Whatever is wrong with the input: one clear message, exit code 2, and nothing of what was there is touched. */
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { contentOf, directory, GOLDEN, nibbleTrain } from './nibble.ts';
@@ -69,9 +69,31 @@ const CASES: Case[] = [
   {
     what: 'no config.json',
     model: without(directory({}, SINGLE), 'config.json'),
-    says: ['config.json', 'no such file'],
+    says: ['model_name_or_path', 'has no config.json (it holds model.safetensors', '(--model_name_or_path)'],
   },
-  { what: 'a model directory that is not there', model: '/nowhere/llama', says: ['/nowhere/llama', 'no such file'] },
+  {
+    what: 'a model directory that is not there',
+    model: '/nowhere/llama',
+    says: ['model_name_or_path: there is no folder /nowhere/llama; wanted the directory of a Hugging Face model'],
+  },
+  {
+    what: 'a model by its name on the hub',
+    model: 'meta-llama/Llama-3.2-1B',
+    says: [
+      `there is no folder meta-llama/Llama-3.2-1B in ${process.cwd()}`,
+      'nibble downloads nothing; fetch it with `hf download meta-llama/Llama-3.2-1B --local-dir ./Llama-3.2-1B`',
+    ],
+  },
+  {
+    what: 'a file of the model for its directory',
+    model: path.join(SINGLE, WEIGHTS),
+    says: [`${WEIGHTS} is a file`, 'give the folder it lies in'],
+  },
+  {
+    what: 'an adapter that is not there',
+    flags: ['--adapter_name_or_path', '/nowhere/adapter'],
+    says: ['adapter_name_or_path: there is no folder /nowhere/adapter; wanted the directory of a PEFT adapter'],
+  },
   {
     what: 'a truncated file',
     model: weights(file.subarray(0, -100)),
@@ -207,7 +229,9 @@ const CASES: Case[] = [
   {
     what: 'a dataset that is not there',
     flags: ['--datasets', 'nowhere.jsonl'],
-    says: ['nowhere.jsonl', 'no such file'],
+    says: [
+      `datasets[0].path: there is no file nowhere.jsonl in ${process.cwd()}; wanted a JSONL or .txt file (--datasets)`,
+    ],
   },
   { what: 'a line that is not JSON', rows: `${ROW}{"input_ids": [1, 2\n`, says: ['rows.jsonl:2', 'JSON'] },
   {
@@ -233,7 +257,7 @@ const CASES: Case[] = [
   { what: 'a value that is none', flags: ['--method', 'lore'], says: ['method', 'lore', 'lora'] },
 ];
 
-const RUN_HEAD = ['config.json', 'config.yaml', 'environment.json'];
+const RUN_HEAD = ['config.yaml', 'environment.json'];
 const quiet = ['--max_steps', '1', '--lora_r', '2'];
 
 /** One message: what commander and we say, without the notes and progress that came before it. */
@@ -246,7 +270,7 @@ function complaint(stderr: string): string {
 }
 
 async function expectRefusal(root: string, argv: readonly string[], says: Case['says'], model: string): Promise<void> {
-  const watched = [root, ...(model.startsWith('/nowhere') ? [] : [model])];
+  const watched = [root, ...(existsSync(model) && statSync(model).isDirectory() ? [model] : [])];
   const before = watched.map(contentOf);
   const { code, stdout, stderr } = await nibbleTrain(...argv);
   const message = complaint(stderr);
@@ -278,6 +302,48 @@ test('an output_dir that is not empty stays as it is', async () => {
   const argv = ['--model_name_or_path', SINGLE, '--datasets', path.join(root, 'rows.jsonl')];
   const says = ['output_dir', 'is not empty (it holds adapter_model.safetensors)', 'give a new folder'];
   await expectRefusal(root, [...argv, '--output_dir', path.join(root, 'run'), ...quiet], says, SINGLE);
+});
+
+test('an output_dir where nothing can be made, or that is a file, is refused before the model is read', async () => {
+  const root = directory({ 'rows.jsonl': ROW, file: 'x' });
+  const argv = ['--model_name_or_path', SINGLE, '--datasets', path.join(root, 'rows.jsonl'), ...quiet];
+  const below = path.join(root, 'file');
+  const says = ['output_dir', 'a part of its path is a file, not a folder', 'give another folder'];
+  await expectRefusal(root, [...argv, '--output_dir', path.join(below, 'run')], says, SINGLE);
+  await expectRefusal(root, [...argv, '--output_dir', below], says, SINGLE);
+  if (process.platform !== 'linux') return;
+  await expectRefusal(
+    root,
+    [...argv, '--output_dir', '/proc/nibble'],
+    ['output_dir: /proc/nibble cannot be used'],
+    SINGLE,
+  );
+});
+
+test('all that is not there is said at once', async () => {
+  const root = directory();
+  const argv = ['--model_name_or_path', '/nowhere', '--datasets', 'a.jsonl', '--eval_datasets', 'org/rows'];
+  const says = [
+    '3 problems',
+    'model_name_or_path:',
+    'datasets[0].path:',
+    'eval_datasets[0].path:',
+    '--repo-type dataset',
+  ];
+  await expectRefusal(root, [...argv, '--output_dir', path.join(root, 'out')], says, root);
+});
+
+test('a folder with a run that did not end says so', async () => {
+  const head = { 'config.yaml': '', 'environment.json': '{}' };
+  const root = directory({ 'rows.jsonl': ROW });
+  const argv = ['--model_name_or_path', SINGLE, '--datasets', path.join(root, 'rows.jsonl'), '--output_dir'];
+  const refused = (files: Record<string, string>, says: string[]) =>
+    expectRefusal(root, [...argv, directory(files)], ['output_dir', ...says], SINGLE);
+  await refused(head, ['holds a run that did not end', 'Delete the folder']);
+  const state = JSON.stringify({ interrupted: 'stopped by SIGINT, after step 3 of 9' });
+  const says = ['holds a run that was interrupted (stopped by SIGINT, after step 3 of 9)', 'give another output_dir'];
+  await refused({ ...head, 'trainer_state.json': state }, says);
+  await refused({ ...head, 'trainer_state.json': '{}' }, ['holds a finished run, which is not written over']);
 });
 
 test('weights that are not finite, quantized: nothing is left but what the run wrote of itself', async () => {

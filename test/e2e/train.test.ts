@@ -28,7 +28,7 @@ const QLORA = ['--method', 'qlora', '--bnb_4bit_use_double_quant', 'true'];
 
 const files = (output: string) => Object.keys(contentOf(output));
 const WRITTEN = [
-  ...['README.md', 'adapter_config.json', 'adapter_model.safetensors', 'config.json', 'config.yaml'],
+  ...['README.md', 'adapter_config.json', 'adapter_model.safetensors', 'config.yaml'],
   ...['environment.json', 'trainer_state.json'],
 ];
 

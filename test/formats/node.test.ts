@@ -120,6 +120,8 @@ test('directories that are made are named, the outermost first', async () => {
   await mkdir(join(root, 'old'));
   expect(await makeDirectories(join(root, 'old/a/b'))).toEqual([join(root, 'old/a'), join(root, 'old/a/b')]);
   expect(await makeDirectories(join(root, 'old/a/b'))).toEqual([]);
+  await expect(makeDirectories(join(root, 'old/c', 'n'.repeat(300)))).rejects.toThrow('ENAMETOOLONG');
+  expect(await readdir(join(root, 'old'))).toEqual(['a']);
 });
 
 // mkdir of Node with `recursive` never comes back from /proc

@@ -1,0 +1,35 @@
+/** What a person should know of a run before it starts: its rows, what was cut, and what is not as it seems. */
+import { prequantizedNote } from '../bench/base-quantization.ts';
+import type { RunInput } from '../train/session.ts';
+
+/** `lengthWasSet`: somebody asked for this max_length. */
+export function tellRun(note: (text: string) => void, input: RunInput, lengthWasSet: boolean): void {
+  const { config, train, evaluation, batches, model } = input;
+  const { max_length } = config;
+  const { max_position_embeddings: positions } = model;
+  const quantized = prequantizedNote(input);
+  if (quantized !== null) note(quantized);
+  if (lengthWasSet && max_length > positions)
+    note(`max_length ${max_length} is beyond the ${positions} positions of the model: no row may be longer than those`);
+  note(`train: ${rowsAndTokens(train)}, ${counted(batches.totalSteps, 'step')}`);
+  if (evaluation.rows.length > 0) note(`eval: ${rowsAndTokens(evaluation)}`);
+  for (const [name, set] of Object.entries({ train, eval: evaluation })) {
+    if (set.truncatedRows > 0)
+      note(
+        `${name}: ${counted(set.truncatedRows, 'row')} cut to max_length ${max_length}, ` +
+          `${counted(set.truncatedTokens, 'token')} left out`,
+      );
+    if (set.rowsWithoutLoss > 0) note(`${name}: ${counted(set.rowsWithoutLoss, 'row')} without a token to learn from`);
+  }
+  if (batches.padToMultipleOf > 1)
+    note(`rows are padded to multiples of ${batches.padToMultipleOf} tokens, so that few shapes need a plan`);
+}
+
+function rowsAndTokens({ rows, tokens }: RunInput['train']): string {
+  return `${counted(rows.length, 'row')}, ${counted(tokens, 'token')}`;
+}
+
+/** "1 row", "1,024 tokens". */
+export function counted(count: number, noun: string): string {
+  return `${count.toLocaleString('en-US')} ${noun}${count === 1 ? '' : 's'}`;
+}
