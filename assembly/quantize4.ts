@@ -1,6 +1,7 @@
 // Blockwise 4-bit quantization (NF4, FP4) of f32, f16 and bf16, 32 elements a turn without a branch.
 import {
-  FP4_BINS, FP4_LOWEST, FP4_OF_RANK, FP4_UPPER_PLANES, NF4_BINS, NF4_BIN_OFFSET, NF4_LOWEST, NF4_UPPER_PLANES,
+  FP4_BINS, FP4_CPU_UPPER_PLANES, FP4_LOWEST, FP4_OF_RANK, FP4_UPPER_PLANES, NF4_BINS, NF4_BIN_OFFSET, NF4_LOWEST,
+  NF4_UPPER_PLANES,
 } from "./tables";
 import {
   BF16, F16, infinityBits, load4, magnitudeBits, packLanes, packMasks, widenBits, zipHigh16, zipHigh8, zipLow16,
@@ -14,6 +15,15 @@ import {
 // Smaller block maxima are not inverted: 1/x would overflow. An all-zero block thus encodes as exact zeros.
 // @ts-ignore: decorator
 @inline const MIN_ABSMAX: f32 = 1e-38;
+
+// What `code` says. bitsandbytes has two ways of encoding FP4: its CUDA kernel's, which is ours, and its CPU's, which is
+// here to be held against it bit for bit.
+// @ts-ignore: decorator
+@inline const NF4: i32 = 0;
+// @ts-ignore: decorator
+@inline const FP4: i32 = 1;
+// @ts-ignore: decorator
+@inline const FP4_CPU: i32 = 2;
 
 // @ts-ignore: decorator
 @inline function binsOf(s: v128, scale: f32, offset: f32): v128 {
@@ -51,26 +61,39 @@ import {
   return refine(lowest, NF4_UPPER_PLANES, s0, s1, s2, s3);
 }
 
+/** |s|; for the CPU's code one ulp more where s is negative: there a tie goes to the larger magnitude. */
 // @ts-ignore: decorator
-@inline function fp4Codes(s0: v128, s1: v128, s2: v128, s3: v128): v128 {
-  const a0 = f32x4.abs(s0), a1 = f32x4.abs(s1), a2 = f32x4.abs(s2), a3 = f32x4.abs(s3);
-  const bins = packLanes(
-    binsOf(a0, FP4_BINS, ROUND), binsOf(a1, FP4_BINS, ROUND), binsOf(a2, FP4_BINS, ROUND), binsOf(a3, FP4_BINS, ROUND),
-  );
-  const rank = refine(i8x16.swizzle(v128.load(FP4_LOWEST), bins), FP4_UPPER_PLANES, a0, a1, a2, a3);
-  const zero = f32x4.splat(0);
-  const negative = packMasks(f32x4.lt(s0, zero), f32x4.lt(s1, zero), f32x4.lt(s2, zero), f32x4.lt(s3, zero));
-  return v128.or(i8x16.swizzle(v128.load(FP4_OF_RANK), rank), v128.and(negative, i8x16.splat(8)));
+@inline function magnitude(cpu: bool, s: v128): v128 {
+  const size = f32x4.abs(s);
+  return cpu ? i32x4.sub(size, f32x4.lt(s, f32x4.splat(0))) : size;
 }
 
 // @ts-ignore: decorator
-@inline function codes16<S>(fp4: bool, at: usize, inverse: v128): v128 {
+@inline function fp4Codes(cpu: bool, s0: v128, s1: v128, s2: v128, s3: v128): v128 {
+  const a0 = magnitude(cpu, s0), a1 = magnitude(cpu, s1), a2 = magnitude(cpu, s2), a3 = magnitude(cpu, s3);
+  const bins = packLanes(
+    binsOf(a0, FP4_BINS, ROUND), binsOf(a1, FP4_BINS, ROUND), binsOf(a2, FP4_BINS, ROUND), binsOf(a3, FP4_BINS, ROUND),
+  );
+  const planes = cpu ? FP4_CPU_UPPER_PLANES : FP4_UPPER_PLANES;
+  const rank = refine(i8x16.swizzle(v128.load(FP4_LOWEST), bins), planes, a0, a1, a2, a3);
+  const zero = f32x4.splat(0);
+  let signed = packMasks(f32x4.lt(s0, zero), f32x4.lt(s1, zero), f32x4.lt(s2, zero), f32x4.lt(s3, zero));
+  if (cpu) {
+    // Of its two zeros it gives the one with the sign bit to what is above zero.
+    const positive = packMasks(f32x4.gt(s0, zero), f32x4.gt(s1, zero), f32x4.gt(s2, zero), f32x4.gt(s3, zero));
+    signed = v128.bitselect(positive, signed, i8x16.eq(rank, i8x16.splat(0)));
+  }
+  return v128.or(i8x16.swizzle(v128.load(FP4_OF_RANK), rank), v128.and(signed, i8x16.splat(8)));
+}
+
+// @ts-ignore: decorator
+@inline function codes16<S>(code: i32, at: usize, inverse: v128): v128 {
   const step: usize = 4 * sizeof<S>();
   const s0 = f32x4.mul(load4<S>(at), inverse);
   const s1 = f32x4.mul(load4<S>(at + step), inverse);
   const s2 = f32x4.mul(load4<S>(at + 2 * step), inverse);
   const s3 = f32x4.mul(load4<S>(at + 3 * step), inverse);
-  return fp4 ? fp4Codes(s0, s1, s2, s3) : nf4Codes(s0, s1, s2, s3);
+  return code == NF4 ? nf4Codes(s0, s1, s2, s3) : fp4Codes(code == FP4_CPU, s0, s1, s2, s3);
 }
 
 /** Bytes of (even << 4) | odd in the low byte of each 16-bit lane. */
@@ -104,7 +127,7 @@ function firstNonFinite<S>(src: usize, from: i32): i32 {
 }
 
 // @ts-ignore: decorator
-@inline function quantizeBlocks<S>(fp4: bool, src: usize, count: i32, blockSize: i32, packed: usize, absmax: usize): i32 {
+@inline function quantizeBlocks<S>(code: i32, src: usize, count: i32, blockSize: i32, packed: usize, absmax: usize): i32 {
   const padded = (count + 31) & ~31;
   memory.fill(src + <usize>count * sizeof<S>(), 0, <usize>(padded - count) * sizeof<S>());
   for (let start = 0; start < count; start += blockSize) {
@@ -117,8 +140,8 @@ function firstNonFinite<S>(src: usize, from: i32): i32 {
     absmax += 4;
     const inverse = f32x4.splat(<f32>1 / max(largest, MIN_ABSMAX));
     for (; at < end; at += 32 * sizeof<S>()) {
-      const low = joinNibbles(codes16<S>(fp4, at, inverse));
-      const high = joinNibbles(codes16<S>(fp4, at + 16 * sizeof<S>(), inverse));
+      const low = joinNibbles(codes16<S>(code, at, inverse));
+      const high = joinNibbles(codes16<S>(code, at + 16 * sizeof<S>(), inverse));
       v128.store(packed, i8x16.narrow_i16x8_u(low, high));
       packed += 16;
     }
@@ -127,7 +150,8 @@ function firstNonFinite<S>(src: usize, from: i32): i32 {
 }
 
 /** Quantizes `count` elements, blocks over the flat index, the last block short if need be.
- *  fp4        0 NF4, 1 FP4 (CUDA's thresholds)
+ *  code       0 NF4, 1 FP4 (CUDA's thresholds), 2 FP4 as bitsandbytes 0.50 encodes it on a CPU, full blocks only:
+ *             the short last block, which it scales by dividing, may differ
  *  dtype      0 f32, 1 f16, 2 bf16
  *  src        count elements, writable up to the next multiple of 32: the gap is filled with zeros
  *  blockSize  a multiple of 32
@@ -135,15 +159,20 @@ function firstNonFinite<S>(src: usize, from: i32): i32 {
  *  absmax     f32[ceil(count / blockSize)]
  *  Returns -1, or the index of the first element that is NaN or infinite (outputs are then unfinished). */
 export function quantize4bit(
-  fp4: bool, dtype: i32, src: usize, count: i32, blockSize: i32, packed: usize, absmax: usize,
+  code: i32, dtype: i32, src: usize, count: i32, blockSize: i32, packed: usize, absmax: usize,
 ): i32 {
   assert(count >= 0 && blockSize > 0 && (blockSize & 31) == 0, "quantize4bit: blockSize must be a multiple of 32");
-  if (fp4) {
-    if (dtype == 0) return quantizeBlocks<f32>(true, src, count, blockSize, packed, absmax);
-    if (dtype == 1) return quantizeBlocks<F16>(true, src, count, blockSize, packed, absmax);
-    return quantizeBlocks<BF16>(true, src, count, blockSize, packed, absmax);
-  }
-  if (dtype == 0) return quantizeBlocks<f32>(false, src, count, blockSize, packed, absmax);
-  if (dtype == 1) return quantizeBlocks<F16>(false, src, count, blockSize, packed, absmax);
-  return quantizeBlocks<BF16>(false, src, count, blockSize, packed, absmax);
+  if (code == FP4) return quantizeFrom(FP4, dtype, src, count, blockSize, packed, absmax);
+  if (code == FP4_CPU) return quantizeFrom(FP4_CPU, dtype, src, count, blockSize, packed, absmax);
+  return quantizeFrom(NF4, dtype, src, count, blockSize, packed, absmax);
+}
+
+/** A loop of its own for each code and type. */
+// @ts-ignore: decorator
+@inline function quantizeFrom(
+  code: i32, dtype: i32, src: usize, count: i32, blockSize: i32, packed: usize, absmax: usize,
+): i32 {
+  if (dtype == 0) return quantizeBlocks<f32>(code, src, count, blockSize, packed, absmax);
+  if (dtype == 1) return quantizeBlocks<F16>(code, src, count, blockSize, packed, absmax);
+  return quantizeBlocks<BF16>(code, src, count, blockSize, packed, absmax);
 }

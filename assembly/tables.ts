@@ -26,6 +26,12 @@ export const FP4_UPPER: usize = memory.data<u32>([
   0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000,
 ]);
 
+// The same for bitsandbytes' CPU code: midpoints in f32, up to 14 ulp from CUDA's.
+export const FP4_CPU_UPPER: usize = memory.data<u32>([
+  0x3b2aaaab, 0x3db00000, 0x3e555556, 0x3e955556, 0x3ed55556, 0x3f155556, 0x3f555556, 0x7f800000,
+  0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000,
+]);
+
 // Rank of a magnitude -> its three low bits (the codes are not in order of size).
 export const FP4_OF_RANK: usize = memory.data<u8>([0, 1, 6, 7, 4, 5, 2, 3, 3, 3, 3, 3, 3, 3, 3, 3]);
 
@@ -54,6 +60,7 @@ export const DYNAMIC_CODE: usize = memory.data(256 * 4, 16);
 // four byte planes of 16 bytes.
 export const NF4_UPPER_PLANES: usize = memory.data(64, 16);
 export const FP4_UPPER_PLANES: usize = memory.data(64, 16);
+export const FP4_CPU_UPPER_PLANES: usize = memory.data(64, 16);
 export const NF4_CODE_PLANES: usize = memory.data(64, 16);
 export const FP4_CODE_PLANES: usize = memory.data(64, 16);
 
@@ -104,7 +111,8 @@ function buildBins(): void {
     store<u8>(NF4_LOWEST + bin, <u8>countBelow(NF4_UPPER, 15, edge));
   }
   for (let bin = 0; bin < 16; bin++) {
-    const edge = (<f32>bin - 0.5) / FP4_BINS;
+    // The slack covers both tables: their largest threshold is the edge of a bin but for an ulp.
+    const edge = (<f32>bin - 0.5) / FP4_BINS - <f32>1e-6;
     store<u8>(FP4_LOWEST + bin, <u8>countBelow(FP4_UPPER, 7, edge));
   }
 }
@@ -139,6 +147,7 @@ function buildDynamic(): void {
 export function buildTables(): void {
   buildPlanes(NF4_UPPER, NF4_UPPER_PLANES);
   buildPlanes(FP4_UPPER, FP4_UPPER_PLANES);
+  buildPlanes(FP4_CPU_UPPER, FP4_CPU_UPPER_PLANES);
   buildPlanes(NF4_CODE, NF4_CODE_PLANES);
   buildPlanes(FP4_CODE, FP4_CODE_PLANES);
   buildBins();

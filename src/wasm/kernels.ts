@@ -18,7 +18,7 @@ export type WasmExports = {
   fp4Code(): number;
   dynamicCode(): number;
   quantize4bit(
-    fp4: number,
+    code: number,
     dtype: number,
     src: number,
     count: number,
