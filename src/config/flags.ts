@@ -46,7 +46,7 @@ export function flagTable(): FlagRow[] {
   });
 }
 
-/** Lists are typed with commas; a mapping that only has a path is typed as that path. */
+/** Lists and mappings are typed with commas; a mapping in a list, which only has a path, is typed as that path. */
 function onOneLine(schema: SchemaNode): string {
   const { anyOf, type, items } = schema;
   if (type === 'object') return 'name=value pairs with commas between them';

@@ -3,9 +3,9 @@ import { parse } from 'yaml';
 import type { z } from 'zod';
 
 /**
- * Reads `text` as the first of these that fits `type`: a YAML value that is not text (1e-5, true, null, [a, b]), words
- * with commas between them as a list, name=value pairs as a mapping, the text itself, a list of one, a list of paths. What fits nothing is returned
- * as YAML reads it, so that the message about it shows what was understood.
+ * Reads `text` as the first of these that fits `type`: a YAML value that is not text (1e-5, true, null, [a, b], {a: 1}),
+ * words with commas between them as a list, name=value pairs as a mapping, the text itself, a list of one, a list of paths.
+ * What fits nothing is returned as YAML reads it, so that the message about it shows what was understood.
  */
 export function valueOfText(text: string, type: z.ZodType): unknown {
   const yaml = yamlValue(text);

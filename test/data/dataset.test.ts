@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type DatasetOptions, type DatasetSpec, loadDataset } from '../../src/data/dataset.ts';
 import { readLines } from '../../src/data/lines.ts';
@@ -63,6 +64,20 @@ test('an EOS is appended to text where asked for, once', async () => {
     [1, 98, 2],
     [5, 6],
   ]);
+});
+
+test("text rows are those of TRL's SFTTrainer, EOS and cut alike", async () => {
+  const path = new URL('../golden/trainer/text-rows.json', import.meta.url);
+  const golden = JSON.parse(readFileSync(path, 'utf8')) as {
+    max_length: number;
+    rows: { text: string; input_ids: number[] }[];
+  };
+  const tokenizer = await loadTokenizer(goldenDirectory('tokenizer'));
+  const file = golden.rows.map(({ text }) => JSON.stringify({ text })).join('\n');
+  const options = { tokenizer, vocabSize: 300, maxPositions: 64, maxLength: golden.max_length, appendEos: true };
+  const { rows, truncatedRows } = await load({ 'r.jsonl': file }, options);
+  expect(plain(rows).map(([ids]) => ids)).toEqual(golden.rows.map((row) => row.input_ids));
+  expect([rows.length, truncatedRows]).toEqual([10, 1]);
 });
 
 test('an appended EOS is the first token that max_length cuts, and no row by itself', async () => {
