@@ -1,6 +1,6 @@
 import package::lib::grid::flat_index;
 
-// embedding_bwd: dtable[v,c] += sum of dy[t,c] over the tokens t with ids[t] = v
+// embedding_bwd: dtable[v,c] += scale * sum of dy[t,c] over the tokens t with ids[t] = v
 //
 //   ids    (T)        u32  in
 //   dy     (T, C)     f32  in
@@ -18,6 +18,7 @@ struct Params {
   C: u32,
   row0: u32, // first vocabulary row of this shard
   rows: u32, // rows in it
+  scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -44,5 +45,5 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   for (var later = t + 1u; later < params.T; later++) {
     if (ids[later] == id) { sum += dy[later * columns + i % columns]; }
   }
-  dtable[row * columns + i % columns] += sum;
+  dtable[row * columns + i % columns] += params.scale * sum;
 }

@@ -2,14 +2,14 @@ import package::lib::grid::flat_index;
 @if(BF16) import package::lib::halves::bf16_pair;
 @if(F16) import package::lib::halves::f16_pair;
 
-// embedding_fwd: y[t,c] = table[ids[t],c]
+// embedding_fwd: y[t,c] = scale * table[ids[t],c]
 //
 //   ids   (T)        u32  in
 //   table (rows, C)  f32, or with BF16 or F16 pairs in u32  in   rows row0.. of the vocabulary
 //   y     (T, C)     f32  out  rows whose id lies outside the shard are left alone
 //
 // Grid: one thread per element of y, with VEC4 (C a multiple of 4) per four of a row; flat.
-// No arithmetic beyond widening: bit-repeatable.
+// f32 per element: bit-repeatable.
 // Host: src/kernels/embedding.ts   Reference: test/ref/embedding.ts
 
 override WG: u32 = 64u;
@@ -19,6 +19,7 @@ struct Params {
   C: u32,
   row0: u32, // first vocabulary row of this shard
   rows: u32, // rows in it
+  scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -45,5 +46,5 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (i >= params.T * columns) { return; }
   let row = ids[i / columns] - params.row0; // an id below the shard wraps around to a large number
   if (row >= params.rows) { return; }
-  y[i] = entry(row * columns + i % columns);
+  y[i] = params.scale * entry(row * columns + i % columns);
 }

@@ -1,6 +1,6 @@
 import package::lib::grid::flat_index;
 
-// rmsnorm_bwd_dx: dx[t,c] (+)= rstd[t] * (dy[t,c] * w[c] - x[t,c] * rstd[t]^2 * mean_c(dy * w * x))
+// rmsnorm_bwd_dx: dx[t,c] (+)= rstd[t] * (g[t,c] - x[t,c] * rstd[t]^2 * mean_c(g * x)),  g[t,c] = dy[t,c] * (offset + w[c])
 //
 //   x    (T, C)  f32  in
 //   w    (C)     f32  in
@@ -17,6 +17,7 @@ override WG: u32 = 64u;
 struct Params {
   T: u32,
   C: u32,
+  offset: f32, // 1 where weights are stored around 0, else 0
   accumulate: u32, // 1 adds to dx, 0 stores
 }
 
@@ -41,14 +42,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   @if(VEC4) var along = vec4f();
   @if(!VEC4) var along = 0.0;
   for (var c = 0u; c < columns; c++) {
-    along += dy[row + c] * w[c] * x[row + c];
+    along += dy[row + c] * (params.offset + w[c]) * x[row + c];
   }
   @if(VEC4) let sum = along.x + along.y + along.z + along.w;
   @if(!VEC4) let sum = along;
   let r = rstd[t];
   let pull = r * r * sum / f32(params.C);
   for (var c = 0u; c < columns; c++) {
-    let d = r * (dy[row + c] * w[c] - x[row + c] * pull);
+    let d = r * (dy[row + c] * (params.offset + w[c]) - x[row + c] * pull);
     if (params.accumulate == 1u) { dx[row + c] += d; } else { dx[row + c] = d; }
   }
 }

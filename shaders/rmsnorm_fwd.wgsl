@@ -1,6 +1,6 @@
 import package::lib::grid::flat_index;
 
-// rmsnorm_fwd: y[t,c] = x[t,c] * rstd[t] * w[c],  rstd[t] = 1 / sqrt(mean_c(x[t,c]^2) + eps)
+// rmsnorm_fwd: y[t,c] = x[t,c] * rstd[t] * (offset + w[c]),  rstd[t] = 1 / sqrt(mean_c(x[t,c]^2) + eps)
 //
 //   x    (T, C)  f32  in
 //   w    (C)     f32  in
@@ -17,6 +17,7 @@ struct Params {
   T: u32,
   C: u32,
   eps: f32,
+  offset: f32, // 1 where weights are stored around 0, else 0
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -46,6 +47,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let r = 1.0 / sqrt(sum / f32(params.C) + params.eps); // inverseSqrt may be far less exact
   rstd[t] = r;
   for (var c = 0u; c < columns; c++) {
-    y[row + c] = x[row + c] * r * w[c];
+    y[row + c] = x[row + c] * r * (params.offset + w[c]);
   }
 }

@@ -12,13 +12,15 @@ const TABLE_CONDITION: Partial<Record<Dtype, string>> = { f32: 'F32', bf16: 'BF1
 export type EmbeddingFwd = Shard & {
   T: number;
   C: number;
+  /** Factor of the looked-up rows. */
+  scale: number;
   ids: Tensor; //   (T)       in, u32
   table: Tensor; // (rows, C) in, f32, bf16 or f16 as on disk
   y: Tensor; //     (T, C)    out
 };
 
-/** y[t] = table[ids[t]]. Tokens outside the shard leave their row alone, so all shards write one y. */
-export function embeddingFwd(tape: Tape, { T, C, row0, rows, ids, table, y }: EmbeddingFwd): void {
+/** y[t] = scale * table[ids[t]]. Tokens outside the shard leave their row alone, so all shards write one y. */
+export function embeddingFwd(tape: Tape, { T, C, scale, row0, rows, ids, table, y }: EmbeddingFwd): void {
   const condition = TABLE_CONDITION[table.dtype];
   if (condition === undefined)
     throw new KernelCallError('embedding_fwd', `table is ${table.dtype}, wants f32, bf16 or f16`);
@@ -26,7 +28,7 @@ export function embeddingFwd(tape: Tape, { T, C, row0, rows, ids, table, y }: Em
   tape.dispatch({
     name: 'embedding_fwd',
     when: [condition, ...wide],
-    params: { T, C, row0, rows },
+    params: { T, C, row0, rows, scale },
     buffers: { ids: [ids, T], table: [table, rows * C], y: [y, T * C] },
     threads: (T * C) / (wide.length > 0 ? 4 : 1),
   });
@@ -35,18 +37,19 @@ export function embeddingFwd(tape: Tape, { T, C, row0, rows, ids, table, y }: Em
 export type EmbeddingBwd = Shard & {
   T: number;
   C: number;
+  scale: number; //  as in the forward
   ids: Tensor; //    (T)       in, u32
   dy: Tensor; //     (T, C)    in
   dtable: Tensor; // (rows, C) in/out, f32
 };
 
-/** dtable[ids[t]] += dy[t], in token order. */
-export function embeddingBwd(tape: Tape, { T, C, row0, rows, ids, dy, dtable }: EmbeddingBwd): void {
+/** dtable[ids[t]] += scale * dy[t], in token order. */
+export function embeddingBwd(tape: Tape, { T, C, scale, row0, rows, ids, dy, dtable }: EmbeddingBwd): void {
   const wide = rowCondition(C);
   tape.dispatch({
     name: 'embedding_bwd',
     when: wide,
-    params: { T, C, row0, rows },
+    params: { T, C, row0, rows, scale },
     buffers: { ids: [ids, T], dy: [dy, T * C], dtable: [dtable, rows * C] },
     threads: (T * C) / (wide.length > 0 ? 4 : 1),
   });

@@ -7,18 +7,20 @@ export type RmsnormFwd = {
   T: number;
   C: number;
   eps: number;
+  /** Added to every weight: 1 where they are stored around 0. */
+  offset: number;
   x: Tensor; //    (T, C) in
   w: Tensor; //    (C)    in
   y: Tensor; //    (T, C) out
   rstd: Tensor; // (T)    out, read by the backward
 };
 
-/** y = x * rstd * w with rstd = 1/sqrt(mean(x^2) + eps). */
-export function rmsnormFwd(tape: Tape, { T, C, eps, x, w, y, rstd }: RmsnormFwd): void {
+/** y = x * rstd * (offset + w) with rstd = 1/sqrt(mean(x^2) + eps). */
+export function rmsnormFwd(tape: Tape, { T, C, eps, offset, x, w, y, rstd }: RmsnormFwd): void {
   tape.dispatch({
     name: 'rmsnorm_fwd',
     when: rowCondition(C),
-    params: { T, C, eps },
+    params: { T, C, eps, offset },
     buffers: { x: [x, T * C], w: [w, C], y: [y, T * C], rstd: [rstd, T] },
     threads: T,
   });
@@ -27,6 +29,7 @@ export function rmsnormFwd(tape: Tape, { T, C, eps, x, w, y, rstd }: RmsnormFwd)
 export type RmsnormBwdDx = {
   T: number;
   C: number;
+  offset: number; // as in the forward
   x: Tensor; //    (T, C) in
   w: Tensor; //    (C)    in
   rstd: Tensor; // (T)    in
@@ -35,11 +38,11 @@ export type RmsnormBwdDx = {
 };
 
 /** The gradient of the input, stored or added. */
-export function rmsnormBwdDx(tape: Tape, { T, C, x, w, rstd, dy, dx }: RmsnormBwdDx): void {
+export function rmsnormBwdDx(tape: Tape, { T, C, offset, x, w, rstd, dy, dx }: RmsnormBwdDx): void {
   tape.dispatch({
     name: 'rmsnorm_bwd_dx',
     when: rowCondition(C),
-    params: { T, C, accumulate: flag(dx.accumulate) },
+    params: { T, C, offset, accumulate: flag(dx.accumulate) },
     buffers: { x: [x, T * C], w: [w, C], rstd: [rstd, T], dy: [dy, T * C], dx: [dx.grad, T * C] },
     threads: T,
   });

@@ -6,6 +6,7 @@ import { embeddingBwdRef, embeddingFwdRef } from '../ref/embedding.ts';
 
 /** Widening and copying are exact. */
 const EXACT = { rtol: 0, atol: 0 };
+const ONE_ROUNDING = { rtol: 2 ** -24, atol: 0 };
 
 /** Random 16-bit patterns, finite and normal in f16: exponents 1 to 30 of 31, which are ordinary bf16 numbers as well. */
 function halves(n: number): Uint16Array {
@@ -27,13 +28,13 @@ function packed(bits: Uint16Array): Uint32Array<ArrayBuffer> {
 
 // one element; rows that share a word of two halves; vectors of four; past the folded grid of 7 workgroups
 const SIZES = [
-  [1, 1, 1],
-  [5, 3, 4],
-  [7, 8, 9],
-  [67, 36, 50],
+  [1, 1, 1, 1],
+  [5, 3, 4, Math.fround(1.3)],
+  [7, 8, 9, 1],
+  [67, 36, 50, Math.fround(7.1)],
 ] as const;
 
-describe.each(SIZES)('embedding T=%i C=%i V=%i', (T, C, V) => {
+describe.each(SIZES)('embedding T=%i C=%i V=%i scale=%d', (T, C, V, scale) => {
   const ids = Uint32Array.from(random(T).integers(T, V));
 
   test('forward from f32, bf16 and f16', async () => {
@@ -48,23 +49,29 @@ describe.each(SIZES)('embedding T=%i C=%i V=%i', (T, C, V) => {
       })),
     ].map(({ table, want }) => ({ table, want, y: bench.output('y', [T, C]) }));
     const tokens = bench.input('ids', ids);
-    for (const { table, y } of tables) embeddingFwd(bench.tape, { T, C, row0: 0, rows: V, ids: tokens, table, y });
+    for (const { table, y } of tables)
+      embeddingFwd(bench.tape, { T, C, scale, row0: 0, rows: V, ids: tokens, table, y });
     await bench.run();
     expect(tables).toHaveLength(3);
     for (const { table, want, y } of tables)
-      expectClose(table.label, await bench.read(y), embeddingFwdRef(ids, want, T, C), EXACT);
+      expectClose(
+        table.label,
+        await bench.read(y),
+        embeddingFwdRef(ids, want, T, C, scale),
+        scale === 1 ? EXACT : ONE_ROUNDING,
+      );
   });
 
   test('backward adds to what is there, and leaves unnamed rows', async () => {
     const [dy, before] = [random(2).normal32(T * C), random(3).normal32(V * C)];
     const bench = new Bench({ maxWorkgroups: 7 });
     const dtable = bench.input('dtable', before, [V, C]);
-    const call = { T, C, row0: 0, rows: V, ids: bench.input('ids', ids), dy: bench.input('dy', dy) };
+    const call = { T, C, scale, row0: 0, rows: V, ids: bench.input('ids', ids), dy: bench.input('dy', dy) };
     embeddingBwd(bench.tape, { ...call, dtable });
     await bench.run();
-    const want = embeddingBwdRef(ids, dy, T, C, V).map((v, i) => v + before[i]!);
+    const want = embeddingBwdRef(ids, dy, T, C, V, scale).map((v, i) => v + before[i]!);
     // f32 sums of a handful of terms of size 1 to 3: a few roundings of 2^-24 each
-    expectClose('dtable', await bench.read(dtable), want, { rtol: 0, atol: 2e-6 });
+    expectClose('dtable', await bench.read(dtable), want, { rtol: 0, atol: 2e-6 * scale });
   });
 });
 
@@ -84,8 +91,8 @@ test('row shards together give what one table gives, forward and backward', asyn
   // the last shard first: a row that the earlier shard took for its own would be seen
   for (const { row0, rows, dtable } of shards.toReversed()) {
     const part = bench.input('shard', table.slice(row0 * C, (row0 + rows) * C), [rows, C]);
-    embeddingFwd(bench.tape, { T, C, row0, rows, ids: tokens, table: part, y });
-    embeddingBwd(bench.tape, { T, C, row0, rows, ids: tokens, dy: gradient, dtable });
+    embeddingFwd(bench.tape, { T, C, scale: 1, row0, rows, ids: tokens, table: part, y });
+    embeddingBwd(bench.tape, { T, C, scale: 1, row0, rows, ids: tokens, dy: gradient, dtable });
   }
   await bench.run();
   expectClose('y', await bench.read(y), embeddingFwdRef(ids, table, T, C), EXACT);
@@ -99,6 +106,6 @@ test('row shards together give what one table gives, forward and backward', asyn
 test('an integer table is refused', () => {
   const bench = new Bench();
   const ids = bench.input('ids', Uint32Array.of(0));
-  const call = { T: 1, C: 1, row0: 0, rows: 1, ids, table: ids, y: bench.output('y', [1]) };
+  const call = { T: 1, C: 1, scale: 1, row0: 0, rows: 1, ids, table: ids, y: bench.output('y', [1]) };
   expect(() => embeddingFwd(bench.tape, call)).toThrow(/table is u32, wants f32, bf16 or f16/);
 });

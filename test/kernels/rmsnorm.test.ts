@@ -8,27 +8,28 @@ const EPS = 1e-3; // large beside mean(x^2) = 0.01 of the first rows, so that le
 
 // odd, vec4, and more rows than 7 workgroups of 64 threads
 const SIZES = [
-  [1, 1],
-  [3, 63],
-  [2, 64],
-  [65, 20],
-  [460, 5],
+  [1, 1, 0],
+  [3, 63, 1],
+  [2, 64, 0],
+  [65, 20, 1],
+  [460, 5, 0],
 ] as const;
 
-describe.each(SIZES)('rmsnorm T=%i C=%i', (T, C) => {
+describe.each(SIZES)('rmsnorm T=%i C=%i offset=%i', (T, C, offset) => {
   const r = random(T + C);
   const x = r.normal32(T * C).map((v, i) => (i < 2 * C ? v / 10 : v));
   const [w, dy, before] = [r.normal32(C), r.normal32(T * C), r.normal32(T * C)];
-  const forward = rmsnormFwdRef(x, w, T, C, EPS);
-  const backward = rmsnormBwdRef(x, w, forward.rstd, dy, T, C);
+  const forward = rmsnormFwdRef(x, w, T, C, EPS, offset);
+  const backward = rmsnormBwdRef(x, w, forward.rstd, dy, T, C, offset);
 
   test('forward', async () => {
     const bench = new Bench({ maxWorkgroups: 7 });
     const [y, rstd] = [bench.output('y', [T, C]), bench.output('rstd', [T])];
-    rmsnormFwd(bench.tape, { T, C, eps: EPS, x: bench.input('x', x), w: bench.input('w', w), y, rstd });
+    rmsnormFwd(bench.tape, { T, C, eps: EPS, offset, x: bench.input('x', x), w: bench.input('w', w), y, rstd });
     await bench.run();
-    // f32: a sum of C squares (C * 2^-24 at worst, all terms positive), then sqrt, a division and two products
-    const tolerance = { rtol: 1e-6, atol: 0 };
+    // f32: a sum of C squares (C * 2^-24 at worst, all terms positive), then sqrt, a division and two products;
+    // offset + w may cancel down to the rounding of 1
+    const tolerance = { rtol: 1e-6, atol: offset * 1e-6 };
     expectClose('y', await bench.read(y), forward.y, tolerance);
     expectClose('rstd', await bench.read(rstd), forward.rstd, tolerance);
   });
@@ -45,7 +46,7 @@ describe.each(SIZES)('rmsnorm T=%i C=%i', (T, C) => {
     const grad = accumulate ? bench.input('dx', before) : bench.output('dx', [T, C]);
     const start = before.slice(0, C);
     const dw = bench.input('dw', start);
-    rmsnormBwdDx(bench.tape, { ...common, w: bench.input('w', w), dx: { grad, accumulate } });
+    rmsnormBwdDx(bench.tape, { ...common, offset, w: bench.input('w', w), dx: { grad, accumulate } });
     rmsnormBwdDw(bench.tape, { ...common, dw });
     await bench.run();
     const wantDx = backward.dx.map((v, i) => v + (accumulate ? before[i]! : 0));
@@ -62,5 +63,7 @@ test('a short buffer is refused by name and size', () => {
   const bench = new Bench();
   const [x, y] = [bench.output('x', [2, 8]), bench.output('y', [15])];
   const [w, rstd] = [bench.output('w', [8]), bench.output('rstd', [2])];
-  expect(() => rmsnormFwd(bench.tape, { T: 2, C: 8, eps: EPS, x, w, y, rstd })).toThrow(/y is y \(15\), needs 16/);
+  expect(() => rmsnormFwd(bench.tape, { T: 2, C: 8, eps: EPS, offset: 0, x, w, y, rstd })).toThrow(
+    /y is y \(15\), needs 16/,
+  );
 });

@@ -2,7 +2,15 @@
 import { expect, test } from 'vitest';
 import { attentionBwdRef, attentionFwdRef } from './attention.ts';
 import { dot, expectGradient, random } from './compare.ts';
-import { addFwdRef, swigluBwdRef, swigluFwdRef } from './elementwise.ts';
+import {
+  addFwdRef,
+  gegluBwdRef,
+  gegluFwdRef,
+  splitBwdRef,
+  splitFwdRef,
+  swigluBwdRef,
+  swigluFwdRef,
+} from './elementwise.ts';
 import { embeddingBwdRef, embeddingFwdRef } from './embedding.ts';
 import { biasBwdRef, biasFwdRef, linearBwdDwRef, linearBwdDxRef, linearFwdRef } from './linear.ts';
 import { loraBwdRef, loraFwdRef } from './lora.ts';
@@ -43,17 +51,17 @@ test('embedding: a row named twice gathers both gradients, an unnamed row none',
   const ids = [2, 0, 2, 4];
   const r = random(3);
   const [table, dy] = [r.normal(V * C), r.normal(T * C)];
-  const dtable = embeddingBwdRef(ids, dy, T, C, V);
-  expectGradient('dtable', () => dot(embeddingFwdRef(ids, table, T, C), dy), table, dtable);
+  const dtable = embeddingBwdRef(ids, dy, T, C, V, 1.5);
+  expectGradient('dtable', () => dot(embeddingFwdRef(ids, table, T, C, 1.5), dy), table, dtable);
   expect([...dtable.subarray(1 * C, 2 * C)]).toEqual([0, 0, 0]);
 });
 
-test('rmsnorm: dx and dw', () => {
+test.each([0, 1])('rmsnorm, offset %i: dx and dw', (offset) => {
   const [T, C, eps] = [3, 6, 1e-2]; // a large eps, so that its place in the formula shows
   const r = random(4);
   const [x, w, dy] = [r.normal(T * C, 0.3), r.normal(C), r.normal(T * C)];
-  const { dx, dw } = rmsnormBwdRef(x, w, rmsnormFwdRef(x, w, T, C, eps).rstd, dy, T, C);
-  const loss = () => dot(rmsnormFwdRef(x, w, T, C, eps).y, dy);
+  const { dx, dw } = rmsnormBwdRef(x, w, rmsnormFwdRef(x, w, T, C, eps, offset).rstd, dy, T, C, offset);
+  const loss = () => dot(rmsnormFwdRef(x, w, T, C, eps, offset).y, dy);
   expectGradient('dx', loss, x, dx);
   expectGradient('dw', loss, w, dw);
 });
@@ -111,6 +119,26 @@ test('swiglu: dgate and dup', () => {
   const loss = () => dot(swigluFwdRef(gate, up), dh);
   expectGradient('dgate', loss, gate, dgate);
   expectGradient('dup', loss, up, dup);
+});
+
+test('geglu: dgate and dup, and gelu itself', () => {
+  const r = random(11);
+  const [gate, up, dh] = [r.normal(9, 2), r.normal(9), r.normal(9)];
+  const { dgate, dup } = gegluBwdRef(gate, up, dh);
+  const loss = () => dot(gegluFwdRef(gate, up), dh);
+  expectGradient('dgate', loss, gate, dgate);
+  expectGradient('dup', loss, up, dup);
+  // torch.nn.functional.gelu(x, approximate='tanh') in float64
+  const gelu = gegluFwdRef([-3, -0.5, 0, 1, 4], [1, 1, 1, 1, 1]);
+  const want = [-0.0036373920817729943, -0.15428599017485606, 0, 0.8411919906082768, 3.9999297540518075];
+  for (const [i, v] of gelu.entries()) expect(v).toBeCloseTo(want[i]!, 14);
+});
+
+test('split: the gradients of the parts are those of their columns', () => {
+  const r = random(12);
+  const [x, dy] = [r.normal(3 * 7), r.normal(3 * 4)];
+  const band = { T: 3, width: 7, first: 2, columns: 4 };
+  expectGradient('dx', () => dot(splitFwdRef(x, band), dy), x, splitBwdRef(dy, band));
 });
 
 test('residual: the gradient passes to both', () => {

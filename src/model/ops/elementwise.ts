@@ -1,8 +1,10 @@
-/** Residual add, SwiGLU and RMSNorm as ops: forward, and how their gradients flow. */
+/** Residual add, gated units, RMSNorm and the parts of a fused projection as ops: forward, and how their gradients flow. */
 import type { Tensor } from '../../gpu/tensor.ts';
 import { accumulate } from '../../kernels/accumulate.ts';
 import { addFwd } from '../../kernels/add.ts';
+import { gegluBwd, gegluFwd } from '../../kernels/geglu.ts';
 import { rmsnormBwdDw, rmsnormBwdDx, rmsnormFwd } from '../../kernels/rmsnorm.ts';
+import { splitBwd, splitFwd } from '../../kernels/split.ts';
 import { swigluBwd, swigluFwd } from '../../kernels/swiglu.ts';
 import { type OpContext, output } from './context.ts';
 
@@ -17,30 +19,63 @@ export function addResidual({ tape }: OpContext, label: string, residual: Tensor
   return y;
 }
 
-/** x (T, C), weight (C) f32 -> x / rms(x) * weight. */
-export function rmsNorm({ tape }: OpContext, x: Tensor, weight: Tensor, eps: number): Tensor {
-  const [T = 1, C = 1] = x.shape;
+/**
+ * x -> x / rms(x) * (offset + weight) over rows as long as the weight: a row of x, or each head of one.
+ * @param offset 1 where the weights are stored around 0
+ */
+export function rmsNorm({ tape }: OpContext, x: Tensor, weight: Tensor, eps: number, offset = 0): Tensor {
+  const C = weight.elements;
+  const T = x.elements / C;
   const y = output(tape, `${weight.label}.y`, x.shape, [x, weight]);
   const rstd = tape.tensor(`${weight.label}.rstd`, [T]);
-  rmsnormFwd(tape, { T, C, eps, x, w: weight, y, rstd });
+  rmsnormFwd(tape, { T, C, eps, offset, x, w: weight, y, rstd });
   tape.onBackward([y], () => {
     const dy = tape.gradOf(y);
     if (weight.requiresGrad) rmsnormBwdDw(tape, { T, C, x, rstd, dy, dw: tape.gradTarget(weight).grad });
     if (!x.requiresGrad) return;
-    rmsnormBwdDx(tape, { T, C, x, w: weight, rstd, dy, dx: tape.gradTarget(x) });
+    rmsnormBwdDx(tape, { T, C, offset, x, w: weight, rstd, dy, dx: tape.gradTarget(x) });
   });
   return y;
 }
 
-/** gate, up (T, F) -> silu(gate) * up. */
-export function swiglu({ tape }: OpContext, label: string, gate: Tensor, up: Tensor): Tensor {
+const GATED = { silu: [swigluFwd, swigluBwd], gelu_pytorch_tanh: [gegluFwd, gegluBwd] } as const;
+export type Activation = keyof typeof GATED;
+
+/** gate, up (T, F) -> act(gate) * up. */
+export function gatedUnit({ tape }: OpContext, label: string, act: Activation, gate: Tensor, up: Tensor): Tensor {
+  const [forward, backward] = GATED[act];
   const h = output(tape, label, gate.shape, [gate, up]);
-  swigluFwd(tape, { gate, up, h });
+  forward(tape, { gate, up, h });
   tape.onBackward([h], () => {
     // Both are read by this op alone, so that each has exactly this one gradient writer.
     const dgate = tape.gradTarget(gate).grad;
     const dup = tape.gradTarget(up).grad;
-    swigluBwd(tape, { gate, up, dh: tape.gradOf(h), dgate, dup });
+    backward(tape, { gate, up, dh: tape.gradOf(h), dgate, dup });
   });
   return h;
+}
+
+/** x (T, sum of widths) -> its column bands, each a tensor of its own. All of them have to be used. */
+export function splitColumns<const W extends readonly number[]>(
+  { tape, B, S }: OpContext,
+  x: Tensor,
+  widths: W,
+): { [i in keyof W]: Tensor } {
+  const T = B * S;
+  const width = widths.reduce((sum, columns) => sum + columns, 0);
+  let next = 0;
+  const parts = widths.map((columns, i) => {
+    const band = { T, width, first: next, columns };
+    next += columns;
+    const y = output(tape, `${x.label}[${i}]`, [T, columns], [x]);
+    splitFwd(tape, { ...band, x, y });
+    return { band, y };
+  });
+  const outputs = parts.map(({ y }) => y);
+  tape.onBackward(outputs, () => {
+    // x is read by this op alone, and its parts cover it: the gradient is stored, band by band.
+    const dx = tape.gradTarget(x).grad;
+    for (const { band, y } of parts) splitBwd(tape, { ...band, dy: tape.gradOf(y), dx });
+  });
+  return outputs as { [i in keyof W]: Tensor };
 }

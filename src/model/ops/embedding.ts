@@ -4,11 +4,11 @@ import { embeddingBwd, embeddingFwd } from '../../kernels/embedding.ts';
 import { type DenseWeight, shardsOf } from '../weight.ts';
 import { type OpContext, output } from './context.ts';
 
-/** ids (T) u32 -> rows of the table (V, C), widened to f32. */
-export function embed(ctx: OpContext, ids: Tensor, table: DenseWeight): Tensor {
+/** ids (T) u32 -> rows of the table (V, C), widened to f32 and multiplied by `scale`. */
+export function embed(ctx: OpContext, ids: Tensor, table: DenseWeight, scale = 1): Tensor {
   const { tape } = ctx;
   const T = ctx.B * ctx.S;
-  const shape = { T, C: table.in };
+  const shape = { T, C: table.in, scale };
   const y = output(tape, 'embed.y', [T, table.in], [table.tensor]);
   const shards = shardsOf(tape, table, ctx.computeDtype);
   for (const { row0, rows } of shards) {

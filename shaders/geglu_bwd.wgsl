@@ -1,0 +1,45 @@
+import package::lib::grid::flat_index;
+@if(VEC4) import package::lib::gelu::{gelu_gate4, gelu_slope4};
+@if(!VEC4) import package::lib::gelu::{gelu_gate1, gelu_slope1};
+
+// geglu_bwd: dgate = dh * up * s * (1 + gate * (1 - s) * u'),  dup = dh * gate * s,  s = sigmoid(u),
+//            u = 2 sqrt(2/pi) * (gate + 0.044715 gate^3)
+//
+//   gate, up, dh (T, F)  f32  in
+//   dgate, dup   (T, F)  f32  out
+//
+// Grid: one thread per element, with VEC4 (T*F a multiple of 4) per four; flat.
+// f32 per element: bit-repeatable.
+// Host: src/kernels/geglu.ts   Reference: test/ref/elementwise.ts
+
+override WG: u32 = 64u;
+
+struct Params {
+  n: u32, // elements, or vectors of 4 with VEC4
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@if(VEC4) @group(0) @binding(1) var<storage, read> gate: array<vec4f>;
+@if(!VEC4) @group(0) @binding(1) var<storage, read> gate: array<f32>;
+@if(VEC4) @group(0) @binding(2) var<storage, read> up: array<vec4f>;
+@if(!VEC4) @group(0) @binding(2) var<storage, read> up: array<f32>;
+@if(VEC4) @group(0) @binding(3) var<storage, read> dh: array<vec4f>;
+@if(!VEC4) @group(0) @binding(3) var<storage, read> dh: array<f32>;
+@if(VEC4) @group(0) @binding(4) var<storage, read_write> dgate: array<vec4f>;
+@if(!VEC4) @group(0) @binding(4) var<storage, read_write> dgate: array<f32>;
+@if(VEC4) @group(0) @binding(5) var<storage, read_write> dup: array<vec4f>;
+@if(!VEC4) @group(0) @binding(5) var<storage, read_write> dup: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = flat_index(wg, grid, lane, WG);
+  if (i >= params.n) { return; }
+  let g = gate[i];
+  let d = dh[i];
+  @if(VEC4) let s = gelu_gate4(g);
+  @if(!VEC4) let s = gelu_gate1(g);
+  @if(VEC4) let slope = gelu_slope4(g);
+  @if(!VEC4) let slope = gelu_slope1(g);
+  dgate[i] = d * up[i] * s * (1.0 + g * (1.0 - s) * slope);
+  dup[i] = d * g * s;
+}
