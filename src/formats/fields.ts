@@ -28,6 +28,21 @@ export class Fields {
     );
   }
 
+  /** A whole number of at least 1, or null. */
+  countOrNull(key: string): number | null {
+    return (this.#json[key] ?? null) === null ? null : this.count(key);
+  }
+
+  /** A whole number of at least 0. */
+  whole(key: string): number {
+    return this.#pick(
+      key,
+      undefined,
+      'a whole number of at least 0',
+      (value) => Number.isSafeInteger(value) && value >= 0,
+    );
+  }
+
   /** A finite number above 0. */
   positive(key: string, byDefault?: number): number {
     return this.#pick(key, byDefault, 'a number above 0', (value) => Number.isFinite(value) && value > 0);

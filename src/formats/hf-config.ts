@@ -2,13 +2,21 @@
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { isTorchFloat, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
 import { Fields } from './fields.ts';
+import {
+  type Activation,
+  ARCHITECTURES,
+  type ArchitectureName,
+  CONFIG_ROWS,
+  type ConfigRow,
+  type LayerType,
+} from './hf-architectures.ts';
 import { type JsonObject, readObject, show } from './json.ts';
 import { type FileReader, place } from './reader.ts';
 import { type RopeParameters, ropeParameters } from './rope-config.ts';
 
 /** Fields keep Hugging Face's names; defaults that config.json leaves out are filled in. */
 export type ModelConfig = {
-  readonly architecture: (typeof ARCHITECTURES)[number];
+  readonly architecture: ArchitectureName;
   readonly model_type: string;
   readonly vocab_size: number;
   readonly hidden_size: number;
@@ -17,11 +25,15 @@ export type ModelConfig = {
   readonly num_attention_heads: number;
   readonly num_key_value_heads: number;
   readonly head_dim: number;
-  readonly hidden_act: 'silu';
+  readonly hidden_act: Activation;
   readonly max_position_embeddings: number;
   readonly rms_norm_eps: number;
   readonly rope_parameters: RopeParameters;
   readonly tie_word_embeddings: boolean;
+  /** Keys that a query of a sliding_attention layer sees, itself among them; null where there is no such layer. */
+  readonly sliding_window: number | null;
+  /** One for each layer. */
+  readonly layer_types: readonly LayerType[];
   readonly attention_bias: boolean;
   readonly mlp_bias: boolean;
   readonly initializer_range: number;
@@ -35,8 +47,6 @@ export type ModelConfig = {
 };
 
 export const CONFIG_FILE = 'config.json';
-export const ARCHITECTURES = ['LlamaForCausalLM'] as const;
-const ACTIVATIONS = ['silu'];
 
 /** Reads config.json of a model directory. DataError: absent or not JSON. ConfigError: every field nibble cannot follow. */
 export async function readModelConfig(reader: FileReader): Promise<ModelConfig> {
@@ -44,54 +54,70 @@ export async function readModelConfig(reader: FileReader): Promise<ModelConfig> 
 }
 
 /** Checks a parsed config.json; `file` is what the problems name. */
-export function parseModelConfig(json: JsonObject, file = CONFIG_FILE): ModelConfig {
+export function parseModelConfig(given: JsonObject, file = CONFIG_FILE): ModelConfig {
   const problems: ConfigProblem[] = [];
-  const fields = new Fields(json, file, problems);
-  const architecture = checkArchitecture(json, fields);
+  const architecture = checkArchitecture(given, new Fields(given, file, problems));
   if (architecture === undefined) throw new ConfigError(problems); // its fields mean what we do not know
+  const row: ConfigRow = CONFIG_ROWS[architecture];
+  const json = { ...row.defaults, ...given };
+  const fields = new Fields(json, file, problems);
   const hidden_size = fields.count('hidden_size');
   const num_attention_heads = fields.count('num_attention_heads');
+  const num_hidden_layers = fields.count('num_hidden_layers');
   const config: ModelConfig = {
     architecture,
-    model_type: fields.text('model_type', 'llama'),
+    model_type: row.model_type,
     vocab_size: fields.count('vocab_size'),
     hidden_size,
     intermediate_size: fields.count('intermediate_size'),
-    num_hidden_layers: fields.count('num_hidden_layers'),
+    num_hidden_layers,
     num_attention_heads,
     num_key_value_heads: fields.count('num_key_value_heads', num_attention_heads),
     head_dim: fields.count('head_dim', hidden_size / num_attention_heads),
-    hidden_act: 'silu',
-    max_position_embeddings: fields.count('max_position_embeddings', 2048),
-    rms_norm_eps: fields.positive('rms_norm_eps', 1e-6),
+    hidden_act: checkActivation(json, row, fields),
+    max_position_embeddings: fields.count('max_position_embeddings'),
+    rms_norm_eps: fields.positive('rms_norm_eps'),
     rope_parameters: ropeParameters(json, fields),
     tie_word_embeddings: fields.flag('tie_word_embeddings', false),
-    attention_bias: fields.flag('attention_bias', false),
-    mlp_bias: fields.flag('mlp_bias', false),
-    initializer_range: fields.positive('initializer_range', 0.02),
+    ...row.layers(fields, num_hidden_layers),
+    attention_bias: 'attention_bias' in row.defaults && fields.flag('attention_bias', false),
+    mlp_bias: 'mlp_bias' in row.defaults && fields.flag('mlp_bias', false),
+    initializer_range: fields.positive('initializer_range'),
     bos_token_id: fields.token('bos_token_id'),
     eos_token_id: fields.tokens('eos_token_id'),
     pad_token_id: fields.token('pad_token_id'),
     dtype: storedDtype(json, fields),
     quantization_config: fields.object('quantization_config'),
   };
-  checkUnsupported(json, config, fields);
+  checkUnsupported(json, row, config, fields);
   if (problems.length === 0) checkDivisible(config, fields);
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }
 
-function checkArchitecture(json: JsonObject, fields: Fields): ModelConfig['architecture'] | undefined {
+/** `architectures` decides; a file without it is what its model_type says. */
+function checkArchitecture(json: JsonObject, fields: Fields): ArchitectureName | undefined {
   const named = Array.isArray(json.architectures) ? json.architectures[0] : undefined;
-  const got = named ?? (json.model_type === 'llama' ? ARCHITECTURES[0] : json.model_type);
-  const known = ARCHITECTURES.find((name) => name === got);
+  const known =
+    named === undefined
+      ? ARCHITECTURES.find((name) => CONFIG_ROWS[name].model_type === json.model_type)
+      : ARCHITECTURES.find((name) => name === named);
   if (known === undefined) {
+    const got = show(named ?? json.model_type ?? null);
     fields.report(
       'architectures',
-      `is ${show(got ?? null)}; supported are ${ARCHITECTURES.join(', ')}. Choose a model of the Llama family.`,
+      `is ${got}; supported are ${ARCHITECTURES.join(', ')}. Choose a model of one of these.`,
     );
   }
   return known;
+}
+
+function checkActivation({ hidden_act }: JsonObject, row: ConfigRow, fields: Fields): Activation {
+  const found = Object.entries(row.activations).find(([name]) => name === hidden_act)?.[1];
+  if (found !== undefined) return found;
+  const known = Object.keys(row.activations).join(', ');
+  fields.report('hidden_act', `is ${show(hidden_act ?? null)}; supported for ${row.model_type} are ${known}.`);
+  return 'silu';
 }
 
 /** transformers 5 writes `dtype`, 4 wrote `torch_dtype`. */
@@ -106,13 +132,10 @@ function storedDtype(json: JsonObject, fields: Fields): TorchFloat | null {
   return null;
 }
 
-function checkUnsupported(json: JsonObject, config: ModelConfig, fields: Fields): void {
-  const act = json.hidden_act ?? 'silu';
-  if (!ACTIVATIONS.includes(String(act))) {
-    fields.report('hidden_act', `is ${show(act)}; supported are ${ACTIVATIONS.join(', ')}.`);
-  }
-  if (json.attention_dropout !== undefined && json.attention_dropout !== 0) {
-    fields.report('attention_dropout', `is ${show(json.attention_dropout)}; only 0 is supported. Set it to 0.`);
+function checkUnsupported(json: JsonObject, row: ConfigRow, config: ModelConfig, fields: Fields): void {
+  for (const [key, only] of Object.entries({ attention_dropout: 0, ...row.only })) {
+    const got = json[key] ?? only;
+    if (got !== only) fields.report(key, `is ${show(got)}; only ${show(only)} is supported. Set it to that.`);
   }
   const method = config.quantization_config?.quant_method;
   if (config.quantization_config !== null && (method !== 'bitsandbytes' || isInt8(config.quantization_config))) {

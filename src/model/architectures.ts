@@ -1,8 +1,16 @@
-/** The architectures nibble trains. What their config.json fields mean is in formats/hf-config. */
+/** The architectures nibble trains. What their config.json fields mean is in formats/hf-architectures. */
 import type { ModelConfig } from '../formats/hf-config.ts';
-import { LLAMA } from './llama.ts';
+import { GEMMA } from './gemma.ts';
+import { LLAMA, QWEN2 } from './llama.ts';
 import type { Architecture } from './model.ts';
+import { PHI3 } from './phi3.ts';
+import { QWEN3 } from './qwen3.ts';
 
 export const ARCHITECTURES: Readonly<Record<ModelConfig['architecture'], Architecture>> = {
   LlamaForCausalLM: LLAMA,
+  MistralForCausalLM: LLAMA,
+  Qwen2ForCausalLM: QWEN2,
+  Qwen3ForCausalLM: QWEN3,
+  GemmaForCausalLM: GEMMA,
+  Phi3ForCausalLM: PHI3,
 };

@@ -9,13 +9,13 @@ import { embed } from './ops/embedding.ts';
 
 /** ids (B*S) u32 -> the normed hidden states (B*S, C) that the head reads. */
 export function decoderHidden(ctx: OpContext, model: Model, ids: Tensor): Tensor {
-  const { block } = ARCHITECTURES[model.config.architecture];
-  let h = embed(ctx, ids, model.embed);
+  const { block, normOffset, embeddingScale } = ARCHITECTURES[model.config.architecture];
+  let h = embed(ctx, ids, model.embed, embeddingScale?.(model.config));
   for (const layer of model.layers) {
     const segment = (x: Tensor): Tensor => block(ctx, model, layer, x);
     h = ctx.checkpointing === 'full' ? ctx.tape.checkpoint(h, segment) : segment(h);
   }
-  return rmsNorm(ctx, h, model.norm, model.config.rms_norm_eps);
+  return rmsNorm(ctx, h, model.norm, model.config.rms_norm_eps, normOffset);
 }
 
 /** Row losses of a batch; with `backward`, also the gradients of everything trainable. */

@@ -21,7 +21,7 @@ export type Model = {
   readonly embed: DenseWeight;
   readonly layers: readonly Layer[];
   readonly norm: Tensor;
-  readonly head: DenseWeight;
+  readonly head: LinearLayer;
   readonly rope: RopeTables;
 };
 
@@ -30,4 +30,8 @@ export type Architecture = {
   readonly layerModules: (config: ModelConfig) => Module[];
   /** x (B*S, C) -> the residual stream after the layer. Only ops: their backward comes with them. */
   readonly block: (ctx: OpContext, model: Model, layer: Layer, x: Tensor) => Tensor;
+  /** Added to the final norm's weights: 1 where they are stored around 0. */
+  readonly normOffset?: number;
+  /** What embeddings are multiplied by. */
+  readonly embeddingScale?: (config: ModelConfig) => number;
 };

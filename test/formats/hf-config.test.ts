@@ -30,6 +30,8 @@ test('config.json as transformers writes it', async () => {
     rms_norm_eps: 1e-5,
     rope_parameters: { rope_type: 'llama3', rope_theta: 500000, ...LLAMA3, original_max_position_embeddings: 32 },
     tie_word_embeddings: false,
+    sliding_window: null,
+    layer_types: ['full_attention', 'full_attention'],
     attention_bias: false,
     mlp_bias: false,
     initializer_range: 0.02,
@@ -52,7 +54,9 @@ describe('spellings and defaults', () => {
       head_dim: 4,
       rms_norm_eps: 1e-6,
       dtype: null,
-      eos_token_id: [],
+      bos_token_id: 1,
+      eos_token_id: [2],
+      pad_token_id: null,
     });
     expect(config.rope_parameters).toEqual({ rope_type: 'default', rope_theta: 10_000 });
     expect(parseModelConfig({ ...BASE, architectures: undefined, model_type: 'llama' }).architecture).toBe(
@@ -85,7 +89,7 @@ describe('what nibble cannot follow is refused by name', () => {
     ],
     'no architecture': [{ architectures: undefined }, 'architectures: is null; supported are'],
     'model type': [{ architectures: null, model_type: 'gpt2' }, 'architectures: is "gpt2"'],
-    activation: [{ hidden_act: 'gelu' }, 'hidden_act: is "gelu"; supported are silu'],
+    activation: [{ hidden_act: 'gelu' }, 'hidden_act: is "gelu"; supported for llama are silu'],
     dtype: [{ dtype: 'float8_e4m3fn' }, 'dtype: is "float8_e4m3fn"; supported are float32, float16, bfloat16'],
     torch_dtype: [{ torch_dtype: 'int8' }, 'torch_dtype: is "int8"'],
     'rope type': [
@@ -136,8 +140,8 @@ test('several problems come at once', () => {
   const error = thrown(() => parseModelConfig({ ...BASE, hidden_act: 'gelu', vocab_size: 0, rope_theta: -1 }));
   expect((error as ConfigError).problems.map(({ path }) => path)).toEqual([
     'config.json: vocab_size',
-    'config.json: rope_scaling.rope_theta',
     'config.json: hidden_act',
+    'config.json: rope_scaling.rope_theta',
   ]);
 });
 

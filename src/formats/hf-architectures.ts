@@ -1,0 +1,133 @@
+/**
+ * The architectures nibble can read, and what their config.json fields mean. What a file leaves out has the default of
+ * transformers' config class (5.23); fields that a row does not name mean nothing in its architecture.
+ */
+import type { Fields } from './fields.ts';
+import type { ModelConfig } from './hf-config.ts';
+import { type JsonObject, show } from './json.ts';
+
+export type LayerType = 'full_attention' | 'sliding_attention';
+export type Activation = 'silu' | 'gelu_pytorch_tanh';
+
+/** Fields that say how layers differ from each other. */
+export type LayerFields = Pick<ModelConfig, 'sliding_window' | 'layer_types'>;
+
+export type ConfigRow = {
+  readonly model_type: string;
+  /** null: derived from other fields. */
+  readonly defaults: JsonObject;
+  /** What the values of hidden_act stand for. */
+  readonly activations: Readonly<Record<string, Activation>>;
+  readonly layers: (fields: Fields, count: number) => LayerFields;
+  /** Fields that only one value is supported of. */
+  readonly only?: Readonly<Record<string, unknown>>;
+};
+
+const LLAMA: ConfigRow = {
+  model_type: 'llama',
+  defaults: {
+    ...{ num_key_value_heads: null, head_dim: null, hidden_act: 'silu', max_position_embeddings: 2048 },
+    ...{ rms_norm_eps: 1e-6, rope_theta: 10_000, tie_word_embeddings: false, initializer_range: 0.02 },
+    ...{ bos_token_id: 1, eos_token_id: 2, pad_token_id: null },
+    ...{ attention_bias: false, mlp_bias: false },
+  },
+  activations: { silu: 'silu' },
+  layers: fullAttention,
+};
+
+const { attention_bias: _, mlp_bias: __, ...NO_BIASES } = LLAMA.defaults;
+
+const QWEN2: ConfigRow = {
+  ...LLAMA,
+  model_type: 'qwen2',
+  defaults: {
+    ...NO_BIASES,
+    ...{ num_key_value_heads: 32, max_position_embeddings: 32_768, bos_token_id: null, eos_token_id: null },
+    ...{ use_sliding_window: false, sliding_window: 4096, max_window_layers: 28 },
+  },
+  layers: slidingFromLayer,
+};
+
+export const CONFIG_ROWS = {
+  LlamaForCausalLM: LLAMA,
+  MistralForCausalLM: {
+    ...LLAMA,
+    model_type: 'mistral',
+    defaults: { ...NO_BIASES, num_key_value_heads: 8, max_position_embeddings: 131_072, sliding_window: 4096 },
+    layers: slidingEverywhere,
+  },
+  Qwen2ForCausalLM: QWEN2,
+  Qwen3ForCausalLM: {
+    ...QWEN2,
+    model_type: 'qwen3',
+    defaults: { ...QWEN2.defaults, head_dim: 128, attention_bias: false },
+  },
+  GemmaForCausalLM: {
+    ...LLAMA,
+    model_type: 'gemma',
+    defaults: {
+      ...NO_BIASES,
+      ...{ num_key_value_heads: 16, head_dim: 256, hidden_act: 'gelu_pytorch_tanh', max_position_embeddings: 8192 },
+      ...{ tie_word_embeddings: true, bos_token_id: 2, eos_token_id: 1, pad_token_id: 0, attention_bias: false },
+    },
+    // the first Gemma files say gelu and mean its tanh form
+    activations: { gelu_pytorch_tanh: 'gelu_pytorch_tanh', gelu: 'gelu_pytorch_tanh' },
+    only: { hidden_activation: 'gelu_pytorch_tanh', use_bidirectional_attention: false },
+  },
+  Phi3ForCausalLM: {
+    ...LLAMA,
+    model_type: 'phi3',
+    defaults: {
+      ...NO_BIASES,
+      ...{ max_position_embeddings: 4096, rms_norm_eps: 1e-5, eos_token_id: 32_000, pad_token_id: 32_000 },
+    },
+    layers: slidingEverywhere,
+    only: { resid_pdrop: 0 },
+  },
+} as const satisfies Record<string, ConfigRow>;
+
+export type ArchitectureName = keyof typeof CONFIG_ROWS;
+export const ARCHITECTURES = Object.keys(CONFIG_ROWS) as ArchitectureName[];
+
+function fullAttention(_: Fields, count: number): LayerFields {
+  return { sliding_window: null, layer_types: layerTypes(count, () => false) };
+}
+
+/** Every layer has the window, where there is one. */
+function slidingEverywhere(fields: Fields, count: number): LayerFields {
+  const sliding_window = fields.countOrNull('sliding_window');
+  return { sliding_window, layer_types: layerTypes(count, () => sliding_window !== null) };
+}
+
+/** `layer_types` say which layers have the window, or `max_window_layers` from where on they do. */
+function slidingFromLayer(fields: Fields, count: number): LayerFields {
+  const sliding_window = fields.flag('use_sliding_window', false) ? fields.countOrNull('sliding_window') : null;
+  const from = fields.whole('max_window_layers');
+  const layer_types = listedTypes(fields, count) ?? layerTypes(count, (i) => sliding_window !== null && i >= from);
+  if (sliding_window === null && layer_types.includes('sliding_attention')) {
+    fields.report(
+      'layer_types',
+      'names sliding_attention, but use_sliding_window is false or there is no sliding_window.',
+    );
+  }
+  return { sliding_window, layer_types };
+}
+
+function layerTypes(count: number, slides: (i: number) => boolean): LayerType[] {
+  return Array.from({ length: count }, (_, i) => (slides(i) ? 'sliding_attention' : 'full_attention'));
+}
+
+function listedTypes(fields: Fields, count: number): readonly LayerType[] | null {
+  const got = fields.names('layer_types');
+  if (got === null) return null;
+  if (Array.isArray(got) && got.length === count && got.every(isLayerType)) return got;
+  fields.report(
+    'layer_types',
+    `is ${show(got)}, needs full_attention or sliding_attention for each of ${count} layers.`,
+  );
+  return null;
+}
+
+function isLayerType(value: unknown): value is LayerType {
+  return value === 'full_attention' || value === 'sliding_attention';
+}
