@@ -35,7 +35,7 @@ export type SuiteResult = { readonly runs: readonly RunRecord[]; readonly summar
 const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
 const SUMMARY_FILE = 'summary.json';
 const MANIFEST_FILE = 'suite.json';
-const RUN_SUFFIX = '.run.json';
+export const RUN_SUFFIX = '.run.json';
 
 /** @throws whatever a run failed with: nothing is summarized then, what finished stays on disk */
 export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Promise<SuiteResult> {
@@ -110,7 +110,8 @@ export async function readSuiteFolder(directory: string): Promise<SuiteResult> {
   return { runs: ordered.length === runs.length ? ordered : runs, summary: summary.data };
 }
 
-async function readRun(file: string): Promise<RunRecord> {
+/** One run file, checked. @throws DataError naming the file and what is wrong in it */
+export async function readRun(file: string): Promise<RunRecord> {
   const parsed = runSchema.safeParse(await readJson(file));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];

@@ -225,8 +225,9 @@ const nvidiaSmiSchema = z.strictObject({
 });
 
 const runtimeSchema = z.strictObject({
-  node: name,
-  v8: name,
+  /** Null where another runtime did the work, as in the runs of bench/peers. */
+  node: name.nullable(),
+  v8: name.nullable(),
   webgpu_npm: z.string().nullable(),
   dawn: z.string().nullable(),
   os: name,

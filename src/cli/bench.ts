@@ -15,7 +15,11 @@ export type BenchRunArgs = {
   readonly output: string;
 };
 export type BenchListArgs = { readonly json: boolean };
-export type BenchReportArgs = { readonly folder: string };
+export type BenchReportArgs = {
+  readonly folders: readonly [string, ...string[]];
+  /** Where the report of several folders goes; the report of one goes into that folder. */
+  readonly output: string | undefined;
+};
 export type BenchPublishArgs = { readonly folder: string; readonly name: string | undefined };
 
 /** The work behind each subcommand; one that is absent is not offered. */
@@ -76,10 +80,16 @@ function listCommand(context: CliContext, list: Handler<BenchListArgs>): Command
 }
 
 function reportCommand(context: CliContext, report: Handler<BenchReportArgs>): Command {
-  const examples = ['nibble bench report results/local/RUN   # report.md, report.html and runs.csv, anew'];
-  return newCommand(context, { name: 'report', summary: 'Write the report of a finished run again.', examples })
-    .argument('<folder>', 'the folder of a run of a suite')
-    .action((folder: string) => report({ folder }, context));
+  const examples = [
+    'nibble bench report results/local/RUN                          # report.md, report.html and runs.csv, anew',
+    'nibble bench report results/quick results/peers --output cmp   # runs of several folders side by side',
+  ];
+  return newCommand(context, { name: 'report', summary: 'Write the report of finished runs.', examples })
+    .argument('<folders...>', 'the folder of a run of a suite, or several to compare')
+    .option('--output <dir>', 'where the report of several folders goes')
+    .action((folders: [string, ...string[]], options: { output?: string }) =>
+      report({ folders, output: options.output }, context),
+    );
 }
 
 function publishCommand(context: CliContext, publish: Handler<BenchPublishArgs>): Command {

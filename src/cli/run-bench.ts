@@ -2,9 +2,10 @@
 import { access, mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { parse } from 'yaml';
+import { joinFolders } from '../bench/join.ts';
 import { packageRoot } from '../bench/package-root.ts';
 import { readSuiteFolder, runSuite, type SuiteEvent } from '../bench/run-suite.ts';
-import { DataError } from '../errors.ts';
+import { ConfigError, DataError } from '../errors.ts';
 import { writeReport } from '../report/report.ts';
 import { verdictText } from '../report/sections/verdict.ts';
 import { adapterChoice } from './adapter-choice.ts';
@@ -56,8 +57,25 @@ function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent)
   };
 }
 
-export async function reportAgain({ folder }: BenchReportArgs, { stdout }: CliContext): Promise<void> {
-  const paths = await writeReport({ dir: folder, ...(await readSuiteFolder(folder)) });
+/** One folder gets its report again; several are joined into a report in `output`. */
+export async function reportAgain({ folders, output }: BenchReportArgs, { stdout }: CliContext): Promise<void> {
+  const [first, ...others] = folders;
+  if (others.length === 0 && output === undefined) {
+    const paths = await writeReport({ dir: first, ...(await readSuiteFolder(first)) });
+    stdout.write(`${paths.reportHtml}\n`);
+    return;
+  }
+  if (output === undefined)
+    throw new ConfigError([
+      {
+        path: '--output',
+        message: 'is missing; several folders need one for their joint report: --output results/compare',
+      },
+    ]);
+  const joined = await joinFolders(folders, new Date().toISOString());
+  if ((await readdir(output).catch(() => [])).length > 0)
+    throw new DataError(output, 'is not empty, nothing was written; give another --output');
+  const paths = await writeReport({ dir: output, ...joined });
   stdout.write(`${paths.reportHtml}\n`);
 }
 

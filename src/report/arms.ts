@@ -2,7 +2,10 @@
 import { MEMORY_CATEGORIES, type MemoryCategory, type RunRecord } from '../bench/schema.ts';
 import type { ArmSummary, SuiteSummary } from '../bench/summary-schema.ts';
 
-const ARM_LABELS: Record<string, string> = { lora: 'LoRA', qlora: 'QLoRA', full: 'Full fine-tuning' };
+const ARM_LABELS: Record<string, string> = {
+  ...{ lora: 'LoRA', qlora: 'QLoRA', full: 'Full fine-tuning' },
+  ...{ 'peft-lora': 'LoRA by PEFT', 'peft-qlora': 'QLoRA by PEFT' },
+};
 
 /** The arm as its method is written; an arm of another name keeps it. */
 export function armLabel(arm: string): string {

@@ -12,6 +12,7 @@ import { CHART_FOLDER, renderMarkdown } from './markdown.ts';
 import { comparisonSection } from './sections/comparison.ts';
 import { environmentSection, repeatSection } from './sections/environment.ts';
 import { memorySection } from './sections/memory.ts';
+import { otherArmsSection } from './sections/other-arms.ts';
 import { qualitySection } from './sections/quality.ts';
 import { runsSection } from './sections/runs.ts';
 import { scaleSection } from './sections/scale.ts';
@@ -25,6 +26,7 @@ export type ReportPaths = { readonly reportHtml: string; readonly reportMd: stri
 export async function buildReport({ runs, summary }: ReportInput): Promise<ReportDocument> {
   const sections = [
     comparisonSection(summary),
+    otherArmsSection(runs, summary),
     await memorySection(runs, summary),
     await speedSection(runs, summary),
     await qualitySection(runs, summary),

@@ -255,6 +255,7 @@ describe('what commands hand on', () => {
     await nibble(['bench', 'run', at('suite.yaml'), '--max_steps', '8'], makers);
     await nibble(['bench', 'list'], makers);
     await nibble(['bench', 'report', 'r/1'], makers);
+    await nibble(['bench', 'report', 'r/1', 'r/2', '--output', 'both'], makers);
     await nibble(['bench', 'publish', 'r/1', '--as', 'x'], makers);
     await nibble(['doctor', '--json'], makers);
     expect(calls).toMatchObject([
@@ -263,7 +264,8 @@ describe('what commands hand on', () => {
         output: 'results/local',
       },
       { json: false },
-      { folder: 'r/1' },
+      { folders: ['r/1'], output: undefined },
+      { folders: ['r/1', 'r/2'], output: 'both' },
       { folder: 'r/1', name: 'x' },
       { json: true },
     ]);

@@ -4,7 +4,8 @@ import { armLabel } from '../arms.ts';
 import { countFigure, type Figure, figure, paragraph, ratioFigure, type Section } from '../document.ts';
 import { formatBytes, formatFixed, formatMs, withSign } from '../format.ts';
 
-const FORMATS: Record<Metric, (value: number | null) => string> = {
+/** How a value of each metric is shown. */
+export const METRIC_FORMATS: Record<Metric, (value: number | null) => string> = {
   peak_memory_bytes: formatBytes,
   step_time_ms: formatMs,
   tokens_per_second: (value) => formatFixed(value, 1),
@@ -21,8 +22,8 @@ export function comparisonSection(summary: SuiteSummary): Section | null {
   const median = (arm: string, metric: Metric) =>
     summary.arms.find((entry) => entry.arm === arm)?.metrics[metric]?.median ?? null;
   const rows = METRIC_NAMES.map((metric) => {
-    const show = (value: number | null): Figure => figure(value, FORMATS[metric]);
-    const difference = (value: number | null) => figure(value, (v) => withSign(v, FORMATS[metric]));
+    const show = (value: number | null): Figure => figure(value, METRIC_FORMATS[metric]);
+    const difference = (value: number | null) => figure(value, (v) => withSign(v, METRIC_FORMATS[metric]));
     const pair = paired[metric];
     const [low, high] = pair?.difference_ci95 ?? [null, null];
     return [

@@ -1,5 +1,6 @@
 /** On what it ran, and the commands that run it again. */
 import type { RunRecord } from '../../bench/schema.ts';
+import { armLabel } from '../arms.ts';
 import {
   type Block,
   bytesFigure,
@@ -13,23 +14,45 @@ import {
 
 type Row = readonly Inline[];
 
-/** From the first run; runs of one suite share a machine, and a difference is said. */
+/** One table for each machine and software; runs of one suite share theirs, and where they do not, that is said. */
 export function environmentSection(runs: readonly RunRecord[]): Section | null {
-  const run = runs.find((entry) => entry.meta_info.gpu !== null) ?? runs[0];
-  if (run === undefined) return null;
-  const devices = new Set(runs.map((entry) => entry.meta_info.gpu?.description).filter((name) => name !== undefined));
+  const groups = byEnvironment(runs);
+  if (groups.length === 0) return null;
   const mixed: Block[] =
-    devices.size > 1
-      ? [{ kind: 'banner', content: [`The runs did not share one device: ${[...devices].join(', ')}.`] }]
+    groups.length > 1
+      ? [
+          {
+            kind: 'banner',
+            content: [
+              'The runs did not share one device and software. Compare their times only where the devices match.',
+            ],
+          },
+        ]
       : [];
-  const table: Table = {
-    kind: 'table',
-    id: 'environment-table',
-    caption: 'Device, software and material',
-    columns: ['what', 'value'],
-    rows: [...deviceRows(run), ...softwareRows(run), ...materialRows(run)],
-  };
-  return { id: 'environment', heading: 'Environment', blocks: [...mixed, table] };
+  const tables = groups.map(([run, arms], i): Table => {
+    const of = groups.length > 1 ? ` of ${arms.map(armLabel).join(', ')}` : '';
+    return {
+      kind: 'table',
+      id: i === 0 ? 'environment-table' : `environment-table-${i + 1}`,
+      caption: `Device, software and material${of}`,
+      columns: ['what', 'value'],
+      rows: [...deviceRows(run), ...softwareRows(run), ...materialRows(run)],
+    };
+  });
+  return { id: 'environment', heading: 'Environment', blocks: [...mixed, ...tables] };
+}
+
+/** A run that stands for each environment, and the arms that ran in it. */
+function byEnvironment(runs: readonly RunRecord[]): (readonly [RunRecord, string[]])[] {
+  const groups = new Map<string, { run: RunRecord; arms: Set<string> }>();
+  for (const run of runs) {
+    const { gpu, runtime, package_info } = run.meta_info;
+    const key = JSON.stringify([gpu?.description, runtime.node, runtime.cpu, runtime.kernel, package_info]);
+    const group = groups.get(key) ?? { run, arms: new Set() };
+    group.arms.add(run.run_info.arm);
+    groups.set(key, group);
+  }
+  return [...groups.values()].map(({ run, arms }) => [run, [...arms]]);
 }
 
 function deviceRows({ meta_info: { gpu, runtime }, train_info }: RunRecord): Row[] {
@@ -58,7 +81,7 @@ function softwareRows({ meta_info: { runtime, package_info }, run_info: { code: 
   const dirty = source.git_dirty === true ? ', with changes that were not committed' : '';
   const env = Object.entries(runtime.env).map(([key, value]) => `${key}=${value}`);
   return [
-    ['Node', `${runtime.node} (V8 ${runtime.v8})`],
+    ...(runtime.node === null ? [] : [['Node', `${runtime.node} (V8 ${runtime.v8})`]]),
     ['packages', packages.join(', ')],
     ['code', `${source.version}, commit ${source.git_commit ?? '–'}${dirty}`],
     ['lockfile sha256', code(source.lockfile_sha256 ?? '–')],

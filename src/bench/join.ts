@@ -1,0 +1,34 @@
+/** Runs of several folders as one comparison: suites of other days or machines, and the peers of bench/peers. */
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { DataError } from '../errors.ts';
+import { RUN_SUFFIX, readRun, type SuiteResult } from './run-suite.ts';
+import type { RunRecord } from './schema.ts';
+import { summarizeRuns } from './summarize.ts';
+
+/**
+ * Reads every run file of the folders and summarizes them anew. A folder needs no summary of its own.
+ * @throws DataError for a folder without runs, a file that is no run, and an arm and seed that two folders hold
+ */
+export async function joinFolders(folders: readonly string[], createdAt: string): Promise<SuiteResult> {
+  const runs: RunRecord[] = [];
+  const seen = new Map<string, string>();
+  for (const folder of folders) {
+    const files = (await readdir(folder).catch(() => [])).filter((file) => file.endsWith(RUN_SUFFIX)).sort();
+    if (files.length === 0)
+      throw new DataError(folder, `holds no *${RUN_SUFFIX}: give folders of bench runs or of bench/peers`);
+    for (const name of files) {
+      const file = path.join(folder, name);
+      const run = await readRun(file);
+      const { arm, seed } = run.run_info;
+      const key = `${arm}, seed ${seed}`;
+      const other = seen.get(key);
+      if (other !== undefined)
+        throw new DataError(file, `is arm ${key}, as is ${other}: an arm of one name is one thing. Leave one out`);
+      seen.set(key, file);
+      runs.push(run);
+    }
+  }
+  const suite = [...new Set(runs.map((run) => run.run_info.suite))].join(' + ');
+  return { runs, summary: summarizeRuns(runs, { suite, createdAt }) };
+}

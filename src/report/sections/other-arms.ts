@@ -1,0 +1,76 @@
+/** Arms beside the two that are compared: their medians, and nibble held against the peer that did the same work. */
+
+import type { RunRecord } from '../../bench/schema.ts';
+import { comparePaired } from '../../bench/statistics.ts';
+import { metricOf } from '../../bench/summarize.ts';
+import { METRIC_NAMES, METRICS, type Metric, type SuiteSummary } from '../../bench/summary-schema.ts';
+import { armLabel, goodRuns, orderedArms } from '../arms.ts';
+import { type Block, countFigure, figure, paragraph, ratioFigure, type Section, type Table } from '../document.ts';
+import { METRIC_FORMATS } from './comparison.ts';
+
+/** bench/peers names its arms so: what PEFT did of the arm `lora` is `peft-lora`. */
+const PEER_PREFIX = 'peft-';
+/** Ratios of these say something; those of losses are 1 to many digits, and shown as differences. */
+const RATIOS: readonly Metric[] = ['peak_memory_bytes', 'step_time_ms', 'tokens_per_second'];
+
+/** Null where only the compared arms ran, or a single one. */
+export function otherArmsSection(runs: readonly RunRecord[], summary: SuiteSummary): Section | null {
+  const shown = summary.comparison === null ? 1 : 2;
+  if (summary.arms.length <= shown) return null;
+  const peers = peerTable(runs, summary);
+  const blocks: Block[] = [medians(summary)];
+  if (peers !== null) {
+    blocks.push(
+      paragraph(
+        'The same model, rows, order and recipe in nibble and in its peer, seed by seed. Ratios are nibble over the peer, ',
+        'differences nibble minus the peer. Times count only where both ran on one device: see Environment.',
+      ),
+      peers,
+    );
+  }
+  return { id: 'arms', heading: 'Every arm', blocks };
+}
+
+function medians(summary: SuiteSummary): Table {
+  return {
+    kind: 'table',
+    id: 'arms-table',
+    caption: 'Medians of every arm',
+    columns: ['arm', 'runs', ...METRIC_NAMES.map((metric) => METRICS[metric].label)],
+    rows: orderedArms(summary).map(({ arm, n, metrics }) => [
+      armLabel(arm),
+      countFigure(n),
+      ...METRIC_NAMES.map((metric) => figure(metrics[metric]?.median ?? null, METRIC_FORMATS[metric])),
+    ]),
+  };
+}
+
+function peerTable(runs: readonly RunRecord[], summary: SuiteSummary): Table | null {
+  const arms = summary.arms.map(({ arm }) => arm);
+  const pairs = arms.filter((arm) => arms.includes(`${PEER_PREFIX}${arm}`));
+  if (pairs.length === 0) return null;
+  return {
+    kind: 'table',
+    id: 'peers-table',
+    caption: 'nibble against PEFT',
+    columns: ['metric', ...pairs.map(armLabel)],
+    rows: METRIC_NAMES.map((metric) => [
+      `${METRICS[metric].label}, ${RATIOS.includes(metric) ? 'ratio' : 'difference'}`,
+      ...pairs.map((arm) => againstPeer(runs, metric, arm)),
+    ]),
+  };
+}
+
+function againstPeer(runs: readonly RunRecord[], metric: Metric, treatment: string) {
+  const baseline = `${PEER_PREFIX}${treatment}`;
+  const values = (arm: string) =>
+    goodRuns(runs, arm).flatMap((run) => {
+      const value = metricOf(run, metric);
+      return value === null ? [] : [{ seed: run.run_info.seed, value }];
+    });
+  const paired = comparePaired({ baseline, treatment }, METRICS[metric].better, values(baseline), values(treatment));
+  if (RATIOS.includes(metric)) return ratioFigure(paired?.median_ratio ?? null);
+  return figure(paired?.median_difference ?? null, (value) =>
+    value === null ? '–' : value.toExponential(1).replaceAll('-', '−'),
+  );
+}
