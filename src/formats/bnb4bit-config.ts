@@ -90,7 +90,7 @@ function members(text: string): [key: string, value: string][] {
 
 function skipSpace(text: string, from: number): number {
   let at = from;
-  while (/[\s\uFEFF]/.test(text[at] ?? '')) at++;
+  while (/\s/.test(text[at] ?? '')) at++;
   return at;
 }
 

@@ -1,0 +1,200 @@
+/** Checkpoints that we quantize, held against those that transformers and bitsandbytes make of the same models. */
+import { createHash } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { DataError } from '../../../src/errors.ts';
+import { readBnb4bit } from '../../../src/formats/bnb4bit.ts';
+import { openCheckpoint, readFloats } from '../../../src/formats/checkpoint.ts';
+import { memoryReader } from '../../../src/formats/memory.ts';
+import { nodeReader } from '../../../src/formats/node.ts';
+import { memoryStore, type SpoolStore } from '../../../src/model/quantize/spool.ts';
+import { goldenJson, rejection } from '../../formats/files.ts';
+import { meanF32, quantize4, quantizeDynamic } from '../../ref/nf4.ts';
+import { expectSameBytes } from '../../wasm/helpers.ts';
+import { type Files, GOLDEN, quantizeInto, textOf } from './open.ts';
+
+type Golden = {
+  model: string;
+  options: Record<string, string | string[]>;
+  dtype: 'float32' | 'bfloat16' | null;
+  sha256: string;
+  config: string;
+};
+const golden = goldenJson<Golden[]>('../quantize/checkpoints.json');
+const llama = (model: string) => nodeReader(`${GOLDEN}llama/${model}`);
+
+function changesOf({ options, dtype }: Golden) {
+  return {
+    dtype,
+    storage: (options.bnb_4bit_quant_storage ?? 'uint8') as 'uint8',
+    computeDtype: (options.bnb_4bit_compute_dtype ?? 'float32') as 'float32',
+    skipModules: (options.llm_int8_skip_modules ?? null) as string[] | null,
+  };
+}
+
+test('the golden cases are all there', () => expect(golden.length).toBe(10));
+
+test.each(golden)('$model $options $dtype: the file that transformers writes, byte for byte', async (case_) => {
+  const files: Files = new Map();
+  await quantizeInto(files, llama(case_.model), changesOf(case_));
+  const sha256 = createHash('sha256')
+    .update(files.get('model.safetensors') as Uint8Array)
+    .digest('hex');
+  expect(sha256).toBe(case_.sha256);
+  // the sources were saved by the same transformers, so that the rest of config.json is the same as well
+  expect(JSON.parse(textOf(files, 'config.json'))).toEqual(JSON.parse(case_.config));
+  expect(textOf(files, 'generation_config.json')).toBe(await llama(case_.model).readText('generation_config.json'));
+});
+
+describe('what bitsandbytes on a CPU does not show', () => {
+  test.each(['nf4', 'fp4'] as const)(
+    '%s with double quantization follows the rules of the format',
+    async (quantType) => {
+      const files: Files = new Map();
+      const { reader } = await quantizeInto(files, llama('untied-gqa-f32'), { quantType, doubleQuant: true });
+      const [source, plain] = [await openCheckpoint(reader), await openCheckpoint(llama('untied-gqa-f32'))];
+      let count = 0;
+      for (const name of source.names()) {
+        const stored = await readBnb4bit(source, name);
+        if (stored === null) continue;
+        count++;
+        const want = quantize4(await readFloats(plain, name), quantType, 64);
+        const offset = meanF32(want.absmax);
+        const nested = quantizeDynamic(want.absmax, 256, offset);
+        expect(stored.nested?.offset).toBe(offset);
+        for (const [tensor, bytes] of [
+          [name, want.packed],
+          [`${name}.absmax`, nested.codes],
+          [`${name}.nested_absmax`, new Uint8Array(nested.absmax.buffer)],
+        ] as const) {
+          const got = new Uint8Array(source.info(tensor).bytes);
+          await source.read(tensor, 0, got);
+          expectSameBytes(got, bytes);
+        }
+      }
+      expect(count).toBe(14);
+    },
+  );
+});
+
+describe('shards', () => {
+  test('files stay below the limit, the index says where each tensor is, and all of it is the same', async () => {
+    const [whole, split]: [Files, Files] = [new Map(), new Map()];
+    await quantizeInto(whole, llama('tied-mha-bf16'));
+    const { result, reader } = await quantizeInto(split, llama('tied-mha-bf16'), {}, { maxShardBytes: 12_000 });
+    expect(result.files.length).toBeGreaterThan(3);
+    const index = JSON.parse(textOf(split, 'model.safetensors.index.json')) as {
+      metadata: { total_size: number; total_parameters: number };
+      weight_map: Record<string, string>;
+    };
+    const [one, many] = [await openCheckpoint(memoryReader(whole)), await openCheckpoint(reader)];
+    expect(many.names()).toEqual(one.names());
+    expect(Object.keys(index.weight_map)).toEqual(one.names());
+    let total = 0;
+    const bytesIn = new Map<string, number>();
+    for (const name of one.names()) {
+      const { bytes } = one.info(name);
+      total += bytes;
+      const file = index.weight_map[name] as string;
+      bytesIn.set(file, (bytesIn.get(file) ?? 0) + bytes);
+      const [a, b] = [new Uint8Array(bytes), new Uint8Array(bytes)];
+      await one.read(name, 0, a);
+      await many.read(name, 0, b);
+      expectSameBytes(a, b);
+    }
+    expect(index.metadata.total_size).toBe(total);
+    // 163 x 64 embedding, tied; two layers of 4 x 96 x 64 and 3 x 144 x 64, five norms of 64
+    expect(index.metadata.total_parameters).toBe(163 * 64 + 2 * (4 * 96 * 64 + 3 * 144 * 64) + 5 * 64);
+    // the embedding alone is larger than the limit and has a file to itself
+    const oversized = [...bytesIn].filter(([, bytes]) => bytes > 12_000);
+    expect(oversized).toEqual([[index.weight_map['model.embed_tokens.weight'], 163 * 64 * 2]]);
+    const last = [...split.keys()].at(-1);
+    expect(last).toBe('config.json');
+  });
+
+  test('one that fits exactly is not split', async () => {
+    const files: Files = new Map();
+    const { reader } = await quantizeInto(files, llama('tied-mha-bf16'));
+    const source = await openCheckpoint(reader);
+    const total = source.names().reduce((sum, name) => sum + source.info(name).bytes, 0);
+    const exact = await quantizeInto(new Map(), llama('tied-mha-bf16'), {}, { maxShardBytes: total });
+    expect(exact.result.files).toEqual(['model.safetensors']);
+    const less = await quantizeInto(new Map(), llama('tied-mha-bf16'), {}, { maxShardBytes: total - 1 });
+    expect(less.result.files).toEqual(['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors']);
+  });
+});
+
+test('every weight is told once in each phase', async () => {
+  const { told, plan } = await quantizeInto(new Map(), llama('llama3-rope-f16'));
+  expect(told.filter((line) => line.startsWith('quantize')).length).toBe(7);
+  const written = told.filter((line) => line.startsWith('write')).sort();
+  expect(written).toEqual(plan.tensors.map(({ name }) => `write ${name}`).sort());
+});
+
+describe('endings', () => {
+  /** The model with one tensor's bytes replaced from `at` on. */
+  async function damaged(model: string, tensor: string, at: number, bytes: number[]) {
+    const reader = llama(model);
+    const source = await openCheckpoint(reader);
+    const { file, offset } = source.info(tensor);
+    const content = new Uint8Array(await reader.size(file));
+    await reader.read(file, 0, content);
+    content.set(bytes, offset + at);
+    const files: Files = new Map([
+      [file, content],
+      ['config.json', await reader.readText('config.json')],
+    ]);
+    return memoryReader(files, 'broken');
+  }
+
+  test.each<[string, number[], string]>([
+    ['model.layers.0.mlp.up_proj.weight', [0x80, 0x7f], 'element 5 of 9216 (bfloat16) is Infinity'],
+    ['model.layers.1.post_attention_layernorm.weight', [0xc0, 0x7f], 'element 5 is not finite'],
+    ['model.embed_tokens.weight', [0x80, 0xff], 'element 5 is not finite'],
+  ])('%s that is not finite: named, and no config.json', async (tensor, bytes, message) => {
+    const files: Files = new Map();
+    const error = await rejection(quantizeInto(files, await damaged('tied-mha-bf16', tensor, 10, bytes)));
+    expect(error).toBeInstanceOf(DataError);
+    expect(error.message).toContain('broken/model.safetensors');
+    expect(error.message).toContain(tensor);
+    expect(error.message).toContain(message);
+    expect([...files.keys()]).toEqual([]);
+  });
+
+  test('a weight beyond float16 that becomes one is said so', async () => {
+    // 1e5 in bf16
+    const reader = await damaged('tied-mha-bf16', 'model.norm.weight', 0, [0xc3, 0x47]);
+    const error = await rejection(quantizeInto(new Map(), reader, { dtype: 'float16' }));
+    expect(error.message).toContain('model.norm.weight: element 0 is not finite as float16');
+    expect(error.message).toContain('too large for float16');
+  });
+
+  test('a full disk under the spool ends it, whichever write meets it first', async () => {
+    for (const allowed of [0, 3, 20]) {
+      const store = memoryStore();
+      let writes = 0;
+      const full: SpoolStore = {
+        ...store,
+        write: (at, bytes) =>
+          ++writes > allowed ? Promise.reject(new DataError('spool', 'ENOSPC')) : store.write(at, bytes),
+      };
+      const files: Files = new Map();
+      const error = await rejection(quantizeInto(files, llama('untied-gqa-f32'), {}, { spool: full }));
+      expect(error.message).toBe('spool: ENOSPC');
+      expect(files.size).toBe(0);
+    }
+  });
+
+  test('an abort is met between weights and between files', async () => {
+    for (const phase of ['quantize', 'write']) {
+      const controller = new AbortController();
+      const files: Files = new Map();
+      const onTensor = (told: string) => {
+        if (told === phase) controller.abort(new Error('enough'));
+      };
+      const job = { signal: controller.signal, onTensor, maxShardBytes: 12_000 };
+      const error = await rejection(quantizeInto(files, llama('tied-mha-bf16'), {}, job));
+      expect(error.message).toBe('enough');
+      expect(files.has('config.json')).toBe(false);
+    }
+  });
+});
