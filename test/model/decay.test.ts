@@ -44,6 +44,8 @@ describe('full training', () => {
     ['llama', { model_type: 'llama' }],
     ['llama_tied', { model_type: 'llama', tie_word_embeddings: true }],
     ['llama_biases', { model_type: 'llama', attention_bias: true, mlp_bias: true }],
+    ['qwen2', { model_type: 'qwen2' }],
+    ['qwen3', { model_type: 'qwen3' }],
   ])('%s has the parameters of transformers, in its two groups', (name, changes) => {
     const config = parseModelConfig({ ...SHAPE, tie_word_embeddings: false, ...changes }, 'config.json');
     const names = parametersOf(config).map((parameter) => parameter.name);

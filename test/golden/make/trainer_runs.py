@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import torch
+import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import LlamaForCausalLM, Trainer
 
@@ -152,6 +153,22 @@ def state_of(trainer):
             if key.endswith(MEASURED):
                 row[key] = 0.0
     return state
+
+
+def check_all_labels(out):
+    """The run that counts the labels of all positions, by the Trainer of the installed transformers: one below 5.10."""
+    rows, eval_rows = make_rows(51, 9, VOCAB[LORA_BASE]), make_rows(52, 5, VOCAB[LORA_BASE])
+    made = state_of(train("all-labels", LORA_BASE, out / "adapter-init", rows, eval_rows))
+    wanted = json.loads((out / "all-labels" / "trainer_state.json").read_text())
+    differing = [
+        (row["step"], key, row[key], want[key])
+        for row, want in zip(made["log_history"], wanted["log_history"], strict=True)
+        for key in want
+        if row[key] != want[key]
+    ]
+    print(f"transformers {transformers.__version__}: {len(differing)} values of log_history differ")
+    for step, key, value, want in differing:
+        print(f"  step {step}: {key} {value}, here {want}")
 
 
 def write_runs(out):

@@ -1,18 +1,12 @@
-"""The token ids that TRL's SFTTrainer makes of rows of text. Needs trl and datasets besides what the other scripts need.
+"""Rows of text as TRL's SFTTrainer tokenizes them, by its rule; `--check` of trainer.py runs SFTTrainer itself."""
 
-Writes test/golden/trainer/text-rows.json.
-"""
-
-import importlib.metadata
 import itertools
+import json
 import tempfile
 
-import datasets.fingerprint
-from datasets import Dataset
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-from trl import SFTConfig, SFTTrainer
 
-from shared import GOLDEN, settle, write_json
+from shared import GOLDEN, write_json
 
 TEXTS = [
     "hello", "", " a</s>b", "x\n\n\ny  z", "It's 12345 o'clock", "ends</s>", "  two words  ", "ends </s>", "ends</s> ",
@@ -21,30 +15,38 @@ TEXTS = [
 MAX_LENGTH = 24
 
 
-def main():
-    # datasets names its cache by pickling functions, which dill 0.4.1 cannot do with a type of pyarrow 26; nothing is cached here
+def load_tokenizer():
+    return AutoTokenizer.from_pretrained(GOLDEN / "formats" / "tokenizer")
+
+
+def write_text_rows(path):
+    """TRL adds the text of the EOS where a text does not end with it, tokenizes, then cuts."""
+    tokenizer = load_tokenizer()
+    ended = [text if text.endswith(tokenizer.eos_token) else text + tokenizer.eos_token for text in TEXTS]
+    made = [tokenizer(text)["input_ids"][:MAX_LENGTH] for text in ended]
+    rows = [{"text": text, "input_ids": ids} for text, ids in zip(TEXTS, made, strict=True)]
+    write_json(path, {"max_length": MAX_LENGTH, "rows": rows})
+
+
+def check_text_rows(path):
+    """Needs trl and datasets."""
+    import datasets.fingerprint
+    import trl
+
+    # datasets names its cache by pickling functions, which dill 0.4.1 cannot do with a type of pyarrow 26; nothing is
+    # cached here
     count = itertools.count()
     datasets.fingerprint.Hasher.hash = classmethod(lambda cls, value: f"h{next(count)}")
     datasets.fingerprint.Hasher.update = lambda self, value: None
-    tokenizer = AutoTokenizer.from_pretrained(GOLDEN / "formats" / "tokenizer")
     model = LlamaForCausalLM(LlamaConfig(
         vocab_size=300, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, head_dim=4,
         num_key_value_heads=2,
     ))
-    config = SFTConfig(
+    config = trl.SFTConfig(
         tempfile.mkdtemp(), use_cpu=True, bf16=False, report_to="none", max_length=MAX_LENGTH, max_steps=1
     )
-    rows = Dataset.from_dict({"text": TEXTS}).to_iterable_dataset()
-    trainer = SFTTrainer(model, args=config, train_dataset=rows, processing_class=tokenizer)
+    rows = datasets.Dataset.from_dict({"text": TEXTS}).to_iterable_dataset()
+    trainer = trl.SFTTrainer(model, args=config, train_dataset=rows, processing_class=load_tokenizer())
     made = [list(row["input_ids"]) for row in trainer.train_dataset]
-    packages = ("trl", "datasets", "transformers", "tokenizers")
-    write_json(GOLDEN / "trainer" / "text-rows.json", {
-        "versions": {name: importlib.metadata.version(name) for name in packages},
-        "max_length": MAX_LENGTH,
-        "rows": [{"text": text, "input_ids": ids} for text, ids in zip(TEXTS, made, strict=True)],
-    })
-
-
-if __name__ == "__main__":
-    settle()
-    main()
+    assert made == [row["input_ids"] for row in json.loads(path.read_text())["rows"]]
+    print(f"text-rows.json: {len(made)} rows are those of SFTTrainer, trl {trl.__version__}")
