@@ -1,3 +1,4 @@
+import package::lib::flags::{ beyond_f16, magnitude4, FLAG_INPUT, FLAG_WEIGHT };
 import package::lib::grid::flat_index;
 // matmul_nn: y[m, k] (+)= scale * sum_n x[m, n] * w[n, k]
 //
@@ -7,7 +8,7 @@ import package::lib::grid::flat_index;
 //
 // Grid: one thread per 4 x 4 tile of y, tiles of one row of tiles side by side along K.
 // Sums in f32 along n in order; the result is the same bits on every run.
-// Host: src/kernels/matmul.ts   Reference: test/ref/linear.ts
+// Host: src/kernels/matmul-direct.ts   Reference: test/ref/linear.ts
 
 @if(F16) enable f16;
 
@@ -32,19 +33,35 @@ struct Params {
 @if(!VEC4 && !F16) @group(0) @binding(2) var<storage, read> w: array<f32>;
 @if(VEC4) @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 @if(!VEC4) @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@if(F16) @group(0) @binding(4) var<storage, read_write> flags: atomic<u32>; // what left f16's range
+
+// the largest magnitudes that became operands
+@if(F16) var<private> seen_x: vec4u;
+@if(F16) var<private> seen_w: vec4u;
 
 // with DEPTH4 four terms of the sum are taken at once: N, ldx and col0 are multiples of 4
-@if(DEPTH4 && F16) fn load_x4(m: u32, n: u32) -> vec4f { return vec4f(vec4<f16>(x[(m * params.ldx + params.col0 + n) / 4u])); }
-@if(DEPTH4 && !F16) fn load_x4(m: u32, n: u32) -> vec4f { return x[(m * params.ldx + params.col0 + n) / 4u]; }
+@if(DEPTH4) fn load_x4(m: u32, n: u32) -> vec4f {
+  let v = x[(m * params.ldx + params.col0 + n) / 4u];
+  @if(F16) seen_x = max(seen_x, magnitude4(v));
+  @if(F16) return vec4f(vec4<f16>(v));
+  @if(!F16) return v;
+}
 @if(!DEPTH4) fn load_x(m: u32, n: u32) -> f32 {
-  @if(F16) return f32(f16(x[m * params.ldx + params.col0 + n]));
-  @if(!F16) return x[m * params.ldx + params.col0 + n];
+  let v = x[m * params.ldx + params.col0 + n];
+  @if(F16) seen_x = max(seen_x, magnitude4(vec4f(v)));
+  @if(F16) return f32(f16(v));
+  @if(!F16) return v;
 }
 
-@if(VEC4) fn load_w(n: u32, k: u32) -> vec4f { return vec4f(w[(n * params.K + k) / 4u]); }
+@if(VEC4) fn raw_w(n: u32, k: u32) -> vec4f { return vec4f(w[(n * params.K + k) / 4u]); }
 @if(!VEC4) fn load_w1(n: u32, k: u32) -> f32 { return f32(w[n * params.K + min(k, params.K - 1u)]); }
-@if(!VEC4) fn load_w(n: u32, k: u32) -> vec4f {
+@if(!VEC4) fn raw_w(n: u32, k: u32) -> vec4f {
   return vec4f(load_w1(n, k), load_w1(n, k + 1u), load_w1(n, k + 2u), load_w1(n, k + 3u));
+}
+fn load_w(n: u32, k: u32) -> vec4f {
+  let v = raw_w(n, k);
+  @if(F16) seen_w = max(seen_w, magnitude4(v));
+  return v;
 }
 
 @if(VEC4) fn store(m: u32, k: u32, sums: vec4f) {
@@ -96,6 +113,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     y2 += load_x(m2, n) * b;
     y3 += load_x(m3, n) * b;
   }
+  @if(F16) let bits = select(0u, FLAG_INPUT, beyond_f16(seen_x)) | select(0u, FLAG_WEIGHT, beyond_f16(seen_w));
+  @if(F16) if (bits != 0u) { atomicOr(&flags, bits); }
   store(m, k, y0);
   store(m + 1u, k, y1);
   store(m + 2u, k, y2);

@@ -1,3 +1,4 @@
+import package::lib::flags::{ beyond_f16, magnitude4, FLAG_INPUT, FLAG_WEIGHT };
 import package::lib::grid::flat_index;
 // matmul_nt: y[m, n] (+)= scale * sum_k x[m, k] * w[n, k]
 //
@@ -7,7 +8,7 @@ import package::lib::grid::flat_index;
 //
 // Grid: one thread per 4 x 4 tile of y, tiles of one row of tiles side by side along N.
 // Sums in f32 along k in order; the result is the same bits on every run.
-// Host: src/kernels/matmul.ts   Reference: test/ref/linear.ts
+// Host: src/kernels/matmul-direct.ts   Reference: test/ref/linear.ts
 
 @if(F16) enable f16;
 
@@ -31,24 +32,34 @@ struct Params {
 @if(!VEC4 && F16) @group(0) @binding(2) var<storage, read> w: array<f16>;
 @if(!VEC4 && !F16) @group(0) @binding(2) var<storage, read> w: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@if(F16) @group(0) @binding(4) var<storage, read_write> flags: atomic<u32>; // what left f16's range
 
-@if(VEC4 && F16) fn load_x(row: u32, k: u32) -> vec4f { return vec4f(vec4<f16>(x[(row * params.K + k) / 4u])); }
-@if(VEC4 && !F16) fn load_x(row: u32, k: u32) -> vec4f { return x[(row * params.K + k) / 4u]; }
-@if(VEC4) fn load_w(row: u32, k: u32) -> vec4f { return vec4f(w[(row * params.K + k) / 4u]); }
-@if(!VEC4) fn load_x1(row: u32, k: u32) -> f32 {
-  if (k >= params.K) { return 0.0; }
-  @if(F16) return f32(f16(x[row * params.K + k]));
-  @if(!F16) return x[row * params.K + k];
+// the largest magnitudes that became operands
+@if(F16) var<private> seen_x: vec4u;
+@if(F16) var<private> seen_w: vec4u;
+
+@if(VEC4) fn raw_x(row: u32, k: u32) -> vec4f { return x[(row * params.K + k) / 4u]; }
+@if(VEC4) fn raw_w(row: u32, k: u32) -> vec4f { return vec4f(w[(row * params.K + k) / 4u]); }
+@if(!VEC4) fn raw_x(row: u32, k: u32) -> vec4f {
+  var v = vec4f();
+  for (var j = 0u; j < 4u && k + j < params.K; j++) { v[j] = x[row * params.K + k + j]; }
+  return v;
 }
-@if(!VEC4) fn load_w1(row: u32, k: u32) -> f32 {
-  if (k >= params.K) { return 0.0; }
-  return f32(w[row * params.K + k]);
+@if(!VEC4) fn raw_w(row: u32, k: u32) -> vec4f {
+  var v = vec4f();
+  for (var j = 0u; j < 4u && k + j < params.K; j++) { v[j] = f32(w[row * params.K + k + j]); }
+  return v;
 }
-@if(!VEC4) fn load_x(row: u32, k: u32) -> vec4f {
-  return vec4f(load_x1(row, k), load_x1(row, k + 1u), load_x1(row, k + 2u), load_x1(row, k + 3u));
+fn load_x(row: u32, k: u32) -> vec4f {
+  let v = raw_x(row, k);
+  @if(F16) seen_x = max(seen_x, magnitude4(v));
+  @if(F16) return vec4f(vec4<f16>(v));
+  @if(!F16) return v;
 }
-@if(!VEC4) fn load_w(row: u32, k: u32) -> vec4f {
-  return vec4f(load_w1(row, k), load_w1(row, k + 1u), load_w1(row, k + 2u), load_w1(row, k + 3u));
+fn load_w(row: u32, k: u32) -> vec4f {
+  let v = raw_w(row, k);
+  @if(F16) seen_w = max(seen_w, magnitude4(v));
+  return v;
 }
 
 fn store(m: u32, n: u32, sums: vec4f) {
@@ -92,6 +103,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     y2 += vec4f(dot(a2, w0), dot(a2, w1), dot(a2, w2), dot(a2, w3));
     y3 += vec4f(dot(a3, w0), dot(a3, w1), dot(a3, w2), dot(a3, w3));
   }
+  @if(F16) let bits = select(0u, FLAG_INPUT, beyond_f16(seen_x)) | select(0u, FLAG_WEIGHT, beyond_f16(seen_w));
+  @if(F16) if (bits != 0u) { atomicOr(&flags, bits); }
   store(m, n, y0);
   store(m + 1u, n, y1);
   store(m + 2u, n, y2);

@@ -7,7 +7,7 @@ import package::lib::grid::flat_index;
 //
 // Grid: one thread per 4 x 4 tile of y, tiles of one row of tiles side by side along K.
 // Sums in f32 along m in order; the result is the same bits on every run.
-// Host: src/kernels/matmul.ts   Reference: test/ref/linear.ts
+// Host: src/kernels/matmul-direct.ts   Reference: test/ref/linear.ts
 
 override WG: u32 = 64u;
 

@@ -1,13 +1,49 @@
 /** What a device can do, as plain data: all that recording a plan needs, so that an estimate needs no GPU. */
 
-/** Matmul families, slowest and most portable first. */
-export type Tier = 'direct';
+/**
+ * Matmul families, most portable first: register tiles alone; workgroup tiles; tensor cores. `matmul_tier` and `nibble doctor` use
+ * these words, src/gpu/tier.ts chooses among them.
+ */
+export const TIERS = ['direct', 'simt', 'subgroup_matrix'] as const;
+export type Tier = (typeof TIERS)[number];
+
+/** A product of f16 matrices with f32 sums that the device does in one built-in: (M, K) . (K, N) by `subgroupSize` lanes. */
+export type MatrixConfig = {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly subgroupSize: number;
+  /** The device has several subgroup sizes: the kernel has to name its own. */
+  readonly sized: boolean;
+};
+
+/** Tile of a workgroup and of a thread in shaders/matmul_simt.wgsl: rows, columns, depth. Thread tiles are multiples of 4. */
+export type SimtTile = {
+  readonly BM: number;
+  readonly BN: number;
+  readonly BK: number;
+  readonly TM: number;
+  readonly TN: number;
+};
+
+/** A workgroup's grid of subgroups, each subgroup's grid of matrices, and the depth staged at a time, in elements. */
+export type MatrixTile = {
+  readonly subgroupRows: number;
+  readonly subgroupCols: number;
+  readonly matrixRows: number;
+  readonly matrixCols: number;
+  readonly BK: number;
+};
+
+/** Tiles that `nibble tune-kernels` found fastest, by kind of product; the defaults where absent. */
+export type TunedTiles = { readonly simt?: SimtTile; readonly simtF16?: SimtTile; readonly matrix?: MatrixTile };
 
 export type ProfileLimits = {
   readonly maxBufferSize: number;
   readonly maxStorageBufferBindingSize: number;
   readonly maxComputeWorkgroupsPerDimension: number;
   readonly maxComputeInvocationsPerWorkgroup: number;
+  readonly maxComputeWorkgroupStorageSize: number;
   readonly maxStorageBuffersPerShaderStage: number;
 };
 
@@ -19,7 +55,11 @@ export type DeviceProfile = {
   /** WGSL f16 is available. */
   readonly shaderF16: boolean;
   readonly timestampQuery: boolean;
+  /** The largest f16 product with f32 sums; null without the feature or such a product. */
+  readonly subgroupMatrix: MatrixConfig | null;
+  /** What matrix products take where nothing else is asked for. */
   readonly tier: Tier;
+  readonly tiles?: TunedTiles;
   /** Invocations per workgroup of the elementwise and direct kernels. */
   readonly workgroupSize: number;
 };
@@ -34,6 +74,7 @@ export function alignUp(bytes: number, alignment = BINDING_ALIGNMENT): number {
   return Math.ceil(bytes / alignment) * alignment;
 }
 
+const KIB = 2 ** 10;
 const GIB = 2 ** 30;
 
 /** Profiles to estimate against. NVIDIA's 2 GiB - 4 storage binding is Dawn's cap on its Vulkan driver. */
@@ -46,11 +87,13 @@ export const KNOWN_PROFILES: Readonly<Record<string, DeviceProfile>> = {
       maxStorageBufferBindingSize: 2 * GIB - 4,
       maxComputeWorkgroupsPerDimension: 65_535,
       maxComputeInvocationsPerWorkgroup: 1024,
+      maxComputeWorkgroupStorageSize: 48 * KIB,
       maxStorageBuffersPerShaderStage: 16,
     },
     shaderF16: true,
     timestampQuery: true,
-    tier: 'direct',
+    subgroupMatrix: { M: 16, N: 16, K: 16, subgroupSize: 32, sized: false },
+    tier: 'subgroup_matrix',
     workgroupSize: 64,
   },
   lavapipe: {
@@ -61,10 +104,12 @@ export const KNOWN_PROFILES: Readonly<Record<string, DeviceProfile>> = {
       maxStorageBufferBindingSize: GIB / 8,
       maxComputeWorkgroupsPerDimension: 65_535,
       maxComputeInvocationsPerWorkgroup: 1024,
+      maxComputeWorkgroupStorageSize: 32 * KIB,
       maxStorageBuffersPerShaderStage: 16,
     },
     shaderF16: true,
     timestampQuery: true,
+    subgroupMatrix: null,
     tier: 'direct',
     workgroupSize: 64,
   },
@@ -76,10 +121,12 @@ export const KNOWN_PROFILES: Readonly<Record<string, DeviceProfile>> = {
       maxStorageBufferBindingSize: GIB,
       maxComputeWorkgroupsPerDimension: 65_535,
       maxComputeInvocationsPerWorkgroup: 256,
+      maxComputeWorkgroupStorageSize: 16 * KIB,
       maxStorageBuffersPerShaderStage: 12,
     },
     shaderF16: false,
     timestampQuery: true,
+    subgroupMatrix: null,
     tier: 'direct',
     workgroupSize: 64,
   },

@@ -70,7 +70,7 @@ export class Device {
 
   async #compile(kernel: KernelInterface, overrides: Readonly<Record<string, number>>): Promise<Pipeline> {
     const { code, origin } = await this.shaders.link(kernel.spec);
-    const constants = { WG: this.profile.workgroupSize, ...overrides };
+    const constants = { ...(kernel.overrides.includes('WG') && { WG: this.profile.workgroupSize }), ...overrides };
     const module = this.gpu.createShaderModule({ label: kernelKey(kernel.spec), code });
     const { messages } = await module.getCompilationInfo();
     const errors = messages.filter((m) => m.type === 'error').map((m) => `  ${origin(m.offset)} ${m.message}`);

@@ -1,6 +1,7 @@
 /** Reads a shader's bindings and Params from its text, so that hosts go by name, and links its imports and variants with wesl. */
 import { link } from 'wesl';
 import { KernelCallError } from '../errors.ts';
+import { isPlainWgsl, plainVariant } from './plain-wgsl.ts';
 
 /** A shader file with its variant chosen: `when` names the true `@if` conditions, `constants` the `constants::NAME` values. */
 export type KernelSpec = {
@@ -19,11 +20,15 @@ export type KernelInterface = {
   readonly spec: KernelSpec;
   readonly bindings: readonly Binding[];
   readonly params: readonly ParamField[];
+  /** Names of its `override` constants. */
+  readonly overrides: readonly string[];
 };
 
 /** Names of the uniform bindings that the tape fills in by itself. */
 export const PARAMS_BINDING = 'params';
 export const STEP_BINDING = 'step';
+/** The one word in which kernels say what went wrong, bit by bit (shaders/lib/flags.wgsl); the tape binds it as well. */
+export const FLAGS_BINDING = 'flags';
 
 export class ShaderLibrary {
   readonly #sources: ReadonlyMap<string, string>;
@@ -45,7 +50,8 @@ export class ShaderLibrary {
     if (known !== undefined) return known;
     const source = this.#sourceOf(spec.name);
     const when = new Set(spec.when ?? []);
-    const made = { key, spec, bindings: parseBindings(source, when), params: parseParams(source) };
+    const overrides = [...source.matchAll(/^override (\w+)/gm)].map(([, name = '']) => name);
+    const made = { key, spec, bindings: parseBindings(source, when), params: parseParams(source), overrides };
     this.#interfaces.set(key, made);
     return made;
   }
@@ -53,6 +59,11 @@ export class ShaderLibrary {
   /** Plain WGSL of one variant, and where each of its characters came from. */
   async link(spec: KernelSpec): Promise<{ code: string; origin(offset: number): string }> {
     const source = this.#sourceOf(spec.name);
+    if (isPlainWgsl(source)) {
+      const when = new Set(spec.when ?? []);
+      const code = plainVariant(source, spec, (condition) => holds(condition, when));
+      return { code, origin: (offset) => place(`shaders/${spec.name}.wgsl`, code.slice(0, offset)) };
+    }
     const weslSrc = Object.fromEntries(this.#sources);
     const linked = await link({
       weslSrc,
@@ -64,8 +75,7 @@ export class ShaderLibrary {
     });
     const origin = (offset: number): string => {
       const from = linked.sourceMap.destToSrc(offset);
-      const before = from.src.text.slice(0, from.position).split('\n');
-      return `${shaderFile(from.src.path ?? `${spec.name}.wgsl`)}:${before.length}:${(before.at(-1)?.length ?? 0) + 1}`;
+      return place(shaderFile(from.src.path ?? `${spec.name}.wgsl`), from.src.text.slice(0, from.position));
     };
     return { code: linked.dest, origin };
   }
@@ -80,6 +90,12 @@ export class ShaderLibrary {
 export function kernelKey({ name, when = [], constants = {} }: KernelSpec): string {
   const numbers = Object.entries(constants).map(([k, v]) => `${k}=${v}`);
   return [name, ...[...when].sort(), ...numbers.sort()].join('|');
+}
+
+/** file:line:column of what follows `before`. */
+function place(file: string, before: string): string {
+  const lines = before.split('\n');
+  return `${file}:${lines.length}:${(lines.at(-1)?.length ?? 0) + 1}`;
 }
 
 /** wesl calls every file ./NAME.wesl. */

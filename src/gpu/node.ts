@@ -5,7 +5,9 @@ import { DeviceError } from '../errors.ts';
 import { type AdapterDescription, Device } from './device.ts';
 import type { DeviceProfile } from './device-profile.ts';
 import { ShaderLibrary } from './kernel.ts';
+import { matrixConfigOf } from './subgroup-matrix.ts';
 import { unpackSwiftShader } from './swiftshader.node.ts';
+import { bestTier } from './tier.ts';
 
 /** `auto`: a GPU, else a software driver. `gpu`: never software. The last two: that software driver. */
 export type AdapterChoice = 'auto' | 'gpu' | 'lavapipe' | 'swiftshader';
@@ -18,7 +20,16 @@ const UNCHECKED_TOGGLE = 'disable_robustness';
 /** Its default rounds timestamps to 65.5 us. */
 const DISABLED_TOGGLES = ['timestamp_quantization'];
 
-const WANTED_FEATURES: readonly GPUFeatureName[] = ['shader-f16', 'timestamp-query', 'subgroups'];
+/** Tensor cores (Dawn's name; @webgpu/types does not know it), and the feature that names a subgroup size. */
+const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix' as GPUFeatureName;
+const SUBGROUP_SIZE_CONTROL: GPUFeatureName = 'subgroup-size-control';
+const WANTED_FEATURES: readonly GPUFeatureName[] = [
+  'shader-f16',
+  'timestamp-query',
+  'subgroups',
+  SUBGROUP_MATRIX,
+  SUBGROUP_SIZE_CONTROL,
+];
 const WANTED_LIMITS = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',
@@ -159,8 +170,9 @@ export function softwareName(adapter: { readonly info: GPUAdapterInfo }): 'lavap
 
 function profileOf(adapter: GPUAdapter, gpu: GPUDevice): DeviceProfile {
   const software = softwareName(adapter);
-  const { limits } = gpu;
-  return {
+  const { limits, features } = gpu;
+  const hasMatrices = features.has(SUBGROUP_MATRIX) && features.has('shader-f16');
+  const facts = {
     name: software ?? (adapter.info.description || adapter.info.device || adapter.info.vendor),
     software: software !== null,
     limits: {
@@ -168,13 +180,15 @@ function profileOf(adapter: GPUAdapter, gpu: GPUDevice): DeviceProfile {
       maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
       maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
       maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
       maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
     },
-    shaderF16: gpu.features.has('shader-f16'),
-    timestampQuery: gpu.features.has('timestamp-query'),
-    tier: 'direct',
+    shaderF16: features.has('shader-f16'),
+    timestampQuery: features.has('timestamp-query'),
+    subgroupMatrix: hasMatrices ? matrixConfigOf(adapter.info, features.has(SUBGROUP_SIZE_CONTROL)) : null,
     workgroupSize: 64,
   };
+  return { ...facts, tier: bestTier(facts).tier };
 }
 
 function describe(adapter: GPUAdapter, toggles: readonly string[]): AdapterDescription {

@@ -6,6 +6,7 @@ import { DeviceError, KernelCallError } from '../errors.ts';
 import type { Category } from './category.ts';
 import type { DeviceProfile } from './device-profile.ts';
 import {
+  FLAGS_BINDING,
   type KernelInterface,
   type KernelSpec,
   PARAMS_BINDING,
@@ -34,9 +35,10 @@ export type DispatchCall = KernelSpec & {
   readonly params: Readonly<Record<string, number>>;
   /** By the names in the shader. The second form also says how many elements the kernel touches. */
   readonly buffers: Readonly<Record<string, Tensor | readonly [Tensor, elements: number]>>;
-  /** Invocations the kernel needs; the grid is rounded up to workgroups. */
-  readonly threads: number;
-};
+} & Work;
+
+/** Invocations that a kernel of the usual workgroup size needs, rounded up to workgroups; or workgroups of its own size. */
+type Work = { readonly threads: number } | { readonly workgroups: number };
 
 /** Where an op writes a gradient: `accumulate` false means it is the first writer and stores. */
 export type GradTarget = { readonly grad: Tensor; readonly accumulate: boolean };
@@ -49,6 +51,7 @@ export class Tape {
   readonly shaders: ShaderLibrary;
   readonly commands: Command[] = [];
   readonly #step: Tensor;
+  readonly #flags: Tensor | null;
   readonly #closures: Recorded[] = [];
   readonly #grads = new Map<Tensor, GradState>();
   /** Storages lent as the gradient of a second tensor, and how many of the lenders' closures have still to read them. */
@@ -57,11 +60,12 @@ export class Tape {
   /** Of the checkpointed segment being recorded; null outside of one. */
   #kept: { readonly values: unknown[]; readonly replay: boolean } | null = null;
 
-  /** @param step the resident tensor of the step scalars */
-  constructor(options: { profile: DeviceProfile; shaders: ShaderLibrary; step: Tensor }) {
+  /** @param options.step the resident tensor of the step scalars; `flags` the word of shaders/lib/flags.wgsl */
+  constructor(options: { profile: DeviceProfile; shaders: ShaderLibrary; step: Tensor; flags?: Tensor }) {
     this.profile = options.profile;
     this.shaders = options.shaders;
     this.#step = options.step;
+    this.#flags = options.flags ?? null;
   }
 
   /** A planned tensor: it lives from the first to the last command that names it. */
@@ -86,7 +90,7 @@ export class Tape {
 
   dispatch(call: DispatchCall): void {
     const kernel = this.shaders.interfaceOf(call);
-    const given = kernel.bindings.filter((b) => b.access !== 'uniform').map((b) => b.name);
+    const given = kernel.bindings.filter((b) => b.access !== 'uniform' && b.name !== FLAGS_BINDING).map((b) => b.name);
     requireSameNames(call.name, 'buffer', given, Object.keys(call.buffers));
     const bindings: BoundTensor[] = [];
     for (const { index, name, access } of kernel.bindings) {
@@ -95,7 +99,7 @@ export class Tape {
         bindings.push({ index, tensor: this.#step, writable: false });
         continue;
       }
-      const tensor = this.#checkedTensor(call, name);
+      const tensor = name === FLAGS_BINDING ? this.#requireFlags(call.name) : this.#checkedTensor(call, name);
       bindings.push({ index, tensor, writable: access === 'read_write' });
     }
     requireNoAliasing(call.name, bindings);
@@ -125,12 +129,20 @@ export class Tape {
     return tensor;
   }
 
-  #grid({ name, threads }: DispatchCall): readonly [number, number] {
-    const groups = Math.ceil(threads / this.profile.workgroupSize);
+  #requireFlags(kernel: string): Tensor {
+    if (this.#flags === null) throw new KernelCallError(kernel, 'raises flags, and this tape has no word for them');
+    return this.#flags;
+  }
+
+  #grid(call: DispatchCall): readonly [number, number] {
+    const groups = 'workgroups' in call ? call.workgroups : Math.ceil(call.threads / this.profile.workgroupSize);
     const limit = this.profile.limits.maxComputeWorkgroupsPerDimension;
     const x = Math.min(groups, limit);
     const y = Math.ceil(groups / x);
-    if (!(groups > 0) || y > limit) throw new KernelCallError(name, `${threads} invocations do not fit a grid`);
+    if (!(groups > 0) || y > limit) {
+      const work = 'workgroups' in call ? `${groups} workgroups` : `${call.threads} invocations`;
+      throw new KernelCallError(call.name, `${work} do not fit a grid`);
+    }
     return [x, y];
   }
 

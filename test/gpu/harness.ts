@@ -41,6 +41,8 @@ function dtypeOf(data: Data): Dtype {
 export class Bench {
   readonly residents: Residents;
   readonly tape: Tape;
+  /** The word in which kernels raise flags; 0 at first. */
+  readonly flags: Tensor;
   readonly #allocator: GpuAllocator;
   readonly #step: Tensor;
 
@@ -60,7 +62,8 @@ export class Bench {
     const limits = { ...device.profile.limits };
     if (options.maxWorkgroups !== undefined) limits.maxComputeWorkgroupsPerDimension = options.maxWorkgroups;
     const profile = { ...device.profile, ...options.profile, limits: { ...limits, ...options.profile?.limits } };
-    this.tape = new Tape({ profile, shaders: device.shaders, step: this.#step });
+    this.flags = this.input('flags', Uint32Array.of(0));
+    this.tape = new Tape({ profile, shaders: device.shaders, step: this.#step, flags: this.flags });
   }
 
   /** A resident tensor with these values. */

@@ -9,7 +9,7 @@ import { makePlan, type Plan } from '../../src/gpu/plan.ts';
 import type { Command } from '../../src/gpu/tape.ts';
 import { type Storage, Tensor } from '../../src/gpu/tensor.ts';
 
-const kernel: KernelInterface = { key: 'none', spec: { name: 'none' }, bindings: [], params: [] };
+const kernel: KernelInterface = { key: 'none', spec: { name: 'none' }, bindings: [], params: [], overrides: [] };
 
 function planned(label: string, bytes: number, category: Category = 'activations', resident = false): Tensor {
   const storage = { label, category, bytes, resident };

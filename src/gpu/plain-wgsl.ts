@@ -1,0 +1,29 @@
+/**
+ * Variants of shaders that wesl cannot read, because they use built-ins it does not know (subgroup matrices, wesl 0.7.31). Such a
+ * file is WGSL by itself: `@if(NAME)` stands before single lines, and the host's constants replace the values of
+ * top-level `const NAME = 1u;` lines. Lines and columns stay where they were.
+ */
+import { KernelCallError } from '../errors.ts';
+import type { KernelSpec } from './kernel.ts';
+
+/** Whether a shader is read here rather than by wesl. */
+export const isPlainWgsl = (source: string): boolean => /^enable chromium_experimental_subgroup_matrix;/m.test(source);
+
+const IF_LINE = /^([ \t]*)(@if\(([^)]*)\)[ \t]*)(.*)$/gm;
+
+/** @throws KernelCallError when a constant is given that the shader does not declare */
+export function plainVariant(
+  source: string,
+  { name, constants = {} }: KernelSpec,
+  holds: (condition: string) => boolean,
+): string {
+  let code = source.replace(IF_LINE, (_, indent: string, head: string, condition: string, rest: string) =>
+    holds(condition) ? indent + ' '.repeat(head.length) + rest : '',
+  );
+  for (const [constant, value] of Object.entries(constants)) {
+    const line = new RegExp(`^const ${constant} = \\d+u;`, 'm');
+    if (!line.test(code)) throw new KernelCallError(name, `constant ${constant} is given, but the shader has none`);
+    code = code.replace(line, `const ${constant} = ${value}u;`);
+  }
+  return code;
+}

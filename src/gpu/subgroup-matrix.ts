@@ -1,0 +1,32 @@
+/** Which of the products of subgroup matrices that an adapter offers is used, and with how many lanes. */
+import type { MatrixConfig } from './device-profile.ts';
+
+/** Of an adapter's info, as Dawn 0.6.2 has it; @webgpu/types does not know the last. */
+export type SubgroupInfo = {
+  readonly subgroupMinSize?: number;
+  readonly subgroupMaxSize?: number;
+  readonly subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig>;
+};
+export type SubgroupMatrixConfig = {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+};
+
+/** Lanes where a device has several sizes: what AMD's matrices need, and one of the two that Intel's take. */
+const PREFERRED_LANES = 32;
+
+/** The largest f16 product with f32 sums; null where there is none, or where its subgroup size cannot be named. */
+export function matrixConfigOf(info: SubgroupInfo, canNameSize: boolean): MatrixConfig | null {
+  const { subgroupMinSize: min = 0, subgroupMaxSize: max = 0 } = info;
+  const sized = min !== max;
+  if (max === 0 || (sized && !canNameSize)) return null;
+  const subgroupSize = Math.min(Math.max(PREFERRED_LANES, min), max);
+  const products = [...(info.subgroupMatrixConfigs ?? [])]
+    .filter((c) => c.componentType === 'f16' && c.resultComponentType === 'f32')
+    .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
+  const [largest] = products;
+  return largest === undefined ? null : { M: largest.M, N: largest.N, K: largest.K, subgroupSize, sized };
+}

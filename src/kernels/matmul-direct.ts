@@ -1,0 +1,46 @@
+/** Host side of shaders/matmul_{nt,nn,tn}.wgsl: products by register tiles alone, without workgroup memory. */
+import type { Tape } from '../gpu/tape.ts';
+import { type Gemm, readsVectors, spanOf } from './gemm.ts';
+import { flag } from './vec4.ts';
+
+/** Threads a product needs: one per 4 x 4 tile. */
+const threads = ({ R, C }: Gemm): number => Math.ceil(R / 4) * Math.ceil(C / 4);
+
+const vec4 = (on: boolean): string[] => (on ? ['VEC4'] : []);
+const f16 = ({ b }: Gemm): string[] => (b.tensor.dtype === 'f16' ? ['F16'] : []);
+
+/** x (M, K) . w (N, K)^T */
+export function directNt(tape: Tape, gemm: Gemm): void {
+  const { R: M, C: N, D: K, a, b, y, scale, accumulate } = gemm;
+  tape.dispatch({
+    name: 'matmul_nt',
+    when: [...vec4(K % 4 === 0), ...f16(gemm)],
+    params: { M, N, K, ldy: y.ld, col0: y.col0, scale, accumulate: flag(accumulate) },
+    buffers: { x: [a.tensor, spanOf(a)], w: [b.tensor, spanOf(b)], y: [y.tensor, M * y.ld] },
+    threads: threads(gemm),
+  });
+}
+
+/** x (M, N) . w (N, K) */
+export function directNn(tape: Tape, gemm: Gemm): void {
+  const { R: M, C: K, D: N, a, b, y, scale, accumulate } = gemm;
+  tape.dispatch({
+    name: 'matmul_nn',
+    when: [...vec4(K % 4 === 0), ...f16(gemm), ...(readsVectors(a) ? ['DEPTH4'] : [])],
+    params: { M, N, K, ldx: a.ld, col0: a.col0, scale, accumulate: flag(accumulate) },
+    buffers: { x: [a.tensor, spanOf(a)], w: [b.tensor, spanOf(b)], y: [y.tensor, M * K] },
+    threads: threads(gemm),
+  });
+}
+
+/** d (M, N)^T . x (M, K) */
+export function directTn(tape: Tape, gemm: Gemm): void {
+  const { R: N, C: K, D: M, a, b, y, scale, accumulate } = gemm;
+  tape.dispatch({
+    name: 'matmul_tn',
+    when: [...vec4(K % 4 === 0), ...(readsVectors(a) ? ['ROWS4'] : [])],
+    params: { M, N, K, ldd: a.ld, col0: a.col0, scale, accumulate: flag(accumulate) },
+    buffers: { d: [a.tensor, spanOf(a)], x: [b.tensor, spanOf(b)], y: [y.tensor, N * K] },
+    threads: threads(gemm),
+  });
+}

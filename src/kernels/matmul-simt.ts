@@ -1,0 +1,75 @@
+/** Host side of shaders/matmul_simt.wgsl and matmul_reduce.wgsl: products through workgroup tiles, split along their depth where they are thin. */
+import type { DeviceProfile, SimtTile } from '../gpu/device-profile.ts';
+import type { Tape } from '../gpu/tape.ts';
+import { type Gemm, readsVectors, spanOf } from './gemm.ts';
+import { flag } from './vec4.ts';
+
+export const DEFAULT_SIMT_TILE: SimtTile = { BM: 64, BN: 64, BK: 16, TM: 4, TN: 4 };
+/** For products of few columns or rows, such as those with a LoRA rank: one side of the tile is 16. */
+const THIN = 16;
+const TALL_TILE: SimtTile = { BM: 64, BN: THIN, BK: 16, TM: 4, TN: 4 };
+const WIDE_TILE: SimtTile = { BM: THIN, BN: 64, BK: 16, TM: 4, TN: 4 };
+
+/** Workgroups that keep a large GPU busy: two for each of about 128 multiprocessors. */
+const WANTED_WORKGROUPS = 256;
+/** Depth below which another slice costs more than it brings, and slices beyond which the second stage does. */
+const LEAST_SLICE = 128;
+const MOST_SLICES = 32;
+
+export type SimtPlan = { readonly tile: SimtTile; readonly slices: number; readonly depth: number };
+
+/** Tile and slices of a product of this shape; a plan depends on nothing else, so that an estimate takes the same. */
+export function planSimt(profile: DeviceProfile, { R, C, D, b }: Pick<Gemm, 'R' | 'C' | 'D' | 'b'>): SimtPlan {
+  const tuned = b.tensor.dtype === 'f16' ? profile.tiles?.simtF16 : profile.tiles?.simt;
+  const usual = tuned ?? DEFAULT_SIMT_TILE;
+  const tile = C <= THIN && R > THIN ? TALL_TILE : R <= THIN && C > THIN ? WIDE_TILE : usual;
+  const tiles = Math.ceil(R / tile.BM) * Math.ceil(C / tile.BN);
+  const wanted = Math.min(Math.ceil(WANTED_WORKGROUPS / tiles), Math.floor(D / LEAST_SLICE), MOST_SLICES);
+  // whole rounds of BK, so that only the last slice is short
+  const depth = Math.ceil(D / Math.max(wanted, 1) / tile.BK) * tile.BK;
+  return { tile, slices: Math.ceil(D / depth), depth };
+}
+
+/** Records a product, in two dispatches and with a workspace of its slices where it is split. */
+export function simt(tape: Tape, gemm: Gemm): void {
+  const { R, C, scale, y } = gemm;
+  const plan = planSimt(tape.profile, gemm);
+  const { slices } = plan;
+  if (slices === 1) {
+    dispatch(tape, gemm, plan);
+    return;
+  }
+  const part = tape.tensor(`${gemm.label}.part`, [slices, R, C], { category: 'workspace' });
+  dispatch(tape, { ...gemm, y: { tensor: part, ld: C, col0: 0 }, scale: 1, accumulate: false }, plan);
+  tape.dispatch({
+    name: 'matmul_reduce',
+    params: { R, C, ldy: y.ld, y0: y.col0, slices, scale, accumulate: flag(gemm.accumulate) },
+    buffers: { part, y: [y.tensor, R * y.ld] },
+    threads: R * C,
+  });
+}
+
+function dispatch(tape: Tape, { R, C, D, a, b, y, scale, accumulate }: Gemm, { tile, slices, depth }: SimtPlan): void {
+  const when = [
+    ...(a.alongDepth ? ['A_DEPTH'] : []),
+    ...(b.alongDepth ? ['B_DEPTH'] : []),
+    ...(readsVectors(a) ? ['VEC4_A'] : []),
+    ...(readsVectors(b) ? ['VEC4_B'] : []),
+    ...(b.tensor.dtype === 'f16' ? ['F16'] : []),
+  ];
+  tape.dispatch({
+    name: 'matmul_simt',
+    when,
+    constants: tile,
+    params: {
+      ...{ R, C, D, lda: a.ld, a0: a.col0, ldb: b.ld, ldy: y.ld, y0: y.col0 },
+      ...{ depth, slices, y_slice: R * C, scale, accumulate: flag(accumulate) },
+    },
+    buffers: {
+      a: [a.tensor, spanOf(a)],
+      b: [b.tensor, spanOf(b)],
+      y: [y.tensor, slices > 1 ? slices * R * C : R * y.ld],
+    },
+    workgroups: Math.ceil(R / tile.BM) * Math.ceil(C / tile.BN) * slices,
+  });
+}

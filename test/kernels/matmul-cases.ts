@@ -1,0 +1,96 @@
+/** One product on the GPU and in f64, for every tier: used by the tests of the tiers and of the float16 operands. */
+import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
+import { type Band, matmulNn, matmulNt, matmulTn } from '../../src/kernels/matmul.ts';
+import { toHalves } from '../gpu/float16.ts';
+import { Bench } from '../gpu/harness.ts';
+import { random } from '../ref/compare.ts';
+import { linearBwdDwRef, linearBwdDxRef, linearFwdRef } from '../ref/linear.ts';
+
+export type Op = 'nt' | 'nn' | 'tn';
+export const OPS: readonly Op[] = ['nt', 'nn', 'tn'];
+
+export type Case = {
+  readonly op: Op;
+  readonly sizes: readonly [M: number, N: number, K: number];
+  readonly half?: boolean; //       w in f16
+  readonly accumulate?: boolean;
+  readonly scale?: number;
+  /** Columns before and behind the band in the matrix that has one: y of nt, x of nn, d of tn. */
+  readonly around?: readonly [number, number];
+  readonly maxWorkgroups?: number;
+};
+
+export type Outcome = {
+  readonly got: Float32Array;
+  readonly want: Float64Array;
+  readonly flags: number;
+  readonly depth: number;
+};
+
+/** Multiples of 1/64 below 4: exact in f16, so that no rounding of an operand hides in a tolerance. */
+export const exactHalves = (seed: number, n: number): Float32Array<ArrayBuffer> =>
+  Float32Array.from(random(seed).integers(n, 512), (v) => (v - 256) / 64);
+
+/** Elements of the first operand's, the second's and the result's matrix; bands are in the middle of wider rows. */
+export function extents({ op, sizes: [M, N, K], around: [before, behind] = [0, 0] }: Case) {
+  const ld = before + N + behind;
+  if (op === 'nt') return { first: M * K, second: N * K, result: M * ld, ld };
+  return op === 'nn'
+    ? { first: M * ld, second: N * K, result: M * K, ld }
+    : { first: M * ld, second: M * K, result: N * K, ld };
+}
+
+/** Columns [from, from + N) of a matrix with rows of ld. */
+const cut = (x: Float32Array, M: number, N: number, { ld, col0 }: Band): Float32Array =>
+  Float32Array.from({ length: M * N }, (_, i) => x[Math.floor(i / N) * ld + col0 + (i % N)] as number);
+
+function reference(
+  { op, sizes: [M, N, K] }: Case,
+  first: Float32Array,
+  second: Float32Array,
+  band: Band,
+): Float64Array {
+  if (op === 'nt') return linearFwdRef(first, second, M, N, K);
+  const narrow = cut(first, M, N, band);
+  return op === 'nn' ? linearBwdDxRef(narrow, second, M, N, K) : linearBwdDwRef(narrow, second, M, N, K);
+}
+
+export type Operands = { readonly first: Float32Array<ArrayBuffer>; readonly second: Float32Array<ArrayBuffer> };
+
+/** Runs the case with the profile's changes, and beside it the f64 loop. Results outside a band have to keep what they were. */
+export async function runCase(profile: Partial<DeviceProfile>, one: Case, given?: Operands): Promise<Outcome> {
+  const { op, sizes, half = false, accumulate = false, scale = 0.5, around, maxWorkgroups } = one;
+  const [M, N, K] = sizes;
+  const size = extents(one);
+  const bench = new Bench({ profile, ...(maxWorkgroups !== undefined && { maxWorkgroups }) });
+  const { first, second } = given ?? { first: exactHalves(1, size.first), second: exactHalves(2, size.second) };
+  const before =
+    accumulate || around !== undefined ? exactHalves(3, size.result) : new Float32Array(size.result).fill(Number.NaN);
+  const band = { ld: size.ld, col0: around?.[0] ?? 0 };
+  const [a, y] = [bench.input('first', first), bench.input('y', before)];
+  const b = half ? bench.input('w', toHalves(second), [size.second], { dtype: 'f16' }) : bench.input('second', second);
+  const call = { M, N, K, y, scale, accumulate };
+  if (op === 'nt') matmulNt(bench.tape, { ...call, x: a, w: b, yBand: band });
+  else if (op === 'nn') matmulNn(bench.tape, { ...call, x: a, w: b, xBand: band });
+  else matmulTn(bench.tape, { ...call, d: a, x: b, dBand: band });
+  await bench.run();
+  const sums = reference(one, first, second, band);
+  const cols = op === 'nt' ? N : K;
+  const place = op === 'nt' ? band : { ld: K, col0: 0 };
+  const want = Float64Array.from(before);
+  sums.forEach((sum, i) => {
+    const at = Math.floor(i / cols) * place.ld + place.col0 + (i % cols);
+    want[at] = scale * sum + (accumulate ? (before[at] as number) : 0);
+  });
+  const [flags = -1] = await bench.readU32(bench.flags);
+  return { got: await bench.read(y), want, flags, depth: op === 'nt' ? K : op === 'nn' ? N : M };
+}
+
+/** f32 sums of `depth` products below 16, and one more for what is added to: each rounds by half an ulp of at most the sum. */
+export function expectSums({ got, want, depth }: Outcome): void {
+  if (got.length !== want.length) throw new Error(`${got.length} elements, want ${want.length}`);
+  want.forEach((value, i) => {
+    const error = Math.abs((got[i] as number) - value);
+    if (!(error <= 16 * (depth + 1) * 2 ** -23)) throw new Error(`[${i}]: got ${got[i]}, want ${value}`);
+  });
+}
