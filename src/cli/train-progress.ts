@@ -1,4 +1,5 @@
 /** Draws the events of one training run below a parent task. */
+import { flagMessages } from '../kernels/flags.ts';
 import type { Phase, StepEvent, TrainEvent } from '../train/events.ts';
 import type { Progress, ProgressTask } from './progress.ts';
 
@@ -34,6 +35,7 @@ export function trainProgress(
         `loss ${event.loss.toFixed(4)}  grad norm ${event.gradNorm.toFixed(3)}  ${event.stepMs.toFixed(0)} ms/step`,
       );
       if (!event.finite) progress.note(`step ${event.step}: a gradient was not finite, the update was skipped`);
+      for (const what of flagMessages(event.flags)) progress.note(`step ${event.step}: ${what}`);
     } else if (event.type === 'eval')
       detail = `eval_loss ${event.result.evalLoss.toFixed(4)}  perplexity ${event.result.perplexity.toFixed(2)}`;
     else progress.note(event.text);

@@ -45,8 +45,9 @@ export type EngineParts = {
 export const F32_BYTES = 4;
 /** Weights are read back in pieces of the staging buffer; smaller ones would make many round trips. */
 const MIN_STAGING_BYTES = 256 * 1024;
-/** The metrics of an update stand at the start of the staging buffer, the row losses of its micro-batches behind them. */
-export const METRICS_BYTES = F32_BYTES * (METRIC_COUNT + 1);
+/** An update's metrics stand at the start of the staging buffer, behind them the flags, then its micro-batches' row losses. */
+export const FLAGS_AT = F32_BYTES * METRIC_COUNT;
+export const METRICS_BYTES = FLAGS_AT + F32_BYTES;
 /** Steps in flight: the loss of one is read while the next one runs. */
 const STAGING_BUFFERS = 2;
 
@@ -58,6 +59,8 @@ type Inputs = {
   readonly labels: Tensor;
   readonly rowLoss: Tensor;
   readonly metrics: Tensor;
+  /** What kernels raise: src/kernels/flags.ts. */
+  readonly flags: Tensor;
   readonly step: Tensor;
 };
 
@@ -96,7 +99,8 @@ export class EngineMemory {
 
   #tape(): Tape {
     const { profile, shaders } = this.parts;
-    return new Tape({ profile, shaders, step: this.inputs.step });
+    const { step, flags } = this.inputs;
+    return new Tape({ profile, shaders, step, flags });
   }
 
   #recordLoss(phase: 'micro' | 'eval', shape: BatchShape): Plan {
@@ -149,7 +153,8 @@ function allocateInputs(residents: Residents, rows: number): Inputs {
     ids: make('input_ids', rows, 'u32'),
     labels: make('labels', rows, 'i32'),
     rowLoss: make('row_loss', rows, 'f32'),
-    metrics: make('metrics', METRICS_BYTES / F32_BYTES, 'f32'),
+    metrics: make('metrics', METRIC_COUNT, 'f32'),
+    flags: make('flags', 1, 'u32'),
     step: residents.tensor({
       label: 'step',
       shape: [STEP_BYTES / F32_BYTES],

@@ -11,6 +11,7 @@ import {
   type BatchShape,
   type EngineMemory,
   F32_BYTES,
+  FLAGS_AT,
   METRICS_BYTES,
   planName,
   UPDATE_PLAN,
@@ -19,8 +20,13 @@ import {
 /** A batch as the GPU reads it: (B, S) row-major, labels already shifted, -100 for none. */
 export type Batch = BatchShape & { readonly inputIds: Uint32Array; readonly labels: Int32Array };
 
-/** Gradient norm before clipping; `finite` false means that the update was skipped. */
-export type StepMetrics = { readonly loss: number; readonly gradNorm: number; readonly finite: boolean };
+/** Gradient norm before clipping; `finite` false means that the update was skipped; `flags` as in src/kernels/flags.ts. */
+export type StepMetrics = {
+  readonly loss: number;
+  readonly gradNorm: number;
+  readonly finite: boolean;
+  readonly flags: number;
+};
 
 export class Engine {
   readonly device: Device;
@@ -61,7 +67,8 @@ export class Engine {
       at += bytes;
     });
     this.#submit(this.#program(UPDATE_PLAN), staging, [
-      { from: this.#at(inputs.metrics), bytes: METRICS_BYTES, to: 0 },
+      { from: this.#at(inputs.metrics), bytes: FLAGS_AT, to: 0 },
+      { from: this.#at(inputs.flags), bytes: F32_BYTES, to: FLAGS_AT, clear: true },
     ]);
     return staging.finish(this.device, at).then((buffer) => {
       const values = new Float32Array(buffer);
@@ -71,6 +78,7 @@ export class Engine {
         loss: loss * scalars.inv_tokens,
         gradNorm: values[METRIC.norm] as number,
         finite: values[METRIC.notFinite] === 0,
+        flags: new Uint32Array(buffer, FLAGS_AT, 1)[0] as number,
       };
     });
   }
@@ -115,6 +123,7 @@ export class Engine {
     for (const { grad, m, v } of this.memory.parts.declared.trainable.segments) {
       for (const tensor of [grad, m, v]) encoder.clearBuffer(this.#at(tensor).buffer as GPUBuffer);
     }
+    encoder.clearBuffer(this.#at(this.memory.inputs.flags).buffer as GPUBuffer);
     this.device.gpu.queue.submit([encoder.finish()]);
   }
 
@@ -131,11 +140,14 @@ export class Engine {
   #submit(
     program: Program,
     staging: Readback,
-    copies: readonly { from: Allocation; bytes: number; to: number }[],
+    copies: readonly { from: Allocation; bytes: number; to: number; clear?: boolean }[],
   ): void {
     const encoder = this.device.gpu.createCommandEncoder({ label: program.name });
     program.encode(encoder);
-    for (const { from, bytes, to } of copies) staging.record(encoder, from, bytes, to);
+    for (const { from, bytes, to, clear } of copies) {
+      staging.record(encoder, from, bytes, to);
+      if (clear === true) encoder.clearBuffer(from.buffer as GPUBuffer);
+    }
     this.device.gpu.queue.submit([encoder.finish()]);
   }
 

@@ -14,6 +14,8 @@ export type StepEvent = {
   readonly learningRate: number;
   /** False: a gradient was NaN or infinite, and the update was skipped. */
   readonly finite: boolean;
+  /** What kernels found wrong in this step, bit by bit: src/kernels/flags.ts. */
+  readonly flags: number;
   readonly stepMs: number;
   /** Without padding. */
   readonly tokens: number;

@@ -70,7 +70,7 @@ type Parts = Pick<EngineParts, 'allocator' | 'residents' | 'declared' | 'profile
 export class OpenModel {
   readonly parts: Parts;
   readonly shape: BatchShape;
-  readonly inputs: Record<'ids' | 'labels' | 'rowLoss' | 'step', Tensor>;
+  readonly inputs: Record<'ids' | 'labels' | 'rowLoss' | 'step' | 'flags', Tensor>;
   readonly #checkpointing: Checkpointing;
   readonly #readback: Readback;
 
@@ -87,6 +87,7 @@ export class OpenModel {
       labels: staged('labels', T, 'i32'),
       rowLoss: staged('row_loss', T, 'f32'),
       step: staged('step', STEP_BYTES / 4, 'u32', 'uniform'),
+      flags: staged('flags', 1, 'u32'),
     };
   }
 
@@ -95,7 +96,8 @@ export class OpenModel {
   }
 
   tape(): Tape {
-    return new Tape({ profile: this.parts.profile, shaders: this.parts.shaders, step: this.inputs.step });
+    const { step, flags } = this.inputs;
+    return new Tape({ profile: this.parts.profile, shaders: this.parts.shaders, step, flags });
   }
 
   write(tensor: Tensor, data: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>): void {
