@@ -14,12 +14,18 @@ export type Figure = {
   readonly note?: string;
 };
 
-type Row = { readonly row: number; readonly title: string; readonly figures: readonly Figure[] };
+type Row = {
+  readonly row: number;
+  readonly title: string;
+  /** How many figures the tests of the file make, when all of them run. */
+  readonly count: number;
+  readonly figures: readonly Figure[];
+};
 
-/** Does nothing in an ordinary test run. A file whose tests did not all run (an error, a filter) would lack figures: the page shows what is there. */
-export function recordFigures(name: string, { row, title, figures }: Row): void {
+/** Does nothing in an ordinary test run, nor where a test ended before its figures: half a record would pass for a whole one. */
+export function recordFigures(name: string, { row, title, count, figures }: Row): void {
   const folder = process.env.NIBBLE_FIDELITY_OUT;
-  if (folder === undefined || folder === '') return;
+  if (folder === undefined || folder === '' || figures.length !== count) return;
   const measured = new Date().toISOString().slice(0, 10);
   const record = { row, title, command: 'npm run fidelity', measured, environment: environment(), figures };
   writeFileSync(path.join(folder, `${name}.json`), `${JSON.stringify(record, null, 2)}\n`);

@@ -7,8 +7,10 @@ import { type OpenModel, openModel } from '../model/open.ts';
 import { type Figure, recordFigures } from './figures.ts';
 import { ARCHITECTURES, expected, expectedLogits, folder, tokens } from './golden.ts';
 
-// of max |logit|. Correct f32 code differs by less than 1e-6; test/golden/README.md lists what planted mistakes do.
+// Of max |logit|: what was promised, and what is asked. Correct f32 code differs by less than 1e-6; the smallest planted
+// mistake, a GELU by erf for the one by tanh, by 1.0e-4 (test/golden/README.md).
 const BOUND = 1e-4;
+const ASKED = 1e-5;
 
 const CASES = [
   ['dense', 'config.json'],
@@ -24,7 +26,8 @@ afterAll(() => recordFigures('logits', { row: 2, title: 'Logits against transfor
 async function logitsOf(open: OpenModel, ids: Uint32Array<ArrayBuffer>): Promise<Float32Array> {
   const { model } = open.declared;
   const tape = open.tape();
-  const hidden = decoderHidden({ tape, computeDtype: 'f32', ...open.shape, dropout: 'eval' }, model, open.inputs.ids);
+  const ctx = { tape, computeDtype: 'f32', ...open.shape, dropout: 'eval' } as const;
+  const hidden = decoderHidden(ctx, model, open.inputs.ids);
   const [M, N] = [ids.length, model.head.out];
   const w = materialize(tape, model.head, { row0: 0, rows: N }, 'f32');
   const y = open.parts.residents.tensor({ label: 'logits', shape: [M, N], dtype: 'f32', category: 'logits' });
@@ -57,6 +60,6 @@ describe.each(ARCHITECTURES)('%s', (name) => {
     const reached = worstError(got, expectedLogits(name, form)) / max_abs_logit;
     const spelled = configFile === 'config.json' ? '' : ', config of transformers 4';
     figures.push({ what: `${name}: ${form}${spelled}`, reached, bound: BOUND, unit: 'of max |logit|' });
-    expect(reached).toBeLessThanOrEqual(BOUND);
+    expect(reached).toBeLessThanOrEqual(ASKED);
   });
 });

@@ -1,23 +1,17 @@
 /** 50 steps against PEFT, every architecture, LoRA on the dense base and QLoRA on the 4-bit one. */
 import { afterAll, describe, expect, test } from 'vitest';
-import { BOUNDS, type Figures, measure, misses } from './compare.ts';
+import { BOUNDS, type Figures, measure, misses, WHAT } from './compare.ts';
 import { type Figure, recordFigures } from './figures.ts';
 import { ARCHITECTURES, METHODS, type Method, tokens } from './golden.ts';
 import { reference, trainLike } from './run.ts';
 
 const STEPS = 50;
-const WHAT: Record<keyof Figures, [what: string, unit: string]> = {
-  loss: ['loss, worst step', 'relative'],
-  gradNorm: ['gradient norm, worst step', 'relative'],
-  medianUpdate: ['update W - W0, median tensor', 'relative 2-norm'],
-  worstUpdate: ['update W - W0, worst tensor', 'relative 2-norm'],
-};
-
 const figures: Figure[] = [];
 afterAll(() =>
   recordFigures('training', {
     row: 3,
     title: '50 training steps against PEFT',
+    count: ARCHITECTURES.length * Object.keys(METHODS).length * Object.keys(BOUNDS).length,
     figures,
   }),
 );

@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import load_file
 
 from architecture_models import OUT, tokens
-from architecture_training import train
+from architecture_training import load_dense, train
 from peft_compare import worst_relative
 
 # the seven of the fidelity tests come last; the first rows show what rounding alone does
@@ -48,6 +48,72 @@ def sensitivity(models):
             for title, changes in BUGS.items():
                 figures = compare(train(name, spec, form, steps, changes), reference, initial)
                 print(f"| {name} {form} | {title} | " + " | ".join(f"{figure:.1e}" for figure in figures) + " |")
+
+
+def without_biases(model):
+    for name, parameter in model.named_parameters():
+        if name.endswith(".bias"):
+            parameter.data.zero_()
+
+
+def with_wider_window(model):
+    """One key more than the window holds."""
+    model.config.sliding_window += 1
+    for module in model.modules():
+        if getattr(module, "sliding_window", None) is not None:
+            module.sliding_window += 1
+
+
+def with_epsilon(model):
+    for module in model.modules():
+        for name in ("variance_epsilon", "eps"):
+            if hasattr(module, name):
+                setattr(module, name, getattr(module, name) * 10)
+
+
+def with_rope(model):
+    """Half a percent in every frequency."""
+    for module in model.modules():
+        if hasattr(module, "inv_freq"):
+            module.inv_freq.mul_(1.005)
+
+
+def without_head_norms(model):
+    for name, parameter in model.named_parameters():
+        if "q_norm" in name or "k_norm" in name:
+            parameter.data.fill_(1)
+
+
+def with_exact_gelu(model):
+    for layer in model.model.layers:
+        layer.mlp.act_fn = torch.nn.GELU()
+
+
+LOGIT_BUGS = {
+    "none, computed in float64": (lambda model: model.double(), None),
+    "RMSNorm epsilon x10": (with_epsilon, None),
+    "rotary frequencies +0.5 %": (with_rope, None),
+    "biases left out": (without_biases, ("llama-biased", "qwen2")),
+    "window one wider": (with_wider_window, ("mistral", "qwen2", "phi3")),
+    "weights of the q and k norms left out": (without_head_norms, ("qwen3",)),
+    "GELU by erf": (with_exact_gelu, ("gemma",)),
+}
+
+
+def logits_sensitivity(models):
+    print("| model | planted | largest difference / max logit |\n| --- | --- | --- |")
+    ids = torch.from_numpy(tokens()[0])
+    for name, spec in models.items():
+        with torch.no_grad():
+            reference = load_dense(name, spec).eval()(input_ids=ids).logits
+            for title, (plant, where) in LOGIT_BUGS.items():
+                if where is not None and name not in where:
+                    continue
+                model = load_dense(name, spec).eval()
+                plant(model)
+                difference = (model(input_ids=ids).logits - reference).abs().max() / reference.abs().max()
+                print(f"| {name} | {title} | {difference:.1e} |")
+    print()
 
 
 def check(models):

@@ -167,6 +167,7 @@ if __name__ == "__main__":
         if arguments.check:
             architecture_compare.check(chosen)
         if arguments.sensitivity:
+            architecture_compare.logits_sensitivity(chosen)
             architecture_compare.sensitivity(chosen)
     else:
         write_all()

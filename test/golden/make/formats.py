@@ -75,6 +75,11 @@ def adapter():
             torch.nn.init.normal_(parameter, std=0.05)
     peft.save_pretrained(OUT / "adapter")
     (OUT / "adapter" / "README.md").unlink()
+    # PEFT writes a set, in an order that changes from run to run
+    path = OUT / "adapter" / "adapter_config.json"
+    config = json.loads(path.read_text())
+    config["target_modules"] = sorted(config["target_modules"], reverse=True)
+    path.write_text(json.dumps(config, indent=2))
     trainable, total = peft.get_nb_trainable_parameters()
     write_json("adapter.json", {"trainable": trainable, "all": total, "tensors": facts(OUT / "adapter")})
 

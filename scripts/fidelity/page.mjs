@@ -1,0 +1,107 @@
+/** docs/fidelity.md from the records of results/fidelity: nothing on it is typed in. */
+import { misses, ROWS } from './records.mjs';
+
+/** @returns {string} the page */
+export function renderPage(records) {
+  const rows = ROWS.map((title, i) => ({ number: i + 1, title, records: records.filter((r) => r.row === i + 1) }));
+  return `${[HEAD, summary(rows), ...rows.map(section)].join('\n\n')}\n`;
+}
+
+const HEAD = `# Fidelity
+
+How close nibble is to bitsandbytes, transformers and PEFT. Every figure was measured by the command that stands with it;
+this page is made from [results/fidelity](../results/fidelity) by \`npm run fidelity\`, which measures what needs no Python
+and writes the page again. Do not edit it.
+
+Relative differences are against the original's value. A 2-norm is relative to the original's own update. Where a bound is
+given, the figure has to be at most that.`;
+
+function summary(rows) {
+  const lines = rows.map(({ number, title, records }) => `| ${number} | ${title} | ${standing(records)} |`);
+  return ['| | what | where it stands |', '| --- | --- | --- |', ...lines].join('\n');
+}
+
+function standing(records) {
+  const bounded = records.flatMap(({ figures }) => figures.filter(({ bound }) => bound !== null));
+  const missed = bounded.filter(misses).length;
+  if (records.length === 0) return 'not measured';
+  if (missed > 0) return `**${missed} of ${bounded.length} figures miss their bound**`;
+  return bounded.length === 0 ? 'reported, nothing was promised' : `all ${bounded.length} figures within their bounds`;
+}
+
+function section({ number, title, records }) {
+  const head = `## ${number}. ${title}`;
+  if (records.length === 0) return `${head}\n\nNot measured.`;
+  return [head, ...records.map(block)].join('\n\n');
+}
+
+function block(record) {
+  return [`### ${record.title}`, provenance(record), pivot(record.figures) ?? list(record.figures)].join('\n\n');
+}
+
+function provenance({ measured, command, environment }) {
+  const parts = Object.entries(environment).map(([key, value]) => `${key} ${value}`);
+  return `Measured ${measured} by \`${command}\`: ${parts.join('; ')}.`;
+}
+
+/** A row each. */
+function list(figures) {
+  const noted = figures.some(({ note }) => note !== undefined);
+  const head = ['what', 'reached', 'bound', 'unit', '', ...(noted ? ['note'] : [])];
+  const body = figures.map((figure) => {
+    const { what, reached, bound, unit, note = '' } = figure;
+    return [
+      what,
+      shown(reached),
+      bound === null ? 'none' : exact(bound),
+      unit,
+      verdict(figure),
+      ...(noted ? [note] : []),
+    ];
+  });
+  return table(head, body);
+}
+
+/** Figures named "subject: figure", each subject with the same ones, become a row a subject; null where they are not. */
+function pivot(figures) {
+  const subjects = new Map();
+  for (const figure of figures) {
+    const at = figure.what.indexOf(': ');
+    if (at < 0 || figure.note !== undefined) return null;
+    const [subject, name] = [figure.what.slice(0, at), figure.what.slice(at + 2)];
+    subjects.set(subject, [...(subjects.get(subject) ?? []), { ...figure, name }]);
+  }
+  const columns = (row) =>
+    row.map(({ name, bound, unit }) => `${name}, ${unit}${bound === null ? '' : ` (${exact(bound)})`}`);
+  const [first] = subjects.values();
+  const head = columns(first);
+  if (subjects.size === 1 || head.length === 1 || new Set(head).size < head.length) return null;
+  if ([...subjects.values()].some((row) => columns(row).join() !== head.join())) return null;
+  const body = [...subjects].map(([subject, row]) => [
+    subject,
+    ...row.map((figure) => (misses(figure) ? `**${shown(figure.reached)} (misses)**` : shown(figure.reached))),
+  ]);
+  return `${table(['', ...head], body)}\n\nBounds are in brackets.`;
+}
+
+function verdict(figure) {
+  if (figure.bound === null) return 'reported';
+  return misses(figure) ? '**misses**' : 'within';
+}
+
+function table(head, body) {
+  const line = (cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...body.map(line)].join('\n');
+}
+
+/** Two digits are enough of a difference; counts and large figures are given whole or to four digits. */
+function shown(value) {
+  if (value === null) return 'not a number';
+  if (Number.isInteger(value)) return value.toLocaleString('en-US');
+  if (Math.abs(value) < 0.1) return value.toExponential(1);
+  return Number(value.toPrecision(4)).toString();
+}
+
+function exact(value) {
+  return Number.isInteger(value) || Math.abs(value) >= 0.1 ? String(value) : value.toExponential();
+}

@@ -1,0 +1,44 @@
+/** The records of results/fidelity: one JSON file for each thing that was measured. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+/** What issue 3 promises, by row. */
+export const ROWS = [
+  'Quantized bytes against bitsandbytes',
+  'Logits of every architecture against transformers',
+  'Training steps of every architecture against PEFT',
+  'Files that go both ways',
+  'A real pretrained model',
+];
+
+/** @returns {object[]} records by row, then by file name. @throws Error naming the file and what it lacks */
+export function readRecords(folder) {
+  const files = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith('.json')) : [];
+  return files
+    .map((file) => file.slice(0, -'.json'.length))
+    .sort()
+    .map((name) => `${name}.json`)
+    .map((file) => checked(file, JSON.parse(readFileSync(path.join(folder, file), 'utf8'))))
+    .sort((a, b) => a.row - b.row);
+}
+
+function checked(file, record) {
+  const wrong = (what) => new Error(`results/fidelity/${file}: ${what}`);
+  if (!Number.isInteger(record.row) || record.row < 1 || record.row > ROWS.length)
+    throw wrong(`row is ${record.row}, needs 1 to ${ROWS.length}`);
+  for (const key of ['title', 'command', 'measured'])
+    if (typeof record[key] !== 'string' || record[key] === '') throw wrong(`${key} is missing`);
+  if (typeof record.environment !== 'object' || record.environment === null) throw wrong('environment is missing');
+  if (!Array.isArray(record.figures) || record.figures.length === 0) throw wrong('it has no figures');
+  for (const { what, reached, bound, unit } of record.figures) {
+    if (typeof what !== 'string' || typeof unit !== 'string') throw wrong('a figure lacks what or unit');
+    if (reached !== null && typeof reached !== 'number') throw wrong(`${what}: reached is ${reached}, needs a number`);
+    if (bound !== null && typeof bound !== 'number') throw wrong(`${what}: bound is ${bound}, needs a number or null`);
+  }
+  return record;
+}
+
+/** JSON has no NaN: it arrives as null, and misses every bound. */
+export function misses({ reached, bound }) {
+  return bound !== null && (reached === null || !(reached <= bound));
+}
