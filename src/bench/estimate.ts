@@ -6,11 +6,10 @@ import type { CategoryBytes } from '../gpu/category.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
 import { Ledger, type PhasePeak } from '../gpu/ledger.ts';
-import { parameterCount } from '../model/modules.ts';
 import type { FourBitWeight } from '../model/weight.ts';
 import { buildMemory, type Shapes } from '../train/build.ts';
 import type { EngineMemory } from '../train/engine-memory.ts';
-import { type ModelPlan, planModel } from '../train/model-plan.ts';
+import { countParameters, type ModelPlan, planModel } from '../train/model-plan.ts';
 
 export type Estimate = {
   readonly peakBytes: number;
@@ -53,16 +52,13 @@ export function estimatePlan(
     shapes,
   );
   const { peak, phasePeaks } = ledger;
-  const trainableParams = [...memory.parts.declared.trainable.tensors.values()].reduce(
-    (sum, t) => sum + t.param.elements,
-    0,
-  );
+  const { trainable: trainableParams, all: allParams } = countParameters(plan);
   return {
     peakBytes: peak.peakBytes,
     byCategory: peak.byCategory,
     phases: phasePeaks,
     trainableParams,
-    allParams: parameterCount(plan.spec.config) + (plan.lora === null ? 0 : trainableParams),
+    allParams,
     quantizedLinears: quantizedLinears(memory),
   };
 }

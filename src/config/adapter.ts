@@ -5,7 +5,22 @@ import { type ResolvedConfig, wasSet, withValues } from './load.ts';
 import type { SettingKey, TrainConfig } from './settings.ts';
 
 /** The facts of an adapter_config.json that our settings repeat. */
-export type AdapterFacts = Pick<TrainConfig, 'lora_r' | 'lora_alpha' | 'lora_target_modules' | 'use_rslora'>;
+export type AdapterFacts = Pick<
+  TrainConfig,
+  | 'lora_r'
+  | 'lora_alpha'
+  | 'lora_target_modules'
+  | 'exclude_modules'
+  | 'layers_to_transform'
+  | 'layers_pattern'
+  | 'rank_pattern'
+  | 'alpha_pattern'
+  | 'use_rslora'
+  | 'use_dora'
+  | 'bias'
+  | 'lora_modules_to_save'
+  | 'ensure_weight_tying'
+>;
 
 /**
  * The configuration with the adapter's own rank, alpha, targets and scaling; `where` names its adapter_config.json.

@@ -13,6 +13,7 @@ export type SchemaNode = {
   anyOf?: SchemaNode[];
   items?: SchemaNode;
   properties?: Record<string, SchemaNode>;
+  additionalProperties?: SchemaNode | boolean;
   minimum?: number;
   maximum?: number;
   exclusiveMinimum?: number;
@@ -42,10 +43,14 @@ export function inWords(node: SchemaNode): string {
   if (node.type === 'integer' || node.type === 'number') return numberInWords(node);
   if (node.type === 'boolean') return 'true or false';
   if (node.type === 'array') return `a list of ${listed(node.items ?? {})}`;
+  if (node.type === 'object' && node.properties === undefined && typeof node.additionalProperties === 'object')
+    return `a mapping from names to ${pluralOf(node.additionalProperties)}`;
   if (node.type === 'object') return `a mapping with ${Object.keys(node.properties ?? {}).join(', ')}`;
   if (node.type === 'string') return 'a text';
   return node.type ?? 'anything';
 }
+
+const pluralOf = (node: SchemaNode): string => inWords(node).replace(/^an? (integer|number)/, '$1s');
 
 function listed(item: SchemaNode): string {
   if (item.type === 'string') return 'texts';

@@ -20,6 +20,7 @@ export const ALIASES: ReadonlyMap<string, Alias> = new Map<string, Alias>([
   ...of('lora_r', ['r', 'rank', 'lora_rank']),
   ...of('lora_alpha', ['alpha']),
   ...of('lora_target_modules', ['target_modules']),
+  ...of('lora_modules_to_save', ['modules_to_save']),
   ['lora_target', { to: 'lora_target_modules', convert: (value) => (value === 'all' ? 'all-linear' : value) }],
   ...of('eval_datasets', ['test_datasets']),
   ...of('max_length', ['max_seq_length', 'max_seq_len', 'sequence_len', 'cutoff_len']),

@@ -4,13 +4,14 @@ import { coupleComputeDtype, coupleMethod, type Findings, type Merged } from './
 import { inWords, schemaOf, show } from './describe.ts';
 import type { Entry } from './layers.ts';
 import { type SchedulerKwargs, type SchedulerType, scheduleProblems } from './schedulers.ts';
-import { defaultOf, type SettingKey, settings } from './settings.ts';
+import { defaultOf, SECTIONS, type SettingKey, settings } from './settings.ts';
 
 /** train needs data; estimate only needs a model. */
 export type Purpose = 'train' | 'estimate';
 
 // With eval_strategy: steps and nothing else said, Hugging Face evaluates every 500 steps.
 const HF_EVAL_STEPS = 500;
+const ADAPTER_KEYS: ReadonlySet<string> = new Set(Object.keys(SECTIONS['Adapter (lora, qlora)']));
 
 /** Applies every rule: fills in what follows from what is set, and reports what cannot be run or has no effect. */
 export function applyRules(set: Merged, purpose: Purpose): Findings {
@@ -115,7 +116,7 @@ function schedule(set: Merged, found: Findings): void {
 function withoutEffect(set: Merged, found: Findings): void {
   const method = current(set, 'method');
   for (const [key, entry] of set) {
-    const adapterOnly = key.startsWith('lora_') || ['use_rslora', 'init_lora_weights'].includes(key);
+    const adapterOnly = ADAPTER_KEYS.has(key) && key !== 'adapter_name_or_path';
     const quantOnly = key.startsWith('bnb_') && key !== 'bnb_4bit_compute_dtype';
     if (method === 'full' && adapterOnly) noEffect(found, entry, 'method: full has no adapter');
     if (method !== 'qlora' && (quantOnly || key === 'llm_int8_skip_modules'))

@@ -6,6 +6,9 @@ import { type FileReader, place } from './reader.ts';
 
 export const ADAPTER_CONFIG_FILE = 'adapter_config.json';
 
+export const BIASES = ['none', 'all', 'lora_only'] as const;
+export type Bias = (typeof BIASES)[number];
+
 /** Fields keep PEFT's names. `unknown` holds what nibble has no use for and writes back unchanged. */
 export type LoraConfig = {
   readonly base_model_name_or_path: string | null;
@@ -15,10 +18,17 @@ export type LoraConfig = {
   readonly lora_alpha: number;
   readonly lora_dropout: number;
   readonly use_rslora: boolean;
+  readonly use_dora: boolean;
+  /** Biases of the base that are trained: none, all there are, or those of the adapted layers. */
+  readonly bias: Bias;
   readonly init_lora_weights: boolean | 'gaussian';
   /** Names or name endings, one regular expression, or "all-linear"; null for the architecture's default. */
   readonly target_modules: readonly string[] | string | null;
   readonly exclude_modules: readonly string[] | string | null;
+  /** Modules trained and saved whole: every one whose name, or that of a module around it, ends in one of these. */
+  readonly modules_to_save: readonly string[] | null;
+  /** An embedding that is trained or adapted stays the output embedding's too, where the base ties them. */
+  readonly ensure_weight_tying: boolean;
   readonly layers_to_transform: readonly number[] | number | null;
   readonly layers_pattern: readonly string[] | string | null;
   /** Rank and alpha of modules whose name ends in a match of the key; the first matching key counts. */
@@ -36,9 +46,13 @@ export const LORA_DEFAULTS: LoraConfig = {
   lora_alpha: 8,
   lora_dropout: 0,
   use_rslora: false,
+  use_dora: false,
+  bias: 'none',
   init_lora_weights: true,
   target_modules: null,
   exclude_modules: null,
+  modules_to_save: null,
+  ensure_weight_tying: false,
   layers_to_transform: null,
   layers_pattern: null,
   rank_pattern: {},
@@ -49,7 +63,6 @@ export const LORA_DEFAULTS: LoraConfig = {
 /** Long-standing keys whose value is fixed for everything nibble can train; others are refused when set otherwise. */
 const FIXED: JsonObject = {
   auto_mapping: null,
-  bias: 'none',
   fan_in_fan_out: false,
   inference_mode: true,
   layer_replication: null,
@@ -57,15 +70,14 @@ const FIXED: JsonObject = {
   lora_bias: false,
   megatron_config: null,
   megatron_core: 'megatron.core',
-  modules_to_save: null,
   peft_type: 'LORA',
-  use_dora: false,
 };
+
+/** Younger keys, of which an older PEFT would warn: left out where they are false, unless they stood there already. */
+const WRITTEN_WHEN_SET: readonly string[] = ['ensure_weight_tying'];
 
 /** Keys that change what an adapter computes, and that nibble does not do yet; falsy, or absent, or refused. */
 const NOT_YET = [
-  'use_dora',
-  'modules_to_save',
   'lora_bias',
   'fan_in_fan_out',
   'layer_replication',
@@ -92,6 +104,7 @@ export function parseLoraConfig(json: JsonObject, file = ADAPTER_CONFIG_FILE): L
   const fields = new Fields(json, file, problems);
   checkMethod(json, fields);
   const known = new Set([...Object.keys(LORA_DEFAULTS), ...Object.keys(FIXED)]);
+  for (const key of WRITTEN_WHEN_SET) known.delete(key);
   const config: LoraConfig = {
     base_model_name_or_path: fields.textOrNull('base_model_name_or_path'),
     revision: fields.textOrNull('revision'),
@@ -100,23 +113,47 @@ export function parseLoraConfig(json: JsonObject, file = ADAPTER_CONFIG_FILE): L
     lora_alpha: fields.positive('lora_alpha', LORA_DEFAULTS.lora_alpha),
     lora_dropout: fields.fraction('lora_dropout', LORA_DEFAULTS.lora_dropout),
     use_rslora: fields.flag('use_rslora', false),
+    use_dora: fields.flag('use_dora', false),
+    bias: bias(json, fields),
     init_lora_weights: initialisation(json, fields),
     target_modules: fields.names('target_modules'),
     exclude_modules: fields.names('exclude_modules'),
+    modules_to_save: list(fields.names('modules_to_save')),
+    ensure_weight_tying: fields.flag('ensure_weight_tying', false),
     layers_to_transform: layers(json, fields),
     layers_pattern: fields.names('layers_pattern'),
     rank_pattern: pattern('rank_pattern', fields, (rank) => Number.isSafeInteger(rank)),
     alpha_pattern: pattern('alpha_pattern', fields, Number.isFinite),
     unknown: Object.fromEntries(Object.entries(json).filter(([key]) => !known.has(key))),
   };
+  problems.push(...contradictions(config).map(({ path, message }) => ({ path: `${file}: ${path}`, message })));
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
+}
+
+/** Settings that PEFT does not take together, by their PEFT names. */
+export function contradictions(
+  config: Pick<LoraConfig, 'target_modules' | 'layers_to_transform' | 'layers_pattern'>,
+): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const { target_modules: targets, layers_to_transform: layers, layers_pattern: pattern } = config;
+  if (typeof targets === 'string' && layers !== null) {
+    const message = `needs target_modules to be a list; it is ${show(targets)}, which says the layers itself. Leave it out.`;
+    problems.push({ path: 'layers_to_transform', message });
+  }
+  if (pattern !== null && pattern.length > 0 && layers === null)
+    problems.push({
+      path: 'layers_pattern',
+      message: 'only means something beside layers_to_transform. Leave it out.',
+    });
+  return problems;
 }
 
 /** The JSON that PEFT reads back: its long-standing keys and the unknown ones, alphabetical, indented by 2. */
 export function formatLoraConfig(config: LoraConfig): string {
   const { unknown, ...known } = config;
-  const entries = Object.entries({ ...unknown, ...FIXED, ...known });
+  const said = Object.entries(known).filter(([key, value]) => value || !WRITTEN_WHEN_SET.includes(key));
+  const entries = Object.entries({ ...unknown, ...FIXED, ...Object.fromEntries(said) });
   return JSON.stringify(Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))), null, 2);
 }
 
@@ -124,13 +161,22 @@ function checkMethod(json: JsonObject, fields: Fields): void {
   if (json.peft_type !== 'LORA') {
     fields.report('peft_type', `is ${show(json.peft_type ?? null)}; supported is "LORA".`);
   }
-  if ((json.bias ?? 'none') !== 'none')
-    fields.report('bias', `is ${show(json.bias)}; only "none" is supported so far.`);
   for (const key of NOT_YET) {
     const value = json[key] ?? false;
     const empty = value === false || (Array.isArray(value) && value.length === 0);
     if (!empty) fields.report(key, `is ${show(value)}; nibble does not support it yet. Leave it out.`);
   }
+}
+
+function bias(json: JsonObject, fields: Fields): Bias {
+  const value = json.bias ?? 'none';
+  const known = BIASES.find((choice) => choice === value);
+  if (known === undefined) fields.report('bias', `is ${show(value)}; supported are "none", "all" and "lora_only".`);
+  return known ?? 'none';
+}
+
+function list(names: readonly string[] | string | null): readonly string[] | null {
+  return typeof names === 'string' ? [names] : names;
 }
 
 /** Other initialisations also change the base weights, which an adapter file does not hold. */

@@ -1,11 +1,16 @@
-/** Which linear layers an adapter sits on, by PEFT's rules for target_modules and its companions. */
-import { ConfigError } from '../errors.ts';
+/** Which modules an adapter sits on, by PEFT's rules for target_modules and its companions. */
+import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { show } from './json.ts';
-import type { LoraConfig } from './peft-config.ts';
+import { type AdapterBase, type BaseModule, endsInPath, lastSegment } from './peft-base.ts';
+import { contradictions, type LoraConfig } from './peft-config.ts';
+import { type Anchor, pythonRegex } from './python-regex.ts';
 
-/** One adapted layer; its LoRA output is multiplied by `scaling`. */
+/** One adapted module; its LoRA output is multiplied by `scaling`. */
 export type LoraTarget = {
   readonly name: string;
+  readonly kind: 'linear' | 'embedding';
+  readonly out: number;
+  readonly in: number;
   readonly rank: number;
   readonly alpha: number;
   readonly scaling: number;
@@ -18,6 +23,8 @@ export type TargetFields = Pick<
   | 'use_rslora'
   | 'target_modules'
   | 'exclude_modules'
+  | 'modules_to_save'
+  | 'ensure_weight_tying'
   | 'layers_to_transform'
   | 'layers_pattern'
   | 'rank_pattern'
@@ -25,58 +32,44 @@ export type TargetFields = Pick<
 >;
 
 export type MatchOptions = {
-  /** The module that turns hidden states into logits: "all-linear" leaves it out. */
-  readonly outputEmbedding?: string;
-  /** It shares its weight with the input embedding, so an adapter on it is refused. */
-  readonly tiedOutput?: boolean;
-  /** How the setting is called where the user wrote it. */
-  readonly key?: string;
+  /** How a setting is called where the user wrote it. */
+  readonly keyOf?: (setting: keyof TargetFields) => string;
+  /** Refuses what has no effect, of which PEFT would warn; an adapter that exists already is taken as it is. */
+  readonly strict?: boolean;
 };
 
 export const ALL_LINEAR = 'all-linear';
-/** What PEFT adapts in a Llama when target_modules is left out. */
-export const DEFAULT_TARGETS = ['q_proj', 'v_proj'];
 
 /**
- * The layers of `linear` that the config adapts, in the order of `linear`.
+ * The modules that the config adapts, in the order of named_modules. An adapter on a tied embedding is on both ends of it.
  * ConfigError when an entry, a pattern or the whole matches nothing: it lists the name endings there are.
  */
-export function matchTargets(
-  config: TargetFields,
-  linear: readonly string[],
-  options: MatchOptions = {},
-): LoraTarget[] {
-  const { outputEmbedding = 'lm_head', tiedOutput = false, key = 'target_modules' } = options;
-  const wanted = config.target_modules ?? DEFAULT_TARGETS;
-  const fail = (problem: string): never => {
-    const endings = [...new Set(linear.map(lastSegment))].join(', ');
-    throw new ConfigError([
-      { path: key, message: `${problem} Linear layers here end in ${endings}; or use "${ALL_LINEAR}".` },
-    ]);
-  };
-  const isTarget = targetRule(wanted, outputEmbedding, key);
-  if (typeof wanted !== 'string') {
-    if (wanted.length === 0) fail('is an empty list.');
-    for (const entry of wanted) {
-      if (!linear.some((name) => endsInPath(name, entry))) fail(`${show(entry)} matches no linear layer.`);
-    }
-  }
-  const isExcluded = exclusionRule(config.exclude_modules);
-  const inLayers = layerRule(config, wanted);
-  const names = linear.filter((name) => isTarget(name) && inLayers(name) && !isExcluded(name));
-  if (names.length === 0)
-    fail(`${show(wanted)}, after exclude_modules and layers_to_transform, matches no linear layer.`);
-  if (tiedOutput && names.includes(outputEmbedding)) {
-    fail(
-      `adapts ${outputEmbedding}, which shares its weight with the embedding: merging would change both. Leave it out.`,
+export function matchTargets(config: TargetFields, base: AdapterBase, options: MatchOptions = {}): LoraTarget[] {
+  const { keyOf = (setting) => setting, strict = true } = options;
+  const adaptable = base.modules.filter((module) => module.kind !== 'norm');
+  const report = new Report(adaptable, keyOf);
+  for (const { path, message } of contradictions(config)) report.add(path as keyof TargetFields, message);
+  const wanted = config.target_modules ?? base.defaultTargets;
+  if (wanted === null) throw report.targets('has no default for this architecture.');
+  if (strict) requireEffect(config, wanted, base, report);
+  const isTarget = targetRule(wanted, base, report);
+  const isExcluded = exclusionRule(config, report);
+  const inLayers = layerRule(config, wanted, report);
+  const modules = adaptable.filter(
+    (module) => isTarget(module) && inLayers(module.name) && !isExcluded(module.name),
+  ) as Exclude<BaseModule, { kind: 'norm' }>[];
+  if (modules.length === 0)
+    throw report.targets(
+      `${show(wanted)}, after exclude_modules, modules_to_save and layers_to_transform, matches no linear layer.`,
     );
-  }
-  const rankOf = patternRule(config.rank_pattern, 'rank_pattern');
-  const alphaOf = patternRule(config.alpha_pattern, 'alpha_pattern');
-  return names.map((name) => {
-    const rank = rankOf(name) ?? config.r;
-    const alpha = alphaOf(name) ?? config.lora_alpha;
-    return { name, rank, alpha, scaling: alpha / (config.use_rslora ? Math.sqrt(rank) : rank) };
+  const rankOf = patternRule(config, 'rank_pattern', modules, strict, report);
+  const alphaOf = patternRule(config, 'alpha_pattern', modules, strict, report);
+  report.throwIfAny();
+  return withTied(modules, config, base, report).map((module) => {
+    const rank = rankOf(module.name) ?? config.r;
+    const alpha = alphaOf(module.name) ?? config.lora_alpha;
+    const { name, kind, out, in: width } = module;
+    return { name, kind, out, in: width, rank, alpha, scaling: alpha / (config.use_rslora ? Math.sqrt(rank) : rank) };
   });
 }
 
@@ -84,69 +77,150 @@ export function matchTargets(
  * The same targets as a list that stands without the words "all-linear": name endings where they say exactly this
  * set, else full names. Other tools that read adapters expect a list.
  */
-export function explicitTargets(targets: readonly LoraTarget[], linear: readonly string[]): string[] {
+export function explicitTargets(targets: readonly LoraTarget[], base: AdapterBase): string[] {
   const adapted = new Set(targets.map(({ name }) => name));
   const endings = [...new Set(targets.map(({ name }) => lastSegment(name)))];
-  const exact = linear.every((name) => adapted.has(name) || !endings.some((ending) => endsInPath(name, ending)));
+  const exact = base.modules.every(({ name }) => adapted.has(name) || !endings.some((end) => endsInPath(name, end)));
   return exact ? endings : [...adapted];
+}
+
+/** Collects problems of several settings, each under the name its user knows. */
+class Report {
+  readonly #problems: ConfigProblem[] = [];
+  readonly #endings: string;
+  readonly #keyOf: (setting: keyof TargetFields) => string;
+
+  constructor(adaptable: readonly BaseModule[], keyOf: (setting: keyof TargetFields) => string) {
+    this.#endings = [...new Set(adaptable.map(({ name }) => lastSegment(name)))].join(', ');
+    this.#keyOf = keyOf;
+  }
+
+  add(setting: keyof TargetFields, message: string): void {
+    this.#problems.push({ path: this.#keyOf(setting), message });
+  }
+
+  /** A problem of target_modules, with what there is to choose from. */
+  targets(problem: string): ConfigError {
+    this.add('target_modules', `${problem} Linear layers here end in ${this.#endings}; or use "${ALL_LINEAR}".`);
+    return new ConfigError(this.#problems);
+  }
+
+  throwIfAny(): void {
+    if (this.#problems.length > 0) throw new ConfigError(this.#problems);
+  }
+
+  regex(setting: keyof TargetFields, written: string, source: string, anchor: Anchor): RegExp {
+    try {
+      return pythonRegex(source, anchor);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      this.add(setting, `${show(written)} is no regular expression that nibble can run (${reason}).`);
+      throw new ConfigError(this.#problems);
+    }
+  }
 }
 
 type Rule = (name: string) => boolean;
 
-function targetRule(wanted: readonly string[] | string, outputEmbedding: string, key: string): Rule {
-  if (typeof wanted !== 'string') return (name) => wanted.some((entry) => endsInPath(name, entry));
-  if (wanted.toLowerCase() === ALL_LINEAR) return (name) => name !== outputEmbedding;
-  const whole = regex(`^(?:${wanted})$`, key, wanted);
+function requireEffect(
+  config: TargetFields,
+  wanted: readonly string[] | string,
+  base: AdapterBase,
+  report: Report,
+): void {
+  const adaptable = base.modules.filter((module) => module.kind !== 'norm');
+  if (typeof wanted !== 'string') {
+    if (wanted.length === 0) throw report.targets('is an empty list.');
+    const stray = wanted.find((entry) => !adaptable.some(({ name }) => endsInPath(name, entry)));
+    if (stray !== undefined) throw report.targets(`${show(stray)} matches no linear layer.`);
+  }
+  const { exclude_modules: excluded } = config;
+  if (excluded === null || excluded.length === 0) return;
+  const isExcluded = listOrRegex(excluded, 'exclude_modules', report);
+  if (!base.modules.some(({ name }) => isExcluded(name)))
+    report.add('exclude_modules', `${show(excluded)} excludes no module. Leave it out, or give full names or endings.`);
+}
+
+function listOrRegex(
+  entries: readonly string[] | string,
+  setting: 'target_modules' | 'exclude_modules',
+  report: Report,
+): Rule {
+  if (typeof entries !== 'string') return (name) => entries.some((entry) => endsInPath(name, entry));
+  const whole = report.regex(setting, entries, entries, 'fullmatch');
   return (name) => whole.test(name);
 }
 
-function exclusionRule(excluded: readonly string[] | string | null): Rule {
-  if (excluded === null || excluded.length === 0) return () => false;
-  if (typeof excluded !== 'string') return (name) => excluded.some((entry) => endsInPath(name, entry));
-  const whole = regex(`^(?:${excluded})$`, 'exclude_modules', excluded);
-  return (name) => whole.test(name);
+function targetRule(
+  wanted: readonly string[] | string,
+  base: AdapterBase,
+  report: Report,
+): (module: BaseModule) => boolean {
+  if (typeof wanted === 'string' && wanted.toLowerCase() === ALL_LINEAR)
+    return ({ kind, name }) => kind === 'linear' && name !== base.outputEmbedding;
+  const rule = listOrRegex(wanted, 'target_modules', report);
+  return ({ name }) => rule(name);
+}
+
+/** A module that is trained whole takes no adapter, nor does any inside it. */
+function exclusionRule(config: TargetFields, report: Report): Rule {
+  const { exclude_modules: excluded, modules_to_save: saved } = config;
+  const byName: Rule =
+    excluded === null || excluded.length === 0 ? () => false : listOrRegex(excluded, 'exclude_modules', report);
+  const inside = (saved ?? []).map((entry) =>
+    report.regex('modules_to_save', entry, `(^|.*\\.)${entry}($|\\..*)`, 'match'),
+  );
+  return (name) => byName(name) || inside.some((module) => module.test(name));
 }
 
 /** A layer's index is the first numbered segment after a name, or after one of `layers_pattern`. */
-function layerRule(config: TargetFields, targets: readonly string[] | string): Rule {
+function layerRule(config: TargetFields, targets: readonly string[] | string, report: Report): Rule {
   const { layers_to_transform: wanted, layers_pattern: pattern } = config;
   const layers: readonly number[] = typeof wanted === 'number' ? [wanted] : (wanted ?? []);
-  // PEFT heeds the layers only for name endings, not for a regular expression or a full name
-  if (layers.length === 0 || typeof targets === 'string') return () => true;
+  if (layers.length === 0) return () => true;
   const patterns = typeof pattern === 'string' ? [pattern] : (pattern ?? []);
   const places = patterns
     .filter((entry) => entry !== '')
-    .map((entry) => regex(`^(?:.*?\\.)?(?:${entry})\\.(\\d+)\\.`, 'layers_pattern', entry));
-  if (places.length === 0) places.push(/^.*?\.[^.]*\.(\d+)\./);
+    .map((entry) => report.regex('layers_pattern', entry, `(?:^|.*?\\.)${entry}\\.(?P<idx>\\d+)\\.`, 'match'));
+  if (places.length === 0) places.push(/^.*?\.[^.]*\.(?<idx>\d+)\./);
   return (name) => {
+    // PEFT heeds the layers only for name endings, not for a full name
     if (targets.includes(name)) return true;
-    const index = places.map((place) => place.exec(name)?.[1]).find((digits) => digits !== undefined);
-    return index !== undefined && layers.includes(Number(index));
+    const found = places.map((place) => place.exec(name)).find((match) => match !== null);
+    const digits = found?.groups?.idx;
+    return digits !== undefined && layers.includes(Number(digits));
   };
 }
 
-function patternRule(patterns: Readonly<Record<string, number>>, key: string): (name: string) => number | undefined {
-  const rules = Object.entries(patterns).map(
-    ([pattern, value]) => [regex(`^(?:.*\\.)?(?:${pattern})$`, key, pattern), value] as const,
-  );
-  return (name) => rules.find(([rule]) => rule.test(name))?.[1];
+function patternRule(
+  config: TargetFields,
+  setting: 'rank_pattern' | 'alpha_pattern',
+  targets: readonly BaseModule[],
+  strict: boolean,
+  report: Report,
+): (name: string) => number | undefined {
+  const rules = Object.entries(config[setting]).map(([pattern, value]) => {
+    const rule = report.regex(setting, pattern, `(.*\\.)?(${pattern})$`, 'match');
+    if (strict && !targets.some(({ name }) => rule.test(name)))
+      report.add(setting, `${show(pattern)} matches no adapted layer. Leave it out.`);
+    return { rule, value };
+  });
+  return (name) => rules.find(({ rule }) => rule.test(name))?.value;
 }
 
-function regex(source: string, key: string, written: string): RegExp {
-  try {
-    return new RegExp(source);
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new ConfigError([
-      { path: key, message: `${show(written)} is not a regular expression JavaScript knows (${reason}).` },
-    ]);
-  }
-}
-
-function endsInPath(name: string, ending: string): boolean {
-  return name === ending || name.endsWith(`.${ending}`);
-}
-
-function lastSegment(name: string): string {
-  return name.slice(name.lastIndexOf('.') + 1);
+/** An adapter on one end of a tied embedding would untie the two, or change both when it is merged. */
+function withTied<M extends BaseModule>(
+  modules: readonly M[],
+  config: TargetFields,
+  base: AdapterBase,
+  report: Report,
+): M[] {
+  const ends = [base.inputEmbedding, base.outputEmbedding];
+  const adapted = modules.filter(({ name }) => ends.includes(name));
+  if (!base.tied || adapted.length === 0) return [...modules];
+  const names = adapted.map(({ name }) => name).join(' and ');
+  const why = config.ensure_weight_tying
+    ? `adapts ${names}, whose weight is tied; nibble does not support one adapter for both ends yet. Leave it out, or train it with modules_to_save.`
+    : `adapts ${names}, which shares its weight with ${ends.find((end) => end !== adapted[0]?.name)}: merging would change both. Leave it out.`;
+  throw report.targets(why);
 }

@@ -1,51 +1,33 @@
 /** A LoRA adapter on disk, as PEFT saves and loads it. */
 import { DataError } from '../errors.ts';
-import { openSafetensors, type TensorSource } from './checkpoint.ts';
+import { openSafetensors, readFloats, type TensorSource } from './checkpoint.ts';
 import { isFloatDtype } from './dtype.ts';
 import { show } from './json.ts';
+import { type AdapterBase, lastSegment } from './peft-base.ts';
+import { modelCard } from './peft-card.ts';
 import { ADAPTER_CONFIG_FILE, formatLoraConfig, type LoraConfig, readLoraConfig } from './peft-config.ts';
-import { explicitTargets, type LoraTarget, type MatchOptions, matchTargets } from './peft-match.ts';
+import { type AdapterLayout, adapterLayout, adapterTensors, PREFIX } from './peft-layout.ts';
+import { explicitTargets, type LoraTarget, type MatchOptions } from './peft-match.ts';
 import { type FileReader, type FileWriter, place, writeText } from './reader.ts';
-import { writeSafetensors } from './safetensors-write.ts';
+import { type TensorToWrite, writeSafetensors } from './safetensors-write.ts';
 
 export const ADAPTER_FILE = 'adapter_model.safetensors';
-const PREFIX = 'base_model.model.';
 /** Beyond this many, the rest of the offending tensors is only counted. */
 const LISTED = 20;
-
-/** Linear layers of the model by name, each with its weight's (out, in). */
-export type LinearShapes = ReadonlyMap<string, readonly [out: number, inner: number]>;
+/** Bytes of an embedding that are copied at once. */
+const SLAB_BYTES = 4 * 2 ** 20;
 
 export type Adapter = {
   readonly config: LoraConfig;
-  readonly targets: readonly LoraTarget[];
+  readonly layout: AdapterLayout;
   readonly source: TensorSource;
 };
 
-/** Names of a module's two matrices in adapter_model.safetensors: A is (rank, in), B is (out, rank). */
-export function loraTensorNames(module: string): { readonly a: string; readonly b: string } {
-  return { a: `${PREFIX}${module}.lora_A.weight`, b: `${PREFIX}${module}.lora_B.weight` };
-}
-
-/** Every tensor an adapter on these targets holds, with its shape, in the order of the targets, A before B. */
-export function adapterShapes(
-  targets: readonly LoraTarget[],
-  linear: LinearShapes,
-): Map<string, readonly [number, number]> {
-  return new Map(
-    targets.flatMap(({ name, rank }) => {
-      const [out, inner] = linear.get(name)!;
-      const { a, b } = loraTensorNames(name);
-      return [[a, [rank, inner] as const] as const, [b, [out, rank] as const] as const];
-    }),
-  );
-}
-
 /**
- * Opens an adapter for a model. Its tensors are read with `readFloats(adapter.source, name)`.
+ * Opens an adapter for a model. Its tensors are read with `readFloats(adapter.source, key)`.
  * DataError listing every missing, foreign and misshapen tensor at once; ConfigError from adapter_config.json.
  */
-export async function openAdapter(reader: FileReader, linear: LinearShapes, options?: MatchOptions): Promise<Adapter> {
+export async function openAdapter(reader: FileReader, base: AdapterBase): Promise<Adapter> {
   const config = await readLoraConfig(reader);
   if (!(await reader.exists(ADAPTER_FILE)) && (await reader.exists('adapter_model.bin'))) {
     throw new DataError(
@@ -53,22 +35,34 @@ export async function openAdapter(reader: FileReader, linear: LinearShapes, opti
       `is a pickle, which runs code when it is loaded and is refused. Save the adapter as ${ADAPTER_FILE} (PEFT's default).`,
     );
   }
-  const targets = matchTargets(config, [...linear.keys()], {
-    key: `${place(reader, ADAPTER_CONFIG_FILE)}: target_modules`,
-    ...options,
-  });
+  const options: MatchOptions = {
+    keyOf: (setting) => `${place(reader, ADAPTER_CONFIG_FILE)}: ${setting}`,
+    strict: false,
+  };
+  const layout = adapterLayout(config, base, options);
   const source = await openSafetensors(reader, ADAPTER_FILE);
-  checkTensors(source, adapterShapes(targets, linear), place(reader, ADAPTER_FILE));
-  return { config, targets, source };
+  checkTensors(source, layout, place(reader, ADAPTER_FILE));
+  return { config, layout, source };
 }
 
-function checkTensors(source: TensorSource, wanted: ReadonlyMap<string, readonly number[]>, file: string): void {
+/** PEFT saves an adapted embedding with the adapter; it is not wanted back, since the base has it. */
+function ownEmbeddings({ targets }: AdapterLayout): Map<string, LoraTarget> {
+  const embeddings = targets.filter(({ name }) => EMBEDDING_NAMES.includes(lastSegment(name)));
+  return new Map(embeddings.map((target) => [`${PREFIX}${target.name}.base_layer.weight`, target]));
+}
+
+/** Modules that PEFT takes for embeddings, by the ends of their names. */
+const EMBEDDING_NAMES: readonly string[] = ['embed_tokens', 'lm_head'];
+
+function checkTensors(source: TensorSource, layout: AdapterLayout, file: string): void {
   const faults: string[] = [];
+  const wanted = new Map(adapterTensors(layout).map(({ key, shape }) => [key, shape]));
   for (const [name, shape] of wanted) {
-    if (!source.has(name)) {
-      faults.push(`${name} is missing, needs ${show(shape)}`);
-      continue;
-    }
+    if (!source.has(name)) faults.push(`${name} is missing, needs ${show(shape)}`);
+  }
+  for (const [name, { out, in: width }] of ownEmbeddings(layout)) wanted.set(name, [out, width]);
+  for (const [name, shape] of wanted) {
+    if (!source.has(name)) continue;
     const got = source.info(name);
     if (show(got.shape) !== show(shape)) faults.push(`${name} is ${show(got.shape)}, needs ${show(shape)}`);
     else if (!isFloatDtype(got.dtype)) faults.push(`${name} is ${got.dtype}, needs F32, F16 or BF16`);
@@ -85,19 +79,40 @@ function checkTensors(source: TensorSource, wanted: ReadonlyMap<string, readonly
   );
 }
 
+/**
+ * PEFT loads the embedding that an adapter brings over the base's own; nibble only takes one that is the same.
+ * DataError naming the first value that differs.
+ */
+export async function checkOwnEmbeddings({ layout, source }: Adapter, base: TensorSource): Promise<void> {
+  for (const [key, { name }] of ownEmbeddings(layout)) {
+    if (!source.has(key) || !base.has(`${name}.weight`)) continue;
+    const [theirs, ours] = [await readFloats(source, key), await readFloats(base, `${name}.weight`)];
+    const at = ours.findIndex((value, i) => value !== theirs[i]);
+    if (at < 0) continue;
+    throw new DataError(
+      place(source, ADAPTER_FILE),
+      `${key}[${at}] is ${theirs[at]}, the base has ${ours[at]}: the adapter was trained on another embedding. Give the base it was trained on.`,
+    );
+  }
+}
+
 export type AdapterToSave = {
   readonly config: LoraConfig;
-  readonly targets: readonly LoraTarget[];
-  readonly linear: LinearShapes;
-  /** A tensor's values, f32 row-major, asked for once each under the names of `adapterShapes`. */
+  readonly layout: AdapterLayout;
+  readonly base: AdapterBase;
+  /** The checkpoint of the base, from which an adapted embedding is copied as PEFT does; null leaves it out. */
+  readonly source: TensorSource | null;
+  /** A tensor's values, f32 row-major, by the names of `adapterTensors`. */
   readonly values: (name: string) => Float32Array | Promise<Float32Array>;
 };
 
 /** Writes adapter_model.safetensors, adapter_config.json and a short README.md, each atomically and in this order. */
 export async function saveAdapter(writer: FileWriter, adapter: AdapterToSave): Promise<void> {
-  const { config, targets, linear, values } = adapter;
-  const tensors = [...adapterShapes(targets, linear)].map(([name, shape]) => ({
-    name,
+  const { config, layout, base, values } = adapter;
+  const isList = typeof config.target_modules === 'object' && config.target_modules !== null;
+  const saved = isList ? config : asList(config, layout.targets, base);
+  const tensors = adapterTensors(layout).map(({ key, name, shape }) => ({
+    name: key,
     dtype: 'F32' as const,
     shape,
     data: async function* () {
@@ -105,41 +120,32 @@ export async function saveAdapter(writer: FileWriter, adapter: AdapterToSave): P
       yield new Uint8Array(buffer, byteOffset, byteLength);
     },
   }));
-  await writeSafetensors(writer, ADAPTER_FILE, tensors);
-  const isList = typeof config.target_modules === 'object' && config.target_modules !== null;
-  const saved = isList ? config : asList(config, targets, [...linear.keys()]);
+  await writeSafetensors(writer, ADAPTER_FILE, [...tensors, ...embeddingsBeside(adapter, saved)]);
   await writeText(writer, ADAPTER_CONFIG_FILE, `${formatLoraConfig(saved)}\n`);
   await writeText(writer, 'README.md', modelCard(saved));
 }
 
-/** A list is what every reader of adapters understands; it already says what exclusions and layers said. */
-function asList(config: LoraConfig, targets: readonly LoraTarget[], linear: readonly string[]): LoraConfig {
-  const target_modules = explicitTargets(targets, linear);
-  return { ...config, target_modules, exclude_modules: null, layers_to_transform: null, layers_pattern: null };
+/** PEFT writes adapted embeddings out where target_modules names one of them by its last part alone. */
+function embeddingsBeside({ layout, source }: AdapterToSave, saved: LoraConfig): TensorToWrite[] {
+  const named = (saved.target_modules as readonly string[]).some((entry) => EMBEDDING_NAMES.includes(entry));
+  if (source === null || !named) return [];
+  return [...ownEmbeddings(layout)].map(([key, { name }]) => {
+    const { dtype, shape, bytes } = source.info(`${name}.weight`);
+    const data = async function* () {
+      for (let at = 0; at < bytes; at += SLAB_BYTES) {
+        const slab = new Uint8Array(Math.min(SLAB_BYTES, bytes - at));
+        await source.read(`${name}.weight`, at, slab);
+        yield slab;
+      }
+    };
+    return { name: key, dtype, shape, data };
+  });
 }
 
-function modelCard(config: LoraConfig): string {
-  const base = config.base_model_name_or_path ?? 'not recorded';
-  const targets = config.target_modules as readonly string[];
-  return `---
-library_name: peft
-${config.base_model_name_or_path === null ? '' : `base_model: ${JSON.stringify(base)}\n`}tags:
-  - lora
----
-
-# LoRA adapter
-
-Base model: ${base}
-
-Rank ${config.r}, alpha ${config.lora_alpha}${config.use_rslora ? ' (rank-stabilised)' : ''}, dropout ${config.lora_dropout}, on ${targets.join(', ')}.
-
-Trained with nibble. It loads with PEFT:
-
-\`\`\`python
-from peft import PeftModel
-model = PeftModel.from_pretrained(base_model, "path/to/this/directory")
-\`\`\`
-`;
+/** A list is what every reader of adapters understands; it already says what exclusions and layers said. */
+function asList(config: LoraConfig, targets: readonly LoraTarget[], base: AdapterBase): LoraConfig {
+  const target_modules = explicitTargets(targets, base);
+  return { ...config, target_modules, exclude_modules: null, layers_to_transform: null, layers_pattern: null };
 }
 
 /** The line PEFT's print_trainable_parameters prints, without a line end. */

@@ -8,15 +8,17 @@ import { NESTED_BLOCK_SIZE, type QuantType } from '../wasm/types.ts';
 import { allocateFlat, type FlatParameters, type TrainableSpec } from './flat.ts';
 import type { Layer, Model } from './model.ts';
 import {
-  allLinears,
   EMBEDDING,
   FINAL_NORM,
   HEAD,
   type LinearModule,
   layerModules,
+  modulesOf,
   type Parameter,
   parametersOf,
 } from './modules.ts';
+import type { DoraPair } from './ops/dora.ts';
+import type { EmbeddingLayer } from './ops/embedding.ts';
 import type { LinearLayer, LoraPair } from './ops/linear.ts';
 import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
 
@@ -29,6 +31,10 @@ export type LoraSpec = {
   /** Rank and scaling of each targeted module, by its name. */
   readonly modules: ReadonlyMap<string, { readonly r: number; readonly scaling: number }>;
   readonly dropout: number;
+  /** DoRA: every pair has a magnitude for each row of its weight. */
+  readonly dora: boolean;
+  /** Parameters of the base that are trained beside the adapter, in f32, by their checkpoint names. */
+  readonly trained: ReadonlySet<string>;
 };
 
 export type ModelSpec = {
@@ -41,6 +47,8 @@ export type ModelSpec = {
   readonly maxPositions: number;
 };
 
+export type DoraLayer = { readonly weight: Weight; readonly lora: DoraPair };
+
 export type DeclaredModel = {
   readonly model: Model;
   readonly trainable: FlatParameters;
@@ -48,6 +56,8 @@ export type DeclaredModel = {
   readonly weights: ReadonlyMap<string, Weight>;
   /** Norm weights and biases to fill, f32, by checkpoint tensor name. */
   readonly vectors: ReadonlyMap<string, Tensor>;
+  /** Adapted layers whose magnitudes are trained. */
+  readonly dora: readonly DoraLayer[];
   /** The code tables in use; shared by all tensors of a type. */
   readonly tables: ReadonlyMap<QuantType, Tensor>;
 };
@@ -56,20 +66,19 @@ export type DeclaredModel = {
 export function declareModel(residents: Residents, spec: ModelSpec, maxBindingBytes: number): DeclaredModel {
   const { config } = spec;
   requireSupported(config);
-  const specs = spec.full ? parametersOf(config).map(trainableOf) : loraSpecs(config, spec.lora);
+  const specs = spec.full ? parametersOf(config).map(trainableOf) : adapterSpecs(config, spec.lora);
   const trainable = allocateFlat(residents, specs, spec.full ? 'base_weights' : 'adapter', maxBindingBytes);
   const builder = new Builder(residents, spec, trainable);
-  const embed = builder.dense(EMBEDDING, config.vocab_size, config.hidden_size);
+  const embed = builder.embedding(EMBEDDING, config.vocab_size, config.hidden_size);
   const layers = Array.from({ length: config.num_hidden_layers }, (_, i) => builder.layer(i));
   const norm = builder.vector(`${FINAL_NORM}.weight`, config.hidden_size);
-  const head = config.tie_word_embeddings
-    ? { ...embed, name: `${HEAD}.weight` }
-    : builder.dense(HEAD, config.vocab_size, config.hidden_size);
+  const head = builder.head(embed);
   const half = config.head_dim / 2;
   const table = (label: string): Tensor =>
     residents.tensor({ label, shape: [spec.maxPositions, half], dtype: 'f32', category: 'workspace' });
   const model = { config, embed, layers, norm, head, rope: { cos: table('rope.cos'), sin: table('rope.sin') } };
-  return { model, trainable, weights: builder.weights, vectors: builder.vectors, tables: builder.tables };
+  const { weights, vectors, dora, tables } = builder;
+  return { model, trainable, weights, vectors, dora, tables };
 }
 
 function requireSupported({ head_dim }: ModelConfig): void {
@@ -81,20 +90,39 @@ function trainableOf({ name, shape }: Parameter): TrainableSpec {
   return { name, shape };
 }
 
-function loraSpecs(config: ModelConfig, lora: LoraSpec | null): TrainableSpec[] {
-  return allLinears(config).flatMap(({ name, out, in: width }) => {
-    const target = lora?.modules.get(name);
-    if (target === undefined) return [];
-    return [
+function adapterSpecs(config: ModelConfig, lora: LoraSpec | null): TrainableSpec[] {
+  if (lora === null) return [];
+  const pairs = modulesOf(config).flatMap((module): TrainableSpec[] => {
+    const target = lora.modules.get(module.name);
+    if (target === undefined || module.kind === 'norm') return [];
+    const { name, out, in: width } = module;
+    if (module.kind === 'embedding') return embeddingPair(name, out, width, target.r);
+    const pair = [
       { name: `${name}.lora_A.weight`, shape: [target.r, width] },
       { name: `${name}.lora_B.weight`, shape: [out, target.r] },
     ];
+    return lora.dora ? [...pair, { name: `${name}.lora_magnitude_vector`, shape: [out] }] : pair;
   });
+  return [
+    ...pairs,
+    ...parametersOf(config)
+      .filter(({ name }) => lora.trained.has(name))
+      .map(trainableOf),
+  ];
+}
+
+/** A lies transposed here, (tokens, r): a token's row is gathered like one of the table. */
+function embeddingPair(name: string, tokens: number, width: number, r: number): TrainableSpec[] {
+  return [
+    { name: `${name}.lora_embedding_A`, shape: [tokens, r] },
+    { name: `${name}.lora_embedding_B`, shape: [width, r] },
+  ];
 }
 
 class Builder {
   readonly weights = new Map<string, Weight>();
   readonly vectors = new Map<string, Tensor>();
+  readonly dora: DoraLayer[] = [];
   readonly tables = new Map<QuantType, Tensor>();
   readonly #residents: Residents;
   readonly #spec: ModelSpec;
@@ -141,14 +169,29 @@ class Builder {
     return weight;
   }
 
+  embedding(module: string, tokens: number, width: number): EmbeddingLayer {
+    const target = this.#spec.lora?.modules.get(module);
+    const A = this.#trainable.tensors.get(`${module}.lora_embedding_A`)?.param;
+    const B = this.#trainable.tensors.get(`${module}.lora_embedding_B`)?.param;
+    const lora = target && A && B ? { A, B, ...target } : null;
+    return { ...this.dense(module, tokens, width), lora };
+  }
+
+  /** Tied, it shares the embedding's weight. */
+  head(embed: DenseWeight): LinearLayer {
+    const weight = this.#spec.config.tie_word_embeddings
+      ? { ...embed, name: `${HEAD}.weight` }
+      : this.dense(HEAD, embed.out, embed.in);
+    return { name: HEAD, weight, bias: null, lora: this.#lora(HEAD, weight) };
+  }
+
   #linear({ name, out, in: width, bias }: LinearModule): LinearLayer {
     const stored = this.#spec.storedAs(name);
+    const isTrained = this.#spec.full || this.#spec.lora?.trained.has(`${name}.weight`) === true;
     const weight =
-      stored.kind === 'dense' || this.#spec.full
-        ? this.dense(name, out, width)
-        : this.#fourBit(name, out, width, stored);
+      stored.kind === 'dense' || isTrained ? this.dense(name, out, width) : this.#fourBit(name, out, width, stored);
     this.weights.set(weight.name, weight);
-    return { name, weight, bias: bias ? this.vector(`${name}.bias`, out) : null, lora: this.#lora(name) };
+    return { name, weight, bias: bias ? this.vector(`${name}.bias`, out) : null, lora: this.#lora(name, weight) };
   }
 
   #fourBit(module: string, out: number, width: number, stored: StoredAs & { kind: '4bit' }): FourBitWeight {
@@ -202,12 +245,15 @@ class Builder {
     return known;
   }
 
-  #lora(module: string): LoraPair | null {
+  #lora(module: string, weight: Weight): LoraPair | null {
     const target = this.#spec.lora?.modules.get(module);
     const A = this.#trainable.tensors.get(`${module}.lora_A.weight`)?.param;
     const B = this.#trainable.tensors.get(`${module}.lora_B.weight`)?.param;
     if (target === undefined || A === undefined || B === undefined) return null;
-    return { A, B, ...target, dropout: this.#spec.lora?.dropout ?? 0, site: this.#site++ };
+    const magnitude = this.#trainable.tensors.get(`${module}.lora_magnitude_vector`)?.param ?? null;
+    const pair = { A, B, ...target, dropout: this.#spec.lora?.dropout ?? 0, site: this.#site++ };
+    if (magnitude !== null) this.dora.push({ weight, lora: { ...pair, magnitude } });
+    return { ...pair, magnitude };
   }
 }
 

@@ -4,8 +4,8 @@ import type { Tensor } from '../gpu/tensor.ts';
 import type { Module } from './modules.ts';
 import type { RopeTables } from './ops/attention.ts';
 import type { OpContext } from './ops/context.ts';
+import type { EmbeddingLayer } from './ops/embedding.ts';
 import type { LinearLayer } from './ops/linear.ts';
-import type { DenseWeight } from './weight.ts';
 
 /** One decoder layer: its modules by their names inside the layer. Asking for one that was not declared throws. */
 export type Layer = {
@@ -18,7 +18,7 @@ export type Layer = {
 
 export type Model = {
   readonly config: ModelConfig;
-  readonly embed: DenseWeight;
+  readonly embed: EmbeddingLayer;
   readonly layers: readonly Layer[];
   readonly norm: Tensor;
   readonly head: LinearLayer;

@@ -1,10 +1,11 @@
 /** Going on with an adapter: the settings it decides, read from its adapter_config.json before the run records them. */
 import { adapterConfig, type ResolvedConfig, type TrainConfig, wasSet, withValues } from '../config/index.ts';
 import { readModelConfig } from '../formats/hf-config.ts';
+import type { AdapterBase } from '../formats/peft-base.ts';
 import { ADAPTER_CONFIG_FILE, type LoraConfig, readLoraConfig } from '../formats/peft-config.ts';
-import { DEFAULT_TARGETS, matchTargets } from '../formats/peft-match.ts';
+import { matchTargets } from '../formats/peft-match.ts';
 import { type FileReader, place } from '../formats/reader.ts';
-import { allLinears } from '../model/modules.ts';
+import { adapterBase } from './adapter-base.ts';
 
 /**
  * Rank, alpha, targets and scaling are the adapter's; a setting that says otherwise is an error. Dropout is the adapter's
@@ -19,13 +20,22 @@ export async function withAdapterSettings(
   const reader = readerOf(directory);
   const lora = await readLoraConfig(reader);
   const model = await readModelConfig(readerOf(config.values.model_name_or_path));
-  const linear = allLinears(model).map(({ name }) => name);
+  const base = adapterBase(model);
   const where = place(reader, ADAPTER_CONFIG_FILE);
   const facts = {
     lora_r: lora.r,
     lora_alpha: lora.lora_alpha,
-    lora_target_modules: targetsOf(config, lora, linear),
+    lora_target_modules: targetsOf(config, lora, base),
+    exclude_modules: spread(lora.exclude_modules),
+    layers_to_transform: spread(lora.layers_to_transform),
+    layers_pattern: spread(lora.layers_pattern),
+    rank_pattern: { ...lora.rank_pattern },
+    alpha_pattern: { ...lora.alpha_pattern },
     use_rslora: lora.use_rslora,
+    use_dora: lora.use_dora,
+    bias: lora.bias,
+    lora_modules_to_save: lora.modules_to_save && [...lora.modules_to_save],
+    ensure_weight_tying: lora.ensure_weight_tying,
   };
   const adapted = adapterConfig(config, facts, where);
   if (wasSet(config, 'lora_dropout')) return adapted;
@@ -33,17 +43,17 @@ export async function withAdapterSettings(
 }
 
 /** The adapter's targets; in the user's words where those name the same modules (PEFT writes all-linear as a list). */
-function targetsOf(
-  config: ResolvedConfig,
-  lora: LoraConfig,
-  linear: readonly string[],
-): TrainConfig['lora_target_modules'] {
+function targetsOf(config: ResolvedConfig, lora: LoraConfig, base: AdapterBase): TrainConfig['lora_target_modules'] {
   const wanted = config.values.lora_target_modules;
   const names = (target_modules: LoraConfig['target_modules']): string =>
-    matchTargets({ ...lora, target_modules }, linear)
+    matchTargets({ ...lora, target_modules }, base, { strict: false })
       .map(({ name }) => name)
       .join();
-  const own = lora.target_modules ?? DEFAULT_TARGETS;
-  if (wasSet(config, 'lora_target_modules') && names(wanted) === names(own)) return wanted;
-  return typeof own === 'string' ? own : [...own];
+  if (wasSet(config, 'lora_target_modules') && names(wanted) === names(lora.target_modules)) return wanted;
+  return spread(lora.target_modules);
+}
+
+/** Settings are the reader's to change: a list of its own. */
+function spread<T extends string | number>(value: readonly T[] | T | null): T[] | T | null {
+  return value === null || typeof value !== 'object' ? value : [...value];
 }

@@ -1,47 +1,91 @@
 /** Values of the trainables before the first step: a fresh adapter from the seed, an adapter from disk, or the checkpoint's own. */
 import type { TrainConfig } from '../config/settings.ts';
+import { KernelCallError } from '../errors.ts';
 import { readFloats } from '../formats/checkpoint.ts';
-import { type Adapter, loraTensorNames } from '../formats/peft.ts';
+import type { Adapter } from '../formats/peft.ts';
+import { adapterTensors, EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B } from '../formats/peft-layout.ts';
 import { TorchRng } from '../formats/torch-rng.ts';
 import type { StoredAs } from '../model/declare.ts';
-import { initialLoraA } from '../model/lora-init.ts';
+import type { Trainable } from '../model/flat.ts';
+import { initialPair } from '../model/lora-init.ts';
+import type { Engine } from './engine.ts';
 import type { ModelPlan } from './model-plan.ts';
 
 /** Parameter values by trainable name, f32. */
 export type InitialValues = ReadonlyMap<string, Float32Array<ArrayBuffer>>;
 
+/** Writes an adapter's first values; a fresh DoRA adapter also takes the norms of the weights, which have to be loaded. */
+export async function initializeAdapter(
+  engine: Engine,
+  plan: ModelPlan,
+  config: TrainConfig,
+  adapter: Adapter | null,
+): Promise<void> {
+  const { trainable, dora } = engine.memory.parts.declared;
+  for (const [name, values] of await initialAdapter(plan, config, adapter)) {
+    const found = trainable.tensors.get(name);
+    if (found === undefined) throw new KernelCallError(name, 'is of the adapter, and not declared');
+    engine.writeTensor(found.param, values);
+  }
+  if (dora.length === 0 || adapter !== null) return;
+  engine.initializeMagnitudes();
+  for (const { weight, lora } of dora) {
+    const stored = plan.spec.storedAs(weight.name.replace(/\.weight$/, ''));
+    engine.writeTensor(lora.magnitude, asInBase(await engine.readTensor(lora.magnitude), stored, config));
+  }
+}
+
+/** A trained tensor's values as adapter files have them, from those on the GPU. */
+export function asInFile({ name, shape }: Trainable, values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  const [rows = 1, columns = 1] = shape;
+  return isTransposed(name) ? transposed(values, rows, columns) : values;
+}
+
+/** An embedding's A lies (tokens, r) on the GPU and (r, tokens) in files. */
+const isTransposed = (name: string): boolean => name.endsWith(`.${EMBEDDING_A}`);
+
+/** (rows, columns) -> (columns, rows) */
+function transposed(values: Float32Array, rows: number, columns: number): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(values.length);
+  for (let i = 0; i < values.length; i++) out[(i % columns) * rows + Math.floor(i / columns)] = values[i] as number;
+  return out;
+}
+
+/** What the GPU is to hold at first, but for magnitudes of a fresh adapter and what the base model's checkpoint has. */
 export async function initialAdapter(
   plan: ModelPlan,
   config: TrainConfig,
   adapter: Adapter | null,
 ): Promise<InitialValues> {
-  if (adapter !== null) return storedAdapter(plan, adapter);
+  if (adapter !== null) return storedAdapter(adapter);
   const values = new Map<string, Float32Array<ArrayBuffer>>();
   const rng = new TorchRng(config.seed);
-  for (const { name, rank } of plan.lora?.targets ?? []) {
-    const [out, width] = plan.linear.get(name) as readonly [number, number];
-    const A = initialLoraA(rng, { module: name, r: rank, in: width, out }, config.init_lora_weights);
-    values.set(`${name}.lora_A.weight`, roundToBase(A, plan.spec.storedAs(name), config));
-    values.set(`${name}.lora_B.weight`, new Float32Array(out * rank));
+  for (const target of plan.lora?.layout.targets ?? []) {
+    const { name, kind, rank: r } = target;
+    const { A, B } = initialPair(rng, { ...target, r }, config.init_lora_weights);
+    const [a, b] = kind === 'linear' ? [LORA_A, LORA_B] : [EMBEDDING_A, EMBEDDING_B];
+    const drawn = kind === 'linear' ? A : transposed(A, r, target.out);
+    values.set(`${name}.${a}`, asInBase(drawn, plan.spec.storedAs(name), config));
+    values.set(`${name}.${b}`, asInBase(B, plan.spec.storedAs(name), config));
   }
   return values;
 }
 
-async function storedAdapter(plan: ModelPlan, { source }: Adapter): Promise<InitialValues> {
+async function storedAdapter({ source, layout }: Adapter): Promise<InitialValues> {
   const values = new Map<string, Float32Array<ArrayBuffer>>();
-  for (const { name } of plan.lora?.targets ?? []) {
-    const { a, b } = loraTensorNames(name);
-    values.set(`${name}.lora_A.weight`, (await readFloats(source, a)) as Float32Array<ArrayBuffer>);
-    values.set(`${name}.lora_B.weight`, (await readFloats(source, b)) as Float32Array<ArrayBuffer>);
+  for (const { key, name, shape } of adapterTensors(layout)) {
+    const stored = (await readFloats(source, key)) as Float32Array<ArrayBuffer>;
+    const [rows = 1, columns = 1] = shape;
+    values.set(name, isTransposed(name) ? transposed(stored, rows, columns) : stored);
   }
   return values;
 }
 
 /**
  * PEFT creates the adapter in the dtype of the base weight (of a 4-bit base: its compute dtype) and widens it afterwards, so
- * that the initial A carries that rounding.
+ * that its first values carry that rounding.
  */
-function roundToBase(A: Float32Array, stored: StoredAs, config: TrainConfig): Float32Array<ArrayBuffer> {
+export function asInBase(A: Float32Array, stored: StoredAs, config: TrainConfig): Float32Array<ArrayBuffer> {
   const dtype = stored.kind === 'dense' ? stored.dtype : config.compute_dtype === 'float16' ? 'f16' : 'f32';
   if (dtype === 'bf16') return Float32Array.from(A, roundToBf16);
   if (dtype === 'f16') return Float32Array.from(A, roundToF16);

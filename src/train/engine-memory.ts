@@ -18,6 +18,8 @@ import { gradNorm, gradNormWorkspace, METRIC_COUNT } from '../kernels/grad-norm.
 import type { DeclaredModel } from '../model/declare.ts';
 import { decoderLoss } from '../model/decoder.ts';
 import type { Checkpointing } from '../model/ops/context.ts';
+import { HEAD_SCRATCH_BYTES } from '../model/ops/cross-entropy.ts';
+import { rowNorms } from '../model/ops/dora.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 
 /** Sequences and tokens of each. Every distinct shape is a plan of its own. */
@@ -52,6 +54,8 @@ export const METRICS_BYTES = FLAGS_AT + F32_BYTES;
 const STAGING_BUFFERS = 2;
 
 export const UPDATE_PLAN = 'update';
+/** Runs once, before a fresh DoRA adapter is trained. */
+export const MAGNITUDES_PLAN = 'magnitudes';
 export const planName = (phase: 'micro' | 'eval', { B, S }: BatchShape): string => `${phase}(${B},${S})`;
 
 type Inputs = {
@@ -94,7 +98,8 @@ export class EngineMemory {
     const { trainShapes, evalShapes } = this.settings;
     const micro = distinct(trainShapes).map((shape) => this.#recordLoss('micro', shape));
     const evaluation = distinct(evalShapes).map((shape) => this.#recordLoss('eval', shape));
-    return [...micro, ...(trainShapes.length > 0 ? [this.#recordUpdate()] : []), ...evaluation];
+    const update = trainShapes.length > 0 ? [this.#recordUpdate()] : [];
+    return [...micro, ...update, ...evaluation, ...this.#recordMagnitudes()];
   }
 
   #tape(): Tape {
@@ -119,6 +124,18 @@ export class EngineMemory {
     const { ids, labels, rowLoss } = this.inputs;
     decoderLoss(ctx, model, ids.slice(0, T), { labels: labels.slice(0, T), rowLoss: rowLoss.slice(0, T) }, backward);
     return makePlan(planName(phase, shape), tape.commands);
+  }
+
+  /** What DoRA starts from: the row norms of each adapted weight with its adapter. */
+  #recordMagnitudes(): Plan[] {
+    const { dora } = this.parts.declared;
+    if (dora.length === 0) return [];
+    const tape = this.#tape();
+    const ctx = { tape, computeDtype: this.settings.computeDtype, B: 1, S: 1, dropout: 'eval' } as const;
+    for (const { weight, lora } of dora) {
+      rowNorms(ctx, weight, lora, { norm: lora.magnitude, scratchBudget: HEAD_SCRATCH_BYTES });
+    }
+    return [makePlan(MAGNITUDES_PLAN, tape.commands)];
   }
 
   #recordUpdate(): Plan {

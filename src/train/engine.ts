@@ -12,6 +12,7 @@ import {
   type EngineMemory,
   F32_BYTES,
   FLAGS_AT,
+  MAGNITUDES_PLAN,
   METRICS_BYTES,
   planName,
   UPDATE_PLAN,
@@ -111,10 +112,15 @@ export class Engine {
   async warmUp(): Promise<void> {
     await this.device.guarded('warm-up', async () => {
       this.#writeScalars({ lr: 0, bias1: 1, sqrt_bias2: 1, inv_tokens: 0, loss_scale: 1, step: 0, micro: 0, seed: 0 });
-      for (const program of this.#programs.values()) program.run();
+      for (const [name, program] of this.#programs) if (name !== MAGNITUDES_PLAN) program.run();
       await this.device.gpu.queue.onSubmittedWorkDone();
     });
     this.clearOptimizer();
+  }
+
+  /** Sets the magnitudes of a DoRA adapter to the row norms of the weights with the adapter as it is now. */
+  initializeMagnitudes(): void {
+    this.#program(MAGNITUDES_PLAN).run();
   }
 
   /** Zero gradients and moments: the state before the first step. */

@@ -5,18 +5,25 @@ import { isBnb4bit, readBnb4bit } from '../formats/bnb4bit.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
 import type { TorchFloat } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
-import type { Adapter, LinearShapes } from '../formats/peft.ts';
+import type { Adapter } from '../formats/peft.ts';
+import type { AdapterBase } from '../formats/peft-base.ts';
 import { LORA_DEFAULTS, type LoraConfig } from '../formats/peft-config.ts';
-import { type LoraTarget, matchTargets } from '../formats/peft-match.ts';
+import { type AdapterLayout, adapterCounts, adapterLayout } from '../formats/peft-layout.ts';
+import type { TargetFields } from '../formats/peft-match.ts';
 import type { LoraSpec, ModelSpec, StoredAs } from '../model/declare.ts';
-import { allLinears, EMBEDDING, HEAD } from '../model/modules.ts';
+import { allLinears, EMBEDDING, HEAD, parameterCount } from '../model/modules.ts';
+import { adapterBase } from './adapter-base.ts';
 
 export type ModelPlan = {
   readonly spec: ModelSpec;
-  readonly linear: LinearShapes;
+  readonly base: AdapterBase;
+  /** Linear layers that a quantized base quantizes. */
+  readonly linear: LinearNames;
   /** What is adapted, and the adapter_config.json that says so; null in full training. */
-  readonly lora: { readonly config: LoraConfig; readonly targets: readonly LoraTarget[] } | null;
+  readonly lora: { readonly config: LoraConfig; readonly layout: AdapterLayout } | null;
 };
+
+type LinearNames = ReadonlySet<string>;
 
 const GPU_DTYPE: Record<TorchFloat, 'f32' | 'f16' | 'bf16'> = { float32: 'f32', float16: 'f16', bfloat16: 'bf16' };
 
@@ -32,7 +39,8 @@ export type ModelPlanInput = {
 
 /** @throws ConfigError when lora_target_modules matches nothing; DataError when a quantized tensor contradicts itself */
 export async function planModel({ config, model, source, adapter, maxPositions }: ModelPlanInput): Promise<ModelPlan> {
-  const linear: LinearShapes = new Map(allLinears(model).map((l) => [l.name, [l.out, l.in] as const]));
+  const linear: LinearNames = new Set(allLinears(model).map(({ name }) => name));
+  const base = adapterBase(model);
   const full = config.method === 'full';
   requireKnownSkips(config, linear);
   if (full && source !== null) requireUnquantized(source, linear);
@@ -43,19 +51,57 @@ export async function planModel({ config, model, source, adapter, maxPositions }
     (quantizes(config, linear, module)
       ? fourBit(config)
       : { kind: 'dense', dtype: denseDtype(config, model, source, module) });
-  if (full) return { spec: { config: model, full, storedAs, lora: null, maxPositions }, linear, lora: null };
-  const lora = adapter === null ? freshAdapter(config, model, linear) : continued(adapter, config);
-  const modules = new Map(lora.targets.map((t) => [t.name, { r: t.rank, scaling: t.scaling }]));
-  const loraSpec: LoraSpec = { modules, dropout: lora.config.lora_dropout };
-  return { spec: { config: model, full, storedAs, lora: loraSpec, maxPositions }, linear, lora };
+  if (full) return { spec: { config: model, full, storedAs, lora: null, maxPositions }, base, linear, lora: null };
+  const lora = adapter === null ? freshAdapter(config, base) : continued(adapter, config);
+  requireTrainable(lora.layout, prequantized);
+  const spec = { config: model, full, storedAs, lora: loraSpec(lora.config, lora.layout), maxPositions };
+  return { spec, base, linear, lora };
+}
+
+/** Trainable and all parameters, as PEFT counts them: an adapter is part of all, and so are copies that are trained. */
+export function countParameters({ spec, lora }: ModelPlan): { readonly trainable: number; readonly all: number } {
+  const own = parameterCount(spec.config);
+  if (lora === null) return { trainable: own, all: own };
+  const { trainable, added } = adapterCounts(lora.layout);
+  return { trainable, all: own + added };
+}
+
+function loraSpec({ lora_dropout }: LoraConfig, { targets, dora, trained }: AdapterLayout): LoraSpec {
+  return {
+    modules: new Map(targets.map((t) => [t.name, { r: t.rank, scaling: t.scaling }])),
+    dropout: lora_dropout,
+    dora,
+    trained: new Set(trained.map(({ name }) => name)),
+  };
+}
+
+/** A weight is trained in f32, which one that the checkpoint has in 4 bits cannot be. */
+function requireTrainable({ trained }: AdapterLayout, prequantized: ReadonlyMap<string, StoredAs>): void {
+  const quantized = trained.find(
+    ({ name, module }) => name === `${module.name}.weight` && prequantized.has(module.name),
+  );
+  if (quantized === undefined) return;
+  throw new ConfigError([
+    {
+      path: 'lora_modules_to_save',
+      message: `trains ${quantized.module.name}, which this checkpoint has in 4 bits. Leave it out, or give the unquantized model.`,
+    },
+  ]);
 }
 
 /** Dropout belongs to the training: the config has the adapter's where nobody set another. */
-function continued({ config, targets }: Adapter, { lora_dropout }: TrainConfig) {
-  return { config: { ...config, lora_dropout }, targets };
+function continued({ config, layout }: Adapter, { lora_dropout }: TrainConfig) {
+  return { config: { ...config, lora_dropout }, layout };
 }
 
-function freshAdapter(config: TrainConfig, model: ModelConfig, linear: LinearShapes) {
+/** How the settings call what PEFT calls otherwise. */
+const SETTING_NAMES: Partial<Record<keyof TargetFields, string>> = {
+  r: 'lora_r',
+  target_modules: 'lora_target_modules',
+  modules_to_save: 'lora_modules_to_save',
+};
+
+function freshAdapter(config: TrainConfig, base: AdapterBase) {
   const loraConfig: LoraConfig = {
     ...LORA_DEFAULTS,
     base_model_name_or_path: config.model_name_or_path,
@@ -66,13 +112,22 @@ function freshAdapter(config: TrainConfig, model: ModelConfig, linear: LinearSha
     use_rslora: config.use_rslora,
     init_lora_weights: config.init_lora_weights,
     target_modules: config.lora_target_modules,
+    exclude_modules: config.exclude_modules,
+    modules_to_save: config.lora_modules_to_save,
+    rank_pattern: config.rank_pattern,
+    alpha_pattern: config.alpha_pattern,
+    layers_to_transform: config.layers_to_transform,
+    layers_pattern: config.layers_pattern,
+    use_dora: config.use_dora,
+    bias: config.bias,
+    ensure_weight_tying: config.ensure_weight_tying,
   };
-  const options = { outputEmbedding: HEAD, tiedOutput: model.tie_word_embeddings, key: 'lora_target_modules' };
-  return { config: loraConfig, targets: matchTargets(loraConfig, [...linear.keys()], options) };
+  const layout = adapterLayout(loraConfig, base, { keyOf: (setting) => SETTING_NAMES[setting] ?? setting });
+  return { config: loraConfig, layout };
 }
 
 /** An entry that names no module would leave unsaid that everything is quantized. */
-function requireKnownSkips({ llm_int8_skip_modules: skips }: TrainConfig, linear: LinearShapes): void {
+function requireKnownSkips({ llm_int8_skip_modules: skips }: TrainConfig, linear: LinearNames): void {
   const modules = [...linear.keys(), HEAD, EMBEDDING];
   const stray = (skips ?? []).filter((skip) => !modules.some((module) => skipped(module, skip)));
   if (stray.length === 0) return;
@@ -90,7 +145,7 @@ function skipped(module: string, skip: string): boolean {
 }
 
 /** Every weight is trained in f32, which 4-bit weights cannot be. */
-function requireUnquantized(source: TensorSource, linear: LinearShapes): void {
+function requireUnquantized(source: TensorSource, linear: LinearNames): void {
   const quantized = [...linear.keys()].find((module) => isBnb4bit(source, `${module}.weight`));
   if (quantized === undefined) return;
   throw new ConfigError([
@@ -102,7 +157,7 @@ function requireUnquantized(source: TensorSource, linear: LinearShapes): void {
 }
 
 /** Weights that the checkpoint already holds in bitsandbytes' form, by module. */
-async function prequantizedWeights(source: TensorSource, linear: LinearShapes): Promise<Map<string, StoredAs>> {
+async function prequantizedWeights(source: TensorSource, linear: LinearNames): Promise<Map<string, StoredAs>> {
   const found = new Map<string, StoredAs>();
   for (const module of linear.keys()) {
     const name = `${module}.weight`;
@@ -115,7 +170,7 @@ async function prequantizedWeights(source: TensorSource, linear: LinearShapes): 
 }
 
 /** Every linear layer of a QLoRA base is quantized, whatever the adapter targets; the head and the embedding never are. */
-function quantizes(config: TrainConfig, linear: LinearShapes, module: string): boolean {
+function quantizes(config: TrainConfig, linear: LinearNames, module: string): boolean {
   if (!config.load_in_4bit || !linear.has(module)) return false;
   return !(config.llm_int8_skip_modules ?? []).some((skip) => skipped(module, skip));
 }

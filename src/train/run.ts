@@ -3,10 +3,10 @@ import { START } from '../data/batches.ts';
 import { printTrainable } from '../formats/peft.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Ledger } from '../gpu/ledger.ts';
-import { parameterCount } from '../model/modules.ts';
 import { Engine } from './engine.ts';
 import { type EvalResult, evaluate } from './evaluate.ts';
 import type { StepEvent, Timing, TrainEvent } from './events.ts';
+import { countParameters } from './model-plan.ts';
 import { type SaveDtype, saveTrainedAdapter, saveTrainedModel } from './save.ts';
 import { allocate, fill, initialize, type RunInput, type Runtime } from './session.ts';
 import { type SubmittedStep, submitStep } from './steps.ts';
@@ -27,13 +27,6 @@ export type TrainResult = {
   readonly ledger: Ledger;
   readonly engine: Engine;
 };
-
-/** Trainable and all parameters, as PEFT counts them: adapters are part of all. */
-export function countParameters({ plan, model }: RunInput, engine: Engine): { trainable: number; all: number } {
-  const { tensors } = engine.memory.parts.declared.trainable;
-  const trainable = [...tensors.values()].reduce((sum, t) => sum + t.param.elements, 0);
-  return { trainable, all: parameterCount(model) + (plan.lora === null ? 0 : trainable) };
-}
 
 /**
  * Trains as `input.config` says. The engine in the result is alive; the caller destroys it.
@@ -108,7 +101,7 @@ class Run {
     await initialize(this.#input, this.#engine);
     this.#timing.compile_s = secondsSince(started);
     this.#options.signal.throwIfAborted();
-    const { trainable, all } = countParameters(this.#input, this.#engine);
+    const { trainable, all } = countParameters(this.#input.plan);
     yield { type: 'note', text: printTrainable(trainable, all) };
     yield { type: 'phase', phase: 'warmup', total: 0 };
     started = performance.now();
@@ -182,10 +175,10 @@ class Run {
   async *save(): AsyncGenerator<TrainEvent, void> {
     const { writer } = this.#options;
     if (writer === null) return;
-    const { config, plan, model } = this.#input;
+    const { config, plan, model, source } = this.#input;
     yield { type: 'phase', phase: 'save', total: 0 };
     const started = performance.now();
-    if (plan.lora !== null) await saveTrainedAdapter(this.#engine, plan, writer);
+    if (plan.lora !== null) await saveTrainedAdapter(this.#engine, plan, source, writer);
     else {
       const dtype: SaveDtype = config.dtype === 'auto' ? (model.dtype ?? 'float32') : config.dtype;
       const from = this.#runtime.readerOf(config.model_name_or_path);
@@ -215,14 +208,14 @@ class Run {
 
   #trainerState(): TrainerState {
     const { config, batches, model } = this.#input;
-    const { all } = countParameters(this.#input, this.#engine);
+    const { all } = countParameters(this.#input.plan);
     const parameters = all - model.vocab_size * model.hidden_size;
     const trainSeconds = this.#timing.train_s;
     return trainerState(this.#log, { config, batches, steps: this.#steps, trainSeconds, parameters });
   }
 
   result(evalBefore: EvalResult | null, evalAfter: EvalResult | null): TrainResult {
-    const { trainable, all } = countParameters(this.#input, this.#engine);
+    const { trainable, all } = countParameters(this.#input.plan);
     return {
       timing: this.#timing,
       steps: this.#steps,

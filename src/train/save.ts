@@ -1,4 +1,6 @@
 /** What a run leaves behind: a PEFT adapter, or in full training a Hugging Face model directory. */
+
+import type { TensorSource } from '../formats/checkpoint.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
 import { saveAdapter } from '../formats/peft.ts';
@@ -7,10 +9,10 @@ import { writeText } from '../formats/reader.ts';
 import { writeSafetensors } from '../formats/safetensors-write.ts';
 import { narrow } from '../wasm/buffers.ts';
 import type { QuantKernels } from '../wasm/kernels.ts';
+import { asInFile } from './adapter-state.ts';
 import type { Engine } from './engine.ts';
 import type { ModelPlan } from './model-plan.ts';
 
-const PEFT_PREFIX = 'base_model.model.';
 /** Beside the weights, a model directory needs these to be loaded elsewhere. */
 const COMPANIONS = [
   'generation_config.json',
@@ -24,15 +26,20 @@ const COMPANIONS = [
 ];
 
 /** adapter_model.safetensors, adapter_config.json, README.md. */
-export async function saveTrainedAdapter(engine: Engine, plan: ModelPlan, writer: FileWriter): Promise<void> {
+export async function saveTrainedAdapter(
+  engine: Engine,
+  plan: ModelPlan,
+  source: TensorSource | null,
+  writer: FileWriter,
+): Promise<void> {
   if (plan.lora === null) return;
   const { tensors } = engine.memory.parts.declared.trainable;
   const values = async (name: string): Promise<Float32Array> => {
-    const trainable = tensors.get(name.slice(PEFT_PREFIX.length));
+    const trainable = tensors.get(name);
     if (trainable === undefined) throw new Error(`adapter: no trainable for ${name}`);
-    return engine.readTensor(trainable.param);
+    return asInFile(trainable, await engine.readTensor(trainable.param));
   };
-  await saveAdapter(writer, { ...plan.lora, linear: plan.linear, values });
+  await saveAdapter(writer, { ...plan.lora, base: plan.base, source, values });
 }
 
 export type SaveDtype = 'float32' | 'float16' | 'bfloat16';

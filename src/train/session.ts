@@ -2,9 +2,9 @@
 import type { TrainConfig } from '../config/settings.ts';
 import { type Dataset, loadDataset } from '../data/dataset.ts';
 import { ConfigError } from '../errors.ts';
-import { openCheckpoint, type TensorSource } from '../formats/checkpoint.ts';
+import type { TensorSource } from '../formats/checkpoint.ts';
 import { type ModelConfig, readModelConfig } from '../formats/hf-config.ts';
-import { type Adapter, openAdapter } from '../formats/peft.ts';
+import { type Adapter, checkOwnEmbeddings, openAdapter } from '../formats/peft.ts';
 import type { FileReader } from '../formats/reader.ts';
 import { loadTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../formats/tokenizer.ts';
 import { GpuAllocator } from '../gpu/allocator.ts';
@@ -12,10 +12,11 @@ import type { Device } from '../gpu/device.ts';
 import { Ledger } from '../gpu/ledger.ts';
 import { checkWeights } from '../model/check-weights.ts';
 import { type LoadTimes, loadModel } from '../model/load.ts';
-import { allLinears } from '../model/modules.ts';
+import { openWeights } from '../model/random-weights.ts';
 import type { QuantKernels } from '../wasm/kernels.ts';
 import type { Quantizer, SourceDtype } from '../wasm/types.ts';
-import { initialAdapter } from './adapter-state.ts';
+import { adapterBase } from './adapter-base.ts';
+import { initializeAdapter } from './adapter-state.ts';
 import { type RunBatches, runBatches } from './batching.ts';
 import { buildMemory } from './build.ts';
 import type { Engine } from './engine.ts';
@@ -47,12 +48,14 @@ export type RunInput = {
 export async function readRunInput(config: TrainConfig, readerOf: Runtime['readerOf']): Promise<RunInput> {
   const reader = readerOf(config.model_name_or_path);
   const model = await readModelConfig(reader);
-  const source = await openCheckpoint(reader);
+  const source = await openWeights(reader, model);
   await checkWeights(model, source);
   const tokenizer = (await reader.exists(TOKENIZER_FILE)) ? await loadTokenizer(reader, model.vocab_size) : null;
-  const linear = new Map(allLinears(model).map((l) => [l.name, [l.out, l.in] as const]));
   const adapter =
-    config.adapter_name_or_path === null ? null : await openAdapter(readerOf(config.adapter_name_or_path), linear);
+    config.adapter_name_or_path === null
+      ? null
+      : await openAdapter(readerOf(config.adapter_name_or_path), adapterBase(model));
+  if (adapter !== null) await checkOwnEmbeddings(adapter, source);
   const limits = {
     vocabSize: model.vocab_size,
     maxPositions: model.max_position_embeddings,
@@ -100,10 +103,5 @@ export function fill(runtime: Runtime, input: RunInput, memory: EngineMemory): A
 
 /** Writes the adapter's first values; full training starts from the weights themselves. */
 export async function initialize(input: RunInput, engine: Engine): Promise<void> {
-  if (input.plan.lora === null) return;
-  const { tensors } = engine.memory.parts.declared.trainable;
-  for (const [name, values] of await initialAdapter(input.plan, input.config, input.adapter)) {
-    const trainable = tensors.get(name);
-    if (trainable !== undefined) engine.writeTensor(trainable.param, values);
-  }
+  if (input.plan.lora !== null) await initializeAdapter(engine, input.plan, input.config, input.adapter);
 }

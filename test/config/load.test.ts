@@ -139,7 +139,7 @@ describe('what is refused', () => {
       'bnb_4bit_quant_type: nf5',
       'bnb_4bit_quant_type: got "nf5", wanted one of nf4, fp4; did you mean nf4? (run.yaml:3)',
     ],
-    ['lora_target_modules: []', 'lora_target_modules: got [], wanted a list of texts, or a text (run.yaml:3)'],
+    ['lora_target_modules: []', 'lora_target_modules: got [], wanted a list of texts, or a text, or null (run.yaml:3)'],
     ['eval_datasets: [{pth: a}]', 'eval_datasets[0].path: is missing; wanted a text (run.yaml:3)'],
     ['eval_datasets:\n  - path: a\n  - path: 3', 'eval_datasets[1].path: got 3, wanted a text (run.yaml:5)'],
     ['llm_int8_skip_modules:\n  - a\n  - 3', 'llm_int8_skip_modules[1]: got 3, wanted a text (run.yaml:5)'],

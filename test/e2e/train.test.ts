@@ -7,7 +7,7 @@ import { readModelConfig } from '../../src/formats/hf-config.ts';
 import { nodeReader, nodeWriter } from '../../src/formats/node.ts';
 import { openAdapter } from '../../src/formats/peft.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
-import { allLinears } from '../../src/model/modules.ts';
+import { adapterBase } from '../../src/train/adapter-base.ts';
 import { random } from '../ref/compare.ts';
 import { learnableRows } from '../train/run.ts';
 import { contentOf, directory, GOLDEN, nibbleTrain, trainerState } from './nibble.ts';
@@ -104,11 +104,9 @@ describe('what a run leaves behind', () => {
 
   test('its adapter reloads, and another run goes on where it ended', async () => {
     expect((await nibbleTrain(...settings(model, first), '--seed', '3')).code).toBe(0);
-    const linear = new Map(
-      allLinears(await readModelConfig(nodeReader(model))).map((l) => [l.name, [l.out, l.in] as const]),
-    );
-    const adapter = await openAdapter(nodeReader(first), linear);
-    expect([adapter.targets.length, adapter.config.r, adapter.config.lora_alpha]).toEqual([14, 4, 8]);
+    const base = adapterBase(await readModelConfig(nodeReader(model)));
+    const adapter = await openAdapter(nodeReader(first), base);
+    expect([adapter.layout.targets.length, adapter.config.r, adapter.config.lora_alpha]).toEqual([14, 4, 8]);
 
     const second = path.join(directory(), 'second');
     const more = await nibbleTrain(...settings(model, second), '--adapter_name_or_path', first);

@@ -1,8 +1,7 @@
 /** Logits against transformers in float32, every architecture: dense by both spellings of config.json, and bnb-4bit. */
 import { afterAll, describe, expect, test } from 'vitest';
-import { matmulNt } from '../../src/kernels/matmul.ts';
 import { decoderHidden } from '../../src/model/decoder.ts';
-import { materialize } from '../../src/model/weight.ts';
+import { headLogits } from '../../src/model/ops/cross-entropy.ts';
 import { type OpenModel, openModel } from '../model/open.ts';
 import { type Figure, recordFigures } from './figures.ts';
 import { ARCHITECTURES, expected, expectedLogits, folder, tokens } from './golden.ts';
@@ -28,10 +27,9 @@ async function logitsOf(open: OpenModel, ids: Uint32Array<ArrayBuffer>): Promise
   const tape = open.tape();
   const ctx = { tape, computeDtype: 'f32', ...open.shape, dropout: 'eval' } as const;
   const hidden = decoderHidden(ctx, model, open.inputs.ids);
-  const [M, N] = [ids.length, model.head.out];
-  const w = materialize(tape, model.head, { row0: 0, rows: N }, 'f32');
+  const [M, N] = [ids.length, model.head.weight.out];
   const y = open.parts.residents.tensor({ label: 'logits', shape: [M, N], dtype: 'f32', category: 'logits' });
-  matmulNt(tape, { M, N, K: model.head.in, x: hidden, w, y });
+  headLogits(ctx, hidden, model.head, y);
   open.write(open.inputs.ids, ids);
   await open.submit(tape.commands);
   return open.read(y);

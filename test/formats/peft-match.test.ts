@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ConfigError } from '../../src/errors.ts';
+import type { AdapterBase } from '../../src/formats/peft-base.ts';
 import { LORA_DEFAULTS, type LoraConfig } from '../../src/formats/peft-config.ts';
 import { explicitTargets, type MatchOptions, matchTargets } from '../../src/formats/peft-match.ts';
 import { goldenJson, thrown } from './files.ts';
@@ -9,9 +10,19 @@ type Golden = {
   cases: Record<string, { config: Partial<LoraConfig>; targets: [name: string, rank: number, scaling: number][] }>;
 };
 const golden = goldenJson<Golden>('matching.json');
+const MODEL: AdapterBase = {
+  modules: [
+    { kind: 'embedding', name: 'model.embed_tokens', out: 32, in: 8 },
+    ...golden.linear.map((name) => ({ kind: 'linear', name, out: 8, in: 8, bias: false }) as const),
+  ],
+  inputEmbedding: 'model.embed_tokens',
+  outputEmbedding: 'lm_head',
+  tied: false,
+  defaultTargets: ['q_proj', 'v_proj'],
+};
 const BASE: LoraConfig = { ...LORA_DEFAULTS, r: 4, lora_alpha: 8 };
 const match = (config: Partial<LoraConfig>, options?: MatchOptions) =>
-  matchTargets({ ...BASE, ...config }, golden.linear, options);
+  matchTargets({ ...BASE, ...config }, MODEL, options);
 
 test('the golden file has the cases it was made for', () => {
   expect(Object.keys(golden.cases).length).toBe(15);
@@ -19,13 +30,13 @@ test('the golden file has the cases it was made for', () => {
 });
 
 test.each(Object.entries(golden.cases))('%s: the layers, ranks and scalings of PEFT, in its order', (_, wanted) => {
-  const got = match(wanted.config).map(({ name, rank, scaling }) => [name, rank, scaling]);
+  const got = match(wanted.config, { strict: false }).map(({ name, rank, scaling }) => [name, rank, scaling]);
   expect(got).toEqual(wanted.targets);
 });
 
 describe('a setting that matches nothing says what there is', () => {
   const endings =
-    'Linear layers here end in q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head; or use "all-linear".';
+    'Linear layers here end in embed_tokens, q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head; or use "all-linear".';
   const cases: Record<string, [Partial<LoraConfig>, string]> = {
     'one entry of two': [
       { target_modules: ['q_proj', 'query'] },
@@ -34,18 +45,37 @@ describe('a setting that matches nothing says what there is', () => {
     'part of a segment': [{ target_modules: ['proj'] }, '"proj" matches no linear layer'],
     regex: [
       { target_modules: 'q_proj' },
-      '"q_proj", after exclude_modules and layers_to_transform, matches no linear layer',
+      '"q_proj", after exclude_modules, modules_to_save and layers_to_transform, matches no linear layer',
     ],
     'empty list': [{ target_modules: [] }, 'is an empty list'],
     'everything excluded': [{ target_modules: ['q_proj'], exclude_modules: ['q_proj'] }, 'after exclude_modules'],
     'no such layer': [
       { target_modules: ['q_proj'], layers_to_transform: 2 },
-      'after exclude_modules and layers_to_transform',
+      'after exclude_modules, modules_to_save and layers_to_transform',
     ],
-    'a regex that does not compile': [{ target_modules: '(' }, 'target_modules: "(" is not a regular expression'],
+    'a regex that does not compile': [
+      { target_modules: '(' },
+      'target_modules: "(" is no regular expression that nibble can run',
+    ],
     'a Python-only regex': [
-      { target_modules: 'all-linear', rank_pattern: { '(?P<x>q)': 2 } },
-      'rank_pattern: "(?P<x>q)" is not',
+      { target_modules: 'all-linear', rank_pattern: { '(?>q)_proj': 2 } },
+      'rank_pattern: "(?>q)_proj" is no regular expression that nibble can run (the group (?>q)... has no counterpart',
+    ],
+    'a rank for nothing': [
+      { target_modules: ['q_proj'], rank_pattern: { k_proj: 2 } },
+      'rank_pattern: "k_proj" matches no adapted layer. Leave it out.',
+    ],
+    'an exclusion of nothing': [
+      { target_modules: ['q_proj'], exclude_modules: ['self_attn'] },
+      'exclude_modules: ["self_attn"] excludes no module.',
+    ],
+    'layers beside a regular expression': [
+      { target_modules: '.*q_proj', layers_to_transform: [0] },
+      'layers_to_transform: needs target_modules to be a list; it is ".*q_proj"',
+    ],
+    'a pattern of layers without layers': [
+      { target_modules: ['q_proj'], layers_pattern: 'layers' },
+      'layers_pattern: only means something beside layers_to_transform',
     ],
   };
   for (const [name, [config, message]] of Object.entries(cases)) {
@@ -57,14 +87,39 @@ describe('a setting that matches nothing says what there is', () => {
   }
 });
 
-test('a tied output embedding is not adapted', () => {
-  const error = thrown(() => match({ target_modules: ['lm_head'] }, { tiedOutput: true, key: 'lora_target_modules' }));
-  expect(error.message).toMatch(/^lora_target_modules: adapts lm_head, which shares its weight/);
-  expect(match({ target_modules: 'all-linear' }, { tiedOutput: true }).length).toBe(14);
+test('a tied embedding is not adapted at one end', () => {
+  const tied = (config: Partial<LoraConfig>) =>
+    matchTargets({ ...BASE, ...config }, { ...MODEL, tied: true }, { keyOf: (setting) => `lora_${setting}` });
+  const error = thrown(() => tied({ target_modules: ['lm_head'] }));
+  expect(error.message).toMatch(
+    /^lora_target_modules: adapts lm_head, which shares its weight with model.embed_tokens/,
+  );
+  expect(thrown(() => tied({ target_modules: ['embed_tokens'] })).message).toContain('shares its weight with lm_head');
+  expect(thrown(() => tied({ target_modules: ['lm_head'], ensure_weight_tying: true })).message).toContain(
+    'does not support one adapter for both ends yet',
+  );
+  expect(tied({ target_modules: 'all-linear' }).length).toBe(14);
+});
+
+test('an adapter that exists is taken as it is: entries without effect are passed over', () => {
+  const config = { target_modules: ['q_proj', 'query'], exclude_modules: ['x'], rank_pattern: { k_proj: 2 } };
+  expect(match(config, { strict: false }).length).toBe(2);
+  expect(thrown(() => match({ target_modules: ['query'] }, { strict: false })).message).toContain('matches no');
+});
+
+test('an architecture without a default asks for targets', () => {
+  const error = thrown(() => matchTargets(BASE, { ...MODEL, defaultTargets: null }));
+  expect(error.message).toContain('target_modules: has no default for this architecture.');
+});
+
+test('what is trained whole takes no adapter', () => {
+  const targets = match({ target_modules: 'all-linear', modules_to_save: ['layers.0.mlp', 'k_proj'] });
+  expect(targets.map(({ name }) => name)).not.toContain('model.layers.0.mlp.up_proj');
+  expect(targets.length).toBe(14 - 3 - 2);
 });
 
 test('targets are written as endings where these say exactly the same set, else as full names', () => {
-  const rewritten = (config: Partial<LoraConfig>) => explicitTargets(match(config), golden.linear);
+  const rewritten = (config: Partial<LoraConfig>) => explicitTargets(match(config, { strict: false }), MODEL);
   expect(rewritten({ target_modules: 'all-linear' })).toEqual([
     'q_proj',
     'k_proj',

@@ -2,15 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { ConfigError, DataError } from '../../src/errors.ts';
 import { readFloats } from '../../src/formats/checkpoint.ts';
 import { memoryReader, memoryWriter } from '../../src/formats/memory.ts';
-import {
-  ADAPTER_FILE,
-  adapterShapes,
-  type LinearShapes,
-  openAdapter,
-  printTrainable,
-  saveAdapter,
-} from '../../src/formats/peft.ts';
+import { ADAPTER_FILE, openAdapter, printTrainable, saveAdapter } from '../../src/formats/peft.ts';
+import type { AdapterBase } from '../../src/formats/peft-base.ts';
 import { formatLoraConfig, LORA_DEFAULTS, parseLoraConfig, readLoraConfig } from '../../src/formats/peft-config.ts';
+import { adapterLayout, adapterTensors } from '../../src/formats/peft-layout.ts';
 import { goldenBytes, goldenDirectory, goldenJson, rejection, thrown } from './files.ts';
 
 const golden = goldenJson<{
@@ -19,16 +14,27 @@ const golden = goldenJson<{
   tensors: Record<string, { shape: number[]; first: number[] }>;
 }>('adapter.json');
 const LAYER = 'model.layers.0.';
-const LINEAR: LinearShapes = new Map([
-  [`${LAYER}self_attn.q_proj`, [16, 16]],
-  [`${LAYER}self_attn.k_proj`, [8, 16]],
-  [`${LAYER}mlp.down_proj`, [16, 24]],
-]);
+const linear = (name: string, out: number, width: number) =>
+  ({ kind: 'linear', name, out, in: width, bias: false }) as const;
+const BASE: AdapterBase = {
+  modules: [
+    { kind: 'embedding', name: 'model.embed_tokens', out: 32, in: 16 },
+    linear(`${LAYER}self_attn.q_proj`, 16, 16),
+    linear(`${LAYER}self_attn.k_proj`, 8, 16),
+    linear(`${LAYER}mlp.down_proj`, 16, 24),
+    { kind: 'norm', name: 'model.norm', width: 16 },
+    linear('lm_head', 32, 16),
+  ],
+  inputEmbedding: 'model.embed_tokens',
+  outputEmbedding: 'lm_head',
+  tied: false,
+  defaultTargets: ['q_proj', 'v_proj'],
+};
 const configText = new TextDecoder().decode(goldenBytes('adapter/adapter_config.json'));
 const goldenConfig = JSON.parse(configText) as Record<string, unknown>;
 
 test('an adapter saved by PEFT: ranks by pattern, names, shapes and values', async () => {
-  const { config, targets, source } = await openAdapter(goldenDirectory('adapter'), LINEAR);
+  const { config, layout, source } = await openAdapter(goldenDirectory('adapter'), BASE);
   expect(config).toMatchObject({
     r: 4,
     lora_alpha: 8,
@@ -36,11 +42,15 @@ test('an adapter saved by PEFT: ranks by pattern, names, shapes and values', asy
     task_type: 'CAUSAL_LM',
     rank_pattern: { down_proj: 2 },
   });
-  expect(targets.map(({ rank, scaling }) => [rank, scaling])).toEqual([
+  expect(layout.targets.map(({ rank, scaling }) => [rank, scaling])).toEqual([
     [4, 2],
     [2, 4],
   ]);
-  expect([...adapterShapes(targets, LINEAR).keys()].sort()).toEqual(Object.keys(golden.tensors));
+  expect(
+    adapterTensors(layout)
+      .map(({ key }) => key)
+      .sort(),
+  ).toEqual(Object.keys(golden.tensors));
   for (const [name, { shape, first }] of Object.entries(golden.tensors)) {
     expect(source.info(name).shape).toEqual(shape);
     expect([...(await readFloats(source, name)).subarray(0, 3)]).toEqual(first);
@@ -48,13 +58,14 @@ test('an adapter saved by PEFT: ranks by pattern, names, shapes and values', asy
 });
 
 test('read and saved again, the tensors are the same file and the config says the same', async () => {
-  const { config, targets, source } = await openAdapter(goldenDirectory('adapter'), LINEAR);
+  const { config, layout, source } = await openAdapter(goldenDirectory('adapter'), BASE);
   const files = new Map<string, Uint8Array>();
   await saveAdapter(memoryWriter(files), {
     config,
-    targets,
-    linear: LINEAR,
-    values: (name) => readFloats(source, name),
+    layout,
+    base: BASE,
+    source: null,
+    values: (name) => readFloats(source, `base_model.model.${name}`),
   });
   expect([...files.keys()]).toEqual([ADAPTER_FILE, 'adapter_config.json', 'README.md']);
   expect(files.get(ADAPTER_FILE)).toEqual(goldenBytes(`adapter/${ADAPTER_FILE}`));
@@ -67,14 +78,10 @@ test('read and saved again, the tensors are the same file and the config says th
 test('all-linear is saved as a list', async () => {
   const config = { ...LORA_DEFAULTS, target_modules: 'all-linear', layers_pattern: 'layers' };
   const files = new Map<string, Uint8Array>();
-  const targets = [...LINEAR.keys()].map((name) => ({ name, rank: 1, alpha: 1, scaling: 1 }));
-  const values = (name: string) =>
-    new Float32Array(
-      adapterShapes(targets, LINEAR)
-        .get(name)!
-        .reduce((a, b) => a * b),
-    );
-  await saveAdapter(memoryWriter(files), { config, targets, linear: LINEAR, values });
+  const layout = adapterLayout({ ...config, layers_pattern: null }, BASE);
+  const shapes = new Map(adapterTensors(layout).map(({ name, shape }) => [name, shape]));
+  const values = (name: string) => new Float32Array(shapes.get(name)!.reduce((a, b) => a * b));
+  await saveAdapter(memoryWriter(files), { config, layout, base: BASE, source: null, values });
   const saved = await readLoraConfig(memoryReader(files));
   expect(saved.target_modules).toEqual(['q_proj', 'k_proj', 'down_proj']);
   expect(saved.layers_pattern).toBeNull();
@@ -96,9 +103,8 @@ test('what adapter_config.json leaves out takes the defaults of PEFT, and only t
 describe('settings nibble cannot follow are refused by name', () => {
   const cases: Record<string, [object, string]> = {
     'another method': [{ peft_type: 'IA3' }, 'peft_type: is "IA3"; supported is "LORA"'],
-    DoRA: [{ use_dora: true }, 'use_dora: is true; nibble does not support it yet'],
-    bias: [{ bias: 'lora_only' }, 'bias: is "lora_only"; only "none"'],
-    modules_to_save: [{ modules_to_save: ['lm_head'] }, 'modules_to_save: is ["lm_head"]'],
+    bias: [{ bias: 'some' }, 'bias: is "some"; supported are "none", "all" and "lora_only"'],
+    'bias of lora_B': [{ lora_bias: true }, 'lora_bias: is true; nibble does not support it yet'],
     PiSSA: [{ init_lora_weights: 'pissa' }, 'init_lora_weights: is "pissa"; supported are true, false and "gaussian"'],
     'rank of 0': [{ r: 0 }, 'r: is 0, needs a whole number of at least 1'],
     'dropout of 1': [{ lora_dropout: 1 }, 'lora_dropout: is 1, needs a number of at least 0 and below 1'],
@@ -130,7 +136,7 @@ describe('an adapter of another model', () => {
 
   test('every tensor that does not fit is listed at once', async () => {
     const error = await rejection(
-      openAdapter(adapter({ rank_pattern: {}, target_modules: ['k_proj', 'down_proj'] }), LINEAR),
+      openAdapter(adapter({ rank_pattern: {}, target_modules: ['k_proj', 'down_proj'] }), BASE),
     );
     expect(error).toBeInstanceOf(DataError);
     const name = (module: string, half: string) => `base_model.model.${LAYER}${module}.lora_${half}.weight`;
@@ -146,8 +152,10 @@ describe('an adapter of another model', () => {
   });
 
   test('a target the model lacks is named with the file', async () => {
-    const error = await rejection(openAdapter(adapter({ target_modules: ['wq'] }), LINEAR));
-    expect(error.message).toMatch(/^a\/adapter_config.json: target_modules: "wq" matches no linear layer/);
+    const error = await rejection(openAdapter(adapter({ target_modules: ['wq'] }), BASE));
+    expect(error.message).toMatch(
+      /^a\/adapter_config.json: target_modules: \["wq"\], after .* matches no linear layer/,
+    );
   });
 
   test('a pickle and an empty directory', async () => {
@@ -155,8 +163,8 @@ describe('an adapter of another model', () => {
       ['adapter_config.json', configText],
       ['adapter_model.bin', 'x'],
     ]);
-    expect((await rejection(openAdapter(memoryReader(files), LINEAR))).message).toContain('is a pickle');
-    expect((await rejection(openAdapter(memoryReader(new Map()), LINEAR))).message).toContain('no such file');
+    expect((await rejection(openAdapter(memoryReader(files), BASE))).message).toContain('is a pickle');
+    expect((await rejection(openAdapter(memoryReader(new Map()), BASE))).message).toContain('no such file');
   });
 });
 

@@ -31,7 +31,7 @@ async function lossAndGradients(name: string, config: Partial<TrainConfig>, limi
   const evaluated = await open.run('eval', ids, labels);
   const tape = { profile: open.parts.profile } as never;
   const shardCount = (w: Weight) => shardsOf(tape, w, 'f32').length;
-  const found = { head: shardCount(model.head), embedding: shardCount(model.embed) };
+  const found = { head: shardCount(model.head.weight), embedding: shardCount(model.embed) };
   const all = [...weights.values()].reduce((sum, w) => sum + shardCount(w), 0);
   open.destroy();
   return { losses, evaluated, gradients, shards: { ...found, all }, weightCount: weights.size };
@@ -111,7 +111,8 @@ describe('cross-entropy in chunks', () => {
     const dx = bench.output('dx', [T, C]);
     tape.bindGrad(tensor, dw);
     const loss = { labels: bench.input('labels', Int32Array.from(targets)), rowLoss: bench.output('rowLoss', [T]) };
-    const head = { kind: 'dense', name: 'lm_head.weight', out: V, in: C, tensor } as const;
+    const weight = { kind: 'dense', name: 'lm_head.weight', out: V, in: C, tensor } as const;
+    const head = { name: 'lm_head', weight, bias: null, lora: null };
     crossEntropy({ tape, computeDtype: 'f32', B: 1, S: T, dropout: 'train' }, hidden, head, loss, true);
     tape.copy(tape.gradOf(hidden), dx);
     const chunks = new Set<Tensor>();

@@ -7,8 +7,8 @@ import { openAdapter } from '../../src/formats/peft.ts';
 import { GpuAllocator } from '../../src/gpu/allocator.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
 import { loadModel } from '../../src/model/load.ts';
-import { allLinears } from '../../src/model/modules.ts';
-import { initialAdapter } from '../../src/train/adapter-state.ts';
+import { adapterBase } from '../../src/train/adapter-base.ts';
+import { initializeAdapter } from '../../src/train/adapter-state.ts';
 import { buildMemory, type Shapes } from '../../src/train/build.ts';
 import { Engine } from '../../src/train/engine.ts';
 import { planModel } from '../../src/train/model-plan.ts';
@@ -25,9 +25,10 @@ export async function openEngine(directory: string, overrides: Partial<TrainConf
   const reader = nodeReader(directory);
   const source = await openCheckpoint(reader);
   const model = await readModelConfig(reader);
-  const linear = new Map(allLinears(model).map((l) => [l.name, [l.out, l.in] as const]));
   const adapter =
-    config.adapter_name_or_path === null ? null : await openAdapter(nodeReader(config.adapter_name_or_path), linear);
+    config.adapter_name_or_path === null
+      ? null
+      : await openAdapter(nodeReader(config.adapter_name_or_path), adapterBase(model));
   const maxPositions = Math.max(...[...shapes.train, ...shapes.evaluation].map((s) => s.S));
   const plan = await planModel({ config, model, source, adapter, maxPositions });
   const ledger = new Ledger();
@@ -41,12 +42,6 @@ export async function openEngine(directory: string, overrides: Partial<TrainConf
     /* nobody is watching */
   }
   const engine = await Engine.compile(device, memory);
-  if (config.method !== 'full') {
-    for (const [name, values] of await initialAdapter(plan, config, adapter)) {
-      const tensor = declared.trainable.tensors.get(name);
-      if (tensor === undefined) throw new Error(`no trainable ${name}`);
-      engine.writeTensor(tensor.param, values);
-    }
-  }
+  if (config.method !== 'full') await initializeAdapter(engine, plan, config, adapter);
   return { engine, config, plan, ledger, declared, source };
 }

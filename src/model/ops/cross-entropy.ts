@@ -1,9 +1,8 @@
 /** lm_head and cross-entropy in chunks of token rows: the logits of all tokens never exist at once. */
 import type { Tensor } from '../../gpu/tensor.ts';
-import { matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
-import { XENT_PARTS, xentBwd, xentFwd } from '../../kernels/xent.ts';
-import { type DenseWeight, isTrainable, materialize, shardsOf } from '../weight.ts';
+import { XENT_PARTS, type Xent, xentBwd, xentFwd } from '../../kernels/xent.ts';
 import type { OpContext } from './context.ts';
+import { isTrained, type LinearLayer, layerNorms, linearBackward, linearForward } from './linear.ts';
 
 /** Most bytes that a chunk of f32 logits takes. */
 export const LOGITS_BUDGET_BYTES = 64 * 2 ** 20;
@@ -23,89 +22,59 @@ export type LossTensors = {
  * Row losses of x (T, C) against the labels. With `backward`, dX is produced in the same pass, scaled by
  * 1 / (loss tokens of the optimizer step), so that backward finds it ready.
  */
-export function crossEntropy(ctx: OpContext, x: Tensor, head: DenseWeight, loss: LossTensors, backward: boolean): void {
+export function crossEntropy(ctx: OpContext, x: Tensor, head: LinearLayer, loss: LossTensors, backward: boolean): void {
+  const { tape } = ctx;
+  const { weight } = head;
   const T = ctx.B * ctx.S;
-  const rowsPerChunk = chunkRows(ctx, T, head.out);
-  const target = backward && x.requiresGrad ? ctx.tape.gradTarget(x) : null;
+  const rowsPerChunk = chunkRows(ctx, T, weight.out);
+  const target = backward && x.requiresGrad ? tape.gradTarget(x) : null;
+  const norm = layerNorms(ctx, head, HEAD_SCRATCH_BYTES);
   for (let row0 = 0; row0 < T; row0 += rowsPerChunk) {
-    const rows = Math.min(rowsPerChunk, T - row0);
-    const chunk = x.rows(row0, rows);
-    const logits = ctx.tape.tensor(`logits[${row0}]`, [rows, head.out], { category: 'logits' });
-    project(ctx, chunk, head, logits, rows);
-    const workspace = (label: string, width: number) =>
-      ctx.tape.tensor(label, [rows, width], { category: 'workspace' });
-    const call = {
-      ...{ rows, V: head.out, row0, logits, targets: loss.labels, rowLoss: loss.rowLoss },
-      ...{
-        peak: workspace('xent.peak', XENT_PARTS),
-        total: workspace('xent.total', XENT_PARTS),
-        lse: workspace('xent.lse', 1),
-      },
+    const count = Math.min(rowsPerChunk, T - row0);
+    const rows = {
+      x: x.rows(row0, count),
+      T: count,
+      weight,
+      chunk: row0 / rowsPerChunk,
+      scratchBudget: HEAD_SCRATCH_BYTES,
     };
-    xentFwd(ctx.tape, call);
-    if (target === null) continue;
-    xentBwd(ctx.tape, call);
-    backpropagate(ctx, { chunk, dx: target.grad.rows(row0, rows), logits, rows }, head, target.accumulate);
+    const logits = tape.tensor(`logits[${row0}]`, [count, weight.out], { category: 'logits' });
+    const saved = linearForward(ctx, rows, head, norm, logits);
+    const call = xentCall(ctx, { rows: count, row0, logits }, loss);
+    xentFwd(tape, call);
+    if (!backward || (target === null && !isTrained(head))) continue;
+    xentBwd(tape, call);
+    // The logits hold their own gradient by now.
+    const dx = target && { grad: target.grad.rows(row0, count), accumulate: target.accumulate };
+    linearBackward(ctx, rows, head, saved, logits, dx);
   }
+}
+
+/** logits (T, V) of all rows at once: for tests and for models small enough. */
+export function headLogits(ctx: OpContext, x: Tensor, head: LinearLayer, logits: Tensor): void {
+  const rows = { x, T: ctx.B * ctx.S, weight: head.weight, chunk: 0, scratchBudget: HEAD_SCRATCH_BYTES };
+  linearForward(ctx, rows, head, layerNorms(ctx, head, HEAD_SCRATCH_BYTES), logits);
+}
+
+function xentCall(
+  { tape }: OpContext,
+  chunk: { readonly rows: number; readonly row0: number; readonly logits: Tensor },
+  { labels: targets, rowLoss }: LossTensors,
+): Xent {
+  const { rows, logits } = chunk;
+  const workspace = (label: string, width: number) => tape.tensor(label, [rows, width], { category: 'workspace' });
+  return {
+    ...{ ...chunk, V: logits.elements / rows, targets, rowLoss },
+    ...{
+      peak: workspace('xent.peak', XENT_PARTS),
+      total: workspace('xent.total', XENT_PARTS),
+      lse: workspace('xent.lse', 1),
+    },
+  };
 }
 
 function chunkRows({ tape }: OpContext, T: number, V: number): number {
   const budget = Math.min(LOGITS_BUDGET_BYTES, tape.profile.limits.maxStorageBufferBindingSize);
   const rows = Math.floor(budget / (4 * V) / ROW_GRANULE) * ROW_GRANULE;
   return Math.min(T, Math.max(rows, ROW_GRANULE));
-}
-
-function project(ctx: OpContext, x: Tensor, head: DenseWeight, logits: Tensor, rows: number): void {
-  for (const shard of shardsOf(ctx.tape, head, ctx.computeDtype, HEAD_SCRATCH_BYTES)) {
-    const w = materialize(ctx.tape, head, shard, ctx.computeDtype);
-    matmulNt(ctx.tape, {
-      M: rows,
-      N: shard.rows,
-      K: head.in,
-      x,
-      w,
-      y: logits,
-      yBand: { ld: head.out, col0: shard.row0 },
-    });
-  }
-}
-
-type Chunk = { readonly chunk: Tensor; readonly dx: Tensor; readonly logits: Tensor; readonly rows: number };
-
-/** `logits` hold their own gradient by now. */
-function backpropagate(
-  ctx: OpContext,
-  { chunk, dx, logits, rows }: Chunk,
-  head: DenseWeight,
-  accumulateFirst: boolean,
-): void {
-  let accumulate = accumulateFirst;
-  const band = (row0: number) => ({ ld: head.out, col0: row0 });
-  for (const shard of shardsOf(ctx.tape, head, ctx.computeDtype, HEAD_SCRATCH_BYTES)) {
-    const w = materialize(ctx.tape, head, shard, ctx.computeDtype);
-    matmulNn(ctx.tape, {
-      M: rows,
-      N: shard.rows,
-      K: head.in,
-      x: logits,
-      w,
-      y: dx,
-      xBand: band(shard.row0),
-      accumulate,
-    });
-    accumulate = true;
-    if (!isTrainable(head)) continue;
-    const dw = ctx.tape.gradTarget(head.tensor);
-    const y = dw.grad.rows(shard.row0, shard.rows);
-    matmulTn(ctx.tape, {
-      M: rows,
-      N: shard.rows,
-      K: head.in,
-      d: logits,
-      x: chunk,
-      y,
-      dBand: band(shard.row0),
-      accumulate: dw.accumulate,
-    });
-  }
 }

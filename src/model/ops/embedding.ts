@@ -1,24 +1,68 @@
-/** Token embedding as an op. */
+/** Token embedding as an op, with an optional LoRA pair. */
 import type { Tensor } from '../../gpu/tensor.ts';
 import { embeddingBwd, embeddingFwd } from '../../kernels/embedding.ts';
-import { type DenseWeight, shardsOf } from '../weight.ts';
+import { matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
+import { type DenseWeight, isTrainable, shardsOf } from '../weight.ts';
 import { type OpContext, output } from './context.ts';
 
+/** A (V, r), transposed against PEFT's files; B (C, r). A token's row gets scaling * B A[token]. */
+export type EmbeddingPair = {
+  readonly A: Tensor;
+  readonly B: Tensor;
+  readonly r: number;
+  readonly scaling: number;
+};
+
+export type EmbeddingLayer = DenseWeight & { readonly lora: EmbeddingPair | null };
+
 /** ids (T) u32 -> rows of the table (V, C), widened to f32 and multiplied by `scale`. */
-export function embed(ctx: OpContext, ids: Tensor, table: DenseWeight, scale = 1): Tensor {
+export function embed(ctx: OpContext, ids: Tensor, table: EmbeddingLayer, scale = 1): Tensor {
   const { tape } = ctx;
+  const { lora } = table;
   const T = ctx.B * ctx.S;
   const shape = { T, C: table.in, scale };
-  const y = output(tape, 'embed.y', [T, table.in], [table.tensor]);
+  const y = output(tape, 'embed.y', [T, table.in], lora === null ? [table.tensor] : [table.tensor, lora.A, lora.B]);
   const shards = shardsOf(tape, table, ctx.computeDtype);
   for (const { row0, rows } of shards) {
     embeddingFwd(tape, { ...shape, row0, rows, ids, table: table.tensor.rows(row0, rows), y });
   }
+  const gathered = lora === null ? null : pairForward(ctx, ids, table, { ...lora, scaling: scale * lora.scaling }, y);
   tape.onBackward([y], () => {
+    const dy = tape.gradOf(y);
+    if (lora && gathered) pairBackward(ctx, { ids, gathered, dy }, table, { ...lora, scaling: scale * lora.scaling });
+    if (!isTrainable(table)) return;
     const { grad } = tape.gradTarget(table.tensor);
     for (const { row0, rows } of shards) {
-      embeddingBwd(tape, { ...shape, row0, rows, ids, dy: tape.gradOf(y), dtable: grad.rows(row0, rows) });
+      embeddingBwd(tape, { ...shape, row0, rows, ids, dy, dtable: grad.rows(row0, rows) });
     }
   });
   return y;
+}
+
+/** Adds the pair's term to y; returns A[ids] (T, r), which backward needs. */
+function pairForward(ctx: OpContext, ids: Tensor, table: EmbeddingLayer, pair: EmbeddingPair, y: Tensor): Tensor {
+  const { tape } = ctx;
+  const T = ctx.B * ctx.S;
+  const { A, B, r, scaling } = pair;
+  const gathered = tape.tensor('embed.a', [T, r]);
+  embeddingFwd(tape, { T, C: r, scale: 1, row0: 0, rows: table.out, ids, table: A, y: gathered });
+  matmulNt(tape, { M: T, N: table.in, K: r, x: gathered, w: B, y, scale: scaling, accumulate: true });
+  return gathered;
+}
+
+function pairBackward(
+  ctx: OpContext,
+  { ids, gathered, dy }: { ids: Tensor; gathered: Tensor; dy: Tensor },
+  table: EmbeddingLayer,
+  { A, B, r, scaling }: EmbeddingPair,
+): void {
+  const { tape } = ctx;
+  const T = ctx.B * ctx.S;
+  const dB = tape.gradTarget(B);
+  const { accumulate } = dB;
+  matmulTn(tape, { M: T, N: table.in, K: r, d: dy, x: gathered, y: dB.grad, scale: scaling, accumulate });
+  const da = tape.tensor('embed.da', [T, r], { category: 'workspace' });
+  matmulNn(tape, { M: T, N: table.in, K: r, x: dy, w: B, y: da, scale: scaling });
+  const dtable = tape.gradTarget(A).grad;
+  embeddingBwd(tape, { T, C: r, scale: 1, row0: 0, rows: table.out, ids, dy: da, dtable });
 }

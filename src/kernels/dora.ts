@@ -1,0 +1,84 @@
+/** Host side of shaders/dora_{norm_partial,norm,scale,bwd_dm}.wgsl: T rows, a layer of N outputs and K inputs, rank R. */
+import { KernelCallError } from '../errors.ts';
+import type { Tape } from '../gpu/tape.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { flag, rowCondition } from './vec4.ts';
+
+/** Threads that share a row of the weight. */
+export const DORA_PARTS = 32;
+
+export type DoraNormPartial = {
+  /** Rows of the weight at hand, row0 .. row0 + rows. */
+  row0: number;
+  rows: number;
+  N: number;
+  K: number;
+  R: number;
+  scaling: number;
+  w: Tensor; //       (rows, K) in, f32 or f16
+  A: Tensor; //       (R, K) in
+  B: Tensor; //       (N, R) in
+  partial: Tensor; // (N, DORA_PARTS) out, the rows at hand
+};
+
+/** Shares of the squared row norms of W + scaling * BA. */
+export function doraNormPartial(tape: Tape, call: DoraNormPartial): void {
+  const { row0, rows, N, K, R, scaling, w, A, B, partial } = call;
+  if (w.dtype !== 'f32' && w.dtype !== 'f16')
+    throw new KernelCallError('dora_norm_partial', `w is ${w.dtype}: widen it to f32 or f16 first`);
+  tape.dispatch({
+    name: 'dora_norm_partial',
+    when: [...rowCondition(K), ...(w.dtype === 'f16' ? ['F16'] : [])],
+    constants: { PARTS: DORA_PARTS },
+    params: { rows, K, R, row0, scaling },
+    buffers: { w: [w, rows * K], a: [A, R * K], b: [B, N * R], partial: [partial, N * DORA_PARTS] },
+    threads: rows * DORA_PARTS,
+  });
+}
+
+/** norm (N) out = the square root of each row's shares. */
+export function doraNorm(tape: Tape, { N, partial, norm }: { N: number; partial: Tensor; norm: Tensor }): void {
+  tape.dispatch({
+    name: 'dora_norm',
+    constants: { PARTS: DORA_PARTS },
+    params: { N },
+    buffers: { partial: [partial, N * DORA_PARTS], norm: [norm, N] },
+    threads: N,
+  });
+}
+
+export type DoraScale = {
+  T: number;
+  N: number;
+  gain?: number;
+  offset?: number;
+  accumulate?: boolean;
+  x: Tensor; //    (T, N) in
+  m: Tensor; //    (N) in
+  norm: Tensor; // (N) in
+  y: Tensor; //    (T, N) out
+};
+
+/** y = or += x * (gain * m / norm + offset), column by column. */
+export function doraScale(tape: Tape, call: DoraScale): void {
+  const { T, N, gain = 1, offset = 0, accumulate = false, x, m, norm, y } = call;
+  const when = rowCondition(N);
+  const columns = when.length > 0 ? N / 4 : N;
+  const n = T * columns;
+  tape.dispatch({
+    name: 'dora_scale',
+    when,
+    params: { n, columns, gain, offset, accumulate: flag(accumulate) },
+    buffers: { x: [x, T * N], m: [m, N], norm: [norm, N], y: [y, T * N] },
+    threads: n,
+  });
+}
+
+/** dy, u (T, N) and norm (N) in; dm (N) in/out. */
+export type DoraBwdDm = { T: number; N: number; dy: Tensor; u: Tensor; norm: Tensor; dm: Tensor };
+
+/** dm += the sum over rows of dy * u / norm. */
+export function doraBwdDm(tape: Tape, { T, N, dy, u, norm, dm }: DoraBwdDm): void {
+  const buffers = { dy: [dy, T * N], u: [u, T * N], norm: [norm, N], dm: [dm, N] } as const;
+  tape.dispatch({ name: 'dora_bwd_dm', params: { T, N }, buffers, threads: N });
+}

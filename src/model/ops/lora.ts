@@ -1,0 +1,77 @@
+/** The LoRA term of a linear layer, scaling * B A dropout(x), forward and backward. */
+import type { Tensor } from '../../gpu/tensor.ts';
+import { dropoutBwd, dropoutFwd } from '../../kernels/dropout.ts';
+import { matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
+import type { OpContext } from './context.ts';
+import type { GradRows, Rows } from './dense.ts';
+
+/** A (r, in), B (out, r); y += scaling * B A dropout(x). */
+export type LoraPair = {
+  readonly A: Tensor;
+  readonly B: Tensor;
+  readonly r: number;
+  readonly scaling: number;
+  readonly dropout: number;
+  /** Tells this layer's dropout masks from every other's. */
+  readonly site: number;
+  /** DoRA's m (out): the layer computes (m / |row of W + scaling * B A|) (W + scaling * B A) x. Null without. */
+  readonly magnitude: Tensor | null;
+};
+
+/** Sites are counted below this; the chunks of a site count in its multiples. */
+const CHUNK_STRIDE = 2 ** 20;
+
+export function drops(ctx: OpContext, { dropout }: LoraPair): boolean {
+  return dropout > 0 && ctx.dropout === 'train';
+}
+
+/** dropout(x), or x itself where dropout is off. Backward makes it again rather than keeping it. */
+export function droppedInput(ctx: OpContext, { x, weight, chunk }: Rows, lora: LoraPair): Tensor {
+  if (!drops(ctx, lora)) return x;
+  const dropped = ctx.tape.tensor(`${weight.name}.dropped`, x.shape, { category: 'workspace' });
+  dropoutFwd(ctx.tape, { x, y: dropped, p: lora.dropout, op: siteOf(lora, chunk) });
+  return dropped;
+}
+
+/** Adds the LoRA term of `input` to y; returns input A^T (T, r), which backward needs. */
+export function loraForward(ctx: OpContext, { T, weight }: Rows, lora: LoraPair, input: Tensor, y: Tensor): Tensor {
+  const { tape } = ctx;
+  const xa = tape.tensor(`${weight.name}.xa`, [T, lora.r]);
+  matmulNt(tape, { M: T, N: lora.r, K: weight.in, x: input, w: lora.A, y: xa });
+  matmulNt(tape, { M: T, N: weight.out, K: lora.r, x: xa, w: lora.B, y, scale: lora.scaling, accumulate: true });
+  return xa;
+}
+
+/** dA and dB, added to the flat gradients; returns d(input A^T) (T, r), already scaled. */
+export function loraBackward(
+  ctx: OpContext,
+  rows: Rows,
+  lora: LoraPair,
+  { input, xa, dy }: { input: Tensor; xa: Tensor; dy: Tensor },
+): Tensor {
+  const { tape } = ctx;
+  const { T, weight } = rows;
+  const { r, scaling } = lora;
+  const dxa = tape.tensor(`${weight.name}.dxa`, [T, r], { category: 'workspace' });
+  matmulNn(tape, { M: T, N: weight.out, K: r, x: dy, w: lora.B, y: dxa, scale: scaling });
+  const dB = tape.gradTarget(lora.B);
+  matmulTn(tape, { M: T, N: weight.out, K: r, d: dy, x: xa, y: dB.grad, scale: scaling, accumulate: dB.accumulate });
+  const dA = tape.gradTarget(lora.A);
+  matmulTn(tape, { M: T, N: r, K: weight.in, d: dxa, x: input, y: dA.grad, accumulate: dA.accumulate });
+  return dxa;
+}
+
+/** dx = or += dxa A: the gradient of the pair's input. */
+export function addLoraInput(ctx: OpContext, { T, weight }: Rows, lora: LoraPair, dxa: Tensor, dx: GradRows): void {
+  const { grad: y, accumulate } = dx;
+  matmulNn(ctx.tape, { M: T, N: lora.r, K: weight.in, x: dxa, w: lora.A, y, accumulate });
+}
+
+/** Brings a gradient of dropout(x) to x, through the mask of the forward pass. */
+export function undrop(ctx: OpContext, { chunk }: Rows, lora: LoraPair, dropped: Tensor, into: GradRows): void {
+  dropoutBwd(ctx.tape, { dy: dropped, dx: into, p: lora.dropout, op: siteOf(lora, chunk) });
+}
+
+function siteOf({ site }: LoraPair, chunk: number): number {
+  return site + chunk * CHUNK_STRIDE;
+}

@@ -1,0 +1,18 @@
+/** A model as adapter files see it. */
+import type { ModelConfig } from '../formats/hf-config.ts';
+import type { AdapterBase } from '../formats/peft-base.ts';
+import { EMBEDDING, HEAD, modulesOf } from '../model/modules.ts';
+
+/** PEFT adapts these in most decoders where target_modules is left out; for others it asks. */
+const USUAL_TARGETS = ['q_proj', 'v_proj'];
+const WITHOUT_DEFAULT: readonly string[] = ['phi3'];
+
+export function adapterBase(model: ModelConfig): AdapterBase {
+  return {
+    modules: modulesOf(model),
+    inputEmbedding: EMBEDDING,
+    outputEmbedding: HEAD,
+    tied: model.tie_word_embeddings,
+    defaultTargets: WITHOUT_DEFAULT.includes(model.model_type) ? null : USUAL_TARGETS,
+  };
+}
