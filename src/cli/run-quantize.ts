@@ -29,11 +29,7 @@ export async function runQuantize(
   const source = await openCheckpoint(reader);
   const settings = settingsOf(given);
   const plan = await planQuantization(config, source, settings);
-  const parent = dirname(resolve(out));
-  await mkdir(parent, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
-    throw new DataError(parent, `cannot be made (${cause.code}). Give a folder that can be written.`, { cause });
-  });
-  requireRoom(out, plan, await freeBytes(parent));
+  requireRoom(out, plan, await freeBytes(dirname(resolve(out))));
   const progress = createProgress(context.stderr, context.env);
   const quantizer = createQuantizerPool(await loadWasmModule());
   const { maxShardBytes } = given;
@@ -56,7 +52,7 @@ export async function runQuantize(
 /** A run that ends early leaves nothing; one that is killed leaves a folder whose name says that it is not complete. */
 async function writeBeside(out: string, job: Omit<QuantizeJob, 'writer' | 'spool'>): Promise<QuantizeResult> {
   const partial = `${resolve(out)}.partial-${randomBytes(4).toString('hex')}`;
-  await mkdir(partial).catch((cause: NodeJS.ErrnoException) => {
+  await mkdir(partial, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
     throw new DataError(out, `cannot be written (${cause.code}). Give a folder that can be written.`, { cause });
   });
   try {
@@ -114,9 +110,12 @@ function requireRoom(out: string, plan: QuantizePlan, free: number): void {
   );
 }
 
+/** On the disk where `directory` is, or will be. Infinity where the system does not say. */
 async function freeBytesAt(directory: string): Promise<number> {
-  const { bavail, bsize } = await statfs(directory);
-  return bavail * bsize;
+  const found = await statfs(directory).catch((error: NodeJS.ErrnoException) => error);
+  if (!(found instanceof Error)) return found.bavail * found.bsize;
+  const parent = dirname(directory);
+  return found.code === 'ENOENT' && parent !== directory ? freeBytesAt(parent) : Number.POSITIVE_INFINITY;
 }
 
 function settingsOf(config: QuantizeConfig): QuantizeSettings {

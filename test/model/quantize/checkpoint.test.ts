@@ -139,7 +139,7 @@ describe('endings', () => {
     const content = new Uint8Array(await reader.size(file));
     await reader.read(file, 0, content);
     content.set(bytes, offset + at);
-    const files: Files = new Map([
+    const files: Files = new Map<string, Uint8Array | string>([
       [file, content],
       ['config.json', await reader.readText('config.json')],
     ]);
