@@ -1,4 +1,5 @@
 /** The JSON of a run from what training returned. */
+import type { TrainConfig } from '../config/settings.ts';
 import { formatLoraConfig } from '../formats/peft-config.ts';
 import type { CategoryBytes } from '../gpu/category.ts';
 import type { EvalResult } from '../train/evaluate.ts';
@@ -8,25 +9,23 @@ import { baseQuantization } from './base-quantization.ts';
 import type { CodeInfo } from './environment.ts';
 import { type Estimate, type QuantizedLinears, quantizedLinears } from './estimate.ts';
 import { runIdOf } from './identity.ts';
+import type { Material } from './material.ts';
+import type { RunJob } from './run-one.ts';
 import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from './schema.ts';
 import { distribution } from './statistics.ts';
 
-export type RunContext = {
-  readonly suite: string;
-  readonly experiment: string;
-  readonly arm: string;
-  readonly replicate: number;
-  readonly division: 'closed' | 'open';
+/** What is known of a run before it starts. */
+export type PlannedRun = Pick<RunJob, 'suite' | 'arm' | 'replicate' | 'division' | 'command'> & {
   readonly createdAt: string;
   readonly totalSeconds: number;
-  readonly command: readonly string[];
   readonly code: CodeInfo;
+};
+
+export type RunContext = PlannedRun & {
+  readonly material: Material;
   readonly meta: RunRecord['meta_info'];
-  readonly dataHashes: RunRecord['eval_info']['data_hashes'];
   readonly adapterBytes: number | null;
   readonly adapterSha256: string | null;
-  /** Of the adapter that training went on with. */
-  readonly initialAdapterSha256: string | null;
   readonly predicted: Estimate;
 };
 
@@ -38,12 +37,18 @@ export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult)
   return {
     schema: RUN_SCHEMA_ID,
     schema_version: SCHEMA_VERSION,
-    run_info: runInfo(ctx, input, finite ? 'success' : 'diverged'),
+    run_info: {
+      ...plannedRunInfo(ctx, input.config, ctx.material),
+      status: finite ? 'success' : 'diverged',
+      error: null,
+      peft_config: input.plan.lora === null ? null : JSON.parse(formatLoraConfig(input.plan.lora.config)),
+      quantization_config: quantizationConfig(input),
+    },
     train_info: trainInfo(ctx, result),
     eval_info: {
       metrics_before: result.evalBefore && evalMetrics(result.evalBefore),
       metrics: result.evalAfter && evalMetrics(result.evalAfter),
-      data_hashes: ctx.dataHashes,
+      data_hashes: ctx.material.dataHashes,
       per_sample_path: null,
       time_to_target: null,
     },
@@ -52,35 +57,37 @@ export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult)
   };
 }
 
-function runInfo(ctx: RunContext, input: RunInput, status: RunRecord['run_info']['status']): RunRecord['run_info'] {
-  const { config, plan } = input;
+type Outcome = 'status' | 'error' | 'peft_config' | 'quantization_config';
+
+/** The part of run_info that does not depend on how the run ends. */
+export function plannedRunInfo(
+  ctx: PlannedRun,
+  config: TrainConfig,
+  { modelInfo, dataHashes, initialAdapterSha256 }: Material,
+): Omit<RunRecord['run_info'], Outcome> {
   // Where files lie does not make a run another one; what is in them does.
   const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...settings } = config;
   const identity = {
-    config: { ...settings, initial_adapter: ctx.initialAdapterSha256 },
-    modelSha256: ctx.meta.model_info.sha256_of_weights,
-    dataSha256: ctx.dataHashes,
+    config: { ...settings, initial_adapter: initialAdapterSha256 },
+    modelSha256: modelInfo.sha256_of_weights,
+    dataSha256: dataHashes,
     seed: config.seed,
     arm: ctx.arm,
   };
   return {
     run_id: runIdOf(identity),
     suite: ctx.suite,
-    experiment_name: ctx.experiment,
+    experiment_name: `${ctx.suite}/${ctx.arm}`,
     arm: ctx.arm,
     replicate: ctx.replicate,
     seed: config.seed,
     created_at: ctx.createdAt,
     total_time: ctx.totalSeconds,
-    status,
-    error: null,
     command: [...ctx.command],
     shard: null,
     code: ctx.code,
     division: ctx.division,
     train_config: JSON.parse(JSON.stringify(config)),
-    peft_config: plan.lora === null ? null : JSON.parse(formatLoraConfig(plan.lora.config)),
-    quantization_config: quantizationConfig(input),
   };
 }
 

@@ -5,15 +5,15 @@ import { printConfig, type ResolvedConfig } from '../config/index.ts';
 import { nodeReader, nodeWriter } from '../formats/node.ts';
 import { ADAPTER_FILE } from '../formats/peft.ts';
 import { writeText } from '../formats/reader.ts';
-import { TOKENIZER_FILE } from '../formats/tokenizer.ts';
 import type { AdapterChoice } from '../gpu/node.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
 import type { TrainEvent } from '../train/events.ts';
 import { openNodeRuntime } from '../train/node.ts';
 import { train, writeRunHead } from '../train/run.ts';
-import { type RunInput, readRunInput } from '../train/session.ts';
-import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile, sha256OfFiles } from './environment.ts';
+import { readRunInput } from '../train/session.ts';
+import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { estimatePlan } from './estimate.ts';
+import { readMaterial } from './material.ts';
 import { packageManifest } from './package-root.ts';
 import { runRecord } from './record.ts';
 import { withAbsolutePaths } from './run-paths.ts';
@@ -45,22 +45,27 @@ export async function* runOne(job: RunJob, signal: AbortSignal): AsyncGenerator<
   const input = await readRunInput(values, runtime.readerOf);
   const { device } = runtime;
   const predicted = estimatePlan(input.plan, values, input.batches.shapes, device.profile, device.shaders);
-  const meta = await metaInfo(input, runtime.device);
+  const material = await readMaterial(values);
+  const meta = {
+    model_info: material.modelInfo,
+    dataset_info: material.datasetInfo,
+    gpu: gpuInfo(device),
+    nvidia_smi: await nvidiaSmi(),
+    runtime: runtimeInfo(),
+    package_info: { ...packageManifest().dependencies },
+  };
   const code = await codeInfo();
   const writer = nodeWriter(values.output_dir);
   await writeRunHead(writer, printConfig(withAbsolutePaths(config)), { code, ...meta });
   const result = yield* train(runtime, input, { signal, writer });
   const adapter = path.join(values.output_dir, ADAPTER_FILE);
   const saved = input.plan.lora !== null;
-  const { adapter_name_or_path: from } = values;
   const record = runRecord(
     {
       ...{ suite: job.suite, arm: job.arm, replicate: job.replicate, division: job.division, command: job.command },
-      ...{ experiment: `${job.suite}/${job.arm}`, createdAt, code, meta, predicted },
+      ...{ createdAt, code, material, meta, predicted },
       totalSeconds: (performance.now() - started) / 1000,
-      dataHashes: await dataHashes(input),
       adapterBytes: saved ? (await stat(adapter)).size : null,
-      initialAdapterSha256: from === null ? null : await sha256OfFile(path.join(from, ADAPTER_FILE)),
       adapterSha256: saved ? await sha256OfFile(adapter) : null,
     },
     input,
@@ -69,45 +74,4 @@ export async function* runOne(job: RunJob, signal: AbortSignal): AsyncGenerator<
   const directory = path.dirname(job.recordFile);
   await writeText(nodeWriter(directory), path.basename(job.recordFile), `${JSON.stringify(record, null, 2)}\n`);
   return record;
-}
-
-async function metaInfo(
-  { config, source, model }: RunInput,
-  device: Parameters<typeof gpuInfo>[0],
-): Promise<RunRecord['meta_info']> {
-  const directory = config.model_name_or_path;
-  const files = [...new Set(source.names().map((name) => source.info(name).file))].sort();
-  const dataset_info: RunRecord['meta_info']['dataset_info'] = {};
-  for (const [role, sets] of Object.entries({ train: config.datasets, eval: config.eval_datasets })) {
-    for (const [i, { path: file }] of sets.entries()) {
-      dataset_info[`${role}[${i}] ${path.basename(file)}`] = {
-        revision: null,
-        sha256: await sha256OfFile(file),
-        rows: null,
-      };
-    }
-  }
-  return {
-    model_info: {
-      id: path.basename(path.resolve(directory)) || model.model_type,
-      revision: null,
-      sha256_of_weights: await sha256OfFiles(files.map((f) => path.join(directory, f))),
-      config_sha: await sha256OfFile(path.join(directory, 'config.json')),
-    },
-    dataset_info,
-    gpu: gpuInfo(device),
-    nvidia_smi: await nvidiaSmi(),
-    runtime: runtimeInfo(),
-    package_info: { ...packageManifest().dependencies },
-  };
-}
-
-async function dataHashes({ config, tokenizer }: RunInput): Promise<RunRecord['eval_info']['data_hashes']> {
-  const hashOf = (files: readonly { path: string }[]) => sha256OfFiles(files.map((f) => f.path));
-  return {
-    train: await hashOf(config.datasets),
-    eval: config.eval_datasets.length > 0 ? await hashOf(config.eval_datasets) : null,
-    chat_template: null,
-    tokenizer: tokenizer === null ? null : await sha256OfFile(path.join(config.model_name_or_path, TOKENIZER_FILE)),
-  };
 }

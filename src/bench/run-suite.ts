@@ -4,13 +4,15 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ResolvedConfig, type ResolvedSuite, withValues } from '../config/index.ts';
-import { ConfigError, DataError, exitCodeOf } from '../errors.ts';
+import { ConfigError, type ConfigProblem, DataError, exitCodeOf } from '../errors.ts';
 import { nodeWriter } from '../formats/node.ts';
 import { writeText } from '../formats/reader.ts';
 import { type AdapterChoice, loadShaders } from '../gpu/node.ts';
 import type { TrainEvent } from '../train/events.ts';
 import { resolveBuiltins } from './builtin.ts';
+import { failedRecord, type RunFailure } from './failed-record.ts';
 import type { RunJob } from './run-one.ts';
+import { requireInputs } from './run-paths.ts';
 import { scaleUp } from './scale-up.ts';
 import { type RunRecord, runSchema, SCHEMA_VERSION } from './schema.ts';
 import { summarizeRuns } from './summarize.ts';
@@ -28,20 +30,29 @@ export type SuiteOptions = {
   readonly command: readonly string[];
   readonly signal: AbortSignal;
   readonly onEvent: (event: SuiteEvent) => void;
+  /** What a run's process executes; a test puts its own here. */
+  readonly worker?: string;
 };
 
 export type SuiteResult = { readonly runs: readonly RunRecord[]; readonly summary: SuiteSummary };
+
+/** Kind of the error of a run whose process said nothing. */
+export const CRASH = 'Crash';
 
 const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
 const SUMMARY_FILE = 'summary.json';
 const MANIFEST_FILE = 'suite.json';
 export const RUN_SUFFIX = '.run.json';
 
-/** @throws whatever a run failed with: nothing is summarized then, what finished stays on disk */
+/**
+ * Runs that fail are recorded with what went wrong and enter no statistic; the others are still run and summarized.
+ * @throws ConfigError before the first run when files are not there; the signal's reason, and then what finished stays
+ */
 export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Promise<SuiteResult> {
-  const { directory, adapter, command, signal, onEvent } = options;
+  const { directory, adapter, command, signal, onEvent, worker = WORKER } = options;
   const estimates = await scaleUpOrNull(suite);
   const order = interleave(suite);
+  await requireAllInputs(suite, directory);
   const runs: RunRecord[] = [];
   for (const [index, { arm, seed, replicate }] of order.entries()) {
     const name = `${arm.name}-seed${seed}`;
@@ -58,7 +69,7 @@ export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Pro
       command,
       recordFile,
     };
-    await runInChild(job, signal, (event) => onEvent({ type: 'run-event', event }));
+    await runOrRecord(job, { worker, signal, onEvent: (event) => onEvent({ type: 'run-event', event }) });
     const record = await readRun(recordFile);
     runs.push(record);
     onEvent({ type: 'run-end', name, record });
@@ -81,6 +92,20 @@ export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Pro
   await writeText(writer, MANIFEST_FILE, `${JSON.stringify(manifest, null, 2)}\n`);
   await writeText(writer, SUMMARY_FILE, `${JSON.stringify(summary, null, 2)}\n`);
   return { runs, summary };
+}
+
+/** What is missing would fail every run that names it, one after the other. */
+async function requireAllInputs({ arms, seeds }: ResolvedSuite, directory: string): Promise<void> {
+  const problems = new Map<string, ConfigProblem>();
+  for (const { name, config } of arms) {
+    try {
+      await requireInputs(await runConfig(config, seeds[0] ?? 0, directory, name));
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      for (const problem of error.problems) problems.set(`${problem.path}: ${problem.message}`, problem);
+    }
+  }
+  if (problems.size > 0) throw new ConfigError([...problems.values()]);
 }
 
 /** Targets that name a layer of this model need not exist in the reference models; the report then goes without that table. */
@@ -146,14 +171,31 @@ async function runConfig(
   const { config: resolved } = await resolveBuiltins(config.values, path.join(directory, 'data'));
   const { model_name_or_path, datasets, eval_datasets } = resolved;
   const output_dir = path.join(directory, 'runs', name);
-  const values = { seed, output_dir, model_name_or_path, datasets, eval_datasets };
-  return withValues(config, values, { source: 'arm', where: 'the suite' });
+  const decided = withValues(config, { seed, output_dir }, { source: 'arm', where: 'the suite' });
+  return { ...decided, values: { ...decided.values, model_name_or_path, datasets, eval_datasets } };
 }
 
-/** One process per run: Dawn's memory goes with it, and no arm warms the other's caches. */
-async function runInChild(job: RunJob, signal: AbortSignal, onEvent: (event: TrainEvent) => void): Promise<void> {
+type Surroundings = {
+  readonly worker: string;
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: TrainEvent) => void;
+};
+
+/** Leaves the record of a run, whether it ended well or not. @throws the signal's reason */
+async function runOrRecord(job: RunJob, surroundings: Surroundings): Promise<void> {
+  const createdAt = new Date().toISOString();
+  const started = performance.now();
+  const failure = await runInChild(job, surroundings);
+  if (failure === null) return;
+  const record = await failedRecord(job, failure, { createdAt, totalSeconds: (performance.now() - started) / 1000 });
+  const { dir, base } = path.parse(job.recordFile);
+  await writeText(nodeWriter(dir), base, `${JSON.stringify(record, null, 2)}\n`);
+}
+
+/** One process per run: Dawn's memory goes with it, and no arm warms the other's caches. @returns what went wrong */
+async function runInChild(job: RunJob, { worker, signal, onEvent }: Surroundings): Promise<RunFailure | null> {
   signal.throwIfAborted();
-  const child = fork(WORKER, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const child = fork(worker, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const stop = (): void => {
     child.kill('SIGTERM');
   };
@@ -172,15 +214,12 @@ async function runInChild(job: RunJob, signal: AbortSignal, onEvent: (event: Tra
   signal.removeEventListener('abort', stop);
   signal.throwIfAborted();
   const [ending] = endings;
-  if (ending?.kind === 'failed') throw revive(ending);
-  if (ending === undefined) {
-    const run = `run ${job.arm}, seed ${job.config.values.seed}`;
-    throw new Error(`the process of ${run} ended with ${how ?? `code ${code}`} and no word of why`);
-  }
-}
-
-/** The child has named the file or the setting in its message; what matters here is who can mend it. */
-function revive({ message, stack }: Extract<WorkerMessage, { kind: 'failed' }>): Error {
-  if (stack === null) return new ConfigError([{ path: '', message }]);
-  return Object.assign(new Error(message), { stack });
+  if (ending?.kind === 'failed') return { kind: ending.name, message: ending.message, stack: ending.stack };
+  if (ending !== undefined) return null;
+  const hint = how === 'SIGKILL' ? ' (the system may have had no memory left)' : '';
+  return {
+    kind: CRASH,
+    message: `its process ended with ${how ?? `code ${code}`} and no word of why${hint}`,
+    stack: null,
+  };
 }

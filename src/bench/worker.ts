@@ -9,6 +9,8 @@ export type WorkerMessage =
   | { readonly kind: 'done' }
   | {
       readonly kind: 'failed';
+      /** Class of the error. */
+      readonly name: string;
       readonly message: string;
       /** Null for what the user can mend. */
       readonly stack: string | null;
@@ -37,7 +39,7 @@ async function work(job: RunJob): Promise<void> {
       send({ kind: 'event', event: next.value });
     send({ kind: 'done' });
   } catch (error) {
-    const { message, stack } = error as Error;
-    send({ kind: 'failed', message, stack: exitCodeOf(error) === 1 ? (stack ?? message) : null });
+    const { name, message, stack } = error as Error;
+    send({ kind: 'failed', name, message, stack: exitCodeOf(error) === 1 ? (stack ?? message) : null });
   }
 }

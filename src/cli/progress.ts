@@ -21,6 +21,8 @@ export type ProgressTask = {
   row(text: string): void;
   /** Takes the task, and what is left inside it, off the screen and leaves a line with its duration. */
   finish(detail?: string): void;
+  /** The same for a task that went wrong. */
+  fail(detail: string): void;
 };
 
 export type Progress = Pick<ProgressTask, 'start'> & {
@@ -93,7 +95,8 @@ class Renderer {
       start: (inner, count) => this.start(depth + 1, inner, count),
       advance: (count = 1, detail = bar.detail) => this.advance(bar, count, detail),
       row: (text) => this.row(bar, text),
-      finish: (detail = '') => this.finish(bar, detail),
+      finish: (detail = '') => this.finish(bar, detail, this.color.green('✓')),
+      fail: (detail) => this.finish(bar, detail, this.color.red('✗')),
     };
   }
 
@@ -116,14 +119,14 @@ class Renderer {
     else if (this.now() - this.drawnMs >= REDRAW_MS) this.draw();
   }
 
-  private finish(bar: Bar, detail: string): void {
+  private finish(bar: Bar, detail: string, mark: string): void {
     const at = this.bars.indexOf(bar);
     if (at < 0) return;
     const next = this.bars.findIndex((other, index) => index > at && other.depth <= bar.depth);
     this.bars.splice(at, next < 0 ? this.bars.length - at : next - at);
     if (bar.heldRow !== '') this.leave(indent(bar.depth + 1) + bar.heldRow);
     const took = formatDuration(this.now() - bar.startMs);
-    this.leave(`${indent(bar.depth)}${this.color.green('✓')} ${[bar.label, took, detail].filter(Boolean).join('  ')}`);
+    this.leave(`${indent(bar.depth)}${mark} ${[bar.label, took, detail].filter(Boolean).join('  ')}`);
   }
 
   private row(bar: Bar, text: string): void {

@@ -4,7 +4,8 @@ import path from 'node:path';
 import { parse } from 'yaml';
 import { joinFolders } from '../bench/join.ts';
 import { packageRoot } from '../bench/package-root.ts';
-import { readSuiteFolder, runSuite, type SuiteEvent } from '../bench/run-suite.ts';
+import { CRASH, readSuiteFolder, runSuite, type SuiteEvent } from '../bench/run-suite.ts';
+import type { RunRecord } from '../bench/schema.ts';
 import { ConfigError, DataError } from '../errors.ts';
 import { writeReport } from '../report/report.ts';
 import { verdictText } from '../report/sections/verdict.ts';
@@ -12,6 +13,7 @@ import { adapterChoice } from './adapter-choice.ts';
 import type { BenchListArgs, BenchPublishArgs, BenchReportArgs, BenchRunArgs } from './bench.ts';
 import type { CliContext } from './context.ts';
 import { createProgress, type Progress, type ProgressTask } from './progress.ts';
+import { counted } from './tell-run.ts';
 import { trainProgress } from './train-progress.ts';
 
 const SUITES = path.join('bench', 'suites');
@@ -36,9 +38,23 @@ export async function runBench({ suite, output }: BenchRunArgs, context: CliCont
     reporting.finish();
     const software = result.summary.software_rendered ? ' (software-rendered: times compare the arms, not GPUs)' : '';
     context.stdout.write(`${verdictText(result.summary)}${software}\n${paths.reportHtml}\n`);
+    throwForFailed(result.runs);
   } finally {
     progress.stop();
   }
+}
+
+/** A suite with failed runs has its report, and yet has not succeeded. */
+function throwForFailed(runs: readonly RunRecord[]): void {
+  const failed = runs.flatMap(({ run_info: { arm, seed, error } }) => (error === null ? [] : [{ arm, seed, error }]));
+  if (failed.length === 0) return;
+  const lines = failed.map(
+    ({ arm, seed, error }) => `  ${arm}-seed${seed}: ${error.message.replaceAll('\n', '\n    ')}`,
+  );
+  const message = `${failed.length} of ${counted(runs.length, 'run')} failed; the report is of the others:\n${lines.join('\n')}`;
+  const bug = failed.find(({ error }) => error.stack !== null || error.kind === CRASH);
+  if (bug === undefined) throw new ConfigError([{ path: '', message }]);
+  throw Object.assign(new Error(message), { stack: `${message}\n${bug.error.stack ?? ''}` });
 }
 
 function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent) => void {
@@ -51,7 +67,10 @@ function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent)
     } else if (event.type === 'run-event') draw?.(event.event);
     else {
       draw?.(null);
-      run?.finish(`eval_loss ${event.record.eval_info.metrics?.eval_loss.value.toFixed(4) ?? 'not measured'}`);
+      const { error } = event.record.run_info;
+      if (error === null)
+        run?.finish(`eval_loss ${event.record.eval_info.metrics?.eval_loss.value.toFixed(4) ?? 'not measured'}`);
+      else run?.fail(error.message.split('\n')[0] ?? error.kind);
       suite.advance();
     }
   };

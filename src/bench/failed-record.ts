@@ -1,0 +1,83 @@
+/** The JSON of a run that ended badly: what it was to be, on which machine, and what went wrong. Nothing is measured. */
+
+import { nodeReader } from '../formats/node.ts';
+import { withAdapterSettings } from '../train/adapter-settings.ts';
+import { codeInfo, nvidiaSmi, runtimeInfo } from './environment.ts';
+import { readMaterial } from './material.ts';
+import { packageManifest } from './package-root.ts';
+import { plannedRunInfo } from './record.ts';
+import type { RunJob } from './run-one.ts';
+import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from './schema.ts';
+
+export type RunFailure = {
+  /** Class of the error, such as DeviceError. */
+  readonly kind: string;
+  readonly message: string;
+  /** Null for what the user can mend. */
+  readonly stack: string | null;
+};
+
+/** `createdAt` and `totalSeconds` are those of the attempt. */
+export async function failedRecord(
+  job: RunJob,
+  failure: RunFailure,
+  { createdAt, totalSeconds }: { readonly createdAt: string; readonly totalSeconds: number },
+): Promise<RunRecord> {
+  const { values } = await withAdapterSettings(job.config, nodeReader).catch(() => job.config);
+  const material = await readMaterial(values);
+  const planned = plannedRunInfo({ ...job, createdAt, totalSeconds, code: await codeInfo() }, values, material);
+  const peft = values.method === 'full' ? null : { peft_type: 'LORA', r: values.lora_r, lora_alpha: values.lora_alpha };
+  return {
+    schema: RUN_SCHEMA_ID,
+    schema_version: SCHEMA_VERSION,
+    run_info: {
+      ...planned,
+      status: /\bout of memory\b/i.test(failure.message) ? 'oom' : 'error',
+      error: { ...failure },
+      peft_config: peft,
+      quantization_config: null,
+    },
+    train_info: NOTHING_MEASURED,
+    eval_info: {
+      metrics_before: null,
+      metrics: null,
+      data_hashes: material.dataHashes,
+      per_sample_path: null,
+      time_to_target: null,
+    },
+    meta_info: {
+      model_info: material.modelInfo,
+      dataset_info: material.datasetInfo,
+      gpu: null,
+      nvidia_smi: await nvidiaSmi(),
+      runtime: runtimeInfo(),
+      package_info: { ...packageManifest().dependencies },
+    },
+    numerics: { deterministic: null, weight_sha256_after: null, repeat_check: null },
+  };
+}
+
+const NOTHING_MEASURED: RunRecord['train_info'] = {
+  num_trainable_params: null,
+  num_total_params: null,
+  file_size: null,
+  tier: null,
+  timing: {
+    ...{ load_s: null, quantize_s: null, compile_s: null, warmup_s: null },
+    ...{ train_s: null, eval_s: null, checkpoint_s: null, save_s: null },
+  },
+  step_time_ms: null,
+  excluded_warmup_steps: null,
+  throughput: {
+    tokens_per_second: null,
+    loss_tokens_per_second: null,
+    padded_tokens_per_second: null,
+    samples_per_second: null,
+    steps_per_second: null,
+  },
+  memory: null,
+  accelerator_memory_max: null,
+  accelerator_memory_reserved_avg: null,
+  accelerator_memory_reserved_99th: null,
+  history: [],
+};
