@@ -1,5 +1,5 @@
 /** The built-in suite: what it compares, what it costs, and that its texts are the same everywhere. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,9 @@ import { loadSuite } from '../../src/config/index.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
 import { nodeReader } from '../../src/formats/node.ts';
-import { allLinears } from '../../src/model/modules.ts';
+import { checkWeights } from '../../src/model/check-weights.ts';
+import { allLinears, parameterCount } from '../../src/model/modules.ts';
+import { openWeights } from '../../src/model/random-weights.ts';
 import { readRunInput } from '../../src/train/session.ts';
 
 const PATH = fileURLToPath(new URL('../../bench/suites/quick.yaml', import.meta.url));
@@ -69,15 +71,26 @@ describe('quick.yaml', () => {
   });
 });
 
+test('every suite of the package resolves, and names built-ins that exist', async () => {
+  const directory = join(PATH, '..');
+  const files = (await readdir(directory)).filter((f) => f.endsWith('.yaml'));
+  expect(files.length).toBeGreaterThanOrEqual(5);
+  for (const file of files) {
+    const { suite: name, arms } = loadSuite({
+      file: { path: file, text: await readFile(join(directory, file), 'utf8') },
+    });
+    expect(file).toBe(`${name}.yaml`);
+    for (const { config } of arms) await resolveBuiltins(config.values, folder);
+  }
+});
+
 describe('built-in texts', () => {
   test.each(BUILTIN_TEXTS)('%s is written as it always was', async (name) => {
-    const { config, files } = await resolveBuiltins(
-      { model_name_or_path: 'm', datasets: [{ path: `builtin:${name}` }], eval_datasets: [{ path: 'own.jsonl' }] },
-      folder,
-    );
+    const given = { model_name_or_path: 'm', max_length: 64, eval_datasets: [{ path: 'own.jsonl' }] };
+    const { config, files } = await resolveBuiltins({ ...given, datasets: [{ path: `builtin:${name}` }] }, folder);
     const path = join(folder, `${name}.txt`);
     const [bytes, sha256] = TEXTS[name];
-    expect(config).toEqual({ model_name_or_path: 'm', datasets: [{ path }], eval_datasets: [{ path: 'own.jsonl' }] });
+    expect(config).toEqual({ ...given, datasets: [{ path }] });
     expect(files).toEqual([{ name, path, bytes, sha256 }]);
     expect(await readFile(path, 'utf8')).toBe(await builtinText(name));
   });
@@ -93,8 +106,23 @@ describe('built-in texts', () => {
 
   test('a text named twice is listed once', async () => {
     const both = { datasets: [{ path: 'builtin:sotu-eval' }], eval_datasets: [{ path: 'builtin:sotu-eval' }] };
-    const { files } = await resolveBuiltins({ model_name_or_path: 'builtin:tiny', ...both }, folder);
+    const { files } = await resolveBuiltins({ model_name_or_path: 'builtin:tiny', max_length: 64, ...both }, folder);
     expect(files.map(({ name }) => name)).toEqual(['sotu-eval']);
+  });
+
+  test('a published shape with random weights, and rows of random tokens for it', async () => {
+    const given = { model_name_or_path: 'builtin:random-smollm2-135m', max_length: 5, eval_datasets: [] };
+    const { config } = await resolveBuiltins({ ...given, datasets: [{ path: 'builtin:random-tokens' }] }, folder);
+    const reader = nodeReader(config.model_name_or_path);
+    const model = await readModelConfig(reader);
+    expect(parameterCount(model)).toBe(134_515_008); // what the published model card counts
+    await checkWeights(model, await openWeights(reader, model));
+    const rows = (await readFile(config.datasets[0]?.path as string, 'utf8')).trim().split('\n');
+    expect(rows.length).toBe(64);
+    const ids = rows.flatMap((row) => (JSON.parse(row) as { input_ids: number[] }).input_ids);
+    expect(ids.length).toBe(64 * 5);
+    expect(Math.max(...ids)).toBeLessThan(49_152);
+    expect(new Set(ids).size).toBeGreaterThan(300);
   });
 
   test.each([
@@ -102,7 +130,7 @@ describe('built-in texts', () => {
     ['eval_datasets', { model_name_or_path: 'm', datasets: [], eval_datasets: [{ path: 'builtin:sotu' }] }],
     ['model_name_or_path', { model_name_or_path: 'builtin:toString', datasets: [], eval_datasets: [] }],
   ])('an unknown name in %s is refused with the names there are', async (path, paths) => {
-    const error = await resolveBuiltins(paths, folder).catch((caught: unknown) => caught);
+    const error = await resolveBuiltins({ max_length: 64, ...paths }, folder).catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(ConfigError);
     const known = path === 'model_name_or_path' ? 'builtin:tiny' : 'builtin:sotu-train';
     expect((error as ConfigError).problems).toEqual([{ path, message: expect.stringContaining(known) as string }]);
