@@ -1,0 +1,51 @@
+/** Fresh adapters from a seed are PEFT's: every initialisation, DoRA's magnitudes, and a bf16 base's rounding. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { TrainConfig } from '../../src/config/settings.ts';
+import { readFloats } from '../../src/formats/checkpoint.ts';
+import { memoryReader, memoryWriter } from '../../src/formats/memory.ts';
+import { nodeReader } from '../../src/formats/node.ts';
+import { openAdapter } from '../../src/formats/peft.ts';
+import { adapterTensors } from '../../src/formats/peft-layout.ts';
+import { saveTrainedAdapter } from '../../src/train/save.ts';
+import { expectClose, expectSameBits } from '../ref/compare.ts';
+import { GOLDEN, openEngine } from './open.ts';
+
+const DIRECTORY = path.join(GOLDEN, 'peft-options');
+type Start = { base: string; seed: number; options: { target_modules: string[] } & Partial<TrainConfig> };
+const golden = JSON.parse(readFileSync(path.join(DIRECTORY, 'initial.json'), 'utf8')) as Record<string, Start>;
+
+/** torch's normals go through a vectorised log, sin and cos that differ from JavaScript's by some 1e-7 of the radius. */
+const NORMALS = { rtol: 1e-6, atol: 1e-6 };
+/** A sum of 32 or 48 squares in f32, in another order. */
+const NORMS = { rtol: 5e-7, atol: 0 };
+
+test('the golden file has the starts it was made for', () => {
+  expect(Object.keys(golden)).toEqual(['true', 'false', 'gaussian', 'dora', 'dora-false', 'dora-bf16']);
+});
+
+describe.each(Object.entries(golden))('%s', (name, { base, seed, options }) => {
+  test('every tensor', async () => {
+    const { target_modules, ...rest } = options;
+    const overrides = { ...rest, seed, lora_r: 2, lora_alpha: 2, lora_target_modules: target_modules };
+    const shapes = { train: [{ B: 1, S: 4 }], evaluation: [] };
+    const { engine, plan, source } = await openEngine(path.join(DIRECTORY, base), overrides, shapes);
+    await engine.warmUp(); // runs every plan, and has to leave the adapter as it is
+    const files = new Map<string, Uint8Array>();
+    await saveTrainedAdapter(engine, plan, source, memoryWriter(files));
+    engine.destroy();
+    const theirs = await openAdapter(nodeReader(path.join(DIRECTORY, `initial-${name}`)), plan.base);
+    const ours = await openAdapter(memoryReader(files), plan.base);
+    const tensors = adapterTensors(theirs.layout);
+    expect(adapterTensors(ours.layout)).toEqual(tensors);
+    for (const { key } of tensors) {
+      const [got, want] = [await readFloats(ours.source, key), await readFloats(theirs.source, key)];
+      const drawn = name === 'gaussian' || key.includes('lora_embedding');
+      if (key.endsWith('lora_magnitude_vector') && name !== 'dora-bf16') expectClose(key, got, want, NORMS);
+      else if (drawn) expectClose(key, got, want, NORMALS);
+      else expectSameBits(key, got, want);
+    }
+    expect(tensors.length).toBeGreaterThan(2);
+  });
+});

@@ -1,0 +1,126 @@
+/** Every option of PEFT's LoraConfig: its files read and written, its logits, its counts, and 20 steps of its training. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { TrainConfig } from '../../src/config/settings.ts';
+import { memoryWriter } from '../../src/formats/memory.ts';
+import { ADAPTER_FILE } from '../../src/formats/peft.ts';
+import { decoderHidden } from '../../src/model/decoder.ts';
+import { headLogits } from '../../src/model/ops/cross-entropy.ts';
+import { countParameters } from '../../src/train/model-plan.ts';
+import { saveTrainedAdapter } from '../../src/train/save.ts';
+import { OpenModel } from '../model/open.ts';
+import { GOLDEN, openEngine } from './open.ts';
+
+const DIRECTORY = path.join(GOLDEN, 'peft-options');
+type Micro = { input_ids: number[][]; labels: number[][] };
+type Step = { loss: number; grad_norm: number; num_items: number };
+type Option = {
+  base: string;
+  trainable: number;
+  all: number;
+  options: { lora_dropout?: number };
+  steps?: Step[];
+};
+const golden = JSON.parse(readFileSync(path.join(DIRECTORY, 'options.json'), 'utf8')) as {
+  settings: Pick<TrainConfig, 'learning_rate' | 'weight_decay' | 'max_grad_norm'>;
+  batches: Micro[];
+  options: Record<string, Option>;
+};
+
+// correct f32 code differs by some 1e-6 of max |logit|; a norm of DoRA with a wrong scaling by 1e-2
+const LOGITS_TOLERANCE = 1e-5;
+// what issue 3 asks of training against PEFT; reached: see the figures printed
+const LOSS_RTOL = 5e-6;
+const GRAD_NORM_RTOL = 1e-4;
+
+const shape = { B: 2, S: 16 };
+const firstIds = Uint32Array.from(golden.batches[0]?.input_ids.flat() ?? []);
+
+async function openOption(name: string, { base, options }: Option) {
+  const { lora_dropout = 0 } = options;
+  const overrides = { ...golden.settings, lora_dropout, adapter_name_or_path: path.join(DIRECTORY, name) };
+  const method = base.includes('qlora') ? ({ method: 'qlora', load_in_4bit: true } as const) : {};
+  const directory = path.join(DIRECTORY, base);
+  return openEngine(directory, { ...overrides, ...method }, { train: [shape], evaluation: [] });
+}
+
+type Opened = Awaited<ReturnType<typeof openOption>>;
+
+async function logitsOf({ engine, declared }: Opened): Promise<Float32Array> {
+  const { model } = declared;
+  const open = new OpenModel(engine.memory.parts, shape);
+  const tape = open.tape();
+  const ctx = { tape, computeDtype: 'f32', ...shape, dropout: 'eval' } as const;
+  const hidden = decoderHidden(ctx, model, open.inputs.ids);
+  const rows = [firstIds.length, model.head.weight.out];
+  const y = open.parts.residents.tensor({ label: 'logits', shape: rows, dtype: 'f32', category: 'logits' });
+  headLogits(ctx, hidden, model.head, y);
+  open.write(open.inputs.ids, firstIds);
+  await open.submit(tape.commands);
+  return open.read(y);
+}
+
+function floats(file: string): Float32Array {
+  const bytes = readFileSync(file);
+  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+}
+
+async function replay({ engine, config }: Opened, steps: readonly Step[]) {
+  const reached = { loss: 0, norm: 0 };
+  for (const [i, want] of steps.entries()) {
+    const { input_ids, labels } = golden.batches[i] as Micro;
+    const batch = {
+      ...shape,
+      inputIds: Uint32Array.from(input_ids.flat()),
+      labels: Int32Array.from(labels.flatMap((row) => [...row.slice(1), -100])),
+    };
+    const got = await engine.trainStep([batch], {
+      lr: (config.learning_rate * (steps.length - i)) / steps.length,
+      bias1: 1 - config.adam_beta1 ** (i + 1),
+      sqrt_bias2: Math.sqrt(1 - config.adam_beta2 ** (i + 1)),
+      inv_tokens: 1 / want.num_items,
+      loss_scale: 1,
+      step: i,
+      seed: 0,
+    });
+    const [loss, norm] = [got.loss / want.loss - 1, got.gradNorm / want.grad_norm - 1].map(Math.abs);
+    expect(loss, `loss of step ${i}`).toBeLessThanOrEqual(LOSS_RTOL);
+    expect(norm, `norm of step ${i}`).toBeLessThanOrEqual(GRAD_NORM_RTOL);
+    reached.loss = Math.max(reached.loss, loss as number);
+    reached.norm = Math.max(reached.norm, norm as number);
+  }
+  return reached;
+}
+
+test('the golden file has the options it was made for', () => {
+  expect(Object.keys(golden.options).length).toBe(16);
+  expect(Object.values(golden.options).filter(({ steps }) => steps?.length === 20).length).toBe(10);
+});
+
+describe.each(Object.entries(golden.options))('%s', (name, option) => {
+  test('files, counts, logits, training', async () => {
+    const opened = await openOption(name, option);
+    expect(countParameters(opened.plan)).toEqual({ trainable: option.trainable, all: option.all });
+
+    const files = new Map<string, Uint8Array>();
+    await saveTrainedAdapter(opened.engine, opened.plan, opened.source, memoryWriter(files));
+    const theirs = (file: string) => readFileSync(path.join(DIRECTORY, name, file));
+    expect(Buffer.compare(files.get(ADAPTER_FILE) as Uint8Array, theirs(ADAPTER_FILE))).toBe(0);
+    const { target_modules, ...config } = JSON.parse(theirs('adapter_config.json').toString());
+    expect(JSON.parse(new TextDecoder().decode(files.get('adapter_config.json')))).toMatchObject(config);
+    expect(typeof target_modules === 'string').toBe(name === 'regex');
+
+    const want = floats(path.join(DIRECTORY, name, 'logits.bin'));
+    const got = await logitsOf(opened);
+    expect(got.length).toBe(want.length);
+    const largest = want.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
+    const worst = want.reduce((max, v, i) => Math.max(max, Math.abs((got[i] as number) - v)), 0) / largest;
+    expect(worst).toBeLessThanOrEqual(LOGITS_TOLERANCE);
+
+    const reached = option.steps && (await replay(opened, option.steps));
+    const trained = reached && `, loss ${reached.loss.toExponential(1)}, norm ${reached.norm.toExponential(1)}`;
+    console.log(`${name}: logits within ${worst.toExponential(1)} of max |logit|${trained ?? ''}`);
+    opened.engine.destroy();
+  });
+});
