@@ -3,14 +3,17 @@
 import subprocess
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from rows import Collator
 
 IGNORED = -100
+# as nibble's random weights have it
+RANDOM_STD = 0.02
 
 
 @dataclass
@@ -55,9 +58,21 @@ def plain(value):
 
 
 def base_model(config, options):
-    dtype = getattr(torch, options.precision)
-    settings = {"dtype": dtype, "attn_implementation": options.attention}
     four_bit = config["method"] == "qlora" and not options.dequantized
+    directory = Path(config["model_name_or_path"])
+    build = random_model if (directory / "random_weights.json").exists() else stored_model
+    model = build(config, options, four_bit)
+    model.config.use_cache = False
+    if config["method"] == "qlora" and options.dequantized:
+        round_to_four_bits(model, config)
+    if four_bit and options.prepare_kbit:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=config["gradient_checkpointing"])
+    return model
+
+
+def stored_model(config, options, four_bit):
+    dtype = getattr(torch, options.precision)
+    settings = {"dtype": dtype, "attn_implementation": options.attention, "device_map": {"": options.device}}
     if four_bit:
         settings["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
@@ -65,14 +80,54 @@ def base_model(config, options):
             bnb_4bit_use_double_quant=config["bnb_4bit_use_double_quant"],
             bnb_4bit_compute_dtype=dtype,
         )
-    settings["device_map"] = {"": options.device}
-    model = AutoModelForCausalLM.from_pretrained(config["model_name_or_path"], **settings)
-    model.config.use_cache = False
-    if config["method"] == "qlora" and options.dequantized:
-        round_to_four_bits(model, config)
-    if four_bit and options.prepare_kbit:
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=config["gradient_checkpointing"])
+    return AutoModelForCausalLM.from_pretrained(config["model_name_or_path"], **settings)
+
+
+def random_model(config, options, four_bit):
+    """The shapes of config.json with random weights, made on the device; for speed and memory alone."""
+    dtype = getattr(torch, options.precision)
+    shape = AutoConfig.from_pretrained(config["model_name_or_path"])
+    shape._attn_implementation = options.attention
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(shape, dtype=dtype)
+    head = model.get_output_embeddings()
+    # one layer at a time: the dense model need not fit beside its 4-bit form
+    for name, module in list(model.named_modules()):
+        if four_bit and isinstance(module, torch.nn.Linear) and module is not head:
+            replace(model, name, four_bit_linear(module, config, dtype, options.device))
+    for module in model.modules():
+        for key, parameter in list(module._parameters.items()):
+            if parameter is not None and parameter.is_meta:
+                fresh = torch.empty(parameter.shape, dtype=dtype, device=options.device)
+                fresh = fresh.fill_(1) if parameter.dim() == 1 else fresh.normal_(0, RANDOM_STD)
+                module._parameters[key] = torch.nn.Parameter(fresh, requires_grad=False)
+    model.tie_weights()
+    # buffers (rotary tables) were made on meta too
+    model.model.rotary_emb = type(model.model.rotary_emb)(config=shape).to(options.device)
     return model
+
+
+def four_bit_linear(linear, config, dtype, device):
+    from bitsandbytes.nn import Linear4bit, Params4bit
+
+    made = Linear4bit(
+        linear.in_features,
+        linear.out_features,
+        bias=False,
+        compute_dtype=dtype,
+        compress_statistics=config["bnb_4bit_use_double_quant"],
+        quant_type=config["bnb_4bit_quant_type"],
+        device="meta",
+    )
+    weight = torch.empty(linear.weight.shape, dtype=dtype).normal_(0, RANDOM_STD)
+    settings = {"compress_statistics": config["bnb_4bit_use_double_quant"], "quant_type": config["bnb_4bit_quant_type"]}
+    made.weight = Params4bit(weight, requires_grad=False, **settings).to(device)
+    return made
+
+
+def replace(model, name, module):
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, module)
 
 
 def round_to_four_bits(model, config):

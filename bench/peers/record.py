@@ -190,7 +190,7 @@ def model_info(directory):
     return {
         "id": directory.resolve().name,
         "revision": None,
-        "sha256_of_weights": sha256_of_all(sorted(directory.glob("*.safetensors"))),
+        "sha256_of_weights": sha256_of_all(sorted(directory.glob("*.safetensors")) or [directory / "random_weights.json"]),
         "config_sha": sha256(directory / "config.json"),
     }
 
