@@ -15,6 +15,9 @@ const BUGS: Readonly<Record<string, Planted>> = {
   'alpha -1 %': { adapter: { lora_alpha: 7.92 } },
 };
 
+// as in training.test.ts
+const TIMEOUT_MS = 240_000;
+
 const figures: Figure[] = [];
 afterAll(() =>
   recordFigures('training-planted-bugs', {
@@ -25,26 +28,34 @@ afterAll(() =>
   }),
 );
 
-test('the run without a bug passes', async () => {
-  const reached = measure(await trainLike('llama', 'lora'), reference('llama', 'lora'));
-  expect(misses(reached)).toEqual([]);
-});
+test(
+  'the run without a bug passes',
+  async () => {
+    const reached = measure(await trainLike('llama', 'lora'), reference('llama', 'lora'));
+    expect(misses(reached)).toEqual([]);
+  },
+  TIMEOUT_MS,
+);
 
 test('there are seven', () => expect(Object.keys(BUGS).length).toBe(7));
 
-test.each(Object.entries(BUGS))('%s fails', async (title, planted) => {
-  const reached = measure(await trainLike('llama', 'lora', planted), reference('llama', 'lora'));
-  const missed = misses(reached);
-  const passes = missed.length === 0 ? 1 : 0;
-  figures.push({ what: `${title}: comparisons passed`, reached: passes, bound: 0, unit: 'of 1' });
-  for (const key of Object.keys(BOUNDS) as (keyof Figures)[]) {
-    const [what, unit] = WHAT[key];
-    figures.push({ what: `${title}: ${what}`, reached: reached[key], bound: null, unit });
-  }
-  // a bug that only shows as NaN would say nothing of the tolerances
-  for (const figure of Object.values(reached)) expect(figure).toBeLessThan(1);
-  expect(missed).not.toEqual([]);
-});
+test.each(Object.entries(BUGS))(
+  '%s fails',
+  async (title, planted) => {
+    const reached = measure(await trainLike('llama', 'lora', planted), reference('llama', 'lora'));
+    const missed = misses(reached);
+    const passes = missed.length === 0 ? 1 : 0;
+    figures.push({ what: `${title}: comparisons passed`, reached: passes, bound: 0, unit: 'of 1' });
+    for (const key of Object.keys(BOUNDS) as (keyof Figures)[]) {
+      const [what, unit] = WHAT[key];
+      figures.push({ what: `${title}: ${what}`, reached: reached[key], bound: null, unit });
+    }
+    // a bug that only shows as NaN would say nothing of the tolerances
+    for (const figure of Object.values(reached)) expect(figure).toBeLessThan(1);
+    expect(missed).not.toEqual([]);
+  },
+  TIMEOUT_MS,
+);
 
 test('a bug in a setting that does not exist is not a bug', () => {
   expect(() => changed(folder('llama', 'dense'), 'config.json', { rms_norm_epsilon: 1 })).toThrow('rms_norm_epsilon');
