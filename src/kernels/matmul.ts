@@ -5,6 +5,7 @@ import type { Tensor } from '../gpu/tensor.ts';
 import type { Gemm } from './gemm.ts';
 import { directNn, directNt, directTn } from './matmul-direct.ts';
 import { simt } from './matmul-simt.ts';
+import { isMatrixProduct, subgroupMatrix } from './matmul-subgroup-matrix.ts';
 
 /** What the three share: y is stored, or added to; products are multiplied by `scale`. */
 type Common = { readonly scale?: number; readonly accumulate?: boolean };
@@ -64,6 +65,8 @@ function requireFloat(w: Tensor): Tensor {
 
 function product(tape: Tape, label: string, direct: (tape: Tape, gemm: Gemm) => void, gemm: Omit<Gemm, 'label'>): void {
   const named = { ...gemm, label };
-  if (tape.profile.tier === 'direct') direct(tape, named);
+  const { tier } = tape.profile;
+  if (tier === 'direct') direct(tape, named);
+  else if (tier === 'subgroup_matrix' && isMatrixProduct(named)) subgroupMatrix(tape, named);
   else simt(tape, named);
 }

@@ -1,10 +1,11 @@
 /** One product on the GPU and in f64, for every tier: used by the tests of the tiers and of the float16 operands. */
 import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
 import { type Band, matmulNn, matmulNt, matmulTn } from '../../src/kernels/matmul.ts';
-import { toHalves } from '../gpu/float16.ts';
+import { packHalves } from '../gpu/float16.ts';
 import { Bench } from '../gpu/harness.ts';
 import { random } from '../ref/compare.ts';
 import { linearBwdDwRef, linearBwdDxRef, linearFwdRef } from '../ref/linear.ts';
+import { f16Bits } from '../ref/nf4.ts';
 
 export type Op = 'nt' | 'nn' | 'tn';
 export const OPS: readonly Op[] = ['nt', 'nn', 'tn'];
@@ -30,6 +31,9 @@ export type Outcome = {
 /** Multiples of 1/64 below 4: exact in f16, so that no rounding of an operand hides in a tolerance. */
 export const exactHalves = (seed: number, n: number): Float32Array<ArrayBuffer> =>
   Float32Array.from(random(seed).integers(n, 512), (v) => (v - 256) / 64);
+
+const HALF_NAN = 0x7e00;
+const halfBits = (value: number): number => (Number.isNaN(value) ? HALF_NAN : f16Bits(value));
 
 /** Elements of the first operand's, the second's and the result's matrix; bands are in the middle of wider rows. */
 export function extents({ op, sizes: [M, N, K], around: [before, behind] = [0, 0] }: Case) {
@@ -68,7 +72,9 @@ export async function runCase(profile: Partial<DeviceProfile>, one: Case, given?
     accumulate || around !== undefined ? exactHalves(3, size.result) : new Float32Array(size.result).fill(Number.NaN);
   const band = { ld: size.ld, col0: around?.[0] ?? 0 };
   const [a, y] = [bench.input('first', first), bench.input('y', before)];
-  const b = half ? bench.input('w', toHalves(second), [size.second], { dtype: 'f16' }) : bench.input('second', second);
+  const b = half
+    ? bench.input('w', packHalves(Array.from(second, halfBits)), [size.second], { dtype: 'f16' })
+    : bench.input('second', second);
   const call = { M, N, K, y, scale, accumulate };
   if (op === 'nt') matmulNt(bench.tape, { ...call, x: a, w: b, yBand: band });
   else if (op === 'nn') matmulNn(bench.tape, { ...call, x: a, w: b, xBand: band });

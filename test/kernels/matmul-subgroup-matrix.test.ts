@@ -1,0 +1,84 @@
+import { describe, expect } from 'vitest';
+import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
+import { FLAG } from '../../src/kernels/flags.ts';
+import { itSubgroupMatrix } from '../gpu/subgroup-matrices.ts';
+import { type Case, exactHalves, expectSums, extents, type Op, runCase } from './matmul-cases.ts';
+
+/** Two subgroups, of two matrices and one: with the 8 x 8 of lavapipe a tile of 16 x 16, which compiles in reasonable time. */
+const tile = { subgroupRows: 1, subgroupCols: 2, matrixRows: 2, matrixCols: 1, BK: 16 };
+const profile: Partial<DeviceProfile> = { tier: 'subgroup_matrix', tiles: { matrix: tile } };
+const simt: Partial<DeviceProfile> = {
+  tier: 'simt',
+  tiles: { simtF16: { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 } },
+};
+const OPS: readonly Op[] = ['nt', 'nn'];
+/** Rows, columns, depth: 1; below, at and past a tile and the depth staged at a time; no multiple of anything. */
+const SIZES = [
+  [1, 1, 1],
+  [3, 5, 7],
+  [15, 12, 8],
+  [16, 16, 16],
+  [17, 20, 20],
+  [33, 31, 20],
+  [64, 48, 64],
+  [66, 37, 130],
+] as const;
+const sizesOf = (op: Op, [r, c, depth]: readonly [number, number, number]): [number, number, number] =>
+  op === 'nt' ? [r, c, depth] : [r, depth, c];
+
+describe('matmul subgroup_matrix', () => {
+  for (const op of OPS) {
+    for (const size of SIZES) {
+      const sizes = sizesOf(op, size);
+      for (const accumulate of [false, true]) {
+        itSubgroupMatrix(`${op} ${sizes.join('x')} accumulate=${accumulate}`, async () => {
+          const outcome = await runCase(profile, { op, sizes, half: true, accumulate, maxWorkgroups: 7 });
+          expectSums(outcome);
+          expect(outcome.flags).toBe(0);
+        });
+      }
+    }
+    for (const around of [
+      [4, 8],
+      [3, 2],
+    ] as const) {
+      itSubgroupMatrix(`${op}, a band between ${around.join(' and ')} columns, scaled and added`, async () => {
+        const one: Case = { op, sizes: sizesOf(op, [18, 20, 24]), half: true, around, accumulate: true, scale: 1.5 };
+        expectSums(await runCase(profile, one));
+      });
+    }
+    itSubgroupMatrix(`${op} gives the same bits twice, and simt's within f32 rounding`, async () => {
+      const one: Case = { op, sizes: sizesOf(op, [33, 31, 130]), half: true };
+      const [first, second, other] = [
+        await runCase(profile, one),
+        await runCase(profile, one),
+        await runCase(simt, one),
+      ];
+      expect(Buffer.from(first.got.buffer).equals(Buffer.from(second.got.buffer))).toBe(true);
+      expectSums({ ...first, want: Float64Array.from(other.got) });
+    });
+    for (const [what, value, input, weight] of [
+      ['the largest f16 number', 65504, 0, 0],
+      ['a value past it', 65505, FLAG.input, 0],
+      ['infinity', Number.NEGATIVE_INFINITY, FLAG.input, FLAG.weight],
+      ['NaN', Number.NaN, FLAG.input, FLAG.weight],
+    ] as const) {
+      itSubgroupMatrix(`${op} flags ${what} among its operands`, async () => {
+        for (const sizes of [sizesOf(op, [18, 20, 24]), sizesOf(op, [18, 19, 21])]) {
+          const one: Case = { op, sizes, half: true };
+          const size = extents(one);
+          const bad = { first: exactHalves(1, size.first), second: exactHalves(2, size.second) };
+          bad.first[size.first - 1] = value;
+          expect((await runCase(profile, one, bad)).flags).toBe(input);
+          const badWeight = { first: exactHalves(1, size.first), second: exactHalves(2, size.second) };
+          badWeight.second[size.second - 1] = value;
+          expect((await runCase(profile, one, badWeight)).flags).toBe(weight);
+        }
+      });
+    }
+  }
+
+  itSubgroupMatrix("an f32 weight, and a weight's gradient, go by simt", async () => {
+    expectSums(await runCase({ ...profile, tiles: simt.tiles ?? {} }, { op: 'tn', sizes: [20, 9, 12] }));
+  });
+});
