@@ -4,14 +4,13 @@ import { readBnb4bit } from '../formats/bnb4bit.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
 import { type FloatDtype, isFloatDtype } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
-import { allLinears, HEAD, parametersOf } from './modules.ts';
+import { HEAD, parametersOf } from './modules.ts';
 
 /** @throws DataError naming the first tensor that is missing, of another shape, or of a type that is no float */
 export async function checkWeights(config: ModelConfig, source: TensorSource): Promise<void> {
   if (!config.tie_word_embeddings) requireHead(source);
-  const quantizable = new Set(allLinears(config).map(({ name }) => `${name}.weight`));
-  for (const { name, shape } of parametersOf(config)) {
-    if (quantizable.has(name)) await requireMatrix(source, name, shape);
+  for (const { name, shape, module } of parametersOf(config)) {
+    if (module.kind === 'linear' && shape.length === 2) await requireMatrix(source, name, shape);
     else requireShape(source, name, shape);
   }
 }

@@ -156,7 +156,7 @@ class Builder {
     return tensor;
   }
 
-  /** The embedding or the head: never quantized, as in bitsandbytes. */
+  /** As it is stored, or in f32 where it is trained. */
   dense(module: string, out: number, width: number): DenseWeight {
     const stored = this.#spec.storedAs(module);
     const dtype = stored.kind === 'dense' ? stored.dtype : 'f32';
@@ -181,17 +181,23 @@ class Builder {
   head(embed: DenseWeight): LinearLayer {
     const weight = this.#spec.config.tie_word_embeddings
       ? { ...embed, name: `${HEAD}.weight` }
-      : this.dense(HEAD, embed.out, embed.in);
+      : this.#matrix(HEAD, embed.out, embed.in);
     return { name: HEAD, weight, bias: null, lora: this.#lora(HEAD, weight) };
   }
 
   #linear({ name, out, in: width, bias }: LinearModule): LinearLayer {
-    const stored = this.#spec.storedAs(name);
-    const isTrained = this.#spec.full || this.#spec.lora?.trained.has(`${name}.weight`) === true;
-    const weight =
-      stored.kind === 'dense' || isTrained ? this.dense(name, out, width) : this.#fourBit(name, out, width, stored);
-    this.weights.set(weight.name, weight);
+    const weight = this.#matrix(name, out, width);
     return { name, weight, bias: bias ? this.vector(`${name}.bias`, out) : null, lora: this.#lora(name, weight) };
+  }
+
+  /** The weight of a linear layer. Of the head too: bitsandbytes keeps it unless told otherwise. */
+  #matrix(module: string, out: number, width: number): Weight {
+    const stored = this.#spec.storedAs(module);
+    const isTrained = this.#spec.full || this.#spec.lora?.trained.has(`${module}.weight`) === true;
+    if (stored.kind === 'dense' || isTrained) return this.dense(module, out, width);
+    const weight = this.#fourBit(module, out, width, stored);
+    this.weights.set(weight.name, weight);
+    return weight;
   }
 
   #fourBit(module: string, out: number, width: number, stored: StoredAs & { kind: '4bit' }): FourBitWeight {

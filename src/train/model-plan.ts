@@ -43,14 +43,15 @@ export async function planModel({ config, model, source, adapter, maxPositions }
   const base = adapterBase(model);
   const full = config.method === 'full';
   requireKnownSkips(config, linear);
-  if (full && source !== null) requireUnquantized(source, linear);
+  const matrices = [...linear, ...(model.tie_word_embeddings ? [] : [HEAD])];
+  if (full && source !== null) requireUnquantized(source, matrices);
   const prequantized =
-    source === null || full ? new Map<string, StoredAs>() : await prequantizedWeights(source, linear);
+    source === null || full ? new Map<string, StoredAs>() : await prequantizedWeights(source, matrices);
+  // What a quantized checkpoint holds plainly was kept out when it was made, and stays as it is.
+  const isQuantizedHere = (module: string): boolean => prequantized.size === 0 && quantizes(config, linear, module);
   const storedAs = (module: string): StoredAs =>
     prequantized.get(module) ??
-    (quantizes(config, linear, module)
-      ? fourBit(config)
-      : { kind: 'dense', dtype: denseDtype(config, model, source, module) });
+    (isQuantizedHere(module) ? fourBit(config) : { kind: 'dense', dtype: denseDtype(config, model, source, module) });
   if (full) return { spec: { config: model, full, storedAs, lora: null, maxPositions }, base, linear, lora: null };
   const lora = adapter === null ? freshAdapter(config, base) : continued(adapter, config);
   requireTrainable(lora.layout, prequantized);
@@ -145,8 +146,8 @@ function skipped(module: string, skip: string): boolean {
 }
 
 /** Every weight is trained in f32, which 4-bit weights cannot be. */
-function requireUnquantized(source: TensorSource, linear: LinearNames): void {
-  const quantized = [...linear.keys()].find((module) => isBnb4bit(source, `${module}.weight`));
+function requireUnquantized(source: TensorSource, modules: readonly string[]): void {
+  const quantized = modules.find((module) => isBnb4bit(source, `${module}.weight`));
   if (quantized === undefined) return;
   throw new ConfigError([
     {
@@ -157,9 +158,9 @@ function requireUnquantized(source: TensorSource, linear: LinearNames): void {
 }
 
 /** Weights that the checkpoint already holds in bitsandbytes' form, by module. */
-async function prequantizedWeights(source: TensorSource, linear: LinearNames): Promise<Map<string, StoredAs>> {
+async function prequantizedWeights(source: TensorSource, modules: readonly string[]): Promise<Map<string, StoredAs>> {
   const found = new Map<string, StoredAs>();
-  for (const module of linear.keys()) {
+  for (const module of modules) {
     const name = `${module}.weight`;
     const stored = source.has(name) ? await readBnb4bit(source, name) : null;
     if (stored === null) continue;
