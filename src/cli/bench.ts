@@ -13,6 +13,8 @@ export type BenchRunArgs = {
   readonly file: SourceFile;
   /** Folder that gets one folder per run of the suite. */
   readonly output: string;
+  /** False keeps the run files alone, as where no chart library is at hand. */
+  readonly report: boolean;
 };
 export type BenchListArgs = { readonly json: boolean };
 export type BenchReportArgs = {
@@ -59,11 +61,12 @@ function runCommand(context: CliContext, run: Handler<BenchRunArgs>): Command {
     ],
   })
     .argument('[suite]', 'a suite file, or the name of a built-in suite', DEFAULT_SUITE)
-    .option('--output <dir>', 'where the folder of the results goes', DEFAULT_OUTPUT);
+    .option('--output <dir>', 'where the folder of the results goes', DEFAULT_OUTPUT)
+    .option('--no-report', 'write the run files and the summary alone; nibble bench report makes the rest of them');
   return addSettingOptions(command).action(async (name: string, options: Record<string, unknown>) => {
     const file = await readSource(suitePath(name));
     const suite = await readSuite(context, file, options);
-    await run({ suite, file, output: String(options.output) }, context);
+    await run({ suite, file, output: String(options.output), report: options.report !== false }, context);
   });
 }
 

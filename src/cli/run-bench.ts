@@ -7,7 +7,6 @@ import { packageRoot } from '../bench/package-root.ts';
 import { CRASH, readSuiteFolder, runSuite, type SuiteEvent } from '../bench/run-suite.ts';
 import type { RunRecord } from '../bench/schema.ts';
 import { ConfigError, DataError } from '../errors.ts';
-import { writeReport } from '../report/report.ts';
 import { verdictText } from '../report/sections/verdict.ts';
 import { adapterChoice } from './adapter-choice.ts';
 import type { BenchListArgs, BenchPublishArgs, BenchReportArgs, BenchRunArgs } from './bench.ts';
@@ -16,9 +15,15 @@ import { createProgress, type Progress, type ProgressTask } from './progress.ts'
 import { counted } from './tell-run.ts';
 import { trainProgress } from './train-progress.ts';
 
+/** Loads the chart library only where a report is written: a GPU host may have left it behind. */
+async function writeReport(input: Parameters<typeof import('../report/report.ts').writeReport>[0]) {
+  const report = await import('../report/report.ts');
+  return report.writeReport(input);
+}
+
 const SUITES = path.join('bench', 'suites');
 
-export async function runBench({ suite, output }: BenchRunArgs, context: CliContext): Promise<void> {
+export async function runBench({ suite, output, report }: BenchRunArgs, context: CliContext): Promise<void> {
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
   const directory = path.join(output, `${suite.suite}-${stamp}`);
   const progress = createProgress(context.stderr, context.env);
@@ -33,11 +38,11 @@ export async function runBench({ suite, output }: BenchRunArgs, context: CliCont
       onEvent: drawSuite(progress, task),
     });
     task.finish();
-    const reporting = progress.start('report');
-    const paths = await writeReport({ dir: directory, ...result });
-    reporting.finish();
+    const reporting = report ? progress.start('report') : null;
+    const where = report ? (await writeReport({ dir: directory, ...result })).reportHtml : directory;
+    reporting?.finish();
     const software = result.summary.software_rendered ? ' (software-rendered: times compare the arms, not GPUs)' : '';
-    context.stdout.write(`${verdictText(result.summary)}${software}\n${paths.reportHtml}\n`);
+    context.stdout.write(`${verdictText(result.summary)}${software}\n${where}\n`);
     throwForFailed(result.runs);
   } finally {
     progress.stop();

@@ -262,6 +262,7 @@ describe('what commands hand on', () => {
       {
         suite: { suite: 'mine', arms: [{ name: 'lora', config: { values: { max_steps: 8 } } }, { name: 'qlora' }] },
         output: 'results/local',
+        report: true,
       },
       { json: false },
       { folders: ['r/1'], output: undefined },
