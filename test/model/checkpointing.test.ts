@@ -30,6 +30,11 @@ describe.each([
     'llama/untied-gqa-f32',
     { method: 'lora', lora_dropout: 0.3, lora_target_modules: 'all-linear' },
   ],
+  [
+    'DoRA with dropout',
+    'llama/untied-gqa-f32',
+    { method: 'lora', use_dora: true, lora_dropout: 0.3, lora_target_modules: 'all-linear' },
+  ],
   ['full training, tied', 'formats/llama-tied-f16', { method: 'full' }],
 ] as [string, string, Partial<TrainConfig>][])('%s', (_, name, config) => {
   test('gradients and losses to the bit, in less memory', async () => {

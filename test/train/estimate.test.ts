@@ -1,5 +1,5 @@
 /** The estimate of a run equals the peak that its ledger measures, to the byte: every model, every method. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { estimatePlan } from '../../src/bench/estimate.ts';
@@ -19,6 +19,11 @@ const METHODS: Record<string, Partial<TrainConfig>> = {
   lora: { method: 'lora', lora_target_modules: ['q_proj', 'down_proj'], lora_dropout: 0.1 },
   qlora: { method: 'qlora', load_in_4bit: true, bnb_4bit_use_double_quant: true },
   full: { method: 'full' },
+  'qlora, DoRA': { method: 'qlora', load_in_4bit: true, use_dora: true, lora_dropout: 0.1 },
+  'lora, biases and modules': {
+    ...{ method: 'lora', bias: 'all', lora_modules_to_save: ['embed_tokens', 'norm'], use_dora: true },
+    ...{ lora_target_modules: ['q_proj', 'down_proj'], gradient_checkpointing: true },
+  },
   'lora, checkpointed': { method: 'lora', lora_dropout: 0.1, gradient_checkpointing: true },
 };
 
@@ -29,11 +34,17 @@ const files: Files = new Map([
   ['eval.jsonl', learnableRows(3, 3, 16, 160)],
 ]);
 
+function isTied(directory: string): boolean {
+  return JSON.parse(readFileSync(path.join(directory, 'config.json'), 'utf8')).tie_word_embeddings === true;
+}
+
 describe.each(MODELS.map((directory) => [path.basename(directory), directory] as const))('%s', (_, directory) => {
   test.each(Object.keys(METHODS))('%s', async (method) => {
     const evaluation = { eval_datasets: [{ path: 'eval.jsonl' }], per_device_eval_batch_size: 2 };
     const settings = METHODS[method] as Partial<TrainConfig>;
-    const config = { model_name_or_path: directory, ...settings, ...evaluation, max_steps: 4 };
+    // training the embedding is training both ends where they are tied
+    const ensure_weight_tying = settings.lora_modules_to_save !== undefined && isTied(directory);
+    const config = { model_name_or_path: directory, ...settings, ...evaluation, ensure_weight_tying, max_steps: 4 };
     const { input, result } = await runTraining({ '.': files }, { ...config, gradient_accumulation_steps: 2 });
     const { ledger } = result;
     const estimate = estimatePlan(input.plan, input.config, input.batches.shapes, device.profile, loadShaders());
@@ -48,7 +59,7 @@ describe.each(MODELS.map((directory) => [path.basename(directory), directory] as
     const { quant_state, adapter, gradients, optimizer, activations, logits, workspace, staging } = estimate.byCategory;
     for (const bytes of [gradients, optimizer, activations, logits, workspace, staging])
       expect(bytes).toBeGreaterThan(0);
-    expect(quant_state > 0).toBe(method === 'qlora');
+    expect(quant_state > 0).toBe(settings.method === 'qlora');
     expect(adapter > 0).toBe(settings.method !== 'full');
     expect(optimizer).toBe(2 * gradients);
   });

@@ -49,7 +49,7 @@ type Opened = Awaited<ReturnType<typeof openOption>>;
 
 async function logitsOf({ engine, declared }: Opened): Promise<Float32Array> {
   const { model } = declared;
-  const open = new OpenModel(engine.memory.parts, shape);
+  const open = new OpenModel(engine.memory.parts, shape, 'off');
   const tape = open.tape();
   const ctx = { tape, computeDtype: 'f32', ...shape, dropout: 'eval' } as const;
   const hidden = decoderHidden(ctx, model, open.inputs.ids);

@@ -5,6 +5,7 @@ Writes test/golden/peft-options/. How to run: README.md in this folder.
 
 import json
 import os
+import re
 import shutil
 import warnings
 
@@ -64,6 +65,45 @@ INITIAL = {
     "dora-false": ("biased", 7, {"target_modules": ["up_proj"], "use_dora": True, "init_lora_weights": False}),
     "dora-bf16": ("bf16", 8, {"target_modules": ["k_proj"], "use_dora": True}),
 }
+
+PATTERNS = [
+    r".*\.q_proj",
+    r"(?P<a>model)\.layers\.\d{1,2}\.(?P<b>mlp).*",
+    r"model\.layers\.(\d)\1\..*",
+    r".*layers\.(?P<n>\d)(?P=n)\..*",
+    r"(?i)MODEL\.NORM",
+    r"\Amodel\..*\Z",
+    r"model\.layers\.\d{,1}\.mlp\.up_proj",
+    r".*(?#a comment)norm",
+    r"[]a-z_]+\.norm",
+    r"[^].]+",
+    r"(?:lm|xx)_head",
+    r"model\.(?!layers).*",
+    r".*(?<=q_)proj",
+    r"model.layers.(0|11).*proj$",
+    r"(?u).*\x6d.*\Z",
+    r"model\.layers\.1+?\..*",
+    r"lm_head{0}lm_head|.*k_proj",
+    r"a{b|lm_hea{1}d",
+    r"(?s).*",
+    r"[\w.]*\bnorm\b",
+]
+
+
+def matches():
+    """What Python's re takes in of some names, for patterns that JavaScript spells otherwise."""
+    parts = ("self_attn.q_proj", "self_attn.k_proj", "mlp.up_proj", "input_layernorm")
+    names = ["lm_head", "model.embed_tokens", "model.norm"]
+    names += [f"model.layers.{i}.{part}" for i in (0, 1, 10, 11) for part in parts]
+    rows = [
+        {
+            "pattern": pattern,
+            "fullmatch": [name for name in names if re.fullmatch(pattern, name)],
+            "match": [name for name in names if re.match(pattern, name)],
+        }
+        for pattern in PATTERNS
+    ]
+    write_json(OUT / "regex.json", {"names": names, "patterns": rows})
 
 
 def make_base(name, tied):
@@ -214,4 +254,5 @@ if __name__ == "__main__":
         initial(base, seed, options, OUT / f"initial-{name}")
         starts[name] = {"base": os.path.relpath(base_directory(base), OUT), "seed": seed, "options": options}
     write_json(OUT / "initial.json", starts)
+    matches()
     versions(OUT / "versions.json")
