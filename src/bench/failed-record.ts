@@ -3,10 +3,10 @@
 import { nodeReader } from '../formats/node.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
 import { codeInfo, nvidiaSmi, runtimeInfo } from './environment.ts';
+import type { RunJob } from './job.ts';
 import { readMaterial } from './material.ts';
 import { packageManifest } from './package-root.ts';
 import { plannedRunInfo } from './record.ts';
-import type { RunJob } from './run-one.ts';
 import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from './schema.ts';
 
 export type RunFailure = {

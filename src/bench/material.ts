@@ -2,11 +2,11 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { TrainConfig } from '../config/index.ts';
-import { openCheckpoint } from '../formats/checkpoint.ts';
-import { CONFIG_FILE } from '../formats/hf-config.ts';
+import { CONFIG_FILE, readModelConfig } from '../formats/hf-config.ts';
 import { nodeReader } from '../formats/node.ts';
 import { ADAPTER_FILE } from '../formats/peft.ts';
 import { TOKENIZER_FILE } from '../formats/tokenizer.ts';
+import { openWeights } from '../model/random-weights.ts';
 import { sha256OfFile, sha256OfFiles } from './environment.ts';
 import type { RunRecord } from './schema.ts';
 
@@ -40,7 +40,8 @@ export async function readMaterial(config: TrainConfig): Promise<Material> {
 /** Those that the model is loaded from; all that look like it where they cannot be opened. */
 async function weightFiles(directory: string): Promise<string[]> {
   try {
-    const source = await openCheckpoint(nodeReader(directory));
+    const reader = nodeReader(directory);
+    const source = await openWeights(reader, await readModelConfig(reader));
     return [...new Set(source.names().map((name) => source.info(name).file))].sort();
   } catch {
     return (await readdir(directory)).filter((file) => file.endsWith('.safetensors')).sort();

@@ -9,8 +9,8 @@ import { baseQuantization } from './base-quantization.ts';
 import type { CodeInfo } from './environment.ts';
 import { type Estimate, type QuantizedLinears, quantizedLinears } from './estimate.ts';
 import { runIdOf } from './identity.ts';
+import type { RunJob } from './job.ts';
 import type { Material } from './material.ts';
-import type { RunJob } from './run-one.ts';
 import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from './schema.ts';
 import { distribution } from './statistics.ts';
 

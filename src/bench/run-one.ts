@@ -1,11 +1,10 @@
 /** One run in a process of its own: trains, measures, writes its folder and its JSON. */
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { printConfig, type ResolvedConfig } from '../config/index.ts';
+import { printConfig } from '../config/index.ts';
 import { nodeReader, nodeWriter } from '../formats/node.ts';
 import { ADAPTER_FILE } from '../formats/peft.ts';
 import { writeText } from '../formats/reader.ts';
-import type { AdapterChoice } from '../gpu/node.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
 import type { TrainEvent } from '../train/events.ts';
 import { openNodeRuntime } from '../train/node.ts';
@@ -13,24 +12,12 @@ import { train, writeRunHead } from '../train/run.ts';
 import { readRunInput } from '../train/session.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { estimatePlan } from './estimate.ts';
+import type { RunJob } from './job.ts';
 import { readMaterial } from './material.ts';
 import { packageManifest } from './package-root.ts';
 import { runRecord } from './record.ts';
 import { withAbsolutePaths } from './run-paths.ts';
 import type { RunRecord } from './schema.ts';
-
-/** What the parent process hands to the child, as JSON. */
-export type RunJob = {
-  readonly suite: string;
-  readonly arm: string;
-  readonly replicate: number;
-  readonly division: 'closed' | 'open';
-  readonly config: ResolvedConfig;
-  readonly adapter: AdapterChoice;
-  readonly command: readonly string[];
-  /** File that receives the run's JSON. */
-  readonly recordFile: string;
-};
 
 /**
  * Trains as the job says; yields the events of training. The device stays open: it ends with the process.

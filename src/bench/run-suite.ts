@@ -11,7 +11,7 @@ import { type AdapterChoice, loadShaders } from '../gpu/node.ts';
 import type { TrainEvent } from '../train/events.ts';
 import { resolveBuiltins } from './builtin.ts';
 import { failedRecord, type RunFailure } from './failed-record.ts';
-import type { RunJob } from './run-one.ts';
+import type { RunJob } from './job.ts';
 import { requireInputs } from './run-paths.ts';
 import { scaleUp } from './scale-up.ts';
 import { type RunRecord, runSchema, SCHEMA_VERSION } from './schema.ts';

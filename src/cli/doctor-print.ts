@@ -95,7 +95,14 @@ function subnormalText({ operands, results }: Subnormals): string {
 
 function testText({ passed, error, limit }: DeviceFacts['selfTests'][number]): string {
   if (!passed) return `FAILED (error ${error?.toPrecision(2) ?? 'not a number'}, allowed ${limit.toPrecision(2)})`;
-  return error === 0 ? 'exact' : `within ${error?.toExponential(0)} of f64`;
+  return error === 0 ? 'exact' : `within ${error === null ? error : roundedUp(error)} of f64`;
+}
+
+/** One digit, never below the value: 2.1e-6 is within 3e-6. */
+function roundedUp(value: number): string {
+  const exponent = Math.floor(Math.log10(value));
+  const digit = Math.ceil(Number((value / 10 ** exponent).toPrecision(6)));
+  return digit === 10 ? `1e${exponent + 1}` : `${digit}e${exponent}`;
 }
 
 const ms = (value: number): string => `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`;

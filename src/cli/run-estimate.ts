@@ -1,27 +1,20 @@
 /** The work of `nibble estimate`: the plan of each method, as a table or as JSON. */
-import { type Estimate, estimateModel, type QuantizedLinears } from '../bench/estimate.ts';
-import type { TrainConfig } from '../config/index.ts';
+import { estimateModel, type QuantizedLinears } from '../bench/estimate.ts';
+import { type ResolvedConfig, type TrainConfig, wasSet } from '../config/index.ts';
 import { ConfigError, DeviceError } from '../errors.ts';
 import { type ModelConfig, parseModelConfig } from '../formats/hf-config.ts';
 import { parseObject } from '../formats/json.ts';
 import { nodeReader } from '../formats/node.ts';
-import { CATEGORIES } from '../gpu/category.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
 import { loadShaders } from '../gpu/node.ts';
-import { formatBytes } from '../report/format.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
 import type { CliContext } from './context.ts';
 import type { EstimateArgs } from './estimate.ts';
+import { type EstimateRow, estimateTable, type QloraRecipe } from './estimate-table.ts';
 
 const METHODS = ['lora', 'qlora', 'full'] as const;
 const DEFAULT_PROFILE = 'nvidia';
-
-type Row = {
-  readonly method: (typeof METHODS)[number];
-  readonly estimate: Estimate | null;
-  readonly reason: string | null;
-};
 
 /** @throws ConfigError, DeviceError when no method can be estimated */
 export async function runEstimate(
@@ -36,8 +29,9 @@ export async function runEstimate(
   const config = await withAdapterSettings(given, nodeReader);
   const model = parseModelConfig(parseObject(modelConfig.text, modelConfig.path), modelConfig.path);
   const shaders = loadShaders();
+  const recipe = qloraRecipe(config);
   const rows = await Promise.all(
-    METHODS.map((method) => estimateRow(model, withMethod(config.values, method), device, shaders)),
+    METHODS.map((method) => estimateRow(model, withMethod(config.values, method, recipe), device, shaders)),
   );
   const failed = rows.filter((row) => row.estimate === null);
   if (failed.length === rows.length) throw new DeviceError(failed[0]?.reason ?? '');
@@ -49,8 +43,14 @@ export async function runEstimate(
     max_length: Math.min(max_length, model.max_position_embeddings),
     compute_dtype,
   };
+  const linears = rows.find((row) => row.method === 'qlora')?.estimate?.quantizedLinears ?? null;
+  const bitsPerParameter = linears && quantizedFigures(linears).bits_per_parameter;
+  const report = { settings, positions: model.max_position_embeddings, recipe, rows, bitsPerParameter };
+  const estimates = rows.map(jsonRow);
   stdout.write(
-    json ? `${JSON.stringify({ ...settings, estimates: rows.map(jsonRow) }, null, 2)}\n` : table(settings, rows),
+    json
+      ? `${JSON.stringify({ ...settings, qlora_quantization: recipe, estimates }, null, 2)}\n`
+      : estimateTable(report),
   );
 }
 
@@ -60,7 +60,7 @@ async function estimateRow(
   config: TrainConfig,
   device: DeviceProfile,
   shaders: ShaderLibrary,
-): Promise<Row> {
+): Promise<EstimateRow> {
   const { method } = config;
   try {
     return { method, estimate: await estimateModel(model, config, device, shaders), reason: null };
@@ -70,7 +70,7 @@ async function estimateRow(
   }
 }
 
-function jsonRow({ method, estimate, reason }: Row): object {
+function jsonRow({ method, estimate, reason }: EstimateRow): object {
   if (estimate === null) return { method, peak_bytes: null, reason };
   return {
     method,
@@ -83,46 +83,18 @@ function jsonRow({ method, estimate, reason }: Row): object {
   };
 }
 
-type Settings = {
-  readonly profile: string;
-  readonly model: string;
-  readonly per_device_train_batch_size: number;
-  readonly max_length: number;
-  readonly compute_dtype: string;
-};
-
-function table(settings: Settings, rows: readonly Row[]): string {
-  const line = (label: string, cells: readonly string[]): string =>
-    `${label.padEnd(16)}${cells.map((c) => c.padStart(14)).join('')}\n`;
-  const figures = (label: string, of: (estimate: Estimate) => string): string =>
-    line(
-      label,
-      rows.map(({ estimate }) => (estimate === null ? '–' : of(estimate))),
-    );
-  const quantized = rows.find((row) => row.method === 'qlora')?.estimate?.quantizedLinears;
-  return [
-    `${settings.model}, ${settings.compute_dtype}, device profile ${settings.profile}:\n`,
-    `full batches of ${settings.per_device_train_batch_size} x ${settings.max_length} tokens; batches of other shapes add a little\n\n`,
-    line('', [...METHODS]),
-    ...[...CATEGORIES, 'alignment' as const].map((category) =>
-      figures(category, (e) => formatBytes(e.byCategory[category])),
-    ),
-    figures('peak', (e) => formatBytes(e.peakBytes)),
-    figures('trainable', (e) => e.trainableParams.toLocaleString('en-US')),
-    ...(quantized
-      ? [
-          `\nqlora keeps its quantized linears at ${quantizedFigures(quantized).bits_per_parameter.toFixed(3)} bits a parameter.\n`,
-        ]
-      : []),
-    ...rows.flatMap(({ method, reason }) => (reason === null ? [] : [`\n${method}: ${reason}\n`])),
-  ].join('');
+/** The configuration's own where it is for QLoRA; else QLoRA's usual one, unless a setting says otherwise. */
+function qloraRecipe(config: ResolvedConfig): QloraRecipe {
+  const { load_in_4bit, bnb_4bit_quant_type, bnb_4bit_use_double_quant, bnb_4bit_blocksize } = config.values;
+  const double = load_in_4bit || wasSet(config, 'bnb_4bit_use_double_quant') ? bnb_4bit_use_double_quant : true;
+  return { bnb_4bit_quant_type, bnb_4bit_use_double_quant: double, bnb_4bit_blocksize, assumed: !load_in_4bit };
 }
 
-/** The other methods with the settings of this one; where it is not QLoRA, QLoRA is taken with NF4 and double quantization. */
-function withMethod(config: TrainConfig, method: (typeof METHODS)[number]): TrainConfig {
+/** The other methods with the settings of this one. */
+function withMethod(config: TrainConfig, method: (typeof METHODS)[number], recipe: QloraRecipe): TrainConfig {
   if (method !== 'qlora') return { ...config, method, load_in_4bit: false };
-  const recipe = config.load_in_4bit ? {} : ({ bnb_4bit_quant_type: 'nf4', bnb_4bit_use_double_quant: true } as const);
-  return { ...config, ...recipe, method, load_in_4bit: true };
+  const { bnb_4bit_use_double_quant } = recipe;
+  return { ...config, bnb_4bit_use_double_quant, method, load_in_4bit: true };
 }
 
 function quantizedFigures({ tensors, codeTablesBytes, formulaBytes }: QuantizedLinears) {

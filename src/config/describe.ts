@@ -108,9 +108,18 @@ function misfit(path: string, got: unknown, node: SchemaNode, where: string): Co
   );
   const texts = choices.filter((choice): choice is string => typeof choice === 'string');
   const meant = typeof got === 'string' ? nearest(got, texts) : undefined;
-  const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
+  const hint = meant === undefined ? spelledOut(got, node) : `; did you mean ${meant}?`;
   const found = got === undefined ? 'is missing; wanted' : `got ${show(got)}, wanted`;
   return { path, message: `${found} ${inWords(node)}${hint} (${where})` };
+}
+
+/** A text where a mapping is wanted (a path instead of {path: ...}) is shown as that mapping. */
+function spelledOut(got: unknown, node: SchemaNode): string {
+  const item = node.type === 'array' ? node.items : node;
+  const [key] = Object.keys(item?.properties ?? {});
+  if (typeof got !== 'string' || item?.type !== 'object' || key === undefined) return '';
+  const mapping = `{${key}: ${got}}`;
+  return `; write ${node.type === 'array' ? `[${mapping}]` : mapping}`;
 }
 
 /** The problem of a key nobody knows, with the nearest one of `known`. */

@@ -17,6 +17,9 @@ export type JsonlOptions = {
   readonly appendEos?: boolean;
 };
 
+/** Keys of the chat and instruction formats that TRL and others read. */
+const CHAT_KEYS = ['messages', 'conversations', 'prompt', 'completion', 'instruction', 'input', 'output', 'response'];
+
 /** The rows of one file, each with its file:line. Blank lines are passed over. DataError for a line that is no row. */
 export async function* readJsonl(
   reader: FileReader,
@@ -33,6 +36,14 @@ export async function* readJsonl(
 function parseRow(json: JsonObject, options: JsonlOptions, where: string): Row {
   if (json.input_ids !== undefined) return tokenizedRow(json, where);
   if (json.text === undefined) {
+    const chat = CHAT_KEYS.filter((key) => key in json);
+    if (chat.length > 0) {
+      throw new DataError(
+        where,
+        `is a row of a chat or instruction format (${chat.join(', ')}), which is not supported yet. Write the whole ` +
+          `conversation, in the model's chat template, as "text"; or give "input_ids" with "labels" of ${IGNORED} where nothing is learned.`,
+      );
+    }
     throw new DataError(where, `has the keys ${show(Object.keys(json))}, needs "text" or "input_ids".`);
   }
   if (typeof json.text !== 'string') throw new DataError(where, `text is ${show(json.text)}, needs a string.`);
@@ -42,7 +53,10 @@ function parseRow(json: JsonObject, options: JsonlOptions, where: string): Row {
   if (options.tokenizer === null) {
     throw new DataError(where, 'holds text, and the model directory has no tokenizer.json. Add it, or give input_ids.');
   }
-  return { inputIds: Uint32Array.from(encode(json.text, options.tokenizer, options.appendEos ?? false)), labels: null };
+  const ids = encode(json.text, options.tokenizer, options.appendEos ?? false);
+  if (ids.length === 0)
+    throw new DataError(where, `text is ${show(json.text)}, which has no tokens. Leave the row out, or fill it.`);
+  return { inputIds: Uint32Array.from(ids), labels: null };
 }
 
 function encode(text: string, tokenizer: TextTokenizer, appendEos: boolean): number[] {

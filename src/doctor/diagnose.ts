@@ -9,20 +9,21 @@ const NODE_WANTED = [20, 19] as const;
 const GLIBC_WANTED = [2, 34] as const;
 const NEWER_IMAGE = 'use an image with a newer C library: ubuntu:24.04 or debian:trixie (not Alpine)';
 
-export function diagnose(machine: MachineFacts, probe: Probe): Examination {
+/** `asked`: the adapter that NIBBLE_ADAPTER names; advice does not repeat what is set already. */
+export function diagnose(machine: MachineFacts, probe: Probe, asked: string = 'auto'): Examination {
   const { device } = probe;
   const canTrain = device?.selfTests.every((test) => test.passed) ?? false;
   const software = device?.profile.software === true ? device.profile.name : null;
   const found = [
     ...runtimeFindings(machine),
-    ...selfTestFindings(probe),
+    ...selfTestFindings(probe, asked),
     ...driverFileFindings(machine),
     ...nvidiaFindings(machine, probe),
-    ...mesaFindings(machine, probe),
+    ...mesaFindings(machine, probe, asked),
   ];
   // what stands in the way of a GPU is no obstacle to a run on software
   const findings = found.map((f): Finding => (canTrain ? { ...f, level: 'advice' } : f));
-  if (!canTrain && !findings.some((f) => f.level === 'problem')) findings.unshift(unexplained(probe));
+  if (!canTrain && !findings.some((f) => f.level === 'problem')) findings.unshift(unexplained(probe, asked));
   return { canTrain, software, machine, probe, findings };
 }
 
@@ -46,13 +47,16 @@ function runtimeFindings({ node, webgpu, platform, glibc }: MachineFacts): Findi
   return findings;
 }
 
-function selfTestFindings({ device }: Probe): Finding[] {
+function selfTestFindings({ device }: Probe, asked: string): Finding[] {
   const failed = device?.selfTests.filter((test) => !test.passed) ?? [];
   return failed.map(({ name, error, limit }) => ({
     id: 'self-test',
     level: 'problem',
     what: `${name} is wrong on this device: error ${error ?? 'not a number'}, allowed ${limit}`,
-    fix: 'update the GPU driver; meanwhile NIBBLE_ADAPTER=swiftshader runs on software',
+    fix:
+      asked === 'swiftshader'
+        ? `unset NIBBLE_ADAPTER, and report it: ${device?.adapter.description} is what npm ci installed`
+        : 'update the GPU driver; meanwhile NIBBLE_ADAPTER=swiftshader runs on software',
   }));
 }
 
@@ -68,11 +72,22 @@ function driverFileFindings({ vulkan }: MachineFacts): Finding[] {
   }));
 }
 
-function unexplained(probe: Probe): Finding {
+/** The driver's part of a message that ends by sending people to the doctor. */
+const withoutReferral = (text: string): string => text.replace(/: run `nibble doctor`.*$/s, '');
+
+function unexplained(probe: Probe, asked: string): Finding {
+  const what = `no device could be opened: ${withoutReferral(reasonOf(probe))}`;
+  if (asked !== 'auto')
+    return {
+      id: 'no-adapter',
+      level: 'problem',
+      what: `${what} (NIBBLE_ADAPTER=${asked} asks for it and allows no other)`,
+      fix: 'unset NIBBLE_ADAPTER   # then the best device there is is taken',
+    };
   return {
     id: 'no-adapter',
     level: 'problem',
-    what: `no device could be opened: ${reasonOf(probe)}`,
+    what,
     fix: 'NIBBLE_ADAPTER=swiftshader nibble doctor   # on Linux x64: the software driver that npm ci installed',
   };
 }

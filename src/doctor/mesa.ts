@@ -6,14 +6,14 @@ import type { Finding, MachineFacts, Probe } from './types.ts';
 const MESA_WANTED = 25;
 const PACKAGES = ['mesa-vulkan-drivers', 'libvulkan1'];
 
-export function mesaFindings(machine: MachineFacts, probe: Probe): Finding[] {
+export function mesaFindings(machine: MachineFacts, probe: Probe, asked: string): Finding[] {
   if (machine.platform !== 'linux' || (probe.device !== null && !probe.device.profile.software)) return [];
   const locked = machine.renderNodes.filter((node) => !node.accessible);
   if (locked.length > 0) return [noPermission(locked.map((node) => node.path))];
   if (probe.device?.profile.name === 'lavapipe') return [];
   // NVIDIA's own driver is the better remedy, and its findings say how
   if (machine.nvidia !== null) return [];
-  return [mesaMissing(machine)];
+  return [mesaMissing(machine, asked)];
 }
 
 function noPermission(paths: readonly string[]): Finding {
@@ -25,7 +25,7 @@ function noPermission(paths: readonly string[]): Finding {
   };
 }
 
-function mesaMissing(machine: MachineFacts): Finding {
+function mesaMissing(machine: MachineFacts, asked: string): Finding {
   const { mesa } = machine.vulkan;
   const gpu = machine.renderNodes.find((node) => node.vendor === 'amd' || node.vendor === 'intel');
   const fix = installCommand(machine);
@@ -45,7 +45,12 @@ function mesaMissing(machine: MachineFacts): Finding {
     id: 'no-gpu',
     level: 'advice',
     what: "no GPU was found. Of the software drivers, Mesa's lavapipe is 3 to 5 times faster than SwiftShader and has f16",
-    fix: mesa === null ? fix : null,
+    fix:
+      mesa === null
+        ? fix
+        : asked === 'swiftshader'
+          ? 'NIBBLE_ADAPTER=lavapipe   # or unset it: lavapipe is installed'
+          : null,
   };
 }
 

@@ -12,5 +12,5 @@ export async function examine(
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<Examination> {
   const probe = await probeInChild(adapter, env);
-  return diagnose(machineFacts(thisMachine(env)), probe);
+  return diagnose(machineFacts(thisMachine(env)), probe, adapter);
 }

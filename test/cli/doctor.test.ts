@@ -94,6 +94,15 @@ describe('nibble doctor', () => {
     expect(await run({ NIBBLE_ADAPTER: 'cuda' })).toMatchObject({ code: 2, stderr: expect.stringContaining('cuda') });
   });
 
+  it('never prints an error smaller than it is', async () => {
+    const within = async (error: number) => {
+      const device = { ...fakeDevice('nvidia'), selfTests: [{ name: 'matmul', passed: true, error, limit: 1 }] };
+      return /matmul within (\S+) of f64/.exec((await doctor(diagnose(fakeMachine(), found(device)))).stdout)?.[1];
+    };
+    const errors = [2.135e-6, 2e-6, 9.5e-7, 1e-6, 3e-7, 0.25];
+    expect(await Promise.all(errors.map(within))).toEqual(['3e-6', '2e-6', '1e-6', '1e-6', '3e-7', '3e-1']);
+  });
+
   it('colours only a terminal', async () => {
     const written: string[] = [];
     const stdout = { isTTY: true, write: (text: string) => written.push(text) };

@@ -12,11 +12,11 @@ const WIDE = {
   ...{ num_hidden_layers: 2, num_attention_heads: 64, num_key_value_heads: 8, torch_dtype: 'bfloat16' },
 };
 
-async function estimate(json: boolean, shape: object = WIDE): Promise<string> {
+async function estimate(json: boolean, shape: object = WIDE, more: Record<string, string> = {}): Promise<string> {
   const directory = mkdtempSync(path.join(os.tmpdir(), 'nibble-estimate-'));
   const file = { path: path.join(directory, 'config.json'), text: JSON.stringify(shape) };
   writeFileSync(file.path, file.text);
-  const flags = { model_name_or_path: directory, per_device_train_batch_size: '1', max_length: '128' };
+  const flags = { model_name_or_path: directory, per_device_train_batch_size: '1', max_length: '128', ...more };
   const config = loadTrainConfig({ flags }, 'estimate');
   let written = '';
   const stdout = { write: (text: string) => (written += text) };
@@ -42,6 +42,33 @@ test('the table says so too, and names the batch it is for', async () => {
   expect(text).toContain('full batches of 1 x 128 tokens');
   expect(text).toMatch(/peak +[\d.]+ GiB +[\d.]+ GiB +–/);
   expect(text).toContain('full: model.embed_tokens.weight');
+});
+
+test('the peak of each phase stands below the peak of all', async () => {
+  const text = await estimate(false);
+  const cells = (label: string) => new RegExp(`^ *${label} +(\\S+ GiB) +(\\S+ GiB) +–$`, 'm').exec(text)?.slice(1);
+  expect(cells('in load')).toHaveLength(2);
+  // what training needs is the most there is
+  expect(cells('in train')).toEqual(cells('peak'));
+});
+
+test('what the qlora column assumes is said, and taken from the settings where they say it', async () => {
+  const assumed = { bnb_4bit_quant_type: 'nf4', bnb_4bit_use_double_quant: true, bnb_4bit_blocksize: 64 };
+  const recipe = async (more: Record<string, string>) =>
+    (JSON.parse(await estimate(true, WIDE, more)) as { qlora_quantization: object }).qlora_quantization;
+  expect(await recipe({})).toEqual({ ...assumed, assumed: true });
+  const plain = { bnb_4bit_use_double_quant: 'false' };
+  expect(await recipe(plain)).toEqual({ ...assumed, bnb_4bit_use_double_quant: false, assumed: true });
+  expect(await recipe({ method: 'qlora' })).toEqual({ ...assumed, bnb_4bit_use_double_quant: false, assumed: false });
+  const text = await estimate(false);
+  expect(text).toMatch(/^qlora: nf4 in blocks of 64 with double quantization, 4\.127 bits a parameter/m);
+  expect(text).toContain('The settings are not for qlora: this is what the column assumes');
+  expect(await estimate(false, WIDE, { method: 'qlora' })).not.toContain('assumes');
+});
+
+test('a max_length beyond the positions is cut to them, and said', async () => {
+  const text = await estimate(false, { ...WIDE, max_position_embeddings: 96 });
+  expect(text).toContain('full batches of 1 x 96 tokens (all positions of the model)');
 });
 
 test('where no method can be done, the reason is the error', async () => {

@@ -141,6 +141,11 @@ describe('what is refused', () => {
     ],
     ['lora_target_modules: []', 'lora_target_modules: got [], wanted a list of texts, or a text, or null (run.yaml:3)'],
     ['eval_datasets: [{pth: a}]', 'eval_datasets[0].path: is missing; wanted a text (run.yaml:3)'],
+    [
+      'eval_datasets: e.jsonl',
+      'eval_datasets: got "e.jsonl", wanted a list of mappings with path; write [{path: e.jsonl}] (run.yaml:3)',
+    ],
+    ['eval_datasets: [a]', 'eval_datasets[0]: got "a", wanted a mapping with path; write {path: a} (run.yaml:3)'],
     ['eval_datasets:\n  - path: a\n  - path: 3', 'eval_datasets[1].path: got 3, wanted a text (run.yaml:5)'],
     ['llm_int8_skip_modules:\n  - a\n  - 3', 'llm_int8_skip_modules[1]: got 3, wanted a text (run.yaml:5)'],
     ['warmup_ratio: 1', 'warmup_ratio: got 1, wanted a number of at least 0 and below 1 (run.yaml:3)'],

@@ -85,7 +85,7 @@ test('an appended EOS is the first token that max_length cuts, and no row by its
   expect([plain(rows).map(([ids]) => ids), truncatedTokens]).toEqual([[[1, 97, 98]], 1]);
   const bare: TextTokenizer = { ...letters, encode: (text) => [...new TextEncoder().encode(text)] };
   const error = await rejection(load({ 'r.jsonl': '{"text": ""}' }, { appendEos: true, tokenizer: bare }));
-  expect(error.message).toContain('r.jsonl:1: has no tokens');
+  expect(error.message).toContain('r.jsonl:1: text is "", which has no tokens. Leave the row out');
 });
 
 test('a tokenizer without an EOS appends none', async () => {
@@ -132,8 +132,8 @@ describe('a bad line is named with its number', () => {
     'not JSON': [`${good}{"text": `, 'd/r.jsonl:2: is not JSON'],
     'not an object': [`${good}${good}["text"]`, 'd/r.jsonl:3: holds ["text"], needs a JSON object'],
     'other keys': [
-      `${good}{"prompt": "a", "completion": "b"}`,
-      'd/r.jsonl:2: has the keys ["prompt","completion"], needs "text" or "input_ids"',
+      `${good}{"sentence": "a", "completion": "b"}`,
+      'd/r.jsonl:2: has the keys ["sentence","completion"], needs "text" or "input_ids"',
     ],
     'text of another type': [`${good}{"text": 7}`, 'd/r.jsonl:2: text is 7, needs a string'],
     'labels beside text': [`${good}{"text": "a", "labels": [1]}`, 'd/r.jsonl:2: has labels beside text'],
@@ -159,6 +159,14 @@ describe('a bad line is named with its number', () => {
     'padding inside a row': [
       `${good}{"input_ids": [3, 4], "attention_mask": [1, 0]}`,
       'd/r.jsonl:2: attention_mask is not all ones',
+    ],
+    'a row of a chat': [
+      `${good}{"messages": [{"role": "user", "content": "a"}]}`,
+      'd/r.jsonl:2: is a row of a chat or instruction format (messages), which is not supported yet',
+    ],
+    'a row of instructions': [
+      `${good}{"instruction": "a", "input": "", "output": "b"}`,
+      'd/r.jsonl:2: is a row of a chat or instruction format (instruction, input, output)',
     ],
     'no tokens': [`${good}{"input_ids": []}`, 'd/r.jsonl:2: has no tokens'],
     'beyond the positions, not cut': [

@@ -64,6 +64,24 @@ describe('whether training can run', () => {
     });
   });
 
+  it('advice never sets what is set already, nor sends people to the doctor', () => {
+    const referral = 'no WebGPU adapter for a hardware GPU: run `nibble doctor` to see what is missing';
+    for (const asked of ['gpu', 'lavapipe', 'swiftshader']) {
+      const { findings } = diagnose(fakeMachine(), notFound('', `${referral} and how to mend it`), asked);
+      const first = findings.find((f) => f.id === 'no-adapter');
+      expect(first?.what).toBe(
+        `no device could be opened: no WebGPU adapter for a hardware GPU (NIBBLE_ADAPTER=${asked} asks for it and allows no other)`,
+      );
+      expect(first?.fix).toMatch(/^unset NIBBLE_ADAPTER /);
+    }
+    const wrong = { name: 'add', passed: false, error: 1, limit: 0 };
+    const software = found(fakeDevice('swiftshader', { selfTests: [wrong] }));
+    const fix = diagnose(fakeMachine(), software, 'swiftshader').findings.find((f) => f.id === 'self-test')?.fix;
+    expect(fix).toMatch(/^unset NIBBLE_ADAPTER, /);
+    const slow = diagnose(fakeMachine({ programs: dpkgMesa('25.0.7-2') }), SWIFTSHADER, 'swiftshader').findings;
+    expect(slow).toMatchObject([{ id: 'no-gpu', fix: expect.stringMatching(/^NIBBLE_ADAPTER=lavapipe /) }]);
+  });
+
   it('old runtimes are named', () => {
     const gone = notFound('x');
     const runtime = (view: FakeMachine['view']) => ids({ view: view ?? {} }, gone).filter((id) => id !== 'no-gpu');
