@@ -5,6 +5,7 @@ import type { TensorSource } from '../formats/checkpoint.ts';
 import { type FloatDtype, isFloatDtype } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import { HEAD, parametersOf } from './modules.ts';
+import { requireKnownCodes } from './prequantized.ts';
 
 /** @throws DataError naming the first tensor that is missing, of another shape, or of a type that is no float */
 export async function checkWeights(config: ModelConfig, source: TensorSource): Promise<void> {
@@ -27,8 +28,12 @@ function requireHead(source: TensorSource): void {
 /** A linear weight may be one that bitsandbytes quantized; its record then says the shape. */
 async function requireMatrix(source: TensorSource, name: string, want: readonly number[]): Promise<void> {
   const quantized = source.has(name) ? await readBnb4bit(source, name) : null;
-  if (quantized === null) requireShape(source, name, want);
-  else if (quantized.shape.join() !== want.join()) {
+  if (quantized === null) {
+    requireShape(source, name, want);
+    return;
+  }
+  requireKnownCodes(source, name, quantized);
+  if (quantized.shape.join() !== want.join()) {
     throw new DataError(
       `${source.root}/${quantized.packed.file}`,
       `${name} was quantized from (${quantized.shape.join(', ')}), config.json wants (${want.join(', ')}): they belong to different models`,

@@ -1,0 +1,137 @@
+/** Quantized checkpoints that contradict themselves, or the model they are said to be: refused by name before a run begins. */
+import { describe, expect, test } from 'vitest';
+import { DataError } from '../../src/errors.ts';
+import { readBnb4bit } from '../../src/formats/bnb4bit.ts';
+import { openCheckpoint, type TensorSource } from '../../src/formats/checkpoint.ts';
+import { parseModelConfig } from '../../src/formats/hf-config.ts';
+import { memoryReader, memoryWriter } from '../../src/formats/memory.ts';
+import { nodeReader } from '../../src/formats/node.ts';
+import { type TensorToWrite, writeSafetensors } from '../../src/formats/safetensors-write.ts';
+import { checkWeights } from '../../src/model/check-weights.ts';
+import { prequantizedState } from '../../src/model/prequantized.ts';
+import { rejection } from '../formats/files.ts';
+
+const BASE = nodeReader(new URL('../golden/peft-steps/qlora/base', import.meta.url).pathname);
+const WEIGHT = 'model.layers.1.self_attn.k_proj.weight';
+const RECORD = `${WEIGHT}.quant_state.bitsandbytes__nf4`;
+
+type Change = (tensor: TensorToWrite, bytes: Uint8Array<ArrayBuffer>) => TensorToWrite | null;
+
+/** The golden base with its tensors changed, each seen once; `more` are added. */
+async function changed(change: Change, more: readonly TensorToWrite[] = []): Promise<TensorSource> {
+  const source = await openCheckpoint(BASE);
+  const tensors: TensorToWrite[] = [...more];
+  for (const name of source.names()) {
+    const { dtype, shape, bytes } = source.info(name);
+    const own = new Uint8Array(bytes);
+    await source.read(name, 0, own);
+    const tensor = change({ name, dtype, shape, data: () => [own] }, own);
+    if (tensor !== null) tensors.push(tensor);
+  }
+  const files = new Map<string, Uint8Array | string>();
+  await writeSafetensors(memoryWriter(files), 'model.safetensors', tensors);
+  return openCheckpoint(memoryReader(files, 'base'));
+}
+
+/** One tensor of it changed in place. */
+function inPlace(name: string, edit: (bytes: Uint8Array<ArrayBuffer>) => void): Change {
+  return (tensor, bytes) => {
+    if (tensor.name === name) edit(bytes);
+    return tensor;
+  };
+}
+
+/** The record with some of its fields replaced. */
+function record(fields: object): Change {
+  return (tensor, bytes) => {
+    if (tensor.name !== RECORD) return tensor;
+    const json = { ...(JSON.parse(Buffer.from(bytes).toString()) as object), ...fields };
+    const own = new TextEncoder().encode(JSON.stringify(json));
+    return { ...tensor, shape: [own.byteLength], data: () => [own] };
+  };
+}
+
+async function configOf(changes: object = {}) {
+  return parseModelConfig({ ...(JSON.parse(await BASE.readText('config.json')) as object), ...changes });
+}
+
+test('the base as it is passes', async () => {
+  const source = await changed((tensor) => tensor);
+  await checkWeights(await configOf(), source);
+  const stored = await readBnb4bit(source, WEIGHT);
+  expect(await prequantizedState(source, WEIGHT, stored!)).toMatchObject({ nested: true, packedBytes: 1024 });
+});
+
+describe('before a run begins', () => {
+  const alone: TensorToWrite = {
+    name: `${WEIGHT}.zero_point`,
+    dtype: 'U8',
+    shape: [1],
+    data: () => [new Uint8Array(1)],
+  };
+  const keep: Change = (tensor) => tensor;
+  const without =
+    (name: string): Change =>
+    (tensor) =>
+      tensor.name === name ? null : tensor;
+  const cases: [string, Change, TensorToWrite[], object, string][] = [
+    [
+      'config.json of another model',
+      keep,
+      [],
+      { num_key_value_heads: 4 },
+      'k_proj.weight was quantized from (32, 64), config.json wants (64, 64): they belong to different models',
+    ],
+    [
+      'the record of another shape',
+      record({ shape: [64, 64] }),
+      [],
+      {},
+      `${WEIGHT} holds 1024 bytes, needs 2048 for codes of [64,64]`,
+    ],
+    [
+      'a transposed record',
+      record({ shape: [64, 32] }),
+      [],
+      {},
+      'was quantized from (64, 32), config.json wants (32, 64)',
+    ],
+    ['the record of another block size', record({ blocksize: 128 }), [], {}, 'absmax holds 32 bytes, needs 16'],
+    ['another quant type than its name', record({ quant_type: 'fp4' }), [], {}, 'says quant_type fp4'],
+    ['a missing absmax', without(`${WEIGHT}.absmax`), [], {}, `lacks ${WEIGHT}.absmax`],
+    ['a missing quant_map', without(`${WEIGHT}.quant_map`), [], {}, `lacks ${WEIGHT}.quant_map`],
+    ['half of the nesting missing', without(`${WEIGHT}.nested_absmax`), [], {}, `has ${WEIGHT}.nested_quant_map only`],
+    ['a missing record', without(RECORD), [], {}, 'is (1024, 1), needs (32, 64)'],
+    ['a companion nobody knows', keep, [alone], {}, `is accompanied by ${WEIGHT}.zero_point`],
+    ['an offset that is no number', record({ nested_offset: 'x' }), [], {}, 'nested_offset is "x"'],
+  ];
+  test.each(cases)('%s', async (_, change, more, config, message) => {
+    const source = await changed(change, more);
+    const error = await rejection(checkWeights(await configOf(config), source));
+    expect(error).toBeInstanceOf(DataError);
+    expect(error.message).toContain('base/model.safetensors');
+    expect(error.message.replaceAll('"', '')).toContain(message.replaceAll('"', ''));
+  });
+});
+
+describe('codes that our kernels do not have', () => {
+  const cases: [string, Change, string][] = [
+    [
+      'another 4-bit table',
+      inPlace(`${WEIGHT}.quant_map`, (bytes) => bytes.set([1], 0)),
+      'its quant_map is not the nf4 code of bitsandbytes',
+    ],
+    [
+      'another 8-bit table',
+      inPlace(`${WEIGHT}.nested_quant_map`, (bytes) => bytes.set([1], 400)),
+      'its nested_quant_map is not the dynamic map of bitsandbytes',
+    ],
+    ['other nested blocks', record({ nested_blocksize: 128 }), 'nested_blocksize is 128, only 256 is supported'],
+  ];
+  test.each(cases)('%s', async (_, change, message) => {
+    const source = await changed(change);
+    const error = await rejection(checkWeights(await configOf(), source));
+    expect(error).toBeInstanceOf(DataError);
+    expect(error.message).toContain(`base/model.safetensors: ${WEIGHT}: ${message}: quantize the 16-bit model again`);
+  });
+});
