@@ -117,7 +117,7 @@ function trainInfo(ctx: RunContext, result: TrainResult): RunRecord['train_info'
     num_trainable_params: result.trainableParams,
     num_total_params: result.allParams,
     file_size: ctx.adapterBytes,
-    tier: result.engine.device.profile.tier,
+    tier: result.engine.memory.parts.profile.tier,
     timing: { ...timing, checkpoint_s: null },
     step_time_ms: timed.length > 0 ? distribution(timed.map((s) => s.stepMs)) : null,
     excluded_warmup_steps: EXCLUDED_WARMUP_STEPS,

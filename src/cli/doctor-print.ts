@@ -1,6 +1,7 @@
 /** What `nibble doctor` shows a person: a line for each thing that was looked at, then what to mend. */
 import pc from 'picocolors';
 import type { DeviceFacts, Examination, Finding, MachineFacts, Subnormals } from '../doctor/types.ts';
+import { bestTier } from '../gpu/tier.ts';
 import { formatBytes } from '../report/format.ts';
 
 type Colors = ReturnType<typeof pc.createColors>;
@@ -69,6 +70,7 @@ function deviceRows({ adapter, profile, backend, subnormals, selfTests, compile 
         `${limits.maxComputeInvocationsPerWorkgroup} threads a workgroup`,
       ].join(', '),
     ],
+    ['matmul', matmulText(profile)],
     ['subnormals', `f32 ${subnormalText(subnormals.f32)}; ${f16}`],
     ['self-test', tests.join('; ')],
     [
@@ -76,6 +78,17 @@ function deviceRows({ adapter, profile, backend, subnormals, selfTests, compile 
       `${compile.kernel} ${ms(compile.compileMs)}; its first run ${ms(compile.firstRunMs)}, later ones ${ms(compile.laterRunMs)}`,
     ],
   ];
+}
+
+/** The tier that auto takes, and the tensor cores that there are. */
+function matmulText(profile: DeviceFacts['profile']): string {
+  const { tier, reason } = bestTier(profile);
+  const { subgroupMatrix: matrix } = profile;
+  const cores =
+    matrix === null
+      ? 'no subgroup matrices of f16 with f32 sums'
+      : `subgroup matrices ${matrix.M}x${matrix.N}x${matrix.K} by ${matrix.subgroupSize} lanes`;
+  return `${tier} (${reason}); ${cores}`;
 }
 
 /** Those that nibble uses; `--json` has all. */

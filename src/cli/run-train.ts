@@ -11,6 +11,7 @@ import { nodeReader, nodeWriter } from '../formats/node.ts';
 import { chromeTrace } from '../gpu/profiler.ts';
 import { formatBytes } from '../report/format.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
+import { matmulTier } from '../train/build.ts';
 import type { Engine } from '../train/engine.ts';
 import { openNodeRuntime } from '../train/node.ts';
 import { train, writeRunHead } from '../train/run.ts';
@@ -42,12 +43,15 @@ export async function runTrain({ config: given, profile }: TrainArgs, context: C
     const { device } = runtime;
     if (profile !== undefined && !device.profile.timestampQuery)
       throw new DeviceError(`--profile needs timestamp queries, which ${device.profile.name} lacks: leave it out`);
+    const matmul = matmulTier(device.profile, values);
+    progress.note(`matrix products: ${matmul.tier} (${matmul.reason})`);
     const { peakBytes } = estimatePlan(input.plan, values, input.batches.shapes, device.profile, device.shaders);
     progress.note(`GPU memory needed: ${formatBytes(peakBytes)}`);
     const writer = nodeWriter(output_dir);
     const environment = {
       code: await codeInfo(),
       gpu: gpuInfo(runtime.device),
+      matmul,
       nvidia_smi: await nvidiaSmi(),
       runtime: runtimeInfo(),
     };

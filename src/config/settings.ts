@@ -34,6 +34,12 @@ const model = {
     .nullable()
     .default(null)
     .describe('what to compute in where bfloat16 is asked for, which WebGPU does not have'),
+  matmul_tier: z
+    .enum(['auto', 'direct', 'simt', 'subgroup_matrix'])
+    .default('auto')
+    .describe(
+      'kernels of the matrix products; auto takes the best the device has, another is an error where it has it not',
+    ),
 };
 
 const quantization = {

@@ -5,6 +5,7 @@ import type { Allocator } from '../gpu/allocator.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
 import { Residents } from '../gpu/residents.ts';
+import { type ChosenTier, chooseTier } from '../gpu/tier.ts';
 import { declareModel } from '../model/declare.ts';
 import { type BatchShape, EngineMemory, type EngineSettings } from './engine-memory.ts';
 import type { ModelPlan } from './model-plan.ts';
@@ -16,9 +17,18 @@ export type BuildTarget = {
 };
 export type Shapes = { readonly train: readonly BatchShape[]; readonly evaluation: readonly BatchShape[] };
 
+/** What a run's matrix products go by on a device. @throws DeviceError when the device cannot do what was asked for */
+export function matmulTier(
+  profile: DeviceProfile,
+  config: Pick<TrainConfig, 'matmul_tier' | 'compute_dtype'>,
+): ChosenTier {
+  return chooseTier(profile, config.matmul_tier, config.compute_dtype === 'float16' ? 'f16' : 'f32');
+}
+
 /** @throws DeviceError for what the device cannot do; ConfigError for what this version cannot train */
 export function buildMemory(target: BuildTarget, plan: ModelPlan, config: TrainConfig, shapes: Shapes): EngineMemory {
-  const { profile, allocator } = target;
+  const { allocator } = target;
+  const profile = { ...target.profile, tier: matmulTier(target.profile, config).tier };
   if (config.compute_dtype === 'float16' && !profile.shaderF16) {
     throw new DeviceError(
       `compute_dtype float16 needs the shader-f16 feature, which ${profile.name} lacks: set compute_dtype: float32`,
@@ -42,5 +52,5 @@ export function buildMemory(target: BuildTarget, plan: ModelPlan, config: TrainC
     evalShapes: shapes.evaluation,
   };
   allocator.ledger.enterPhase('train');
-  return new EngineMemory({ ...target, residents, declared }, settings);
+  return new EngineMemory({ ...target, profile, residents, declared }, settings);
 }

@@ -39,7 +39,7 @@ describe('nibble doctor', () => {
   it('shows a line for each thing it looked at, the finding with its command, and that it is software', async () => {
     const { code, stdout, stderr } = await doctor(OLD_MESA);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout.split('\n').slice(0, 15)).toEqual([
+    expect(stdout.split('\n').slice(0, 16)).toEqual([
       'nibble      0.1.0 on Node 20.19.0, webgpu 0.6.2',
       'system      Debian GNU/Linux 12 (bookworm), glibc 2.36, linux x64, 2 cores, 8.00 GiB',
       'vulkan      no loader; drivers lvp; Mesa 22.3.6-1',
@@ -47,6 +47,7 @@ describe('nibble doctor', () => {
       'driver      swiftshader driver 1.2',
       'features    timestamp-query; without shader-f16, subgroups, chromium-experimental-subgroup-matrix',
       'limits      buffer 1.00 GiB, binding 1.00 GiB, 12 storage buffers, 256 threads a workgroup',
+      'matmul      direct (a software driver: workgroup tiles do not pay there); no subgroup matrices of f16 with f32 sums',
       'subnormals  f32 flushed as operands, kept as results; no f16',
       'self-test   add exact',
       'compile     matmul_nt 12 ms; its first run 4.6 ms, later ones 0.5 ms',
