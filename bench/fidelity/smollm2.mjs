@@ -15,14 +15,14 @@ import { builtinText } from '../../dist/bench/builtin-data.js';
 import { loadTrainConfig } from '../../dist/config/index.js';
 import { readFloats } from '../../dist/formats/checkpoint.js';
 import { nodeReader, nodeWriter } from '../../dist/formats/node.js';
-import { loraTensorNames, openAdapter } from '../../dist/formats/peft.js';
+import { openAdapter } from '../../dist/formats/peft.js';
+import { adapterTensors } from '../../dist/formats/peft-layout.js';
 import { Arena } from '../../dist/gpu/arena.js';
 import { makePlan } from '../../dist/gpu/plan.js';
 import { Program, preparePlan } from '../../dist/gpu/program.js';
 import { Tape } from '../../dist/gpu/tape.js';
-import { matmulNt } from '../../dist/kernels/matmul.js';
 import { decoderHidden } from '../../dist/model/decoder.js';
-import { materialize } from '../../dist/model/weight.js';
+import { headLogits } from '../../dist/model/ops/cross-entropy.js';
 import { Engine } from '../../dist/train/engine.js';
 import { openNodeRuntime } from '../../dist/train/node.js';
 import { train } from '../../dist/train/run.js';
@@ -87,15 +87,12 @@ async function logitsOf(engine, ids, shape) {
   const { device, memory } = engine;
   const { allocator, residents, profile, shaders, declared } = memory.parts;
   const tape = new Tape({ profile, shaders, step: memory.inputs.step });
-  const hidden = decoderHidden(
-    { tape, computeDtype: 'f32', ...shape, dropout: 'eval' },
-    declared.model,
-    memory.inputs.ids,
-  );
+  const ctx = { tape, computeDtype: 'f32', ...shape, dropout: 'eval' };
+  const hidden = decoderHidden(ctx, declared.model, memory.inputs.ids);
   const { head } = declared.model;
-  const [M, N, K] = [ids.length, head.out, head.in];
-  const y = residents.tensor({ label: 'logits', shape: [M, N], dtype: 'f32', category: 'logits' });
-  matmulNt(tape, { M, N, K, x: hidden, w: materialize(tape, head, { row0: 0, rows: N }, 'f32'), y });
+  const rows = [ids.length, head.weight.out];
+  const y = residents.tensor({ label: 'logits', shape: rows, dtype: 'f32', category: 'logits' });
+  headLogits(ctx, hidden, head, y);
   const plan = makePlan('logits', tape.commands);
   const arena = new Arena(allocator, [plan]);
   const prepared = preparePlan(plan, allocator);
@@ -196,22 +193,21 @@ function startWitness() {
 }
 
 /** ||W - W'|| / ||W' - W0|| of every adapter tensor, W ours, W' PEFT's, sums in f64. */
-async function measureUpdates(method, linear) {
+async function measureUpdates(method, base) {
   const opened = {};
   for (const name of ['adapter-init', `peft-${method}`, `nibble-${method}`])
-    opened[name] = await openAdapter(nodeReader(at(name)), linear);
+    opened[name] = await openAdapter(nodeReader(at(name)), base);
   const [start, theirs, ours] = Object.values(opened);
   const errors = [];
-  for (const { name } of theirs.targets)
-    for (const tensor of Object.values(loraTensorNames(name))) {
-      const [w0, want, got] = await Promise.all([start, theirs, ours].map(({ source }) => readFloats(source, tensor)));
-      let [difference, update] = [0, 0];
-      for (let i = 0; i < want.length; i++) {
-        difference += (got[i] - want[i]) ** 2;
-        update += (want[i] - w0[i]) ** 2;
-      }
-      errors.push(Math.sqrt(difference / update));
+  for (const { key } of adapterTensors(theirs.layout)) {
+    const [w0, want, got] = await Promise.all([start, theirs, ours].map(({ source }) => readFloats(source, key)));
+    let [difference, update] = [0, 0];
+    for (let i = 0; i < want.length; i++) {
+      difference += (got[i] - want[i]) ** 2;
+      update += (want[i] - w0[i]) ** 2;
     }
+    errors.push(Math.sqrt(difference / update));
+  }
   return errors;
 }
 
@@ -245,7 +241,7 @@ function fidelityFigures(method, reference, { base, training, updates, back }) {
 function costFigures(method, reference, { training }) {
   const { steps, timing, peakBytes, growthBytes } = training;
   const seconds = median(steps.slice(1).map(({ stepMs }) => stepMs)) / 1000;
-  const peft = `PEFT on ${reference.threads} threads of this CPU: ${reference[method].step_seconds.toFixed(2)} s`;
+  const peft = `PEFT on one thread of this CPU: ${reference[method].step_seconds.toFixed(2)} s`;
   return [
     ['peak memory by the ledger', peakBytes / MIB, null, 'MiB'],
     ['growth of the process', growthBytes / MIB, null, 'MiB', `${(growthBytes / peakBytes).toFixed(3)} of the ledger`],
@@ -272,7 +268,7 @@ async function measure(runtime, method, reference) {
   const [ids, shape] = [novel.flat(), { B: novel.length, S: novel[0].length }];
   const base = await measureBase(runtime, method, reference, ids, shape);
   const training = await measureTraining(runtime, method, reference, ids, shape);
-  const updates = await measureUpdates(method, training.input.plan.linear);
+  const updates = await measureUpdates(method, training.input.plan.base);
   return { base, training, updates };
 }
 
