@@ -48,6 +48,11 @@ export class Fields {
     return this.#pick(key, byDefault, 'a number above 0', (value) => Number.isFinite(value) && value > 0);
   }
 
+  /** A finite number. */
+  number(key: string, byDefault: number): number {
+    return this.#pick(key, byDefault, 'a number', Number.isFinite);
+  }
+
   /** A finite number in [0, below). */
   fraction(key: string, byDefault: number): number {
     return this.#pick(key, byDefault, 'a number of at least 0 and below 1', (value) => value >= 0 && value < 1);
@@ -100,6 +105,17 @@ export class Fields {
     if (value === null || typeof value === 'string') return value;
     if (Array.isArray(value) && value.every((entry) => typeof entry === 'string')) return value;
     this.report(key, `is ${show(value)}, needs a string, a list of strings, or null.`);
+    return null;
+  }
+
+  /** A list of `length` entries, each one of `allowed`, or null. */
+  list<const T>(key: string, length: number, allowed: readonly T[]): readonly T[] | null {
+    const value = this.#json[key] ?? null;
+    if (value === null) return null;
+    if (Array.isArray(value) && value.length === length && value.every((entry) => allowed.includes(entry)))
+      return value;
+    const known = allowed.map(show).join(' or ');
+    this.report(key, `is ${show(value)}, needs a list of ${length} entries, each ${known}, or null.`);
     return null;
   }
 

@@ -4,13 +4,15 @@
  */
 import type { Fields } from './fields.ts';
 import type { ModelConfig } from './hf-config.ts';
-import { type JsonObject, show } from './json.ts';
+import type { JsonObject } from './json.ts';
+import type { RopeType } from './rope-config.ts';
 
-export type LayerType = 'full_attention' | 'sliding_attention';
+const LAYER_TYPES = ['full_attention', 'sliding_attention'] as const;
+export type LayerType = (typeof LAYER_TYPES)[number];
 export type Activation = 'silu' | 'gelu_pytorch_tanh';
 
 /** Fields that say how layers differ from each other. */
-export type LayerFields = Pick<ModelConfig, 'sliding_window' | 'layer_types'>;
+export type LayerFields = Pick<ModelConfig, 'sliding_window' | 'layer_types' | 'no_rope_layers'>;
 
 export type ConfigRow = {
   readonly model_type: string;
@@ -19,6 +21,8 @@ export type ConfigRow = {
   /** What the values of hidden_act stand for. */
   readonly activations: Readonly<Record<string, Activation>>;
   readonly layers: (fields: Fields, count: number) => LayerFields;
+  /** Where not all of ROPE_TYPES. */
+  readonly ropeTypes?: readonly RopeType[];
   /** Fields that only one value is supported of. */
   readonly only?: Readonly<Record<string, unknown>>;
 };
@@ -82,7 +86,27 @@ export const CONFIG_ROWS = {
       ...{ max_position_embeddings: 4096, rms_norm_eps: 1e-5, eos_token_id: 32_000, pad_token_id: 32_000 },
     },
     layers: slidingEverywhere,
+    ropeTypes: ['default'], // what Phi-3 calls yarn is longrope
     only: { resid_pdrop: 0 },
+  },
+  SmolLM3ForCausalLM: {
+    ...LLAMA,
+    model_type: 'smollm3',
+    defaults: {
+      ...LLAMA.defaults,
+      ...{ num_key_value_heads: 4, max_position_embeddings: 32_768, rope_theta: 2_000_000, tie_word_embeddings: true },
+      ...{ bos_token_id: 128_000, eos_token_id: 128_001, pad_token_id: 128_004 },
+      ...{ use_sliding_window: false, sliding_window: null, no_rope_layer_interval: 4 },
+    },
+    layers: someWithoutRope,
+  },
+  Olmo2ForCausalLM: {
+    ...LLAMA,
+    model_type: 'olmo2',
+    defaults: {
+      ...NO_BIASES,
+      ...{ rms_norm_eps: 1e-5, bos_token_id: null, eos_token_id: 50_279, pad_token_id: 1, attention_bias: false },
+    },
   },
 } as const satisfies Record<string, ConfigRow>;
 
@@ -90,20 +114,39 @@ export type ArchitectureName = keyof typeof CONFIG_ROWS;
 export const ARCHITECTURES = Object.keys(CONFIG_ROWS) as ArchitectureName[];
 
 function fullAttention(_: Fields, count: number): LayerFields {
-  return { sliding_window: null, layer_types: layerTypes(count, () => false) };
+  return alike(count, null);
 }
 
 /** Every layer has the window, where there is one. */
 function slidingEverywhere(fields: Fields, count: number): LayerFields {
-  const sliding_window = fields.countOrNull('sliding_window');
-  return { sliding_window, layer_types: layerTypes(count, () => sliding_window !== null) };
+  return alike(count, fields.countOrNull('sliding_window'));
+}
+
+function alike(count: number, sliding_window: number | null): LayerFields {
+  const type = sliding_window === null ? 'full_attention' : 'sliding_attention';
+  return { sliding_window, layer_types: Array(count).fill(type), no_rope_layers: Array(count).fill(1) };
 }
 
 /** `layer_types` say which layers have the window, or `max_window_layers` from where on they do. */
 function slidingFromLayer(fields: Fields, count: number): LayerFields {
-  const sliding_window = fields.flag('use_sliding_window', false) ? fields.countOrNull('sliding_window') : null;
   const from = fields.whole('max_window_layers');
-  const layer_types = listedTypes(fields, count) ?? layerTypes(count, (i) => sliding_window !== null && i >= from);
+  return { ...windows(fields, count, (i) => i >= from), no_rope_layers: Array(count).fill(1) };
+}
+
+/** `no_rope_layers` say which layers rotate q and k, or every one but each `no_rope_layer_interval`th does. */
+function someWithoutRope(fields: Fields, count: number): LayerFields {
+  const interval = fields.count('no_rope_layer_interval');
+  const rotates = (_: unknown, i: number) => ((i + 1) % interval === 0 ? 0 : 1);
+  const no_rope_layers = fields.list('no_rope_layers', count, [0, 1]) ?? Array.from({ length: count }, rotates);
+  return { ...windows(fields, count, (i) => no_rope_layers[i] === 0), no_rope_layers };
+}
+
+/** @param slides which layers have the window where `layer_types` does not say */
+function windows(fields: Fields, count: number, slides: (i: number) => boolean) {
+  const sliding_window = fields.flag('use_sliding_window', false) ? fields.countOrNull('sliding_window') : null;
+  const typeOf = (_: unknown, i: number): LayerType =>
+    sliding_window !== null && slides(i) ? 'sliding_attention' : 'full_attention';
+  const layer_types = fields.list('layer_types', count, LAYER_TYPES) ?? Array.from({ length: count }, typeOf);
   if (sliding_window === null && layer_types.includes('sliding_attention')) {
     fields.report(
       'layer_types',
@@ -111,23 +154,4 @@ function slidingFromLayer(fields: Fields, count: number): LayerFields {
     );
   }
   return { sliding_window, layer_types };
-}
-
-function layerTypes(count: number, slides: (i: number) => boolean): LayerType[] {
-  return Array.from({ length: count }, (_, i) => (slides(i) ? 'sliding_attention' : 'full_attention'));
-}
-
-function listedTypes(fields: Fields, count: number): readonly LayerType[] | null {
-  const got = fields.names('layer_types');
-  if (got === null) return null;
-  if (Array.isArray(got) && got.length === count && got.every(isLayerType)) return got;
-  fields.report(
-    'layer_types',
-    `is ${show(got)}, needs full_attention or sliding_attention for each of ${count} layers.`,
-  );
-  return null;
-}
-
-function isLayerType(value: unknown): value is LayerType {
-  return value === 'full_attention' || value === 'sliding_attention';
 }

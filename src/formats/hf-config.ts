@@ -34,6 +34,8 @@ export type ModelConfig = {
   readonly sliding_window: number | null;
   /** One for each layer. */
   readonly layer_types: readonly LayerType[];
+  /** 1 where a layer rotates q and k, 0 where it does not: one for each layer, named as Hugging Face names it. */
+  readonly no_rope_layers: readonly (0 | 1)[];
   readonly attention_bias: boolean;
   readonly mlp_bias: boolean;
   readonly initializer_range: number;
@@ -77,7 +79,7 @@ export function parseModelConfig(given: JsonObject, file = CONFIG_FILE): ModelCo
     hidden_act: checkActivation(json, row, fields),
     max_position_embeddings: fields.count('max_position_embeddings'),
     rms_norm_eps: fields.positive('rms_norm_eps'),
-    rope_parameters: ropeParameters(json, fields),
+    rope_parameters: ropeParameters(json, fields, row.ropeTypes),
     tie_word_embeddings: fields.flag('tie_word_embeddings', false),
     ...row.layers(fields, num_hidden_layers),
     attention_bias: 'attention_bias' in row.defaults && fields.flag('attention_bias', false),

@@ -3,6 +3,7 @@ import type { ModelConfig } from '../formats/hf-config.ts';
 import { GEMMA } from './gemma.ts';
 import { LLAMA, QWEN2 } from './llama.ts';
 import type { Architecture } from './model.ts';
+import { OLMO2 } from './olmo2.ts';
 import { PHI3 } from './phi3.ts';
 import { QWEN3 } from './qwen3.ts';
 
@@ -13,4 +14,6 @@ export const ARCHITECTURES: Readonly<Record<ModelConfig['architecture'], Archite
   Qwen3ForCausalLM: QWEN3,
   GemmaForCausalLM: GEMMA,
   Phi3ForCausalLM: PHI3,
+  SmolLM3ForCausalLM: LLAMA,
+  Olmo2ForCausalLM: OLMO2,
 };

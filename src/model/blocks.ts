@@ -65,12 +65,14 @@ export function projectQkv(ctx: OpContext, layer: Layer, x: Tensor): Projected {
   return { q: project('q_proj'), k: project('k_proj'), v: project('v_proj') };
 }
 
-/** Rotary embedding, attention and o_proj. q and k are rotated in place. */
+/** Rotary embedding where the layer has it, attention and o_proj. q and k are rotated in place. */
 export function attend(ctx: OpContext, model: Model, layer: Layer, qkv: Projected): Tensor {
   const { config, rope } = model;
   const { num_attention_heads: H, num_key_value_heads: K, head_dim: D } = config;
-  applyRope(ctx, qkv.q, rope, H, D);
-  applyRope(ctx, qkv.k, rope, K, D);
+  if (config.no_rope_layers[layer.index] === 1) {
+    applyRope(ctx, qkv.q, rope, H, D);
+    applyRope(ctx, qkv.k, rope, K, D);
+  }
   const window = config.layer_types[layer.index] === 'sliding_attention' ? config.sliding_window : null;
   const mixed = attention(ctx, layer.name, qkv, { H, K, D, window, scale: 1 / Math.sqrt(D) });
   return linear(ctx, mixed, layer.linear('self_attn.o_proj'));

@@ -1,4 +1,4 @@
-/** Llama (transformers' LlamaForCausalLM), and what is built like it: Mistral, and Qwen2 with biases of its own. */
+/** Llama (transformers' LlamaForCausalLM), and what is built like it: Mistral, SmolLM3, and Qwen2 with biases of its own. */
 import type { ModelConfig } from '../formats/hf-config.ts';
 import {
   attentionModules,

@@ -2,7 +2,17 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
-export const ARCHITECTURES = ['llama', 'llama-biased', 'mistral', 'qwen2', 'qwen3', 'gemma', 'phi3'] as const;
+export const ARCHITECTURES = [
+  'llama',
+  'llama-biased',
+  'mistral',
+  'qwen2',
+  'qwen3',
+  'gemma',
+  'phi3',
+  'smollm3',
+  'olmo2',
+] as const;
 export type Name = (typeof ARCHITECTURES)[number];
 
 /** What is trained, in the folder of the base it is trained on. */

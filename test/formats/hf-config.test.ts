@@ -32,6 +32,7 @@ test('config.json as transformers writes it', async () => {
     tie_word_embeddings: false,
     sliding_window: null,
     layer_types: ['full_attention', 'full_attention'],
+    no_rope_layers: [1, 1],
     attention_bias: false,
     mlp_bias: false,
     initializer_range: 0.02,
@@ -93,9 +94,14 @@ describe('what nibble cannot follow is refused by name', () => {
     dtype: [{ dtype: 'float8_e4m3fn' }, 'dtype: is "float8_e4m3fn"; supported are float32, float16, bfloat16'],
     torch_dtype: [{ torch_dtype: 'int8' }, 'torch_dtype: is "int8"'],
     'rope type': [
-      { rope_scaling: { type: 'yarn', factor: 2 } },
-      'rope_scaling.rope_type: is "yarn"; supported are default, llama3',
+      { rope_scaling: { type: 'polar', factor: 2 } },
+      'rope_scaling.rope_type: is "polar"; supported are default, linear, llama3, yarn',
     ],
+    'rope type that goes by the length': [
+      { rope_parameters: { rope_type: 'dynamic', factor: 2 } },
+      'rope_parameters.rope_type: is "dynamic", whose frequencies change with the length of the sequence; supported are',
+    ],
+    'linear without its factor': [{ rope_scaling: { type: 'linear' } }, 'rope_scaling.factor: is absent'],
     'rope by layer type': [
       { rope_parameters: { full_attention: { rope_type: 'default' } } },
       'settings by layer type are not supported',

@@ -63,12 +63,25 @@ class LayerRef {
   }
 
   forward(x: Vec): Vec {
+    if (this.has('post_feedforward_layernorm')) return this.forwardPostNorm(x);
     const h = addFwdRef(x, this.attention(this.norm('input_layernorm', x)));
     return addFwdRef(h, this.mlp(this.norm('post_attention_layernorm', h)));
   }
 
+  forwardPostNorm(x: Vec): Vec {
+    const h = addFwdRef(x, this.norm('post_attention_layernorm', this.attention(x)));
+    return addFwdRef(h, this.norm('post_feedforward_layernorm', this.mlp(h)));
+  }
+
   attention(x: Vec): Vec {
-    const { num_attention_heads: H, num_key_value_heads: K, head_dim: D, layer_types, sliding_window } = this.config;
+    const {
+      num_attention_heads: H,
+      num_key_value_heads: K,
+      head_dim: D,
+      layer_types,
+      sliding_window,
+      no_rope_layers,
+    } = this.config;
     const [q, k, v] = this.parts(
       'self_attn.qkv_proj',
       ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
@@ -78,7 +91,7 @@ class LayerRef {
     const rope = { T: this.T, S: this.batch.S, D, ...ropeTables(this.config, this.batch.S) };
     const turned = (part: Vec, name: string, heads: number) => {
       const normed = this.has(name) ? this.norm(name, part) : part;
-      return ropeFwdRef(normed, { ...rope, heads });
+      return no_rope_layers[this.i] === 1 ? ropeFwdRef(normed, { ...rope, heads }) : normed;
     };
     const window = layer_types[this.i] === 'sliding_attention' ? sliding_window : null;
     const { B, S } = this.batch;

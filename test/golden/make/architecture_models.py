@@ -120,6 +120,19 @@ MODELS = {
         norm_center=0,
         older=dict(hidden_act="gelu", hidden_activation=None),
     ),
+    # transformers 4 could leave both lists out: the interval decided
+    "smollm3": Model(
+        architecture="SmolLM3ForCausalLM",
+        shows="no rotary embedding in layer 1, biases of q, k, v and o, tied head",
+        seed=8,
+        config=dict(no_rope_layer_interval=2, attention_bias=True, tie_word_embeddings=True),
+        older=dict(no_rope_layers=None, layer_types=None),
+    ),
+    "olmo2": Model(
+        architecture="Olmo2ForCausalLM",
+        shows="norms after attention and MLP, norms of all of q and of k",
+        seed=9,
+    ),
 }
 
 
