@@ -5,7 +5,7 @@ import { EMBEDDING, HEAD, modulesOf } from '../model/modules.ts';
 
 /** PEFT adapts these in most decoders where target_modules is left out; for others it asks. */
 const USUAL_TARGETS = ['q_proj', 'v_proj'];
-const WITHOUT_DEFAULT: readonly string[] = ['phi3'];
+const WITHOUT_DEFAULT: readonly string[] = ['phi3', 'smollm3', 'olmo2'];
 
 export function adapterBase(model: ModelConfig): AdapterBase {
   return {

@@ -1,11 +1,12 @@
 """What transformers makes of config.json files that leave fields out or spell them in their own way, and its rotary
-frequencies for every rope type. Writes test/golden/configs/."""
+frequencies for every rope type; what PEFT adapts where nobody says. Writes test/golden/configs/."""
 
 import json
 import tempfile
 from pathlib import Path
 
 import torch
+from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as LORA_TARGETS
 from transformers import AutoConfig, LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
@@ -124,6 +125,10 @@ def configs():
     write_json(OUT / "configs.json", cases)
 
 
+def lora_targets():
+    write_json(OUT / "lora-targets.json", {model_type: LORA_TARGETS.get(model_type) for model_type in ARCHITECTURES})
+
+
 def rope_types():
     cases = []
     for head_dim, parameters in [
@@ -162,5 +167,6 @@ if __name__ == "__main__":
     settle()
     OUT.mkdir(exist_ok=True)
     configs()
+    lora_targets()
     rope_types()
     versions(OUT / "versions.json")
