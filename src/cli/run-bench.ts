@@ -116,7 +116,8 @@ export async function listSuites({ json }: BenchListArgs, { stdout }: CliContext
     }),
   );
   if (json) stdout.write(`${JSON.stringify(suites, null, 2)}\n`);
-  else for (const { suite, description } of suites) stdout.write(`${suite.padEnd(12)}${description}\n`);
+  const width = Math.max(...suites.map(({ suite }) => suite.length)) + 2;
+  if (!json) for (const { suite, description } of suites) stdout.write(`${suite.padEnd(width)}${description}\n`);
 }
 
 /** Moves results/local/RUN up to results/NAME, where git sees it. */

@@ -132,8 +132,8 @@ describe('a bad line is named with its number', () => {
     'not JSON': [`${good}{"text": `, 'd/r.jsonl:2: is not JSON'],
     'not an object': [`${good}${good}["text"]`, 'd/r.jsonl:3: holds ["text"], needs a JSON object'],
     'other keys': [
-      `${good}{"sentence": "a", "completion": "b"}`,
-      'd/r.jsonl:2: has the keys ["sentence","completion"], needs "text" or "input_ids"',
+      `${good}{"sentence": "a", "label": "b"}`,
+      'd/r.jsonl:2: has the keys ["sentence","label"], needs "text" or "input_ids"',
     ],
     'text of another type': [`${good}{"text": 7}`, 'd/r.jsonl:2: text is 7, needs a string'],
     'labels beside text': [`${good}{"text": "a", "labels": [1]}`, 'd/r.jsonl:2: has labels beside text'],
