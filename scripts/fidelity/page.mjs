@@ -62,26 +62,33 @@ function list(figures) {
   return table(head, body);
 }
 
-/** Figures named "subject: figure", each subject with the same ones, become a row a subject; null where they are not. */
+/** Figures named "subject: figure" become a row a subject; null where they are not, or share too few columns for that. */
 function pivot(figures) {
-  const subjects = new Map();
+  const [subjects, columns] = [new Map(), new Map()];
   for (const figure of figures) {
-    const at = figure.what.indexOf(': ');
+    const at = figure.what.lastIndexOf(': ');
     if (at < 0 || figure.note !== undefined) return null;
     const [subject, name] = [figure.what.slice(0, at), figure.what.slice(at + 2)];
-    subjects.set(subject, [...(subjects.get(subject) ?? []), { ...figure, name }]);
+    const head = `${name}, ${figure.unit}${figure.bound === null ? '' : ` (${exact(figure.bound)})`}`;
+    if ((columns.get(name) ?? head) !== head) return null;
+    columns.set(name, head);
+    subjects.set(subject, (subjects.get(subject) ?? new Map()).set(name, figure));
   }
-  const columns = (row) =>
-    row.map(({ name, bound, unit }) => `${name}, ${unit}${bound === null ? '' : ` (${exact(bound)})`}`);
-  const [first] = subjects.values();
-  const head = columns(first);
-  if (subjects.size === 1 || head.length === 1 || new Set(head).size < head.length) return null;
-  if ([...subjects.values()].some((row) => columns(row).join() !== head.join())) return null;
+  const cells = subjects.size * columns.size;
+  if (subjects.size === 1 || columns.size === 1 || figures.length < FILLED * cells) return null;
   const body = [...subjects].map(([subject, row]) => [
     subject,
-    ...row.map((figure) => (misses(figure) ? `**${shown(figure.reached)} (misses)**` : shown(figure.reached))),
+    ...[...columns.keys()].map((name) => cell(row.get(name))),
   ]);
-  return `${table(['', ...head], body)}\n\nBounds are in brackets.`;
+  return `${table(['', ...columns.values()], body)}\n\nBounds are in brackets.`;
+}
+
+/** A table with fewer of its cells filled reads worse than a list. */
+const FILLED = 0.8;
+
+function cell(figure) {
+  if (figure === undefined) return 'none';
+  return misses(figure) ? `**${shown(figure.reached)} (misses)**` : shown(figure.reached);
 }
 
 function verdict(figure) {

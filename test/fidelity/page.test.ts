@@ -63,14 +63,16 @@ test('not a number misses every bound', () => {
 });
 
 test('figures of several subjects become columns', () => {
-  const figures = ['llama', 'phi3'].flatMap((name) => [
+  const figures = ['llama', 'phi3', 'bias: all', 'd', 'e'].flatMap((name) => [
     { what: `${name}: loss`, reached: 2e-7, bound: 5e-6, unit: 'relative' },
     { what: `${name}: update`, reached: name === 'phi3' ? 0.3 : 1e-6, bound: 0.05, unit: '2-norm' },
   ]);
+  figures.pop();
   const { text } = page({ a: record(3, figures) });
   expect(text).toContain('|  | loss, relative (5e-6) | update, 2-norm (5e-2) |');
   expect(text).toContain('| llama | 2.0e-7 | 1.0e-6 |');
   expect(text).toContain('| phi3 | 2.0e-7 | **0.3 (misses)** |');
+  expect(text).toContain('| bias: all | 2.0e-7 | 1.0e-6 |\n| d | 2.0e-7 | 1.0e-6 |\n| e | 2.0e-7 | none |');
 });
 
 test.each([
