@@ -102,6 +102,8 @@ describe.each(Object.entries(golden.options))('%s', (name, option) => {
   test('files, counts, logits, training', async () => {
     const opened = await openOption(name, option);
     expect(countParameters(opened.plan)).toEqual({ trainable: option.trainable, all: option.all });
+    const allocated = [...opened.declared.trainable.tensors.values()].reduce((sum, t) => sum + t.param.elements, 0);
+    expect(allocated).toBe(option.trainable);
 
     const files = new Map<string, Uint8Array>();
     await saveTrainedAdapter(opened.engine, opened.plan, opened.source, memoryWriter(files));

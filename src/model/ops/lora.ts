@@ -19,7 +19,7 @@ export type LoraPair = {
 };
 
 /** Sites are counted below this; the chunks of a site count in its multiples. */
-const CHUNK_STRIDE = 2 ** 20;
+export const CHUNK_STRIDE = 2 ** 20;
 
 export function drops(ctx: OpContext, { dropout }: LoraPair): boolean {
   return dropout > 0 && ctx.dropout === 'train';

@@ -1,0 +1,142 @@
+#!/usr/bin/env node
+/**
+ * Row 4 of docs/fidelity.md, the adapters: for each option of PEFT's LoraConfig, an adapter trained by PEFT loaded here, and one
+ * trained here loaded by PEFT, logits against logits. `node bench/fidelity/adapters.mjs --python PYTHON` over dist/.
+ * It runs on lavapipe unless NIBBLE_ADAPTER says otherwise.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { loadTrainConfig } from '../../dist/config/index.js';
+import { nodeReader, nodeWriter } from '../../dist/formats/node.js';
+import { Arena } from '../../dist/gpu/arena.js';
+import { makePlan } from '../../dist/gpu/plan.js';
+import { Program, preparePlan } from '../../dist/gpu/program.js';
+import { Tape } from '../../dist/gpu/tape.js';
+import { decoderHidden } from '../../dist/model/decoder.js';
+import { headLogits } from '../../dist/model/ops/cross-entropy.js';
+import { withAdapterSettings } from '../../dist/train/adapter-settings.js';
+import { Engine } from '../../dist/train/engine.js';
+import { countParameters } from '../../dist/train/model-plan.js';
+import { openNodeRuntime } from '../../dist/train/node.js';
+import { train } from '../../dist/train/run.js';
+import { allocate, fill, initialize, readRunInput } from '../../dist/train/session.js';
+import { options, python, record, withScratch } from './record.mjs';
+
+/** Correct f32 code, sums in another order. */
+const LOGITS = { bound: 1e-5, unit: 'of max |logit|' };
+const SHAPE = { B: 2, S: 16 };
+const RENAMED = { target_modules: 'lora_target_modules', modules_to_save: 'lora_modules_to_save' };
+
+function configOf(folder, base, settings) {
+  const flags = {
+    ...{ model_name_or_path: path.join(folder, base), datasets: `[{path: ${path.join(folder, 'rows.jsonl')}}]` },
+    ...{ lora_r: '4', lora_alpha: '8', learning_rate: '1e-2', max_steps: '5', per_device_train_batch_size: '2' },
+  };
+  for (const [key, value] of Object.entries(settings))
+    flags[RENAMED[key] ?? key] = typeof value === 'string' ? value : JSON.stringify(value);
+  return loadTrainConfig({ flags });
+}
+
+/** (B * S, V) of the head over the final hidden states, which a loss never holds whole. */
+async function logitsOf(engine, ids) {
+  const { device, memory } = engine;
+  const { allocator, residents, profile, shaders, declared } = memory.parts;
+  const tape = new Tape({ profile, shaders, step: memory.inputs.step });
+  const ctx = { tape, computeDtype: 'f32', ...SHAPE, dropout: 'eval' };
+  const hidden = decoderHidden(ctx, declared.model, memory.inputs.ids.slice(0, ids.length));
+  const rows = [ids.length, declared.model.head.weight.out];
+  const y = residents.tensor({ label: 'logits', shape: rows, dtype: 'f32', category: 'logits' });
+  headLogits(ctx, hidden, declared.model.head, y);
+  const plan = makePlan('logits', tape.commands);
+  const arena = new Arena(allocator, [plan]);
+  const program = await Program.compile(device, preparePlan(plan, allocator), { residents, arena });
+  engine.writeTensor(memory.inputs.ids, Uint32Array.from(ids));
+  await device.guarded('logits', async () => {
+    program.run();
+    await device.gpu.queue.onSubmittedWorkDone();
+  });
+  return engine.readTensor(y);
+}
+
+/** Logits of a base under an adapter on disk, and how many numbers it trains. */
+async function underAdapter(runtime, folder, base, adapter, ids) {
+  const adapter_name_or_path = path.join(folder, adapter);
+  const config = await withAdapterSettings(configOf(folder, base, { adapter_name_or_path }), nodeReader);
+  const input = await readRunInput(config.values, runtime.readerOf);
+  const { memory } = await allocate(runtime, input);
+  for await (const _ of fill(runtime, input, memory));
+  const engine = await Engine.compile(runtime.device, memory);
+  await initialize(input, engine);
+  const logits = await logitsOf(engine, ids);
+  engine.destroy();
+  return { logits, counts: countParameters(input.plan) };
+}
+
+async function trainHere(runtime, folder, { index, base, settings }) {
+  const input = await readRunInput(configOf(folder, base, settings).values, runtime.readerOf);
+  const writer = nodeWriter(path.join(folder, `nibble-${index}`));
+  const running = train(runtime, input, { signal: new AbortController().signal, writer });
+  let next = await running.next();
+  while (!next.done) next = await running.next();
+  next.value.engine.destroy();
+}
+
+/** Largest difference over the largest value; NaN when any element is. */
+function relativeError(got, want) {
+  let [worst, largest] = [0, 0];
+  for (let i = 0; i < want.length; i++) {
+    const error = Math.abs(got[i] - want[i]);
+    if (!(error <= worst)) worst = error;
+    largest = Math.max(largest, Math.abs(want[i]));
+  }
+  return got.length === want.length ? worst / largest : Number.NaN;
+}
+
+function floats(file) {
+  const bytes = readFileSync(file);
+  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+}
+
+const given = options();
+await withScratch(given, async (folder) => {
+  const made = JSON.parse(python(given, 'adapters.py', 'make', folder));
+  const rows = made.rows.map((input_ids) => `${JSON.stringify({ input_ids })}\n`);
+  writeFileSync(path.join(folder, 'rows.jsonl'), rows.join(''));
+  const ids = made.ids.flat();
+  const runtime = await openNodeRuntime(process.env.NIBBLE_ADAPTER ?? 'lavapipe');
+  const { description, device: name } = runtime.device.adapter;
+  const theirs = {};
+  for (const [option, made_] of Object.entries(made.cases)) {
+    const { index, base, trainable, all } = made_;
+    const { logits, counts } = await underAdapter(runtime, folder, base, `peft-${index}`, ids);
+    const error = relativeError(logits, floats(path.join(folder, `peft-${index}.bin`)));
+    theirs[option] = { error, miscounted: Math.abs(counts.trainable - trainable) + Math.abs(counts.all - all) };
+    await trainHere(runtime, folder, made_);
+    const ours = await underAdapter(runtime, folder, base, `nibble-${index}`, ids);
+    writeFileSync(path.join(folder, `nibble-${index}.bin`), ours.logits);
+  }
+  await runtime.close();
+  const loaded = JSON.parse(python(given, 'adapters.py', 'load', folder));
+  const logits = Object.entries(loaded).flatMap(([option, { logits: back }]) => [
+    { what: `${option}: trained by PEFT, loaded here`, reached: theirs[option].error, ...LOGITS },
+    { what: `${option}: trained here, loaded by PEFT`, reached: back, ...LOGITS },
+  ]);
+  const names = Object.keys(loaded);
+  const total = (what, unit, of) => {
+    const reached = names.reduce((sum, option) => sum + of(loaded[option], theirs[option]), 0);
+    return { what: `all ${names.length} options: ${what}`, reached, bound: 0, unit };
+  };
+  const figures = [
+    ...logits,
+    total('warnings of PEFT loading what was trained here', 'warnings', ({ warned }) => warned.length),
+    total(
+      'keys missing or unexpected for PEFT',
+      'keys',
+      ({ missing, unexpected }) => missing.length + unexpected.length,
+    ),
+    total('of another name, shape or dtype than PEFT saves', 'tensors', ({ differing }) => differing.length),
+    total("print_trainable_parameters against PEFT's", 'parameters', (_, { miscounted }) => miscounted),
+  ];
+  const title = 'Adapters of each LoRA option of PEFT, both ways, float32';
+  record(given, 'adapters', { row: 4, title, adapter: description || name, versions: made.versions, figures });
+});
