@@ -1,5 +1,6 @@
 """The tiny models of architectures.py: what each is and shows, its older config, and the tokens all of them see."""
 
+import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,7 +56,8 @@ class Model:
         return self.config.get("tie_word_embeddings", False)
 
     def new(self):
-        return self.model(self.model.config_class(**(COMMON | self.config)))
+        # a copy: Phi3Config writes into the rope_parameters that it is given
+        return self.model(self.model.config_class(**copy.deepcopy(COMMON | self.config)))
 
 
 MODELS = {
