@@ -143,6 +143,11 @@ export class Engine {
     return spans;
   }
 
+  /** Every program, for those who measure what a replay costs. */
+  programs(): Iterable<Program> {
+    return this.#programs.values();
+  }
+
   #submit(
     program: Program,
     staging: Readback,
