@@ -5,12 +5,16 @@ import { describe, expect, test } from 'vitest';
 import { DataError } from '../../../src/errors.ts';
 import { readBnb4bit } from '../../../src/formats/bnb4bit.ts';
 import { openCheckpoint, readFloats, type TensorSource } from '../../../src/formats/checkpoint.ts';
-import { memoryReader } from '../../../src/formats/memory.ts';
+import { readModelConfig } from '../../../src/formats/hf-config.ts';
+import { memoryReader, memoryWriter } from '../../../src/formats/memory.ts';
 import { nodeReader } from '../../../src/formats/node.ts';
+import { writeSafetensors } from '../../../src/formats/safetensors-write.ts';
+import { parametersOf } from '../../../src/model/modules.ts';
 import { memoryStore, type SpoolStore } from '../../../src/model/quantize/spool.ts';
+import { narrow, quantize4bit } from '../../../src/wasm/buffers.ts';
 import { goldenJson, rejection } from '../../formats/files.ts';
 import { meanF32, quantize4, quantizeDynamic } from '../../ref/nf4.ts';
-import { expectSameBytes } from '../../wasm/helpers.ts';
+import { expectSameBytes, kernels, weights } from '../../wasm/helpers.ts';
 import { type Files, GOLDEN, quantizeInto, textOf } from './open.ts';
 
 type Golden = {
@@ -109,6 +113,43 @@ test.each(ARCHITECTURES)('%s: what transformers quantizes is quantized, to the s
   // bitsandbytes' CPU table is an approximation: 0.2 to 0.4 % of its nested codes are a neighbour of the nearest
   expect(otherCodes).toBeLessThanOrEqual(nestedCodes * 0.01);
   console.log(`${name}: ${otherCodes} of ${nestedCodes} nested codes are not those of bitsandbytes' CPU table`);
+});
+
+test('tensors of many slabs and chunks, converted on the way', async () => {
+  // up_proj 20,001 x 64: 1.28 M weights, 5 MB of f32; an embedding of as many
+  const json = {
+    ...{ architectures: ['LlamaForCausalLM'], vocab_size: 20_001, hidden_size: 64, intermediate_size: 20_001 },
+    ...{ num_hidden_layers: 1, num_attention_heads: 1, num_key_value_heads: 1, tie_word_embeddings: true },
+  };
+  const files: Files = new Map<string, Uint8Array | string>([['config.json', JSON.stringify(json)]]);
+  const values = new Map<string, Float32Array<ArrayBuffer>>();
+  const shapes = parametersOf(await readModelConfig(memoryReader(files)));
+  for (const { name, shape } of shapes)
+    values.set(
+      name,
+      weights(
+        shape.reduce((n, size) => n * size, 1),
+        values.size + 1,
+      ),
+    );
+  const tensors = shapes.map(({ name, shape }) => ({
+    ...{ name, shape, dtype: 'F32' as const },
+    data: () => [new Uint8Array(values.get(name)!.buffer)],
+  }));
+  await writeSafetensors(memoryWriter(files), 'model.safetensors', tensors);
+  const { reader } = await quantizeInto(new Map(), memoryReader(files), { dtype: 'bfloat16', doubleQuant: true });
+  const source = await openCheckpoint(reader);
+  const bf16 = (name: string) => narrow(kernels, values.get(name)!, 'bfloat16');
+  expectSameBytes(await bytesOf(source, 'model.embed_tokens.weight'), bf16('model.embed_tokens.weight'));
+  for (const module of ['up_proj', 'down_proj']) {
+    const name = `model.layers.0.mlp.${module}.weight`;
+    const spec = { quantType: 'nf4', blockSize: 64, doubleQuant: true } as const;
+    const want = quantize4bit(kernels, bf16(name), 'bfloat16', spec);
+    expectSameBytes(await bytesOf(source, name), want.packed);
+    if (!want.state.nested) throw new Error('expected a nested state');
+    expectSameBytes(await bytesOf(source, `${name}.absmax`), want.state.codes);
+    expect((await readBnb4bit(source, name))?.dtype).toBe('bfloat16');
+  }
 });
 
 describe('shards', () => {
