@@ -44,6 +44,12 @@ export async function requireInputs(config: ResolvedConfig): Promise<void> {
   if (problems.length > 0) throw new ConfigError(problems);
 }
 
+/** The same for the model alone. @throws ConfigError */
+export async function requireModel(config: ResolvedConfig): Promise<void> {
+  const problem = await folderProblem(config, 'model_name_or_path', config.values.model_name_or_path, MODEL);
+  if (problem !== null) throw new ConfigError([problem]);
+}
+
 type Folder = { readonly file: string; readonly wanted: string };
 const MODEL: Folder = {
   file: CONFIG_FILE,
@@ -113,7 +119,8 @@ function whereabouts(given: string): string {
 const HUB_ID = /^[\w-][\w.-]*\/[\w-][\w.-]*$/;
 const LOCAL_FILE = /\.(jsonl?|txt|csv|parquet|ya?ml|safetensors)$/;
 
-function hubHint(given: string, kind: 'model' | 'dataset'): string {
+/** What to do about a name that may be one on the hub; empty for any other. */
+export function hubHint(given: string, kind: 'model' | 'dataset'): string {
   if (!HUB_ID.test(given) || LOCAL_FILE.test(given)) return '';
   const name = given.slice(given.indexOf('/') + 1);
   const type = kind === 'dataset' ? ' --repo-type dataset' : '';

@@ -39,7 +39,9 @@ const DEFAULT_OUTPUT = 'results/local';
 export function benchCommand(context: CliContext, handlers: BenchHandlers): Command {
   const examples = [
     'nibble bench run                          # the built-in quick suite',
+    'nibble bench list                         # the built-in suites',
     'nibble bench report results/local/RUN     # write the report of a run again',
+    'nibble bench publish results/local/RUN    # move it out of the ignored results',
   ];
   const bench = newCommand(context, { name: 'bench', summary: 'Measure LoRA against QLoRA, and report it.', examples });
   if (handlers.run) bench.addCommand(runCommand(context, handlers.run));

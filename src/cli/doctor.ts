@@ -10,7 +10,11 @@ export function doctorCommand(context: CliContext, run: Handler<DoctorArgs>): Co
   return newCommand(context, {
     name: 'doctor',
     summary: 'Adapter, backend, driver, features and limits of this machine; what is missing and how to mend it.',
-    examples: ['nibble doctor          # for reading', 'nibble doctor --json   # for a bug report or a program'],
+    examples: [
+      'nibble doctor                              # for reading',
+      'nibble doctor --json                       # for a bug report or a program',
+      'NIBBLE_ADAPTER=swiftshader nibble doctor   # of the software driver that comes with nibble',
+    ],
   })
     .alias('env')
     .option('--json', 'print JSON')

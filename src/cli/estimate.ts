@@ -2,7 +2,9 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
+import { hubHint, requireModel } from '../bench/run-paths.ts';
 import type { ResolvedConfig, SourceFile } from '../config/index.ts';
+import { ConfigError } from '../errors.ts';
 import { newCommand } from './command.ts';
 import type { CliContext, Handler } from './context.ts';
 import { readSource, readTrainConfig } from './readConfig.ts';
@@ -26,6 +28,7 @@ export function estimateCommand(context: CliContext, run: Handler<EstimateArgs>)
       'nibble estimate config.yaml                                # the run that this configuration describes',
       'nibble estimate ./llama/config.json --max_length 512       # any Llama config.json',
       'nibble estimate ./llama --per_device_train_batch_size 1    # a model directory',
+      'nibble estimate ./llama --profile lavapipe                 # with the limits of another device',
       'nibble estimate config.yaml --json                         # the same figures for a program',
     ],
   })
@@ -44,6 +47,7 @@ export function estimateCommand(context: CliContext, run: Handler<EstimateArgs>)
             { model_name_or_path: dirname(model.path), ...settings },
             'estimate',
           );
+    if (model === undefined) await requireModel(config);
     const modelConfig = model ?? (await readSource(join(config.values.model_name_or_path, 'config.json')));
     await run({ config, modelConfig, profile, json: json === true }, context);
   });
@@ -51,10 +55,10 @@ export function estimateCommand(context: CliContext, run: Handler<EstimateArgs>)
 
 /** The model's config.json, where the target is that or its directory; undefined for a training configuration. */
 async function modelConfigAt(target: string): Promise<SourceFile | undefined> {
-  const isDirectory = await stat(target).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  if (isDirectory) return readSource(join(target, 'config.json'));
+  const found = await stat(target).catch(() => null);
+  if (found?.isDirectory()) return readSource(join(target, 'config.json'));
+  const hint = hubHint(target, 'model');
+  if (found === null && hint !== '')
+    throw new ConfigError([{ path: 'target', message: `there is no ${target} in ${process.cwd()}${hint}` }]);
   return basename(target).endsWith('.json') ? readSource(target) : undefined;
 }

@@ -17,9 +17,15 @@ export async function runCli(
 ): Promise<number> {
   const program = newCommand(context, {
     name: 'nibble',
-    summary: 'Fine-tune Llama-family models with LoRA and QLoRA through WebGPU, and measure one against the other.',
+    summary:
+      'Fine-tune Llama-family models with LoRA and QLoRA through WebGPU, and measure one against the other.\n' +
+      'Where npm installed it for one project or clone only, it is called `npx nibble`.',
     examples: [
-      'nibble train --help                 # what a command takes',
+      'nibble doctor                       # what this machine can do',
+      'nibble bench run                    # LoRA against QLoRA on the tiny model that comes with nibble',
+      'nibble estimate ./llama             # GPU memory that a model needs',
+      'nibble train config.yaml            # fine-tune',
+      'nibble train --help                 # all settings of a run',
       'nibble config print config.yaml     # what a configuration resolves to',
     ],
   }).version(packageManifest().version, '-V, --version');

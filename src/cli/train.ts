@@ -18,11 +18,16 @@ export function trainCommand(context: CliContext, run: Handler<TrainArgs>): Comm
     name: 'train',
     summary: 'Fine-tune a model: lora, qlora or full. Flags override the environment, which overrides the file.',
     examples: [
-      'nibble train config.yaml                             # everything from the file',
-      'nibble train config.yaml --method qlora --seed 7     # the file, with two settings replaced',
-      'nibble train --model ./llama --datasets rows.jsonl   # no file at all',
-      'NIBBLE_MAX_STEPS=20 nibble train config.yaml         # a setting from the environment',
-      'nibble train config.yaml --print-config              # show every value and where it comes from, train nothing',
+      'nibble train config.yaml                                               # everything from the file',
+      'nibble train config.yaml --method qlora --output_dir out-4bit          # the file, with two settings replaced',
+      'nibble train --model_name_or_path ./llama --datasets rows.jsonl        # no file at all',
+      'nibble train config.yaml --eval_datasets test.jsonl --max_steps 100    # with an evaluation at the end',
+      'nibble train config.yaml --adapter_name_or_path out --output_dir more  # go on with the adapter of a run',
+      'nibble train out/config.yaml --output_dir again                        # repeat a run from its own folder',
+      'NIBBLE_MAX_STEPS=20 nibble train config.yaml                           # a setting from the environment',
+      'NIBBLE_ADAPTER=swiftshader nibble train config.yaml                    # on the software driver, for a try',
+      'nibble train config.yaml --profile step.json                           # GPU times of a step, for Perfetto',
+      'nibble train config.yaml --print-config                                # every value and its source, no training',
     ],
   })
     .alias('sft')

@@ -272,6 +272,16 @@ describe('what commands hand on', () => {
     ]);
   });
 
+  test('estimate of a model that is not there says how to get it', async () => {
+    const { makers, calls } = recorded();
+    const hub = await nibble(['estimate', 'org/model'], makers);
+    expect([hub.code, calls]).toEqual([2, []]);
+    expect(hub.stderr).toContain('`hf download org/model --local-dir ./model`, then give ./model');
+    const gone = await nibble(['estimate', at('run.yaml')], makers);
+    expect([gone.code, calls]).toEqual([2, []]);
+    expect(gone.stderr).toContain('nibble: model_name_or_path: there is no folder ./llama in ');
+  });
+
   test('config schema prints the schemas of the library', async () => {
     const { makers } = recorded();
     expect(JSON.parse((await nibble(['config', 'schema'], makers)).stdout)).toEqual(configJsonSchema());
