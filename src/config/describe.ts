@@ -134,8 +134,11 @@ function nodeAt(root: SchemaNode, path: readonly PropertyKey[]): SchemaNode {
   return path.reduce<SchemaNode>((node, part) => {
     // "a list or nothing": the part that has insides is the one the path leads into.
     const choices = [node, ...(node.anyOf ?? [])];
-    const inside = (choice: SchemaNode) =>
-      typeof part === 'number' ? choice.items : choice.properties?.[String(part)];
+    const inside = (choice: SchemaNode) => {
+      if (typeof part === 'number') return choice.items;
+      const { properties, additionalProperties: others } = choice;
+      return properties?.[String(part)] ?? (typeof others === 'object' ? others : undefined);
+    };
     return choices.map(inside).find((found) => found !== undefined) ?? {};
   }, root);
 }

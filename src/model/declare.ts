@@ -33,7 +33,10 @@ export type LoraSpec = {
   readonly dropout: number;
   /** DoRA: every pair has a magnitude for each row of its weight. */
   readonly dora: boolean;
-  /** Parameters of the base that are trained beside the adapter, in f32, by their checkpoint names. */
+  /**
+   * Parameters of the base that are trained beside the adapter, in f32, by their checkpoint names. They take the place of the
+   * frozen ones, which PEFT keeps beside its copy: less memory than there.
+   */
   readonly trained: ReadonlySet<string>;
 };
 
