@@ -1,7 +1,7 @@
 /** A LoRA adapter on disk, as PEFT saves and loads it. */
 import { DataError } from '../errors.ts';
-import { openSafetensors, readFloats, type TensorSource } from './checkpoint.ts';
-import { isFloatDtype } from './dtype.ts';
+import { openSafetensors, type TensorSource } from './checkpoint.ts';
+import { DTYPE_BYTES, type FloatDtype, isFloatDtype, widenToF32 } from './dtype.ts';
 import { show } from './json.ts';
 import { type AdapterBase, lastSegment } from './peft-base.ts';
 import { modelCard } from './peft-card.ts';
@@ -14,8 +14,9 @@ import { type TensorToWrite, writeSafetensors } from './safetensors-write.ts';
 export const ADAPTER_FILE = 'adapter_model.safetensors';
 /** Beyond this many, the rest of the offending tensors is only counted. */
 const LISTED = 20;
-/** Bytes of an embedding that are copied at once. */
+/** Of an embedding, this much is copied or compared at once. */
 const SLAB_BYTES = 4 * 2 ** 20;
+const SLAB_ELEMENTS = SLAB_BYTES / 4;
 
 export type Adapter = {
   readonly config: LoraConfig;
@@ -84,16 +85,27 @@ function checkTensors(source: TensorSource, layout: AdapterLayout, file: string)
  * DataError naming the first value that differs.
  */
 export async function checkOwnEmbeddings({ layout, source }: Adapter, base: TensorSource): Promise<void> {
-  for (const [key, { name }] of ownEmbeddings(layout)) {
+  for (const [key, { name, out, in: width }] of ownEmbeddings(layout)) {
     if (!source.has(key) || !base.has(`${name}.weight`)) continue;
-    const [theirs, ours] = [await readFloats(source, key), await readFloats(base, `${name}.weight`)];
-    const at = ours.findIndex((value, i) => value !== theirs[i]);
-    if (at < 0) continue;
-    throw new DataError(
-      place(source, ADAPTER_FILE),
-      `${key}[${at}] is ${theirs[at]}, the base has ${ours[at]}: the adapter was trained on another embedding. Give the base it was trained on.`,
-    );
+    for (let first = 0; first < out * width; first += SLAB_ELEMENTS) {
+      const count = Math.min(SLAB_ELEMENTS, out * width - first);
+      const theirs = await floatsAt(source, key, first, count);
+      const ours = await floatsAt(base, `${name}.weight`, first, count);
+      const at = ours.findIndex((value, i) => value !== theirs[i]);
+      if (at < 0) continue;
+      throw new DataError(
+        place(source, ADAPTER_FILE),
+        `${key}[${first + at}] is ${theirs[at]}, the base has ${ours[at]}: the adapter was trained on another embedding. Give the base it was trained on.`,
+      );
+    }
   }
+}
+
+async function floatsAt(source: TensorSource, name: string, first: number, count: number): Promise<Float32Array> {
+  const dtype = source.info(name).dtype as FloatDtype;
+  const raw = new Uint8Array(count * DTYPE_BYTES[dtype]);
+  await source.read(name, first * DTYPE_BYTES[dtype], raw);
+  return widenToF32(raw, dtype);
 }
 
 export type AdapterToSave = {
