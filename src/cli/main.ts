@@ -8,6 +8,7 @@ import { type CommandMaker, runCli } from './program.ts';
 import { quantizeCommand } from './quantize.ts';
 import { abortOnSignals } from './signals.ts';
 import { trainCommand } from './train.ts';
+import { tuneKernelsCommand } from './tune-kernels.ts';
 
 /** Each command imports its room when it runs, so that `nibble --help` loads no GPU code. */
 const commands: readonly CommandMaker[] = [
@@ -21,6 +22,10 @@ const commands: readonly CommandMaker[] = [
       publish: async (args, context) => (await import('./run-bench.ts')).publish(args, context),
     }),
   (c) => estimateCommand(c, async (args, context) => (await import('./run-estimate.ts')).runEstimate(args, context)),
+  (c) =>
+    tuneKernelsCommand(c, async (args, context) =>
+      (await import('./run-tune-kernels.ts')).runTuneKernels(args, context),
+    ),
   (c) => doctorCommand(c, async (args, context) => (await import('./doctor-run.ts')).runDoctor(args, context)),
   configCommand,
 ];

@@ -36,6 +36,7 @@ export async function runTrain({ config: given, profile }: TrainArgs, context: C
   try {
     if (runtime.device.profile.software)
       progress.note(`no GPU: computing on ${runtime.device.profile.name}, a software driver`);
+    for (const notice of runtime.device.notices) progress.note(notice);
     const input = await readRunInput(values, runtime.readerOf);
     context.signal.throwIfAborted();
     tellRun(progress.note, input, wasSet(config, 'max_length'));
@@ -51,7 +52,7 @@ export async function runTrain({ config: given, profile }: TrainArgs, context: C
     const environment = {
       code: await codeInfo(),
       gpu: gpuInfo(runtime.device),
-      matmul,
+      matmul: { ...matmul, tiles: device.profile.tiles ?? null },
       nvidia_smi: await nvidiaSmi(),
       runtime: runtimeInfo(),
     };

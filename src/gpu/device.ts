@@ -22,15 +22,24 @@ export class Device {
   readonly profile: DeviceProfile;
   readonly adapter: AdapterDescription;
   readonly shaders: ShaderLibrary;
+  /** What a person should know of how it was opened. */
+  readonly notices: readonly string[];
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
   #failure: DeviceError | null = null;
   #destroyed = false;
 
-  constructor(init: { gpu: GPUDevice; profile: DeviceProfile; adapter: AdapterDescription; shaders: ShaderLibrary }) {
+  constructor(init: {
+    gpu: GPUDevice;
+    profile: DeviceProfile;
+    adapter: AdapterDescription;
+    shaders: ShaderLibrary;
+    notices?: readonly string[];
+  }) {
     this.gpu = init.gpu;
     this.profile = init.profile;
     this.adapter = init.adapter;
     this.shaders = init.shaders;
+    this.notices = init.notices ?? [];
     this.gpu.addEventListener('uncapturederror', (event) => {
       this.#fail((event as GPUUncapturedErrorEvent).error.message);
     });

@@ -8,6 +8,7 @@ import { ShaderLibrary } from './kernel.ts';
 import { matrixConfigOf } from './subgroup-matrix.ts';
 import { unpackSwiftShader } from './swiftshader.node.ts';
 import { bestTier } from './tier.ts';
+import { readTuning, tuningKey } from './tuning.node.ts';
 
 /** `auto`: a GPU, else a software driver. `gpu`: never software. The last two: that software driver. */
 export type AdapterChoice = 'auto' | 'gpu' | 'lavapipe' | 'swiftshader';
@@ -74,11 +75,13 @@ export type OpenOptions = {
   readonly adapter?: AdapterChoice;
   /** Leaves out the driver's bounds checks. */
   readonly unchecked?: boolean;
+  /** Folder of the tiles that `nibble tune-kernels` found; without it the defaults are taken. */
+  readonly tuning?: string;
   /** Smaller limits than the adapter's, for tests. */
   readonly limits?: Partial<Record<string, number>>;
 };
 
-/** @throws DeviceError when no adapter of the chosen kind can be had, saying what was tried */
+/** @throws DeviceError when no adapter of the chosen kind can be had, saying what was tried; DataError for a broken tuning file */
 export async function openDevice(options: OpenOptions = {}): Promise<Device> {
   const toggles = [...ENABLED_TOGGLES, ...(options.unchecked === true ? [UNCHECKED_TOGGLE] : [])];
   const { instance, adapter } = await findAdapter(options.adapter ?? 'auto', toggles);
@@ -95,7 +98,18 @@ export async function openDevice(options: OpenOptions = {}): Promise<Device> {
     });
   }
   const description = describe(adapter, toggles);
-  const device = new Device({ gpu, profile: profileOf(adapter, gpu), adapter: description, shaders: loadShaders() });
+  const facts = profileOf(adapter, gpu);
+  let tuned: ReturnType<typeof readTuning> | null = null;
+  try {
+    if (options.tuning !== undefined) tuned = readTuning(options.tuning, tuningKey(description), facts);
+  } catch (error) {
+    gpu.destroy();
+    await gpu.lost;
+    throw error;
+  }
+  const profile = tuned === null ? facts : { ...facts, tiles: tuned.tiles };
+  const notices = tuned?.notice == null ? [] : [tuned.notice];
+  const device = new Device({ gpu, profile, adapter: description, shaders: loadShaders(), notices });
   pinned.set(device, instance);
   return device;
 }

@@ -25,15 +25,6 @@ export function matrixConstants(config: MatrixConfig, tile: MatrixTile): Record<
   };
 }
 
-/** Bytes of workgroup memory of a tile, for either layout of w. */
-export function matrixStorageBytes(config: MatrixConfig, tile: MatrixTile): number {
-  const BM = tile.subgroupRows * tile.matrixRows * config.M;
-  const BN = tile.subgroupCols * tile.matrixCols * config.N;
-  const padded = (lines: number, line: number): number => 2 * lines * (line + 8);
-  const sums = 4 * tile.subgroupRows * tile.subgroupCols * config.M * config.N;
-  return padded(BM, tile.BK) + Math.max(padded(BN, tile.BK), padded(tile.BK, BN)) + sums;
-}
-
 export function matrixVariant({ a, b }: Pick<Gemm, 'a' | 'b'>, { sized }: MatrixConfig): string[] {
   return [
     ...(b.alongDepth ? ['B_DEPTH'] : []),

@@ -1,6 +1,7 @@
 /** The runtime of a run in Node: Dawn, files, and quantizer workers. */
 import { nodeReader } from '../formats/node.ts';
 import { type AdapterChoice, closeDevice, openDevice } from '../gpu/node.ts';
+import { tuningDirectory } from '../gpu/tuning.node.ts';
 import { QuantKernels } from '../wasm/kernels.ts';
 import { createQuantizerPool, loadWasmModule } from '../wasm/node.ts';
 import type { Runtime } from './session.ts';
@@ -11,7 +12,7 @@ export type NodeRuntime = Runtime & { close(): Promise<void> };
 export async function openNodeRuntime(adapter: AdapterChoice = 'auto'): Promise<NodeRuntime> {
   // The device last: one that is open keeps the process alive.
   const module = await loadWasmModule();
-  const device = await openDevice({ adapter, unchecked: true });
+  const device = await openDevice({ adapter, unchecked: true, tuning: tuningDirectory(process.env) });
   const quantizer = createQuantizerPool(module);
   const close = async (): Promise<void> => {
     await quantizer.close();

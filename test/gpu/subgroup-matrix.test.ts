@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { MatrixConfig, MatrixTile } from '../../src/gpu/device-profile.ts';
 import { matrixConfigOf, type SubgroupMatrixConfig } from '../../src/gpu/subgroup-matrix.ts';
-import { DEFAULT_MATRIX_TILE, matrixConstants, matrixStorageBytes } from '../../src/kernels/matmul-subgroup-matrix.ts';
+import { matrixStorageBytes } from '../../src/gpu/tiles.ts';
+import { DEFAULT_MATRIX_TILE, matrixConstants } from '../../src/kernels/matmul-subgroup-matrix.ts';
 import { rejection } from '../formats/files.ts';
 import { device } from './null-device.ts';
 

@@ -1,0 +1,97 @@
+/** One matrix product with buffers of its own, to be timed or looked at: what the tuner and the micro-benchmark measure. */
+import { GpuAllocator } from '../gpu/allocator.ts';
+import { Arena } from '../gpu/arena.ts';
+import type { Device } from '../gpu/device.ts';
+import type { DeviceProfile } from '../gpu/device-profile.ts';
+import { Ledger } from '../gpu/ledger.ts';
+import { makePlan } from '../gpu/plan.ts';
+import { Program, preparePlan } from '../gpu/program.ts';
+import { Residents } from '../gpu/residents.ts';
+import { STEP_BYTES } from '../gpu/step-scalars.ts';
+import { Tape } from '../gpu/tape.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { Readback, upload } from '../gpu/transfer.ts';
+import { matmulNn, matmulNt, matmulTn } from '../kernels/matmul.ts';
+
+export type ProductCall = {
+  readonly op: 'nt' | 'nn' | 'tn';
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  /** Dtype of w; tn has f32 operands only. */
+  readonly dtype: 'f32' | 'f16';
+};
+
+export type Product = {
+  /** Seconds of one product, from submit to done, over `repeats` of them in one submit. */
+  seconds(repeats?: number): Promise<number>;
+  /** Fills the operands with a fixed pattern, runs once, reads the result. */
+  result(): Promise<Float32Array>;
+  free(): void;
+};
+
+/** Compiles it and runs it once, since software drivers compile at the first dispatch. @throws DeviceError */
+export async function prepareProduct(device: Device, profile: DeviceProfile, call: ProductCall): Promise<Product> {
+  const allocator = new GpuAllocator(device.gpu, new Ledger());
+  const residents = new Residents(allocator);
+  const { op, M, N, K, dtype } = call;
+  const tensor = (label: string, elements: number, kind: 'f32' | 'f16' | 'u32' = 'f32', usage?: 'uniform'): Tensor =>
+    residents.tensor({ label, shape: [elements], dtype: kind, category: 'activations', ...(usage && { usage }) });
+  const [flags, step] = [tensor('flags', 1, 'u32'), tensor('step', STEP_BYTES / 4, 'u32', 'uniform')];
+  const tape = new Tape({ profile, shaders: device.shaders, step, flags });
+  const sizes = { M, N, K };
+  const [first, second] = [
+    tensor('first', op === 'nt' ? M * K : M * N),
+    tensor('w', op === 'tn' ? M * K : N * K, dtype),
+  ];
+  const y = tensor('y', op === 'nt' ? M * N : op === 'nn' ? M * K : N * K);
+  if (op === 'nt') matmulNt(tape, { ...sizes, x: first, w: second, y });
+  else if (op === 'nn') matmulNn(tape, { ...sizes, x: first, w: second, y });
+  else matmulTn(tape, { ...sizes, d: first, x: second, y });
+  const plan = makePlan('product', tape.commands);
+  const arena = new Arena(allocator, [plan]);
+  const prepared = preparePlan(plan, allocator);
+  const program = await Program.compile(device, prepared, { residents, arena });
+  const seconds = async (repeats = 1): Promise<number> => {
+    const started = performance.now();
+    const encoder = device.gpu.createCommandEncoder({ label: 'product' });
+    for (let i = 0; i < repeats; i++) program.encode(encoder);
+    device.gpu.queue.submit([encoder.finish()]);
+    await device.gpu.queue.onSubmittedWorkDone();
+    return (performance.now() - started) / 1000 / repeats;
+  };
+  const result = async (): Promise<Float32Array> => {
+    for (const operand of [first, second])
+      upload(device, residents.allocationOf(operand.storage), 0, pattern(operand) as Uint32Array<ArrayBuffer>);
+    await seconds();
+    const readback = new Readback(allocator, 'readback', y.bytes);
+    const bytes = await readback.read(device, residents.allocationOf(y.storage), 0, y.bytes);
+    allocator.free(readback.staging);
+    return new Float32Array(bytes.buffer);
+  };
+  const free = (): void => {
+    arena.destroy();
+    residents.destroy();
+    allocator.free(prepared.params);
+  };
+  await device.guarded('first run', seconds);
+  return { seconds, result, free };
+}
+
+/** Eighths from -1 to 1, exact in f16: sums of them are exact in f32, in whatever order. */
+function pattern({ dtype, elements }: Tensor): Float32Array | Uint32Array {
+  const value = (i: number): number => (((i * 7919) % 17) - 8) / 8;
+  if (dtype === 'f32') return Float32Array.from({ length: elements }, (_, i) => value(i));
+  return Uint32Array.from(
+    { length: Math.ceil(elements / 2) },
+    (_, i) => half(value(2 * i)) | (half(value(2 * i + 1)) << 16),
+  );
+}
+
+/** f16 bits of an eighth from -1 to 1. */
+function half(value: number): number {
+  if (value === 0) return 0;
+  const exponent = Math.floor(Math.log2(Math.abs(value)));
+  const mantissa = (Math.abs(value) / 2 ** exponent - 1) * 2 ** 10;
+  return (value < 0 ? 0x8000 : 0) | ((exponent + 15) << 10) | mantissa;
+}

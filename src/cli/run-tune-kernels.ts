@@ -1,0 +1,103 @@
+/** The work of `nibble tune-kernels`: progress, the table of what was tried, and the file that later runs read. */
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import { QUICK_TILES, type Shape, type Tried, type TuneResult, tuneKernels } from '../bench/tune.ts';
+import { CONFIG_FILE, parseModelConfig } from '../formats/hf-config.ts';
+import { parseObject } from '../formats/json.ts';
+import type { Device } from '../gpu/device.ts';
+import { closeDevice, openDevice } from '../gpu/node.ts';
+import { TILE_KINDS } from '../gpu/tiles.ts';
+import { tuningDirectory, tuningKey, writeTuning } from '../gpu/tuning.node.ts';
+import { allLinears } from '../model/modules.ts';
+import { adapterChoice } from './adapter-choice.ts';
+import type { CliContext } from './context.ts';
+import { createProgress, type Progress, type ProgressTask } from './progress.ts';
+import { readSource } from './readConfig.ts';
+import type { TuneKernelsArgs } from './tune-kernels.ts';
+
+/** Outputs and inputs of the linear layers of Llama-2-7B. */
+const LLAMA_2_7B = [
+  [4096, 4096],
+  [11008, 4096],
+  [4096, 11008],
+] as const;
+
+/** @throws DeviceError without a device; DataError for a config.json that is none */
+export async function runTuneKernels(
+  args: TuneKernelsArgs,
+  { stdout, stderr, env, signal }: CliContext,
+): Promise<void> {
+  const shapes = await shapesOf(args);
+  const progress = createProgress(stderr, env);
+  const choice = adapterChoice(env);
+  let adapter: Device['adapter'] | null = null;
+  const open = async (): Promise<Device> => {
+    const device = await openDevice({ adapter: choice, unchecked: true });
+    if (adapter === null && device.profile.software)
+      progress.note(`no GPU: tuning ${device.profile.name}, a software driver, which auto never gives workgroup tiles`);
+    adapter = device.adapter;
+    return device;
+  };
+  try {
+    const result = await watch(
+      tuneKernels(open, closeDevice, {
+        ...{ shapes, rounds: args.rounds, signal },
+        ...(args.quick && { candidates: QUICK_TILES }),
+      }),
+      progress,
+    );
+    const key = tuningKey(adapter as unknown as Device['adapter']);
+    const measured = new Date().toISOString();
+    const file = args.dryRun
+      ? null
+      : await writeTuning(tuningDirectory(env), { ...key, measured, tiles: result.tiles });
+    stdout.write(
+      args.json
+        ? `${JSON.stringify({ ...key, measured, file, shapes, ...result }, null, 2)}\n`
+        : `${table(result)}\n${file === null ? 'nothing was kept (--dry-run)' : `kept in ${file}: later runs take these tiles`}\n`,
+    );
+  } finally {
+    progress.stop();
+  }
+}
+
+async function shapesOf({ model, tokens: M }: TuneKernelsArgs): Promise<Shape[]> {
+  if (model === undefined) return LLAMA_2_7B.map(([N, K]) => ({ M, N, K }));
+  const isDirectory = await stat(model).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  const source = await readSource(isDirectory ? path.join(model, CONFIG_FILE) : model);
+  const config = parseModelConfig(parseObject(source.text, source.path), source.path);
+  const distinct = new Map(allLinears(config).map((l) => [`${l.out},${l.in}`, { M, N: l.out, K: l.in }]));
+  return [...distinct.values()];
+}
+
+async function watch(tuning: ReturnType<typeof tuneKernels>, progress: Progress): Promise<TuneResult> {
+  let next = await tuning.next();
+  let task: ProgressTask | null = null;
+  for (; !next.done; next = await tuning.next()) {
+    if (next.value.type === 'start') task = progress.start('tiles', next.value.total);
+    else task?.advance(1, said(next.value));
+  }
+  task?.finish();
+  return next.value;
+}
+
+const tileText = ({ tile }: Tried): string =>
+  Object.entries(tile)
+    .map(([name, n]) => `${name} ${n}`)
+    .join(', ');
+const said = (t: Tried): string => `${t.kind} ${t.gflops === null ? t.reason : `${t.gflops.toFixed(1)} GFLOP/s`}`;
+
+/** What was tried by kind, the fastest first. */
+function table({ tried }: TuneResult): string {
+  return TILE_KINDS.flatMap((kind) => {
+    const rows = tried.filter((t) => t.kind === kind).sort((a, b) => (b.gflops ?? -1) - (a.gflops ?? -1));
+    const lines = rows.map(
+      (t) =>
+        `  ${(t.gflops?.toFixed(1) ?? '–').padStart(10)}  ${tileText(t)}${t.reason === null ? '' : `: ${t.reason}`}`,
+    );
+    return rows.length === 0 ? [] : [`${kind}, GFLOP/s:`, ...lines];
+  }).join('\n');
+}

@@ -1,0 +1,59 @@
+/** nibble tune-kernels: the fastest tiles of the matmul kernels on this device, at the shapes of a model. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { newCommand } from './command.ts';
+import type { CliContext, Handler } from './context.ts';
+
+export type TuneKernelsArgs = {
+  /** A config.json or a model's directory; undefined takes the shapes of Llama-2-7B. */
+  readonly model: string | undefined;
+  /** Rows of the products: tokens of a micro-batch. */
+  readonly tokens: number;
+  readonly rounds: number;
+  /** A few tiles of each kind instead of all. */
+  readonly quick: boolean;
+  /** Measure and print, write nothing. */
+  readonly dryRun: boolean;
+  readonly json: boolean;
+};
+
+const DEFAULT_TOKENS = 4096;
+const DEFAULT_ROUNDS = 3;
+
+/** The command; `run` measures. */
+export function tuneKernelsCommand(context: CliContext, run: Handler<TuneKernelsArgs>): Command {
+  return newCommand(context, {
+    name: 'tune-kernels',
+    summary:
+      'Tries the tiles of the matrix kernels on this device and keeps the fastest for later runs, for this adapter, driver and version.',
+    examples: [
+      'nibble tune-kernels                          # at the shapes of Llama-2-7B, 4096 tokens',
+      'nibble tune-kernels ./llama --tokens 2048    # at those of a model you have',
+      'nibble tune-kernels --dry-run --json         # measure and print, keep nothing',
+    ],
+  })
+    .argument('[model]', "a model's config.json, or its directory")
+    .option('--tokens <n>', 'tokens of a micro-batch: rows of the products', positiveInteger, DEFAULT_TOKENS)
+    .option('--rounds <n>', 'runs of each product, of which the median counts', positiveInteger, DEFAULT_ROUNDS)
+    .option('--quick', 'try a few tiles of each kind: a rehearsal')
+    .option('--dry-run', 'measure and print, but keep nothing')
+    .option('--json', 'print JSON')
+    .action(
+      (
+        model: string | undefined,
+        options: { tokens: number; rounds: number; quick?: boolean; dryRun?: boolean; json?: boolean },
+      ) =>
+        run(
+          {
+            ...{ model, tokens: options.tokens, rounds: options.rounds, quick: options.quick === true },
+            ...{ dryRun: options.dryRun === true, json: options.json === true },
+          },
+          context,
+        ),
+    );
+}
+
+function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError(`got ${text}, wanted a positive integer`);
+  return value;
+}

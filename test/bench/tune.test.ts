@@ -1,0 +1,96 @@
+import { afterAll, describe, expect, it } from 'vitest';
+import { knownTiles, type TuneOptions, type TuneResult, tuneKernels } from '../../src/bench/tune.ts';
+import type { Device } from '../../src/gpu/device.ts';
+import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
+import type { ShaderLibrary } from '../../src/gpu/kernel.ts';
+import { type AdapterChoice, closeDevice, loadShaders, openDevice } from '../../src/gpu/node.ts';
+import { TILE_KINDS, tileProblem } from '../../src/gpu/tiles.ts';
+import { DEFAULT_SIMT_TILE } from '../../src/kernels/matmul-simt.ts';
+
+const adapter = (process.env.NIBBLE_TEST_ADAPTER ?? 'auto') as AdapterChoice;
+const SMALL = { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 };
+const options: TuneOptions = { shapes: [{ M: 20, N: 23, K: 17 }], rounds: 1, candidates: { simt: [SMALL] } };
+const open: Device[] = [];
+afterAll(() => expect(open).toEqual([]));
+
+async function tune(
+  openOne: () => Promise<Device>,
+  given: TuneOptions,
+): Promise<{ result: TuneResult; events: string[] }> {
+  const opening = async () => {
+    const device = await openOne();
+    open.push(device);
+    return device;
+  };
+  const closing = async (device: Device) => {
+    open.splice(open.indexOf(device), 1);
+    await closeDevice(device);
+  };
+  const running = tuneKernels(opening, closing, given);
+  const events: string[] = [];
+  for (;;) {
+    const next = await running.next();
+    if (next.done) return { result: next.value, events };
+    events.push(next.value.type);
+  }
+}
+
+/** Of a device, only f32 tiles: what every device can. */
+const plain = async (): Promise<Device> => {
+  const device = await openDevice({ adapter });
+  Object.assign(device, { profile: { ...device.profile, shaderF16: false, subgroupMatrix: null } });
+  return device;
+};
+
+describe('tuning', () => {
+  it('measures the default and the candidates, and names the fastest', async () => {
+    const { result, events } = await tune(plain, options);
+    expect(events).toEqual(['start', 'tried', 'tried']);
+    expect(result.tried.map((t) => [t.kind, t.tile, t.reason])).toEqual([
+      ['simt', DEFAULT_SIMT_TILE, null],
+      ['simt', SMALL, null],
+    ]);
+    const [first, second] = result.tried.map((t) => t.gflops as number);
+    expect(first).toBeGreaterThan(0);
+    expect(second).toBeGreaterThan(0);
+    expect(result.tiles).toEqual({ simt: first! > second! ? DEFAULT_SIMT_TILE : SMALL });
+  });
+
+  it('never takes a tile whose sums are wrong, and goes on with a fresh device', async () => {
+    let devices = 0;
+    const broken = async (): Promise<Device> => {
+      devices++;
+      const device = await plain();
+      Object.assign(device, { shaders: sabotaged() });
+      return device;
+    };
+    const { result } = await tune(broken, options);
+    expect(result.tried.map((t) => t.reason)).toEqual(['wrong sums (nt)', 'wrong sums (nt)']);
+    expect(result.tiles).toEqual({});
+    expect(devices).toBe(3);
+  });
+
+  it('stops when it is told to', async () => {
+    const signal = AbortSignal.abort(new Error('enough'));
+    await expect(tune(plain, { ...options, signal })).rejects.toThrow('enough');
+  });
+
+  it('knows only tiles that a large GPU can take, mostly', () => {
+    const profile = KNOWN_PROFILES.nvidia as DeviceProfile;
+    for (const kind of TILE_KINDS) {
+      const usable = knownTiles(kind).filter((tile) => tileProblem(profile, kind, tile as never) === null);
+      expect(usable.length).toBeGreaterThan(10);
+    }
+  });
+});
+
+/** The shaders, with a sign changed in the tiled kernel. */
+function sabotaged(): ShaderLibrary {
+  const library = loadShaders();
+  const link = library.link.bind(library);
+  library.link = async (spec) => {
+    const linked = await link(spec);
+    return { ...linked, code: linked.code.replace('left.x * right', '-left.x * right') };
+  };
+  return library;
+}

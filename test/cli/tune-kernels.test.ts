@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { runCli } from '../../src/cli/program.ts';
+import { type TuneKernelsArgs, tuneKernelsCommand } from '../../src/cli/tune-kernels.ts';
+
+async function tune(argv: readonly string[]) {
+  const calls: TuneKernelsArgs[] = [];
+  let [out, err] = ['', ''];
+  const context = {
+    stdout: { write: (text: string) => (out += text) },
+    stderr: { write: (text: string) => (err += text) },
+    env: {},
+    signal: new AbortController().signal,
+  };
+  const make = (c: typeof context) =>
+    tuneKernelsCommand(c, async (args) => {
+      calls.push(args);
+    });
+  const code = await runCli(['tune-kernels', ...argv], context, [make]);
+  return { code, out, err, calls };
+}
+
+describe('nibble tune-kernels', () => {
+  it('takes Llama-2-7B at 4096 tokens where nothing is named', async () => {
+    const { code, calls } = await tune([]);
+    expect(code).toBe(0);
+    expect(calls).toEqual([{ model: undefined, tokens: 4096, rounds: 3, quick: false, dryRun: false, json: false }]);
+  });
+
+  it('passes on what is named', async () => {
+    const { calls } = await tune(['./llama', '--tokens', '64', '--rounds', '1', '--quick', '--dry-run', '--json']);
+    expect(calls).toEqual([{ model: './llama', tokens: 64, rounds: 1, quick: true, dryRun: true, json: true }]);
+  });
+
+  it.each(['0', '-1', '1.5', 'many'])('refuses --tokens %s', async (value) => {
+    const { code, err, calls } = await tune([`--tokens=${value}`]);
+    expect([code, calls]).toEqual([2, []]);
+    expect(err).toContain(`got ${value}, wanted a positive integer`);
+  });
+
+  it('--help shows examples', async () => {
+    const { code, out } = await tune(['--help']);
+    expect(code).toBe(0);
+    expect(out).toContain('nibble tune-kernels ./llama --tokens 2048');
+  });
+});
