@@ -33,16 +33,6 @@ export class Fields {
     return (this.#json[key] ?? null) === null ? null : this.count(key);
   }
 
-  /** A whole number of at least 0. */
-  whole(key: string): number {
-    return this.#pick(
-      key,
-      undefined,
-      'a whole number of at least 0',
-      (value) => Number.isSafeInteger(value) && value >= 0,
-    );
-  }
-
   /** A finite number above 0. */
   positive(key: string, byDefault?: number): number {
     return this.#pick(key, byDefault, 'a number above 0', (value) => Number.isFinite(value) && value > 0);

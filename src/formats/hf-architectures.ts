@@ -129,7 +129,7 @@ function alike(count: number, sliding_window: number | null): LayerFields {
 
 /** `layer_types` say which layers have the window, or `max_window_layers` from where on they do. */
 function slidingFromLayer(fields: Fields, count: number): LayerFields {
-  const from = fields.whole('max_window_layers');
+  const from = fields.number('max_window_layers', count);
   return { ...windows(fields, count, (i) => i >= from), no_rope_layers: Array(count).fill(1) };
 }
 

@@ -49,6 +49,7 @@ export type ModelConfig = {
 };
 
 export const CONFIG_FILE = 'config.json';
+const MOST_LAYERS = 10_000;
 
 /** Reads config.json of a model directory. DataError: absent or not JSON. ConfigError: every field nibble cannot follow. */
 export async function readModelConfig(reader: FileReader): Promise<ModelConfig> {
@@ -65,7 +66,7 @@ export function parseModelConfig(given: JsonObject, file = CONFIG_FILE): ModelCo
   const fields = new Fields(json, file, problems);
   const hidden_size = fields.count('hidden_size');
   const num_attention_heads = fields.count('num_attention_heads');
-  const num_hidden_layers = fields.count('num_hidden_layers');
+  const num_hidden_layers = layerCount(fields);
   const config: ModelConfig = {
     architecture,
     model_type: row.model_type,
@@ -95,6 +96,14 @@ export function parseModelConfig(given: JsonObject, file = CONFIG_FILE): ModelCo
   if (problems.length === 0) checkDivisible(config, fields);
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
+}
+
+/** Lists by layer are made before anything can be refused: a slip of the pen must not fill the memory. */
+function layerCount(fields: Fields): number {
+  const count = fields.count('num_hidden_layers');
+  if (count <= MOST_LAYERS) return count;
+  fields.report('num_hidden_layers', `is ${count}, needs at most ${MOST_LAYERS}.`);
+  return 1;
 }
 
 /** `architectures` decides; a file without it is what its model_type says. */

@@ -105,5 +105,7 @@ describe('refused by name', () => {
       attention_dropout: null,
     });
     expect(config.hidden_act).toBe('gelu_pytorch_tanh');
+    const unused = parseModelConfig({ ...SHAPE, num_key_value_heads: 8, model_type: 'qwen2', max_window_layers: null });
+    expect(unused.layer_types).toEqual(['full_attention', 'full_attention']);
   });
 });

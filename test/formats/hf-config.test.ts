@@ -118,6 +118,10 @@ describe('what nibble cannot follow is refused by name', () => {
     'attention dropout': [{ attention_dropout: 0.1 }, 'attention_dropout: is 0.1; only 0'],
     'missing field': [{ hidden_size: undefined }, 'hidden_size: is absent, needs a whole number'],
     'field of another type': [{ vocab_size: '32' }, 'vocab_size: is "32", needs a whole number'],
+    'layers beyond reason': [
+      { num_hidden_layers: 1e15 },
+      'num_hidden_layers: is 1000000000000000, needs at most 10000',
+    ],
     'hidden size not divisible': [{ hidden_size: 18 }, 'hidden_size: is 18, not a multiple of num_attention_heads 4'],
     'odd head_dim': [{ head_dim: 5 }, 'head_dim: is 5; rotary embeddings need an even one'],
     'kv heads': [{ num_key_value_heads: 3 }, 'num_attention_heads: is 4, not a multiple of num_key_value_heads 3'],
