@@ -15,9 +15,13 @@ const ROOT = fileURLToPath(new URL('../', import.meta.url));
 function measure(folder) {
   mkdirSync(folder, { recursive: true });
   const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url));
-  const tests = ['fidelity/logits', 'fidelity/training', 'fidelity/planted-bugs', 'train/trainer'].map(
-    (name) => `test/${name}.test.ts`,
-  );
+  const tests = [
+    'fidelity/logits',
+    'fidelity/training',
+    'fidelity/planted-bugs',
+    'train/trainer',
+    'train/peft-options',
+  ].map((name) => `test/${name}.test.ts`);
   const env = { ...process.env, NIBBLE_FIDELITY_OUT: folder };
   const ran = spawnSync(process.execPath, [vitest, 'run', ...tests], { cwd: ROOT, env, stdio: 'inherit' });
   return ran.status === 0;
