@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import ts from 'typescript';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { abortOnSignals } from '../../src/cli/signals.ts';
 
 const SOURCE = readFileSync(new URL('../../src/cli/signals.ts', import.meta.url), 'utf8');
 const { outputText } = ts.transpileModule(SOURCE, {
@@ -52,14 +53,24 @@ describe.each([
   });
 });
 
-test('a Ctrl-C that npx passes on a second time is one', async () => {
-  const { child, ended, says } = busyProcess();
-  await says('ready');
-  child.kill('SIGINT');
-  child.kill('SIGINT');
-  await says('stopped by SIGINT');
-  await wait(LATER_MS);
-  expect(child.exitCode ?? child.signalCode).toBe(null);
-  child.kill('SIGTERM');
-  expect(await ended).toBe('SIGTERM');
+test('a Ctrl-C that npx passes on a second time is one; later nobody listens', () => {
+  vi.useFakeTimers();
+  try {
+    const listeners = new Map<string, () => void>();
+    const { signal } = abortOnSignals({
+      on: (event, listener) => listeners.set(event, listener),
+      off: (event) => listeners.delete(event),
+    });
+    const aborted = vi.fn();
+    signal.addEventListener('abort', aborted);
+    listeners.get('SIGINT')?.();
+    vi.advanceTimersByTime(100);
+    listeners.get('SIGINT')?.();
+    expect(aborted).toHaveBeenCalledTimes(1);
+    expect([...listeners.keys()]).toEqual(['SIGINT', 'SIGTERM']);
+    vi.advanceTimersByTime(200);
+    expect(listeners.size).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });
