@@ -229,7 +229,7 @@ function fidelityFigures(method, reference, { base, training, updates, back }) {
     ['perplexity over 1,024 tokens', relative(base.perplexity, want.perplexity), BOUND.perplexity, 'relative'],
     ['logits under the adapter PEFT trained', base.adapted, BOUND.logits, of],
     ['logits of PEFT under the adapter trained here', back.logits, BOUND.logits, of],
-    ['warnings of PEFT loading it', back.warnings.length, 0, 'warnings'],
+    ['warnings of PEFT loading it', back.warnings.length, 0, 'warnings', 'beyond what its own adapter sets off'],
     ['loss, worst of ten steps', largest(losses), BOUND.loss, 'relative', `loss ${first} to ${last}`],
     ['gradient norm, worst of ten steps', largest(norms), BOUND.gradNorm, 'relative'],
     ['update W - W0, median tensor', median(updates), BOUND.updateMedian, 'relative', `${updates.length} tensors`],
