@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -12,13 +12,8 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 const at = (...names) => path.join(root, ...names);
 
 const SOURCES = ['src', 'assembly', 'asconfig.json', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json'];
-const PRODUCTS = [
-  'dist/cli/main.js',
-  'dist/bench/worker.js',
-  'dist/index.js',
-  'build/nibble.wasm',
-  'build/nibble.debug.wasm',
-];
+const COMMAND = 'dist/cli/main.js';
+const PRODUCTS = [COMMAND, 'dist/bench/worker.js', 'dist/index.js', 'build/nibble.wasm', 'build/nibble.debug.wasm'];
 const TOOLS = ['typescript', 'assemblyscript'];
 const STAMP = at('build', 'built-from.sha256');
 const STEPS = ['build:wasm', 'build:ts'];
@@ -63,3 +58,5 @@ if (!isBuilt || process.argv.includes('--force')) {
   mkdirSync(path.dirname(STAMP), { recursive: true });
   writeFileSync(STAMP, hash);
 }
+// npm does this when it links the command, and npx links it once for a folder, however often dist/ is made anew.
+chmodSync(at(COMMAND), 0o755);
