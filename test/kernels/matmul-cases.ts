@@ -10,6 +10,33 @@ import { f16Bits } from '../ref/nf4.ts';
 export type Op = 'nt' | 'nn' | 'tn';
 export const OPS: readonly Op[] = ['nt', 'nn', 'tn'];
 
+/** Small tiles, so that small sizes are past one; a software driver compiles them several times faster, too. */
+const SQUARE = { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 };
+const OBLONG = { BM: 32, BN: 16, BK: 4, TM: 8, TN: 4 };
+
+export const PROFILES: Record<string, Partial<DeviceProfile>> = {
+  direct: { tier: 'direct' },
+  simt: { tier: 'simt', tiles: { simt: SQUARE, simtF16: SQUARE } },
+  'simt 8x4': { tier: 'simt', tiles: { simt: OBLONG, simtF16: OBLONG } },
+};
+
+/** 1; below, at and past the tiles of 4, 16 and 32; no multiple of anything; deep enough to be split. */
+export const SIZES = [
+  [1, 1, 1],
+  [3, 5, 7],
+  [4, 4, 4],
+  [5, 9, 12],
+  [15, 17, 8],
+  [16, 32, 16],
+  [33, 31, 20],
+  [66, 37, 130],
+  [20, 18, 300],
+] as const;
+
+/** The sizes as the depth of each product comes last. */
+export const sizesOf = (op: Op, [a, b, depth]: readonly [number, number, number]): [number, number, number] =>
+  op === 'nt' ? [a, b, depth] : op === 'nn' ? [a, depth, b] : [depth, a, b];
+
 export type Case = {
   readonly op: Op;
   readonly sizes: readonly [M: number, N: number, K: number];
