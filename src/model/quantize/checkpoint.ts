@@ -57,7 +57,6 @@ export async function quantizeCheckpoint(job: QuantizeJob): Promise<QuantizeResu
   const spool = new Spool(job.spool);
   const groups: TensorGroup[] = [];
   for (const tensor of job.plan.tensors) {
-    job.signal.throwIfAborted();
     if (tensor.kind === 'plain') groups.push([plainTensor(job, tensor.name, tensor.dtype)]);
     else {
       groups.push(await quantizeTensor(job, spool, tensor));

@@ -8,6 +8,7 @@ import { openCheckpoint, readFloats, type TensorSource } from '../../../src/form
 import { readModelConfig } from '../../../src/formats/hf-config.ts';
 import { memoryReader, memoryWriter } from '../../../src/formats/memory.ts';
 import { nodeReader } from '../../../src/formats/node.ts';
+import type { FileReader } from '../../../src/formats/reader.ts';
 import { writeSafetensors } from '../../../src/formats/safetensors-write.ts';
 import { parametersOf } from '../../../src/model/modules.ts';
 import { memoryStore, type SpoolStore } from '../../../src/model/quantize/spool.ts';
@@ -115,33 +116,49 @@ test.each(ARCHITECTURES)('%s: what transformers quantizes is quantized, to the s
   console.log(`${name}: ${otherCodes} of ${nestedCodes} nested codes are not those of bitsandbytes' CPU table`);
 });
 
-test('tensors of many slabs and chunks, converted on the way', async () => {
-  // up_proj 20,001 x 64: 1.28 M weights, 5 MB of f32; an embedding of as many
+/** up_proj and down_proj of 40,001 x 64 weights: 10 MB of f32 each, three slabs; an embedding of half as many. */
+async function wideModel() {
   const json = {
-    ...{ architectures: ['LlamaForCausalLM'], vocab_size: 20_001, hidden_size: 64, intermediate_size: 20_001 },
+    ...{ architectures: ['LlamaForCausalLM'], vocab_size: 20_001, hidden_size: 64, intermediate_size: 40_001 },
     ...{ num_hidden_layers: 1, num_attention_heads: 1, num_key_value_heads: 1, tie_word_embeddings: true },
   };
   const files: Files = new Map<string, Uint8Array | string>([['config.json', JSON.stringify(json)]]);
-  const values = new Map<string, Float32Array<ArrayBuffer>>();
   const shapes = parametersOf(await readModelConfig(memoryReader(files)));
-  for (const { name, shape } of shapes)
-    values.set(
-      name,
-      weights(
-        shape.reduce((n, size) => n * size, 1),
-        values.size + 1,
-      ),
-    );
+  const elements = (shape: readonly number[]) => shape.reduce((n, size) => n * size, 1);
+  const values = new Map(shapes.map(({ name, shape }, i) => [name, weights(elements(shape), i + 1)]));
   const tensors = shapes.map(({ name, shape }) => ({
     ...{ name, shape, dtype: 'F32' as const },
     data: () => [new Uint8Array(values.get(name)!.buffer)],
   }));
   await writeSafetensors(memoryWriter(files), 'model.safetensors', tensors);
-  const { reader } = await quantizeInto(new Map(), memoryReader(files), { dtype: 'bfloat16', doubleQuant: true });
+  return { reader: memoryReader(files), values };
+}
+
+test('tensors of many slabs and chunks, converted on the way, over a slow disk that little waits for', async () => {
+  const wide = await wideModel();
+  const store = memoryStore();
+  const under = { reads: 0, writes: 0, most: 0 };
+  const slow: SpoolStore = {
+    ...store,
+    write: async (at, bytes) => {
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      under.writes++;
+      return store.write(at, bytes);
+    },
+  };
+  const read: FileReader['read'] = (...args) => {
+    under.reads++;
+    under.most = Math.max(under.most, under.reads - under.writes);
+    return wide.reader.read(...args);
+  };
+  const settings = { dtype: 'bfloat16', doubleQuant: true } as const;
+  const { reader } = await quantizeInto(new Map(), { ...wide.reader, read }, settings, { spool: slow });
+  // the header's two reads, and a slab in each of two lanes: the third waits until the first is written
+  expect(under.most).toBe(4);
   const source = await openCheckpoint(reader);
-  const bf16 = (name: string) => narrow(kernels, values.get(name)!, 'bfloat16');
+  const bf16 = (name: string) => narrow(kernels, wide.values.get(name)!, 'bfloat16');
   expectSameBytes(await bytesOf(source, 'model.embed_tokens.weight'), bf16('model.embed_tokens.weight'));
-  for (const module of ['up_proj', 'down_proj']) {
+  for (const module of ['gate_proj', 'up_proj', 'down_proj']) {
     const name = `model.layers.0.mlp.${module}.weight`;
     const spec = { quantType: 'nf4', blockSize: 64, doubleQuant: true } as const;
     const want = quantize4bit(kernels, bf16(name), 'bfloat16', spec);
@@ -250,33 +267,36 @@ describe('endings', () => {
     expect(error.message).toContain('too large for float16');
   });
 
-  test('a full disk under the spool ends it, whichever write meets it first', async () => {
-    for (const allowed of [0, 3, 20]) {
+  test('a full disk under the spool ends it, whichever write meets it', async () => {
+    // packed codes and scales of 14 weights: 28 writes, and one that never comes
+    for (let failing = 1; failing <= 29; failing++) {
       const store = memoryStore();
       let writes = 0;
       const full: SpoolStore = {
         ...store,
         write: (at, bytes) =>
-          ++writes > allowed ? Promise.reject(new DataError('spool', 'ENOSPC')) : store.write(at, bytes),
+          ++writes === failing ? Promise.reject(new DataError('spool', 'ENOSPC')) : store.write(at, bytes),
       };
       const files: Files = new Map();
-      const error = await rejection(quantizeInto(files, llama('untied-gqa-f32'), {}, { spool: full }));
-      expect(error.message).toBe('spool: ENOSPC');
-      expect(files.size).toBe(0);
+      const run = quantizeInto(files, llama('untied-gqa-f32'), {}, { spool: full });
+      if (failing === 29) await run;
+      else expect((await rejection(run)).message).toBe('spool: ENOSPC');
+      expect(files.has('config.json')).toBe(failing === 29);
     }
   });
 
-  test('an abort is met between weights and between files', async () => {
-    for (const phase of ['quantize', 'write']) {
-      const controller = new AbortController();
-      const files: Files = new Map();
-      const onTensor = (told: string) => {
-        if (told === phase) controller.abort(new Error('enough'));
-      };
-      const job = { signal: controller.signal, onTensor, maxShardBytes: 12_000 };
-      const error = await rejection(quantizeInto(files, llama('tied-mha-bf16'), {}, job));
-      expect(error.message).toBe('enough');
-      expect(files.has('config.json')).toBe(false);
-    }
+  test.each(['quantize', 'write'])('an abort is met at the next weight or file (%s)', async (phase) => {
+    const controller = new AbortController();
+    const files: Files = new Map();
+    const told: string[] = [];
+    const onTensor = (now: string) => {
+      told.push(now);
+      if (now === phase) controller.abort(new Error('enough'));
+    };
+    const job = { signal: controller.signal, onTensor, maxShardBytes: 12_000 };
+    const error = await rejection(quantizeInto(files, llama('tied-mha-bf16'), {}, job));
+    expect(error.message).toBe('enough');
+    expect(files.has('config.json')).toBe(false);
+    expect(told.filter((now) => now === phase).length).toBe(1);
   });
 });

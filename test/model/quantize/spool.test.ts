@@ -12,7 +12,7 @@ const root = mkdtempSync(path.join(tmpdir(), 'nibble-spool-'));
 afterAll(() => rmSync(root, { recursive: true }));
 
 const pattern = (length: number, seed: number) =>
-  Uint8Array.from({ length }, (_, i) => (i * 31 + seed + (i >> 8)) & 255);
+  Uint8Array.from({ length }, (_, i) => (i * 31 + seed + (i >> 8) + (i >> 16)) & 255);
 
 async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
