@@ -154,7 +154,7 @@ class Renderer {
 
   private draw(permanent = ''): void {
     const erase = this.drawnLines > 0 ? `\x1b[${this.drawnLines}A\r\x1b[J` : '';
-    const lines = this.bars.map((bar) => `${cut(this.lineOf(bar), this.stream.columns ?? DEFAULT_COLUMNS)}\n`);
+    const lines = this.bars.map((bar) => `${cut(this.lineOf(bar), this.stream.columns || DEFAULT_COLUMNS)}\n`);
     const text = erase + permanent + lines.join('');
     if (text !== '') this.stream.write(text);
     this.drawnLines = lines.length;
