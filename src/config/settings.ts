@@ -160,9 +160,12 @@ const training = {
   adam_beta2: fraction.default(0.999).describe('decay of the second moment'),
   adam_epsilon: z.number().gt(0).default(1e-8).describe('added to the root of the second moment'),
   gradient_checkpointing: z
-    .boolean()
+    .union([z.boolean(), z.literal('selective')])
     .default(false)
-    .describe('compute the activations of each layer again in backward instead of keeping them: less memory, slower'),
+    .describe(
+      'compute each layer again in backward instead of keeping its activations: less memory, slower; selective keeps what ' +
+        'matrix products and attention made and computes only the rest again',
+    ),
   max_grad_norm: z.number().min(0).default(1).describe('gradient norm is clipped to this; 0 turns clipping off'),
   seed: seed.default(42).describe('seed of initialisation, dropout and shuffling'),
   data_seed: seed.nullable().default(null).describe('seed of shuffling alone; null takes seed'),

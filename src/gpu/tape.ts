@@ -44,6 +44,8 @@ type Work = { readonly threads: number } | { readonly workgroups: number };
 export type GradTarget = { readonly grad: Tensor; readonly accumulate: boolean };
 
 type Recorded = { readonly outputs: readonly Tensor[]; readonly backward: () => void };
+/** A checkpointed segment being recorded; `fresh` are the storages of its second recording. */
+type Segment = { readonly values: unknown[]; readonly replay: boolean; readonly fresh: Set<Tensor['storage']> };
 type GradState = { tensor: Tensor; written: boolean };
 
 export class Tape {
@@ -58,7 +60,7 @@ export class Tape {
   readonly #lent = new Map<Tensor['storage'], number>();
   readonly #borrowers = new Map<Tensor, Tensor['storage']>();
   /** Of the checkpointed segment being recorded; null outside of one. */
-  #kept: { readonly values: unknown[]; readonly replay: boolean } | null = null;
+  #kept: Segment | null = null;
 
   /** @param options.step the resident tensor of the step scalars; `flags` the word of shaders/lib/flags.wgsl */
   constructor(options: { profile: DeviceProfile; shaders: ShaderLibrary; step: Tensor; flags?: Tensor }) {
@@ -80,6 +82,7 @@ export class Tape {
       shape.reduce((p, n) => p * n, 1),
     );
     const storage = { label, category, bytes, resident: false };
+    this.#kept?.fresh.add(storage);
     return new Tensor({ label, shape, dtype, storage, requiresGrad });
   }
 
@@ -170,12 +173,12 @@ export class Tape {
     const closures = this.#closures.length;
     const outer = this.#kept;
     const kept: unknown[] = [];
-    this.#kept = { values: kept, replay: false };
+    this.#kept = { values: kept, replay: false, fresh: new Set() };
     const y = segment(x);
     this.#kept = outer;
     this.#closures.length = closures;
     this.onBackward([y], () => {
-      this.#kept = { values: kept, replay: true };
+      this.#kept = { values: kept, replay: true, fresh: new Set() };
       const again = segment(x);
       this.#kept = outer;
       if (again !== y) this.#inheritGrad(y, again);
@@ -188,9 +191,18 @@ export class Tape {
     const place = this.#kept;
     if (place === null) return make();
     if (place.replay) return place.values.shift() as T;
+    // what is kept as a whole needs no part of it kept
+    this.#kept = null;
     const value = make();
+    this.#kept = place;
     place.values.push(value);
     return value;
+  }
+
+  /** Records a change of x in place, unless x was kept and so has been changed already. */
+  inPlace(x: Tensor, record: () => void): void {
+    const place = this.#kept;
+    if (place === null || !place.replay || place.fresh.has(x.storage)) record();
   }
 
   /** The gradient of a checkpointed output is that of its second recording, whose closures run next. */

@@ -13,7 +13,7 @@ export function decoderHidden(ctx: OpContext, model: Model, ids: Tensor): Tensor
   let h = embed(ctx, ids, model.embed, embeddingScale?.(model.config));
   for (const layer of model.layers) {
     const segment = (x: Tensor): Tensor => block(ctx, model, layer, x);
-    h = ctx.checkpointing === 'full' ? ctx.tape.checkpoint(h, segment) : segment(h);
+    h = (ctx.checkpointing ?? 'off') === 'off' ? segment(h) : ctx.tape.checkpoint(h, segment);
   }
   return rmsNorm(ctx, h, model.norm, model.config.rms_norm_eps, normOffset);
 }

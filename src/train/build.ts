@@ -7,8 +7,13 @@ import type { ShaderLibrary } from '../gpu/kernel.ts';
 import { Residents } from '../gpu/residents.ts';
 import { type ChosenTier, chooseTier } from '../gpu/tier.ts';
 import { declareModel } from '../model/declare.ts';
+import type { Checkpointing } from '../model/ops/context.ts';
 import { type BatchShape, EngineMemory, type EngineSettings } from './engine-memory.ts';
 import type { ModelPlan } from './model-plan.ts';
+
+function checkpointingOf({ gradient_checkpointing: asked }: TrainConfig): Checkpointing {
+  return asked === 'selective' ? asked : asked ? 'full' : 'off';
+}
 
 export type BuildTarget = {
   readonly allocator: Allocator;
@@ -46,7 +51,7 @@ export function buildMemory(target: BuildTarget, plan: ModelPlan, config: TrainC
       weightDecay: config.weight_decay,
     },
     maxGradNorm: config.max_grad_norm,
-    checkpointing: config.gradient_checkpointing ? 'full' : 'off',
+    checkpointing: checkpointingOf(config),
     gradientAccumulationSteps: config.gradient_accumulation_steps,
     trainShapes: shapes.train,
     evalShapes: shapes.evaluation,

@@ -6,6 +6,7 @@ import type { Allocator } from '../gpu/allocator.ts';
 import { Arena } from '../gpu/arena.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
+import { liveCommands } from '../gpu/live.ts';
 import { makePlan, type Plan } from '../gpu/plan.ts';
 import { type PreparedPlan, preparePlan } from '../gpu/program.ts';
 import type { Residents } from '../gpu/residents.ts';
@@ -123,7 +124,7 @@ export class EngineMemory {
     const T = shape.B * shape.S;
     const { ids, labels, rowLoss } = this.inputs;
     decoderLoss(ctx, model, ids.slice(0, T), { labels: labels.slice(0, T), rowLoss: rowLoss.slice(0, T) }, backward);
-    return makePlan(planName(phase, shape), tape.commands);
+    return makePlan(planName(phase, shape), liveCommands(tape.commands));
   }
 
   /** What DoRA starts from: the row norms of each adapted weight with its adapter. */

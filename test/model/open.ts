@@ -8,6 +8,7 @@ import { GpuAllocator } from '../../src/gpu/allocator.ts';
 import { Arena } from '../../src/gpu/arena.ts';
 import type { ProfileLimits } from '../../src/gpu/device-profile.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
+import { liveCommands } from '../../src/gpu/live.ts';
 import { makePlan } from '../../src/gpu/plan.ts';
 import { Program, preparePlan } from '../../src/gpu/program.ts';
 import { Residents } from '../../src/gpu/residents.ts';
@@ -143,7 +144,7 @@ export class OpenModel {
     packStepScalars({ ...DEFAULT_STEP, inv_tokens: 1 / labels.filter((l) => l >= 0).length }, scalars);
     this.write(this.inputs.step, new Uint32Array(scalars));
     if (backward) for (const { grad } of trainable.segments) this.write(grad, new Float32Array(grad.elements));
-    await this.submit(tape.commands);
+    await this.submit(liveCommands(tape.commands));
     return this.read(this.inputs.rowLoss);
   }
 

@@ -2,7 +2,7 @@
 import type { Tensor } from '../../gpu/tensor.ts';
 import { attentionBwd, attentionFwd } from '../../kernels/attention.ts';
 import { ropeBwd, ropeFwd } from '../../kernels/rope.ts';
-import { type OpContext, output } from './context.ts';
+import { expensive, type OpContext, output } from './context.ts';
 
 export type RopeTables = { readonly cos: Tensor; readonly sin: Tensor };
 /** Query heads, key/value heads, head dim, keys that a query sees at most (null for all), and the factor of the scores. */
@@ -23,21 +23,25 @@ export function applyRope(
   D: number,
 ): void {
   const shape = { T: B * S, S, heads, D, cos, sin };
-  ropeFwd(tape, { ...shape, x });
+  tape.inPlace(x, () => ropeFwd(tape, { ...shape, x }));
   tape.onBackward([x], () => ropeBwd(tape, { ...shape, x: tape.gradOf(x) }));
 }
 
 /** q (T, H*D), k and v (T, K*D) -> o (T, H*D). Memory is linear in S: only the log-sum-exp of each row is kept. */
 export function attention(
-  { tape, B, S }: OpContext,
+  ctx: OpContext,
   label: string,
   { q, k, v }: Record<'q' | 'k' | 'v', Tensor>,
   heads: Heads,
 ): Tensor {
+  const { tape, B, S } = ctx;
   const shape = { B, S, ...heads };
-  const o = output(tape, `${label}.o`, q.shape, [q, k, v]);
-  const lse = tape.tensor(`${label}.lse`, [B * S, heads.H]);
-  attentionFwd(tape, { ...shape, q, k, v, o, lse });
+  const { o, lse } = expensive(ctx, () => {
+    const o = output(tape, `${label}.o`, q.shape, [q, k, v]);
+    const lse = tape.tensor(`${label}.lse`, [B * S, heads.H]);
+    attentionFwd(tape, { ...shape, q, k, v, o, lse });
+    return { o, lse };
+  });
   tape.onBackward([o], () => {
     const dO = tape.gradOf(o);
     const delta = tape.tensor(`${label}.delta`, [B * S, heads.H], { category: 'workspace' });

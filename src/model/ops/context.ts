@@ -15,8 +15,16 @@ export type OpContext = {
   readonly checkpointing?: Checkpointing;
 };
 
-/** `full`: of each layer only its input is kept. */
-export type Checkpointing = 'off' | 'full';
+/**
+ * `full`: of each layer only its input is kept. `selective`: what matrix products and attention made is kept as well, so
+ * that only norms, activations and sums are computed again.
+ */
+export type Checkpointing = 'off' | 'selective' | 'full';
+
+/** Records something expensive; in a selectively checkpointed layer, once. */
+export function expensive<T>({ tape, checkpointing }: OpContext, record: () => T): T {
+  return checkpointing === 'selective' ? tape.kept(record) : record();
+}
 
 /** Dropout is on in training and off in evaluation. */
 export type DropoutPhase = 'train' | 'eval';

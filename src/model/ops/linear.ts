@@ -2,7 +2,7 @@
 import type { Tensor } from '../../gpu/tensor.ts';
 import { biasBwd, biasFwd } from '../../kernels/bias.ts';
 import { isTrainable, type Weight } from '../weight.ts';
-import type { OpContext } from './context.ts';
+import { expensive, type OpContext } from './context.ts';
 import { backproject, type GradRows, project, type Rows, weightGrad } from './dense.ts';
 import { type DoraSaved, doraBackward, doraForward, isDora, rowNorms } from './dora.ts';
 import { addLoraInput, droppedInput, drops, type LoraPair, loraBackward, loraForward, undrop } from './lora.ts';
@@ -23,10 +23,12 @@ export function linear(ctx: OpContext, x: Tensor, layer: LinearLayer): Tensor {
   const { tape } = ctx;
   const { weight } = layer;
   const T = ctx.B * ctx.S;
-  const y = tape.tensor(`${weight.name}.y`, [T, weight.out], { requiresGrad: x.requiresGrad || isTrained(layer) });
   const rows = { x, T, weight, chunk: 0 };
-  const norm = tape.kept(() => layerNorms(ctx, layer));
-  const saved = linearForward(ctx, rows, layer, norm, y);
+  const { y, saved } = expensive(ctx, () => {
+    const y = tape.tensor(`${weight.name}.y`, [T, weight.out], { requiresGrad: x.requiresGrad || isTrained(layer) });
+    const norm = tape.kept(() => layerNorms(ctx, layer));
+    return { y, saved: linearForward(ctx, rows, layer, norm, y) };
+  });
   tape.onBackward([y], () => {
     linearBackward(ctx, rows, layer, saved, tape.gradOf(y), x.requiresGrad ? tape.gradTarget(x) : null);
   });
