@@ -3,6 +3,7 @@ import { access, constants, readdir, readFile, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { ConfigError } from '../errors.ts';
 import { inWords, makeDirectories } from '../formats/node.ts';
+import { INTERRUPTED_FILE, type Interruption } from '../train/run.ts';
 
 /** What train() writes first and last: a folder with the first and without the last holds a run that did not end. */
 const FIRST_FILE = 'config.yaml';
@@ -34,17 +35,18 @@ async function occupied(directory: string, entries: readonly string[]): Promise<
     return `is not empty (it holds ${[...entries].sort()[0]}); give a new folder, or empty it`;
   if (!entries.includes(LAST_FILE))
     return `holds a run that did not end (${FIRST_FILE} and no ${LAST_FILE}): it may still be running. ${next}`;
-  const interrupted = await interruptionOf(path.join(directory, LAST_FILE));
-  if (interrupted !== null)
-    return `holds a run that was interrupted (${interrupted}); what it logged is in ${LAST_FILE}. ${next}`;
+  if (entries.includes(INTERRUPTED_FILE))
+    return `holds a run that was interrupted${await interruptionOf(directory)}; what it logged is in ${LAST_FILE}. ${next}`;
   return `is not empty: it holds a finished run, which is not written over; give a new folder`;
 }
 
-async function interruptionOf(file: string): Promise<string | null> {
+async function interruptionOf(directory: string): Promise<string> {
   try {
-    const { interrupted } = JSON.parse(await readFile(file, 'utf8')) as { interrupted?: unknown };
-    return typeof interrupted === 'string' ? interrupted : null;
+    const { reason, step, max_steps } = JSON.parse(
+      await readFile(path.join(directory, INTERRUPTED_FILE), 'utf8'),
+    ) as Interruption;
+    return ` (${reason}, after step ${step} of ${max_steps})`;
   } catch {
-    return null; // whatever it is, it is not ours to write over
+    return ''; // the name alone says what counts
   }
 }

@@ -12,6 +12,10 @@ import { allocate, fill, initialize, type RunInput, type Runtime } from './sessi
 import { type SubmittedStep, submitStep } from './steps.ts';
 import { formatTrainerState, TrainerLog, type TrainerState, trainerState } from './trainer-state.ts';
 
+/** Beside trainer_state.json, whose fields are Hugging Face's: a run that did not end, and why. */
+export const INTERRUPTED_FILE = 'interrupted.json';
+export type Interruption = { readonly reason: string; readonly step: number; readonly max_steps: number };
+
 export type TrainOptions = {
   readonly signal: AbortSignal /** Where the results go; null keeps nothing. */;
   readonly writer: FileWriter | null;
@@ -194,9 +198,14 @@ class Run {
     const done = this.#steps.length;
     if (writer === null || done === 0) return;
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    const interrupted = `${reason}, after step ${done} of ${this.#input.batches.totalSteps}`;
+    const interruption: Interruption = {
+      reason: String(reason),
+      step: done,
+      max_steps: this.#input.batches.totalSteps,
+    };
     try {
-      await writeText(writer, 'trainer_state.json', formatTrainerState({ interrupted, ...this.#trainerState() }));
+      await writeText(writer, 'trainer_state.json', formatTrainerState(this.#trainerState()));
+      await writeText(writer, INTERRUPTED_FILE, `${JSON.stringify(interruption, null, 2)}\n`);
     } catch {
       return; // the error that is on its way says more
     }

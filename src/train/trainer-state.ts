@@ -46,8 +46,6 @@ export class TrainerLog {
 }
 
 export type TrainerState = {
-  /** Only in a run that did not end: why, and after which step. Not one of Hugging Face's fields. */
-  readonly interrupted?: string;
   readonly best_global_step: null;
   readonly best_metric: null;
   readonly best_model_checkpoint: null;

@@ -340,9 +340,9 @@ test('a folder with a run that did not end says so', async () => {
   const refused = (files: Record<string, string>, says: string[]) =>
     expectRefusal(root, [...argv, directory(files)], ['output_dir', ...says], SINGLE);
   await refused(head, ['holds a run that did not end', 'Delete the folder']);
-  const state = JSON.stringify({ interrupted: 'stopped by SIGINT, after step 3 of 9' });
+  const why = JSON.stringify({ reason: 'stopped by SIGINT', step: 3, max_steps: 9 });
   const says = ['holds a run that was interrupted (stopped by SIGINT, after step 3 of 9)', 'give another output_dir'];
-  await refused({ ...head, 'trainer_state.json': state }, says);
+  await refused({ ...head, 'trainer_state.json': '{}', 'interrupted.json': why }, says);
   await refused({ ...head, 'trainer_state.json': '{}' }, ['holds a finished run, which is not written over']);
 });
 
