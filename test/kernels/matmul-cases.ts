@@ -119,11 +119,29 @@ export async function runCase(profile: Partial<DeviceProfile>, one: Case, given?
   return { got: await bench.read(y), want, flags, depth: op === 'nt' ? K : op === 'nn' ? N : M };
 }
 
-/** f32 sums of `depth` products below 16, and one more for what is added to: each rounds by half an ulp of at most the sum. */
+/**
+ * f32 sums of `depth` products below 16, and one more for what is added to: each rounds by half an ulp of at most the sum.
+ * What is NaN in f64 must not be finite.
+ */
 export function expectSums({ got, want, depth }: Outcome): void {
   if (got.length !== want.length) throw new Error(`${got.length} elements, want ${want.length}`);
   want.forEach((value, i) => {
     const error = Math.abs((got[i] as number) - value);
-    if (!(error <= 16 * (depth + 1) * 2 ** -23)) throw new Error(`[${i}]: got ${got[i]}, want ${value}`);
+    if (Number.isNaN(value) ? Number.isFinite(got[i]) : !(error <= 16 * (depth + 1) * 2 ** -23))
+      throw new Error(`[${i}]: got ${got[i]}, want ${value}`);
   });
+}
+
+/** A NaN among the operands reaches its row or its column of the result, and through no padding any other. */
+export async function runWithNaN(profile: Partial<DeviceProfile>, one: Case): Promise<void> {
+  const size = extents(one);
+  const [, N, K] = one.sizes;
+  const operands = (): Operands => ({ first: exactHalves(1, size.first), second: exactHalves(2, size.second) });
+  const bad = operands();
+  // the first of a row: what a load past the end of the row before would see
+  bad.first[one.op === 'nt' ? K : N] = Number.NaN;
+  expectSums(await runCase(profile, one, bad));
+  const badSecond = operands();
+  badSecond.second[K] = Number.NaN;
+  expectSums(await runCase(profile, one, badSecond));
 }

@@ -2,7 +2,7 @@ import { describe, expect } from 'vitest';
 import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
 import { FLAG } from '../../src/kernels/flags.ts';
 import { itSubgroupMatrix } from '../gpu/subgroup-matrices.ts';
-import { type Case, exactHalves, expectSums, extents, type Op, runCase } from './matmul-cases.ts';
+import { type Case, exactHalves, expectSums, extents, type Op, runCase, runWithNaN } from './matmul-cases.ts';
 
 /** Two subgroups, of two matrices and one: with the 8 x 8 of lavapipe a tile of 16 x 16, which compiles in reasonable time. */
 const tile = { subgroupRows: 1, subgroupCols: 2, matrixRows: 2, matrixCols: 1, BK: 16 };
@@ -47,6 +47,13 @@ describe('matmul subgroup_matrix', () => {
         expectSums(await runCase(profile, one));
       });
     }
+    itSubgroupMatrix(`${op} keeps a NaN in its row and column`, async () => {
+      for (const size of [
+        [18, 20, 24],
+        [18, 19, 21],
+      ] as const)
+        await runWithNaN(profile, { op, sizes: sizesOf(op, size), half: true });
+    });
     itSubgroupMatrix(`${op} gives the same bits twice, and simt's within f32 rounding`, async () => {
       const one: Case = { op, sizes: sizesOf(op, [33, 31, 130]), half: true };
       const [first, second, other] = [

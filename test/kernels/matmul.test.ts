@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
 import { DEFAULT_SIMT_TILE, planSimt } from '../../src/kernels/matmul-simt.ts';
-import { type Case, expectSums, OPS, PROFILES, runCase, SIZES, sizesOf } from './matmul-cases.ts';
+import { type Case, expectSums, OPS, PROFILES, runCase, runWithNaN, SIZES, sizesOf } from './matmul-cases.ts';
 
 for (const [name, profile] of Object.entries(PROFILES)) {
   describe(`matmul ${name}`, () => {
@@ -35,6 +35,16 @@ for (const [name, profile] of Object.entries(PROFILES)) {
         });
       }
     }
+
+    it('keeps a NaN in its row and column', async () => {
+      for (const op of OPS) {
+        for (const size of [
+          [18, 20, 20],
+          [18, 19, 21],
+        ] as const)
+          await runWithNaN(profile, { op, sizes: sizesOf(op, size) });
+      }
+    });
 
     it('gives the same bits twice', async () => {
       for (const op of OPS) {
