@@ -12,6 +12,7 @@ import { type AdapterLayout, adapterCounts, adapterLayout } from '../formats/pef
 import type { TargetFields } from '../formats/peft-match.ts';
 import type { LoraSpec, ModelSpec, StoredAs } from '../model/declare.ts';
 import { allLinears, EMBEDDING, HEAD, parameterCount } from '../model/modules.ts';
+import { skipTest } from '../model/skips.ts';
 import { adapterBase } from './adapter-base.ts';
 
 export type ModelPlan = {
@@ -42,13 +43,15 @@ export async function planModel({ config, model, source, adapter, maxPositions }
   const linear: LinearNames = new Set(allLinears(model).map(({ name }) => name));
   const base = adapterBase(model);
   const full = config.method === 'full';
-  requireKnownSkips(config, linear);
+  const isSkipped = skipTest(config.llm_int8_skip_modules ?? [], [...linear, HEAD, EMBEDDING]);
   const matrices = [...linear, ...(model.tie_word_embeddings ? [] : [HEAD])];
   if (full && source !== null) requireUnquantized(source, matrices);
   const prequantized =
     source === null || full ? new Map<string, StoredAs>() : await prequantizedWeights(source, matrices);
   // What a quantized checkpoint holds plainly was kept out when it was made, and stays as it is.
-  const isQuantizedHere = (module: string): boolean => prequantized.size === 0 && quantizes(config, linear, module);
+  // Else every linear layer of a QLoRA base is quantized, whatever the adapter targets; the head and the embedding never are.
+  const isQuantizedHere = (module: string): boolean =>
+    config.load_in_4bit && prequantized.size === 0 && linear.has(module) && !isSkipped(module);
   const storedAs = (module: string): StoredAs =>
     prequantized.get(module) ??
     (isQuantizedHere(module) ? fourBit(config) : { kind: 'dense', dtype: denseDtype(config, model, source, module) });
@@ -127,24 +130,6 @@ function freshAdapter(config: TrainConfig, base: AdapterBase) {
   return { config: loraConfig, layout };
 }
 
-/** An entry that names no module would leave unsaid that everything is quantized. */
-function requireKnownSkips({ llm_int8_skip_modules: skips }: TrainConfig, linear: LinearNames): void {
-  const modules = [...linear.keys(), HEAD, EMBEDDING];
-  const stray = (skips ?? []).filter((skip) => !modules.some((module) => skipped(module, skip)));
-  if (stray.length === 0) return;
-  const endings = [...new Set(modules.map((m) => m.slice(m.lastIndexOf('.') + 1)))].join(', ');
-  throw new ConfigError(
-    stray.map((skip) => ({
-      path: 'llm_int8_skip_modules',
-      message: `"${skip}" names no module; give a full name, its beginning or its ending: ${endings}`,
-    })),
-  );
-}
-
-function skipped(module: string, skip: string): boolean {
-  return module === skip || module.endsWith(`.${skip}`) || module.startsWith(`${skip}.`);
-}
-
 /** Every weight is trained in f32, which 4-bit weights cannot be. */
 function requireUnquantized(source: TensorSource, modules: readonly string[]): void {
   const quantized = modules.find((module) => isBnb4bit(source, `${module}.weight`));
@@ -168,12 +153,6 @@ async function prequantizedWeights(source: TensorSource, modules: readonly strin
     found.set(module, { kind: '4bit', quantType, blockSize, doubleQuant: nested !== undefined });
   }
   return found;
-}
-
-/** Every linear layer of a QLoRA base is quantized, whatever the adapter targets; the head and the embedding never are. */
-function quantizes(config: TrainConfig, linear: LinearNames, module: string): boolean {
-  if (!config.load_in_4bit || !linear.has(module)) return false;
-  return !(config.llm_int8_skip_modules ?? []).some((skip) => skipped(module, skip));
 }
 
 function fourBit(config: TrainConfig): StoredAs {

@@ -1,6 +1,7 @@
 /** What a run leaves behind: a PEFT adapter, or in full training a Hugging Face model directory. */
 
 import type { TensorSource } from '../formats/checkpoint.ts';
+import { copyCompanions } from '../formats/companions.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
 import { saveAdapter } from '../formats/peft.ts';
@@ -12,18 +13,6 @@ import type { QuantKernels } from '../wasm/kernels.ts';
 import { asInFile } from './adapter-state.ts';
 import type { Engine } from './engine.ts';
 import type { ModelPlan } from './model-plan.ts';
-
-/** Beside the weights, a model directory needs these to be loaded elsewhere. */
-const COMPANIONS = [
-  'generation_config.json',
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'added_tokens.json',
-  'vocab.json',
-  'merges.txt',
-  'chat_template.jinja',
-];
 
 /** adapter_model.safetensors, adapter_config.json, README.md. */
 export async function saveTrainedAdapter(
@@ -63,10 +52,8 @@ export async function saveTrainedModel(
     },
   }));
   await writeSafetensors(writer, 'model.safetensors', tensors);
+  await copyCompanions(from, writer);
   const config = JSON.parse(await from.readText(CONFIG_FILE)) as Record<string, unknown>;
   const { torch_dtype: _, ...rest } = config;
   await writeText(writer, CONFIG_FILE, `${JSON.stringify({ ...rest, dtype }, null, 2)}\n`);
-  for (const file of COMPANIONS) {
-    if (await from.exists(file)) await writeText(writer, file, await from.readText(file));
-  }
 }

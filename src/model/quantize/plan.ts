@@ -9,7 +9,7 @@ import type { ModelConfig } from '../../formats/hf-config.ts';
 import { NESTED_BLOCK_SIZE, type QuantSpec } from '../../wasm/types.ts';
 import { checkWeights } from '../check-weights.ts';
 import { EMBEDDING, HEAD, modulesOf, parametersOf } from '../modules.ts';
-import { skipTest } from './skips.ts';
+import { skipTest } from '../skips.ts';
 
 export type QuantizeSettings = QuantSpec & {
   readonly storage: QuantStorage;

@@ -8,7 +8,7 @@ import type { FileReader } from '../../../src/formats/reader.ts';
 import { writeSafetensors } from '../../../src/formats/safetensors-write.ts';
 import { parametersOf } from '../../../src/model/modules.ts';
 import { planQuantization, type QuantizeSettings } from '../../../src/model/quantize/plan.ts';
-import { skipTest } from '../../../src/model/quantize/skips.ts';
+import { skipTest } from '../../../src/model/skips.ts';
 import { goldenJson, rejection, thrown } from '../../formats/files.ts';
 import { GOLDEN, PLAIN_NF4, quantizeInto } from './open.ts';
 

@@ -1,5 +1,5 @@
 /** Which modules `llm_int8_skip_modules` keeps out of quantization, read as transformers reads it. */
-import { ConfigError } from '../../errors.ts';
+import { ConfigError } from '../errors.ts';
 
 /**
  * A test for module names. An entry counts when the name begins with it or matches it as a regular expression from the
