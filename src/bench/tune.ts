@@ -83,7 +83,8 @@ export function knownTiles(kind: TileKind): readonly Tile[] {
 /**
  * The fastest tile of every kind that the device has. `open` is called again after a tile that the driver refused, since its
  * device is not to be trusted afterwards; `close` ends each.
- * @throws DeviceError when not even the default tiles work
+ * A kind of which no tile works has none in the result, and later runs take its default.
+ * @throws DeviceError when the device can take no tile of any kind
  */
 export async function* tuneKernels(
   open: () => Promise<Device>,

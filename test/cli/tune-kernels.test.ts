@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { runCli } from '../../src/cli/program.ts';
+import { type CommandMaker, runCli } from '../../src/cli/program.ts';
 import { type TuneKernelsArgs, tuneKernelsCommand } from '../../src/cli/tune-kernels.ts';
 
 async function tune(argv: readonly string[]) {
@@ -11,7 +11,7 @@ async function tune(argv: readonly string[]) {
     env: {},
     signal: new AbortController().signal,
   };
-  const make = (c: typeof context) =>
+  const make: CommandMaker = (c) =>
     tuneKernelsCommand(c, async (args) => {
       calls.push(args);
     });

@@ -20,7 +20,11 @@ const TILES: readonly MatrixTile[] = [
 ];
 
 const compile = async (config: MatrixConfig, tile: MatrixTile, when: readonly string[]): Promise<void> => {
-  const spec = { name: NAME, when: ['SIZED', ...when], constants: matrixConstants(config, tile) };
+  const spec = {
+    name: NAME,
+    when: [...(config.sized ? ['SIZED'] : []), ...when],
+    constants: matrixConstants(config, tile),
+  };
   await device.guarded('compiling', () => device.pipeline(device.shaders.interfaceOf(spec)));
   device.throwIfFailed();
 };
@@ -35,6 +39,11 @@ describe('the tensor-core kernel compiles and validates on the null backend', ()
       });
     }
   }
+
+  it('without naming a subgroup size, as for NVIDIA', async () => {
+    const config = { ...(CONFIGS.NVIDIA as MatrixConfig), sized: false };
+    for (const layout of [[], ['B_DEPTH']]) await compile(config, DEFAULT_MATRIX_TILE, [...layout, 'VEC4_A', 'VEC4_B']);
+  });
 
   it('an unknown constant, and what does not compile, are errors with a place', async () => {
     const spec = { name: NAME, when: ['SIZED'], constants: { WAVES: 2 } };
