@@ -20,7 +20,7 @@ import { countParameters } from '../../dist/train/model-plan.js';
 import { openNodeRuntime } from '../../dist/train/node.js';
 import { train } from '../../dist/train/run.js';
 import { allocate, fill, initialize, readRunInput } from '../../dist/train/session.js';
-import { options, python, record, withScratch } from './record.mjs';
+import { options, python, record, relativeError, withScratch } from './record.mjs';
 
 /** Correct f32 code, sums in another order. */
 const LOGITS = { bound: 1e-5, unit: 'of max |logit|' };
@@ -79,17 +79,6 @@ async function trainHere(runtime, folder, { index, base, settings }) {
   let next = await running.next();
   while (!next.done) next = await running.next();
   next.value.engine.destroy();
-}
-
-/** Largest difference over the largest value; NaN when any element is. */
-function relativeError(got, want) {
-  let [worst, largest] = [0, 0];
-  for (let i = 0; i < want.length; i++) {
-    const error = Math.abs(got[i] - want[i]);
-    if (!(error <= worst)) worst = error;
-    largest = Math.max(largest, Math.abs(want[i]));
-  }
-  return got.length === want.length ? worst / largest : Number.NaN;
 }
 
 function floats(file) {

@@ -37,6 +37,17 @@ export function python({ python: program }, script, ...args) {
   return execFileSync(program, [path.join(HERE, script), ...args], { encoding: 'utf8', stdio, maxBuffer: 2 ** 28 });
 }
 
+/** The largest difference over the largest value; NaN, which misses every bound, when any element is or the lengths differ. */
+export function relativeError(got, want) {
+  if (got.length !== want.length) return Number.NaN;
+  let [worst, largest] = [0, 0];
+  for (let i = 0; i < want.length; i++) {
+    worst = Math.max(worst, Math.abs(got[i] - want[i])); // Math.max keeps a NaN
+    largest = Math.max(largest, Math.abs(want[i]));
+  }
+  return worst / largest;
+}
+
 /** Prints the figures and writes FOLDER/NAME.json. Exit code 1 when one is past its bound. */
 export function record({ out }, name, { row, title, adapter, versions, figures }) {
   const { version: webgpu } = JSON.parse(
