@@ -19,6 +19,8 @@ from safetensors import safe_open
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging as hf_logging
 
+from heard import complaints
+
 PACKAGES = ("torch", "transformers", "peft", "safetensors", "numpy")
 VOCAB, ROWS, LENGTH, STEPS = 128, 2, 16, 5
 SHAPE = dict(vocab_size=VOCAB, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
@@ -115,10 +117,9 @@ def load(out):
 
 def check(out, index, base):
     folder = out / f"nibble-{index}"
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        warnings.filterwarnings("ignore", message=re.escape(OF_PEFT_ITSELF))
-        model = PeftModel.from_pretrained(open_base(out, base), folder)
+    plain = open_base(out, base)
+    with complaints() as heard:
+        model = PeftModel.from_pretrained(plain, folder)
         result = set_peft_model_state_dict(model, load_peft_weights(folder, device="cpu"))
     missing = [key for key in result.missing_keys if ".base_layer." not in key and any(
         part in key for part in ("lora_", "modules_to_save"))]
@@ -132,7 +133,8 @@ def check(out, index, base):
         if np.abs(logits(model).reshape(-1) - want).max() < 0.01 * np.abs(want).max():
             sys.exit(f"{folder}: the adapter does so little that its logits say nothing")
     error = float(np.abs(got - want).max() / np.abs(want).max()) if got.shape == want.shape else float("nan")
-    return {"warned": [str(warning.message) for warning in caught], "missing": missing, "unexpected": result.unexpected_keys, "logits": error,
+    warned = [text for text in heard if OF_PEFT_ITSELF not in text]
+    return {"warned": warned, "missing": missing, "unexpected": result.unexpected_keys, "logits": error,
             "differing": sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))}
 
 
@@ -140,8 +142,8 @@ def main():
     verb, out = sys.argv[1], Path(sys.argv[2])
     torch.set_num_threads(1)
     hf_logging.disable_progress_bar()
-    hf_logging.set_verbosity_error()
     if verb == "make":
+        hf_logging.set_verbosity_error()
         warnings.simplefilter("ignore")
     print(json.dumps(make(out) if verb == "make" else load(out)))
 

@@ -4,13 +4,9 @@
     checkpoints.py load DIR     loads every 4-bit checkpoint of DIR that nibble wrote; prints JSON
 """
 
-import contextlib
 import importlib.metadata
-import io
 import json
-import logging
 import sys
-import warnings
 from pathlib import Path
 
 import bitsandbytes as bnb
@@ -20,6 +16,8 @@ from bitsandbytes.functional import dequantize_4bit
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 from transformers.utils import logging as hf_logging
+
+from heard import complaints
 
 PACKAGES = ("torch", "transformers", "bitsandbytes", "accelerate", "safetensors", "numpy")
 # in_features are multiples of the block, where bitsandbytes' CPU code follows the format
@@ -50,22 +48,6 @@ def make(out):
         options = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
         theirs = AutoModelForCausalLM.from_pretrained(out / name, dtype="auto", quantization_config=options)
         theirs.save_pretrained(out / f"{name}-transformers")
-
-
-@contextlib.contextmanager
-def complaints():
-    """What is warned, logged at WARNING or above, or printed on stderr meanwhile."""
-    heard = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: heard.append(record.getMessage())
-    root = logging.getLogger("transformers")
-    root.addHandler(handler)
-    stderr = io.StringIO()
-    with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stderr(stderr):
-        warnings.simplefilter("always")
-        yield heard
-    root.removeHandler(handler)
-    heard += [str(w.message) for w in caught] + [line for line in stderr.getvalue().splitlines() if line.strip()]
 
 
 def load(out):
