@@ -9,22 +9,34 @@ import { Readback } from './transfer.ts';
 export type Span = { readonly label: string; readonly startNs: number; readonly endNs: number };
 
 const TIMESTAMP_BYTES = 8;
-/** WebGPU's limit on the queries of a set. */
+/** WebGPU's limit on the queries of a set; a longer program takes several. */
 const MAX_QUERIES = 4096;
 
 /**
  * Runs a program once with every dispatch timed. Slower than a normal run: passes do not overlap.
+ * @param maxQueries of a set, in multiples of 32: what is resolved starts where a buffer may
  * @throws DeviceError when the device has no timestamp queries
  */
-export async function profileProgram(device: Device, allocator: Allocator, program: Program): Promise<Span[]> {
+export async function profileProgram(
+  device: Device,
+  allocator: Allocator,
+  program: Program,
+  maxQueries = MAX_QUERIES,
+): Promise<Span[]> {
   if (!device.profile.timestampQuery) {
     throw new DeviceError(
       `${device.profile.name} has no timestamp queries: profiling needs the timestamp-query feature`,
     );
   }
-  const count = Math.min(program.dispatchCount, MAX_QUERIES / 2);
-  const bytes = count * 2 * TIMESTAMP_BYTES;
-  const queries = device.gpu.createQuerySet({ label: 'profile', type: 'timestamp', count: count * 2 });
+  const total = program.dispatchCount * 2;
+  const bytes = total * TIMESTAMP_BYTES;
+  const sets = Array.from({ length: Math.ceil(total / maxQueries) }, (_, i) =>
+    device.gpu.createQuerySet({
+      label: `profile[${i}]`,
+      type: 'timestamp',
+      count: Math.min(maxQueries, total - i * maxQueries),
+    }),
+  );
   const resolved: Allocation = allocator.allocate({
     label: 'profile.resolve',
     category: 'staging',
@@ -36,17 +48,19 @@ export async function profileProgram(device: Device, allocator: Allocator, progr
   try {
     const encoder = device.gpu.createCommandEncoder({ label: 'profile' });
     program.encode(encoder, (label) => {
-      const at = labels.length * 2;
-      if (labels.length >= count) return undefined;
-      labels.push(label);
-      return { querySet: queries, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 };
+      const query = labels.push(label) * 2 - 2;
+      const at = query % maxQueries;
+      const querySet = sets[Math.floor(query / maxQueries)] as GPUQuerySet;
+      return { querySet, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 };
     });
-    encoder.resolveQuerySet(queries, 0, count * 2, bufferOf(resolved), 0);
+    sets.forEach((set, i) => {
+      encoder.resolveQuerySet(set, 0, set.count, bufferOf(resolved), i * maxQueries * TIMESTAMP_BYTES);
+    });
     device.gpu.queue.submit([encoder.finish()]);
     const times = new BigUint64Array((await readback.read(device, resolved, 0, bytes)).buffer);
     return labels.map((label, i) => ({ label, startNs: Number(times[2 * i]), endNs: Number(times[2 * i + 1]) }));
   } finally {
-    queries.destroy();
+    for (const set of sets) set.destroy();
     allocator.free(resolved);
     allocator.free(readback.staging);
   }
