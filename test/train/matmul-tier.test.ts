@@ -1,0 +1,52 @@
+/** A whole run by another tier of matrix products: what it computes, what it says, and what it plans for. */
+import { describe, expect, it } from 'vitest';
+import { estimatePlan } from '../../src/bench/estimate.ts';
+import { DeviceError } from '../../src/errors.ts';
+import { loadShaders } from '../../src/gpu/node.ts';
+import { rejection } from '../formats/files.ts';
+import { device } from '../gpu/harness.ts';
+import { type Files, learnableRows, runTraining } from './run.ts';
+
+const TINY = new URL('../../bench/models/tiny/', import.meta.url).pathname;
+const files: Files = new Map([['rows.jsonl', learnableRows(1, 4, 8, 160)]]);
+// AdamW's first update is a sign times the rate, whatever the gradient's size: a large rate would make rounding look like a bug
+const recipe = {
+  method: 'lora',
+  lora_target_modules: ['down_proj'],
+  max_steps: 2,
+  learning_rate: 2e-4,
+  per_device_train_batch_size: 1,
+} as const;
+const config = { model_name_or_path: TINY, ...recipe };
+// software drivers compile and run small tiles sooner
+Object.assign(device, { profile: { ...device.profile, tiles: { simt: { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 } } } });
+const run = (matmul_tier: 'direct' | 'simt' | 'subgroup_matrix') =>
+  runTraining({ '.': files }, { ...config, matmul_tier });
+
+describe('matmul_tier', () => {
+  it('simt trains as direct does; its split products are in the plan and in the ledger', async () => {
+    const [direct, simt] = [await run('direct'), await run('simt')];
+    expect(direct.result.engine.memory.parts.profile.tier).toBe('direct');
+    expect(simt.result.engine.memory.parts.profile.tier).toBe('simt');
+    simt.result.steps.forEach(({ loss, gradNorm }, i) => {
+      const want = direct.result.steps[i];
+      // f32 sums in another order: what separates training here from torch's, too
+      expect(Math.abs(loss - (want?.loss ?? 0))).toBeLessThan(3e-7 * loss);
+      expect(Math.abs(gradNorm - (want?.gradNorm ?? 0))).toBeLessThan(6e-6 * gradNorm);
+    });
+    expect(simt.result.steps.length).toBe(2);
+    const { input, result } = simt;
+    const estimate = estimatePlan(input.plan, input.config, input.batches.shapes, device.profile, loadShaders());
+    expect(estimate.byCategory).toEqual(result.ledger.peak.byCategory);
+    const commands = [...result.engine.memory.prepared.values()].flatMap(({ plan }) => plan.commands);
+    const names = commands.map((c) => (c.kind === 'dispatch' ? c.kernel.spec.name : c.kind));
+    expect(names.filter((n) => n === 'matmul_reduce').length).toBeGreaterThan(3);
+    expect(names.filter((n) => /^matmul_(nt|nn|tn)$/.test(n))).toEqual([]);
+  });
+
+  it('subgroup_matrix with float32 is refused before anything is allocated', async () => {
+    const error = await rejection(run('subgroup_matrix'));
+    expect(error).toBeInstanceOf(DeviceError);
+    expect(error.message).toContain('matmul_tier subgroup_matrix is not possible on');
+  });
+});
