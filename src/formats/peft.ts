@@ -12,8 +12,6 @@ import { type FileReader, type FileWriter, place, writeText } from './reader.ts'
 import { type TensorToWrite, writeSafetensors } from './safetensors-write.ts';
 
 export const ADAPTER_FILE = 'adapter_model.safetensors';
-/** Beyond this many, the rest of the offending tensors is only counted. */
-const LISTED = 20;
 /** Of an embedding, this much is copied or compared at once. */
 const SLAB_BYTES = 4 * 2 ** 20;
 const SLAB_ELEMENTS = SLAB_BYTES / 4;
@@ -72,11 +70,10 @@ function checkTensors(source: TensorSource, layout: AdapterLayout, file: string)
     if (!wanted.has(name)) faults.push(`${name} belongs to no adapted layer of this model`);
   }
   if (faults.length === 0) return;
-  const more = faults.length > LISTED ? `\n  and ${faults.length - LISTED} more` : '';
   throw new DataError(
     file,
     `${faults.length} tensors do not fit the model and ${ADAPTER_CONFIG_FILE}. Was the adapter trained on another base?\n` +
-      `  ${faults.slice(0, LISTED).join('\n  ')}${more}`,
+      `  ${faults.join('\n  ')}`,
   );
 }
 

@@ -1,8 +1,9 @@
 /** Whatever is wrong with the input: one clear message, exit code 2, and nothing of what was there is touched. */
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { contentOf, directory, GOLDEN, nibbleTrain } from './nibble.ts';
+import { directory, GOLDEN } from './nibble.ts';
+import { expectRefusal, type Says } from './refusal.ts';
 
 const SINGLE = path.join(GOLDEN, 'formats', 'llama-untied-f32');
 const SHARDED = path.join(GOLDEN, 'formats', 'llama-sharded-bf16');
@@ -56,8 +57,7 @@ type Case = {
   readonly model?: string;
   readonly rows?: string;
   readonly flags?: readonly string[];
-  /** Parts of the one message. */
-  readonly says: readonly (string | RegExp)[];
+  readonly says: Says;
 };
 
 const CASES: Case[] = [
@@ -259,28 +259,6 @@ const CASES: Case[] = [
 
 const RUN_HEAD = ['config.yaml', 'environment.json'];
 const quiet = ['--max_steps', '1', '--lora_r', '2'];
-
-/** One message: what commander and we say, without the notes and progress that came before it. */
-function complaint(stderr: string): string {
-  const at = stderr.indexOf('nibble: ');
-  expect(at, stderr).toBeGreaterThanOrEqual(0);
-  expect(stderr.indexOf('nibble: ', at + 1), stderr).toBe(-1);
-  expect(stderr).not.toMatch(/\n\s+at .*:\d+:\d+/);
-  return stderr.slice(at);
-}
-
-async function expectRefusal(root: string, argv: readonly string[], says: Case['says'], model: string): Promise<void> {
-  const watched = [root, ...(existsSync(model) && statSync(model).isDirectory() ? [model] : [])];
-  const before = watched.map(contentOf);
-  const { code, stdout, stderr } = await nibbleTrain(...argv);
-  const message = complaint(stderr);
-  expect([code, stdout], stderr).toEqual([2, '']);
-  for (const part of says) {
-    if (typeof part === 'string') expect(message).toContain(part);
-    else expect(message).toMatch(part);
-  }
-  expect(watched.map(contentOf)).toEqual(before);
-}
 
 test.each(CASES)('$what', async ({ model = SINGLE, rows = ROW, flags = [], says }) => {
   const root = directory({ 'rows.jsonl': rows });
