@@ -13,7 +13,7 @@ import { RANDOM_WEIGHTS_FILE } from '../model/random-weights.ts';
 import { BUILTIN_TEXTS, type BuiltinText, builtinText } from './builtin-data.ts';
 import { REFERENCE_MODELS, referenceConfig } from './reference-models.ts';
 
-export const BUILTIN_PREFIX = 'builtin:';
+const BUILTIN_PREFIX = 'builtin:';
 
 /** Folders below the package root; src/bench and dist/bench are equally deep in it. */
 const MODELS: Readonly<Record<string, string>> = { tiny: '../../bench/models/tiny/' };

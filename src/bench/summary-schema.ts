@@ -43,7 +43,6 @@ const metricSummarySchema = z.strictObject({
   min: z.number(),
   max: z.number(),
 });
-export type MetricSummary = z.infer<typeof metricSummarySchema>;
 
 const metricsOf = <T extends z.ZodType>(entry: T) =>
   z.strictObject({

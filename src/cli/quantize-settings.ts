@@ -8,7 +8,7 @@ import { ConfigError } from '../errors.ts';
 const SIZE = /^(\d+(?:\.\d+)?)\s*([KMGT]B)$/i;
 const UNIT_BYTES: Readonly<Record<string, number>> = { KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
 
-export const quantizeSettings = z.strictObject({
+const quantizeSettings = z.strictObject({
   bnb_4bit_quant_type: settings.shape.bnb_4bit_quant_type,
   bnb_4bit_use_double_quant: settings.shape.bnb_4bit_use_double_quant,
   bnb_4bit_blocksize: settings.shape.bnb_4bit_blocksize,

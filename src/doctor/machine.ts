@@ -24,7 +24,7 @@ const USER_ICD_FOLDER = '.local/share/vulkan/icd.d';
 const DRIVER_VARIABLES = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'VK_ADD_DRIVER_FILES'];
 
 /** What NVIDIA's Vulkan driver loads: its own parts, then glvnd's and X's that it links against. */
-export const NVIDIA_LIBRARIES = ['libGLX_nvidia.so.0', 'libEGL_nvidia.so.0', 'libnvidia-glvkspirv.so'] as const;
+const NVIDIA_LIBRARIES = ['libGLX_nvidia.so.0', 'libEGL_nvidia.so.0', 'libnvidia-glvkspirv.so'] as const;
 export const GLVND_LIBRARIES = ['libEGL.so.1', 'libGLdispatch.so.0', 'libXext.so.6'] as const;
 
 export function machineFacts(view: MachineView): MachineFacts {

@@ -6,7 +6,7 @@ import { type FileReader, place } from './reader.ts';
 
 export const ADAPTER_CONFIG_FILE = 'adapter_config.json';
 
-export const BIASES = ['none', 'all', 'lora_only'] as const;
+const BIASES = ['none', 'all', 'lora_only'] as const;
 export type Bias = (typeof BIASES)[number];
 
 /** Fields keep PEFT's names. `unknown` holds what nibble has no use for and writes back unchanged. */

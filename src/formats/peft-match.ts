@@ -38,7 +38,7 @@ export type MatchOptions = {
   readonly strict?: boolean;
 };
 
-export const ALL_LINEAR = 'all-linear';
+const ALL_LINEAR = 'all-linear';
 
 /**
  * The modules that the config adapts, in the order of named_modules. An adapter on a tied embedding is on both ends of it.

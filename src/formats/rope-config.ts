@@ -29,7 +29,7 @@ export type RopeParameters =
   | YarnRope;
 export type RopeType = RopeParameters['rope_type'];
 
-export const ROPE_TYPES: readonly RopeType[] = ['default', 'linear', 'llama3', 'yarn'];
+const ROPE_TYPES: readonly RopeType[] = ['default', 'linear', 'llama3', 'yarn'];
 /** Their frequencies change with the length of the sequence. */
 const BY_LENGTH = ['dynamic', 'longrope', 'su'];
 

@@ -1,6 +1,7 @@
 /** Allocates a model as a method needs it. Reads no file and no value, so that an estimate makes the same allocations. */
 import { ConfigError, KernelCallError } from '../errors.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
+import { EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B, MAGNITUDE } from '../formats/peft-layout.ts';
 import type { Residents } from '../gpu/residents.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { type Scales, TABLE_LENGTH } from '../kernels/dequant.ts';
@@ -101,10 +102,10 @@ function adapterSpecs(config: ModelConfig, lora: LoraSpec | null): TrainableSpec
     const { name, out, in: width } = module;
     if (module.kind === 'embedding') return embeddingPair(name, out, width, target.r);
     const pair = [
-      { name: `${name}.lora_A.weight`, shape: [target.r, width] },
-      { name: `${name}.lora_B.weight`, shape: [out, target.r] },
+      { name: `${name}.${LORA_A}`, shape: [target.r, width] },
+      { name: `${name}.${LORA_B}`, shape: [out, target.r] },
     ];
-    return lora.dora ? [...pair, { name: `${name}.lora_magnitude_vector`, shape: [out] }] : pair;
+    return lora.dora ? [...pair, { name: `${name}.${MAGNITUDE}`, shape: [out] }] : pair;
   });
   return [
     ...pairs,
@@ -117,8 +118,8 @@ function adapterSpecs(config: ModelConfig, lora: LoraSpec | null): TrainableSpec
 /** A lies transposed here, (tokens, r): a token's row is gathered like one of the table. */
 function embeddingPair(name: string, tokens: number, width: number, r: number): TrainableSpec[] {
   return [
-    { name: `${name}.lora_embedding_A`, shape: [tokens, r] },
-    { name: `${name}.lora_embedding_B`, shape: [width, r] },
+    { name: `${name}.${EMBEDDING_A}`, shape: [tokens, r] },
+    { name: `${name}.${EMBEDDING_B}`, shape: [width, r] },
   ];
 }
 
@@ -174,8 +175,8 @@ class Builder {
 
   embedding(module: string, tokens: number, width: number): EmbeddingLayer {
     const target = this.#spec.lora?.modules.get(module);
-    const A = this.#trainable.tensors.get(`${module}.lora_embedding_A`)?.param;
-    const B = this.#trainable.tensors.get(`${module}.lora_embedding_B`)?.param;
+    const A = this.#trainable.tensors.get(`${module}.${EMBEDDING_A}`)?.param;
+    const B = this.#trainable.tensors.get(`${module}.${EMBEDDING_B}`)?.param;
     const lora = target && A && B ? { A, B, ...target } : null;
     return { ...this.dense(module, tokens, width), lora };
   }
@@ -256,10 +257,10 @@ class Builder {
 
   #lora(module: string, weight: Weight): LoraPair | null {
     const target = this.#spec.lora?.modules.get(module);
-    const A = this.#trainable.tensors.get(`${module}.lora_A.weight`)?.param;
-    const B = this.#trainable.tensors.get(`${module}.lora_B.weight`)?.param;
+    const A = this.#trainable.tensors.get(`${module}.${LORA_A}`)?.param;
+    const B = this.#trainable.tensors.get(`${module}.${LORA_B}`)?.param;
     if (target === undefined || A === undefined || B === undefined) return null;
-    const magnitude = this.#trainable.tensors.get(`${module}.lora_magnitude_vector`)?.param ?? null;
+    const magnitude = this.#trainable.tensors.get(`${module}.${MAGNITUDE}`)?.param ?? null;
     const pair = { A, B, ...target, dropout: this.#spec.lora?.dropout ?? 0, site: this.#site++ };
     if (magnitude !== null) this.dora.push({ weight, lora: { ...pair, magnitude } });
     return { ...pair, magnitude };

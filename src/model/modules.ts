@@ -63,7 +63,7 @@ export function parametersOf(config: ModelConfig): Parameter[] {
     .flatMap(moduleParameters);
 }
 
-export function moduleParameters(module: Module): Parameter[] {
+function moduleParameters(module: Module): Parameter[] {
   const weight = `${module.name}.weight`;
   if (module.kind === 'norm') return [{ name: weight, shape: [module.width], module }];
   const matrix = { name: weight, shape: [module.out, module.in], module };

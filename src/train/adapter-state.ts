@@ -52,11 +52,7 @@ function transposed(values: Float32Array, rows: number, columns: number): Float3
 }
 
 /** What the GPU is to hold at first, but for magnitudes of a fresh adapter and what the base model's checkpoint has. */
-export async function initialAdapter(
-  plan: ModelPlan,
-  config: TrainConfig,
-  adapter: Adapter | null,
-): Promise<InitialValues> {
+async function initialAdapter(plan: ModelPlan, config: TrainConfig, adapter: Adapter | null): Promise<InitialValues> {
   if (adapter !== null) return storedAdapter(adapter);
   const values = new Map<string, Float32Array<ArrayBuffer>>();
   const rng = new TorchRng(config.seed);
@@ -85,7 +81,7 @@ async function storedAdapter({ source, layout }: Adapter): Promise<InitialValues
  * PEFT creates the adapter in the dtype of the base weight (of a 4-bit base: its compute dtype) and widens it afterwards, so
  * that its first values carry that rounding.
  */
-export function asInBase(A: Float32Array, stored: StoredAs, config: TrainConfig): Float32Array<ArrayBuffer> {
+function asInBase(A: Float32Array, stored: StoredAs, config: TrainConfig): Float32Array<ArrayBuffer> {
   const dtype = stored.kind === 'dense' ? stored.dtype : config.compute_dtype === 'float16' ? 'f16' : 'f32';
   if (dtype === 'bf16') return Float32Array.from(A, roundToBf16);
   if (dtype === 'f16') return Float32Array.from(A, roundToF16);

@@ -1,6 +1,6 @@
 /** What a run leaves behind: a PEFT adapter, or in full training a Hugging Face model directory. */
 
-import type { TensorSource } from '../formats/checkpoint.ts';
+import { SINGLE_FILE, type TensorSource } from '../formats/checkpoint.ts';
 import { copyCompanions } from '../formats/companions.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
@@ -51,7 +51,7 @@ export async function saveTrainedModel(
       yield dtype === 'float32' ? new Uint8Array(values.buffer) : narrow(kernels, values, dtype);
     },
   }));
-  await writeSafetensors(writer, 'model.safetensors', tensors);
+  await writeSafetensors(writer, SINGLE_FILE, tensors);
   await copyCompanions(from, writer);
   const config = JSON.parse(await from.readText(CONFIG_FILE)) as Record<string, unknown>;
   const { torch_dtype: _, ...rest } = config;

@@ -81,8 +81,6 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
   return { config, model, source, tokenizer, adapter, train, evaluation, batches, plan };
 }
 
-export type Session = { readonly engine: Engine; readonly memory: EngineMemory; readonly ledger: Ledger };
-
 /** Allocates the model and the arena. Takes GPU memory, loads nothing. @throws DeviceError */
 export async function allocate(
   { device }: Runtime,

@@ -14,7 +14,7 @@ import { type Lane, type SlabJob, type SlabResult, streamSlabs } from './slabs.t
 import type { QuantizeArgs, Quantizer, QuantState } from './types.ts';
 
 /** Smallest slab: the largest block of the widest source. Every slab is a multiple of it, so no block is cut. */
-export const SLAB_UNIT_BYTES = 4096 * 4;
+const SLAB_UNIT_BYTES = 4096 * 4;
 
 /** A lane inside one instance: a region of its memory. Two let a read run while the other is quantized. */
 export class LocalLane implements Lane {
@@ -53,7 +53,7 @@ export class LocalLane implements Lane {
 }
 
 /** @throws KernelCallError when the slabs would cut a block or not fit a lane */
-export function checkSlabBytes(slabBytes: number): void {
+function checkSlabBytes(slabBytes: number): void {
   if (slabBytes % SLAB_UNIT_BYTES !== 0 || slabBytes < SLAB_UNIT_BYTES || slabBytes > MAX_SLAB_BYTES) {
     throw new KernelCallError(
       'quantizer',

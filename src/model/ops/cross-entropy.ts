@@ -5,7 +5,7 @@ import type { OpContext } from './context.ts';
 import { isTrained, type LinearLayer, layerNorms, linearBackward, linearForward } from './linear.ts';
 
 /** Most bytes that a chunk of f32 logits takes. */
-export const LOGITS_BUDGET_BYTES = 64 * 2 ** 20;
+const LOGITS_BUDGET_BYTES = 64 * 2 ** 20;
 /** Most bytes of the head that are widened at once, where its stored dtype is not the compute dtype. */
 export const HEAD_SCRATCH_BYTES = 64 * 2 ** 20;
 /** A chunk starts where a binding may: rows of f32 in multiples of this always do. */

@@ -1,4 +1,5 @@
 /** Which tensors go into which file, and the index that says so. */
+import { SINGLE_FILE } from '../../formats/checkpoint.ts';
 import { DTYPE_BYTES, elementCount } from '../../formats/dtype.ts';
 import type { TensorToWrite } from '../../formats/safetensors-write.ts';
 
@@ -24,7 +25,7 @@ export function shardsOf(groups: readonly TensorGroup[], maxBytes: number): Shar
   }
   const number = (n: number): string => String(n).padStart(5, '0');
   return files.map((tensors, i) => ({
-    file: files.length === 1 ? 'model.safetensors' : `model-${number(i + 1)}-of-${number(files.length)}.safetensors`,
+    file: files.length === 1 ? SINGLE_FILE : `model-${number(i + 1)}-of-${number(files.length)}.safetensors`,
     tensors,
   }));
 }
@@ -41,6 +42,6 @@ export function shardIndex(shards: readonly Shard[], parameters: number): string
   return `${JSON.stringify(index, null, 2)}\n`;
 }
 
-export function bytesOf(tensors: TensorGroup): number {
+function bytesOf(tensors: TensorGroup): number {
   return tensors.reduce((sum, { dtype, shape }) => sum + elementCount(shape) * DTYPE_BYTES[dtype], 0);
 }

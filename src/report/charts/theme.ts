@@ -57,7 +57,7 @@ export const THEME_CSS = `:root{color-scheme:light dark;${declare(LIGHT)}}
 
 export const INK = 'var(--ink)';
 export const MUTED = 'var(--muted)';
-export const LINE = 'var(--line)';
+const LINE = 'var(--line)';
 export const SURFACE = 'var(--surface)';
 
 /** Baseline, treatment, then everything else. */
