@@ -134,6 +134,7 @@ async function tryTile(device: Device, kind: TileKind, tile: Tile, best: number,
     let [flop, seconds] = [0, 0];
     for (const shape of options.shapes) {
       for (const call of calls(shape)) {
+        options.signal?.throwIfAborted();
         seconds += await timed(device, profile, call, options.rounds);
         flop += 2 * shape.M * shape.N * shape.K;
       }

@@ -50,7 +50,7 @@ export function chooseTier(profile: DeviceProfile, wanted: TierChoice, computeDt
   const why = obstacle(profile, wanted) ?? (wanted === 'subgroup_matrix' && computeDtype === 'f32' ? noMatrix : null);
   if (why !== null)
     throw new DeviceError(
-      `matmul_tier ${wanted} is not possible on ${profile.name}: ${why}. Set matmul_tier: auto, which takes ${profile.tier} here${
+      `matmul_tier ${wanted} is not possible on ${profile.name}: ${why}. Set matmul_tier: auto, which takes ${chooseTier(profile, 'auto', computeDtype).tier} here${
         why === noMatrix ? ', or compute_dtype: float16' : ''
       }.`,
     );

@@ -54,6 +54,6 @@ describe('a tier that is asked for', () => {
       'matmul_tier subgroup_matrix is not possible on swiftshader: it has no shader-f16. Set matmul_tier: auto, which takes direct here.',
     );
     expect(message(lavapipe!, 'f16')).toContain('it offers no product of f16 subgroup matrices with f32 sums');
-    expect(message(nvidia!, 'f32')).toContain('or compute_dtype: float16');
+    expect(message(nvidia!, 'f32')).toContain('which takes simt here, or compute_dtype: float16.');
   });
 });

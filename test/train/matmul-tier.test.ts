@@ -1,6 +1,7 @@
 /** A whole run by another tier of matrix products: what it computes, what it says, and what it plans for. */
 import { describe, expect, it } from 'vitest';
 import { estimatePlan } from '../../src/bench/estimate.ts';
+import type { TrainConfig } from '../../src/config/settings.ts';
 import { DeviceError } from '../../src/errors.ts';
 import { loadShaders } from '../../src/gpu/node.ts';
 import { rejection } from '../formats/files.ts';
@@ -10,14 +11,15 @@ import { type Files, learnableRows, runTraining } from './run.ts';
 const TINY = new URL('../../bench/models/tiny/', import.meta.url).pathname;
 const files: Files = new Map([['rows.jsonl', learnableRows(1, 4, 8, 160)]]);
 // AdamW's first update is a sign times the rate, whatever the gradient's size: a large rate would make rounding look like a bug
-const recipe = {
+const config: Partial<TrainConfig> = {
+  model_name_or_path: TINY,
   method: 'lora',
   lora_target_modules: ['down_proj'],
   max_steps: 2,
   learning_rate: 2e-4,
   per_device_train_batch_size: 1,
-} as const;
-const config = { model_name_or_path: TINY, ...recipe };
+};
+
 // software drivers compile and run small tiles sooner
 Object.assign(device, { profile: { ...device.profile, tiles: { simt: { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 } } } });
 const run = (matmul_tier: 'direct' | 'simt' | 'subgroup_matrix') =>
