@@ -42,7 +42,7 @@ export const MAGNITUDE = 'lora_magnitude_vector';
 export function adapterLayout(config: AdapterFields, base: AdapterBase, options: MatchOptions = {}): AdapterLayout {
   const { keyOf = (setting) => setting, strict = true } = options;
   const targets = matchTargets(config, base, options);
-  const problems = [...savedProblems(config, base, targets), ...doraProblems(config, base, targets)];
+  const problems = [...savedProblems(config, base, targets), ...doraProblems(config, targets)];
   if (strict && config.ensure_weight_tying && !base.tied)
     problems.push(['ensure_weight_tying', 'is true, but this model ties no weights. Leave it out.'] as const);
   if (problems.length > 0)
@@ -160,7 +160,7 @@ function savedProblems(config: AdapterFields, base: AdapterBase, targets: readon
   return problems;
 }
 
-function doraProblems(config: AdapterFields, _: AdapterBase, targets: readonly LoraTarget[]): Problem[] {
+function doraProblems(config: AdapterFields, targets: readonly LoraTarget[]): Problem[] {
   const embedding = targets.find(({ kind }) => kind === 'embedding');
   if (!config.use_dora || embedding === undefined) return [];
   return [
