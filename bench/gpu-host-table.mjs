@@ -37,23 +37,24 @@ function runsOf(suite) {
 
 const rows = [];
 const row = (what, figure) => rows.push([what, figure ?? NOT_MEASURED]);
-const fixed = (value, digits = 2) => (value === null || value === undefined ? null : value.toFixed(digits));
 const gib = (bytes) => (bytes === null || bytes === undefined ? null : `${(bytes / 2 ** 30).toFixed(2)} GiB`);
 const over = (a, b) => (a && b ? `${(a / b).toFixed(2)}x` : NOT_MEASURED);
 
 const doctor = json('doctor.json');
-row('device', doctor?.adapter?.description ?? doctor?.adapters?.[0]?.description ?? null);
+row('device', doctor?.probe?.device?.profile?.name ?? null);
 row('conformance', /Tests\s+.*$/m.exec(text('conformance.txt') ?? '')?.[0] ?? null);
 
 const torch = lines('gemm-torch.jsonl');
-const gemm = lines('gemm.jsonl');
+const gemm = json('gemm.json')?.rows ?? [];
 if (gemm.length === 0) row('matrix products', null);
-for (const { shape, tier, dtype, tflops } of gemm) {
-  const peer = torch.find((t) => t.shape === shape && t.dtype === dtype)?.tflops;
-  row(
-    `${shape} ${dtype} ${tier}`,
-    `${tflops.toFixed(3)} TFLOP/s, torch ${fixed(peer, 3) ?? NOT_MEASURED}, ${over(tflops, peer)}`,
-  );
+const TORCH_DTYPES = { f16: 'float16', f32: 'float32' };
+for (const { shape, tier, dtype, gflops } of gemm) {
+  const [tflops, peer] = [
+    gflops / 1000,
+    torch.find((t) => t.shape === shape && t.dtype === TORCH_DTYPES[dtype])?.tflops,
+  ];
+  const beside = peer === undefined ? `torch ${NOT_MEASURED}` : `torch ${peer.toFixed(3)}, ${over(tflops, peer)}`;
+  row(`${shape} ${dtype} ${tier}`, `${tflops.toFixed(3)} TFLOP/s, ${beside}`);
 }
 const dequant = json('dequant.json');
 row(

@@ -89,7 +89,9 @@ stage_conformance() {
 stage_gemm() {
   local shapes=(4096x4096x4096 4096x11008x4096 4096x4096x11008 4096x16x4096)
   [ -z "$rehearse" ] || shapes=(128x128x128 96x16x128)
-  measure gemm.jsonl node bench/micro/matmul.mjs --json "${shapes[@]}" && cat "$output/gemm.jsonl"
+  local joined
+  joined=$(IFS=,; echo "${shapes[*]}")
+  measure gemm.json node bench/micro/matmul.mjs --json --ops=nt "--shapes=$joined" || true
   local device
   device=$(torch_device)
   if [ -z "$device" ]; then note "not measured: gemm-torch.jsonl (no torch in $python)"; return; fi
