@@ -37,7 +37,8 @@ test.each(cases)('$rope_parameters.rope_type, head_dim $head_dim: frequencies of
   const apart = wanted.inv_freq.map((value, j) => ulps(got[j]!, value));
   // torch's own f32 pow is off by one unit in the odd entry, in two of theta 150000
   expect(Math.max(...apart)).toBeLessThanOrEqual(1);
-  expect(apart.filter((distance) => distance > 0).length).toBeLessThanOrEqual(2);
+  const odd = wanted.rope_parameters.rope_theta === 150_000 ? 2 : 1;
+  expect(apart.filter((distance) => distance > 0).length).toBeLessThanOrEqual(odd);
 });
 
 test.each(cases)('$rope_parameters.rope_type, head_dim $head_dim: tables of transformers', (wanted) => {
