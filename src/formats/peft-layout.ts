@@ -1,7 +1,8 @@
 /** What an adapter consists of: LoRA pairs on their targets, and what of the base is trained beside them. */
 import { ConfigError } from '../errors.ts';
 import { show } from './json.ts';
-import { type AdapterBase, type BaseModule, type BaseParameter, lastSegment, parametersOfModule } from './peft-base.ts';
+import { type Module, type Parameter, parametersOfModule } from './modules.ts';
+import { type AdapterBase, lastSegment } from './peft-base.ts';
 import type { LoraConfig } from './peft-config.ts';
 import { type LoraTarget, type MatchOptions, matchTargets, type TargetFields } from './peft-match.ts';
 
@@ -14,7 +15,7 @@ export type AdapterLayout = {
   readonly trained: readonly TrainedParameter[];
 };
 
-export type TrainedParameter = BaseParameter & {
+export type TrainedParameter = Parameter & {
   readonly keys: readonly string[];
   /** PEFT keeps a copy for training (modules_to_save) and counts both; a bias is trained where it stands. */
   readonly isCopy: boolean;
@@ -83,12 +84,12 @@ export function adapterCounts(layout: AdapterLayout): { readonly trainable: numb
 }
 
 /** PEFT compares plain endings here, without regard to dots: "norm" is every norm, and "mlp" all of a layer's mlp. */
-function savedModules({ modules_to_save, ensure_weight_tying }: AdapterFields, base: AdapterBase): BaseModule[] {
-  const isSaved = ({ name }: BaseModule): boolean => (modules_to_save ?? []).some((entry) => matchesEntry(name, entry));
+function savedModules({ modules_to_save, ensure_weight_tying }: AdapterFields, base: AdapterBase): Module[] {
+  const isSaved = ({ name }: Module): boolean => (modules_to_save ?? []).some((entry) => matchesEntry(name, entry));
   const found = base.modules.filter(isSaved);
   if (!ensure_weight_tying || !base.tied) return found;
   // tied, the copy of the input embedding stands for both ends
-  const isEnd = ({ name }: BaseModule): boolean => name === base.inputEmbedding || name === base.outputEmbedding;
+  const isEnd = ({ name }: Module): boolean => name === base.inputEmbedding || name === base.outputEmbedding;
   const embedding = base.modules.filter(({ name }) => name === base.inputEmbedding && found.some(isEnd));
   return [...embedding, ...found.filter((module) => !isEnd(module))];
 }
@@ -103,7 +104,7 @@ function matchesEntry(name: string, entry: string): boolean {
   );
 }
 
-function savedParameters(module: BaseModule, base: AdapterBase): TrainedParameter[] {
+function savedParameters(module: Module, base: AdapterBase): TrainedParameter[] {
   return parametersOfModule(module).map((parameter) => {
     const both = base.tied && module.name === base.inputEmbedding;
     return {

@@ -1,7 +1,8 @@
 /** Which modules an adapter sits on, by PEFT's rules for target_modules and its companions. */
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { show } from './json.ts';
-import { type AdapterBase, type BaseModule, endsInPath, lastSegment } from './peft-base.ts';
+import type { Module } from './modules.ts';
+import { type AdapterBase, endsInPath, lastSegment } from './peft-base.ts';
 import { contradictions, type LoraConfig } from './peft-config.ts';
 import { type Anchor, pythonRegex } from './python-regex.ts';
 
@@ -57,7 +58,7 @@ export function matchTargets(config: TargetFields, base: AdapterBase, options: M
   const inLayers = layerRule(config, wanted, report);
   const modules = adaptable.filter(
     (module) => isTarget(module) && inLayers(module.name) && !isExcluded(module.name),
-  ) as Exclude<BaseModule, { kind: 'norm' }>[];
+  ) as Exclude<Module, { kind: 'norm' }>[];
   if (modules.length === 0)
     throw report.targets(
       `${show(wanted)}, after exclude_modules, modules_to_save and layers_to_transform, matches no linear layer.`,
@@ -90,7 +91,7 @@ class Report {
   readonly #endings: string;
   readonly #keyOf: (setting: keyof TargetFields) => string;
 
-  constructor(adaptable: readonly BaseModule[], keyOf: (setting: keyof TargetFields) => string) {
+  constructor(adaptable: readonly Module[], keyOf: (setting: keyof TargetFields) => string) {
     this.#endings = [...new Set(adaptable.map(({ name }) => lastSegment(name)))].join(', ');
     this.#keyOf = keyOf;
   }
@@ -155,7 +156,7 @@ function targetRule(
   wanted: readonly string[] | string,
   base: AdapterBase,
   report: Report,
-): (module: BaseModule) => boolean {
+): (module: Module) => boolean {
   if (typeof wanted === 'string' && wanted.toLowerCase() === ALL_LINEAR)
     return ({ kind, name }) => kind === 'linear' && name !== base.outputEmbedding;
   const rule = listOrRegex(wanted, 'target_modules', report);
@@ -195,7 +196,7 @@ function layerRule(config: TargetFields, targets: readonly string[] | string, re
 function patternRule(
   config: TargetFields,
   setting: 'rank_pattern' | 'alpha_pattern',
-  targets: readonly BaseModule[],
+  targets: readonly Module[],
   strict: boolean,
   report: Report,
 ): (name: string) => number | undefined {
@@ -209,7 +210,7 @@ function patternRule(
 }
 
 /** An adapter on one end of a tied embedding would untie the two, or change both when it is merged. */
-function withTied<M extends BaseModule>(
+function withTied<M extends Module>(
   modules: readonly M[],
   config: TargetFields,
   base: AdapterBase,

@@ -1,8 +1,8 @@
 /** What the layers of many architectures have in common: the usual modules, and sub-layers composed of ops. */
 import type { ModelConfig } from '../formats/hf-config.ts';
+import type { LinearModule, Module, NormModule } from '../formats/modules.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { Architecture, Layer, Model } from './model.ts';
-import type { LinearModule, Module, NormModule } from './modules.ts';
 import { applyRope, attention } from './ops/attention.ts';
 import type { OpContext } from './ops/context.ts';
 import { addResidual, gatedUnit, rmsNorm } from './ops/elementwise.ts';

@@ -1,6 +1,7 @@
 /** Allocates a model as a method needs it. Reads no file and no value, so that an estimate makes the same allocations. */
 import { ConfigError, KernelCallError } from '../errors.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
+import type { LinearModule, Parameter } from '../formats/modules.ts';
 import { EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B, MAGNITUDE } from '../formats/peft-layout.ts';
 import type { Residents } from '../gpu/residents.ts';
 import type { Tensor } from '../gpu/tensor.ts';
@@ -8,16 +9,7 @@ import { type Scales, TABLE_LENGTH } from '../kernels/dequant.ts';
 import { NESTED_BLOCK_SIZE, type QuantType } from '../wasm/types.ts';
 import { allocateFlat, type FlatParameters, type TrainableSpec } from './flat.ts';
 import type { Layer, Model } from './model.ts';
-import {
-  EMBEDDING,
-  FINAL_NORM,
-  HEAD,
-  type LinearModule,
-  layerModules,
-  modulesOf,
-  type Parameter,
-  parametersOf,
-} from './modules.ts';
+import { EMBEDDING, FINAL_NORM, HEAD, layerModules, modulesOf, parametersOf } from './modules.ts';
 import type { DoraPair } from './ops/dora.ts';
 import type { EmbeddingLayer } from './ops/embedding.ts';
 import type { LinearLayer, LoraPair } from './ops/linear.ts';

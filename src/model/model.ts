@@ -1,7 +1,7 @@
 /** A declared model as its forward pass sees it, and what an architecture has to say about itself. */
 import type { ModelConfig } from '../formats/hf-config.ts';
+import type { Module } from '../formats/modules.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import type { Module } from './modules.ts';
 import type { RopeTables } from './ops/attention.ts';
 import type { OpContext } from './ops/context.ts';
 import type { EmbeddingLayer } from './ops/embedding.ts';

@@ -1,36 +1,11 @@
 /** What a model consists of: its modules with parameters, by their checkpoint names, in the order in which PyTorch walks them. */
 import type { ModelConfig } from '../formats/hf-config.ts';
+import { type LinearModule, type Module, type Parameter, parametersOfModule } from '../formats/modules.ts';
 import { ARCHITECTURES } from './architectures.ts';
 
 export const EMBEDDING = 'model.embed_tokens';
 export const FINAL_NORM = 'model.norm';
 export const HEAD = 'lm_head';
-
-/** nn.Linear: weight (out, in), and a bias (out) where it has one. */
-export type LinearModule = {
-  readonly kind: 'linear';
-  readonly name: string;
-  readonly out: number;
-  readonly in: number;
-  readonly bias: boolean;
-};
-/** nn.Embedding: weight (out rows, in). */
-export type EmbeddingModule = {
-  readonly kind: 'embedding';
-  readonly name: string;
-  readonly out: number;
-  readonly in: number;
-};
-/** RMSNorm: weight (width). */
-export type NormModule = { readonly kind: 'norm'; readonly name: string; readonly width: number };
-export type Module = LinearModule | EmbeddingModule | NormModule;
-
-/** A parameter as a checkpoint holds it. */
-export type Parameter = {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly module: Module;
-};
 
 /** Modules of layer `i`, with full names. */
 export function layerModules(config: ModelConfig, i: number): Module[] {
@@ -60,15 +35,7 @@ export function allLinears(config: ModelConfig): LinearModule[] {
 export function parametersOf(config: ModelConfig): Parameter[] {
   return modulesOf(config)
     .filter(({ name }) => name !== HEAD || !config.tie_word_embeddings)
-    .flatMap(moduleParameters);
-}
-
-function moduleParameters(module: Module): Parameter[] {
-  const weight = `${module.name}.weight`;
-  if (module.kind === 'norm') return [{ name: weight, shape: [module.width], module }];
-  const matrix = { name: weight, shape: [module.out, module.in], module };
-  if (module.kind === 'embedding' || !module.bias) return [matrix];
-  return [matrix, { name: `${module.name}.bias`, shape: [module.out], module }];
+    .flatMap(parametersOfModule);
 }
 
 /** Parameters of the model as published: a tied head counts once. */

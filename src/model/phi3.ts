@@ -1,8 +1,8 @@
 /** Phi-3 (transformers' Phi3ForCausalLM): Llama with q, k, v in one projection, and gate and up in one. */
 import type { ModelConfig } from '../formats/hf-config.ts';
+import type { Module } from '../formats/modules.ts';
 import { attend, gateAndProject, matrix, preNorm, preNormModules, projectionRows, type SubLayer } from './blocks.ts';
 import type { Architecture } from './model.ts';
-import type { Module } from './modules.ts';
 import { splitColumns } from './ops/elementwise.ts';
 import { linear } from './ops/linear.ts';
 
