@@ -33,7 +33,9 @@ export type RunContext = PlannedRun & {
 const EXCLUDED_WARMUP_STEPS = 1;
 
 export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord {
-  const finite = result.steps.every((s) => Number.isFinite(s.loss));
+  // A scaled run skips a step that overflowed, and goes on as if it had not been.
+  const counted = result.steps.filter((s) => s.lossScale === null || s.finite);
+  const finite = counted.length > 0 && counted.every((s) => Number.isFinite(s.loss));
   return {
     schema: RUN_SCHEMA_ID,
     schema_version: SCHEMA_VERSION,
@@ -132,12 +134,14 @@ function trainInfo(ctx: RunContext, result: TrainResult): RunRecord['train_info'
     accelerator_memory_max: peak.peakBytes,
     accelerator_memory_reserved_avg: null,
     accelerator_memory_reserved_99th: null,
+    ...(steps.some((s) => s.lossScale !== null) ? { skipped_steps: steps.filter((s) => !s.finite).length } : {}),
     history: steps.map((s, i) => ({
       step: s.step,
       epoch: s.epoch,
       loss: finiteOrNull(s.loss),
       learning_rate: s.learningRate,
       grad_norm: finiteOrNull(s.gradNorm),
+      ...(s.lossScale === null ? {} : { loss_scale: s.lossScale }),
       num_input_tokens_seen: steps.slice(0, i + 1).reduce((sum, earlier) => sum + earlier.tokens, 0),
       step_time_ms: s.stepMs,
       memory_allocated: ledger.currentBytes,

@@ -150,6 +150,8 @@ const historyRowSchema = z.strictObject({
   loss: measured,
   learning_rate: measured,
   grad_norm: measured,
+  /** What the loss was multiplied with before backward; absent where gradients are not scaled. */
+  loss_scale: measured.optional(),
   num_input_tokens_seen: count.nullable(),
   step_time_ms: measured,
   memory_allocated: bytes.nullable(),
@@ -168,6 +170,8 @@ const trainInfoSchema = z.strictObject({
   accelerator_memory_max: measured,
   accelerator_memory_reserved_avg: measured,
   accelerator_memory_reserved_99th: measured,
+  /** Steps whose update was skipped for an overflow; absent where gradients are not scaled. */
+  skipped_steps: count.optional(),
   history: z.array(historyRowSchema),
 });
 

@@ -34,10 +34,16 @@ export function trainProgress(
         1,
         `loss ${event.loss.toFixed(4)}  grad norm ${event.gradNorm.toFixed(3)}  ${event.stepMs.toFixed(0)} ms/step`,
       );
-      if (!event.finite) progress.note(`step ${event.step}: a gradient was not finite, the update was skipped`);
+      if (!event.finite) progress.note(skipMessage(event));
       for (const what of flagMessages(event.flags)) progress.note(`step ${event.step}: ${what}`);
     } else if (event.type === 'eval')
       detail = `eval_loss ${event.result.evalLoss.toFixed(4)}  perplexity ${event.result.perplexity.toFixed(2)}`;
     else progress.note(event.text);
   };
+}
+
+function skipMessage({ step, lossScale, flags }: StepEvent): string {
+  const what = flags === 0 ? 'a gradient was not finite' : 'something left the range of float16';
+  const scale = lossScale === null ? '' : ` (loss scale ${lossScale})`;
+  return `step ${step}: ${what}, the update was skipped${scale}`;
 }

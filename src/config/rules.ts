@@ -12,6 +12,7 @@ export type Purpose = 'train' | 'estimate';
 // With eval_strategy: steps and nothing else said, Hugging Face evaluates every 500 steps.
 const HF_EVAL_STEPS = 500;
 const ADAPTER_KEYS: ReadonlySet<string> = new Set(Object.keys(SECTIONS['Adapter (lora, qlora)']));
+const SCALING_KEYS: ReadonlySet<string> = new Set(Object.keys(SECTIONS['Loss scaling (compute_dtype: float16)']));
 
 /** Applies every rule: fills in what follows from what is set, and reports what cannot be run or has no effect. */
 export function applyRules(set: Merged, purpose: Purpose): Findings {
@@ -122,6 +123,7 @@ function withoutEffect(set: Merged, found: Findings): void {
     if (method !== 'qlora' && (quantOnly || key === 'llm_int8_skip_modules'))
       noEffect(found, entry, `method: ${method} does not quantize the base`);
   }
+  lossScaling(set, found);
   const adapter = set.get('adapter_name_or_path');
   if (method === 'full' && adapter && adapter.value !== null)
     found.problems.push({
@@ -133,6 +135,16 @@ function withoutEffect(set: Merged, found: Findings): void {
     noEffect(found, warmup, 'lr_scheduler_type: constant has no warmup; constant_with_warmup has');
   const epochs = set.get('num_train_epochs');
   if (epochs && current(set, 'max_steps') !== -1) noEffect(found, epochs, 'max_steps is set');
+}
+
+function lossScaling(set: Merged, found: Findings): void {
+  const scales = current(set, 'compute_dtype') === 'float16';
+  const fixed = current(set, 'loss_scale') !== 'dynamic';
+  for (const [key, entry] of set) {
+    if (!SCALING_KEYS.has(key)) continue;
+    if (!scales) noEffect(found, entry, 'only compute_dtype: float16 scales the loss');
+    else if (fixed && key !== 'loss_scale') noEffect(found, entry, 'loss_scale is fixed');
+  }
 }
 
 /** A default that is written out, as in the config of an earlier run, asks for nothing and is not worth a notice. */

@@ -171,6 +171,22 @@ const training = {
   data_seed: seed.nullable().default(null).describe('seed of shuffling alone; null takes seed'),
 };
 
+const lossScaling = {
+  loss_scale: z
+    .union([z.literal('dynamic'), z.number().gt(0)])
+    .default('dynamic')
+    .describe('what the loss is multiplied with before backward, and gradients divided by after it: dynamic, or fixed'),
+  init_scale: z.number().gt(0).default(65536).describe('the first dynamic scale'),
+  growth_factor: z.number().gt(1).default(2).describe('a dynamic scale grows by this'),
+  backoff_factor: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .default(0.5)
+    .describe('a dynamic scale is multiplied with this after an overflow, whose update is skipped'),
+  growth_interval: atLeastOne.default(2000).describe('updates without an overflow before a dynamic scale grows'),
+};
+
 const watching = {
   logging_steps: atLeastOne.default(1).describe('steps between two entries of log_history'),
   logging_first_step: z.boolean().default(false).describe('an entry for the first step, whatever logging_steps says'),
@@ -193,11 +209,14 @@ export const SECTIONS = {
   'Adapter (lora, qlora)': adapter,
   Data: data,
   Training: training,
+  'Loss scaling (compute_dtype: float16)': lossScaling,
   'Logging and evaluation': watching,
 } as const;
 
 /** A complete training configuration; what no source sets takes its default. */
-export const settings = z.strictObject({ ...model, ...quantization, ...adapter, ...data, ...training, ...watching });
+export const settings = z.strictObject({
+  ...{ ...model, ...quantization, ...adapter, ...data, ...training, ...lossScaling, ...watching },
+});
 
 type Parsed = z.output<typeof settings>;
 export type SettingKey = keyof Parsed;

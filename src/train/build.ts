@@ -6,6 +6,7 @@ import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
 import { Residents } from '../gpu/residents.ts';
 import { type ChosenTier, chooseTier } from '../gpu/tier.ts';
+import type { LossScaling } from '../kernels/loss-scale.ts';
 import { declareModel } from '../model/declare.ts';
 import type { Checkpointing } from '../model/ops/context.ts';
 import { type BatchShape, EngineMemory, type EngineSettings } from './engine-memory.ts';
@@ -13,6 +14,15 @@ import type { ModelPlan } from './model-plan.ts';
 
 function checkpointingOf({ gradient_checkpointing: asked }: TrainConfig): Checkpointing {
   return asked === 'selective' ? asked : asked ? 'full' : 'off';
+}
+
+/** Gradients in f32 need none. */
+function lossScalingOf(config: TrainConfig): LossScaling | null {
+  if (config.compute_dtype !== 'float16') return null;
+  const { loss_scale, growth_interval: growthInterval } = config;
+  if (loss_scale !== 'dynamic') return { initScale: loss_scale, growthFactor: 1, backoffFactor: 1, growthInterval };
+  const { init_scale: initScale, growth_factor: growthFactor, backoff_factor: backoffFactor } = config;
+  return { initScale, growthFactor, backoffFactor, growthInterval };
 }
 
 export type BuildTarget = {
@@ -51,6 +61,7 @@ export function buildMemory(target: BuildTarget, plan: ModelPlan, config: TrainC
       weightDecay: config.weight_decay,
     },
     maxGradNorm: config.max_grad_norm,
+    lossScaling: lossScalingOf(config),
     checkpointing: checkpointingOf(config),
     gradientAccumulationSteps: config.gradient_accumulation_steps,
     trainShapes: shapes.train,

@@ -16,12 +16,14 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { Readback } from '../gpu/transfer.ts';
 import { type AdamwSettings, adamw } from '../kernels/adamw.ts';
 import { gradNorm, gradNormWorkspace, METRIC_COUNT } from '../kernels/grad-norm.ts';
+import { type LossScaling, lossScale, RATE_ROWS, RATE_WORDS, SCALER_WORDS } from '../kernels/loss-scale.ts';
 import type { DeclaredModel } from '../model/declare.ts';
 import { decoderLoss } from '../model/decoder.ts';
 import type { Checkpointing } from '../model/ops/context.ts';
 import { HEAD_SCRATCH_BYTES } from '../model/ops/cross-entropy.ts';
 import { rowNorms } from '../model/ops/dora.ts';
 import type { ComputeDtype } from '../model/weight.ts';
+import { USED_BYTES } from './loss-scaler.ts';
 
 /** Sequences and tokens of each. Every distinct shape is a plan of its own. */
 export type BatchShape = { readonly B: number; readonly S: number };
@@ -31,6 +33,8 @@ export type EngineSettings = {
   readonly optimizer: AdamwSettings;
   /** 0: no clipping. */
   readonly maxGradNorm: number;
+  /** Null: gradients are not scaled. */
+  readonly lossScaling: LossScaling | null;
   readonly gradientAccumulationSteps: number;
   readonly checkpointing: Checkpointing;
   readonly trainShapes: readonly BatchShape[];
@@ -48,9 +52,10 @@ export type EngineParts = {
 export const F32_BYTES = 4;
 /** Weights are read back in pieces of the staging buffer; smaller ones would make many round trips. */
 const MIN_STAGING_BYTES = 256 * 1024;
-/** An update's metrics stand at the start of the staging buffer, behind them the flags, then its micro-batches' row losses. */
+/** An update's metrics stand at the start of the staging buffer, then flags, loss scale, its micro-batches' row losses. */
 export const FLAGS_AT = F32_BYTES * METRIC_COUNT;
-export const METRICS_BYTES = FLAGS_AT + F32_BYTES;
+export const SCALE_AT = FLAGS_AT + F32_BYTES;
+export const METRICS_BYTES = SCALE_AT + USED_BYTES;
 /** Steps in flight: the loss of one is read while the next one runs. */
 const STAGING_BUFFERS = 2;
 
@@ -67,6 +72,8 @@ type Inputs = {
   /** What kernels raise: src/kernels/flags.ts. */
   readonly flags: Tensor;
   readonly step: Tensor;
+  /** Of src/kernels/loss-scale.ts; null where gradients are not scaled. */
+  readonly scaling: { readonly scaler: Tensor; readonly rates: Tensor } | null;
 };
 
 /** Everything allocated, nothing run: what an estimate ends with. */
@@ -83,7 +90,7 @@ export class EngineMemory {
     this.settings = settings;
     const shapes = [...settings.trainShapes, ...settings.evalShapes];
     const rows = Math.max(...shapes.map(({ B, S }) => B * S));
-    this.inputs = allocateInputs(parts.residents, rows);
+    this.inputs = allocateInputs(parts.residents, rows, settings.lossScaling !== null);
     const lossBytes = F32_BYTES * rows * settings.gradientAccumulationSteps;
     const stagingBytes = Math.max(MIN_STAGING_BYTES, METRICS_BYTES + lossBytes);
     this.staging = Array.from(
@@ -142,8 +149,8 @@ export class EngineMemory {
   #recordUpdate(): Plan {
     const tape = this.#tape();
     const { segments } = this.parts.declared.trainable;
-    const { optimizer, maxGradNorm } = this.settings;
-    const { metrics } = this.inputs;
+    const { optimizer, maxGradNorm, lossScaling } = this.settings;
+    const { metrics, scaling } = this.inputs;
     const gradients = segments.map((s) => s.grad);
     const [first, second] = gradNormWorkspace(gradients.map((g) => g.elements));
     const workspace = (label: string, n: number) => tape.tensor(label, [n], { category: 'workspace' });
@@ -153,6 +160,7 @@ export class EngineMemory {
       workspace: [workspace('norm[0]', first), workspace('norm[1]', second)],
       metrics,
     });
+    if (lossScaling !== null && scaling !== null) lossScale(tape, { ...lossScaling, ...scaling, metrics });
     for (const { param, grad, m, v, decay } of segments) {
       adamw(tape, { ...optimizer, weightDecay: decay ? optimizer.weightDecay : 0, p: param, g: grad, m, v, metrics });
     }
@@ -164,7 +172,7 @@ function distinct(shapes: readonly BatchShape[]): BatchShape[] {
   return [...new Map(shapes.map((s) => [`${s.B},${s.S}`, s])).values()];
 }
 
-function allocateInputs(residents: Residents, rows: number): Inputs {
+function allocateInputs(residents: Residents, rows: number, scaled: boolean): Inputs {
   const make = (label: string, n: number, dtype: 'u32' | 'i32' | 'f32') =>
     residents.tensor({ label, shape: [n], dtype, category: 'staging' });
   return {
@@ -180,5 +188,8 @@ function allocateInputs(residents: Residents, rows: number): Inputs {
       category: 'staging',
       usage: 'uniform',
     }),
+    scaling: scaled
+      ? { scaler: make('loss_scale', SCALER_WORDS, 'u32'), rates: make('rates', RATE_ROWS * RATE_WORDS, 'f32') }
+      : null,
   };
 }

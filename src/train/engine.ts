@@ -15,18 +15,27 @@ import {
   MAGNITUDES_PLAN,
   METRICS_BYTES,
   planName,
+  SCALE_AT,
   UPDATE_PLAN,
 } from './engine-memory.ts';
+import { LossScaler, type RatesAt } from './loss-scaler.ts';
 
 /** A batch as the GPU reads it: (B, S) row-major, labels already shifted, -100 for none. */
 export type Batch = BatchShape & { readonly inputIds: Uint32Array; readonly labels: Int32Array };
 
-/** Gradient norm before clipping; `finite` false means that the update was skipped; `flags` as in src/kernels/flags.ts. */
+/** What a step was found to be once it had run. */
 export type StepMetrics = {
   readonly loss: number;
+  /** Before clipping, without the loss scale. */
   readonly gradNorm: number;
+  /** False: the update was skipped. */
   readonly finite: boolean;
+  /** As in src/kernels/flags.ts. */
   readonly flags: number;
+  /** What the loss of this step was multiplied with; null where gradients are not scaled. */
+  readonly lossScale: number | null;
+  /** Updates before this one, by which its learning rate goes; with a loss scale, skipped ones do not count. */
+  readonly updates: number;
 };
 
 export class Engine {
@@ -34,12 +43,23 @@ export class Engine {
   readonly memory: EngineMemory;
   readonly #programs: ReadonlyMap<string, Program>;
   readonly #scalars = new ArrayBuffer(STEP_BYTES);
+  readonly #scaler: LossScaler | null;
   #turn = 0;
+  #evalFlags = 0;
 
   private constructor(device: Device, memory: EngineMemory, programs: ReadonlyMap<string, Program>) {
     this.device = device;
     this.memory = memory;
     this.#programs = programs;
+    this.#scaler = this.#makeScaler();
+  }
+
+  #makeScaler(): LossScaler | null {
+    const { inputs, settings } = this.memory;
+    if (inputs.scaling === null || settings.lossScaling === null) return null;
+    const { scaler, rates } = inputs.scaling;
+    const buffers = { scaler: this.#at(scaler), rates: this.#at(rates), step: this.#at(inputs.step) };
+    return new LossScaler(this.device, buffers, settings.lossScaling.initScale);
   }
 
   /** Compiles every pipeline and builds every bind group. @throws DeviceError */
@@ -52,36 +72,48 @@ export class Engine {
 
   /**
    * One optimizer step over its micro-batches. Returns as soon as it is submitted; the promise gives the loss (the sum over
-   * the step's loss tokens divided by their number), when the GPU is done.
+   * the step's loss tokens divided by their number), when the GPU is done. At most two steps may be unread.
+   * @param ratesAt with a loss scale, what takes the place of the learning rate and bias corrections in `scalars`, by the
+   *   number of updates applied before
    */
-  trainStep(batches: readonly Batch[], scalars: Omit<StepScalars, 'micro'>): Promise<StepMetrics> {
+  trainStep(
+    batches: readonly Batch[],
+    scalars: Omit<StepScalars, 'micro'>,
+    ratesAt: RatesAt = () => scalars,
+  ): Promise<StepMetrics> {
     const { inputs } = this.memory;
     const staging = this.memory.staging[this.#turn++ % this.memory.staging.length] as Readback;
+    this.#scaler?.begin(ratesAt);
     let at = METRICS_BYTES;
     batches.forEach((batch, micro) => {
       this.#writeBatch(batch);
       this.#writeScalars({ ...scalars, micro });
       const bytes = F32_BYTES * batch.B * batch.S;
-      this.#submit(this.#program(planName('micro', batch)), staging, [
-        { from: this.#at(inputs.rowLoss), bytes, to: at },
-      ]);
+      const encoder = this.#encode(this.#program(planName('micro', batch)), this.#scaler);
+      staging.record(encoder, this.#at(inputs.rowLoss), bytes, at);
+      this.#submit(encoder);
       at += bytes;
     });
-    this.#submit(this.#program(UPDATE_PLAN), staging, [
-      { from: this.#at(inputs.metrics), bytes: FLAGS_AT, to: 0 },
-      { from: this.#at(inputs.flags), bytes: F32_BYTES, to: FLAGS_AT, clear: true },
-    ]);
-    return staging.finish(this.device, at).then((buffer) => {
-      const values = new Float32Array(buffer);
-      let loss = 0;
-      for (let i = METRICS_BYTES / F32_BYTES; i < values.length; i++) loss += values[i] as number;
-      return {
-        loss: loss * scalars.inv_tokens,
-        gradNorm: values[METRIC.norm] as number,
-        finite: values[METRIC.notFinite] === 0,
-        flags: new Uint32Array(buffer, FLAGS_AT, 1)[0] as number,
-      };
-    });
+    const encoder = this.#encode(this.#program(UPDATE_PLAN), this.#scaler);
+    staging.record(encoder, this.#at(inputs.metrics), FLAGS_AT, 0);
+    this.#takeFlags(encoder, staging, FLAGS_AT);
+    this.#scaler?.record(encoder, staging.staging, SCALE_AT);
+    this.#submit(encoder);
+    return staging.finish(this.device, at).then((buffer) => this.#metricsOf(buffer, scalars));
+  }
+
+  #metricsOf(buffer: ArrayBuffer, { inv_tokens, step }: Omit<StepScalars, 'micro'>): StepMetrics {
+    const values = new Float32Array(buffer);
+    let loss = 0;
+    for (let i = METRICS_BYTES / F32_BYTES; i < values.length; i++) loss += values[i] as number;
+    const finite = values[METRIC.notFinite] === 0;
+    return {
+      loss: loss * inv_tokens,
+      gradNorm: values[METRIC.norm] as number,
+      finite,
+      flags: new Uint32Array(buffer, FLAGS_AT, 1)[0] as number,
+      ...(this.#scaler?.read(buffer, SCALE_AT, finite) ?? { lossScale: null, updates: step }),
+    };
   }
 
   /** Cross-entropy of every position of a batch, 0 where it has no target. */
@@ -89,9 +121,20 @@ export class Engine {
     const staging = this.memory.staging[this.#turn++ % this.memory.staging.length] as Readback;
     this.#writeBatch(batch);
     const bytes = F32_BYTES * batch.B * batch.S;
-    const from = this.#at(this.memory.inputs.rowLoss);
-    this.#submit(this.#program(planName('eval', batch)), staging, [{ from, bytes, to: 0 }]);
-    return new Float32Array(await staging.finish(this.device, bytes));
+    const encoder = this.#encode(this.#program(planName('eval', batch)));
+    staging.record(encoder, this.#at(this.memory.inputs.rowLoss), bytes, 0);
+    this.#takeFlags(encoder, staging, bytes);
+    this.#submit(encoder);
+    const buffer = await staging.finish(this.device, bytes + F32_BYTES);
+    this.#evalFlags |= new Uint32Array(buffer, bytes, 1)[0] as number;
+    return new Float32Array(buffer, 0, bytes / F32_BYTES);
+  }
+
+  /** What kernels raised in `rowLosses` since this was last asked: src/kernels/flags.ts. */
+  takeEvalFlags(): number {
+    const flags = this.#evalFlags;
+    this.#evalFlags = 0;
+    return flags;
   }
 
   /** Reads an f32 tensor (an adapter, a trained weight) back. */
@@ -125,6 +168,7 @@ export class Engine {
 
   /** Zero gradients and moments: the state before the first step. */
   clearOptimizer(): void {
+    this.#scaler?.reset();
     const encoder = this.device.gpu.createCommandEncoder({ label: 'clear' });
     for (const { grad, m, v } of this.memory.parts.declared.trainable.segments) {
       for (const tensor of [grad, m, v]) encoder.clearBuffer(this.#at(tensor).buffer as GPUBuffer);
@@ -148,17 +192,21 @@ export class Engine {
     return this.#programs.values();
   }
 
-  #submit(
-    program: Program,
-    staging: Readback,
-    copies: readonly { from: Allocation; bytes: number; to: number; clear?: boolean }[],
-  ): void {
+  #encode(program: Program, scaler: LossScaler | null = null): GPUCommandEncoder {
     const encoder = this.device.gpu.createCommandEncoder({ label: program.name });
+    scaler?.encode(encoder);
     program.encode(encoder);
-    for (const { from, bytes, to, clear } of copies) {
-      staging.record(encoder, from, bytes, to);
-      if (clear === true) encoder.clearBuffer(from.buffer as GPUBuffer);
-    }
+    return encoder;
+  }
+
+  /** Copies the flags to byte `to` of a staging buffer and lowers them. */
+  #takeFlags(encoder: GPUCommandEncoder, staging: Readback, to: number): void {
+    const flags = this.#at(this.memory.inputs.flags);
+    staging.record(encoder, flags, F32_BYTES, to);
+    encoder.clearBuffer(flags.buffer as GPUBuffer);
+  }
+
+  #submit(encoder: GPUCommandEncoder): void {
     this.device.gpu.queue.submit([encoder.finish()]);
   }
 

@@ -12,8 +12,10 @@ export type StepEvent = {
   readonly gradNorm: number;
   /** The one this step used. */
   readonly learningRate: number;
-  /** False: a gradient was NaN or infinite, and the update was skipped. */
+  /** False: the update was skipped: a gradient was NaN or infinite, or, under a loss scale, a flag was up. */
   readonly finite: boolean;
+  /** What the loss of this step was multiplied with before backward; null where gradients are not scaled. */
+  readonly lossScale: number | null;
   /** What kernels found wrong in this step, bit by bit: src/kernels/flags.ts. */
   readonly flags: number;
   readonly stepMs: number;

@@ -3,6 +3,7 @@ import { START } from '../data/batches.ts';
 import { printTrainable } from '../formats/peft.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Ledger } from '../gpu/ledger.ts';
+import { flagMessages } from '../kernels/flags.ts';
 import { Engine } from './engine.ts';
 import { type EvalResult, evaluate } from './evaluate.ts';
 import type { StepEvent, Timing, TrainEvent } from './events.ts';
@@ -169,6 +170,8 @@ class Run {
       next = await running.next();
     }
     const result = next.value;
+    for (const what of flagMessages(this.#engine.takeEvalFlags()))
+      yield { type: 'note', text: `evaluation after step ${step}: ${what}` };
     this.#timing.eval_s += result.seconds;
     const epoch = this.#steps.at(-1)?.epoch ?? 0;
     this.#log.evaluation(step, epoch, result, evaluation.length);

@@ -21,33 +21,37 @@ export function submitStep(
 ): SubmittedStep {
   const { microBatches, numItemsInBatch, next } = batches.train.step(state);
   const { totalSteps } = batches;
-  const lr = learningRateAt(config, index, totalSteps);
-  const t = index + 1;
+  // As in torch, where update u is Adam's step u + 1; the schedule counts updates too.
+  const ratesAt = (updates: number) => ({
+    lr: learningRateAt(config, updates, totalSteps),
+    bias1: 1 - config.adam_beta1 ** (updates + 1),
+    sqrt_bias2: Math.sqrt(1 - config.adam_beta2 ** (updates + 1)),
+  });
   const submitted = engine.trainStep(
     microBatches.map((b) => ({ ...b, S: b.T })),
     {
-      lr,
-      bias1: 1 - config.adam_beta1 ** t,
-      sqrt_bias2: Math.sqrt(1 - config.adam_beta2 ** t),
+      ...ratesAt(index),
       // A step whose labels are all ignored has no gradient, and its loss is 0.
       inv_tokens: numItemsInBatch > 0 ? 1 / numItemsInBatch : 0,
       loss_scale: 1,
       step: index,
       seed: config.seed,
     },
+    ratesAt,
   );
   const epoch = next.epoch + next.batch / batches.train.microBatchesPerEpoch;
   const facts = {
-    step: t,
+    step: index + 1,
     totalSteps,
     epoch,
-    learningRate: lr,
     lossTokens: numItemsInBatch,
     tokens: sum(microBatches, (b) => b.tokens),
     paddedTokens: sum(microBatches, (b) => b.B * b.T),
     samples: sum(microBatches, (b) => b.B),
   };
-  const done = submitted.then((metrics) => ({ type: 'step' as const, ...facts, ...metrics }));
+  const done = submitted.then(({ updates, ...metrics }) => {
+    return { type: 'step' as const, ...facts, learningRate: ratesAt(updates).lr, ...metrics };
+  });
   // Awaited one step later; until then a failure must not count as unhandled.
   done.catch(() => undefined);
   return { next, epoch, done };

@@ -8,25 +8,28 @@ export type LogRow = Readonly<Record<string, number>>;
 
 /**
  * Collects log rows; the loss of a row is the mean of the steps since the last one, its norm and rate are those of its own
- * step. What is not finite stays so: Trainer's logging_nan_inf_filter, which would put a mean in its place, is not taken over.
+ * step, and so is its loss scale where there is one; skipped_steps counts from the start of the run. What is not finite stays so: Trainer's logging_nan_inf_filter, which would put a mean in its place, is not taken over.
  */
 export class TrainerLog {
   readonly history: LogRow[] = [];
   readonly #every: number;
   readonly #first: boolean;
   #losses: number[] = [];
+  #skipped = 0;
 
   constructor({ logging_steps, logging_first_step }: Pick<TrainConfig, 'logging_steps' | 'logging_first_step'>) {
     this.#every = logging_steps;
     this.#first = logging_first_step;
   }
 
-  step({ step, epoch, loss, gradNorm, learningRate }: StepEvent): void {
+  step({ step, epoch, loss, gradNorm, learningRate, lossScale, finite }: StepEvent): void {
     this.#losses.push(loss);
+    if (!finite) this.#skipped++;
     if (step % this.#every !== 0 && !(this.#first && step === 1)) return;
     const mean = this.#losses.reduce((sum, l) => sum + l, 0) / this.#losses.length;
     this.#losses = [];
-    this.history.push({ epoch, grad_norm: gradNorm, learning_rate: learningRate, loss: mean, step });
+    const scaling = lossScale === null ? {} : { loss_scale: lossScale, skipped_steps: this.#skipped };
+    this.history.push({ epoch, grad_norm: gradNorm, learning_rate: learningRate, loss: mean, ...scaling, step });
   }
 
   evaluation(step: number, epoch: number, { evalLoss, samples, seconds }: EvalResult, batches: number): void {
