@@ -57,5 +57,6 @@ if (values.check) {
 } else {
   writeFileSync(values.page, page);
   report(records);
+  if (!passed) console.error('A test failed: a record that it did not write again has the figures of an earlier run.');
   if (!passed || records.some(({ figures }) => figures.some(misses))) process.exitCode = 1;
 }
