@@ -2,13 +2,17 @@
 import type { Command } from './tape.ts';
 import type { Storage, Tensor } from './tensor.ts';
 
-/** The commands whose results reach a resident tensor, in their order. */
-export function liveCommands(commands: readonly Command[]): Command[] {
+/**
+ * The commands whose results reach a resident tensor, in their order.
+ * @param aside resident, but no result: the flags that a kernel raises beside what it computes
+ */
+export function liveCommands(commands: readonly Command[], aside: Storage | null = null): Command[] {
   const wanted = new Set<Storage>();
   const live: Command[] = [];
   for (const command of commands.toReversed()) {
     const { reads, writes } = operands(command);
-    if (!writes.some(({ storage }) => storage.resident || wanted.has(storage))) continue;
+    const isWanted = (storage: Storage) => storage !== aside && (storage.resident || wanted.has(storage));
+    if (!writes.some(({ storage }) => isWanted(storage))) continue;
     // What is written stays wanted: an earlier command may have written another part of it.
     for (const { storage } of [...reads, ...writes]) wanted.add(storage);
     live.push(command);

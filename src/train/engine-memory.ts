@@ -131,7 +131,7 @@ export class EngineMemory {
     const T = shape.B * shape.S;
     const { ids, labels, rowLoss } = this.inputs;
     decoderLoss(ctx, model, ids.slice(0, T), { labels: labels.slice(0, T), rowLoss: rowLoss.slice(0, T) }, backward);
-    return makePlan(planName(phase, shape), liveCommands(tape.commands));
+    return makePlan(planName(phase, shape), liveCommands(tape.commands, this.inputs.flags.storage));
   }
 
   /** What DoRA starts from: the row norms of each adapted weight with its adapter. */

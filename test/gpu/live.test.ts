@@ -26,3 +26,15 @@ test('what is read before it is overwritten, and parts written one after the oth
   // written after its last reader: nobody sees it
   expect(liveCommands([copy(input, a), copy(a, result), copy(input, a)])).toEqual([copy(input, a), copy(a, result)]);
 });
+
+test('what only raises flags beside a result that nobody reads goes', () => {
+  const [flags, dead] = [tensor('flags', true), tensor('dead')];
+  const bindings = [
+    { index: 0, tensor: input, writable: false },
+    { index: 1, tensor: dead, writable: true },
+    { index: 2, tensor: flags, writable: true },
+  ];
+  const raises = { kind: 'dispatch', bindings } as unknown as Command;
+  expect(liveCommands([raises, copy(input, result)], flags.storage)).toEqual([copy(input, result)]);
+  expect(liveCommands([raises, copy(dead, result)], flags.storage)).toEqual([raises, copy(dead, result)]);
+});

@@ -1,5 +1,6 @@
 import { describe, expect } from 'vitest';
 import { type Dequant4bit, dequant4bit, widen } from '../../src/kernels/dequant.ts';
+import { FLAG } from '../../src/kernels/flags.ts';
 import { matmulNn, matmulNt } from '../../src/kernels/matmul.ts';
 import { DYNAMIC_CODE, FP4_CODE, NF4_CODE } from '../../src/wasm/tables.ts';
 import { expectRoundedToHalf, itFloat16, packHalves, toHalves, ulpOfHalf, unpackHalves } from '../gpu/float16.ts';
@@ -176,5 +177,54 @@ describe('widen to f16', () => {
         });
       });
     }
+  }
+});
+
+describe('weights that f16 does not hold raise the flag, wherever they stand', () => {
+  const raised = async (record: (bench: Bench, w: ReturnType<Bench['input']>) => void, n: number) => {
+    const bench = new Bench({ maxWorkgroups: 7 });
+    record(bench, bench.input('w', new Uint32Array(Math.ceil(n / 2)), [n], { dtype: 'f16' }));
+    await bench.run();
+    return (await bench.readU32(bench.flags))[0];
+  };
+
+  for (const bad of [65_505, -1e6, Number.POSITIVE_INFINITY, Number.NaN]) {
+    for (const at of [0, 1, 1000]) {
+      itFloat16(`widen: ${bad} at ${at} of 1001`, async () => {
+        const values = Float32Array.from({ length: 1001 }, (_, i) => (i % 2 === 0 ? 65_504 : -65_504));
+        const widened = (source: Float32Array<ArrayBuffer>) =>
+          raised((bench, w) => widen(bench.tape, { n: 1001, source: bench.input('source', source), w }), 1001);
+        expect(await widened(values)).toBe(0);
+        values[at] = bad;
+        expect(await widened(values)).toBe(FLAG.weight);
+      });
+    }
+  }
+
+  itFloat16('widen: what lies behind the last element does not count', async () => {
+    const source = Float32Array.of(1, 2, 3, 1e6);
+    expect(await raised((bench, w) => widen(bench.tape, { n: 3, source: bench.input('source', source), w }), 3)).toBe(
+      0,
+    );
+  });
+
+  for (const at of [0, 7, 70]) {
+    itFloat16(`dequant_4bit: 70,000 at ${at} of 71`, async () => {
+      const decoded = (values: Float32Array) => {
+        const { packed, absmax } = quantize4(values, 'nf4', 64);
+        return raised((bench, w) => {
+          dequant4bit(bench.tape, {
+            ...{ n: 71, blockSize: 64, firstBlock: 0, w },
+            packed: bench.input('packed', words(packed), [packed.length], { dtype: 'u8' }),
+            scales: { kind: 'plain', absmax: bench.input('absmax', absmax) },
+            tables: bench.input('tables', new Float32Array([...NF4_CODE, ...DYNAMIC_CODE])),
+          });
+        }, 71);
+      };
+      const values = new Float32Array(71).fill(60_000);
+      expect(await decoded(values)).toBe(0);
+      values[at] = 70_000;
+      expect(await decoded(values)).toBe(FLAG.weight);
+    });
   }
 });
