@@ -1,5 +1,5 @@
 /** Fills a declared model from a checkpoint, tensor by tensor in slabs: neither the file nor a weight is ever held whole. */
-import { KernelCallError } from '../errors.ts';
+import { DataError, KernelCallError } from '../errors.ts';
 import { readBnb4bit } from '../formats/bnb4bit.ts';
 import { readFloats, type TensorSource } from '../formats/checkpoint.ts';
 import { ropeTables } from '../formats/rope.ts';
@@ -13,6 +13,7 @@ import type { Quantizer, QuantState, QuantType, SourceDtype } from '../wasm/type
 import { requireShape } from './check-weights.ts';
 import type { DeclaredModel } from './declare.ts';
 import { prequantizedState } from './prequantized.ts';
+import { nonFiniteAt } from './quantize/finite.ts';
 import { convert, STORED, slabReader } from './slabs.ts';
 import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
 
@@ -76,13 +77,20 @@ async function loadDense(ctx: LoadContext, source: TensorSource, name: string, w
     const count = Math.min(slab, n - first);
     const raw = buffer.subarray(0, count * size);
     await source.read(name, first * size, raw);
-    writeBytes(
-      ctx,
-      weight.tensor,
-      first * (dtype === 'f32' ? 4 : 2),
-      convert(ctx.kernels, raw, stored, torchOf(dtype)),
-    );
+    const converted = convert(ctx.kernels, raw, stored, torchOf(dtype));
+    if (dtype === 'f16' && stored !== 'F16') requireHalves(name, converted, first, n);
+    writeBytes(ctx, weight.tensor, first * (dtype === 'f32' ? 4 : 2), converted);
   }
+}
+
+/** @throws DataError where rounding to float16 gave an infinity, which every product would spread */
+function requireHalves(name: string, halves: Uint8Array, first: number, elements: number): void {
+  const at = nonFiniteAt(halves, 'float16');
+  if (at < 0) return;
+  throw new DataError(
+    name,
+    `element ${first + at} of ${elements} is beyond the range of float16 (65504), or not finite: set dtype: auto, which keeps the checkpoint's own type, or bfloat16`,
+  );
 }
 
 function torchOf(dtype: Dtype): SourceDtype {
