@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * CPU time of a replayed training step against a bare loop of the same calls, and whether steps leave anything behind:
- * `node bench/micro/replay.mjs [--json] [--layers=16] [--steps=1000]`. Dawn's null backend runs no kernel, so that all time
+ * `node bench/micro/replay.mjs [--json] [--layers=16] [--steps=1000] [--record FILE]`. Dawn's null backend runs no kernel, so that all time
  * is the host's. Plain JavaScript over dist/.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,6 +16,7 @@ import { KNOWN_PROFILES } from '../../dist/gpu/device-profile.js';
 import { loadShaders } from '../../dist/gpu/node.js';
 import { Engine } from '../../dist/train/engine.js';
 import { allocate, readRunInput } from '../../dist/train/session.js';
+import { LoadWatch, writeRecord } from './record.mjs';
 
 /** What the project promises: CPU time of a step over that of the bare loop. */
 const MOST_RATIO = 1.5;
@@ -27,6 +28,7 @@ const { values: flags } = parseArgs({
     json: { type: 'boolean', default: false },
     layers: { type: 'string', default: '16' },
     steps: { type: 'string', default: '1000' },
+    record: { type: 'string' },
   },
 });
 const [layers, steps] = [Number(flags.layers), Number(flags.steps)];
@@ -109,6 +111,29 @@ async function cpuMs(work) {
   const { user, system } = process.cpuUsage(before);
   return (user + system) / 1000;
 }
+/** Heap that a step may leave: what V8 itself keeps is spread over the steps, and is no tensor, buffer or closure. */
+const MOST_HEAP_BYTES = 256;
+
+function recordOf({ dispatches, ratio, bare_ms, step_ms, heap_bytes_per_step, ledger_bytes, buffers }) {
+  const over = `over ${steps} steps`;
+  const figures = [
+    {
+      what: `CPU time of a step over a bare loop of its ${dispatches} dispatches`,
+      reached: ratio,
+      bound: MOST_RATIO,
+      unit: 'times',
+    },
+    { what: 'bare loop', reached: bare_ms, bound: null, unit: 'ms of CPU time' },
+    { what: 'step', reached: step_ms, bound: null, unit: 'ms of CPU time' },
+    { what: `ledger's growth ${over}`, reached: ledger_bytes, bound: 0, unit: 'bytes' },
+    { what: `buffers more ${over}`, reached: buffers, bound: 0, unit: 'buffers' },
+    { what: `heap's growth ${over}`, reached: heap_bytes_per_step, bound: MOST_HEAP_BYTES, unit: 'bytes a step' },
+  ];
+  const command = `npm run build && node --expose-gc bench/micro/replay.mjs --layers=${layers} --steps=${steps} --record FILE`;
+  const title = `A replayed QLoRA step of ${layers} layers`;
+  return { row: 6, title, command, adapter: "Dawn's null backend", load: new LoadWatch(), figures };
+}
+
 const bare = [];
 const replayed = [];
 await step();
@@ -149,6 +174,7 @@ else {
       `heap ${heap === null ? 'not measured (node --expose-gc)' : `${heap.toFixed(1)} bytes a step`}`,
   );
 }
+if (flags.record) writeRecord(flags.record, recordOf(result));
 engine.destroy();
 device.destroy();
 await gpu.lost;

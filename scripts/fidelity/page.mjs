@@ -21,7 +21,7 @@ function summary(rows) {
   return ['| | what | where it stands |', '| --- | --- | --- |', ...lines].join('\n');
 }
 
-function standing(records) {
+export function standing(records) {
   const bounded = records.flatMap(({ figures }) => figures.filter(({ bound }) => bound !== null));
   const missed = bounded.filter(misses).length;
   if (records.length === 0) return 'not measured';
@@ -45,7 +45,7 @@ function section({ number, title, records }) {
   return [head, ...records.map(block)].join('\n\n');
 }
 
-function block(record) {
+export function block(record) {
   return [`### ${record.title}`, provenance(record), pivot(record.figures) ?? list(record.figures)].join('\n\n');
 }
 
@@ -63,7 +63,7 @@ function list(figures) {
     return [
       what,
       shown(reached),
-      bound === null ? 'none' : exact(bound),
+      bound === null ? 'none' : `${figure.least ? 'at least ' : ''}${exact(bound)}`,
       unit,
       verdict(figure),
       ...(noted ? [note] : []),
@@ -106,7 +106,7 @@ function verdict(figure) {
   return misses(figure) ? '**misses**' : 'within';
 }
 
-function table(head, body) {
+export function table(head, body) {
   const line = (cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...body.map(line)].join('\n');
 }

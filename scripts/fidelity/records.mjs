@@ -12,20 +12,20 @@ export const ROWS = [
 ];
 
 /** @returns {object[]} records by row, then by file name. @throws Error naming the file and what it lacks */
-export function readRecords(folder) {
+export function readRecords(folder, rows = ROWS, name = 'results/fidelity') {
   const files = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith('.json')) : [];
   return files
     .map((file) => file.slice(0, -'.json'.length))
     .sort()
     .map((name) => `${name}.json`)
-    .map((file) => checked(file, JSON.parse(readFileSync(path.join(folder, file), 'utf8'))))
+    .map((file) => checked(`${name}/${file}`, JSON.parse(readFileSync(path.join(folder, file), 'utf8')), rows))
     .sort((a, b) => a.row - b.row);
 }
 
-function checked(file, record) {
-  const wrong = (what) => new Error(`results/fidelity/${file}: ${what}`);
-  if (!Number.isInteger(record.row) || record.row < 1 || record.row > ROWS.length)
-    throw wrong(`row is ${record.row}, needs 1 to ${ROWS.length}`);
+function checked(file, record, rows) {
+  const wrong = (what) => new Error(`${file}: ${what}`);
+  if (!Number.isInteger(record.row) || record.row < 1 || record.row > rows.length)
+    throw wrong(`row is ${record.row}, needs 1 to ${rows.length}`);
   for (const key of ['title', 'command', 'measured'])
     if (typeof record[key] !== 'string' || record[key] === '') throw wrong(`${key} is missing`);
   if (typeof record.environment !== 'object' || record.environment === null) throw wrong('environment is missing');
@@ -38,7 +38,7 @@ function checked(file, record) {
   return record;
 }
 
-/** JSON has no NaN: it arrives as null, and misses every bound. */
-export function misses({ reached, bound }) {
-  return bound !== null && (reached === null || !(reached <= bound));
+/** JSON has no NaN: it arrives as null, and misses every bound. A bound is the most, with `least` the least. */
+export function misses({ reached, bound, least = false }) {
+  return bound !== null && (reached === null || !(least ? reached >= bound : reached <= bound));
 }
