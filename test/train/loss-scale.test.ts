@@ -152,6 +152,8 @@ describe('float16', () => {
     );
     expect(got.every(({ finite }) => finite)).toBe(true);
     expect(got.map(({ lossScale }) => lossScale)).toEqual([256, 256, 256, 1024, 1024, 1024, 4096]);
+    run.engine.clearOptimizer();
+    expect((await steps(run.engine, [{ batch: 1 }]))[0]).toMatchObject({ lossScale: 256, updates: 0 });
     run.engine.destroy();
   });
 
