@@ -47,6 +47,8 @@ const isBuilt =
   PRODUCTS.every((file) => existsSync(at(file))) && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === hash;
 if (!isBuilt || process.argv.includes('--force')) {
   rmSync(STAMP, { force: true });
+  // what was made of sources that are gone would be packed with the rest
+  rmSync(at('dist'), { recursive: true, force: true });
   for (const step of STEPS) {
     const { status } = spawnSync('npm', ['run', '--silent', step], {
       cwd: root,

@@ -150,15 +150,24 @@ export class Engine {
 
   /**
    * Runs every program once, inside error scopes, so that drivers which compile at the first dispatch have done so. With a
-   * learning rate of 0 and no loss tokens no parameter changes; the moments are cleared again.
+   * learning rate of 0 and no loss tokens no parameter changes; the moments are cleared again. Yields the name of each once
+   * it is done: on a software driver that can take a minute.
    */
-  async warmUp(): Promise<void> {
-    await this.device.guarded('warm-up', async () => {
-      this.#writeScalars({ lr: 0, bias1: 1, sqrt_bias2: 1, inv_tokens: 0, loss_scale: 1, step: 0, micro: 0, seed: 0 });
-      for (const [name, program] of this.#programs) if (name !== MAGNITUDES_PLAN) program.run();
-      await this.device.gpu.queue.onSubmittedWorkDone();
-    });
+  async *warmUp(): AsyncGenerator<string, void> {
+    this.#writeScalars({ lr: 0, bias1: 1, sqrt_bias2: 1, inv_tokens: 0, loss_scale: 1, step: 0, micro: 0, seed: 0 });
+    for (const name of this.warmUpNames) {
+      await this.device.guarded(`warm-up of ${name}`, async () => {
+        this.#program(name).run();
+        await this.device.gpu.queue.onSubmittedWorkDone();
+      });
+      yield name;
+    }
     this.clearOptimizer();
+  }
+
+  /** The programs that warming up runs. */
+  get warmUpNames(): string[] {
+    return [...this.#programs.keys()].filter((name) => name !== MAGNITUDES_PLAN);
   }
 
   /** Sets the magnitudes of a DoRA adapter to the row norms of the weights with the adapter as it is now. */

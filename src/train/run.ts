@@ -108,9 +108,12 @@ class Run {
     this.#options.signal.throwIfAborted();
     const { trainable, all } = countParameters(this.#input.plan);
     yield { type: 'note', text: printTrainable(trainable, all) };
-    yield { type: 'phase', phase: 'warmup', total: 0 };
+    yield { type: 'phase', phase: 'warmup', total: this.#engine.warmUpNames.length };
     started = performance.now();
-    await this.#engine.warmUp();
+    for await (const label of this.#engine.warmUp()) {
+      this.#options.signal.throwIfAborted();
+      yield { type: 'progress', phase: 'warmup', label };
+    }
     this.#timing.warmup_s = secondsSince(started);
   }
 

@@ -31,7 +31,7 @@ describe.each(Object.entries(golden))('%s', (name, { base, seed, options }) => {
     const overrides = { ...rest, seed, lora_r: 2, lora_alpha: 2, lora_target_modules: target_modules };
     const shapes = { train: [{ B: 1, S: 4 }], evaluation: [] };
     const { engine, plan, source } = await openEngine(path.join(DIRECTORY, base), overrides, shapes);
-    await engine.warmUp(); // runs every plan, and has to leave the adapter as it is
+    for await (const _ of engine.warmUp()); // runs every plan, and has to leave the adapter as it is
     const files = new Map<string, Uint8Array>();
     await saveTrainedAdapter(engine, plan, source, memoryWriter(files));
     engine.destroy();
