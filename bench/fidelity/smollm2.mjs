@@ -219,7 +219,12 @@ function fidelityFigures(method, reference, { base, training, updates, back }) {
   const of = 'of max |logit|';
   return [
     [`logits of the ${kind}`, base.logits, BOUND.logits, of],
-    ['perplexity over 1,024 tokens, 1,008 of which are predicted', relative(base.perplexity, want.perplexity), BOUND.perplexity, 'relative'],
+    [
+      'perplexity over 1,024 tokens, 1,008 of which are predicted',
+      relative(base.perplexity, want.perplexity),
+      BOUND.perplexity,
+      'relative',
+    ],
     ['logits under the adapter PEFT trained', base.adapted, BOUND.logits, of],
     ['logits of PEFT under the adapter trained here', back.logits, BOUND.logits, of],
     ['warnings of PEFT loading it', back.warnings.length, 0, 'warnings', 'beyond what its own adapter sets off'],
