@@ -54,8 +54,10 @@ describe.each(Object.entries(doors))('%s', (_, open) => {
   });
 
   test('an absent file, a short one and text that is not UTF-8 are DataErrors', async () => {
-    for (const call of [reader.size('no'), reader.readText('no'), reader.read('no', 0, new Uint8Array(1))]) {
-      const error = await rejection(call);
+    // one after the other: a promise that waits for its turn would be rejected with nobody listening
+    const calls = [() => reader.size('no'), () => reader.readText('no'), () => reader.read('no', 0, new Uint8Array(1))];
+    for (const call of calls) {
+      const error = await rejection(call());
       expect(error).toBeInstanceOf(DataError);
       expect(error.message).toBe(`${reader.root}/no: no such file.`);
     }
