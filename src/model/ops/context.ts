@@ -3,6 +3,13 @@ import type { Tape } from '../../gpu/tape.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
 import type { ComputeDtype } from '../weight.ts';
 
+/**
+ * Where the documents packed into a row begin and end, by position within the row: what a token may attend to. Both (B * S)
+ * u32: of each token, the first position of its document, and the position after its last. Positions of one document
+ * follow each other, and starts[t] <= t < ends[t] for every token (padding is a document of its own, or of one token each).
+ */
+export type Documents = { readonly starts: Tensor; readonly ends: Tensor };
+
 export type OpContext = {
   readonly tape: Tape;
   /** Operands of matrix products; sums, norms, softmax and the residual stream are always f32. */
@@ -13,6 +20,8 @@ export type OpContext = {
   readonly dropout: DropoutPhase;
   /** What backward computes again instead of keeping; nothing when absent. */
   readonly checkpointing?: Checkpointing;
+  /** Documents packed into the rows; every row is one sequence when absent. */
+  readonly documents?: Documents;
 };
 
 /**
