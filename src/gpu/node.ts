@@ -148,10 +148,22 @@ async function requestAdapter(toggles: readonly string[]): Promise<Found | null>
 
 async function swiftShaderAdapter(toggles: readonly string[]): Promise<Found | null> {
   const { loader, icd } = await unpackSwiftShader();
-  process.env.VK_ICD_FILENAMES = icd;
-  process.env.VK_DRIVER_FILES = icd;
-  loadLibrary(loader);
-  return requestAdapter(toggles);
+  const { VK_ICD_FILENAMES, VK_DRIVER_FILES } = process.env;
+  Object.assign(process.env, { VK_ICD_FILENAMES: icd, VK_DRIVER_FILES: icd });
+  try {
+    loadLibrary(loader);
+    return await requestAdapter(toggles);
+  } finally {
+    // left set, every adapter asked for later in this process would be SwiftShader
+    restoreEnv({ VK_ICD_FILENAMES, VK_DRIVER_FILES });
+  }
+}
+
+function restoreEnv(before: Readonly<Record<string, string | undefined>>): void {
+  for (const [name, value] of Object.entries(before)) {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  }
 }
 
 /** Whether the dynamic linker finds a Vulkan loader on this machine. */

@@ -104,6 +104,14 @@ test('limits that the adapter lacks: the device is refused with its own words', 
   expect(error.message).toMatch(/the device was refused: (.|\n)*maxComputeInvocationsPerWorkgroup/);
 });
 
+// the variables that lead the loader to SwiftShader would lead every later device of the process there
+test('opening SwiftShader leaves the environment as it was', async () => {
+  const seen = () => [process.env.VK_ICD_FILENAMES, process.env.VK_DRIVER_FILES];
+  const before = seen();
+  expect((await open('swiftshader')).profile.name).toBe('swiftshader');
+  expect(seen()).toEqual(before);
+});
+
 test('an adapter that is not there', async () => {
   const { software } = (await open()).profile;
   const [choice, what] = software ? (['gpu', 'a hardware GPU'] as const) : (['lavapipe', 'lavapipe'] as const);
