@@ -1,4 +1,5 @@
 import package::lib::grid::flat_index;
+@if(SHARED_ROW) import package::lib::team::{ TEAM, team_sum };
 
 // rmsnorm_fwd: y[t,c] = x[t,c] * rstd[t] * (offset + w[c]),  rstd[t] = 1 / sqrt(mean_c(x[t,c]^2) + eps)
 //
@@ -7,11 +8,14 @@ import package::lib::grid::flat_index;
 //   y    (T, C)  f32  out
 //   rstd (T)     f32  out   kept for the backward
 //
-// Grid: one thread per row; flat. With VEC4 (C a multiple of 4) four columns a load.
-// Sums in f32 in column order: bit-repeatable.
+// Grid: one thread per row, with SHARED_ROW one workgroup; flat. With VEC4 (C a multiple of 4) four columns a load.
+// Sums in f32 in column order, with SHARED_ROW by lane, then over the lanes in pairs: bit-repeatable.
 // Host: src/kernels/rmsnorm.ts   Reference: test/ref/rmsnorm.ts
 
-override WG: u32 = 64u;
+@if(!SHARED_ROW) override WG: u32 = 64u;
+@if(SHARED_ROW) const WG = TEAM;
+@if(!SHARED_ROW) const STRIDE = 1u;
+@if(SHARED_ROW) const STRIDE = TEAM;
 
 struct Params {
   T: u32,
@@ -31,22 +35,27 @@ struct Params {
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let t = flat_index(wg, grid, lane, WG);
+  @if(!SHARED_ROW) let t = flat_index(wg, grid, lane, WG);
+  @if(SHARED_ROW) let t = flat_index(wg, grid, 0u, 1u);
+  @if(!SHARED_ROW) let first = 0u;
+  @if(SHARED_ROW) let first = lane;
   if (t >= params.T) { return; }
   @if(VEC4) let columns = params.C / 4u;
   @if(!VEC4) let columns = params.C;
   let row = t * columns;
   @if(VEC4) var squares = vec4f();
   @if(!VEC4) var squares = 0.0;
-  for (var c = 0u; c < columns; c++) {
+  for (var c = first; c < columns; c += STRIDE) {
     let v = x[row + c];
     squares += v * v;
   }
-  @if(VEC4) let sum = squares.x + squares.y + squares.z + squares.w;
-  @if(!VEC4) let sum = squares;
+  @if(VEC4) var sum = squares.x + squares.y + squares.z + squares.w;
+  @if(!VEC4) var sum = squares;
+  @if(SHARED_ROW) sum = team_sum(lane, sum);
   let r = 1.0 / sqrt(sum / f32(params.C) + params.eps); // inverseSqrt may be far less exact
-  rstd[t] = r;
-  for (var c = 0u; c < columns; c++) {
+  @if(!SHARED_ROW) rstd[t] = r;
+  @if(SHARED_ROW) if (lane == 0u) { rstd[t] = r; }
+  for (var c = first; c < columns; c += STRIDE) {
     y[row + c] = x[row + c] * r * (params.offset + w[c]);
   }
 }

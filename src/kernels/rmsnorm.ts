@@ -1,6 +1,7 @@
 /** Host side of shaders/rmsnorm_{fwd,bwd_dx,bwd_dw}.wgsl. T tokens, C channels. */
 import type { GradTarget, Tape } from '../gpu/tape.ts';
 import type { Tensor } from '../gpu/tensor.ts';
+import { rowWork } from './team.ts';
 import { flag, rowCondition } from './vec4.ts';
 
 export type RmsnormFwd = {
@@ -17,12 +18,13 @@ export type RmsnormFwd = {
 
 /** y = x * rstd * (offset + w) with rstd = 1/sqrt(mean(x^2) + eps). */
 export function rmsnormFwd(tape: Tape, { T, C, eps, offset, x, w, y, rstd }: RmsnormFwd): void {
+  const { when, grid } = rowWork(tape.profile, T);
   tape.dispatch({
     name: 'rmsnorm_fwd',
-    when: rowCondition(C),
+    when: [...rowCondition(C), ...when],
     params: { T, C, eps, offset },
     buffers: { x: [x, T * C], w: [w, C], y: [y, T * C], rstd: [rstd, T] },
-    threads: T,
+    ...grid,
   });
 }
 
@@ -39,12 +41,13 @@ export type RmsnormBwdDx = {
 
 /** The gradient of the input, stored or added. */
 export function rmsnormBwdDx(tape: Tape, { T, C, offset, x, w, rstd, dy, dx }: RmsnormBwdDx): void {
+  const { when, grid } = rowWork(tape.profile, T);
   tape.dispatch({
     name: 'rmsnorm_bwd_dx',
-    when: rowCondition(C),
+    when: [...rowCondition(C), ...when],
     params: { T, C, offset, accumulate: flag(dx.accumulate) },
     buffers: { x: [x, T * C], w: [w, C], rstd: [rstd, T], dy: [dy, T * C], dx: [dx.grad, T * C] },
-    threads: T,
+    ...grid,
   });
 }
 

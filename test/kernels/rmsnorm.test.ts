@@ -6,14 +6,17 @@ import { rmsnormBwdRef, rmsnormFwdRef } from '../ref/rmsnorm.ts';
 
 const EPS = 1e-3; // large beside mean(x^2) = 0.01 of the first rows, so that leaving it out shows
 
-// odd, vec4, and more rows than 7 workgroups of 64 threads
+// odd, vec4, more rows than 7 workgroups of 64 threads, and rows longer than the 64 lanes of a workgroup that shares one
 const SIZES = [
   [1, 1, 0],
   [3, 63, 1],
   [2, 64, 0],
   [65, 20, 1],
   [460, 5, 0],
+  [9, 129, 1],
+  [9, 260, 0],
 ] as const;
+const TIERS = ['direct', 'simt'] as const;
 
 describe.each(SIZES)('rmsnorm T=%i C=%i offset=%i', (T, C, offset) => {
   const r = random(T + C);
@@ -22,8 +25,8 @@ describe.each(SIZES)('rmsnorm T=%i C=%i offset=%i', (T, C, offset) => {
   const forward = rmsnormFwdRef(x, w, T, C, EPS, offset);
   const backward = rmsnormBwdRef(x, w, forward.rstd, dy, T, C, offset);
 
-  test('forward', async () => {
-    const bench = new Bench({ maxWorkgroups: 7 });
+  test.each(TIERS)('forward, %s', async (tier) => {
+    const bench = new Bench({ maxWorkgroups: tier === 'direct' ? 7 : 100, profile: { tier } });
     const [y, rstd] = [bench.output('y', [T, C]), bench.output('rstd', [T])];
     rmsnormFwd(bench.tape, { T, C, eps: EPS, offset, x: bench.input('x', x), w: bench.input('w', w), y, rstd });
     await bench.run();
@@ -34,8 +37,13 @@ describe.each(SIZES)('rmsnorm T=%i C=%i offset=%i', (T, C, offset) => {
     expectClose('rstd', await bench.read(rstd), forward.rstd, tolerance);
   });
 
-  test.each([false, true])('backward, accumulate %s', async (accumulate) => {
-    const bench = new Bench({ maxWorkgroups: 7 });
+  test.each([
+    ['direct', false],
+    ['direct', true],
+    ['simt', false],
+    ['simt', true],
+  ] as const)('backward, %s, accumulate %s', async (tier, accumulate) => {
+    const bench = new Bench({ maxWorkgroups: tier === 'direct' ? 7 : 100, profile: { tier } });
     const common = {
       T,
       C,
