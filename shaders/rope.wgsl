@@ -2,8 +2,9 @@ import package::lib::grid::flat_index;
 
 // rope: (x[j], x[j + D/2]) of each head turned by the angle of its position, in place; sign -1 turns back (backward)
 //
-//   x (T, heads*D)  f32  in/out  row t stands at position t mod S
+//   x (T, heads*D)  f32  in/out  row t stands at position t mod S, or where `positions` says
 //   cos_table, sin_table (>= S, D/2)  f32  in  by position and pair
+//   positions (T)  u32  in  only with POSITIONS; below S
 //
 // Grid: one thread per pair, with VEC4 (D a multiple of 8) per four pairs; flat.
 // f32, each pair by one thread: bit-repeatable.
@@ -26,6 +27,7 @@ struct Params {
 @if(!VEC4) @group(0) @binding(2) var<storage, read> cos_table: array<f32>;
 @if(VEC4) @group(0) @binding(3) var<storage, read> sin_table: array<vec4f>;
 @if(!VEC4) @group(0) @binding(3) var<storage, read> sin_table: array<f32>;
+@if(POSITIONS) @group(0) @binding(4) var<storage, read> positions: array<u32>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -35,7 +37,10 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (i >= params.T * params.heads * half) { return; }
   let j = i % half;
   let head = i / half; // counts through all rows
-  let angle = ((head / params.heads) % params.S) * half + j;
+  let row = head / params.heads;
+  @if(POSITIONS) let position = positions[row];
+  @if(!POSITIONS) let position = row % params.S;
+  let angle = position * half + j;
   let co = cos_table[angle];
   let si = params.sign * sin_table[angle];
   let first = head * 2u * half + j;

@@ -11,6 +11,8 @@ export type Rope = {
   x: Tensor; //   (T, heads*D)  in/out
   cos: Tensor; // (>= S, D/2)   in
   sin: Tensor; // (>= S, D/2)   in
+  /** (T) u32, in: where each row stands, below S; t mod S where absent. */
+  positions?: Tensor | undefined;
 };
 
 /** Turns the heads of q or k by their positions, in place, pairs (j, j + D/2). */
@@ -23,14 +25,17 @@ export function ropeBwd(tape: Tape, call: Rope): void {
   rope(tape, call, -1);
 }
 
-function rope(tape: Tape, { T, S, heads, D, x, cos, sin }: Rope, sign: 1 | -1): void {
+function rope(tape: Tape, { T, S, heads, D, x, cos, sin, positions }: Rope, sign: 1 | -1): void {
   if (D % 2 !== 0) throw new KernelCallError('rope', `head dim ${D} is odd: it has no pairs (j, j + D/2)`);
   const vec4 = D % 8 === 0;
   tape.dispatch({
     name: 'rope',
-    when: vec4 ? ['VEC4'] : [],
+    when: [...(vec4 ? ['VEC4'] : []), ...(positions ? ['POSITIONS'] : [])],
     params: { T, S, heads, D, sign },
-    buffers: { x: [x, T * heads * D], cos_table: [cos, (S * D) / 2], sin_table: [sin, (S * D) / 2] },
+    buffers: {
+      ...{ x: [x, T * heads * D], cos_table: [cos, (S * D) / 2], sin_table: [sin, (S * D) / 2] },
+      ...(positions ? { positions: [positions, T] } : {}),
+    },
     threads: (T * heads * D) / (vec4 ? 8 : 2),
   });
 }

@@ -1,8 +1,12 @@
 import { expect, test } from 'vitest';
+import type { Tensor } from '../../src/gpu/tensor.ts';
 import { ropeBwd, ropeFwd } from '../../src/kernels/rope.ts';
 import { Bench } from '../gpu/harness.ts';
 import { expectClose, random } from '../ref/compare.ts';
 import { ropeBwdRef, ropeFwdRef, ropeTables } from '../ref/rope.ts';
+
+// two f32 products and a sum of numbers below 5, which may cancel
+const TOLERANCE = { rtol: 0, atol: 1e-6 };
 
 // B, S, heads, D: one pair, an odd number of pairs, vec4, and more threads than 7 workgroups of 64
 test.each([
@@ -21,10 +25,40 @@ test.each([
   ropeBwd(bench.tape, { ...call, x: back });
   await bench.run();
   const shape = { T, S, heads, D, ...tables };
-  // two f32 products and a sum of numbers below 5, which may cancel
-  const tolerance = { rtol: 0, atol: 1e-6 };
-  expectClose('forward', await bench.read(turned), ropeFwdRef(x, shape), tolerance);
-  expectClose('backward', await bench.read(back), ropeBwdRef(x, shape), tolerance);
+  expectClose('forward', await bench.read(turned), ropeFwdRef(x, shape), TOLERANCE);
+  expectClose('backward', await bench.read(back), ropeBwdRef(x, shape), TOLERANCE);
+});
+
+// documents of 3 and 2 tokens, then 1 and 4; with D 6 and 8, so without and with vec4
+test.each([6, 8])('positions that are given, D=%i; those of the row given explicitly change no bit', async (D) => {
+  const [S, T, heads] = [5, 10, 3];
+  const x = random(D).normal32(T * heads * D);
+  const tables = ropeTables(S, D);
+  const bench = new Bench({ maxWorkgroups: 7 });
+  const ends = { cos: bench.input('cos', tables.cos), sin: bench.input('sin', tables.sin) };
+  const call = { T, S, heads, D, ...ends };
+  const restarting = Uint32Array.of(0, 1, 2, 0, 1, 0, 0, 1, 2, 3);
+  const positions = bench.input('positions', restarting);
+  const inOrder = bench.input(
+    'in order',
+    Uint32Array.from({ length: T }, (_, t) => t % S),
+  );
+  const names = ['turned', 'back', 'by row', 'by position'] as const;
+  const [turned, back, byRow, byPosition] = names.map((name) => bench.input(name, x)) as [
+    Tensor,
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
+  ropeFwd(bench.tape, { ...call, positions, x: turned });
+  ropeBwd(bench.tape, { ...call, positions, x: back });
+  ropeFwd(bench.tape, { ...call, x: byRow });
+  ropeFwd(bench.tape, { ...call, positions: inOrder, x: byPosition });
+  await bench.run();
+  const shape = { T, S, heads, D, ...tables, positions: restarting };
+  expectClose('forward', await bench.read(turned), ropeFwdRef(x, shape), TOLERANCE);
+  expectClose('backward', await bench.read(back), ropeBwdRef(x, shape), TOLERANCE);
+  expect(await bench.readU32(byPosition)).toEqual(await bench.readU32(byRow));
 });
 
 test('an odd head dim is refused', () => {

@@ -16,13 +16,13 @@ export type Heads = {
 
 /** Rotates x (T, heads * D) in place; backward rotates its gradient back, in place too. */
 export function applyRope(
-  { tape, B, S }: OpContext,
+  { tape, B, S, positions }: OpContext,
   x: Tensor,
   { cos, sin }: RopeTables,
   heads: number,
   D: number,
 ): void {
-  const shape = { T: B * S, S, heads, D, cos, sin };
+  const shape = { T: B * S, S, heads, D, cos, sin, positions };
   tape.inPlace(x, () => ropeFwd(tape, { ...shape, x }));
   tape.onBackward([x], () => ropeBwd(tape, { ...shape, x: tape.gradOf(x) }));
 }

@@ -22,6 +22,8 @@ export type OpContext = {
   readonly checkpointing?: Checkpointing;
   /** Documents packed into the rows; every row is one sequence when absent. */
   readonly documents?: Documents;
+  /** (B * S) u32: where each token stands for the rotary embedding, below S; its place in the row when absent. */
+  readonly positions?: Tensor;
 };
 
 /**
