@@ -37,7 +37,7 @@ export type EstimateReport = {
 
 export function estimateTable({ settings, positions, recipe, rows, bitsPerParameter }: EstimateReport): string {
   const line = (label: string, cells: readonly string[]): string =>
-    `${label.padEnd(16)}${cells.map((c) => c.padStart(14)).join('')}\n`;
+    `${label.padEnd(16)}${cells.map((c) => c.padStart(16)).join('')}\n`;
   const figures = (label: string, of: (estimate: Estimate) => string): string =>
     line(
       label,
