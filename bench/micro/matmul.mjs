@@ -30,6 +30,9 @@ const device = await openDevice({
 });
 const { profile } = device;
 
+/** Long enough that submitting does not count, and the clock of an idle GPU has risen. */
+const LEAST_SECONDS = 0.05;
+
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const rows = [];
 for (const op of flags.ops.split(',')) {
@@ -42,11 +45,17 @@ for (const op of flags.ops.split(',')) {
       const arms = tiers.filter((tier) => tier !== 'subgroup_matrix' || dtype === 'f16');
       const ready = new Map();
       const [M, N, K] = shape;
-      for (const tier of arms)
-        ready.set(tier, await prepareProduct(device, { ...profile, tier }, { op, M, N, K, dtype }));
+      const repeats = new Map();
+      for (const tier of arms) {
+        const product = await prepareProduct(device, { ...profile, tier }, { op, M, N, K, dtype });
+        product.fillWithNoise();
+        await product.seconds();
+        ready.set(tier, product);
+        repeats.set(tier, Math.max(1, Math.ceil(LEAST_SECONDS / (await product.seconds()))));
+      }
       const times = new Map(arms.map((tier) => [tier, []]));
       for (let round = 0; round < Number(flags.rounds); round++)
-        for (const tier of arms) times.get(tier).push(await ready.get(tier).seconds());
+        for (const tier of arms) times.get(tier).push(await ready.get(tier).seconds(repeats.get(tier)));
       for (const { free } of ready.values()) free();
       const flop = 2 * shape.reduce((p, n) => p * n, 1);
       const direct = times.has('direct') ? median(times.get('direct')) : null;
@@ -61,7 +70,19 @@ for (const op of flags.ops.split(',')) {
 await closeDevice(device);
 
 if (flags.json)
-  console.log(JSON.stringify({ adapter: device.adapter.description, rounds: Number(flags.rounds), rows }, null, 2));
+  console.log(
+    JSON.stringify(
+      {
+        adapter: device.adapter.description,
+        software: profile.software,
+        tiles: profile.tiles ?? {},
+        rounds: Number(flags.rounds),
+        rows,
+      },
+      null,
+      2,
+    ),
+  );
 else {
   console.log(`${device.adapter.description}; median of ${flags.rounds}, tiers interleaved`);
   console.log('op  MxNxK            w    tier                   ms   GFLOP/s  x direct');

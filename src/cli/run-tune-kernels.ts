@@ -61,16 +61,20 @@ export async function runTuneKernels(
   }
 }
 
-async function shapesOf({ model, tokens: M }: TuneKernelsArgs): Promise<Shape[]> {
-  if (model === undefined) return LLAMA_2_7B.map(([N, K]) => ({ M, N, K }));
+async function shapesOf({ models, tokens: M }: TuneKernelsArgs): Promise<Shape[]> {
+  if (models.length === 0) return LLAMA_2_7B.map(([N, K]) => ({ M, N, K }));
+  const linears = (await Promise.all(models.map(linearsOf))).flat();
+  const distinct = new Map(linears.map((l) => [`${l.out},${l.in}`, { M, N: l.out, K: l.in }]));
+  return [...distinct.values()].sort((a, b) => b.N * b.K - a.N * a.K);
+}
+
+async function linearsOf(model: string): Promise<ReturnType<typeof allLinears>> {
   const isDirectory = await stat(model).then(
     (found) => found.isDirectory(),
     () => false,
   );
   const source = await readSource(isDirectory ? path.join(model, CONFIG_FILE) : model);
-  const config = parseModelConfig(parseObject(source.text, source.path), source.path);
-  const distinct = new Map(allLinears(config).map((l) => [`${l.out},${l.in}`, { M, N: l.out, K: l.in }]));
-  return [...distinct.values()];
+  return allLinears(parseModelConfig(parseObject(source.text, source.path), source.path));
 }
 
 async function watch(tuning: ReturnType<typeof tuneKernels>, progress: Progress): Promise<TuneResult> {

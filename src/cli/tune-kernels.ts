@@ -4,8 +4,8 @@ import { newCommand } from './command.ts';
 import type { CliContext, Handler } from './context.ts';
 
 export type TuneKernelsArgs = {
-  /** A config.json or a model's directory; undefined takes the shapes of Llama-2-7B. */
-  readonly model: string | undefined;
+  /** config.json files or directories of models, whose shapes are tried together; none takes those of Llama-2-7B. */
+  readonly models: readonly string[];
   /** Rows of the products: tokens of a micro-batch. */
   readonly tokens: number;
   readonly rounds: number;
@@ -28,10 +28,11 @@ export function tuneKernelsCommand(context: CliContext, run: Handler<TuneKernels
     examples: [
       'nibble tune-kernels                          # at the shapes of Llama-2-7B, 4096 tokens',
       'nibble tune-kernels ./llama --tokens 2048    # at those of a model you have',
+      'nibble tune-kernels ./small ./large          # at those of two, together',
       'nibble tune-kernels --dry-run --json         # measure and print, keep nothing',
     ],
   })
-    .argument('[model]', "a model's config.json, or its directory")
+    .argument('[models...]', 'config.json of models, or their directories')
     .option('--tokens <n>', 'tokens of a micro-batch: rows of the products', positiveInteger, DEFAULT_TOKENS)
     .option('--rounds <n>', 'runs of each product, of which the median counts', positiveInteger, DEFAULT_ROUNDS)
     .option('--quick', 'try a few tiles of each kind: a rehearsal')
@@ -39,12 +40,12 @@ export function tuneKernelsCommand(context: CliContext, run: Handler<TuneKernels
     .option('--json', 'print JSON')
     .action(
       (
-        model: string | undefined,
+        models: string[],
         options: { tokens: number; rounds: number; quick?: boolean; dryRun?: boolean; json?: boolean },
       ) =>
         run(
           {
-            ...{ model, tokens: options.tokens, rounds: options.rounds, quick: options.quick === true },
+            ...{ models, tokens: options.tokens, rounds: options.rounds, quick: options.quick === true },
             ...{ dryRun: options.dryRun === true, json: options.json === true },
           },
           context,

@@ -23,12 +23,24 @@ describe('nibble tune-kernels', () => {
   it('takes Llama-2-7B at 4096 tokens where nothing is named', async () => {
     const { code, calls } = await tune([]);
     expect(code).toBe(0);
-    expect(calls).toEqual([{ model: undefined, tokens: 4096, rounds: 3, quick: false, dryRun: false, json: false }]);
+    expect(calls).toEqual([{ models: [], tokens: 4096, rounds: 3, quick: false, dryRun: false, json: false }]);
   });
 
   it('passes on what is named', async () => {
-    const { calls } = await tune(['./llama', '--tokens', '64', '--rounds', '1', '--quick', '--dry-run', '--json']);
-    expect(calls).toEqual([{ model: './llama', tokens: 64, rounds: 1, quick: true, dryRun: true, json: true }]);
+    const { calls } = await tune([
+      './llama',
+      './small',
+      '--tokens',
+      '64',
+      '--rounds',
+      '1',
+      '--quick',
+      '--dry-run',
+      '--json',
+    ]);
+    expect(calls).toEqual([
+      { models: ['./llama', './small'], tokens: 64, rounds: 1, quick: true, dryRun: true, json: true },
+    ]);
   });
 
   it.each(['0', '-1', '1.5', 'many'])('refuses --tokens %s', async (value) => {
