@@ -20,7 +20,10 @@ function chosen(names) {
     throw new Unavailable(
       `no golden folder ${strange.join(', ')}; there are ${all.map(({ folder }) => folder).join(', ')}`,
     );
-  return names.length === 0 ? all : all.filter(({ folder }) => names.includes(folder));
+  if (names.length > 0) return all.filter(({ folder }) => names.includes(folder));
+  for (const { folder, needs } of all)
+    if (needs !== undefined) console.log(`${folder}: left out; it needs ${needs.join(' and ')}. Name it to make it`);
+  return all.filter(({ needs }) => needs === undefined);
 }
 
 /** Only the folder that is made is emptied: scripts may read what others made. */

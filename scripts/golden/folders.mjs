@@ -6,12 +6,15 @@ import { describeDifference } from './numbers.mjs';
 /** Entries of versions.json that are no packages. */
 const NO_PACKAGE = new Set(['python', 'script']);
 
-/** @returns {{ folder: string, script: string | null, because?: string }[]} script null: it cannot be made the same again */
+/**
+ * script null: it cannot be made the same again; needs: packages that no other folder needs
+ * @returns {{ folder: string, script: string | null, because?: string, needs?: string[] }[]}
+ */
 function entries(golden) {
   return JSON.parse(readFileSync(path.join(golden, 'make', 'goldens.json'), 'utf8'));
 }
 
-/** @returns {{ folder: string, script: string }[]} in the order in which the scripts have to run */
+/** @returns {{ folder: string, script: string, needs?: string[] }[]} in the order in which the scripts have to run */
 export function listed(golden) {
   return entries(golden).filter(({ script }) => script !== null);
 }

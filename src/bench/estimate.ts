@@ -10,6 +10,7 @@ import type { FourBitWeight } from '../model/weight.ts';
 import { buildMemory, type Shapes } from '../train/build.ts';
 import type { EngineMemory } from '../train/engine-memory.ts';
 import { countParameters, type ModelPlan, planModel } from '../train/model-plan.ts';
+import { longestRow } from '../train/packing.ts';
 
 export type Estimate = {
   readonly peakBytes: number;
@@ -70,7 +71,7 @@ export async function estimateModel(
   profile: DeviceProfile,
   shaders: ShaderLibrary,
 ): Promise<Estimate> {
-  const S = Math.min(config.max_length, model.max_position_embeddings);
+  const S = longestRow(config, model);
   const evaluation = config.eval_datasets.length > 0 ? [{ B: config.per_device_eval_batch_size, S }] : [];
   const shapes = { train: [{ B: config.per_device_train_batch_size, S }], evaluation };
   const plan = await planModel({ config, model, source: null, adapter: null, maxPositions: S });

@@ -25,8 +25,10 @@ export function tellRun(note: (text: string) => void, input: RunInput, lengthWas
     note(`rows are padded to multiples of ${batches.padToMultipleOf} tokens, so that few shapes need a plan`);
 }
 
-function rowsAndTokens({ rows, tokens }: RunInput['train']): string {
-  return `${counted(rows.length, 'row')}, ${counted(tokens, 'token')}`;
+function rowsAndTokens({ rows, documents, tokens }: RunInput['train']): string {
+  const packed = rows.some((row) => row.documents !== undefined) || rows.length !== documents;
+  const from = packed ? ` packed from ${documents.toLocaleString('en-US')}` : '';
+  return `${counted(rows.length, 'row')}${from}, ${counted(tokens, 'token')}`;
 }
 
 /** "1 row", "1,024 tokens". */

@@ -24,6 +24,7 @@ export function applyRules(set: Merged, purpose: Purpose): Findings {
   required(set, found, purpose);
   evaluation(set, found);
   schedule(set, found);
+  packing(set, found);
   withoutEffect(set, found);
   return found;
 }
@@ -112,6 +113,28 @@ function schedule(set: Merged, found: Findings): void {
     where: (kwargs ?? type)?.origin.where ?? 'default',
   };
   found.problems.push(...scheduleProblems(choice));
+}
+
+function packing(set: Merged, found: Findings): void {
+  const packs = current(set, 'packing') === true;
+  const strategy = set.get('packing_strategy');
+  if (strategy && !packs) noEffect(found, strategy, 'packing is not set');
+  const evaluation = set.get('eval_packing');
+  if (evaluation?.value === true && !packs)
+    found.problems.push({
+      path: evaluation.path,
+      message:
+        'got true, but packing is false, where TRL lets the rows it packs for evaluation see each other; set packing: ' +
+        `true as well, or remove it (${evaluation.origin.where})`,
+    });
+  const free = set.get('padding_free');
+  if (free?.value === true && !(packs && current(set, 'packing_strategy') !== 'wrapped'))
+    found.problems.push({
+      path: free.path,
+      message:
+        'is only supported with packing: true and packing_strategy: bfd or bfd_split, which imply it; ' +
+        `set those, or remove it (${free.origin.where})`,
+    });
 }
 
 function withoutEffect(set: Merged, found: Findings): void {

@@ -114,7 +114,20 @@ const adapter = {
 const data = {
   datasets: z.array(dataset).default([]).describe('training rows'),
   eval_datasets: z.array(dataset).default([]).describe('rows the evaluation loss is taken on'),
-  max_length: z.int().min(MIN_LENGTH).default(1024).describe('tokens a row is cut to'),
+  max_length: z.int().min(MIN_LENGTH).default(1024).describe('tokens a row is cut to, or packed to'),
+  packing: z.boolean().default(false).describe('put several rows into one of at most max_length tokens, as TRL does'),
+  packing_strategy: z
+    .enum(['bfd', 'bfd_split', 'wrapped'])
+    .default('bfd')
+    .describe(
+      'how: bfd keeps rows apart and cuts long ones, bfd_split splits those instead, wrapped makes one stream and cuts it',
+    ),
+  eval_packing: z
+    .boolean()
+    .nullable()
+    .default(null)
+    .describe('whether eval_datasets are packed too; null takes packing'),
+  padding_free: z.boolean().default(false).describe('implied by packing, unless wrapped; refused without it'),
   train_sampling_strategy: z
     .enum(['random', 'sequential', 'group_by_length'])
     .default('random')

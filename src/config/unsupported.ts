@@ -11,7 +11,7 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
     ...['bf16', 'fp16', 'tf32', 'bf16_full_eval', 'fp16_full_eval', 'load_in_8bit'],
     ...['activation_checkpointing', 'torch_compile', 'use_liger_kernel', 'auto_find_batch_size', 'push_to_hub'],
     ...['load_best_model_at_end', 'full_determinism', 'enable_jit_checkpoint', 'dataloader_drop_last', 'use_cpu'],
-    ...['packing', 'padding_free', 'assistant_only_loss', 'completion_only_loss', 'save_only_model', 'deepspeed'],
+    ...['assistant_only_loss', 'completion_only_loss', 'save_only_model', 'deepspeed', 'shuffle_dataset'],
     ...['use_qalora', 'use_bdlora', 'lora_bias', 'logging_nan_inf_filter', 'resume_from_checkpoint', 'fsdp'],
     ...['llm_int8_enable_fp32_cpu_offload', 'llm_int8_has_fp16_weight'],
   ]),

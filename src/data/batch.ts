@@ -1,5 +1,6 @@
 /** Rows side by side: padded on the right, labels shifted, ready to be written to the GPU. */
 import { KernelCallError } from '../errors.ts';
+import { locateDocuments, type PackedDocuments } from './documents.ts';
 import { IGNORED, lossTokens, type Row } from './row.ts';
 
 export type MicroBatch = {
@@ -18,6 +19,8 @@ export type MicroBatch = {
   readonly lossTokens: number;
   /** Rows whose first label is not -100. No position predicts it. */
   readonly firstLabels: number;
+  /** Of rows that keep documents apart; null where a row is one sequence. */
+  readonly documents: PackedDocuments | null;
 };
 
 /** What the loss of a step is divided by: the labels that are predicted, or those of all positions. */
@@ -65,5 +68,11 @@ export function makeMicroBatch(rows: readonly Row[], options: PaddingOptions): M
     tokens: rows.reduce((sum, row) => sum + row.inputIds.length, 0),
     lossTokens: rows.reduce((sum, row) => sum + lossTokens(row), 0),
     firstLabels: rows.filter((row) => row.labels?.[0] !== IGNORED).length,
+    documents: rows.some((row) => row.documents !== undefined)
+      ? locateDocuments(
+          rows.map((row) => row.documents ?? [row.inputIds.length]),
+          T,
+        )
+      : null,
   };
 }

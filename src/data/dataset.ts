@@ -2,6 +2,7 @@
 import { ConfigError, DataError } from '../errors.ts';
 import { type FileReader, place } from '../formats/reader.ts';
 import { type JsonlOptions, readJsonl } from './jsonl.ts';
+import { keepsDocuments, type PackingStrategy, packRows } from './pack.ts';
 import { checkRow, cutRow, lossTokens, type Row, type RowLimits } from './row.ts';
 import { textChunks } from './text-chunks.ts';
 
@@ -15,18 +16,24 @@ export type DatasetSpec = {
   readonly max_rows?: number;
 };
 
-export type DatasetOptions = JsonlOptions & RowLimits;
+export type DatasetOptions = JsonlOptions &
+  RowLimits & {
+    /** How rows are packed into rows of maxLength tokens; null or left out, they stay as they are. */
+    readonly packing?: PackingStrategy | null;
+  };
 
 export type Dataset = {
   readonly rows: readonly Row[];
+  /** Rows of the files: as many as `rows` unless those were packed. */
+  readonly documents: number;
   readonly tokens: number;
   /** Tokens that are predicted and count. */
   readonly lossTokens: number;
   readonly longestRow: number;
-  /** Rows that were cut to max_length, and the tokens they lost by it. */
+  /** Documents that were cut to max_length, and the tokens they lost by it. */
   readonly truncatedRows: number;
   readonly truncatedTokens: number;
-  /** Rows in which nothing counts; they are kept, as Hugging Face keeps them. */
+  /** Documents in which nothing counts; they are kept, as Hugging Face keeps them. */
   readonly rowsWithoutLoss: number;
 };
 
@@ -39,44 +46,72 @@ export async function loadDataset(
   specs: readonly DatasetSpec[],
   options: DatasetOptions,
 ): Promise<Dataset> {
-  const rows: Row[] = [];
+  const { documents, truncatedRows, truncatedTokens } = await readDocuments(reader, specs, options);
+  const { packing = null } = options;
+  const rows = packing === null ? documents : packed(documents, packing, options);
+  const dataset: Dataset = {
+    rows,
+    documents: documents.length,
+    tokens: rows.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
+    lossTokens: rows.reduce((sum, row) => sum + lossTokens(row), 0),
+    longestRow: rows.reduce((longest, { inputIds }) => Math.max(longest, inputIds.length), 0),
+    truncatedRows,
+    truncatedTokens,
+    rowsWithoutLoss: documents.filter((document) => lossTokens(document) === 0).length,
+  };
+  if (rows.length > 0 && dataset.lossTokens === 0) {
+    throw new DataError(
+      specs.map(({ path }) => place(reader, path)).join(', '),
+      `has ${documents.length} rows and no token to learn from: every label after a row's first is -100${truncatedRows > 0 ? `, or was cut off by max_length ${options.maxLength}` : ''}.`,
+    );
+  }
+  return dataset;
+}
+
+type Documents = Pick<Dataset, 'truncatedRows' | 'truncatedTokens'> & { readonly documents: readonly Row[] };
+
+/** The rows of the files, checked, and cut to max_length unless packing has another use for what is beyond it. */
+async function readDocuments(
+  reader: FileReader,
+  specs: readonly DatasetSpec[],
+  options: DatasetOptions,
+): Promise<Documents> {
+  const { packing = null, maxLength } = options;
+  const most = packing === null || packing === 'bfd' ? (maxLength ?? Infinity) : Infinity;
+  const documents: Row[] = [];
   let truncatedRows = 0;
   let truncatedTokens = 0;
   for (const spec of specs) {
-    const before = rows.length;
+    const before = documents.length;
     for await (const { row, where } of rowsOf(reader, spec, options)) {
       checkRow(row, options, where);
-      const excess = row.inputIds.length - (options.maxLength ?? row.inputIds.length);
-      rows.push(excess > 0 ? cutRow(row, row.inputIds.length - excess) : row);
+      const excess = row.inputIds.length - most;
+      documents.push(excess > 0 ? cutRow(row, most) : row);
       if (excess > 0) {
         truncatedRows++;
         truncatedTokens += excess;
       }
     }
-    if (rows.length === before) {
+    if (documents.length === before) {
       throw new DataError(
         place(reader, spec.path),
         'gives no rows, needs at least one. Is it the right file, and are skip_rows and max_rows right?',
       );
     }
   }
-  const counts = rows.map(lossTokens);
-  const dataset: Dataset = {
-    rows,
-    tokens: rows.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
-    lossTokens: counts.reduce((sum, count) => sum + count, 0),
-    longestRow: rows.reduce((longest, { inputIds }) => Math.max(longest, inputIds.length), 0),
-    truncatedRows,
-    truncatedTokens,
-    rowsWithoutLoss: counts.filter((count) => count === 0).length,
-  };
-  if (rows.length > 0 && dataset.lossTokens === 0) {
-    throw new DataError(
-      specs.map(({ path }) => place(reader, path)).join(', '),
-      `has ${rows.length} rows and no token to learn from: every label after a row's first is -100${truncatedRows > 0 ? `, or was cut off by max_length ${options.maxLength}` : ''}.`,
+  return { documents, truncatedRows, truncatedTokens };
+}
+
+/** A stream cut into rows needs a position for each of their tokens; packed documents only for their own. */
+function packed(documents: readonly Row[], strategy: PackingStrategy, { maxLength, maxPositions }: RowLimits): Row[] {
+  const message = (problem: string) => new ConfigError([{ path: 'max_length', message: problem }]);
+  if (maxLength === null) throw message('is not set; packing fills rows of that many tokens.');
+  if (!keepsDocuments(strategy) && maxLength > maxPositions)
+    throw message(
+      `is ${maxLength}, the model has ${maxPositions} positions, and packing_strategy: ${strategy} uses one for each token ` +
+        `of a row. Set ${maxPositions} or less.`,
     );
-  }
-  return dataset;
+  return packRows(documents, maxLength, strategy);
 }
 
 async function* rowsOf(

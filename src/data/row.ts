@@ -8,6 +8,8 @@ export type Row = {
   readonly inputIds: Uint32Array;
   /** As Hugging Face has them: labels[t] belongs to inputIds[t] and is not shifted; null when they are the ids. */
   readonly labels: Int32Array | null;
+  /** Lengths of the documents that a packed row consists of, which do not see each other; absent: one document. */
+  readonly documents?: readonly number[];
 };
 
 /** What the model and the settings allow a row to be. */

@@ -11,6 +11,7 @@ import { declareModel } from '../model/declare.ts';
 import type { Checkpointing } from '../model/ops/context.ts';
 import { type BatchShape, EngineMemory, type EngineSettings } from './engine-memory.ts';
 import type { ModelPlan } from './model-plan.ts';
+import { documentsOf } from './packing.ts';
 
 function checkpointingOf({ gradient_checkpointing: asked }: TrainConfig): Checkpointing {
   return asked === 'selective' ? asked : asked ? 'full' : 'off';
@@ -63,6 +64,7 @@ export function buildMemory(target: BuildTarget, plan: ModelPlan, config: TrainC
     maxGradNorm: config.max_grad_norm,
     lossScaling: lossScalingOf(config),
     checkpointing: checkpointingOf(config),
+    documents: documentsOf(config),
     gradientAccumulationSteps: config.gradient_accumulation_steps,
     trainShapes: shapes.train,
     evalShapes: shapes.evaluation,

@@ -23,6 +23,7 @@ import type { Checkpointing } from '../model/ops/context.ts';
 import { HEAD_SCRATCH_BYTES } from '../model/ops/cross-entropy.ts';
 import { rowNorms } from '../model/ops/dora.ts';
 import type { ComputeDtype } from '../model/weight.ts';
+import { allocateDocuments, type DocumentInputs, documentContext } from './document-inputs.ts';
 import { USED_BYTES } from './loss-scaler.ts';
 
 /** Sequences and tokens of each. Every distinct shape is a plan of its own. */
@@ -37,6 +38,8 @@ export type EngineSettings = {
   readonly lossScaling: LossScaling | null;
   readonly gradientAccumulationSteps: number;
   readonly checkpointing: Checkpointing;
+  /** Whether training and evaluation batches say where documents begin and end within a row. */
+  readonly documents: { readonly train: boolean; readonly evaluation: boolean };
   readonly trainShapes: readonly BatchShape[];
   readonly evalShapes: readonly BatchShape[];
 };
@@ -68,6 +71,8 @@ type Inputs = {
   readonly ids: Tensor;
   readonly labels: Tensor;
   readonly rowLoss: Tensor;
+  /** Null where no rows are packed. */
+  readonly documents: DocumentInputs | null;
   readonly metrics: Tensor;
   /** What kernels raise: src/kernels/flags.ts. */
   readonly flags: Tensor;
@@ -90,7 +95,7 @@ export class EngineMemory {
     this.settings = settings;
     const shapes = [...settings.trainShapes, ...settings.evalShapes];
     const rows = Math.max(...shapes.map(({ B, S }) => B * S));
-    this.inputs = allocateInputs(parts.residents, rows, settings.lossScaling !== null);
+    this.inputs = allocateInputs(parts.residents, rows, settings);
     const lossBytes = F32_BYTES * rows * settings.gradientAccumulationSteps;
     const stagingBytes = Math.max(MIN_STAGING_BYTES, METRICS_BYTES + lossBytes);
     this.staging = Array.from(
@@ -121,15 +126,17 @@ export class EngineMemory {
     const { model, trainable } = this.parts.declared;
     const backward = phase === 'micro';
     if (backward) for (const { param, grad } of trainable.tensors.values()) tape.bindGrad(param, grad);
+    const T = shape.B * shape.S;
+    const { ids, labels, rowLoss, documents } = this.inputs;
+    const packed = this.settings.documents[backward ? 'train' : 'evaluation'];
     const ctx = {
       tape,
       computeDtype: this.settings.computeDtype,
       ...shape,
+      ...(packed && documents !== null ? documentContext(documents, T) : {}),
       dropout: backward ? 'train' : 'eval',
       checkpointing: this.settings.checkpointing,
     } as const;
-    const T = shape.B * shape.S;
-    const { ids, labels, rowLoss } = this.inputs;
     decoderLoss(ctx, model, ids.slice(0, T), { labels: labels.slice(0, T), rowLoss: rowLoss.slice(0, T) }, backward);
     return makePlan(planName(phase, shape), liveCommands(tape.commands, this.inputs.flags.storage));
   }
@@ -172,13 +179,14 @@ function distinct(shapes: readonly BatchShape[]): BatchShape[] {
   return [...new Map(shapes.map((s) => [`${s.B},${s.S}`, s])).values()];
 }
 
-function allocateInputs(residents: Residents, rows: number, scaled: boolean): Inputs {
+function allocateInputs(residents: Residents, rows: number, { lossScaling, documents }: EngineSettings): Inputs {
   const make = (label: string, n: number, dtype: 'u32' | 'i32' | 'f32') =>
     residents.tensor({ label, shape: [n], dtype, category: 'staging' });
   return {
     ids: make('input_ids', rows, 'u32'),
     labels: make('labels', rows, 'i32'),
     rowLoss: make('row_loss', rows, 'f32'),
+    documents: documents.train || documents.evaluation ? allocateDocuments(residents, rows) : null,
     metrics: make('metrics', METRIC_COUNT, 'f32'),
     flags: make('flags', 1, 'u32'),
     step: residents.tensor({
@@ -188,8 +196,9 @@ function allocateInputs(residents: Residents, rows: number, scaled: boolean): In
       category: 'staging',
       usage: 'uniform',
     }),
-    scaling: scaled
-      ? { scaler: make('loss_scale', SCALER_WORDS, 'u32'), rates: make('rates', RATE_ROWS * RATE_WORDS, 'f32') }
-      : null,
+    scaling:
+      lossScaling !== null
+        ? { scaler: make('loss_scale', SCALER_WORDS, 'u32'), rates: make('rates', RATE_ROWS * RATE_WORDS, 'f32') }
+        : null,
   };
 }

@@ -1,4 +1,5 @@
 /** Runs a prepared model: batches in, losses and norms out. */
+import type { PackedDocuments } from '../data/documents.ts';
 import type { Allocation } from '../gpu/allocator.ts';
 import type { Device } from '../gpu/device.ts';
 import { profileProgram, type Span } from '../gpu/profiler.ts';
@@ -7,6 +8,7 @@ import { packStepScalars, STEP_BYTES, type StepScalars } from '../gpu/step-scala
 import type { Tensor } from '../gpu/tensor.ts';
 import { type Readback, upload } from '../gpu/transfer.ts';
 import { METRIC } from '../kernels/grad-norm.ts';
+import { wholeRows } from './document-inputs.ts';
 import {
   type BatchShape,
   type EngineMemory,
@@ -21,7 +23,12 @@ import {
 import { LossScaler, type RatesAt } from './loss-scaler.ts';
 
 /** A batch as the GPU reads it: (B, S) row-major, labels already shifted, -100 for none. */
-export type Batch = BatchShape & { readonly inputIds: Uint32Array; readonly labels: Int32Array };
+export type Batch = BatchShape & {
+  readonly inputIds: Uint32Array;
+  readonly labels: Int32Array;
+  /** Read by plans for packed rows; to those, a batch without is one of rows that are one document each. */
+  readonly documents?: PackedDocuments | null;
+};
 
 /** What a step was found to be once it had run. */
 export type StepMetrics = {
@@ -156,6 +163,7 @@ export class Engine {
   async *warmUp(): AsyncGenerator<string, void> {
     this.#writeScalars({ lr: 0, bias1: 1, sqrt_bias2: 1, inv_tokens: 0, loss_scale: 1, step: 0, micro: 0, seed: 0 });
     for (const name of this.warmUpNames) {
+      this.#writeDocuments(this.#shapeOf(name));
       await this.device.guarded(`warm-up of ${name}`, async () => {
         this.#program(name).run();
         await this.device.gpu.queue.onSubmittedWorkDone();
@@ -226,9 +234,25 @@ export class Engine {
     return program;
   }
 
-  #writeBatch({ inputIds, labels }: Batch): void {
-    upload(this.device, this.#at(this.memory.inputs.ids), 0, inputIds as Uint32Array<ArrayBuffer>);
-    upload(this.device, this.#at(this.memory.inputs.labels), 0, labels as Int32Array<ArrayBuffer>);
+  #writeBatch(batch: Batch): void {
+    upload(this.device, this.#at(this.memory.inputs.ids), 0, batch.inputIds as Uint32Array<ArrayBuffer>);
+    upload(this.device, this.#at(this.memory.inputs.labels), 0, batch.labels as Int32Array<ArrayBuffer>);
+    this.#writeDocuments(batch, batch.documents);
+  }
+
+  #writeDocuments(shape: BatchShape | undefined, documents?: PackedDocuments | null): void {
+    const { documents: inputs } = this.memory.inputs;
+    if (inputs === null || shape === undefined) return;
+    const given = documents ?? wholeRows(shape);
+    for (const key of ['positions', 'starts', 'ends'] as const)
+      upload(this.device, this.#at(inputs[key]), 0, given[key] as Uint32Array<ArrayBuffer>);
+  }
+
+  /** Of a plan that reads a batch. */
+  #shapeOf(name: string): BatchShape | undefined {
+    const { trainShapes, evalShapes } = this.memory.settings;
+    const named = (phase: 'micro' | 'eval') => (shape: BatchShape) => planName(phase, shape) === name;
+    return trainShapes.find(named('micro')) ?? evalShapes.find(named('eval'));
   }
 
   #writeScalars(scalars: StepScalars): void {

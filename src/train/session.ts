@@ -22,6 +22,7 @@ import { buildMemory } from './build.ts';
 import type { Engine } from './engine.ts';
 import type { EngineMemory } from './engine-memory.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
+import { longestRow, packingOf } from './packing.ts';
 
 /** What the world gives to a run: a device, a quantizer, and files. */
 export type Runtime = {
@@ -66,16 +67,11 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
   const files = readerOf('.');
   if (config.datasets.length === 0)
     throw new ConfigError([{ path: 'datasets', message: 'names no file; give datasets: [{path: rows.jsonl}]' }]);
-  const train = await loadDataset(files, config.datasets, limits);
-  const evaluation = await loadDataset(files, config.eval_datasets, limits);
+  const packing = packingOf(config);
+  const train = await loadDataset(files, config.datasets, { ...limits, packing: packing.train });
+  const evaluation = await loadDataset(files, config.eval_datasets, { ...limits, packing: packing.evaluation });
   const padId = model.pad_token_id ?? 0;
-  const batches = runBatches(
-    config,
-    train.rows,
-    evaluation.rows,
-    padId,
-    Math.min(model.max_position_embeddings, config.max_length),
-  );
+  const batches = runBatches(config, train.rows, evaluation.rows, padId, longestRow(config, model));
   const maxPositions = Math.max(...[...batches.shapes.train, ...batches.shapes.evaluation].map((s) => s.S));
   const plan = await planModel({ config, model, source, adapter, maxPositions });
   return { config, model, source, tokenizer, adapter, train, evaluation, batches, plan };

@@ -3,6 +3,7 @@ import type { TrainConfig } from '../config/settings.ts';
 import type { RunBatches } from './batching.ts';
 import type { EvalResult } from './evaluate.ts';
 import type { StepEvent } from './events.ts';
+import { documentsOf } from './packing.ts';
 
 export type LogRow = Readonly<Record<string, number>>;
 
@@ -74,7 +75,10 @@ export type TrainerState = {
 
 /** Trainer's own values where nothing is said of evaluating or saving by steps. */
 const HF_STEPS = 500;
-/** Trainer's estimate: 6 operations for every token, padding included, and parameter that is not embedded. */
+/**
+ * Trainer's estimate: 6 operations for every token and parameter that is not embedded. Padding counts, but TRL gives packed
+ * documents to a model without any.
+ */
 const FLOS_A_TOKEN_AND_PARAMETER = 6;
 
 export type RunFacts = {
@@ -91,7 +95,8 @@ export function trainerState(log: TrainerLog, facts: RunFacts): TrainerState {
   const { config, batches, steps, trainSeconds, parameters } = facts;
   const sum = (of: (step: StepEvent) => number): number => steps.reduce((total, step) => total + of(step), 0);
   const { epoch, step } = steps.at(-1) ?? { epoch: 0, step: 0 };
-  const total_flos = FLOS_A_TOKEN_AND_PARAMETER * sum((s) => s.paddedTokens) * parameters;
+  const tokens = sum(documentsOf(config).train ? (s) => s.tokens : (s) => s.paddedTokens);
+  const total_flos = FLOS_A_TOKEN_AND_PARAMETER * tokens * parameters;
   log.end({
     epoch,
     step,

@@ -155,7 +155,24 @@ describe('what is refused', () => {
     ['eval_datasets:\n  - path: a\n  - path: 3', 'eval_datasets[1].path: got 3, wanted a text (run.yaml:5)'],
     ['llm_int8_skip_modules:\n  - a\n  - 3', 'llm_int8_skip_modules[1]: got 3, wanted a text (run.yaml:5)'],
     ['warmup_ratio: 1', 'warmup_ratio: got 1, wanted a number of at least 0 and below 1 (run.yaml:3)'],
-    ['packing: true', 'packing: is not supported yet: got true; remove it, or set false (run.yaml:3)'],
+    [
+      'assistant_only_loss: true',
+      'assistant_only_loss: is not supported yet: got true; remove it, or set false (run.yaml:3)',
+    ],
+    [
+      'packing_strategy: bfd-split',
+      'packing_strategy: got "bfd-split", wanted one of bfd, bfd_split, wrapped; did you mean bfd_split? (run.yaml:3)',
+    ],
+    [
+      'eval_packing: true',
+      'eval_packing: got true, but packing is false, where TRL lets the rows it packs for evaluation see each other; ' +
+        'set packing: true as well, or remove it (run.yaml:3)',
+    ],
+    ...['padding_free: true', 'padding_free: true\npacking: true\npacking_strategy: wrapped'].map((yaml) => [
+      yaml,
+      'padding_free: is only supported with packing: true and packing_strategy: bfd or bfd_split, which imply it; ' +
+        'set those, or remove it (run.yaml:3)',
+    ]),
     ['report_to: wandb', 'report_to: is not supported yet: got "wandb"; remove it, or set "none" (run.yaml:3)'],
     ['save_strategy: epoch', 'save_strategy: got "epoch", which is not supported yet; wanted "no" (run.yaml:3)'],
     [
@@ -323,6 +340,7 @@ describe('notices', () => {
     ['lr_scheduler_type: constant\nwarmup_steps: 5', 'lr_scheduler_type: constant has no warmup'],
     ['num_train_epochs: 2\nmax_steps: 5', 'max_steps is set'],
     ['eval_steps: 5', 'eval_strategy is not steps'],
+    ['packing_strategy: wrapped', 'packing is not set'],
   ])('%j has no effect, and says so', (yaml, because) => {
     expect(load(`${yaml}\n`).notices.map(line).join('\n')).toContain(`has no effect: ${because}`);
   });

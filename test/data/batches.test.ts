@@ -41,6 +41,7 @@ describe('a micro-batch', () => {
       tokens: 8,
       lossTokens: 4,
       firstLabels: 2,
+      documents: null,
     });
     expect(batch.labels.filter((label) => label !== -100).length).toBe(batch.lossTokens);
   });

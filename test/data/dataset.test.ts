@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type DatasetOptions, type DatasetSpec, loadDataset } from '../../src/data/dataset.ts';
 import { readLines } from '../../src/data/lines.ts';
+import type { PackingStrategy } from '../../src/data/pack.ts';
 import { textChunks } from '../../src/data/text-chunks.ts';
 import { ConfigError, DataError } from '../../src/errors.ts';
 import { memoryReader } from '../../src/formats/memory.ts';
@@ -47,6 +48,7 @@ test('text rows, tokenized rows and their labels, blank lines and CRLF', async (
     [[6, 7], null],
   ]);
   expect(report).toEqual({
+    documents: 3,
     tokens: 8,
     lossTokens: 5,
     longestRow: 3,
@@ -108,6 +110,56 @@ test('longer rows are cut to max_length, with their labels, and counted', async 
     [[3, 4, 5], null],
   ]);
   expect(report).toMatchObject({ truncatedRows: 2, truncatedTokens: 5, longestRow: 3, lossTokens: 5 });
+});
+
+describe('packed rows', () => {
+  const file = '{"text": "abcdef"}\n{"input_ids": [3, 4], "labels": [3, -100]}\n{"text": "g"}';
+  const packed = async (packing: PackingStrategy, options: Partial<DatasetOptions> = {}) => {
+    const { rows, ...report } = await load({ 'r.jsonl': file }, { packing, maxLength: 5, ...options });
+    return [rows.map(({ inputIds }) => inputIds.length), report];
+  };
+
+  test('bfd cuts what is longer than a row, and counts it', async () => {
+    expect(await packed('bfd')).toEqual([
+      [5, 4],
+      {
+        documents: 3,
+        tokens: 9,
+        lossTokens: 5,
+        longestRow: 5,
+        truncatedRows: 1,
+        truncatedTokens: 2,
+        rowsWithoutLoss: 1,
+      },
+    ]);
+  });
+
+  test('bfd_split and wrapped lose no token; only a stream predicts the first of a document', async () => {
+    const report = {
+      documents: 3,
+      tokens: 11,
+      longestRow: 5,
+      truncatedRows: 0,
+      truncatedTokens: 0,
+      rowsWithoutLoss: 1,
+    };
+    expect(await packed('bfd_split')).toEqual([[5, 4, 2], { ...report, lossTokens: 6 }]);
+    expect(await packed('wrapped')).toEqual([[5, 5, 1], { ...report, lossTokens: 7 }]);
+  });
+
+  test('a stream needs a position for each token of a row, documents only for their own', async () => {
+    expect((await packed('bfd', { maxPositions: 7, maxLength: 9 }))[0]).toEqual([9, 2]);
+    const error = await rejection(packed('wrapped', { maxPositions: 7, maxLength: 9 }));
+    expect(error).toBeInstanceOf(ConfigError);
+    expect(error.message).toContain(
+      'max_length: is 9, the model has 7 positions, and packing_strategy: wrapped uses one',
+    );
+  });
+
+  test('needs a max_length', async () => {
+    const error = await rejection(packed('bfd', { maxLength: null }));
+    expect(error.message).toContain('max_length: is not set; packing fills rows of that many tokens');
+  });
 });
 
 test('rows in which nothing counts are kept and counted', async () => {

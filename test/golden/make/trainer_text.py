@@ -1,12 +1,12 @@
 """Rows of text as TRL's SFTTrainer tokenizes them, by its rule; `--check` of trainer.py runs SFTTrainer itself."""
 
-import itertools
 import json
 import tempfile
 
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from shared import GOLDEN, write_json
+from trl_tools import quiet_fingerprints
 
 TEXTS = [
     "hello", "", " a</s>b", "x\n\n\ny  z", "It's 12345 o'clock", "ends</s>", "  two words  ", "ends </s>", "ends</s> ",
@@ -30,14 +30,10 @@ def write_text_rows(path):
 
 def check_text_rows(path):
     """Needs trl and datasets."""
-    import datasets.fingerprint
+    import datasets
     import trl
 
-    # datasets names its cache by pickling functions, which dill 0.4.1 cannot do with a type of pyarrow 26; nothing is
-    # cached here
-    count = itertools.count()
-    datasets.fingerprint.Hasher.hash = classmethod(lambda cls, value: f"h{next(count)}")
-    datasets.fingerprint.Hasher.update = lambda self, value: None
+    quiet_fingerprints()
     model = LlamaForCausalLM(LlamaConfig(
         vocab_size=300, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, head_dim=4,
         num_key_value_heads=2,

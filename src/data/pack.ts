@@ -1,0 +1,97 @@
+/** Several documents in one row, bin by bin as TRL's pack_dataset fills them, so that batches hold little padding. */
+import { cutRow, IGNORED, type Row } from './row.ts';
+
+/**
+ * TRL's strategies. `bfd`: best fit decreasing, documents cut to a row's length; `bfd_split`: the same with long documents
+ * split instead; `wrapped`: all tokens in one stream, cut wherever a row is full, and attention crosses documents.
+ */
+export type PackingStrategy = 'bfd' | 'bfd_split' | 'wrapped';
+
+/** Whether rows of a strategy say where their documents begin. */
+export function keepsDocuments(strategy: PackingStrategy): boolean {
+  return strategy !== 'wrapped';
+}
+
+/** TRL packs within batches of this many documents: the default of datasets' map. No row has documents of two. */
+const DOCUMENTS_A_BATCH = 1000;
+
+/**
+ * Rows of at most `length` tokens that hold all documents (none of them empty). Of rows with documents the first label of
+ * each is -100, so that no token is predicted from the document before it. Source: trl 1.16, data_utils._pack_bfd,
+ * _pack_wrapped, and DataCollatorForLanguageModeling with padding_free.
+ */
+export function packRows(documents: readonly Row[], length: number, strategy: PackingStrategy): Row[] {
+  const rows: Row[] = [];
+  for (let at = 0; at < documents.length; at += DOCUMENTS_A_BATCH) {
+    const batch = documents.slice(at, at + DOCUMENTS_A_BATCH);
+    if (strategy === 'wrapped') rows.push(...pieces(concatenated(batch), length));
+    else {
+      const fitting = batch.flatMap((d) => (strategy === 'bfd' ? [cutRow(d, length)] : pieces(d, length)));
+      rows.push(...bestFitDecreasing(fitting, length).map(apart));
+    }
+  }
+  return rows;
+}
+
+type Bin = { readonly documents: Row[]; space: number; since: number };
+
+/** The longest first, those of one length as they come; each into the bin with the least space that takes it. */
+function bestFitDecreasing(documents: readonly Row[], length: number): Row[][] {
+  const bins: Bin[] = [];
+  let turn = 0;
+  for (const document of [...documents].sort((a, b) => b.inputIds.length - a.inputIds.length)) {
+    const size = document.inputIds.length;
+    const bin = bestBin(bins, size) ?? { documents: [], space: length, since: 0 };
+    if (bin.documents.length === 0) bins.push(bin);
+    bin.documents.push(document);
+    bin.space -= size;
+    bin.since = turn++;
+  }
+  return bins.map((bin) => bin.documents);
+}
+
+/** Of those with room for `size` the fullest; of equally full ones that which has been so for longest. */
+function bestBin(bins: readonly Bin[], size: number): Bin | undefined {
+  let best: Bin | undefined;
+  for (const bin of bins) {
+    if (bin.space < size) continue;
+    if (best === undefined || bin.space < best.space || (bin.space === best.space && bin.since < best.since))
+      best = bin;
+  }
+  return best;
+}
+
+/** A row of documents that do not see each other. */
+function apart(documents: readonly Row[]): Row {
+  const { inputIds, labels } = concatenated(documents);
+  const kept = labels ?? Int32Array.from(inputIds);
+  const lengths = documents.map((document) => document.inputIds.length);
+  let start = 0;
+  for (const length of lengths) {
+    kept[start] = IGNORED;
+    start += length;
+  }
+  return { inputIds, labels: kept, documents: lengths };
+}
+
+/** One after the other, as new arrays; labels stay null where nobody has any. */
+function concatenated(rows: readonly Row[]): Row {
+  const length = rows.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
+  const inputIds = new Uint32Array(length);
+  const labels = rows.every((row) => row.labels === null) ? null : new Int32Array(length);
+  let at = 0;
+  for (const row of rows) {
+    inputIds.set(row.inputIds, at);
+    labels?.set(row.labels ?? row.inputIds, at);
+    at += row.inputIds.length;
+  }
+  return { inputIds, labels };
+}
+
+/** The row cut into rows of `length` tokens, the last as short as it comes. */
+function pieces({ inputIds, labels }: Row, length: number): Row[] {
+  return Array.from({ length: Math.ceil(inputIds.length / length) }, (_, i) => {
+    const [from, to] = [i * length, (i + 1) * length];
+    return { inputIds: inputIds.subarray(from, to), labels: labels?.subarray(from, to) ?? null };
+  });
+}
