@@ -52,6 +52,14 @@ export function preparePlan(plan: Plan, allocator: Allocator): PreparedPlan {
   return { plan, params, paramBytes, paramOffsets };
 }
 
+/** Compiles the pipelines of several plans at once: the driver's threads take them as they come. @throws DeviceError */
+export async function compilePipelines(device: Device, plans: readonly PreparedPlan[]): Promise<void> {
+  const kernels = new Set(
+    plans.flatMap(({ plan }) => plan.commands.flatMap((c) => (c.kind === 'dispatch' ? c.kernel : []))),
+  );
+  await device.guarded('compiling', () => Promise.all([...kernels].map((kernel) => device.pipeline(kernel))));
+}
+
 type Step =
   | {
       readonly kind: 'dispatch';

@@ -15,6 +15,60 @@ export function upload(device: Device, to: Allocation, offset: number, data: Arr
   }
 }
 
+/** Of uploads that the GPU has not been seen to have: the driver keeps a copy of each until then. */
+const MOST_PENDING_BYTES = 64 * 2 ** 20;
+
+/** Many uploads in a row, such as a model's weights. They are copied at once; `room` is where to wait between them. */
+export class Uploads {
+  readonly #device: Device;
+  readonly #mostBytes: number;
+  /** Written since the last fence. */
+  #open = 0;
+  #fenced = 0;
+  #fences: Promise<void>[] = [];
+
+  constructor(device: Device, mostBytes = MOST_PENDING_BYTES) {
+    this.#device = device;
+    this.#mostBytes = mostBytes;
+  }
+
+  /** As `upload`. */
+  write(to: Allocation, offset: number, data: ArrayBufferView<ArrayBuffer>): void {
+    upload(this.#device, to, offset, data);
+    this.#open += data.byteLength;
+    // halves: one is on its way while the other is written
+    if (this.#open >= this.#mostBytes / 2) this.#fence();
+  }
+
+  /** Resolves once another upload stays within the bound. @throws DeviceError when the device failed meanwhile */
+  async room(): Promise<void> {
+    while (this.#open + this.#fenced > this.#mostBytes && this.#fences.length > 0) await this.#fences[0];
+    this.#device.throwIfFailed();
+  }
+
+  /** Resolves once the GPU has all of it. @throws DeviceError */
+  async finish(): Promise<void> {
+    this.#fence();
+    await Promise.all(this.#fences);
+    this.#device.throwIfFailed();
+  }
+
+  #fence(): void {
+    const bytes = this.#open;
+    this.#open = 0;
+    this.#fenced += bytes;
+    const passed = this.#device.gpu.queue.onSubmittedWorkDone().then(
+      () => undefined,
+      () => undefined, // a lost device; `throwIfFailed` says so
+    );
+    const fence = passed.then(() => {
+      this.#fenced -= bytes;
+      this.#fences = this.#fences.filter((f) => f !== fence);
+    });
+    this.#fences.push(fence);
+  }
+}
+
 /** Reads GPU memory through a staging buffer of fixed size. One read at a time. */
 export class Readback {
   readonly staging: Allocation;

@@ -3,7 +3,7 @@ import type { PackedDocuments } from '../data/documents.ts';
 import type { Allocation } from '../gpu/allocator.ts';
 import type { Device } from '../gpu/device.ts';
 import { profileProgram, type Span } from '../gpu/profiler.ts';
-import { Program } from '../gpu/program.ts';
+import { compilePipelines, Program } from '../gpu/program.ts';
 import { packStepScalars, STEP_BYTES, type StepScalars } from '../gpu/step-scalars.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { type Readback, upload } from '../gpu/transfer.ts';
@@ -69,9 +69,10 @@ export class Engine {
     return new LossScaler(this.device, buffers, settings.lossScaling.initScale);
   }
 
-  /** Compiles every pipeline and builds every bind group. @throws DeviceError */
+  /** Compiles every pipeline and builds every bind group; reads no weight, so that they may be on their way. @throws DeviceError */
   static async compile(device: Device, memory: EngineMemory): Promise<Engine> {
     const place = { residents: memory.parts.residents, arena: memory.arena };
+    await compilePipelines(device, [...memory.prepared.values()]);
     const programs = new Map<string, Program>();
     for (const [name, prepared] of memory.prepared) programs.set(name, await Program.compile(device, prepared, place));
     return new Engine(device, memory, programs);

@@ -35,8 +35,15 @@ export type TrainEvent =
 
 export type Phase = 'load' | 'compile' | 'warmup' | 'train' | 'eval' | 'save';
 
-/** Disjoint wall-clock seconds. quantize_s is taken out of load_s. */
-export type Timing = Record<
+/** Disjoint wall-clock seconds: load_s and quantize_s together are what loading took, compile_s is what compiling took beyond that. */
+type DisjointTiming = Record<
   'load_s' | 'quantize_s' | 'compile_s' | 'warmup_s' | 'train_s' | 'eval_s' | 'save_s',
   number
 >;
+
+export type Timing = DisjointTiming & {
+  /** Of the quantizer's threads together, while weights were loaded. */
+  quantize_busy_s: number;
+  /** Compiling took so much of the time in load_s and quantize_s. */
+  compile_overlapped_s: number;
+};

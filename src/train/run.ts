@@ -4,9 +4,11 @@ import { printTrainable } from '../formats/peft.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Ledger } from '../gpu/ledger.ts';
 import { flagMessages } from '../kernels/flags.ts';
+import type { LoadTimes } from '../model/load.ts';
 import { Engine } from './engine.ts';
 import { type EvalResult, evaluate } from './evaluate.ts';
 import type { StepEvent, Timing, TrainEvent } from './events.ts';
+import { loadNote, NOTHING_LOADED, type Timed, timed } from './load-times.ts';
 import { countParameters } from './model-plan.ts';
 import { type SaveDtype, saveTrainedAdapter, saveTrainedModel } from './save.ts';
 import { allocate, fill, initialize, type RunInput, type Runtime } from './session.ts';
@@ -67,7 +69,10 @@ class Run {
   readonly #options: TrainOptions;
   readonly #log: TrainerLog;
   readonly #steps: StepEvent[] = [];
-  readonly #timing: Timing = { load_s: 0, quantize_s: 0, compile_s: 0, warmup_s: 0, train_s: 0, eval_s: 0, save_s: 0 };
+  readonly #timing: Timing = {
+    ...{ load_s: 0, quantize_s: 0, quantize_busy_s: 0, compile_s: 0, compile_overlapped_s: 0 },
+    ...{ warmup_s: 0, train_s: 0, eval_s: 0, save_s: 0 },
+  };
   #engine!: Engine;
   #ledger!: Ledger;
   #clock = 0;
@@ -81,35 +86,59 @@ class Run {
     this.#log = new TrainerLog(input.config);
   }
 
+  /** Pipelines are compiled while weights are loaded; the weights decide when the phase ends. */
   async *prepare(): AsyncGenerator<TrainEvent, void> {
     const started = performance.now();
     const { memory, ledger } = await allocate(this.#runtime, this.#input);
     this.#ledger = ledger;
-    const { declared } = memory.parts;
-    yield { type: 'phase', phase: 'load', total: declared.weights.size + declared.vectors.size };
-    const filling = fill(this.#runtime, this.#input, memory);
-    let next = await filling.next();
-    for (; !next.done; next = await filling.next()) {
-      this.#options.signal.throwIfAborted();
-      yield { type: 'progress', phase: 'load', label: next.value };
+    const compiling = timed(Engine.compile(this.#runtime.device, memory));
+    try {
+      const { quantizeSeconds, quantizeBusySeconds } = yield* this.#load(memory);
+      const loaded = performance.now();
+      this.#timing.quantize_s = quantizeSeconds;
+      this.#timing.quantize_busy_s = quantizeBusySeconds;
+      this.#timing.load_s = (loaded - started) / 1000 - quantizeSeconds;
+      yield* this.#compile(compiling, loaded);
+    } finally {
+      // A run that stops here closes the device next.
+      await compiling.ended;
     }
-    const { quantizeSeconds } = next.value;
-    this.#timing.quantize_s = quantizeSeconds;
-    this.#timing.load_s = secondsSince(started) - quantizeSeconds;
-    yield* this.#compile(memory);
+    yield* this.#warmUp();
   }
 
-  async *#compile(memory: Engine['memory']): AsyncGenerator<TrainEvent, void> {
-    let started = performance.now();
+  async *#load(memory: Engine['memory']): AsyncGenerator<TrainEvent, LoadTimes> {
+    const { signal } = this.#options;
+    const { declared } = memory.parts;
+    yield { type: 'phase', phase: 'load', total: declared.weights.size + declared.vectors.size };
+    const filling = fill(this.#runtime, this.#input, memory, signal);
+    try {
+      let next = await filling.next();
+      for (; !next.done; next = await filling.next()) {
+        signal.throwIfAborted();
+        yield { type: 'progress', phase: 'load', label: next.value };
+      }
+      return next.value;
+    } finally {
+      await filling.return(NOTHING_LOADED);
+    }
+  }
+
+  async *#compile(compiling: Timed<Engine>, loaded: number): AsyncGenerator<TrainEvent, void> {
     yield { type: 'phase', phase: 'compile', total: 0 };
-    this.#engine = await Engine.compile(this.#runtime.device, memory);
+    this.#engine = await compiling.result;
+    const { from, to } = await compiling.ended;
+    this.#timing.compile_overlapped_s = (Math.min(to, loaded) - from) / 1000;
     await initialize(this.#input, this.#engine);
-    this.#timing.compile_s = secondsSince(started);
+    this.#timing.compile_s = secondsSince(loaded);
     this.#options.signal.throwIfAborted();
+    yield { type: 'note', text: loadNote(this.#timing) };
     const { trainable, all } = countParameters(this.#input.plan);
     yield { type: 'note', text: printTrainable(trainable, all) };
+  }
+
+  async *#warmUp(): AsyncGenerator<TrainEvent, void> {
     yield { type: 'phase', phase: 'warmup', total: this.#engine.warmUpNames.length };
-    started = performance.now();
+    const started = performance.now();
     for await (const label of this.#engine.warmUp()) {
       this.#options.signal.throwIfAborted();
       yield { type: 'progress', phase: 'warmup', label };
@@ -147,12 +176,12 @@ class Run {
   async #finish({ done }: SubmittedStep): Promise<StepEvent> {
     const event = await done;
     const now = performance.now();
-    const timed = { ...event, stepMs: now - this.#clock };
+    const step = { ...event, stepMs: now - this.#clock };
     this.#clock = now;
-    this.#timing.train_s += timed.stepMs / 1000;
-    this.#steps.push(timed);
-    this.#log.step(timed);
-    return timed;
+    this.#timing.train_s += step.stepMs / 1000;
+    this.#steps.push(step);
+    this.#log.step(step);
+    return step;
   }
 
   #evaluatesAfter(step: number, epoch: number): boolean {

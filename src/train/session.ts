@@ -88,11 +88,16 @@ export async function allocate(
   return { memory, ledger };
 }
 
-/** Fills the base weights; yields their names one by one. @throws DataError */
-export function fill(runtime: Runtime, input: RunInput, memory: EngineMemory): AsyncGenerator<string, LoadTimes> {
+/** Fills the base weights; yields their names one by one. @throws DataError; the signal's reason */
+export function fill(
+  runtime: Runtime,
+  input: RunInput,
+  memory: EngineMemory,
+  signal: AbortSignal,
+): AsyncGenerator<string, LoadTimes> {
   const { residents, declared } = memory.parts;
   const sourceDtype: SourceDtype | null = input.config.dtype === 'auto' ? null : input.config.dtype;
-  return loadModel({ ...runtime, residents, sourceDtype }, declared, input.source);
+  return loadModel({ ...runtime, residents, sourceDtype, signal }, declared, input.source);
 }
 
 /** Writes the adapter's first values; full training starts from the weights themselves. */

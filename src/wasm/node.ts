@@ -26,7 +26,7 @@ export async function loadWasmModule(build: 'release' | 'debug' = 'release'): Pr
   return compileWasm(new Uint8Array(bytes));
 }
 
-type Reply = { readonly buffer: ArrayBuffer; readonly badIndex: number };
+type Reply = { readonly buffer: ArrayBuffer; readonly badIndex: number; readonly seconds: number };
 type Waiting = { readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void };
 
 /** A thread that answers its jobs in the order they were posted. Keeps the process alive only while it has one. */
@@ -101,13 +101,14 @@ class WorkerLane implements Lane {
       packedBytes,
       absmaxBytes: blocks * 4,
     };
-    const { buffer, badIndex } = await this.#thread.post(job, this.#buffer);
+    const { buffer, badIndex, seconds } = await this.#thread.post(job, this.#buffer);
     this.#buffer = buffer;
     return {
       source: new Uint8Array(buffer, REGION.source, job.sourceBytes),
       packed: new Uint8Array(buffer, REGION.packed, packedBytes),
       absmax: new Float32Array(buffer, REGION.absmax, blocks),
       badIndex,
+      seconds,
     };
   }
 }

@@ -1,5 +1,6 @@
 /** Streams a tensor through lanes: reads run ahead, results come out in order. A lane is one slab in flight. */
 import { DataError } from '../errors.ts';
+import { inLanes, type Pool } from './pipeline.ts';
 import { bytesPerElement, type QuantizeArgs, type QuantSpec, type SourceDtype } from './types.ts';
 
 export type SlabJob = { readonly elements: number; readonly dtype: SourceDtype; readonly spec: QuantSpec };
@@ -11,6 +12,8 @@ export type SlabResult = {
   readonly absmax: Float32Array<ArrayBuffer>;
   /** first element that is NaN or infinite, or -1 */
   readonly badIndex: number;
+  /** Of the thread that quantized it, copying in and out included. */
+  readonly seconds: number;
 };
 
 export interface Lane {
@@ -45,46 +48,34 @@ export function nonFiniteError(
 /**
  * Quantizes a tensor through `lanes` and returns its absmax, one f32 a block.
  * @param slabBytes source bytes a lane takes at once, a multiple of 4096 elements
+ * @param onAllBegun the tensor needs no further lane; the next one may take those that come free
  */
 export async function streamSlabs(
   args: QuantizeArgs,
-  lanes: readonly Lane[],
+  lanes: Pool<Lane>,
   slabBytes: number,
-): Promise<Float32Array<ArrayBuffer>> {
+  onAllBegun: () => void,
+): Promise<{ absmax: Float32Array<ArrayBuffer>; seconds: number }> {
   const { name, elements, dtype, spec } = args;
   const size = bytesPerElement(dtype);
   const slab = slabBytes / size;
   const absmax = new Float32Array(Math.ceil(elements / spec.blockSize));
-  const slabs = Math.ceil(elements / slab);
-  const inFlight: (Promise<SlabResult> | undefined)[] = lanes.map(() => undefined);
-
-  const begin = async (lane: Lane, first: number): Promise<SlabResult> => {
-    const count = Math.min(slab, elements - first);
-    await args.read(first * size, lane.source(count * size));
-    return lane.quantize({ elements: count, dtype, spec });
-  };
-  const emit = (result: SlabResult, first: number): void => {
-    if (result.badIndex >= 0) {
-      throw nonFiniteError(name, dtype, result.source, result.badIndex, first + result.badIndex, elements);
-    }
-    absmax.set(result.absmax, first / spec.blockSize);
-    args.onPacked(first / 2, result.packed);
-  };
-
-  try {
-    // The last rounds start nothing and empty the lanes.
-    for (let k = 0; k < slabs + lanes.length; k++) {
-      const slot = k % lanes.length;
-      const previous = inFlight[slot];
-      if (previous) emit(await previous, (k - lanes.length) * slab);
-      const next = k < slabs ? begin(lanes[slot]!, k * slab) : undefined;
-      // A slab may fail before its turn comes; its error is met above, in order.
-      next?.catch(() => undefined);
-      inFlight[slot] = next;
-    }
-  } finally {
-    // A read may still be writing into a lane; the next tensor must not meet it.
-    await Promise.allSettled(inFlight);
-  }
-  return absmax;
+  let seconds = 0;
+  await inLanes(lanes, Math.ceil(elements / slab), {
+    begin: async (lane: Lane, k): Promise<SlabResult> => {
+      const count = Math.min(slab, elements - k * slab);
+      await args.read(k * slabBytes, lane.source(count * size));
+      return lane.quantize({ elements: count, dtype, spec });
+    },
+    end: (result, k) => {
+      const first = k * slab;
+      if (result.badIndex >= 0)
+        throw nonFiniteError(name, dtype, result.source, result.badIndex, first + result.badIndex, elements);
+      absmax.set(result.absmax, first / spec.blockSize);
+      seconds += result.seconds;
+      args.onPacked(first / 2, result.packed);
+    },
+    onAllBegun,
+  });
+  return { absmax, seconds };
 }

@@ -50,11 +50,13 @@ export type QuantizeArgs = {
 export interface Quantizer {
   /**
    * Quantizes a tensor of any size, slab by slab: memory stays bounded, nibbles leave through `onPacked`, the state
-   * comes at the end. Calls made while one is running wait their turn.
+   * comes at the end. Calls made while one is running follow it slab by slab: theirs begin once it has begun its last.
    * @throws DataError when an element is NaN or infinite, naming the tensor and the flat index; some nibbles may
    * have been handed out by then. Whatever `read` or `onPacked` throws passes through.
    */
   quantize4bit(args: QuantizeArgs): Promise<QuantState>;
+  /** Of all threads together, since it was made: what quantizing took of calls that ended well. */
+  readonly busySeconds: number;
   close(): Promise<void>;
 }
 

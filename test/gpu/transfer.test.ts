@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { GpuAllocator } from '../../src/gpu/allocator.ts';
+import type { Device } from '../../src/gpu/device.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
-import { Readback, upload } from '../../src/gpu/transfer.ts';
+import { Readback, Uploads, upload } from '../../src/gpu/transfer.ts';
 import { device } from './harness.ts';
 
 const allocator = new GpuAllocator(device.gpu, new Ledger());
@@ -65,5 +66,45 @@ describe('uploading', () => {
     const want = counting(8);
     want.set([1, 2], 3);
     expect([...words(await readback.read(device, buffer, 0, 32))]).toEqual([...want]);
+  });
+});
+
+describe('uploads in a row', () => {
+  test('arrive, whatever the bound', async () => {
+    const [data, readback] = [counting(300), new Readback(allocator, 'small', 64)];
+    const target = bufferWith(new Uint32Array(300));
+    const uploads = new Uploads(device, 256);
+    for (let at = 0; at < 300; at += 50) {
+      await uploads.room();
+      uploads.write(target, 4 * at, data.subarray(at, at + 50));
+    }
+    await uploads.finish();
+    expect([...words(await readback.read(device, target, 0, 1200))]).toEqual([...data]);
+  });
+
+  test('wait for the GPU past the bound, half of which may be on its way while the rest is written', async () => {
+    // the queue of a device whose work is done when the test says so
+    const done: (() => void)[] = [];
+    const queue = {
+      writeBuffer: () => undefined,
+      onSubmittedWorkDone: () => new Promise<void>((resolve) => done.push(resolve)),
+    };
+    const slow = { gpu: { queue }, throwIfFailed: () => undefined } as unknown as Device;
+    const [uploads, target, data] = [new Uploads(slow, 400), bufferWith(counting(100)), counting(25)];
+    const room = () => Promise.race([uploads.room().then(() => true), new Promise((r) => setTimeout(r, 5, false))]);
+    for (let i = 0; i < 4; i++) {
+      expect(await room()).toBe(true);
+      uploads.write(target, 0, data);
+    }
+    expect(done.length).toBe(2);
+    expect(await room()).toBe(true);
+    uploads.write(target, 0, data);
+    expect(await room()).toBe(false);
+    done.shift()?.();
+    expect(await room()).toBe(true);
+    const finished = uploads.finish();
+    for (const fence of done.splice(0)) fence();
+    await finished;
+    expect(await room()).toBe(true);
   });
 });

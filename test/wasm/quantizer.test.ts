@@ -57,6 +57,25 @@ describe.each(Object.entries(quantizers))('%s', (_name, quantizer) => {
     }
   });
 
+  test('a tensor is begun once the one before it has begun its last slab, and quantizing is timed', async () => {
+    const raws = [1, 2, 3, 4].map((seed) => encode(weights(1000, seed), 'float32'));
+    const order: string[] = [];
+    const before = quantizer.busySeconds;
+    const reader = (i: number) => async (_byteOffset: number, into: Uint8Array) => {
+      order.push(`begin ${i}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      order.push(`end ${i}`);
+      into.set(raws[i]!);
+    };
+    const all = await Promise.all(raws.map((raw, i) => stream(quantizer, raw, 'float32', NESTED, { read: reader(i) })));
+    // every quantizer has two lanes at least
+    expect(order.slice(0, 2)).toEqual(['begin 0', 'begin 1']);
+    expect(order.filter((what) => what.startsWith('begin'))).toEqual(['begin 0', 'begin 1', 'begin 2', 'begin 3']);
+    for (const [i, streamed] of all.entries())
+      expectEqual(streamed, quantize4bit(kernels, raws[i]!, 'float32', NESTED));
+    expect(quantizer.busySeconds).toBeGreaterThan(before);
+  });
+
   test('reads that end out of order change nothing', async () => {
     const raw = encode(weights(50_000), 'bfloat16');
     const read = async (byteOffset: number, into: Uint8Array) => {

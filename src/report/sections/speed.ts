@@ -94,7 +94,7 @@ function throughputTable(runs: readonly RunRecord[]): Table {
 }
 
 function timingTable(runs: readonly RunRecord[]): Table {
-  const phases = PHASES.filter(([key]) => runs.some((run) => run.train_info.timing[key] !== null));
+  const phases = PHASES.filter(([key]) => runs.some((run) => (run.train_info.timing[key] ?? null) !== null));
   return {
     kind: 'table',
     id: 'timing',
@@ -102,7 +102,7 @@ function timingTable(runs: readonly RunRecord[]): Table {
     columns: ['run', ...phases.map(([, label]) => label), 'total'],
     rows: runs.map((run) => [
       nameOf(run),
-      ...phases.map(([key]) => secondsFigure(run.train_info.timing[key])),
+      ...phases.map(([key]) => secondsFigure(run.train_info.timing[key] ?? null)),
       secondsFigure(run.run_info.total_time),
     ]),
   };

@@ -1,0 +1,172 @@
+/** One weight from a checkpoint into GPU memory, in slabs that share their buffers with the weights before and after it. */
+import { DataError, KernelCallError } from '../errors.ts';
+import { readBnb4bit } from '../formats/bnb4bit.ts';
+import { readFloats, type TensorSource } from '../formats/checkpoint.ts';
+import type { Residents } from '../gpu/residents.ts';
+import type { Dtype, Tensor } from '../gpu/tensor.ts';
+import type { Uploads } from '../gpu/transfer.ts';
+import type { QuantKernels } from '../wasm/kernels.ts';
+import { inLanes, Pool } from '../wasm/pipeline.ts';
+import type { Quantizer, QuantState, SourceDtype } from '../wasm/types.ts';
+import { requireShape } from './check-weights.ts';
+import { prequantizedState } from './prequantized.ts';
+import { nonFiniteAt } from './quantize/finite.ts';
+import { convert, STORED, slabReader } from './slabs.ts';
+import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
+
+/** Bytes read from the checkpoint at once; even, and a multiple of every dtype. */
+const SLAB_BYTES = 4 * 2 ** 20;
+/** Slabs of weights that are not quantized: while one is converted and uploaded, others are read. */
+const SLABS_IN_FLIGHT = 3;
+
+/** Seconds during which at least one of several things was under way. */
+export class Stopwatch {
+  seconds = 0;
+  #running = 0;
+  #since = 0;
+
+  async during(work: () => Promise<void>): Promise<void> {
+    if (this.#running++ === 0) this.#since = performance.now();
+    try {
+      await work();
+    } finally {
+      if (--this.#running === 0) this.seconds += (performance.now() - this.#since) / 1000;
+    }
+  }
+}
+
+/** What the weights of one load share. */
+export type WeightContext = {
+  readonly source: TensorSource;
+  readonly residents: Residents;
+  readonly uploads: Uploads;
+  readonly quantizer: Quantizer;
+  readonly kernels: QuantKernels;
+  /** The dtype that base weights have before they are quantized; null keeps the checkpoint's. */
+  readonly sourceDtype: SourceDtype | null;
+  readonly slabs: Pool<Uint8Array<ArrayBuffer>>;
+  readonly quantizing: Stopwatch;
+  /** To be awaited before each read. @throws what ends the load */
+  readonly goOn: () => Promise<void>;
+};
+
+/** One buffer for each slab in flight: a fresh one each would pile up until the next garbage collection. */
+export function slabPool(): Pool<Uint8Array<ArrayBuffer>> {
+  return new Pool(Array.from({ length: SLABS_IN_FLIGHT }, () => new Uint8Array(SLAB_BYTES)));
+}
+
+/** A norm or a bias, whole. */
+export async function loadVector(ctx: WeightContext, name: string, tensor: Tensor): Promise<void> {
+  requireShape(ctx.source, name, tensor.shape);
+  await ctx.goOn();
+  write(ctx, tensor, (await readFloats(ctx.source, name)) as Float32Array<ArrayBuffer>);
+}
+
+export async function loadWeight(ctx: WeightContext, name: string, weight: Weight): Promise<void> {
+  if (weight.kind === 'dense') return loadDense(ctx, name, weight);
+  if (await loadPrequantized(ctx, name, weight)) return;
+  await ctx.quantizing.during(() => loadFourBit(ctx, name, weight));
+}
+
+async function loadDense(ctx: WeightContext, name: string, weight: DenseWeight): Promise<void> {
+  const stored = requireShape(ctx.source, name, [weight.out, weight.in]);
+  const { dtype } = weight.tensor;
+  const size = stored === 'F32' ? 4 : 2;
+  const n = weight.out * weight.in;
+  const slab = SLAB_BYTES / 4;
+  await inLanes(ctx.slabs, Math.ceil(n / slab), {
+    begin: async (buffer: Uint8Array<ArrayBuffer>, k) => {
+      const raw = buffer.subarray(0, Math.min(slab, n - k * slab) * size);
+      await ctx.goOn();
+      await ctx.source.read(name, k * slab * size, raw);
+      return raw;
+    },
+    end: (raw, k) => {
+      const converted = convert(ctx.kernels, raw, stored, torchOf(dtype));
+      if (dtype === 'f16' && stored !== 'F16') requireHalves(name, converted, k * slab, n);
+      writeBytes(ctx, weight.tensor, k * slab * (dtype === 'f32' ? 4 : 2), converted);
+    },
+  });
+}
+
+/** @throws DataError where rounding to float16 gave an infinity, which every product would spread */
+function requireHalves(name: string, halves: Uint8Array, first: number, elements: number): void {
+  const at = nonFiniteAt(halves, 'float16');
+  if (at < 0) return;
+  throw new DataError(
+    name,
+    `element ${first + at} of ${elements} is beyond the range of float16 (65504), or not finite: set dtype: auto, which keeps the checkpoint's own type, or bfloat16`,
+  );
+}
+
+function torchOf(dtype: Dtype): SourceDtype {
+  const found = Object.values(STORED).find(({ gpu }) => gpu === dtype);
+  if (found === undefined) throw new KernelCallError('load', `a weight cannot be ${dtype}`);
+  return found.torch;
+}
+
+async function loadFourBit(ctx: WeightContext, name: string, weight: FourBitWeight): Promise<void> {
+  const stored = requireShape(ctx.source, name, [weight.out, weight.in]);
+  const dtype = ctx.sourceDtype ?? STORED[stored].torch;
+  const read = slabReader(ctx.kernels, ctx.source, name, stored, dtype);
+  const state = await ctx.quantizer.quantize4bit({
+    name,
+    elements: weight.out * weight.in,
+    dtype,
+    spec: { quantType: weight.quantType, blockSize: weight.blockSize, doubleQuant: weight.scales.kind === 'double' },
+    read: async (byteOffset, into) => {
+      await ctx.goOn();
+      await read(byteOffset, into);
+    },
+    onPacked: (byteOffset, packed) => writeBytes(ctx, weight.packed, byteOffset, packed),
+  });
+  writeScales(ctx, weight, state);
+}
+
+/** Takes over a weight that bitsandbytes quantized. @returns false when the checkpoint holds it unquantized */
+async function loadPrequantized(ctx: WeightContext, name: string, weight: FourBitWeight): Promise<boolean> {
+  const stored = await readBnb4bit(ctx.source, name);
+  if (stored === null) return false;
+  const state = await prequantizedState(ctx.source, name, stored);
+  await inLanes(ctx.slabs, Math.ceil(state.packedBytes / SLAB_BYTES), {
+    begin: async (buffer: Uint8Array<ArrayBuffer>, k) => {
+      const slab = buffer.subarray(0, Math.min(SLAB_BYTES, state.packedBytes - k * SLAB_BYTES));
+      await ctx.goOn();
+      await ctx.source.read(name, k * SLAB_BYTES, slab);
+      return slab;
+    },
+    end: (slab, k) => writeBytes(ctx, weight.packed, k * SLAB_BYTES, slab),
+  });
+  writeScales(ctx, weight, state);
+  return true;
+}
+
+function writeScales(ctx: WeightContext, { name, scales }: FourBitWeight, state: QuantState): void {
+  if (scales.kind === 'plain' && !state.nested) write(ctx, scales.absmax, state.absmax);
+  else if (scales.kind === 'double' && state.nested) {
+    writeBytes(ctx, scales.codes, 0, state.codes);
+    write(ctx, scales.nested, new Float32Array([...state.nestedAbsmax, state.offset]));
+  } else
+    throw new KernelCallError(
+      name,
+      `declared with ${scales.kind} scales, quantized with ${state.nested ? 'double' : 'plain'}`,
+    );
+}
+
+/** A whole tensor of f32. */
+export function write(
+  ctx: Pick<WeightContext, 'uploads' | 'residents'>,
+  tensor: Tensor,
+  data: Float32Array<ArrayBuffer>,
+): void {
+  if (data.byteLength !== tensor.bytes)
+    throw new KernelCallError(tensor.label, `has ${tensor.bytes} bytes, got ${data.byteLength}`);
+  ctx.uploads.write(ctx.residents.allocationOf(tensor.storage), tensor.byteOffset, data);
+}
+
+/** The GPU takes whole words; the buffer is padded for that. */
+function writeBytes(ctx: WeightContext, tensor: Tensor, byteOffset: number, bytes: Uint8Array<ArrayBuffer>): void {
+  const whole = bytes.byteLength % 4 === 0 ? bytes : new Uint8Array(Math.ceil(bytes.byteLength / 4) * 4);
+  if (whole !== bytes) whole.set(bytes);
+  ctx.uploads.write(ctx.residents.allocationOf(tensor.storage), tensor.byteOffset + byteOffset, whole);
+}

@@ -1,0 +1,27 @@
+/** What loading and compiling took, side by side as they run. */
+import type { LoadTimes } from '../model/load.ts';
+import type { Timing } from './events.ts';
+
+/** A promise, and when it was being worked on, in the milliseconds of `performance.now`. */
+export type Timed<T> = {
+  readonly result: Promise<T>;
+  /** Never rejects. */
+  readonly ended: Promise<{ readonly from: number; readonly to: number }>;
+};
+
+export function timed<T>(result: Promise<T>): Timed<T> {
+  const from = performance.now();
+  const now = () => ({ from, to: performance.now() });
+  return { result, ended: result.then(now, now) };
+}
+
+/** For a load that ends early. */
+export const NOTHING_LOADED: LoadTimes = { quantizeSeconds: 0, quantizeBusySeconds: 0 };
+
+/** What a person is told of it. */
+export function loadNote(times: Timing): string {
+  const s = (seconds: number): string => `${seconds.toFixed(2)} s`;
+  const quantized = times.quantize_busy_s > 0 ? `, quantizing ${s(times.quantize_busy_s)} of its threads together` : '';
+  const compiled = s(times.compile_overlapped_s + times.compile_s);
+  return `loaded in ${s(times.load_s + times.quantize_s)}${quantized}; compiled in ${compiled}, ${s(times.compile_overlapped_s)} of them while loading`;
+}
