@@ -11,7 +11,7 @@ import { openNodeRuntime } from '../train/node.ts';
 import { train, writeRunHead } from '../train/run.ts';
 import { readRunInput } from '../train/session.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
-import { estimatePlan } from './estimate.ts';
+import { estimateThatFits } from './fit.ts';
 import type { RunJob } from './job.ts';
 import { readMaterial } from './material.ts';
 import { packageManifest } from './package-root.ts';
@@ -31,7 +31,7 @@ export async function* runOne(job: RunJob, signal: AbortSignal): AsyncGenerator<
   const runtime = await openNodeRuntime(job.adapter);
   const input = await readRunInput(values, runtime.readerOf);
   const { device } = runtime;
-  const predicted = estimatePlan(input.plan, values, input.batches.shapes, device.profile, device.shaders);
+  const predicted = await estimateThatFits(input, device);
   const material = await readMaterial(values);
   const meta = {
     model_info: material.modelInfo,

@@ -10,6 +10,8 @@ export type EstimateSettings = {
   /** At most the positions of the model. */
   readonly max_length: number;
   readonly compute_dtype: string;
+  /** Bytes that a run may need; null where nothing is said. */
+  readonly max_gpu_memory: number | null;
 };
 
 /** How the QLoRA column quantizes its base; `assumed`: the configuration itself does not say so. */
@@ -44,7 +46,7 @@ export function estimateTable({ settings, positions, recipe, rows, bitsPerParame
       rows.map(({ estimate }) => (estimate === null ? '–' : of(estimate))),
     );
   const phases = [...new Set(rows.flatMap(({ estimate }) => estimate?.phases.map((p) => p.phase) ?? []))];
-  const { per_device_train_batch_size: batch, max_length: length } = settings;
+  const { per_device_train_batch_size: batch, max_length: length, max_gpu_memory: allowed } = settings;
   const limited = length === positions ? ' (all positions of the model)' : '';
   return [
     `${settings.model}, ${settings.compute_dtype}, device profile ${settings.profile}:\n`,
@@ -57,6 +59,9 @@ export function estimateTable({ settings, positions, recipe, rows, bitsPerParame
       figures(category, (e) => formatBytes(e.byCategory[category])),
     ),
     figures('peak', (e) => formatBytes(e.peakBytes)),
+    ...(allowed === null
+      ? []
+      : [figures(`fits ${formatBytes(allowed)}`, (e) => (e.peakBytes <= allowed ? 'yes' : 'no'))]),
     ...phases.map((phase) => figures(`  in ${phase}`, (e) => formatBytes(peakIn(e, phase)))),
     figures('trainable', (e) => e.trainableParams.toLocaleString('en-US')),
     `\n${recipeLine(recipe, bitsPerParameter)}\n`,

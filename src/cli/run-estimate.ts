@@ -1,5 +1,6 @@
 /** The work of `nibble estimate`: the plan of each method, as a table or as JSON. */
 import { estimateModel, type QuantizedLinears } from '../bench/estimate.ts';
+import { allowedBytes } from '../bench/fit.ts';
 import { type ResolvedConfig, type TrainConfig, wasSet } from '../config/index.ts';
 import { ConfigError, DeviceError } from '../errors.ts';
 import { type ModelConfig, parseModelConfig } from '../formats/hf-config.ts';
@@ -42,11 +43,12 @@ export async function runEstimate(
     per_device_train_batch_size,
     max_length: Math.min(max_length, model.max_position_embeddings),
     compute_dtype,
+    max_gpu_memory: allowedBytes(config.values),
   };
   const linears = rows.find((row) => row.method === 'qlora')?.estimate?.quantizedLinears ?? null;
   const bitsPerParameter = linears && quantizedFigures(linears).bits_per_parameter;
   const report = { settings, positions: model.max_position_embeddings, recipe, rows, bitsPerParameter };
-  const estimates = rows.map(jsonRow);
+  const estimates = rows.map((row) => jsonRow(row, settings.max_gpu_memory));
   stdout.write(
     json
       ? `${JSON.stringify({ ...settings, qlora_quantization: recipe, estimates }, null, 2)}\n`
@@ -70,11 +72,12 @@ async function estimateRow(
   }
 }
 
-function jsonRow({ method, estimate, reason }: EstimateRow): object {
+function jsonRow({ method, estimate, reason }: EstimateRow, allowed: number | null): object {
   if (estimate === null) return { method, peak_bytes: null, reason };
   return {
     method,
     peak_bytes: estimate.peakBytes,
+    ...(allowed === null ? {} : { fits: estimate.peakBytes <= allowed }),
     by_category: estimate.byCategory,
     by_phase: estimate.phases.map((p) => ({ phase: p.phase, peak: p.peakBytes })),
     num_trainable_params: estimate.trainableParams,

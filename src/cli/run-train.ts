@@ -1,7 +1,7 @@
 /** The work of `nibble train`. */
 import writeFileAtomic from 'write-file-atomic';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo } from '../bench/environment.ts';
-import { estimatePlan } from '../bench/estimate.ts';
+import { estimateThatFits } from '../bench/fit.ts';
 import { requireInputs, withAbsolutePaths } from '../bench/run-paths.ts';
 import { printConfig, wasSet } from '../config/index.ts';
 import type { MicroBatch } from '../data/batch.ts';
@@ -46,7 +46,7 @@ export async function runTrain({ config: given, profile }: TrainArgs, context: C
       throw new DeviceError(`--profile needs timestamp queries, which ${device.profile.name} lacks: leave it out`);
     const matmul = matmulTier(device.profile, values);
     progress.note(`matrix products: ${matmul.tier} (${matmul.reason})`);
-    const { peakBytes } = estimatePlan(input.plan, values, input.batches.shapes, device.profile, device.shaders);
+    const { peakBytes } = await estimateThatFits(input, device);
     progress.note(`GPU memory needed: ${formatBytes(peakBytes)}`);
     const writer = nodeWriter(output_dir);
     const environment = {

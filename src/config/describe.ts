@@ -16,6 +16,7 @@ export type SchemaNode = {
   additionalProperties?: SchemaNode | boolean;
   minimum?: number;
   maximum?: number;
+  examples?: unknown[];
   exclusiveMinimum?: number;
   exclusiveMaximum?: number;
 };
@@ -46,7 +47,7 @@ export function inWords(node: SchemaNode): string {
   if (node.type === 'object' && node.properties === undefined && typeof node.additionalProperties === 'object')
     return `a mapping from names to ${pluralOf(node.additionalProperties)}`;
   if (node.type === 'object') return `a mapping with ${Object.keys(node.properties ?? {}).join(', ')}`;
-  if (node.type === 'string') return 'a text';
+  if (node.type === 'string') return node.examples ? `a text such as ${node.examples.join(' or ')}` : 'a text';
   return node.type ?? 'anything';
 }
 

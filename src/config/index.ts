@@ -1,5 +1,6 @@
 /** The face of the room: what other rooms and users of the library take from the configuration. */
 export { type AdapterFacts, adapterConfig } from './adapter.ts';
+export { bytesOfSize, sizeInWords } from './bytes.ts';
 export { type FlagRow, flagTable, quietFlagNames } from './flags.ts';
 export { configJsonSchema, type JsonSchema, suiteJsonSchema } from './jsonSchema.ts';
 export { envName, flagName, type Origin, type SourceKind } from './layers.ts';

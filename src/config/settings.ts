@@ -1,5 +1,6 @@
 /** Every setting of a training run, once: type, default and help. Flags, help texts and the JSON Schema come from here. */
 import { z } from 'zod';
+import { SIZE } from './bytes.ts';
 import { SCHEDULER_TYPES, schedulerKwargs } from './schedulers.ts';
 
 // The generator behind shuffling and dropout takes a 32-bit seed, as torch's does.
@@ -39,6 +40,20 @@ const model = {
     .default('auto')
     .describe(
       'kernels of the matrix products; auto takes the best the device has, another is an error where it has it not',
+    ),
+  max_gpu_memory: z
+    .union([
+      atLeastOne,
+      z
+        .string()
+        .regex(SIZE)
+        .meta({ examples: ['40GB', '40GiB'] }),
+    ])
+    .nullable()
+    .default(null)
+    .describe(
+      'bytes, or a size such as 40GB or 40GiB, that a run may need of the GPU: one whose plan needs more is refused before ' +
+        'anything is allocated; null takes what the driver says is free, where it says so',
     ),
 };
 

@@ -71,6 +71,14 @@ test('a max_length beyond the positions is cut to them, and said', async () => {
   expect(text).toContain('full batches of 1 x 96 tokens (all positions of the model)');
 });
 
+test('max_gpu_memory: which methods fit it', async () => {
+  const limit = { max_gpu_memory: '8GB' };
+  expect(await estimate(false, WIDE, limit)).toMatch(/^peak .*\nfits 7\.45 GiB +no +yes +–$/m);
+  const { estimates, ...settings } = JSON.parse(await estimate(true, WIDE, limit));
+  expect(settings.max_gpu_memory).toBe(8e9);
+  expect(estimates.map((row: { fits?: boolean }) => row.fits)).toEqual([false, true, undefined]);
+});
+
 test('where no method can be done, the reason is the error', async () => {
   const huge = { ...WIDE, hidden_size: 65_536, intermediate_size: 65_536, vocab_size: 64_000_000 };
   await expect(estimate(true, huge)).rejects.toMatchObject({ name: 'DeviceError' });

@@ -55,7 +55,7 @@ describe('JSON Schema', () => {
 
   test('describes every setting with text and default, and asks for no integer bound that nobody wrote', () => {
     const { properties } = configJsonSchema();
-    expect(settingKeys).toHaveLength(69);
+    expect(settingKeys).toHaveLength(70);
     for (const key of settingKeys) {
       expect(properties?.[key]?.description, key).toMatch(/\w{3}/);
       if (key !== 'model_name_or_path') expect(properties?.[key], key).toHaveProperty('default');

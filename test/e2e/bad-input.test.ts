@@ -254,6 +254,15 @@ const CASES: Case[] = [
     flags: ['--lora_rr', '4'],
     says: ["unknown option '--lora_rr'", '--lora_r'],
   },
+  {
+    what: 'a plan beyond the memory it may have',
+    flags: ['--max_gpu_memory', '300KB'],
+    says: [
+      /^nibble: max_gpu_memory: the run would be out of memory: it needs [\d.]+ MiB of the GPU, 0\.29 MiB are allowed/,
+      /^ {2}base_weights +[\d.]+ MiB$/m,
+      /^ {2}gradient_checkpointing: true +[\d.]+ MiB, /m,
+    ],
+  },
   { what: 'a value that is none', flags: ['--method', 'lore'], says: ['method', 'lore', 'lora'] },
 ];
 
