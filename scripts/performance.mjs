@@ -1,7 +1,8 @@
 /**
  * npm run performance [-- --page-only | --check] [-- --python PYTHON] [-- --before DIR --after DIR]: measures, writes
  * results/performance, and makes docs/performance.md and its pictures of every record there. Without --python bitsandbytes
- * is not measured again, without two built checkouts neither is what was before. --page-only measures nothing; --check
+ * is not measured again, without two built checkouts neither is what was before. Rows of a GPU come from results/gpu-host,
+ * where the results of bench/gpu-host.sh were unpacked there. --page-only measures nothing; --check
  * writes nothing and fails where a file is not what the records make. Exit code 1: a figure misses its bound.
  */
 import { spawnSync } from 'node:child_process';
@@ -13,6 +14,7 @@ import * as render from '../dist/report/charts/render.js';
 import * as theme from '../dist/report/charts/theme.js';
 import { misses, readRecords } from './fidelity/records.mjs';
 import { drawPictures } from './performance/charts.mjs';
+import { gpuRecords } from './performance/gpu-host.mjs';
 import { renderPage } from './performance/page.mjs';
 import { ROWS } from './performance/rows.mjs';
 
@@ -46,7 +48,10 @@ const { values } = parseArgs({
   },
 });
 const passed = values.check || values['page-only'] ? true : measure(values);
-const records = readRecords(RESULTS, ROWS, 'results/performance');
+const records = [
+  ...gpuRecords(path.join(ROOT, 'results/gpu-host')),
+  ...readRecords(RESULTS, ROWS, 'results/performance'),
+];
 const pictures = await drawPictures(records, { ...render, ...theme });
 const files = new Map([
   ['docs/performance.md', renderPage(records, pictures)],

@@ -42,7 +42,7 @@ def run(config, options, data, adapter_dir):
     result.peft_config = {key: plain(value) for key, value in model.peft_config["default"].to_dict().items()}
     if config.get("eval_on_start") and eval_rows:
         result.eval_before = evaluate(model, eval_rows, config, result)
-    fit(model, config, train_rows, adapter_dir, result)
+    fit(model, config, options, train_rows, result)
     if options.device == "cuda":
         result.memory = cuda_memory(model, baseline)
     if eval_rows:
@@ -119,7 +119,8 @@ def four_bit_linear(linear, config, dtype, device):
         quant_type=config["bnb_4bit_quant_type"],
         device="meta",
     )
-    weight = torch.empty(linear.weight.shape, dtype=dtype).normal_(0, RANDOM_STD)
+    # drawn where it is quantized: one CPU thread would draw 7B for minutes
+    weight = torch.empty(linear.weight.shape, dtype=dtype, device=device).normal_(0, RANDOM_STD)
     settings = {"compress_statistics": config["bnb_4bit_use_double_quant"], "quant_type": config["bnb_4bit_quant_type"]}
     made.weight = Params4bit(weight, requires_grad=False, **settings).to(device)
     return made
@@ -203,7 +204,13 @@ class CountingTrainer(Trainer):
         return super().training_step(model, inputs, *args, **kwargs)
 
 
-def fit(model, config, rows, directory, result):
+def autocast(options):
+    """Whether Trainer computes under autocast: without it the float32 adapter multiplies in float32, far from tensor cores."""
+    return options.device == "cuda" and options.precision != "float32" and not options.no_autocast
+
+
+def fit(model, config, options, rows, result):
+    directory = result.adapter_dir
     names = (
         *("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_steps", "learning_rate"),
         *("lr_scheduler_type", "warmup_steps", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
@@ -216,8 +223,10 @@ def fit(model, config, rows, directory, result):
         save_strategy="no",
         logging_steps=1,
         optim="adamw_torch",
-        use_cpu=next(model.parameters()).device.type == "cpu",
+        use_cpu=options.device == "cpu",
         disable_tqdm=False,
+        bf16=autocast(options) and options.precision == "bfloat16",
+        fp16=autocast(options) and options.precision == "float16",
         **given,
     )
     fed = []

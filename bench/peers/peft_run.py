@@ -5,6 +5,7 @@ user runs it; the result is a run file of nibble's schema, so that one report sh
 """
 
 import argparse
+import importlib.util
 import sys
 import time
 from pathlib import Path
@@ -40,6 +41,9 @@ def parse_arguments():
     parser.add_argument("--attention", choices=("sdpa", "eager"), default="sdpa")
     parser.add_argument("--prepare-kbit", action="store_true", help="prepare_model_for_kbit_training: f32 residual stream")
     parser.add_argument(
+        "--no-autocast", action="store_true", help="multiply the float32 adapter in float32, as Trainer does without bf16=True"
+    )
+    parser.add_argument(
         "--dequantized",
         action="store_true",
         help="qlora on a dense base with the 4-bit values: checks numbers where bitsandbytes has no kernels; says nothing "
@@ -69,6 +73,8 @@ def main():
 
     if options.device == "cuda" and not torch.cuda.is_available():
         stop("torch sees no CUDA device: install a CUDA build, or say --device cpu")
+    if config["method"] == "qlora" and not options.dequantized and importlib.util.find_spec("bitsandbytes") is None:
+        stop("bitsandbytes is not installed: a QLoRA run needs it (bench/peers/requirements.txt)")
     torch.set_num_threads(options.threads)
     arm = options.arm or f"peft-{config['method']}"
     name = f"{arm}-seed{config['seed']}"

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from measure import autocast
+
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors", "tokenizers")
 CATEGORIES = (
     *("base_weights", "quant_state", "adapter", "gradients", "optimizer"),
@@ -30,6 +32,7 @@ def build(config, options, arm, result, total_seconds):
     settings = config | {
         **{"compute_dtype": options.precision, "dtype": options.precision, "attn_implementation": options.attention},
         **{"prepare_model_for_kbit_training": options.prepare_kbit, "dequantized_base": options.dequantized},
+        "autocast": autocast(options),
     }
     hashes = data_hashes(config)
     model = model_info(Path(config["model_name_or_path"]))

@@ -9,18 +9,28 @@ export function renderPage(records, pictures) {
     number: i + 1,
     records: records.filter(({ row }) => row === i + 1),
   }));
-  return `${[HEAD, summary(rows), ...rows.map((row) => section(row, pictures))].join('\n\n')}\n`;
+  return `${[HEAD, standingOfGpus(rows), summary(rows), ...rows.map((row) => section(row, pictures))].join('\n\n')}\n`;
 }
 
 const HEAD = `# Performance
 
 What was measured, what was promised, and where. Every figure was measured by the command that stands with it; this page is
 made from [results/performance](../results/performance) by \`npm run performance\`, which measures what needs neither
-Python nor a second checkout and writes the page again. Do not edit it.
+Python nor a second checkout and writes the page again. Do not edit it.`;
 
-**No GPU has run nibble yet**, so rows 1 to 5 are not measured. The other rows were measured on a machine of two cores that
+/** Rows of a GPU: bench/gpu-host.sh measures them. */
+const GPU_ROWS = 5;
+
+function standingOfGpus(rows) {
+  const measured = rows.filter(({ number, records }) => number <= GPU_ROWS && records.length > 0);
+  const where =
+    measured.length === 0
+      ? `**No GPU has run nibble yet**, so rows 1 to ${GPU_ROWS} are not measured.`
+      : `Rows ${measured.map(({ number }) => number).join(', ')} were measured on a GPU; what they came from is in [results/gpu-host](../results/gpu-host).`;
+  return `${where} The other rows were measured on a machine of two cores that
 others loaded at the same time: the load stands with each record, ratios have both sides in one run, times are medians.
 Software drivers say how nibble's versions compare with each other, not how fast a GPU is.`;
+}
 
 function summary(rows) {
   const body = rows.map((row) => [`${row.number}`, row.what, row.promised, stands(row), row.by]);
