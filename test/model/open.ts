@@ -1,5 +1,6 @@
 /** A model directory on the tests' device, with its parts at hand: limits can be injected, and single phases run. */
 import { settings, type TrainConfig } from '../../src/config/settings.ts';
+import type { PackedDocuments } from '../../src/data/documents.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
 import { nodeReader } from '../../src/formats/node.ts';
@@ -20,6 +21,7 @@ import { declareModel } from '../../src/model/declare.ts';
 import { decoderLoss } from '../../src/model/decoder.ts';
 import { loadModel } from '../../src/model/load.ts';
 import type { Checkpointing } from '../../src/model/ops/context.ts';
+import { allocateDocuments, documentContext } from '../../src/train/document-inputs.ts';
 import type { BatchShape, EngineParts } from '../../src/train/engine-memory.ts';
 import { planModel } from '../../src/train/model-plan.ts';
 import { QuantKernels } from '../../src/wasm/kernels.ts';
@@ -126,13 +128,21 @@ export class OpenModel {
   }
 
   /** One forward and backward from cleared gradients, or one evaluation. @returns the loss of every position */
-  async run(phase: 'train' | 'eval', ids: Uint32Array, labels: Int32Array): Promise<Float32Array<ArrayBuffer>> {
+  async run(
+    phase: 'train' | 'eval',
+    ids: Uint32Array,
+    labels: Int32Array,
+    documents: PackedDocuments | null = null,
+  ): Promise<Float32Array<ArrayBuffer>> {
     const { model, trainable } = this.declared;
     const tape = this.tape();
     const backward = phase === 'train';
     if (backward) for (const { param, grad } of trainable.tensors.values()) tape.bindGrad(param, grad);
     decoderLoss(
-      { tape, computeDtype: 'f32', ...this.shape, dropout: phase, checkpointing: this.#checkpointing },
+      {
+        ...{ tape, computeDtype: 'f32', ...this.shape, dropout: phase, checkpointing: this.#checkpointing },
+        ...(documents === null ? {} : this.#writeDocuments(documents)),
+      },
       model,
       this.inputs.ids,
       this.inputs,
@@ -146,6 +156,14 @@ export class OpenModel {
     if (backward) for (const { grad } of trainable.segments) this.write(grad, new Float32Array(grad.elements));
     await this.submit(liveCommands(tape.commands));
     return this.read(this.inputs.rowLoss);
+  }
+
+  #writeDocuments(documents: PackedDocuments) {
+    const T = this.shape.B * this.shape.S;
+    const inputs = allocateDocuments(this.parts.residents, T);
+    for (const key of ['positions', 'starts', 'ends'] as const)
+      this.write(inputs[key], Uint32Array.from(documents[key]));
+    return documentContext(inputs, T);
   }
 
   /** Gradients by trainable name. */

@@ -1,26 +1,23 @@
 /** Whole runs of transformers' Trainer (test/golden/make/trainer_runs.py), repeated from the same JSONL by train(). */
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadTrainConfig } from '../../src/config/index.ts';
-import { openSafetensors, readFloats } from '../../src/formats/checkpoint.ts';
-import { memoryReader } from '../../src/formats/memory.ts';
-import { nodeReader } from '../../src/formats/node.ts';
 import { type Figure, recordFigures } from '../fidelity/figures.ts';
 import { GOLDEN } from './open.ts';
-import { ADAPTER, bytesOf, type Files, type Run, runTraining } from './run.ts';
+import { ADAPTER, type Run, runTraining } from './run.ts';
+import {
+  exactly,
+  LOSS_RTOL,
+  type LogRow,
+  NORM_RTOL,
+  PARAMETER_ATOL,
+  parameterError,
+  readGolden,
+  stateOf,
+  worst,
+} from './trainer-golden.ts';
 
 const TRAINER = path.join(GOLDEN, 'trainer');
-
-type Row = Readonly<Record<string, number>>;
-type State = Readonly<Record<string, unknown>> & { readonly log_history: readonly Row[] };
-type Golden = { readonly settings: Record<string, unknown>; readonly state: State };
-
-// The reductions of two f32 programs: correct code stays within 3e-7 (loss) and 6e-6 (gradient norm) over 50 steps (design).
-const LOSS_RTOL = 1e-6;
-const NORM_RTOL = 1e-5;
-// Values near 0.1 and rates of 1e-3 to 1e-2: rounding reaches 2e-7, decay on the wrong group 1e-3.
-const PARAMETER_ATOL = 2e-6;
 
 const RUNS = ['cosine', 'grouped', 'all-labels', 'full'] as const;
 type Name = (typeof RUNS)[number];
@@ -32,14 +29,9 @@ const COMPARED: Record<Name, number[]> = {
   full: [7, 6, 0],
 };
 
-function readGolden(name: Name): Golden {
-  const json = (file: string) => JSON.parse(readFileSync(path.join(TRAINER, name, file), 'utf8'));
-  return { settings: json('settings.json'), state: json('trainer_state.json') };
-}
-
 /** The settings of the Trainer's run through our own loader, and what a JSON of TrainingArguments does not say. */
 async function repeat(name: Name): Promise<Run> {
-  const { settings } = readGolden(name);
+  const { settings, files } = readGolden(path.join(TRAINER, name));
   const full = name === 'full';
   const ours = {
     ...settings,
@@ -51,52 +43,14 @@ async function repeat(name: Name): Promise<Run> {
     ...(full ? {} : { adapter_name_or_path: path.join(TRAINER, 'adapter-init') }),
   };
   const { values } = loadTrainConfig({ file: { path: 'settings.json', text: JSON.stringify(ours) } });
-  const files: Files = new Map(
-    ['train.jsonl', 'eval.jsonl'].map((file) => [file, readFileSync(path.join(TRAINER, name, file), 'utf8')]),
-  );
   // What `nibble train` takes from adapter_config.json.
   const adapter = full ? {} : { lora_r: 4, lora_alpha: 8, lora_target_modules: ['q_proj', 'o_proj', 'down_proj'] };
   return runTraining({ '.': files }, { ...values, ...adapter });
 }
 
-function stateOf(run: Run): State {
-  return JSON.parse(Buffer.from(bytesOf(run, 'trainer_state.json')).toString()) as State;
-}
-
-/** The largest relative difference in any of `keys`, and how many values were compared. */
-function worst(
-  got: readonly Row[],
-  want: readonly Row[],
-  keys: readonly string[],
-): { worst: number; compared: number } {
-  const errors = want.flatMap((row, i) =>
-    keys
-      .filter((key) => row[key] !== undefined)
-      .map((key) => Math.abs((got[i]?.[key] as number) - (row[key] as number)) / Math.abs(row[key] as number)),
-  );
-  // Math.max of a NaN is NaN, which no bound admits
-  return { worst: Math.max(...errors), compared: errors.length };
-}
-
-const exactly = (rows: readonly Row[]) =>
-  rows.map(({ step, epoch, learning_rate }) => ({ step, epoch, learning_rate }));
-
-/** The largest difference of any parameter at the end. */
-async function parameterError(name: Name, run: Run): Promise<number> {
-  const [folder, file] = name === 'full' ? ['model-final', 'model.safetensors'] : ['adapter-final', ADAPTER];
-  const want = await openSafetensors(nodeReader(path.join(TRAINER, name, folder)), file);
-  const got = await openSafetensors(memoryReader(run.files), file);
-  expect([...got.names()].sort()).toEqual([...want.names()].sort());
-  let largest = 0;
-  for (const tensor of want.names()) {
-    const [a, b] = [await readFloats(got, tensor), await readFloats(want, tensor)];
-    expect(a.length, tensor).toBe(b.length);
-    b.forEach((value, i) => {
-      largest = Math.max(largest, Math.abs((a[i] as number) - value)); // Math.max keeps a NaN
-    });
-  }
-  return largest;
-}
+/** The folder with the parameters at the end, and the file in it. */
+const finalOf = (name: Name): [folder: string, file: string] =>
+  name === 'full' ? ['model-final', 'model.safetensors'] : ['adapter-final', ADAPTER];
 
 const figures: Figure[] = [];
 afterAll(() =>
@@ -109,10 +63,10 @@ afterAll(() =>
 );
 
 describe.each(RUNS)('the Trainer run %s', (name) => {
-  const golden = readGolden(name);
+  const golden = readGolden(path.join(TRAINER, name));
   const want = golden.state.log_history;
   let run: Run;
-  let got: readonly Row[];
+  let got: readonly LogRow[];
   beforeAll(async () => {
     run = await repeat(name);
     got = stateOf(run).log_history;
@@ -121,7 +75,7 @@ describe.each(RUNS)('the Trainer run %s', (name) => {
     figures.push({ what: `${name}: ${what}`, reached: value, bound, unit });
 
   test('log_history: the same rows, in order, under the same keys', () => {
-    const keys = (rows: readonly Row[]) => rows.map((row) => Object.keys(row));
+    const keys = (rows: readonly LogRow[]) => rows.map((row) => Object.keys(row));
     expect(keys(got)).toEqual(keys(want));
   });
 
@@ -158,7 +112,8 @@ describe.each(RUNS)('the Trainer run %s', (name) => {
   });
 
   test('the parameters at the end', async () => {
-    const error = await parameterError(name, run);
+    const [folder, file] = finalOf(name);
+    const error = await parameterError(run, path.join(TRAINER, name, folder), file);
     reached('parameters at the end, largest difference', error, PARAMETER_ATOL, 'absolute');
     expect(error).toBeLessThanOrEqual(PARAMETER_ATOL);
   });

@@ -30,7 +30,7 @@ RUNS = {
     # a sliding window of 8 in documents of up to 24, documents split, packed rows grouped by length, evaluation not packed
     "bfd_split": (MISTRAL, COMMON | dict(
         seed=3, num_train_epochs=4, packing_strategy="bfd_split", train_sampling_strategy="group_by_length",
-        eval_packing=False, eval_strategy="epoch",
+        eval_packing=False, eval_strategy="epoch", lr_scheduler_type="linear",
     )),
     # one stream: documents see those before them
     "wrapped": (LLAMA, COMMON | dict(
