@@ -30,9 +30,12 @@ export const STEP_BINDING = 'step';
 /** The one word in which kernels say what went wrong, bit by bit (shaders/lib/flags.wgsl); the tape binds it as well. */
 export const FLAGS_BINDING = 'flags';
 
+type Linked = { readonly code: string; origin(offset: number): string };
+
 export class ShaderLibrary {
   readonly #sources: ReadonlyMap<string, string>;
   readonly #interfaces = new Map<string, KernelInterface>();
+  readonly #linked = new Map<string, Promise<Linked>>();
 
   /** @param sources shader text by path below `shaders/`, such as `rmsnorm_fwd.wgsl` and `lib/grid.wgsl` */
   constructor(sources: ReadonlyMap<string, string>) {
@@ -56,8 +59,15 @@ export class ShaderLibrary {
     return made;
   }
 
-  /** Plain WGSL of one variant, and where each of its characters came from. */
-  async link(spec: KernelSpec): Promise<{ code: string; origin(offset: number): string }> {
+  /** Plain WGSL of one variant, and where each of its characters came from; linked once, for every device. */
+  link(spec: KernelSpec): Promise<Linked> {
+    const key = kernelKey(spec);
+    const known = this.#linked.get(key) ?? this.#link(spec);
+    this.#linked.set(key, known);
+    return known;
+  }
+
+  async #link(spec: KernelSpec): Promise<Linked> {
     const source = this.#sourceOf(spec.name);
     if (isPlainWgsl(source)) {
       const when = new Set(spec.when ?? []);

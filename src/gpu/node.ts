@@ -63,8 +63,15 @@ export async function closeDevice(device: Device): Promise<void> {
 
 const SHADER_DIRECTORY = new URL('../../shaders/', import.meta.url);
 
-/** All shader text, read once. */
+let library: ShaderLibrary | null = null;
+
+/** All shader text, read and linked once in a process, however many devices it opens. */
 export function loadShaders(): ShaderLibrary {
+  library ??= readShaders();
+  return library;
+}
+
+function readShaders(): ShaderLibrary {
   const files = readdirSync(SHADER_DIRECTORY, { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.wgsl'));
   return new ShaderLibrary(
     new Map(files.map((f) => [f.replaceAll('\\', '/'), readFileSync(new URL(f, SHADER_DIRECTORY), 'utf8')])),
