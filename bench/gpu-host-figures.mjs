@@ -223,7 +223,10 @@ function facts(folder, runs, smi) {
   for (const { op, shape, dtype, tier, gflops } of json(folder, 'gemm.json')?.rows ?? [])
     found.push([`${op} ${shape} ${dtype} ${tier}`, `${(gflops / 1000).toPrecision(4)} TFLOP/s`]);
   for (const { what, ms, tflops, by } of attention(folder))
-    found.push([`${by} ${what}`, `${ms.toFixed(2)} ms${tflops ? `, ${tflops.toPrecision(4)} TFLOP/s` : ''}`]);
+    found.push([
+      `attention ${what}, ${by}`,
+      `${ms.toFixed(2)} ms${tflops ? `, ${tflops.toPrecision(4)} TFLOP/s` : ''}`,
+    ]);
   for (const [suite, list] of runs)
     for (const arm of suite === 'llama-65b' ? ['qlora'] : [...ARMS, ...ARMS.map((a) => `peft-${a}`)])
       found.push([`${suite} ${arm}`, runText(list, arm, smi)]);
@@ -231,7 +234,9 @@ function facts(folder, runs, smi) {
 }
 
 function attention(folder) {
-  const ours = (json(folder, 'attention.json')?.rows ?? []).map((row) => ({ by: 'nibble', ...row }));
+  const ours = (json(folder, 'attention.json')?.rows ?? []).map(({ shape, direction, tier, ms, tflops }) => {
+    return { by: 'nibble', what: `${shape} ${direction} ${tier}`, ms, tflops };
+  });
   return [...ours, ...lines(folder, 'attention-torch.jsonl')];
 }
 

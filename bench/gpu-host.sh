@@ -155,13 +155,12 @@ stage_gemm() {
 }
 
 stage_attention() {
-  local flags=() shape=4x1024x32x128
-  [ -z "$rehearse" ] || { flags=(--rehearse); shape=1x64x2x64; }
-  if [ -f bench/micro/attention.mjs ]; then
-    measure attention.json 120 node bench/micro/attention.mjs --json "${flags[@]}" || true
-  fi
+  # BxSxHxKxD here; torch is given BxSxHxD
+  local flags=(--shapes 4x1024x32x32x128,1x4096x32x32x128 --repeats 10) shapes=(4x1024x32x128 1x4096x32x128)
+  [ -z "$rehearse" ] || { flags=(--shapes 1x64x2x2x64 --rounds 1); shapes=(1x64x2x64); }
+  measure attention.json 120 node bench/micro/attention.mjs --json "${flags[@]}" || true
   [ -n "$device" ] || { note "not measured: attention-torch.jsonl (no torch in $python)"; return; }
-  measure attention-torch.jsonl 60 "$python" bench/peers/attention.py --device "$device" "$shape" || true
+  measure attention-torch.jsonl 60 "$python" bench/peers/attention.py --device "$device" "${shapes[@]}" || true
 }
 
 stage_dequant() {
