@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { accumulate } from '../../src/kernels/accumulate.ts';
 import { addFwd } from '../../src/kernels/add.ts';
-import { gegluBwd, gegluFwd } from '../../src/kernels/geglu.ts';
+import { gluBwd, gluFwd } from '../../src/kernels/glu.ts';
 import { splitBwd, splitFwd } from '../../src/kernels/split.ts';
-import { swigluBwd, swigluFwd } from '../../src/kernels/swiglu.ts';
 import { Bench } from '../gpu/harness.ts';
 import { expectClose, expectSameBits, random } from '../ref/compare.ts';
 import {
@@ -20,12 +19,12 @@ import {
 const SIZES = [1, 63, 64, 1001, 2048];
 
 const GATED = {
-  swiglu: { fwd: swigluFwd, bwd: swigluBwd, fwdRef: swigluFwdRef, bwdRef: swigluBwdRef },
-  geglu: { fwd: gegluFwd, bwd: gegluBwd, fwdRef: gegluFwdRef, bwdRef: gegluBwdRef },
+  silu: { fwdRef: swigluFwdRef, bwdRef: swigluBwdRef },
+  gelu_pytorch_tanh: { fwdRef: gegluFwdRef, bwdRef: gegluBwdRef },
 };
 
-describe.each(['swiglu', 'geglu'] as const)('%s', (name) => {
-  const { fwd, bwd, fwdRef, bwdRef } = GATED[name];
+describe.each(['silu', 'gelu_pytorch_tanh'] as const)('the gated unit of %s', (act) => {
+  const { fwdRef, bwdRef } = GATED[act];
 
   test.each(SIZES)('forward and backward, %i elements', async (n) => {
     const r = random(n);
@@ -36,8 +35,8 @@ describe.each(['swiglu', 'geglu'] as const)('%s', (name) => {
     const bench = new Bench({ maxWorkgroups: 7 });
     const inputs = { gate: bench.input('gate', gate), up: bench.input('up', up) };
     const [h, dgate, dup] = [bench.output('h', [n]), bench.output('dgate', [n]), bench.output('dup', [n])];
-    fwd(bench.tape, { ...inputs, h });
-    bwd(bench.tape, { ...inputs, dh: bench.input('dh', dh), dgate, dup });
+    gluFwd(bench.tape, { act, ...inputs, h });
+    gluBwd(bench.tape, { act, ...inputs, dh: bench.input('dh', dh), dgate, dup });
     await bench.run();
     // f32 with an exp of a few ulp; the derivative's two terms cancel near its zero, so a floor beside the relative bound
     const tolerance = { rtol: 2e-6, atol: 1e-6 };
@@ -53,8 +52,8 @@ describe.each(['swiglu', 'geglu'] as const)('%s', (name) => {
     const gate = bench.input('gate', Float32Array.of(Number.NaN, 1, 2, 3));
     const up = bench.input('up', new Float32Array(n).fill(1));
     const [h, dgate, dup] = [bench.output('h', [n]), bench.output('dgate', [n]), bench.output('dup', [n])];
-    fwd(bench.tape, { gate, up, h });
-    bwd(bench.tape, { gate, up, dh: up, dgate, dup });
+    gluFwd(bench.tape, { act, gate, up, h });
+    gluBwd(bench.tape, { act, gate, up, dh: up, dgate, dup });
     await bench.run();
     for (const t of [h, dgate, dup]) {
       const got = await bench.read(t);

@@ -2,10 +2,9 @@
 import type { Tensor } from '../../gpu/tensor.ts';
 import { accumulate } from '../../kernels/accumulate.ts';
 import { addFwd } from '../../kernels/add.ts';
-import { gegluBwd, gegluFwd } from '../../kernels/geglu.ts';
+import { type Activation, gluBwd, gluFwd } from '../../kernels/glu.ts';
 import { rmsnormBwdDw, rmsnormBwdDx, rmsnormFwd } from '../../kernels/rmsnorm.ts';
 import { splitBwd, splitFwd } from '../../kernels/split.ts';
-import { swigluBwd, swigluFwd } from '../../kernels/swiglu.ts';
 import { type OpContext, output } from './context.ts';
 
 /** y = residual + branch. The gradient of y passes to both without a copy. */
@@ -38,19 +37,15 @@ export function rmsNorm({ tape }: OpContext, x: Tensor, weight: Tensor, eps: num
   return y;
 }
 
-const GATED = { silu: [swigluFwd, swigluBwd], gelu_pytorch_tanh: [gegluFwd, gegluBwd] } as const;
-export type Activation = keyof typeof GATED;
-
 /** gate, up (T, F) -> act(gate) * up. */
 export function gatedUnit({ tape }: OpContext, label: string, act: Activation, gate: Tensor, up: Tensor): Tensor {
-  const [forward, backward] = GATED[act];
   const h = output(tape, label, gate.shape, [gate, up]);
-  forward(tape, { gate, up, h });
+  gluFwd(tape, { act, gate, up, h });
   tape.onBackward([h], () => {
     // Both are read by this op alone, so that each has exactly this one gradient writer.
     const dgate = tape.gradTarget(gate).grad;
     const dup = tape.gradTarget(up).grad;
-    backward(tape, { gate, up, dh: tape.gradOf(h), dgate, dup });
+    gluBwd(tape, { act, gate, up, dh: tape.gradOf(h), dgate, dup });
   });
   return h;
 }

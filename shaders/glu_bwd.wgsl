@@ -1,16 +1,20 @@
+import package::lib::gelu::gelu_gate1;
+import package::lib::gelu::gelu_gate4;
+import package::lib::gelu::gelu_slope1;
+import package::lib::gelu::gelu_slope4;
 import package::lib::grid::flat_index;
-@if(VEC4) import package::lib::gelu::{gelu_gate4, gelu_slope4};
-@if(!VEC4) import package::lib::gelu::{gelu_gate1, gelu_slope1};
+import package::lib::sigmoid::sigmoid1;
+import package::lib::sigmoid::sigmoid4;
 
-// geglu_bwd: dgate = dh * up * s * (1 + gate * (1 - s) * u'),  dup = dh * gate * s,  s = sigmoid(u),
-//            u = 2 sqrt(2/pi) * (gate + 0.044715 gate^3)
+// glu_bwd: dgate = dh * up * s * (1 + gate * (1 - s) * u'),  dup = dh * gate * s,  s = sigmoid(u),
+//          u = gate (SwiGLU), or with GELU u = 2 sqrt(2/pi) * (gate + 0.044715 gate^3)
 //
 //   gate, up, dh (T, F)  f32  in
 //   dgate, dup   (T, F)  f32  out
 //
 // Grid: one thread per element, with VEC4 (T*F a multiple of 4) per four; flat.
 // f32 per element: bit-repeatable.
-// Host: src/kernels/geglu.ts   Reference: test/ref/elementwise.ts
+// Host: src/kernels/glu.ts   Reference: test/ref/elementwise.ts
 
 override WG: u32 = 64u;
 
@@ -36,10 +40,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (i >= params.n) { return; }
   let g = gate[i];
   let d = dh[i];
-  @if(VEC4) let s = gelu_gate4(g);
-  @if(!VEC4) let s = gelu_gate1(g);
-  @if(VEC4) let slope = gelu_slope4(g);
-  @if(!VEC4) let slope = gelu_slope1(g);
-  dgate[i] = d * up[i] * s * (1.0 + g * (1.0 - s) * slope);
+  @if(GELU && VEC4) let s = gelu_gate4(g);
+  @if(GELU && !VEC4) let s = gelu_gate1(g);
+  @if(!GELU && VEC4) let s = sigmoid4(g);
+  @if(!GELU && !VEC4) let s = sigmoid1(g);
+  @if(GELU && VEC4) let slope = gelu_slope4(g);
+  @if(GELU && !VEC4) let slope = gelu_slope1(g);
+  @if(GELU) dgate[i] = d * up[i] * s * (1.0 + g * (1.0 - s) * slope);
+  @if(!GELU) dgate[i] = d * up[i] * s * (1.0 + g * (1.0 - s));
   dup[i] = d * g * s;
 }

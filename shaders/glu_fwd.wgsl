@@ -1,15 +1,18 @@
+import package::lib::gelu::gelu_gate1;
+import package::lib::gelu::gelu_gate4;
 import package::lib::grid::flat_index;
-@if(VEC4) import package::lib::gelu::gelu_gate4;
-@if(!VEC4) import package::lib::gelu::gelu_gate1;
+import package::lib::sigmoid::sigmoid1;
+import package::lib::sigmoid::sigmoid4;
 
-// geglu_fwd: h = gelu(gate) * up,  gelu(g) = g/2 * (1 + tanh(sqrt(2/pi) * (g + 0.044715 g^3)))
+// glu_fwd: h = act(gate) * up,  act(g) = g * s,  s = sigmoid(g) (SwiGLU), or with GELU
+//          s = sigmoid(2 sqrt(2/pi) * (g + 0.044715 g^3)), which makes act(g) the gelu by tanh (GeGLU)
 //
 //   gate, up (T, F)  f32  in
 //   h        (T, F)  f32  out
 //
 // Grid: one thread per element, with VEC4 (T*F a multiple of 4) per four; flat.
 // f32 per element: bit-repeatable.
-// Host: src/kernels/geglu.ts   Reference: test/ref/elementwise.ts
+// Host: src/kernels/glu.ts   Reference: test/ref/elementwise.ts
 
 override WG: u32 = 64u;
 
@@ -30,6 +33,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let i = flat_index(wg, grid, lane, WG);
   if (i >= params.n) { return; }
   let g = gate[i];
-  @if(VEC4) h[i] = g * gelu_gate4(g) * up[i];
-  @if(!VEC4) h[i] = g * gelu_gate1(g) * up[i];
+  @if(GELU && VEC4) let s = gelu_gate4(g);
+  @if(GELU && !VEC4) let s = gelu_gate1(g);
+  @if(!GELU && VEC4) let s = sigmoid4(g);
+  @if(!GELU && !VEC4) let s = sigmoid1(g);
+  h[i] = g * s * up[i];
 }

@@ -1,0 +1,41 @@
+/** Host side of shaders/glu_{fwd,bwd}.wgsl: h = act(gate) * up, any number of elements. */
+import type { Tape } from '../gpu/tape.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { flatWidth } from './vec4.ts';
+
+/** SwiGLU's silu, or the gelu by tanh of GeGLU. */
+export type Activation = 'silu' | 'gelu_pytorch_tanh';
+
+/** gate and up in, h out; all of one size. */
+export type GluFwd = { act: Activation; gate: Tensor; up: Tensor; h: Tensor };
+
+/** h = act(gate) * up. */
+export function gluFwd(tape: Tape, { act, gate, up, h }: GluFwd): void {
+  const size = h.elements;
+  const { when, n } = flatWidth(size);
+  tape.dispatch({
+    name: 'glu_fwd',
+    when: [...when, ...variant(act)],
+    params: { n },
+    buffers: { gate: [gate, size], up: [up, size], h },
+    threads: n,
+  });
+}
+
+/** gate, up and dh in; dgate and dup are stored, not added to; all of one size. */
+export type GluBwd = { act: Activation; gate: Tensor; up: Tensor; dh: Tensor; dgate: Tensor; dup: Tensor };
+
+/** dgate = dh * up * act'(gate) and dup = dh * act(gate). */
+export function gluBwd(tape: Tape, { act, gate, up, dh, dgate, dup }: GluBwd): void {
+  const size = dh.elements;
+  const { when, n } = flatWidth(size);
+  tape.dispatch({
+    name: 'glu_bwd',
+    when: [...when, ...variant(act)],
+    params: { n },
+    buffers: { gate: [gate, size], up: [up, size], dh, dgate: [dgate, size], dup: [dup, size] },
+    threads: n,
+  });
+}
+
+const variant = (act: Activation): string[] => (act === 'silu' ? [] : ['GELU']);
