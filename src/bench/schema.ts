@@ -189,7 +189,6 @@ const evalMetricsSchema = z.strictObject({
     .nullable(),
   forgetting: z.strictObject({ before: z.number(), after: z.number(), delta: z.number() }).nullable(),
 });
-export type EvalMetrics = z.infer<typeof evalMetricsSchema>;
 
 const evalInfoSchema = z.strictObject({
   /** Before the first update: the base model with a fresh adapter. */
@@ -221,7 +220,6 @@ const gpuSchema = z.strictObject({
   toggles: z.array(z.string()),
   subgroup: z.strictObject({ min: count, max: count }).nullable(),
 });
-export type GpuInfo = z.infer<typeof gpuSchema>;
 
 const nvidiaSmiSchema = z.strictObject({
   driver_version: name,

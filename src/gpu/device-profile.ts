@@ -4,8 +4,7 @@
  * Matmul families, most portable first: register tiles alone; workgroup tiles; tensor cores. `matmul_tier` and `nibble doctor` use
  * these words, src/gpu/tier.ts chooses among them.
  */
-export const TIERS = ['direct', 'simt', 'subgroup_matrix'] as const;
-export type Tier = (typeof TIERS)[number];
+export type Tier = 'direct' | 'simt' | 'subgroup_matrix';
 
 /** A product of f16 matrices with f32 sums that the device does in one built-in: (M, K) . (K, N) by `subgroupSize` lanes. */
 export type MatrixConfig = {

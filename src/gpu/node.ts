@@ -194,7 +194,7 @@ function loadLibrary(file: string): boolean {
 }
 
 /** `lavapipe`, `swiftshader`, or null for hardware. */
-export function softwareName(adapter: { readonly info: GPUAdapterInfo }): 'lavapipe' | 'swiftshader' | null {
+function softwareName(adapter: { readonly info: GPUAdapterInfo }): 'lavapipe' | 'swiftshader' | null {
   const text =
     `${adapter.info.vendor} ${adapter.info.architecture} ${adapter.info.device} ${adapter.info.description}`.toLowerCase();
   if (text.includes('swiftshader')) return 'swiftshader';

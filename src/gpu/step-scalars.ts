@@ -2,7 +2,7 @@
  * The scalars that change from step to step: the host's half of shaders/lib/step.wgsl. With dynamic loss scaling the GPU
  * overwrites the first four (src/kernels/loss-scale.ts).
  */
-export const STEP_FIELDS = [
+const STEP_FIELDS = [
   ['lr', 'f32'],
   ['bias1', 'f32'],
   ['sqrt_bias2', 'f32'],

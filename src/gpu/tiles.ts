@@ -10,7 +10,7 @@ export const MATRIX_FIELDS = ['subgroupRows', 'subgroupCols', 'matrixRows', 'mat
 type Facts = Pick<DeviceProfile, 'limits' | 'subgroupMatrix' | 'shaderF16'>;
 
 /** Bytes of workgroup memory of shaders/matmul_simt.wgsl. */
-export function simtStorageBytes({ BM, BN, BK }: SimtTile): number {
+function simtStorageBytes({ BM, BN, BK }: SimtTile): number {
   return 16 * BK * (BM / 4 + 1 + BN / 4 + 1);
 }
 

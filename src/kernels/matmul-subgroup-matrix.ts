@@ -25,7 +25,7 @@ export function matrixConstants(config: MatrixConfig, tile: MatrixTile): Record<
   };
 }
 
-export function matrixVariant({ a, b }: Pick<Gemm, 'a' | 'b'>, { sized }: MatrixConfig): string[] {
+function matrixVariant({ a, b }: Pick<Gemm, 'a' | 'b'>, { sized }: MatrixConfig): string[] {
   return [
     ...(b.alongDepth ? ['B_DEPTH'] : []),
     ...(readsVectors(a) ? ['VEC4_A'] : []),
