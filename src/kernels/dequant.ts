@@ -23,14 +23,20 @@ export type Dequant4bit = {
   readonly w: Tensor;
 };
 
+/** Elements that a thread decodes: they share a scale. */
+const THREAD_ELEMENTS = 32;
+
 /** w (n) f32 or f16 from packed nibbles. A shard has to start at a block. */
 export function dequant4bit(tape: Tape, { n, blockSize, firstBlock, packed, scales, tables, w }: Dequant4bit): void {
-  if (blockSize % 8 !== 0) throw new KernelCallError('dequant_4bit', `block size ${blockSize} is not a multiple of 8`);
+  if (blockSize % THREAD_ELEMENTS !== 0)
+    throw new KernelCallError('dequant_4bit', `block size ${blockSize} is not a multiple of ${THREAD_ELEMENTS}`);
   const blocks = firstBlock + Math.ceil(n / blockSize);
   const double = scales.kind === 'double';
+  // Software drivers run one thread after the other: nothing joins their loads, and a scale decoded once is cheaper.
+  const spread = tape.profile.tier !== 'direct';
   tape.dispatch({
     name: 'dequant_4bit',
-    when: [...(w.dtype === 'f16' ? ['F16'] : []), ...(double ? ['DOUBLE'] : [])],
+    when: [...(w.dtype === 'f16' ? ['F16'] : []), ...(double ? ['DOUBLE'] : []), ...(spread ? ['SPREAD'] : [])],
     params: { n, first_block: firstBlock, Q: blockSize, offset_at: double ? scales.nested.elements - 1 : 0 },
     buffers: {
       packed: [packed, Math.ceil(n / 2)],
@@ -40,7 +46,7 @@ export function dequant4bit(tape: Tape, { n, blockSize, firstBlock, packed, scal
         ? { codes: [scales.codes, blocks], nested: [scales.nested, Math.ceil(blocks / NESTED_BLOCK_SIZE) + 1] }
         : { absmax: [scales.absmax, blocks] }),
     },
-    threads: Math.ceil(n / 8),
+    threads: Math.ceil(n / THREAD_ELEMENTS),
   });
 }
 

@@ -113,10 +113,15 @@ describe('dequant_4bit to f16', () => {
       [1000, 64],
       [4099, 32],
     ] as const) {
-      for (const double of [false, true]) {
-        itFloat16(`${quantType}, ${n} elements in blocks of ${blockSize}, ${double ? 'double' : 'plain'}`, async () => {
+      for (const [double, tier] of [
+        [false, 'direct'],
+        [true, 'direct'],
+        [true, 'simt'],
+      ] as const) {
+        const scale = double ? 'double' : 'plain';
+        itFloat16(`${quantType}, ${n} elements in blocks of ${blockSize}, ${scale}, ${tier}`, async () => {
           const { packed, absmax } = quantize4(random(n).normal32(n), quantType, blockSize);
-          const bench = new Bench({ maxWorkgroups: 7 });
+          const bench = new Bench({ maxWorkgroups: 7, profile: { tier } });
           const tables = new Float32Array([...(quantType === 'nf4' ? NF4_CODE : FP4_CODE), ...DYNAMIC_CODE]);
           // codes of the dynamic map well above its zero, so that no value falls below f16's normal range
           const codes = Uint8Array.from(absmax, (_, i) => 200 + (i % 50));
@@ -128,8 +133,9 @@ describe('dequant_4bit to f16', () => {
                 nested: bench.input('nested', Float32Array.of(...nested, offset)),
               }
             : { kind: 'plain', absmax: bench.input('absmax', absmax) };
-          const out = new Uint32Array(Math.ceil(n / 2)).fill(NAN_HALVES);
-          const w = bench.input('w', out, [n], { dtype: 'f16' });
+          const behind = 5;
+          const out = new Uint32Array(Math.ceil((n + behind) / 2)).fill(NAN_HALVES);
+          const w = bench.input('w', out, [n + behind], { dtype: 'f16' });
           dequant4bit(bench.tape, {
             n,
             blockSize,
@@ -142,7 +148,8 @@ describe('dequant_4bit to f16', () => {
           await bench.run();
           const decoded = double ? dequantizeDynamic(codes, nested, 256, offset) : absmax;
           const want = dequantize4(packed, decoded, n, quantType, blockSize);
-          const got = unpackHalves(await bench.readU32(w), n).map(f16Value);
+          const got = unpackHalves(await bench.readU32(w), n + behind).map(f16Value);
+          expect([...got.slice(n)]).toEqual(new Array(behind).fill(Number.NaN));
           // map * nested + offset may be fused: two f32 roundings of a value below 4
           want.forEach((value, i) => {
             expectRoundedToHalf(`w[${i}]`, got[i]!, value, double ? 2 ** -22 * 4 : 0);
@@ -207,6 +214,23 @@ describe('weights that f16 does not hold raise the flag, wherever they stand', (
       0,
     );
   });
+
+  for (const n of [65, 67, 69]) {
+    itFloat16(`dequant_4bit: what lies behind element ${n} in its word does not count`, async () => {
+      // codes 7 are 0 and codes 15 the scale itself, which float16 does not hold
+      const packed = new Uint8Array(36).fill(0xff);
+      for (let i = 0; i < n; i++) packed[i >> 1]! &= i % 2 === 0 ? 0x7f : 0xf7;
+      const flag = await raised((bench, w) => {
+        dequant4bit(bench.tape, {
+          ...{ n, blockSize: 64, firstBlock: 0, w },
+          packed: bench.input('packed', words(packed), [36], { dtype: 'u8' }),
+          scales: { kind: 'plain', absmax: bench.input('absmax', Float32Array.of(1, 70_000)) },
+          tables: bench.input('tables', new Float32Array([...NF4_CODE, ...DYNAMIC_CODE])),
+        });
+      }, n);
+      expect(flag).toBe(0);
+    });
+  }
 
   for (const at of [0, 7, 70]) {
     itFloat16(`dequant_4bit: 70,000 at ${at} of 71`, async () => {
