@@ -8,6 +8,7 @@ import constants::D4;
 //   k, v       (B*S, K*D)  f32  in
 //   lse, delta (B*S, H)    f32  in
 //   dk, dv     (B*S, K*D)  f32  out
+//   ends       (B*S)       u32  in   PACKED: past the last query of the key's document, by its place in the row
 //
 // Grid: one thread per (sequence, kv head, key), keys side by side; flat. D4 = D/4 is compiled in. Four queries a round.
 // Sums in f32, by head, then query, without atomics: bit-repeatable.
@@ -33,6 +34,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read> delta: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dk: array<vec4f>;
 @group(0) @binding(8) var<storage, read_write> dv: array<vec4f>;
+@if(PACKED) @group(0) @binding(9) var<storage, read> ends: array<u32>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -43,7 +45,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let b = i / params.S / params.K;
   let from_k = ((b * params.S + j) * params.K + kv) * D4;
   let group = params.H / params.K;
-  let last = min(params.S, j + params.window) - 1u;
+  var last = min(params.S, j + params.window) - 1u;
+  @if(PACKED) last = min(last, ends[b * params.S + j] - 1u);
   var acc_k: array<vec4f, D4>;
   var acc_v: array<vec4f, D4>;
   for (var h = kv * group; h < (kv + 1u) * group; h++) {

@@ -7,6 +7,7 @@ import constants::D4;
 //   k, v       (B*S, K*D)  f32  in
 //   lse, delta (B*S, H)    f32  in
 //   dq         (B*S, H*D)  f32  out
+//   starts     (B*S)       u32  in   PACKED: the first key of the query's document, by its place in the row
 //
 // Grid: one thread per (sequence, head, query), queries side by side; flat. D4 = D/4 is compiled in. Four keys a round.
 // Sums in f32 in key order: bit-repeatable.
@@ -31,6 +32,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read> lse: array<f32>;
 @group(0) @binding(6) var<storage, read> delta: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dq: array<vec4f>;
+@if(PACKED) @group(0) @binding(8) var<storage, read> starts: array<u32>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -44,7 +46,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let stride = params.K * D4; // from one key to the next
   let from_k = b * params.S * stride + h / (params.H / params.K) * D4;
   var acc: array<vec4f, D4>;
-  let first = max(s + 1u, params.window) - params.window;
+  var first = max(s + 1u, params.window) - params.window;
+  @if(PACKED) first = max(first, starts[b * params.S + s]);
   for (var j = first; j <= s; j += 4u) {
     let k0 = from_k + j * stride;
     let k1 = from_k + min(j + 1u, s) * stride;

@@ -8,6 +8,7 @@ import constants::D4;
 //   v   (B*S, K*D)  f32  in
 //   o   (B*S, H*D)  f32  out
 //   lse (B*S, H)    f32  out  of the scaled scores; kept for the backward
+//   starts (B*S)    u32  in   PACKED: the first key of the query's document, by its place in the row
 //
 // Grid: one thread per (sequence, head, query), queries side by side; flat. D4 = D/4 is compiled in. Four keys a round, so
 // that an accumulator is touched once per four; q is read where it lies, which leaves the registers to the accumulators.
@@ -33,6 +34,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> v: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> o: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;
+@if(PACKED) @group(0) @binding(6) var<storage, read> starts: array<u32>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -48,7 +50,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var acc: array<vec4f, D4>;
   var peak = MASKED;
   var total = 0.0;
-  let first = max(s + 1u, params.window) - params.window;
+  var first = max(s + 1u, params.window) - params.window;
+  @if(PACKED) first = max(first, starts[b * params.S + s]);
   for (var j = first; j <= s; j += 4u) {
     let k0 = from_k + j * stride;
     let k1 = from_k + min(j + 1u, s) * stride;

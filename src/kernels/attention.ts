@@ -1,99 +1,58 @@
-/** Host side of shaders/attention_{fwd,delta,bwd_dq,bwd_dkv}.wgsl: causal attention with grouped queries, memory linear in S. */
-import { KernelCallError } from '../errors.ts';
+/** Causal attention with grouped queries, a window and packed documents, memory linear in S; on the best tier of the device. */
+import type { DeviceProfile, Tier } from '../gpu/device-profile.ts';
 import type { Tape } from '../gpu/tape.ts';
-import type { Tensor } from '../gpu/tensor.ts';
+import { type AttentionBwd, type AttentionFwd, prepare } from './attention-call.ts';
+import { directBwd, directFwd } from './attention-direct.ts';
+import { planSimtBlock, type SimtBlock, simtBwd, simtFwd } from './attention-simt.ts';
+import { type MatrixBlocks, matrixBwd, matrixFwd, planMatrixBlocks } from './attention-subgroup-matrix.ts';
 
-/** B sequences of S tokens, H query heads over K key/value heads, head dim D. Right padding is left to the loss to ignore. */
-export type AttentionShape = {
-  B: number;
-  S: number;
-  H: number;
-  K: number;
-  D: number;
-  /** Keys that a query sees at most, itself among them; null for all before it. */
-  window: number | null;
-  /** Factor of the scores. */
-  scale: number;
-};
+export type { AttentionBwd, AttentionFwd, AttentionShape } from './attention-call.ts';
 
-export type AttentionFwd = AttentionShape & {
-  q: Tensor; //   (B*S, H*D) in, after RoPE
-  k: Tensor; //   (B*S, K*D) in, after RoPE
-  v: Tensor; //   (B*S, K*D) in
-  o: Tensor; //   (B*S, H*D) out
-  lse: Tensor; // (B*S, H)   out, read by the backward
-};
+export type AttentionPlan = { readonly reason: string } & (
+  | { readonly tier: 'direct' }
+  | { readonly tier: 'simt'; readonly block: SimtBlock }
+  | { readonly tier: 'subgroup_matrix'; readonly blocks: MatrixBlocks }
+);
 
-/** o = softmax(q . k^T * scale) . v over the last `window` keys up to each query. */
-export function attentionFwd(tape: Tape, { q, k, v, o, lse, ...shape }: AttentionFwd): void {
-  const { query, key, heads, params, constants } = prepare('attention_fwd', shape);
-  tape.dispatch({
-    name: 'attention_fwd',
-    constants,
-    params,
-    buffers: { q: [q, query], k: [k, key], v: [v, key], o: [o, query], lse: [lse, heads] },
-    threads: heads,
-  });
+/**
+ * The kernels that attention takes: those of the profile's tier, or the next below that can, and why. Depends on nothing
+ * else, so that an estimate plans the same.
+ */
+export function planAttention(profile: DeviceProfile, computeDtype: 'f32' | 'f16', D: number): AttentionPlan {
+  const below = (tier: Tier, why: string): string => (profile.tier === tier ? '' : `no ${profile.tier}: ${why}`);
+  if (profile.tier === 'direct') return { tier: 'direct', reason: `the tier of ${profile.name}` };
+  let why = '';
+  if (profile.tier === 'subgroup_matrix') {
+    const blocks = computeDtype === 'f16' ? planMatrixBlocks(profile, D) : 'compute_dtype is float32';
+    if (typeof blocks !== 'string') return { tier: 'subgroup_matrix', blocks, reason: `the tier of ${profile.name}` };
+    why = blocks;
+  }
+  const block = planSimtBlock(profile, D);
+  if (typeof block !== 'string')
+    return { tier: 'simt', block, reason: below('simt', why) || `the tier of ${profile.name}` };
+  return { tier: 'direct', reason: below('direct', [why, block].filter((w) => w !== '').join('; ')) };
 }
 
-export type AttentionBwd = AttentionShape & {
-  q: Tensor; //     (B*S, H*D) in
-  k: Tensor; //     (B*S, K*D) in
-  v: Tensor; //     (B*S, K*D) in
-  o: Tensor; //     (B*S, H*D) in
-  lse: Tensor; //   (B*S, H)   in
-  dO: Tensor; //    (B*S, H*D) in
-  delta: Tensor; // (B*S, H)   workspace
-  dq: Tensor; //    (B*S, H*D) out
-  dk: Tensor; //    (B*S, K*D) out
-  dv: Tensor; //    (B*S, K*D) out
-};
+/** o = softmax(q . k^T * scale) . v over the last `window` keys of its document up to each query. */
+export function attentionFwd(tape: Tape, call: AttentionFwd): void {
+  prepare('attention_fwd', call);
+  const plan = planAttention(tape.profile, call.computeDtype ?? 'f32', call.D);
+  if (plan.tier === 'direct') directFwd(tape, call);
+  else if (plan.tier === 'simt') simtFwd(tape, call, plan.block);
+  else matrixFwd(tape, call, plan.blocks);
+}
 
-/** Three dispatches: delta = rowsum(dO * o); dq by query; dk and dv by key. All outputs are stored, not added to. */
+/** delta = rowsum(dO * o); then dq by query, and dk and dv by key. All outputs are stored, not added to. */
 export function attentionBwd(tape: Tape, call: AttentionBwd): void {
-  const { q, k, v, o, lse, dO, delta, dq, dk, dv, ...shape } = call;
-  const { query, key, heads, params, constants } = prepare('attention_bwd', shape);
+  const { query, heads } = prepare('attention_bwd', call);
   tape.dispatch({
     name: 'attention_delta',
-    params: { rows: heads, D4: constants.D4 },
-    buffers: { dO: [dO, query], o: [o, query], delta: [delta, heads] },
+    params: { rows: heads, D4: call.D / 4 },
+    buffers: { dO: [call.dO, query], o: [call.o, query], delta: [call.delta, heads] },
     threads: heads,
   });
-  const inputs = {
-    q: [q, query],
-    k: [k, key],
-    v: [v, key],
-    dO: [dO, query],
-    lse: [lse, heads],
-    delta: [delta, heads],
-  } as const;
-  tape.dispatch({
-    name: 'attention_bwd_dq',
-    constants,
-    params,
-    buffers: { ...inputs, dq: [dq, query] },
-    threads: heads,
-  });
-  tape.dispatch({
-    name: 'attention_bwd_dkv',
-    constants,
-    params,
-    buffers: { ...inputs, dk: [dk, key], dv: [dv, key] },
-    threads: shape.B * shape.S * shape.K,
-  });
-}
-
-/** Element counts of what is as large as q, as k, and of one number per query head. */
-function prepare(kernel: string, { B, S, H, K, D, window, scale }: AttentionShape) {
-  if (D % 4 !== 0) throw new KernelCallError(kernel, `head dim ${D} is not a multiple of 4`);
-  if (H % K !== 0) throw new KernelCallError(kernel, `${H} query heads do not divide among ${K} key/value heads`);
-  if (window !== null && window < 1) throw new KernelCallError(kernel, `a window of ${window} hides every key`);
-  const rows = B * S;
-  return {
-    query: rows * H * D,
-    key: rows * K * D,
-    heads: rows * H,
-    params: { B, S, H, K, window: Math.min(window ?? S, S), scale },
-    constants: { D4: D / 4 },
-  };
+  const plan = planAttention(tape.profile, call.computeDtype ?? 'f32', call.D);
+  if (plan.tier === 'direct') directBwd(tape, call);
+  else if (plan.tier === 'simt') simtBwd(tape, call, plan.block);
+  else matrixBwd(tape, call, plan.blocks);
 }

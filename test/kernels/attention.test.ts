@@ -1,75 +1,146 @@
 import { describe, expect, test } from 'vitest';
-import { attentionBwd, attentionFwd } from '../../src/kernels/attention.ts';
+import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
+import { attentionFwd, planAttention } from '../../src/kernels/attention.ts';
 import { Bench } from '../gpu/harness.ts';
-import { attentionBwdRef, attentionFwdRef } from '../ref/attention.ts';
+import { attentionFwdRef } from '../ref/attention.ts';
 import { expectClose, expectSameBits, random } from '../ref/compare.ts';
+import { type Case, caseName, expectOutcome, F32, inputsOf, referenceOf, runCase } from './attention-cases.ts';
 
-// B, S, H, K, D, window: one token; around the round of four keys; one, some and all heads to a group; past 7 workgroups
-// of 64; windows of one key, below, at and not a multiple of the round, of all keys, and of more than there are
-const SHAPES = [
-  [1, 1, 1, 1, 4, null],
-  [2, 3, 2, 2, 8, null],
-  [1, 4, 4, 2, 12, null],
-  [2, 5, 3, 1, 16, null],
-  [1, 33, 4, 2, 32, null],
-  [3, 67, 6, 3, 20, null],
-  [1, 1, 1, 1, 4, 1],
-  [2, 9, 2, 1, 8, 1],
-  [1, 9, 2, 2, 4, 3],
-  [2, 17, 4, 2, 8, 4],
-  [1, 33, 4, 2, 8, 10],
-  [3, 67, 6, 3, 4, 21],
-  [1, 13, 2, 1, 8, 13],
-  [1, 13, 2, 1, 8, 4096],
-] as const;
+const cases = (rows: readonly (readonly [number, number, number, number, number, (number | null)?])[]): Case[] =>
+  rows.map(([B, S, H, K, D, window = null]) => ({ B, S, H, K, D, window, maxWorkgroups: 7 }));
 
-describe.each(SHAPES)('attention B=%i S=%i H=%i K=%i D=%i window=%s', (B, S, H, K, D, window) => {
-  // not 1 / sqrt(D), which a kernel might have taken for granted
-  const shape = { B, S, H, K, D, window, scale: 0.9 / Math.sqrt(D) };
-  const r = random(S * D);
-  // scores of a size that makes the softmax sharp in places: std of q.k/sqrt(D) is 4
-  const [q, k, v] = [r.normal32(B * S * H * D, 2), r.normal32(B * S * K * D, 2), r.normal32(B * S * K * D)];
-  const dO = r.normal32(B * S * H * D);
-  const forward = attentionFwdRef(shape, q, k, v);
-  const backward = attentionBwdRef(shape, q, k, v, forward.o, forward.lse, dO);
-  const inputs = (bench: Bench) => ({ q: bench.input('q', q), k: bench.input('k', k), v: bench.input('v', v) });
+// one token; around the round of four keys; one, some and all heads to a group; past 7 workgroups of 64; windows of one key,
+// below, at and not a multiple of the round, of all keys, and of more than there are; documents of one token, that end at
+// and beside rounds, in rows that differ, and with a window that is shorter than some
+const DIRECT: readonly Case[] = [
+  ...cases([
+    [1, 1, 1, 1, 4],
+    [2, 3, 2, 2, 8],
+    [1, 4, 4, 2, 12],
+    [2, 5, 3, 1, 16],
+    [1, 33, 4, 2, 32],
+    [3, 67, 6, 3, 20],
+    [1, 1, 1, 1, 4, 1],
+    [2, 9, 2, 1, 8, 1],
+    [1, 9, 2, 2, 4, 3],
+    [2, 17, 4, 2, 8, 4],
+    [1, 33, 4, 2, 8, 10],
+    [3, 67, 6, 3, 4, 21],
+    [1, 13, 2, 1, 8, 13],
+    [1, 13, 2, 1, 8, 4096],
+  ]),
+  { B: 2, S: 19, H: 4, K: 2, D: 8, documents: [[1, 4, 7], [19]] },
+  { B: 1, S: 33, H: 2, K: 1, D: 4, window: 5, documents: [[3, 12, 8]] },
+];
 
-  test('forward', async () => {
-    const bench = new Bench({ maxWorkgroups: 7 });
-    const [o, lse] = [bench.output('o', [B * S, H * D]), bench.output('lse', [B * S, H])];
-    attentionFwd(bench.tape, { ...shape, ...inputs(bench), o, lse });
-    await bench.run();
-    // a score of size 20 carries 20 * 2^-24 * a few, which exp turns into a relative error of p; o is of size 1 to 3
-    expectClose('o', await bench.read(o), forward.o, { rtol: 0, atol: 1e-5 });
-    expectClose('lse', await bench.read(lse), forward.lse, { rtol: 1e-6, atol: 3e-6 });
+// blocks of 16 rows and columns: 1, below, at and past them; depths that leave threads without a part of the sums, or with
+// several; windows inside a block and across several; documents likewise
+const SIMT: readonly Case[] = [
+  ...cases([
+    [1, 1, 1, 1, 16],
+    [2, 5, 3, 1, 20],
+    [1, 15, 2, 2, 32],
+    [1, 16, 2, 1, 96],
+    [2, 17, 4, 2, 64],
+    [1, 33, 2, 1, 128],
+    [3, 49, 4, 2, 16],
+    [1, 35, 2, 1, 16, 1],
+    [1, 67, 2, 1, 16, 20],
+    [1, 35, 1, 1, 16, 4096],
+  ]),
+  { B: 2, S: 35, H: 2, K: 1, D: 16, documents: [[1, 15, 17], [35]] },
+  { B: 1, S: 67, H: 1, K: 1, D: 16, window: 10, documents: [[20, 32, 3]] },
+];
+const SIMT_PROFILE: Partial<DeviceProfile> = { tier: 'simt' };
+/** What a GPU with 16 KiB of workgroup memory takes: 32 rows and 64 columns. */
+const GPU: Partial<DeviceProfile> = {
+  ...{ tier: 'simt', software: false },
+  limits: { maxComputeWorkgroupStorageSize: 16_384 } as DeviceProfile['limits'],
+};
+
+describe('attention direct', () => {
+  test.each(DIRECT.map((one) => [caseName(one), one] as const))('%s', async (_, one) => {
+    const inputs = inputsOf(one);
+    const want = referenceOf(one, inputs);
+    expectOutcome(await runCase({ tier: 'direct' }, one, inputs, want), want, F32);
+  });
+});
+
+// llvmpipe compiles each of these for seconds, on a busy machine for a minute
+describe('attention simt', { timeout: 300_000 }, () => {
+  test.each(SIMT.map((one) => [caseName(one), one] as const))('%s', async (_, one) => {
+    const inputs = inputsOf(one);
+    const want = referenceOf(one, inputs);
+    expectOutcome(await runCase(SIMT_PROFILE, one, inputs, want), want, F32);
   });
 
-  test('backward', async () => {
-    const bench = new Bench({ maxWorkgroups: 7 });
-    const [dq, dk, dv] = [
-      bench.output('dq', [B * S, H * D]),
-      bench.output('dk', [B * S, K * D]),
-      bench.output('dv', [B * S, K * D]),
+  test('the blocks of a GPU, past one of rows and one of columns', async () => {
+    const one: Case = { B: 1, S: 71, H: 2, K: 1, D: 16, window: 66, documents: [[2, 69]] };
+    const inputs = inputsOf(one);
+    const want = referenceOf(one, inputs);
+    expectOutcome(await runCase(GPU, one, inputs, want), want, F32);
+  });
+
+  test('the same bits twice', async () => {
+    const one: Case = { B: 1, S: 67, H: 4, K: 2, D: 16, documents: [[30]] };
+    const inputs = inputsOf(one);
+    const want = referenceOf(one, inputs);
+    const [first, second] = [
+      await runCase(SIMT_PROFILE, one, inputs, want),
+      await runCase(SIMT_PROFILE, one, inputs, want),
     ];
-    const delta = bench.output('delta', [B * S, H]);
-    attentionBwd(bench.tape, {
-      ...shape,
-      ...inputs(bench),
-      o: bench.input('o', Float32Array.from(forward.o)),
-      lse: bench.input('lse', Float32Array.from(forward.lse)),
-      dO: bench.input('dO', dO),
-      delta,
-      dq,
-      dk,
-      dv,
+    for (const name of ['o', 'lse', 'dq', 'dk', 'dv'] as const) expectSameBits(name, second[name], first[name]);
+  });
+});
+
+describe.each(['direct', 'simt'] as const)('attention %s', { timeout: 300_000 }, (tier) => {
+  // what other documents hold must not matter: the second row is the first document alone
+  test('a document in a packed row is what it is alone', async () => {
+    const packed: Case = { B: 1, S: 40, H: 2, K: 1, D: 16, documents: [[25, 15]] };
+    const alone: Case = { ...packed, S: 25, documents: [[25]] };
+    const inputs = inputsOf(packed);
+    const part = (x: Float32Array<ArrayBuffer>) => x.slice(0, (x.length / 40) * 25);
+    const first = { q: part(inputs.q), k: part(inputs.k), v: part(inputs.v), dO: part(inputs.dO) };
+    const [wantPacked, wantAlone] = [referenceOf(packed, inputs), referenceOf(alone, first)];
+    const [got, want] = [
+      await runCase({ tier }, packed, inputs, wantPacked),
+      await runCase({ tier }, alone, first, wantAlone),
+    ];
+    for (const name of ['o', 'lse', 'dq', 'dk', 'dv'] as const)
+      expectSameBits(name, got[name].slice(0, want[name].length), want[name]);
+  });
+});
+
+describe('the tier that attention takes', () => {
+  const nvidia = KNOWN_PROFILES.nvidia as DeviceProfile;
+  const small = { ...nvidia, limits: { ...nvidia.limits, maxComputeWorkgroupStorageSize: 16_384 } };
+
+  test('is that of the profile', () => {
+    expect(planAttention({ ...nvidia, tier: 'direct' }, 'f16', 64).tier).toBe('direct');
+    expect(planAttention({ ...nvidia, tier: 'simt' }, 'f16', 64)).toMatchObject({ tier: 'simt', block: { BR: 64 } });
+  });
+
+  test('or the next below, with the reason', () => {
+    expect(planAttention(nvidia, 'f32', 64)).toMatchObject({
+      tier: 'simt',
+      reason: 'no subgroup_matrix: compute_dtype is float32',
     });
-    await bench.run();
-    expectClose('delta', await bench.read(delta), backward.delta, { rtol: 1e-6, atol: 5e-6 });
-    // sums over up to S*H/K terms p*(dp - delta) with dp of size 10 and the error of p as above
-    const tolerance = { rtol: 1e-5, atol: 5e-5 };
-    expectClose('dq', await bench.read(dq), backward.dq, tolerance);
-    expectClose('dk', await bench.read(dk), backward.dk, tolerance);
-    expectClose('dv', await bench.read(dv), backward.dv, tolerance);
+    const large = planAttention({ ...nvidia, tier: 'simt' }, 'f32', 260);
+    expect(large).toEqual({ tier: 'direct', reason: 'no simt: a head dim of 260 is above 256' });
+    const tiny = {
+      ...small,
+      tier: 'simt',
+      limits: { ...small.limits, maxComputeInvocationsPerWorkgroup: 64 },
+    } as const;
+    expect(planAttention(tiny, 'f32', 64)).toMatchObject({
+      tier: 'direct',
+      reason: expect.stringMatching(/allows 64 inv/),
+    });
+  });
+
+  test('simt fits the 16 KiB that every device has, up to a head dim of 256', () => {
+    for (const D of [4, 16, 64, 96, 128, 256])
+      expect(planAttention({ ...small, tier: 'simt' }, 'f32', D)).toMatchObject({ tier: 'simt', block: { BR: 32 } });
   });
 });
 

@@ -13,12 +13,16 @@ export type AttentionShape = {
   D: number;
   window: number | null;
   scale: number;
+  /** (B*S) packed documents: the first key of each query's document, by its place in the row. */
+  starts?: Vec;
 };
 
-const hidden = (s: number, j: number, window: number | null) => j > s || (window !== null && j <= s - window);
+const hidden = ({ S, window, starts }: AttentionShape, b: number, s: number, j: number) =>
+  j > s || (window !== null && j <= s - window) || (starts !== undefined && j < starts[b * S + s]!);
 
 /** q (B*S, H*D), k and v (B*S, K*D) -> o (B*S, H*D) and lse (B*S, H), the log-sum-exp of the scaled scores. */
-export function attentionFwdRef({ B, S, H, K, D, window, scale }: AttentionShape, q: Vec, k: Vec, v: Vec) {
+export function attentionFwdRef(shape: AttentionShape, q: Vec, k: Vec, v: Vec) {
+  const { B, S, H, K, D, scale } = shape;
   const o = new Float64Array(B * S * H * D);
   const lse = new Float64Array(B * S * H);
   for (let b = 0; b < B; b++) {
@@ -28,7 +32,7 @@ export function attentionFwdRef({ B, S, H, K, D, window, scale }: AttentionShape
         const row = b * S + s;
         const scores = new Float64Array(S).fill(Number.NEGATIVE_INFINITY);
         for (let j = 0; j < S; j++) {
-          if (hidden(s, j, window)) continue;
+          if (hidden(shape, b, s, j)) continue;
           let sum = 0;
           for (let d = 0; d < D; d++) sum += q[(row * H + h) * D + d]! * k[((b * S + j) * K + kv) * D + d]!;
           scores[j] = sum * scale;
@@ -48,7 +52,7 @@ export function attentionFwdRef({ B, S, H, K, D, window, scale }: AttentionShape
 
 /** Given d(o) (B*S, H*D): delta (B*S, H) = rowsum(do*o), dq (B*S, H*D), dk and dv (B*S, K*D). */
 export function attentionBwdRef(shape: AttentionShape, q: Vec, k: Vec, v: Vec, o: Vec, lse: Vec, dO: Vec) {
-  const { B, S, H, K, D, window, scale } = shape;
+  const { B, S, H, K, D, scale } = shape;
   const dq = new Float64Array(B * S * H * D);
   const dk = new Float64Array(B * S * K * D);
   const dv = new Float64Array(B * S * K * D);
@@ -60,7 +64,7 @@ export function attentionBwdRef(shape: AttentionShape, q: Vec, k: Vec, v: Vec, o
       for (let s = 0; s < S; s++) {
         const row = (b * S + s) * H + h;
         for (let j = 0; j < S; j++) {
-          if (hidden(s, j, window)) continue;
+          if (hidden(shape, b, s, j)) continue;
           const key = (b * S + j) * K + kv;
           let score = 0;
           let dp = 0;

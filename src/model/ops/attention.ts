@@ -27,15 +27,18 @@ export function applyRope(
   tape.onBackward([x], () => ropeBwd(tape, { ...shape, x: tape.gradOf(x) }));
 }
 
-/** q (T, H*D), k and v (T, K*D) -> o (T, H*D). Memory is linear in S: only the log-sum-exp of each row is kept. */
+/**
+ * q (T, H*D), k and v (T, K*D) -> o (T, H*D), each document of `ctx.documents` by itself. Memory is linear in S: only the
+ * log-sum-exp of each row is kept.
+ */
 export function attention(
   ctx: OpContext,
   label: string,
   { q, k, v }: Record<'q' | 'k' | 'v', Tensor>,
   heads: Heads,
 ): Tensor {
-  const { tape, B, S } = ctx;
-  const shape = { B, S, ...heads };
+  const { tape, B, S, computeDtype, documents } = ctx;
+  const shape = { B, S, ...heads, computeDtype, ...(documents && { documents }) };
   const { o, lse } = expensive(ctx, () => {
     const o = output(tape, `${label}.o`, q.shape, [q, k, v]);
     const lse = tape.tensor(`${label}.lse`, [B * S, heads.H]);

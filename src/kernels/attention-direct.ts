@@ -1,0 +1,35 @@
+/** Host side of shaders/attention_{fwd,bwd_dq,bwd_dkv}.wgsl: a thread per row, without workgroup memory. */
+import type { Tape } from '../gpu/tape.ts';
+import { type AttentionBwd, type AttentionFwd, backwardInputs, prepare } from './attention-call.ts';
+
+export function directFwd(tape: Tape, { q, k, v, o, lse, ...shape }: AttentionFwd): void {
+  const { query, key, heads, params, packed, starts } = prepare('attention_fwd', shape);
+  tape.dispatch({
+    name: 'attention_fwd',
+    when: packed,
+    constants: { D4: shape.D / 4 },
+    params,
+    buffers: { q: [q, query], k: [k, key], v: [v, key], o: [o, query], lse: [lse, heads], ...starts },
+    threads: heads,
+  });
+}
+
+/** dq by query; dk and dv by key. */
+export function directBwd(tape: Tape, call: AttentionBwd): void {
+  const sizes = prepare('attention_bwd', call);
+  const { query, key, heads, params, packed, starts, ends } = sizes;
+  const inputs = backwardInputs(call, sizes);
+  const common = { when: packed, constants: { D4: call.D / 4 }, params };
+  tape.dispatch({
+    name: 'attention_bwd_dq',
+    ...common,
+    buffers: { ...inputs, dq: [call.dq, query], ...starts },
+    threads: heads,
+  });
+  tape.dispatch({
+    name: 'attention_bwd_dkv',
+    ...common,
+    buffers: { ...inputs, dk: [call.dk, key], dv: [call.dv, key], ...ends },
+    threads: call.B * call.S * call.K,
+  });
+}

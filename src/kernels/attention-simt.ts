@@ -1,0 +1,81 @@
+/** Host side of shaders/attention_{fwd,bwd}_simt.wgsl: blocks of rows against blocks of columns in workgroup memory, in f32. */
+import type { DeviceProfile } from '../gpu/device-profile.ts';
+import type { Tape } from '../gpu/tape.ts';
+import { type AttentionBwd, type AttentionFwd, backwardInputs, prepare } from './attention-call.ts';
+
+/**
+ * Rows of a workgroup and columns of a round, the part of the head dim staged for scores, and the columns staged for sums. A
+ * thread has 4 x 4 scores, and 4 rows of the sums.
+ */
+export type SimtBlock = { readonly BR: number; readonly BC: number; readonly DK: number; readonly VK: number };
+
+/** Fewer rows where memory is short. 64 columns, so that 16 threads share the head dim of a row's sums. */
+const BLOCKS = [
+  { BR: 64, BC: 64, DK: 16 },
+  { BR: 32, BC: 64, DK: 16 },
+] as const;
+/** For software drivers, where the tier is only tested: llvmpipe 25.0 compiles the others for a quarter of a minute. */
+const SOFTWARE_BLOCKS = [{ BR: 16, BC: 16, DK: 4 }] as const;
+/** Above it a thread's sums (4 rows x D / 16, twice in dk and dv) outgrow the registers. */
+const LARGEST_D = 256;
+const LEAST_VK = 4;
+
+const scoresVectors = ({ BR, BC, DK }: Omit<SimtBlock, 'VK'>): number => DK * (BR / 4 + 1 + BC / 4 + 1);
+
+/** Bytes of workgroup memory of either shader. */
+export function simtBlockBytes(block: SimtBlock, D: number): number {
+  const stage = Math.max(scoresVectors(block), (block.VK * D) / 4);
+  return 16 * (stage + block.BC * (block.BR / 4 + 1));
+}
+
+/** The largest block that the device has room for; or why there is none. */
+export function planSimtBlock(
+  { limits, software }: Pick<DeviceProfile, 'limits' | 'software'>,
+  D: number,
+): SimtBlock | string {
+  if (D > LARGEST_D) return `a head dim of ${D} is above ${LARGEST_D}`;
+  const { maxComputeInvocationsPerWorkgroup: lanes, maxComputeWorkgroupStorageSize: bytes } = limits;
+  const block = (software ? SOFTWARE_BLOCKS : BLOCKS)
+    .map((b) => ({ ...b, VK: columnsStaged(b, D) }))
+    .find((b) => (b.BR / 4) * (b.BC / 4) <= lanes && simtBlockBytes(b, D) <= bytes);
+  return block ?? `it allows ${lanes} invocations and ${bytes} bytes of memory per workgroup`;
+}
+
+/** As many as the memory of the scores' operands has room for: a power of two, so that whole rounds of it make BC. */
+function columnsStaged(block: Omit<SimtBlock, 'VK'>, D: number): number {
+  const room = Math.min(block.BC, scoresVectors(block) / (D / 4));
+  return Math.max(LEAST_VK, 2 ** Math.floor(Math.log2(room)));
+}
+
+export function simtFwd(tape: Tape, { q, k, v, o, lse, ...shape }: AttentionFwd, block: SimtBlock): void {
+  const { query, key, heads, params, packed, starts } = prepare('attention_fwd', shape);
+  tape.dispatch({
+    name: 'attention_fwd_simt',
+    when: packed,
+    constants: { ...block, D4: shape.D / 4 },
+    params,
+    buffers: { q: [q, query], k: [k, key], v: [v, key], o: [o, query], lse: [lse, heads], ...starts },
+    workgroups: Math.ceil(shape.S / block.BR) * shape.B * shape.H,
+  });
+}
+
+/** dq by blocks of queries; dk and dv by blocks of keys. */
+export function simtBwd(tape: Tape, call: AttentionBwd, block: SimtBlock): void {
+  const sizes = prepare('attention_bwd', call);
+  const { query, key, params, packed, starts, ends } = sizes;
+  const inputs = backwardInputs(call, sizes);
+  const common = { name: 'attention_bwd_simt', constants: { ...block, D4: call.D / 4 }, params };
+  const blocks = Math.ceil(call.S / block.BR) * call.B;
+  tape.dispatch({
+    ...common,
+    when: packed,
+    buffers: { ...inputs, dq: [call.dq, query], ...starts },
+    workgroups: blocks * call.H,
+  });
+  tape.dispatch({
+    ...common,
+    when: ['BY_KEY', ...packed],
+    buffers: { ...inputs, dk: [call.dk, key], dv: [call.dv, key], ...ends },
+    workgroups: blocks * call.K,
+  });
+}

@@ -1,0 +1,113 @@
+/** One attention, forward and backward, on the GPU and in f64: used by the tests of every tier. */
+import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
+import { attentionBwd, attentionFwd } from '../../src/kernels/attention.ts';
+import { Bench } from '../gpu/harness.ts';
+import { attentionBwdRef, attentionFwdRef } from '../ref/attention.ts';
+import { expectClose, random } from '../ref/compare.ts';
+import { f16Bits, f16Value } from '../ref/nf4.ts';
+
+export type Case = {
+  readonly B: number;
+  readonly S: number;
+  readonly H: number;
+  readonly K: number;
+  readonly D: number;
+  readonly window?: number | null;
+  /** Lengths of the documents in each row; the last takes what is left. */
+  readonly documents?: readonly (readonly number[])[];
+  readonly maxWorkgroups?: number;
+  readonly computeDtype?: 'f32' | 'f16';
+};
+
+export const caseName = ({ B, S, H, K, D, window = null, documents }: Case): string =>
+  `B=${B} S=${S} H=${H} K=${K} D=${D} window=${window}${documents ? ` documents=${JSON.stringify(documents)}` : ''}`;
+
+/** Where each token's document begins and ends within its row. */
+export function boundaries(rows: readonly (readonly number[])[], S: number) {
+  const [starts, ends] = [new Uint32Array(rows.length * S), new Uint32Array(rows.length * S)];
+  rows.forEach((lengths, b) => {
+    let from = 0;
+    for (const length of [...lengths, S]) {
+      const to = Math.min(from + length, S);
+      starts.fill(from, b * S + from, b * S + to);
+      ends.fill(to, b * S + from, b * S + to);
+      from = to;
+    }
+  });
+  return { starts, ends };
+}
+
+export type Outcome = Readonly<Record<Name, Float32Array>> & { readonly flags: number };
+type Name = (typeof NAMES)[number];
+const NAMES = ['lse', 'o', 'delta', 'dq', 'dk', 'dv'] as const;
+type Inputs = Readonly<Record<'q' | 'k' | 'v' | 'dO', Float32Array<ArrayBuffer>>>;
+
+/** Not 1 / sqrt(D), which a kernel might have taken for granted. */
+const shapeOf = ({ B, S, H, K, D, window = null }: Case) => ({ B, S, H, K, D, window, scale: 0.9 / Math.sqrt(D) });
+
+/**
+ * q and k of std `spread`: at 2 scores have a std of about 4, and the softmax is sharp in places. `halves`: what f16 holds
+ * exactly, so that no rounding of an operand hides in a tolerance.
+ */
+export function inputsOf({ B, S, H, K, D }: Case, { spread = 2, halves = false } = {}): Inputs {
+  const r = random(S * D);
+  const normal = (heads: number, std = 1) => {
+    const x = r.normal32(B * S * heads * D, std);
+    return halves ? Float32Array.from(x, (value) => f16Value(f16Bits(value))) : x;
+  };
+  return { q: normal(H, spread), k: normal(K, spread), v: normal(K), dO: normal(H) };
+}
+
+export function referenceOf(one: Case, { q, k, v, dO }: Inputs) {
+  const starts = one.documents && boundaries(one.documents, one.S).starts;
+  const shape = { ...shapeOf(one), ...(starts && { starts }) };
+  const { o, lse } = attentionFwdRef(shape, q, k, v);
+  return { o, lse, ...attentionBwdRef(shape, q, k, v, o, lse, dO) };
+}
+
+/** Forward, and backward on the f64 forward's o and lse. Every output starts as NaN. */
+export async function runCase(
+  profile: Partial<DeviceProfile>,
+  one: Case,
+  inputs: Inputs,
+  forward: { readonly o: Float64Array; readonly lse: Float64Array },
+): Promise<Outcome> {
+  const { B, S, H, K, D, documents, maxWorkgroups, computeDtype = 'f32' } = one;
+  const bench = new Bench({ profile, ...(maxWorkgroups !== undefined && { maxWorkgroups }) });
+  const { tape } = bench;
+  const at = documents && boundaries(documents, S);
+  const call = {
+    ...shapeOf(one),
+    ...{ q: bench.input('q', inputs.q), k: bench.input('k', inputs.k), v: bench.input('v', inputs.v) },
+    ...{ o: bench.output('o', [B * S, H * D]), lse: bench.output('lse', [B * S, H]) },
+    ...(at && { documents: { starts: bench.input('starts', at.starts), ends: bench.input('ends', at.ends) } }),
+    computeDtype,
+  };
+  const grads = {
+    delta: bench.output('delta', [B * S, H]),
+    ...{ dq: bench.output('dq', [B * S, H * D]), dk: bench.output('dk', [B * S, K * D]) },
+    dv: bench.output('dv', [B * S, K * D]),
+  };
+  attentionFwd(tape, call);
+  const [o, lse] = [bench.input('o', Float32Array.from(forward.o)), bench.input('lse', Float32Array.from(forward.lse))];
+  attentionBwd(tape, { ...call, ...grads, o, lse, dO: bench.input('dO', inputs.dO) });
+  await bench.run();
+  const tensors = { o: call.o, lse: call.lse, ...grads };
+  const [flags = -1] = await bench.readU32(bench.flags);
+  const read = await Promise.all(NAMES.map(async (name) => [name, await bench.read(tensors[name])] as const));
+  return { ...(Object.fromEntries(read) as Record<Name, Float32Array>), flags };
+}
+
+export type Tolerances = Readonly<Record<Name, { rtol: number; atol: number }>>;
+
+// Scores of size 20 carry 20 * 2^-24 * a few, which exp turns into a relative error of p; o is of size 1 to 3. Gradients are
+// sums over up to S*H/K terms p*(dp - delta) with dp of size 10 and that error of p.
+const GRADIENT = { rtol: 1e-5, atol: 5e-5 };
+export const F32: Tolerances = {
+  ...{ o: { rtol: 0, atol: 1e-5 }, lse: { rtol: 1e-6, atol: 3e-6 }, delta: { rtol: 1e-6, atol: 5e-6 } },
+  ...{ dq: GRADIENT, dk: GRADIENT, dv: GRADIENT },
+};
+
+export function expectOutcome(got: Outcome, want: Readonly<Record<Name, ArrayLike<number>>>, tolerances: Tolerances) {
+  for (const name of NAMES) expectClose(name, got[name], want[name] as Float64Array, tolerances[name]);
+}
