@@ -1,7 +1,7 @@
 /** The products of a layer's own weight, shard by shard: y = x W^T, dx = dy W, dW = dy^T x. */
 import type { Tensor } from '../../gpu/tensor.ts';
 import { matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
-import { isTrainable, materialize, shardsOf, type Weight } from '../weight.ts';
+import { isTrainable, materialize, projectPacked, projectsPacked, shardsOf, type Weight } from '../weight.ts';
 import type { OpContext } from './context.ts';
 
 /** Rows of x (T, in) on their way through a layer: all of a batch, or a chunk of them. */
@@ -21,8 +21,13 @@ export type GradRows = { readonly grad: Tensor; readonly accumulate: boolean };
 /** y (T, out) = x W^T. */
 export function project(ctx: OpContext, { x, T, weight, scratchBudget }: Rows, y: Tensor): void {
   for (const shard of shardsOf(ctx.tape, weight, ctx.computeDtype, scratchBudget)) {
-    const w = materialize(ctx.tape, weight, shard, ctx.computeDtype);
     const yBand = { ld: weight.out, col0: shard.row0 };
+    // Not in training: there QLoRA is LoRA on the decoded base to the bit.
+    if (ctx.dropout === 'eval' && projectsPacked(weight, T)) {
+      projectPacked(ctx.tape, weight, shard, ctx.computeDtype, { T, x, y, yBand });
+      continue;
+    }
+    const w = materialize(ctx.tape, weight, shard, ctx.computeDtype);
     matmulNt(ctx.tape, { M: T, N: shard.rows, K: weight.in, x, w, y, yBand });
   }
 }

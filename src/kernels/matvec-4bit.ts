@@ -1,0 +1,73 @@
+/** Host side of shaders/matvec_4bit.wgsl: a few rows through a 4-bit weight that is decoded on the way and never written. */
+import { KernelCallError } from '../errors.ts';
+import type { Tape } from '../gpu/tape.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { NESTED_BLOCK_SIZE } from '../wasm/types.ts';
+import { type Scales, TABLE_LENGTH } from './dequant.ts';
+import type { Band } from './matmul.ts';
+import { rowWork } from './team.ts';
+
+/** Rows of x that the kernel keeps a sum of, in registers. */
+export const MATVEC_ROWS = 8;
+/** Elements of a word of packed codes, which has to be of one row. */
+const WORD_ELEMENTS = 8;
+
+export type Matvec4bit = {
+  /** Rows of x and y, at most MATVEC_ROWS. */
+  readonly T: number;
+  /** Rows of w. */
+  readonly N: number;
+  /** Columns of w, a multiple of 8. */
+  readonly K: number;
+  readonly blockSize: number;
+  /** Block of w's first element within its tensor. */
+  readonly firstBlock: number;
+  readonly x: Tensor;
+  readonly packed: Tensor;
+  readonly scales: Scales;
+  readonly tables: Tensor;
+  readonly y: Tensor;
+  readonly yBand?: Band;
+  /** f16: both operands are rounded to it, as where w is decoded into an f16 scratch. Sums are f32. */
+  readonly operands: 'f32' | 'f16';
+};
+
+/** Whether the kernel can take a product of `T` rows and a weight of `K` columns. */
+export function isMatvec(T: number, K: number): boolean {
+  return T <= MATVEC_ROWS && K % WORD_ELEMENTS === 0;
+}
+
+/** y (T, N) = x (T, K) . w (N, K)^T, w in 4 bits. Forward only. `yBand` places the N columns inside a wider y. */
+export function matvec4bit(tape: Tape, call: Matvec4bit): void {
+  const { T, N, K, blockSize, firstBlock, x, packed, scales, tables, y, operands } = call;
+  if (!isMatvec(T, K))
+    throw new KernelCallError(
+      'matvec_4bit',
+      `got ${T} rows of ${K}, takes at most ${MATVEC_ROWS} rows of a multiple of ${WORD_ELEMENTS}`,
+    );
+  if (blockSize % WORD_ELEMENTS !== 0)
+    throw new KernelCallError('matvec_4bit', `block size ${blockSize} is not a multiple of ${WORD_ELEMENTS}`);
+  const { ld, col0 } = call.yBand ?? { ld: N, col0: 0 };
+  const blocks = firstBlock + Math.ceil((N * K) / blockSize);
+  const double = scales.kind === 'double';
+  const { when, grid } = rowWork(tape.profile, N);
+  tape.dispatch({
+    name: 'matvec_4bit',
+    when: [...when, ...(double ? ['DOUBLE'] : []), ...(operands === 'f16' ? ['F16'] : [])],
+    constants: { T },
+    params: {
+      ...{ N, K, first_block: firstBlock, Q: blockSize, ldy: ld, col0 },
+      offset_at: double ? scales.nested.elements - 1 : 0,
+    },
+    buffers: {
+      x: [x, T * K],
+      packed: [packed, (N * K) / 2],
+      tables: [tables, TABLE_LENGTH],
+      y: [y, (T - 1) * ld + col0 + N],
+      ...(double
+        ? { codes: [scales.codes, blocks], nested: [scales.nested, Math.ceil(blocks / NESTED_BLOCK_SIZE) + 1] }
+        : { absmax: [scales.absmax, blocks] }),
+    },
+    ...grid,
+  });
+}
