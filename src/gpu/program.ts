@@ -122,17 +122,21 @@ export class Program {
   /** Records the whole program. `timestamps` puts every dispatch in a pass of its own. */
   encode(encoder: GPUCommandEncoder, timestamps?: (label: string) => GPUComputePassTimestampWrites | undefined): void {
     let pass: GPUComputePassEncoder | null = null;
+    // A pass keeps its pipeline: two dispatches in five of a step have that of the one before.
+    let current: GPUComputePipeline | null = null;
     for (const step of this.#steps) {
       if (step.kind === 'dispatch') {
         const timestampWrites = timestamps?.(step.label);
         pass ??= encoder.beginComputePass({ label: this.name, ...(timestampWrites && { timestampWrites }) });
-        pass.setPipeline(step.pipeline);
+        if (step.pipeline !== current) pass.setPipeline(step.pipeline);
+        current = step.pipeline;
         pass.setBindGroup(0, step.group);
         pass.dispatchWorkgroups(...step.grid);
         if (timestamps === undefined) continue;
       }
       pass?.end();
       pass = null;
+      current = null;
       if (step.kind === 'copy') copy(encoder, step);
       if (step.kind === 'clear') encoder.clearBuffer(step.target.buffer, step.target.offset ?? 0, step.size);
     }

@@ -35,6 +35,20 @@ describe('a recorded program', () => {
     expect([...(await bench.read(sum))]).toEqual([20, 40, 60]);
   });
 
+  it('goes back to a pipeline that another one came after', async () => {
+    const bench = new Bench();
+    const [x, sum] = [bench.input('x', Float32Array.of(1, 2, 3)), bench.input('sum', new Float32Array(3))];
+    const [y, z] = [bench.output('y', [3]), bench.output('z', [3])];
+    addFwd(bench.tape, { a: x, b: x, y });
+    accumulate(bench.tape, { x: y, y: sum });
+    addFwd(bench.tape, { a: y, b: x, y: z });
+    accumulate(bench.tape, { x: z, y: sum });
+    accumulate(bench.tape, { x, y: sum });
+    await bench.run();
+    expect([...(await bench.read(z))]).toEqual([3, 6, 9]);
+    expect([...(await bench.read(sum))]).toEqual([6, 12, 18]);
+  });
+
   it('copies and clears in the order they were recorded, views at their offsets', async () => {
     const bench = new Bench();
     const values = Float32Array.from({ length: 128 }, (_, i) => i + 1);
