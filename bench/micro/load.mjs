@@ -12,6 +12,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { commitOf, LoadWatch, median, writeRecord } from './record.mjs';
 
+/** Of scripts/performance/rows.mjs. */
+const ROW = 11;
 const MIB = 2 ** 20;
 const S = 64;
 /** SmolLM2-135M's shapes: most tensors are smaller than a slab; and 16 layers of half of TinyLlama's width, several slabs each. */
@@ -190,7 +192,7 @@ try {
 }
 if (flags.record) {
   writeRecord(flags.record, {
-    row: 'load',
+    row: ROW,
     title: 'Loading a model',
     command: `node bench/micro/load.mjs --before ${commitOf(trees.before)} --after ${commitOf(trees.after)} --adapter ${flags.adapter} --rounds ${rounds} --record FILE`,
     adapter: flags.adapter,

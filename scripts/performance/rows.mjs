@@ -55,6 +55,11 @@ export const PROMISES = [
     promised: 'before and after, both software drivers',
     by: '`bench/micro/quick-suite.mjs`',
   },
+  {
+    what: 'Loading a model',
+    promised: 'weights go up in slabs while the next ones are quantized and pipelines compile; no figure',
+    by: '`bench/micro/load.mjs`',
+  },
 ];
 
 /** Titles, as records are checked against. */
