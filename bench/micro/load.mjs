@@ -194,7 +194,8 @@ if (flags.record) {
   writeRecord(flags.record, {
     row: ROW,
     title: 'Loading a model',
-    command: `node bench/micro/load.mjs --before ${commitOf(trees.before)} --after ${commitOf(trees.after)} --adapter ${flags.adapter} --rounds ${rounds} --record FILE`,
+    command: `node bench/micro/load.mjs --before DIR --after DIR --adapter ${flags.adapter} --rounds ${rounds} --record FILE`,
+    versions: { before: commitOf(trees.before), after: commitOf(trees.after) },
     adapter: flags.adapter,
     load,
     figures,
