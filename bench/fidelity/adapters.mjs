@@ -8,18 +8,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { loadTrainConfig } from '../../dist/config/index.js';
 import { nodeReader, nodeWriter } from '../../dist/formats/node.js';
-import { Arena } from '../../dist/gpu/arena.js';
-import { makePlan } from '../../dist/gpu/plan.js';
-import { Program, preparePlan } from '../../dist/gpu/program.js';
-import { Tape } from '../../dist/gpu/tape.js';
-import { decoderHidden } from '../../dist/model/decoder.js';
-import { headLogits } from '../../dist/model/ops/cross-entropy.js';
 import { withAdapterSettings } from '../../dist/train/adapter-settings.js';
 import { Engine } from '../../dist/train/engine.js';
 import { countParameters } from '../../dist/train/model-plan.js';
 import { openNodeRuntime } from '../../dist/train/node.js';
 import { train } from '../../dist/train/run.js';
 import { allocate, fill, initialize, readRunInput } from '../../dist/train/session.js';
+import { logitsOf } from './logits.mjs';
 import { options, python, record, relativeError, withScratch } from './record.mjs';
 
 /** Correct f32 code, sums in another order. */
@@ -37,27 +32,6 @@ function configOf(folder, base, settings) {
   return loadTrainConfig({ flags });
 }
 
-/** (B * S, V) of the head over the final hidden states, which a loss never holds whole. */
-async function logitsOf(engine, ids) {
-  const { device, memory } = engine;
-  const { allocator, residents, profile, shaders, declared } = memory.parts;
-  const tape = new Tape({ profile, shaders, step: memory.inputs.step });
-  const ctx = { tape, computeDtype: 'f32', ...SHAPE, dropout: 'eval' };
-  const hidden = decoderHidden(ctx, declared.model, memory.inputs.ids.slice(0, ids.length));
-  const rows = [ids.length, declared.model.head.weight.out];
-  const y = residents.tensor({ label: 'logits', shape: rows, dtype: 'f32', category: 'logits' });
-  headLogits(ctx, hidden, declared.model.head, y);
-  const plan = makePlan('logits', tape.commands);
-  const arena = new Arena(allocator, [plan]);
-  const program = await Program.compile(device, preparePlan(plan, allocator), { residents, arena });
-  engine.writeTensor(memory.inputs.ids, Uint32Array.from(ids));
-  await device.guarded('logits', async () => {
-    program.run();
-    await device.gpu.queue.onSubmittedWorkDone();
-  });
-  return engine.readTensor(y);
-}
-
 /** Logits of a base under an adapter on disk, and how many numbers it trains. */
 async function underAdapter(runtime, folder, base, adapter, ids) {
   const adapter_name_or_path = path.join(folder, adapter);
@@ -67,7 +41,7 @@ async function underAdapter(runtime, folder, base, adapter, ids) {
   for await (const _ of fill(runtime, input, memory));
   const engine = await Engine.compile(runtime.device, memory);
   await initialize(input, engine);
-  const logits = await logitsOf(engine, ids);
+  const logits = await logitsOf(engine, ids, SHAPE);
   engine.destroy();
   return { logits, counts: countParameters(input.plan) };
 }

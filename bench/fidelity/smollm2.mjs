@@ -17,16 +17,11 @@ import { readFloats } from '../../dist/formats/checkpoint.js';
 import { nodeReader, nodeWriter } from '../../dist/formats/node.js';
 import { openAdapter } from '../../dist/formats/peft.js';
 import { adapterTensors } from '../../dist/formats/peft-layout.js';
-import { Arena } from '../../dist/gpu/arena.js';
-import { makePlan } from '../../dist/gpu/plan.js';
-import { Program, preparePlan } from '../../dist/gpu/program.js';
-import { Tape } from '../../dist/gpu/tape.js';
-import { decoderHidden } from '../../dist/model/decoder.js';
-import { headLogits } from '../../dist/model/ops/cross-entropy.js';
 import { Engine } from '../../dist/train/engine.js';
 import { openNodeRuntime } from '../../dist/train/node.js';
 import { train } from '../../dist/train/run.js';
 import { allocate, fill, initialize, readRunInput } from '../../dist/train/session.js';
+import { logitsOf } from './logits.mjs';
 import { options, python, record, relativeError, withScratch } from './record.mjs';
 
 const MIB = 2 ** 20;
@@ -80,32 +75,6 @@ async function open(runtime, config) {
   const engine = await Engine.compile(runtime.device, memory);
   await initialize(input, engine);
   return { engine, input };
-}
-
-/** (rows * 64, V) of the head over the final hidden states, which a loss never holds whole. */
-async function logitsOf(engine, ids, shape) {
-  const { device, memory } = engine;
-  const { allocator, residents, profile, shaders, declared } = memory.parts;
-  const tape = new Tape({ profile, shaders, step: memory.inputs.step });
-  const ctx = { tape, computeDtype: 'f32', ...shape, dropout: 'eval' };
-  const hidden = decoderHidden(ctx, declared.model, memory.inputs.ids);
-  const { head } = declared.model;
-  const rows = [ids.length, head.weight.out];
-  const y = residents.tensor({ label: 'logits', shape: rows, dtype: 'f32', category: 'logits' });
-  headLogits(ctx, hidden, head, y);
-  const plan = makePlan('logits', tape.commands);
-  const arena = new Arena(allocator, [plan]);
-  const prepared = preparePlan(plan, allocator);
-  const program = await Program.compile(device, prepared, { residents, arena });
-  engine.writeTensor(memory.inputs.ids, Uint32Array.from(ids));
-  await device.guarded('logits', async () => {
-    program.run();
-    await device.gpu.queue.onSubmittedWorkDone();
-  });
-  const values = await engine.readTensor(y);
-  arena.destroy();
-  allocator.free(prepared.params);
-  return values;
 }
 
 function storedLogits(name) {

@@ -1,8 +1,6 @@
 /** Logits against transformers in float32, every architecture: dense by both spellings of config.json, and bnb-4bit. */
 import { afterAll, describe, expect, test } from 'vitest';
-import { decoderHidden } from '../../src/model/decoder.ts';
-import { headLogits } from '../../src/model/ops/cross-entropy.ts';
-import { type OpenModel, openModel } from '../model/open.ts';
+import { openModel } from '../model/open.ts';
 import { type Figure, recordFigures } from './figures.ts';
 import { ARCHITECTURES, expected, expectedLogits, folder, tokens } from './golden.ts';
 
@@ -20,20 +18,6 @@ const CASES = [
 const figures: Figure[] = [];
 const count = ARCHITECTURES.length * CASES.length;
 afterAll(() => recordFigures('logits', { row: 2, title: 'Logits against transformers, float32', count, figures }));
-
-/** (T, V) of the head over the final hidden states: what the loss never holds whole. */
-async function logitsOf(open: OpenModel, ids: Uint32Array<ArrayBuffer>): Promise<Float32Array> {
-  const { model } = open.declared;
-  const tape = open.tape();
-  const ctx = { tape, computeDtype: 'f32', ...open.shape, dropout: 'eval' } as const;
-  const hidden = decoderHidden(ctx, model, open.inputs.ids);
-  const [M, N] = [ids.length, model.head.weight.out];
-  const y = open.parts.residents.tensor({ label: 'logits', shape: [M, N], dtype: 'f32', category: 'logits' });
-  headLogits(ctx, hidden, model.head, y);
-  open.write(open.inputs.ids, ids);
-  await open.submit(tape.commands);
-  return open.read(y);
-}
 
 /** The largest |got - want|; NaN where any is. */
 function worstError(got: Float32Array, want: Float32Array): number {
@@ -53,7 +37,7 @@ describe.each(ARCHITECTURES)('%s', (name) => {
     const [B, S] = shape;
     const config = { lora_target_modules: 'all-linear' }; // PEFT has no default for some
     const open = await openModel(folder(name, form), { config, shape: { B, S }, configFile });
-    const got = await logitsOf(open, Uint32Array.from(tokens.input_ids.flat()));
+    const got = await open.logits(Uint32Array.from(tokens.input_ids.flat()));
     open.destroy();
     const reached = worstError(got, expectedLogits(name, form)) / max_abs_logit;
     const spelled = configFile === 'config.json' ? '' : ', config of transformers 4';

@@ -2,26 +2,10 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { decoderHidden } from '../../src/model/decoder.ts';
-import { headLogits } from '../../src/model/ops/cross-entropy.ts';
-import { GOLDEN, type OpenModel, openModel } from './open.ts';
+import { GOLDEN, openModel } from './open.ts';
 
 // correct f32 code differs by about 6e-7 of max |logit|; the smallest planted bug (RMSNorm epsilon) by 8.4e-4
 const TOLERANCE = 1e-5;
-
-/** (T, V) of the head over the final hidden states: what the loss never holds whole. */
-async function logitsOf(open: OpenModel, ids: Uint32Array<ArrayBuffer>): Promise<Float32Array> {
-  const { model } = open.declared;
-  const tape = open.tape();
-  const ctx = { tape, computeDtype: 'f32', ...open.shape, dropout: 'eval' } as const;
-  const hidden = decoderHidden(ctx, model, open.inputs.ids);
-  const [M, N] = [ids.length, model.head.weight.out];
-  const y = open.parts.residents.tensor({ label: 'logits', shape: [M, N], dtype: 'f32', category: 'logits' });
-  headLogits(ctx, hidden, model.head, y);
-  open.write(open.inputs.ids, ids);
-  await open.submit(tape.commands);
-  return open.read(y);
-}
 
 const MODELS = ['untied-gqa-f32', 'tied-mha-bf16', 'llama3-rope-f16'];
 
@@ -38,7 +22,7 @@ describe.each(MODELS)('%s', (name) => {
 
   test.each(['config.json', 'config-4x.json'])('logits by its %s', async (configFile) => {
     const open = await openModel(directory, { shape: { B, S }, configFile });
-    const got = await logitsOf(open, Uint32Array.from(expected.input_ids.flat()));
+    const got = await open.logits(Uint32Array.from(expected.input_ids.flat()));
     open.destroy();
     expect(got.length).toBe(want.length);
     let worst = 0;

@@ -18,9 +18,10 @@ import { type Command, Tape } from '../../src/gpu/tape.ts';
 import type { Dtype, Tensor } from '../../src/gpu/tensor.ts';
 import { Readback, upload } from '../../src/gpu/transfer.ts';
 import { declareModel } from '../../src/model/declare.ts';
-import { decoderLoss } from '../../src/model/decoder.ts';
+import { decoderHidden, decoderLoss } from '../../src/model/decoder.ts';
 import { loadModel } from '../../src/model/load.ts';
 import type { Checkpointing } from '../../src/model/ops/context.ts';
+import { headLogits } from '../../src/model/ops/cross-entropy.ts';
 import { allocateDocuments, documentContext } from '../../src/train/document-inputs.ts';
 import type { BatchShape, EngineParts } from '../../src/train/engine-memory.ts';
 import { planModel } from '../../src/train/model-plan.ts';
@@ -156,6 +157,20 @@ export class OpenModel {
     if (backward) for (const { grad } of trainable.segments) this.write(grad, new Float32Array(grad.elements));
     await this.submit(liveCommands(tape.commands));
     return this.read(this.inputs.rowLoss);
+  }
+
+  /** (B * S, V) of the head over the final hidden states: what the loss never holds whole. */
+  async logits(ids: Uint32Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>> {
+    const { model } = this.declared;
+    const tape = this.tape();
+    const ctx = { tape, computeDtype: 'f32', ...this.shape, dropout: 'eval' } as const;
+    const hidden = decoderHidden(ctx, model, this.inputs.ids);
+    const shape = [ids.length, model.head.weight.out];
+    const y = this.parts.residents.tensor({ label: 'logits', shape, dtype: 'f32', category: 'logits' });
+    headLogits(ctx, hidden, model.head, y);
+    this.write(this.inputs.ids, ids);
+    await this.submit(tape.commands);
+    return this.read(y);
   }
 
   #writeDocuments(documents: PackedDocuments) {

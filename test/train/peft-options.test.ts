@@ -5,8 +5,6 @@ import { afterAll, describe, expect, test } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
 import { memoryWriter } from '../../src/formats/memory.ts';
 import { ADAPTER_FILE } from '../../src/formats/peft.ts';
-import { decoderHidden } from '../../src/model/decoder.ts';
-import { headLogits } from '../../src/model/ops/cross-entropy.ts';
 import { countParameters } from '../../src/train/model-plan.ts';
 import { saveTrainedAdapter } from '../../src/train/save.ts';
 import { BOUNDS } from '../fidelity/compare.ts';
@@ -52,20 +50,6 @@ async function openOption(name: string, { base, options }: Option) {
 }
 
 type Opened = Awaited<ReturnType<typeof openOption>>;
-
-async function logitsOf({ engine, declared }: Opened): Promise<Float32Array> {
-  const { model } = declared;
-  const open = new OpenModel(engine.memory.parts, shape, 'off');
-  const tape = open.tape();
-  const ctx = { tape, computeDtype: 'f32', ...shape, dropout: 'eval' } as const;
-  const hidden = decoderHidden(ctx, model, open.inputs.ids);
-  const rows = [firstIds.length, model.head.weight.out];
-  const y = open.parts.residents.tensor({ label: 'logits', shape: rows, dtype: 'f32', category: 'logits' });
-  headLogits(ctx, hidden, model.head, y);
-  open.write(open.inputs.ids, firstIds);
-  await open.submit(tape.commands);
-  return open.read(y);
-}
 
 function floats(file: string): Float32Array {
   const bytes = readFileSync(file);
@@ -121,7 +105,7 @@ describe.each(Object.entries(golden.options))('%s', (name, option) => {
     expect(typeof target_modules === 'string').toBe(name === 'regex');
 
     const want = floats(path.join(DIRECTORY, name, 'logits.bin'));
-    const got = await logitsOf(opened);
+    const got = await new OpenModel(opened.engine.memory.parts, shape, 'off').logits(firstIds);
     expect(got.length).toBe(want.length);
     const largest = want.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
     const worst = want.reduce((max, v, i) => Math.max(max, Math.abs((got[i] as number) - v)), 0) / largest;

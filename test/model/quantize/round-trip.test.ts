@@ -7,8 +7,6 @@ import type { TrainConfig } from '../../../src/config/settings.ts';
 import { readBnb4bit } from '../../../src/formats/bnb4bit.ts';
 import { openCheckpoint } from '../../../src/formats/checkpoint.ts';
 import { nodeReader } from '../../../src/formats/node.ts';
-import { decoderHidden } from '../../../src/model/decoder.ts';
-import { headLogits } from '../../../src/model/ops/cross-entropy.ts';
 import { prequantizedState } from '../../../src/model/prequantized.ts';
 import type { QuantizeSettings } from '../../../src/model/quantize/plan.ts';
 import { dequantize4bit } from '../../../src/wasm/buffers.ts';
@@ -38,17 +36,8 @@ async function quantizedOnDisk(name: string, changes: Partial<QuantizeSettings>)
 }
 
 async function logitsOf(open: OpenModel): Promise<Float32Array<ArrayBuffer>> {
-  const decoder = open.declared.model;
-  const tape = open.tape();
-  const ctx = { tape, computeDtype: 'f32', ...SHAPE, dropout: 'eval' } as const;
-  const V = decoder.head.weight.out;
-  const ids = Uint32Array.from({ length: SHAPE.B * SHAPE.S }, (_, i) => (i * 7) % V);
-  const shape = [ids.length, V];
-  const logits = open.parts.residents.tensor({ label: 'logits', shape, dtype: 'f32', category: 'logits' });
-  headLogits(ctx, decoderHidden(ctx, decoder, open.inputs.ids), decoder.head, logits);
-  open.write(open.inputs.ids, ids);
-  await open.submit(tape.commands);
-  const values = await open.read(logits);
+  const V = open.declared.model.head.weight.out;
+  const values = await open.logits(Uint32Array.from({ length: SHAPE.B * SHAPE.S }, (_, i) => (i * 7) % V));
   open.destroy();
   expect(values.every((v) => Number.isFinite(v))).toBe(true);
   return values;
