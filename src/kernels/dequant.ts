@@ -60,6 +60,6 @@ export function widen(tape: Tape, { n, source, w }: { n: number; source: Tensor;
     when: [source.dtype.toUpperCase(), ...(w.dtype === 'f16' ? ['TO_F16'] : [])],
     params: { n },
     buffers: { source: [source, n], w: [w, n] },
-    threads: Math.ceil(n / 2),
+    threads: Math.ceil(n / 8),
   });
 }
