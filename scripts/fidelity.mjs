@@ -20,6 +20,7 @@ function measure(folder) {
     'fidelity/training',
     'fidelity/planted-bugs',
     'train/trainer',
+    'train/packing-runs',
     'train/peft-options',
   ].map((name) => `test/${name}.test.ts`);
   const env = { ...process.env, NIBBLE_FIDELITY_OUT: folder };

@@ -11,12 +11,20 @@ export const ROWS = [
   'A real pretrained model',
 ];
 
-/** @returns {object[]} records by row, then by file name. @throws Error naming the file and what it lacks */
+/** Records that come first in their row, in this order: what the others of the row build on. */
+const FIRST = ['training', 'training-planted-bugs', 'trainer', 'packing'];
+
+function inOrder(a, b) {
+  const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
+  return rank(a) - rank(b) || (a < b ? -1 : 1);
+}
+
+/** @returns {object[]} records by row, then those named in FIRST, then by file name. @throws Error naming the file and what it lacks */
 export function readRecords(folder, rows = ROWS, name = 'results/fidelity') {
   const files = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith('.json')) : [];
   return files
     .map((file) => file.slice(0, -'.json'.length))
-    .sort()
+    .sort(inOrder)
     .map((name) => `${name}.json`)
     .map((file) => checked(`${name}/${file}`, JSON.parse(readFileSync(path.join(folder, file), 'utf8')), rows))
     .sort((a, b) => a.row - b.row);

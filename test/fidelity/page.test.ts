@@ -56,6 +56,20 @@ test('a row without a record is not measured, one with a miss says so', () => {
   expect(stdout).toContain('3. Training steps of every architecture against PEFT: not measured');
 });
 
+test('of a row the 50 steps come first, then what builds on them, then the others by name', () => {
+  const titled = (title: string) => ({ ...record(3, [{ what: 'loss', reached: 0, bound: 1, unit: '' }]), title });
+  const names = ['trainer', 'training', 'adapter-options', 'adapter', 'packing', 'training-planted-bugs'];
+  const { text } = page(Object.fromEntries(names.map((name) => [name, titled(name)])));
+  expect([...text.matchAll(/^### (.*)$/gm)].map(([, title]) => title)).toEqual([
+    'training',
+    'training-planted-bugs',
+    'trainer',
+    'packing',
+    'adapter',
+    'adapter-options',
+  ]);
+});
+
 test('not a number misses every bound', () => {
   const { text, status } = page({ a: record(3, [{ what: 'loss', reached: Number.NaN, bound: 1, unit: '' }]) });
   expect(status).toBe(1);

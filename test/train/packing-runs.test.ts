@@ -1,4 +1,5 @@
 /** Whole runs of TRL's SFTTrainer with packing (test/golden/make/packing_runs.py), repeated from the same JSONL by train(). */
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadTrainConfig } from '../../src/config/index.ts';
@@ -48,11 +49,12 @@ async function repeat(name: Name): Promise<Run> {
   return runTraining({ '.': files }, values);
 }
 
+const { trl } = JSON.parse(readFileSync(path.join(PACKING, 'versions.json'), 'utf8')) as { trl: string };
 const figures: Figure[] = [];
 afterAll(() =>
   recordFigures('packing', {
     row: 3,
-    title: "Runs of TRL's SFTTrainer with packing, repeated from their JSONL",
+    title: `Runs of SFTTrainer (TRL ${trl}) with packing, repeated from their JSONL`,
     count: 12,
     figures,
   }),
