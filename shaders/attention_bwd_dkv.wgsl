@@ -12,7 +12,7 @@ import constants::D4;
 //
 // Grid: one thread per (sequence, kv head, key), keys side by side; flat. D4 = D/4 is compiled in. Four queries a round.
 // Sums in f32, by head, then query, without atomics: bit-repeatable.
-// Host: src/kernels/attention.ts   Reference: test/ref/attention.ts
+// Host: src/kernels/attention-direct.ts   Reference: test/ref/attention.ts
 
 override WG: u32 = 64u;
 

@@ -11,7 +11,7 @@ import constants::D4;
 //
 // Grid: one thread per (sequence, head, query), queries side by side; flat. D4 = D/4 is compiled in. Four keys a round.
 // Sums in f32 in key order: bit-repeatable.
-// Host: src/kernels/attention.ts   Reference: test/ref/attention.ts
+// Host: src/kernels/attention-direct.ts   Reference: test/ref/attention.ts
 
 override WG: u32 = 64u;
 

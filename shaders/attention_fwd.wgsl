@@ -13,7 +13,7 @@ import constants::D4;
 // Grid: one thread per (sequence, head, query), queries side by side; flat. D4 = D/4 is compiled in. Four keys a round, so
 // that an accumulator is touched once per four; q is read where it lies, which leaves the registers to the accumulators.
 // Memory grows with S, not S^2. Sums in f32 in key order: bit-repeatable.
-// Host: src/kernels/attention.ts   Reference: test/ref/attention.ts
+// Host: src/kernels/attention-direct.ts   Reference: test/ref/attention.ts
 
 override WG: u32 = 64u;
 

@@ -1,7 +1,7 @@
 /** Reads a shader's bindings and Params from its text, so that hosts go by name, and links its imports and variants with wesl. */
 import { link } from 'wesl';
 import { KernelCallError } from '../errors.ts';
-import { isPlainWgsl, plainVariant } from './plain-wgsl.ts';
+import { isPlainWgsl, plainVariant, withIncludes } from './plain-wgsl.ts';
 
 /** A shader file with its variant chosen: `when` names the true `@if` conditions, `constants` the `constants::NAME` values. */
 export type KernelSpec = {
@@ -51,7 +51,8 @@ export class ShaderLibrary {
     const key = kernelKey(spec);
     const known = this.#interfaces.get(key);
     if (known !== undefined) return known;
-    const source = this.#sourceOf(spec.name);
+    const own = this.#sourceOf(spec.name);
+    const source = isPlainWgsl(own) ? this.#included(spec.name, own).text : own;
     const when = new Set(spec.when ?? []);
     const overrides = [...source.matchAll(/^override (\w+)/gm)].map(([, name = '']) => name);
     const made = { key, spec, bindings: parseBindings(source, when), params: parseParams(source), overrides };
@@ -71,8 +72,14 @@ export class ShaderLibrary {
     const source = this.#sourceOf(spec.name);
     if (isPlainWgsl(source)) {
       const when = new Set(spec.when ?? []);
-      const code = plainVariant(source, spec, (condition) => holds(condition, when));
-      return { code, origin: (offset) => place(`shaders/${spec.name}.wgsl`, code.slice(0, offset)) };
+      const { text, files } = this.#included(spec.name, source);
+      const code = plainVariant(text, spec, (condition) => holds(condition, when));
+      const origin = (offset: number): string => {
+        const before = code.slice(0, offset).split('\n');
+        const file = files.findLast(({ line }) => line < before.length) ?? { path: '', line: 0 };
+        return place(`shaders/${file.path}`, before.slice(file.line).join('\n'));
+      };
+      return { code, origin };
     }
     const weslSrc = Object.fromEntries(this.#sources);
     const linked = await link({
@@ -88,6 +95,10 @@ export class ShaderLibrary {
       return place(shaderFile(from.src.path ?? `${spec.name}.wgsl`), from.src.text.slice(0, from.position));
     };
     return { code: linked.dest, origin };
+  }
+
+  #included(name: string, source: string): ReturnType<typeof withIncludes> {
+    return withIncludes(source, `${name}.wgsl`, this.#sources);
   }
 
   #sourceOf(name: string): string {

@@ -1,8 +1,122 @@
-/** Host side of the tensor-core tier of attention: none yet. */
+/** Host side of shaders/attention_{fwd,bwd}_subgroup_matrix.wgsl: attention on tensor cores, f16 operands and f32 sums. */
+import { KernelCallError } from '../errors.ts';
+import type { DeviceProfile, MatrixConfig } from '../gpu/device-profile.ts';
 import type { Tape } from '../gpu/tape.ts';
+import { type AttentionBwd, type AttentionFwd, backwardInputs, prepare } from './attention-call.ts';
 
-export type MatrixBlocks = { readonly none: never };
-export const planMatrixBlocks = (_profile: unknown, _D: number): MatrixBlocks | string =>
-  'attention has no such kernels yet';
-export function matrixFwd(_tape: Tape, _call: unknown, _blocks: MatrixBlocks): void {}
-export function matrixBwd(_tape: Tape, _call: unknown, _blocks: MatrixBlocks): void {}
+/** A workgroup's grid of subgroups, each a matrix of rows high, and the columns of a round. */
+export type MatrixBlock = { readonly WR: number; readonly WC: number; readonly BC: number };
+export type MatrixBlocks = { readonly fwd: MatrixBlock; readonly dq: MatrixBlock; readonly dkv: MatrixBlock };
+type Kernel = keyof MatrixBlocks;
+
+/** Bindings of dk and dv's kernel with packed documents. */
+const STORAGE_BUFFERS = 10;
+
+/** In the order of preference. Two subgroups side by side halve the sums of each, of which the last kernel has two. */
+const BLOCKS: Readonly<Record<Kernel, readonly MatrixBlock[]>> = {
+  fwd: [
+    { WR: 8, WC: 1, BC: 32 },
+    { WR: 4, WC: 1, BC: 32 },
+    { WR: 4, WC: 1, BC: 16 },
+    { WR: 2, WC: 1, BC: 16 },
+  ],
+  dq: [
+    { WR: 8, WC: 1, BC: 32 },
+    { WR: 4, WC: 1, BC: 32 },
+    { WR: 4, WC: 1, BC: 16 },
+    { WR: 2, WC: 1, BC: 16 },
+  ],
+  dkv: [
+    { WR: 4, WC: 2, BC: 32 },
+    { WR: 4, WC: 1, BC: 32 },
+    { WR: 4, WC: 1, BC: 16 },
+    { WR: 2, WC: 1, BC: 16 },
+  ],
+};
+/** For software drivers, where the tier is only tested: small ones compile and run faster. */
+const SOFTWARE_BLOCKS: typeof BLOCKS = {
+  fwd: [{ WR: 2, WC: 1, BC: 16 }],
+  dq: [{ WR: 2, WC: 1, BC: 16 }],
+  dkv: [{ WR: 2, WC: 2, BC: 16 }],
+};
+
+/** Bytes of workgroup memory: staged rows in f16 (two sets of them in backward), weights in f16, scores in f32. */
+export function matrixBlockBytes(kernel: Kernel, { M }: MatrixConfig, { WR, BC }: MatrixBlock, D: number): number {
+  const [rows, staged] = [WR * M, kernel === 'fwd' ? 1 : 2];
+  return 2 * staged * BC * (D + 8) + 2 * rows * (BC + 8) + 4 * rows * (BC + 4);
+}
+
+/** Whether matrices of this size tile the block and the head dim, with whole lanes to a row of scores. */
+function tiles({ M, N, K, subgroupSize }: MatrixConfig, { WC, BC }: MatrixBlock, D: number): boolean {
+  const whole = [BC / M, BC / K, BC / WC / N, D / K, D / WC / N, (WC * subgroupSize) / M];
+  return whole.every(Number.isInteger) && (WC * subgroupSize) / M <= BC / 4 + 1;
+}
+
+/** The first block of each kernel that matrices tile and that the device has room for; or why there is none. */
+export function planMatrixBlocks(profile: DeviceProfile, D: number): MatrixBlocks | string {
+  const { subgroupMatrix: config, software } = profile;
+  if (config === null) return 'it has no subgroup matrices';
+  if (profile.limits.maxStorageBuffersPerShaderStage < STORAGE_BUFFERS)
+    return `it binds ${profile.limits.maxStorageBuffersPerShaderStage} storage buffers, and the backward needs ${STORAGE_BUFFERS}`;
+  const { maxComputeInvocationsPerWorkgroup: lanes, maxComputeWorkgroupStorageSize: bytes } = profile.limits;
+  const find = (kernel: Kernel): MatrixBlock | undefined =>
+    (software ? SOFTWARE_BLOCKS : BLOCKS)[kernel].find(
+      (block) =>
+        tiles(config, block, D) &&
+        block.WR * block.WC * config.subgroupSize <= lanes &&
+        matrixBlockBytes(kernel, config, block, D) <= bytes,
+    );
+  const [fwd, dq, dkv] = [find('fwd'), find('dq'), find('dkv')];
+  if (fwd === undefined || dq === undefined || dkv === undefined)
+    return `matrices of ${config.M}x${config.N}x${config.K} do not divide a head dim of ${D}, or a block of it needs more than the ${bytes} bytes of memory that a workgroup has`;
+  return { fwd, dq, dkv };
+}
+
+/** The constants of either shader. */
+export const matrixBlockConstants = (config: MatrixConfig, block: MatrixBlock, D: number): Record<string, number> => ({
+  ...{ SM: config.M, SN: config.N, SK: config.K, SG: config.subgroupSize },
+  ...{ ...block, D },
+});
+
+function specOf({ profile }: Tape, block: MatrixBlock, D: number) {
+  const config = profile.subgroupMatrix;
+  if (config === null) throw new KernelCallError('attention', `${profile.name} has no subgroup matrices`);
+  return {
+    constants: matrixBlockConstants(config, block, D),
+    sized: config.sized ? ['SIZED'] : [],
+    rows: block.WR * config.M,
+  };
+}
+
+export function matrixFwd(tape: Tape, { q, k, v, o, lse, ...shape }: AttentionFwd, { fwd }: MatrixBlocks): void {
+  const { query, key, heads, params, packed, starts } = prepare('attention_fwd', shape);
+  const { constants, sized, rows } = specOf(tape, fwd, shape.D);
+  tape.dispatch({
+    name: 'attention_fwd_subgroup_matrix',
+    when: [...packed, ...sized],
+    constants,
+    params,
+    buffers: { q: [q, query], k: [k, key], v: [v, key], o: [o, query], lse: [lse, heads], ...starts },
+    workgroups: Math.ceil(shape.S / rows) * shape.B * shape.H,
+  });
+}
+
+/** dq by blocks of queries; dk and dv by blocks of keys. */
+export function matrixBwd(tape: Tape, call: AttentionBwd, { dq, dkv }: MatrixBlocks): void {
+  const sizes = prepare('attention_bwd', call);
+  const { query, key, params, packed, starts, ends } = sizes;
+  const inputs = backwardInputs(call, sizes);
+  const name = 'attention_bwd_subgroup_matrix';
+  const byQuery = specOf(tape, dq, call.D);
+  tape.dispatch({
+    ...{ name, params, when: [...packed, ...byQuery.sized], constants: byQuery.constants },
+    buffers: { ...inputs, dq: [call.dq, query], ...starts },
+    workgroups: Math.ceil(call.S / byQuery.rows) * call.B * call.H,
+  });
+  const byKey = specOf(tape, dkv, call.D);
+  tape.dispatch({
+    ...{ name, params, when: ['BY_KEY', ...packed, ...byKey.sized], constants: byKey.constants },
+    buffers: { ...inputs, dk: [call.dk, key], dv: [call.dv, key], ...ends },
+    workgroups: Math.ceil(call.S / byKey.rows) * call.B * call.K,
+  });
+}

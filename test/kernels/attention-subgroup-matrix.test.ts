@@ -1,0 +1,87 @@
+import { describe, expect } from 'vitest';
+import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
+import { FLAG } from '../../src/kernels/flags.ts';
+import { itSubgroupMatrix } from '../gpu/subgroup-matrices.ts';
+import { expectSameBits } from '../ref/compare.ts';
+import {
+  type Case,
+  caseName,
+  expectOutcome,
+  F32,
+  inputsOf,
+  referenceOf,
+  runCase,
+  type Tolerances,
+} from './attention-cases.ts';
+
+const MATRIX: Partial<DeviceProfile> = { tier: 'subgroup_matrix' };
+/** Blocks of 16 rows and columns: 1, below, at, past and no multiple of them. lavapipe compiles a head dim of 128 for most of a minute. */
+const CASES: readonly Case[] = [
+  { B: 1, S: 1, H: 1, K: 1, D: 16 },
+  { B: 2, S: 15, H: 4, K: 2, D: 16 },
+  { B: 1, S: 16, H: 2, K: 1, D: 32 },
+  { B: 1, S: 17, H: 2, K: 2, D: 96 },
+  { B: 3, S: 49, H: 4, K: 2, D: 16 },
+  { B: 1, S: 35, H: 2, K: 1, D: 16, window: 1 },
+  { B: 1, S: 67, H: 2, K: 1, D: 16, window: 20 },
+  { B: 2, S: 35, H: 2, K: 1, D: 16, documents: [[1, 15, 17], [35]] },
+  { B: 1, S: 67, H: 1, K: 1, D: 16, window: 10, documents: [[20, 32, 3]] },
+].map((one) => ({ ...one, computeDtype: 'f16', maxWorkgroups: 7 }));
+
+// p and p * (dp - delta) are rounded to f16, by 2^-11 of themselves at most; sums of such terms are of size 1 to 30
+const HALVES: Tolerances = {
+  ...F32,
+  ...{ o: { rtol: 1e-3, atol: 1e-3 }, dq: { rtol: 1e-3, atol: 1e-2 } },
+  ...{ dk: { rtol: 1e-3, atol: 1e-2 }, dv: { rtol: 1e-3, atol: 2e-3 } },
+};
+
+/** One block of rows and of columns and a little, so that both ends are short. */
+const ONE: Case = { B: 1, S: 19, H: 2, K: 1, D: 16, computeDtype: 'f16' };
+
+describe('attention subgroup_matrix', () => {
+  for (const one of CASES) {
+    itSubgroupMatrix(caseName(one), async () => {
+      const inputs = inputsOf(one, { spread: 1.2, halves: true });
+      const want = referenceOf(one, inputs);
+      const got = await runCase(MATRIX, one, inputs, want);
+      expectOutcome(got, want, HALVES);
+      expect(got.flags).toBe(0);
+    });
+  }
+
+  itSubgroupMatrix('the same bits twice, and near simt and direct', async () => {
+    const inputs = inputsOf(ONE, { spread: 1.2, halves: true });
+    const want = referenceOf(ONE, inputs);
+    const [first, second] = [await runCase(MATRIX, ONE, inputs, want), await runCase(MATRIX, ONE, inputs, want)];
+    for (const name of ['o', 'lse', 'dq', 'dk', 'dv'] as const) expectSameBits(name, second[name], first[name]);
+    for (const tier of ['simt', 'direct'] as const)
+      expectOutcome(first, await runCase({ tier }, ONE, inputs, want), HALVES);
+  });
+
+  for (const [what, value, flag] of [
+    ['the largest f16 number', 65504, 0],
+    ['a value past it', 65505, FLAG.input],
+    ['infinity', Number.NEGATIVE_INFINITY, FLAG.input],
+    ['NaN', Number.NaN, FLAG.input],
+  ] as const) {
+    itSubgroupMatrix(`flags ${what} in v, as the operand that it is in both directions`, async () => {
+      const inputs = inputsOf(ONE, { spread: 1.2, halves: true });
+      const want = referenceOf(ONE, inputs);
+      // the last token's: dO is 0 there, so that what follows from it stays in range
+      inputs.v[inputs.v.length - 1] = value;
+      inputs.dO.fill(0);
+      expect((await runCase(MATRIX, ONE, inputs, want)).flags).toBe(flag);
+    });
+  }
+
+  itSubgroupMatrix('a head dim that no matrix divides goes by simt, and f32 does', async () => {
+    for (const one of [
+      { ...ONE, D: 20 },
+      { ...ONE, computeDtype: 'f32' },
+    ] as const) {
+      const inputs = inputsOf(one);
+      const want = referenceOf(one, inputs);
+      expectOutcome(await runCase(MATRIX, one, inputs, want), want, F32);
+    }
+  });
+});
