@@ -79,6 +79,7 @@ export function referenceConfig(name: string): JsonObject {
   };
 }
 
+/** A published shape as a config.json of it is read. @throws DataError for a name that is not among them */
 export function referenceModel(name: string): ModelConfig {
   return parseModelConfig(referenceConfig(name), name);
 }

@@ -70,6 +70,7 @@ const HOPELESS = 3;
 /** Odd sizes at which every tile has to give the right sums before it is timed. */
 const CHECKED: Shape = { M: 70, N: 67, K: 69 };
 
+/** The candidates of a kind, the same on every device; which of them fit one is `tileProblem`'s to say. */
 export function knownTiles(kind: TileKind): readonly Tile[] {
   if (kind === 'matrix')
     return SUBGROUP_GRIDS.flatMap(([subgroupRows, subgroupCols]) =>

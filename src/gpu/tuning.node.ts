@@ -27,6 +27,7 @@ export function tuningDirectory(env: Readonly<Record<string, string | undefined>
   return path.join(root, 'nibble', 'kernels');
 }
 
+/** What a tuning holds for: the adapter and its driver, this version of nibble and that of webgpu. */
 export function tuningKey({ vendor, architecture, device, description }: AdapterDescription): TuningKey {
   const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string;
@@ -74,6 +75,7 @@ export function readTuning(
   return { tiles: found.tiles, notice: null };
 }
 
+/** Writes, or replaces, the file of the tuning's adapter; what is read in the meantime is the one or the other. @returns its path */
 export async function writeTuning(directory: string, tuning: Omit<Tuning, 'format'>): Promise<string> {
   const file = tuningFile(directory, tuning);
   mkdirSync(directory, { recursive: true });

@@ -60,6 +60,7 @@ export function preNorm(attend: SubLayer, feed: SubLayer, normOffset = 0): Archi
 /** Attention with a projection each for q, k and v. */
 export const selfAttention: SubLayer = (ctx, model, layer, x) => attend(ctx, model, layer, projectQkv(ctx, layer, x));
 
+/** x (T, C) -> q (T, H*D), k and v (T, K*D), a projection each. */
 export function projectQkv(ctx: OpContext, layer: Layer, x: Tensor): Projected {
   const project = (name: string) => linear(ctx, x, layer.linear(`self_attn.${name}`));
   return { q: project('q_proj'), k: project('k_proj'), v: project('v_proj') };
@@ -84,6 +85,7 @@ export const gatedMlp: SubLayer = (ctx, model, layer, x) => {
   return gateAndProject(ctx, model, layer, project('gate_proj'), project('up_proj'));
 };
 
+/** gate and up (T, F) -> down(act(gate) * up) (T, C); the activation is the config's. */
 export function gateAndProject(ctx: OpContext, model: Model, layer: Layer, gate: Tensor, up: Tensor): Tensor {
   const gated = gatedUnit(ctx, `${layer.name}.mlp`, model.config.hidden_act, gate, up);
   return linear(ctx, gated, layer.linear('mlp.down_proj'));

@@ -7,6 +7,7 @@ import { EMBEDDING, HEAD, modulesOf } from '../model/modules.ts';
 const USUAL_TARGETS = ['q_proj', 'v_proj'];
 const WITHOUT_DEFAULT: readonly string[] = ['phi3', 'smollm3', 'olmo2'];
 
+/** The modules of a model by checkpoint name, its two embeddings, and what PEFT adapts where nothing is said. */
 export function adapterBase(model: ModelConfig): AdapterBase {
   return {
     modules: modulesOf(model),

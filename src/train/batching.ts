@@ -19,6 +19,10 @@ export type RunBatches = {
 const MOST_SHAPES = 16;
 const MOST_PADDING = 1024;
 
+/**
+ * Batches of a run over rows that were read (and packed). Rows are padded to the smallest power of two that leaves at most
+ * MOST_SHAPES shapes. @param maxPositions no row is padded beyond it
+ */
 export function runBatches(
   config: TrainConfig,
   train: readonly Row[],
