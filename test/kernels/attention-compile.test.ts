@@ -1,12 +1,13 @@
 /** The tensor-core kernels of attention on Dawn's null backend: compiled and validated for the matrices of devices that are not here. */
 import { describe, expect, it } from 'vitest';
 import type { DeviceProfile, MatrixConfig } from '../../src/gpu/device-profile.ts';
-import type { KernelSpec } from '../../src/gpu/kernel.ts';
+import { type KernelSpec, ShaderLibrary } from '../../src/gpu/kernel.ts';
 import {
   type MatrixBlocks,
   matrixBlockConstants,
   planMatrixBlocks,
 } from '../../src/kernels/attention-subgroup-matrix.ts';
+import { rejection } from '../formats/files.ts';
 import { device } from '../gpu/null-device.ts';
 
 const CONFIGS: Record<string, MatrixConfig> = {
@@ -18,6 +19,7 @@ const CONFIGS: Record<string, MatrixConfig> = {
 const HEAD_DIMS = [64, 96, 128];
 /** The null device's own limits: 256 invocations and 16 KiB; a GPU's blocks need more, and are planned below. */
 const LIMITS = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 16_384 };
+const LARGE = { maxComputeInvocationsPerWorkgroup: 1024, maxComputeWorkgroupStorageSize: 49_152 };
 const profileOf = (subgroupMatrix: MatrixConfig, limits = {}): DeviceProfile => ({
   ...device.profile,
   subgroupMatrix,
@@ -28,13 +30,26 @@ const profileOf = (subgroupMatrix: MatrixConfig, limits = {}): DeviceProfile => 
 async function compile(spec: KernelSpec): Promise<void> {
   const kernel = device.shaders.interfaceOf(spec);
   const buffers = kernel.bindings.filter(({ access }) => access !== 'uniform').length;
-  if (buffers <= device.gpu.limits.maxStorageBuffersPerShaderStage) {
+  if (buffers <= device.gpu.limits.maxStorageBuffersPerShaderStage)
     await device.guarded('compiling', () => device.pipeline(kernel));
-    return;
-  }
+  else await compileModule(spec);
+}
+
+async function compileModule(spec: KernelSpec): Promise<void> {
   const { code } = await device.shaders.link(spec);
   const { messages } = await device.gpu.createShaderModule({ code }).getCompilationInfo();
   expect(messages.filter((m) => m.type === 'error').map((m) => m.message)).toEqual([]);
+}
+
+/** Every kernel of a head dim, with and without packed documents. */
+function specs(config: MatrixConfig, blocks: MatrixBlocks, D: number): KernelSpec[] {
+  return [[], ['PACKED']].flatMap((packed) =>
+    Object.entries(blocks).map(([kernel, block]) => ({
+      name: `attention_${kernel === 'fwd' ? 'fwd' : 'bwd'}_subgroup_matrix`,
+      when: ['SIZED', ...packed, ...(kernel === 'dkv' ? ['BY_KEY'] : [])],
+      constants: matrixBlockConstants(config, block, D),
+    })),
+  );
 }
 
 describe('attention on tensor cores compiles and validates on the null backend', () => {
@@ -42,18 +57,39 @@ describe('attention on tensor cores compiles and validates on the null backend',
     for (const D of HEAD_DIMS) {
       it(`${name}: ${config.M}x${config.N}x${config.K}, head dim ${D}`, async () => {
         const blocks = planMatrixBlocks(profileOf(config), D) as MatrixBlocks;
-        expect(blocks).toBeTypeOf('object');
-        for (const packed of [[], ['PACKED']]) {
-          for (const [kernel, block] of Object.entries(blocks)) {
-            await compile({
-              name: `attention_${kernel === 'fwd' ? 'fwd' : 'bwd'}_subgroup_matrix`,
-              when: ['SIZED', ...packed, ...(kernel === 'dkv' ? ['BY_KEY'] : [])],
-              constants: matrixBlockConstants(config, block, D),
-            });
-          }
-        }
+        for (const spec of specs(config, blocks, D)) await compile(spec);
+        const large = planMatrixBlocks(profileOf(config, LARGE), D) as MatrixBlocks;
+        expect(large.fwd).toEqual({ WR: 8, WC: 1, BC: 32 });
+        expect(large.dkv).toEqual({ WR: 4, WC: 2, BC: 32 });
+        for (const spec of specs(config, large, D)) await compileModule(spec);
         device.throwIfFailed();
       });
     }
   }
+
+  it('an include that is not there is an error', () => {
+    const sources = new Map([['x.wgsl', 'enable chromium_experimental_subgroup_matrix;\n@include("lib/gone.wgsl")\n']]);
+    expect(() => new ShaderLibrary(sources).interfaceOf({ name: 'x' })).toThrow(/x\.wgsl.*includes lib\/gone\.wgsl/s);
+  });
+
+  it('what does not compile in an included file is an error with its place there', async () => {
+    const config = { ...(CONFIGS.NVIDIA as MatrixConfig), M: 0 };
+    const spec = {
+      name: 'attention_fwd_subgroup_matrix',
+      when: ['SIZED'],
+      constants: matrixBlockConstants(config, { WR: 2, WC: 1, BC: 16 }, 64),
+    };
+    const wrong = await rejection(device.pipeline(device.shaders.interfaceOf(spec)));
+    expect(wrong.message).toMatch(/shaders\/lib\/attention_matrices\.wgsl:\d+:\d+ /);
+  });
+});
+
+describe('no plan', () => {
+  const config = CONFIGS.NVIDIA as MatrixConfig;
+  it('of a head dim that matrices do not divide, too little memory, too few bindings, or no matrices: the reason', () => {
+    expect(planMatrixBlocks(profileOf(config), 72)).toMatch(/16x16x16 do not divide a head dim of 72/);
+    expect(planMatrixBlocks(profileOf(config, { maxComputeWorkgroupStorageSize: 4096 }), 128)).toMatch(/4096 bytes/);
+    expect(planMatrixBlocks(profileOf(config, { maxStorageBuffersPerShaderStage: 8 }), 128)).toMatch(/binds 8 storage/);
+    expect(planMatrixBlocks({ ...profileOf(config), subgroupMatrix: null }, 64)).toBe('it has no subgroup matrices');
+  });
 });
