@@ -7,12 +7,22 @@ export type Timed<T> = {
   readonly result: Promise<T>;
   /** Never rejects. */
   readonly ended: Promise<{ readonly from: number; readonly to: number }>;
+  /** @throws what the promise was rejected with, where it has been */
+  throwIfFailed(): void;
 };
 
 export function timed<T>(result: Promise<T>): Timed<T> {
   const from = performance.now();
   const now = () => ({ from, to: performance.now() });
-  return { result, ended: result.then(now, now) };
+  let failure: { readonly error: unknown } | null = null;
+  const ended = result.then(now, (error: unknown) => {
+    failure = { error };
+    return now();
+  });
+  const throwIfFailed = (): void => {
+    if (failure !== null) throw failure.error;
+  };
+  return { result, ended, throwIfFailed };
 }
 
 /** For a load that ends early. */

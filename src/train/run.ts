@@ -93,7 +93,7 @@ class Run {
     this.#ledger = ledger;
     const compiling = timed(Engine.compile(this.#runtime.device, memory));
     try {
-      const { quantizeSeconds, quantizeBusySeconds } = yield* this.#load(memory);
+      const { quantizeSeconds, quantizeBusySeconds } = yield* this.#load(memory, compiling);
       const loaded = performance.now();
       this.#timing.quantize_s = quantizeSeconds;
       this.#timing.quantize_busy_s = quantizeBusySeconds;
@@ -106,7 +106,7 @@ class Run {
     yield* this.#warmUp();
   }
 
-  async *#load(memory: Engine['memory']): AsyncGenerator<TrainEvent, LoadTimes> {
+  async *#load(memory: Engine['memory'], compiling: Timed<Engine>): AsyncGenerator<TrainEvent, LoadTimes> {
     const { signal } = this.#options;
     const { declared } = memory.parts;
     yield { type: 'phase', phase: 'load', total: declared.weights.size + declared.vectors.size };
@@ -115,6 +115,8 @@ class Run {
       let next = await filling.next();
       for (; !next.done; next = await filling.next()) {
         signal.throwIfAborted();
+        // What does not compile need not wait for gigabytes.
+        compiling.throwIfFailed();
         yield { type: 'progress', phase: 'load', label: next.value };
       }
       return next.value;
