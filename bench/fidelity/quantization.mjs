@@ -62,76 +62,71 @@ function quantizeAsCpu(raw, dtype, blockSize = 64) {
 function compareCodes(folder, meta) {
   const file = (name) => new Uint8Array(readFileSync(path.join(folder, name)));
   for (const { dtype, elements, offset } of meta.quantized) {
-    const raw = file(`${dtype}.source`);
+    const source = { dtype, raw: file(`${dtype}.source`), elements, offset };
     const of = `of ${elements.toLocaleString('en-US')} elements from ${dtype}`;
     for (const quantType of ['nf4', 'fp4']) {
-      const { packed, state } = quantize4bit(kernels, raw, dtype, { quantType, blockSize: 64, doubleQuant: false });
-      const theirs = file(`${dtype}.${quantType}.packed`);
-      note(
-        `absmax, ${quantType}, ${of}`,
-        differing(state.absmax, file(`${dtype}.${quantType}.absmax`)),
-        0,
-        'differing bytes',
-      );
-      if (quantType === 'nf4') {
-        const bound = dtype === 'float32' ? Math.floor(elements * F32_TOLERANCE) : 0;
-        note(`packed codes, nf4, ${of}`, differing(packed, theirs), bound, 'differing bytes');
-      } else {
-        const cpu = quantizeAsCpu(raw, dtype);
-        const bound = dtype === 'float32' ? Math.floor(elements * F32_TOLERANCE) : 0;
-        note(
-          `packed codes, fp4 by bitsandbytes' CPU table, ${of}`,
-          differing(cpu, theirs),
-          bound,
-          'differing bytes',
-          'an encoding that exists for this comparison; no setting reaches it',
-        );
-        note(
-          `packed codes, fp4 as shipped (CUDA's table), ${of}, against that rule in numpy`,
-          differing(packed, file(`${dtype}.fp4.cuda`)),
-          bound,
-          'differing bytes',
-        );
-        const { zeros, sizes } = fp4Differences(packed, theirs);
-        note(
-          `fp4: CUDA's table against the CPU's, ${of}: another magnitude`,
-          sizes,
-          null,
-          'nibbles',
-          'values within 14 ulp of a threshold',
-        );
-        note(
-          `fp4: CUDA's table against the CPU's, ${of}: the other of the two zeros`,
-          zeros,
-          null,
-          'nibbles',
-          'both decode to zero',
-        );
-      }
+      const options = { quantType, blockSize: 64, doubleQuant: false };
+      const { packed, state } = quantize4bit(kernels, source.raw, dtype, options);
+      const absmax = differing(state.absmax, file(`${dtype}.${quantType}.absmax`));
+      note(`absmax, ${quantType}, ${of}`, absmax, 0, 'differing bytes');
+      if (quantType === 'nf4') compareNf4(file, source, of, packed);
+      else compareFp4(file, source, of, packed);
     }
-    const double = quantize4bit(kernels, raw, dtype, { quantType: 'nf4', blockSize: 64, doubleQuant: true }).state;
-    const codes = `nested codes, ${double.codes.length.toLocaleString('en-US')} of nf4 from ${dtype}`;
-    note(
-      `${codes}, against the midpoint rule in numpy`,
-      differing(double.codes, file(`${dtype}.codes`)),
-      0,
-      'differing codes',
-    );
-    note(
-      `nested absmax and offset of these`,
-      differing(double.nestedAbsmax, file(`${dtype}.nested_absmax`)) + (double.offset === offset ? 0 : 1),
-      0,
-      'differing bytes',
-    );
-    note(
-      `${codes}, against bitsandbytes' CPU table`,
-      differing(double.codes, file(`${dtype}.bnb_codes`)),
-      null,
-      'differing codes',
-      'its table of 65,536 entries is an approximation',
-    );
+    compareNested(file, source);
   }
-  const { sizes, elements } = meta.blocks;
+  compareBlockSizes(file, meta.blocks);
+}
+
+function codeBound({ dtype, elements }) {
+  return dtype === 'float32' ? Math.floor(elements * F32_TOLERANCE) : 0;
+}
+
+function compareNf4(file, source, of, packed) {
+  const theirs = file(`${source.dtype}.nf4.packed`);
+  note(`packed codes, nf4, ${of}`, differing(packed, theirs), codeBound(source), 'differing bytes');
+}
+
+function compareFp4(file, source, of, packed) {
+  const { dtype, raw } = source;
+  const theirs = file(`${dtype}.fp4.packed`);
+  const bound = codeBound(source);
+  note(
+    `packed codes, fp4 by bitsandbytes' CPU table, ${of}`,
+    differing(quantizeAsCpu(raw, dtype), theirs),
+    bound,
+    'differing bytes',
+    'an encoding that exists for this comparison; no setting reaches it',
+  );
+  note(
+    `packed codes, fp4 as shipped (CUDA's table), ${of}, against that rule in numpy`,
+    differing(packed, file(`${dtype}.fp4.cuda`)),
+    bound,
+    'differing bytes',
+  );
+  const { zeros, sizes } = fp4Differences(packed, theirs);
+  const tables = `fp4: CUDA's table against the CPU's, ${of}`;
+  note(`${tables}: another magnitude`, sizes, null, 'nibbles', 'values within 14 ulp of a threshold');
+  note(`${tables}: the other of the two zeros`, zeros, null, 'nibbles', 'both decode to zero');
+}
+
+function compareNested(file, { dtype, raw, offset }) {
+  const options = { quantType: 'nf4', blockSize: 64, doubleQuant: true };
+  const double = quantize4bit(kernels, raw, dtype, options).state;
+  const codes = `nested codes, ${double.codes.length.toLocaleString('en-US')} of nf4 from ${dtype}`;
+  const byRule = differing(double.codes, file(`${dtype}.codes`));
+  note(`${codes}, against the midpoint rule in numpy`, byRule, 0, 'differing codes');
+  const scales = differing(double.nestedAbsmax, file(`${dtype}.nested_absmax`));
+  note(`nested absmax and offset of these`, scales + (double.offset === offset ? 0 : 1), 0, 'differing bytes');
+  note(
+    `${codes}, against bitsandbytes' CPU table`,
+    differing(double.codes, file(`${dtype}.bnb_codes`)),
+    null,
+    'differing codes',
+    'its table of 65,536 entries is an approximation',
+  );
+}
+
+function compareBlockSizes(file, { sizes, elements }) {
   const raw = file('blocks.source');
   for (const quantType of ['nf4', 'fp4']) {
     let [bytes, scales] = [0, 0];
