@@ -1,0 +1,44 @@
+/** What a run says of its rows before it starts. */
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { tellRun } from '../../src/cli/tell-run.ts';
+import { loadTrainConfig } from '../../src/config/index.ts';
+import { nodeReader } from '../../src/formats/node.ts';
+import { readRunInput } from '../../src/train/session.ts';
+
+const GOLDEN = new URL('../golden/', import.meta.url).pathname;
+
+/** The notes of a run over the 40 rows of the packing goldens and, for evaluation, the 9. */
+async function told(settings: Record<string, unknown>): Promise<string[]> {
+  const at = (file: string) => [{ path: path.join(GOLDEN, 'packing', 'bfd', file) }];
+  const ours = {
+    ...{ model_name_or_path: path.join(GOLDEN, 'llama', 'untied-gqa-f32'), max_steps: 3, max_length: 24 },
+    ...{ datasets: at('train.jsonl'), eval_datasets: at('eval.jsonl'), ...settings },
+  };
+  const { values } = loadTrainConfig({ file: { path: 'run.json', text: JSON.stringify(ours) } });
+  const notes: string[] = [];
+  tellRun((text) => notes.push(text), await readRunInput(values, nodeReader), true);
+  return notes;
+}
+
+test('rows as they are', async () => {
+  expect(await told({})).toEqual([
+    'train: 40 rows, 659 tokens, 3 steps',
+    'eval: 9 rows, 113 tokens',
+    'train: 10 rows cut to max_length 24, 37 tokens left out',
+    'train: 2 rows without a token to learn from',
+    'eval: 1 row cut to max_length 24, 4 tokens left out',
+  ]);
+});
+
+test('packed rows say what they were packed from; documents that are split lose nothing', async () => {
+  expect((await told({ packing: true, eval_packing: false })).slice(0, 2)).toEqual([
+    'train: 30 rows packed from 40, 659 tokens, 3 steps',
+    'eval: 9 rows, 113 tokens',
+  ]);
+  expect(await told({ packing: true, packing_strategy: 'bfd_split' })).toEqual([
+    'train: 30 rows packed from 40, 696 tokens, 3 steps',
+    'eval: 5 rows packed from 9, 117 tokens',
+    'train: 2 rows without a token to learn from',
+  ]);
+});
