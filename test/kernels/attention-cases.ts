@@ -111,3 +111,29 @@ export const F32: Tolerances = {
 export function expectOutcome(got: Outcome, want: Readonly<Record<Name, ArrayLike<number>>>, tolerances: Tolerances) {
   for (const name of NAMES) expectClose(name, got[name], want[name] as Float64Array, tolerances[name]);
 }
+
+/**
+ * Two documents of whole blocks, NaN in what one holds: the other's results stay finite only if blocks of another document are
+ * never multiplied, since 0 times NaN is NaN.
+ */
+export async function runBesideNaN(profile: Partial<DeviceProfile>, computeDtype: 'f32' | 'f16'): Promise<void> {
+  const half = 32;
+  const one: Case = { B: 1, S: 2 * half, H: 2, K: 1, D: 16, documents: [[half, half]], computeDtype };
+  const clean = inputsOf(one, { halves: true });
+  const want = referenceOf(one, clean);
+  const results = async (name: 'v' | 'dO', from: number, to: number) => {
+    const x = clean[name].slice();
+    const row = x.length / one.S;
+    x.fill(Number.NaN, from * row, to * row);
+    return runCase(profile, one, { ...clean, [name]: x }, want);
+  };
+  const finite = (got: Outcome, names: readonly Name[], from: number, to: number) => {
+    for (const name of names) {
+      const row = got[name].length / one.S;
+      if (!got[name].slice(from * row, to * row).every(Number.isFinite))
+        throw new Error(`${name} saw another document`);
+    }
+  };
+  finite(await results('v', 0, half), ['o', 'dq', 'dk', 'dv'], half, one.S);
+  finite(await results('dO', half, one.S), ['dq', 'dk', 'dv'], 0, half);
+}

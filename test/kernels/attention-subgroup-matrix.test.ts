@@ -10,6 +10,7 @@ import {
   F32,
   inputsOf,
   referenceOf,
+  runBesideNaN,
   runCase,
   type Tolerances,
 } from './attention-cases.ts';
@@ -73,6 +74,8 @@ describe('attention subgroup_matrix', () => {
       expect((await runCase(MATRIX, ONE, inputs, want)).flags).toBe(flag);
     });
   }
+
+  itSubgroupMatrix('blocks of another document are never touched', () => runBesideNaN(MATRIX, 'f16'));
 
   itSubgroupMatrix('a head dim that no matrix divides goes by simt, and f32 does', async () => {
     for (const one of [

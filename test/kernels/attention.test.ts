@@ -4,7 +4,16 @@ import { attentionFwd, planAttention } from '../../src/kernels/attention.ts';
 import { Bench } from '../gpu/harness.ts';
 import { attentionFwdRef } from '../ref/attention.ts';
 import { expectClose, expectSameBits, random } from '../ref/compare.ts';
-import { type Case, caseName, expectOutcome, F32, inputsOf, referenceOf, runCase } from './attention-cases.ts';
+import {
+  type Case,
+  caseName,
+  expectOutcome,
+  F32,
+  inputsOf,
+  referenceOf,
+  runBesideNaN,
+  runCase,
+} from './attention-cases.ts';
 
 const cases = (rows: readonly (readonly [number, number, number, number, number, (number | null)?])[]): Case[] =>
   rows.map(([B, S, H, K, D, window = null]) => ({ B, S, H, K, D, window, maxWorkgroups: 7 }));
@@ -94,6 +103,8 @@ describe('attention simt', { timeout: 300_000 }, () => {
 });
 
 describe.each(['direct', 'simt'] as const)('attention %s', { timeout: 300_000 }, (tier) => {
+  test('blocks of another document are never touched', () => runBesideNaN({ tier }, 'f32'));
+
   // what other documents hold must not matter: the second row is the first document alone
   test('a document in a packed row is what it is alone', async () => {
     const packed: Case = { B: 1, S: 40, H: 2, K: 1, D: 16, documents: [[25, 15]] };
