@@ -90,7 +90,8 @@ function sabotaged(): ShaderLibrary {
   const link = library.link.bind(library);
   library.link = async (spec) => {
     const linked = await link(spec);
-    return { ...linked, code: linked.code.replace('left.x * right', '-left.x * right') };
+    // every device has the same library: a second change would take back the first
+    return { ...linked, code: linked.code.replace(/(?<!-)left\.x \* right/, '-left.x * right') };
   };
   return library;
 }
