@@ -16,12 +16,13 @@ import {
 } from './attention-cases.ts';
 
 const MATRIX: Partial<DeviceProfile> = { tier: 'subgroup_matrix' };
-/** Blocks of 16 rows and columns: 1, below, at, past and no multiple of them. lavapipe compiles a head dim of 128 for most of a minute. */
+/** Blocks of 16 rows and columns: 1, below, at, past and no multiple of them. lavapipe compiles a head dim of 128 for ten seconds or more. */
 const CASES: readonly Case[] = [
   { B: 1, S: 1, H: 1, K: 1, D: 16 },
   { B: 2, S: 15, H: 4, K: 2, D: 16 },
   { B: 1, S: 16, H: 2, K: 1, D: 32 },
   { B: 1, S: 17, H: 2, K: 2, D: 96 },
+  { B: 1, S: 33, H: 2, K: 1, D: 128 },
   { B: 3, S: 49, H: 4, K: 2, D: 16 },
   { B: 1, S: 35, H: 2, K: 1, D: 16, window: 1 },
   { B: 1, S: 67, H: 2, K: 1, D: 16, window: 20 },
