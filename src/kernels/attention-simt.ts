@@ -23,7 +23,7 @@ const LEAST_VK = 4;
 const scoresVectors = ({ BR, BC, DK }: Omit<SimtBlock, 'VK'>): number => DK * (BR / 4 + 1 + BC / 4 + 1);
 
 /** Bytes of workgroup memory of either shader. */
-export function simtBlockBytes(block: SimtBlock, D: number): number {
+function simtBlockBytes(block: SimtBlock, D: number): number {
   const stage = Math.max(scoresVectors(block), (block.VK * D) / 4);
   return 16 * (stage + block.BC * (block.BR / 4 + 1));
 }

@@ -41,7 +41,7 @@ const SOFTWARE_BLOCKS: typeof BLOCKS = {
 };
 
 /** Bytes of workgroup memory: staged rows in f16 (two sets of them in backward), weights in f16, scores in f32. */
-export function matrixBlockBytes(kernel: Kernel, { M }: MatrixConfig, { WR, BC }: MatrixBlock, D: number): number {
+function matrixBlockBytes(kernel: Kernel, { M }: MatrixConfig, { WR, BC }: MatrixBlock, D: number): number {
   const [rows, staged] = [WR * M, kernel === 'fwd' ? 1 : 2];
   return 2 * staged * BC * (D + 8) + 2 * rows * (BC + 8) + 4 * rows * (BC + 4);
 }
