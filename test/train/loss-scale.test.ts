@@ -191,7 +191,9 @@ describe('float16', () => {
     const worst = (of: (s: StepMetrics) => number, count = 50) =>
       Math.max(...want.slice(0, count).map((w, i) => Math.abs(of(got[i] as StepMetrics) - of(w)) / of(w)));
     const [loss, norm, early] = [worst((s) => s.loss), worst((s) => s.gradNorm), worst((s) => s.gradNorm, 10)];
-    console.log(`50 steps of float16, ${matmul_tier}: loss within ${loss}, gradient norm within ${norm}, of 10 ${early}`);
+    console.log(
+      `50 steps of float16, ${matmul_tier}: loss within ${loss}, gradient norm within ${norm}, of 10 ${early}`,
+    );
     expect((want[49] as StepMetrics).loss).toBeLessThan(0.8 * (want[0] as StepMetrics).loss);
     expect(got.every(({ finite, flags }) => finite && flags === 0)).toBe(true);
     return { loss, norm, early };
