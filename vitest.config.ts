@@ -6,6 +6,7 @@ export default defineConfig({
     // Dawn's process-wide state survives only in a real process; two cores are the size CI has.
     pool: 'forks',
     maxWorkers: 2,
+    setupFiles: ['test/setup.ts'],
     testTimeout: 240_000,
     hookTimeout: 240_000,
   },

@@ -50,11 +50,13 @@ describe.each(MODELS.map((directory) => [path.basename(directory), directory] as
       const settings = METHODS[method] as Partial<TrainConfig>;
       // training the embedding is training both ends where they are tied
       const ensure_weight_tying = settings.lora_modules_to_save !== undefined && isTied(directory);
-      const config = { model_name_or_path: directory, ...settings, ...evaluation, ensure_weight_tying, max_steps: 4 };
+      const config = { model_name_or_path: directory, ...settings, ...evaluation, ensure_weight_tying, max_steps: 2 };
       const { input, result } = await runTraining({ '.': files }, { ...config, gradient_accumulation_steps: 2 });
       const { ledger } = result;
       const estimate = estimatePlan(input.plan, input.config, input.batches.shapes, device.profile, loadShaders());
       expect(input.batches.shapes.train.length).toBeGreaterThan(1);
+      // two steps of two micro-batches are all the rows, and every shape
+      expect(result.steps.reduce((sum, step) => sum + step.samples, 0)).toBe(7);
       expect(estimate.peakBytes).toBe(ledger.peak.peakBytes);
       expect(estimate.byCategory).toEqual(ledger.peak.byCategory);
       expect(estimate.phases).toEqual(ledger.phasePeaks);
