@@ -145,11 +145,12 @@ stage_tune() {
 }
 
 stage_gemm() {
-  local shapes=(4096x4096x4096 4096x11008x4096 4096x4096x11008 4096x16x4096 4096x32000x4096)
-  [ -z "$rehearse" ] || shapes=(128x128x128 96x16x128)
+  local shapes=(4096x4096x4096 4096x11008x4096 4096x4096x11008 4096x16x4096 4096x32000x4096) folded=4096x4096x4096,4096x11008x4096
+  [ -z "$rehearse" ] || shapes=(128x128x128 96x16x128) folded=96x64x128
   local joined
   joined=$(IFS=,; echo "${shapes[*]}")
   measure gemm.json 180 node bench/micro/matmul.mjs --json --ops=nt,nn "--shapes=$joined" || true
+  measure lora-fold.json 60 node bench/micro/lora-fold.mjs --json "--shapes=$folded" || true
   [ -n "$device" ] || { note "not measured: gemm-torch.jsonl (no torch in $python)"; return; }
   measure gemm-torch.jsonl 120 "$python" bench/peers/gemm.py --device "$device" "${shapes[@]}" || true
 }

@@ -1,9 +1,10 @@
 import package::lib::flags::{ beyond_f16, magnitude4, FLAG_INPUT, FLAG_WEIGHT };
 import package::lib::grid::flat_index;
-// matmul_nt: y[m, n] (+)= scale * sum_k x[m, k] * w[n, k]
+// matmul_nt: y[m, n] (+)= scale * sum_k x[m, k] * w[n, k] (+ bias[n])
 //
 //   x (M, K)  f32         in
-//   w (N, K)  f32 or f16  in   F16: x passes through f16 as it is loaded (lavapipe 25 drops that rounding)
+//   w (N, K)  f32 or f16  in   from w0; F16: x passes through f16 as it is loaded (lavapipe 25 drops that rounding)
+//   bias (N)  f32         in   BIAS: from bias0
 //   y (M, N)  f32         out  rows of ldy elements, columns from col0
 //
 // Grid: one thread per 4 x 4 tile of y, tiles of one row of tiles side by side along N.
@@ -18,10 +19,12 @@ struct Params {
   M: u32,
   N: u32,
   K: u32,
+  w0: u32,
   ldy: u32,
   col0: u32,
   scale: f32,
   accumulate: u32, // 1: add to y
+  bias0: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -33,13 +36,14 @@ struct Params {
 @if(!VEC4 && !F16) @group(0) @binding(2) var<storage, read> w: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 @if(F16) @group(0) @binding(4) var<storage, read_write> flags: atomic<u32>; // what left f16's range
+@if(BIAS) @group(0) @binding(5) var<storage, read> bias: array<f32>;
 
 // the largest magnitudes that became operands
 @if(F16) var<private> seen_x: vec4u;
 @if(F16) var<private> seen_w: vec4u;
 
 @if(VEC4) fn raw_x(row: u32, k: u32) -> vec4f { return x[(row * params.K + k) / 4u]; }
-@if(VEC4) fn raw_w(row: u32, k: u32) -> vec4f { return vec4f(w[(row * params.K + k) / 4u]); }
+@if(VEC4) fn raw_w(row: u32, k: u32) -> vec4f { return vec4f(w[(params.w0 + row * params.K + k) / 4u]); }
 @if(!VEC4) fn raw_x(row: u32, k: u32) -> vec4f {
   var v = vec4f();
   for (var j = 0u; j < 4u && k + j < params.K; j++) { v[j] = x[row * params.K + k + j]; }
@@ -47,7 +51,7 @@ struct Params {
 }
 @if(!VEC4) fn raw_w(row: u32, k: u32) -> vec4f {
   var v = vec4f();
-  for (var j = 0u; j < 4u && k + j < params.K; j++) { v[j] = f32(w[row * params.K + k + j]); }
+  for (var j = 0u; j < 4u && k + j < params.K; j++) { v[j] = f32(w[params.w0 + row * params.K + k + j]); }
   return v;
 }
 fn load_x(row: u32, k: u32) -> vec4f {
@@ -66,7 +70,8 @@ fn store(m: u32, n: u32, sums: vec4f) {
   if (m >= params.M) { return; }
   let at = m * params.ldy + params.col0 + n;
   for (var j = 0u; j < 4u && n + j < params.N; j++) {
-    let value = sums[j] * params.scale;
+    var value = sums[j] * params.scale;
+    @if(BIAS) value += bias[params.bias0 + n + j];
     if (params.accumulate == 1u) { y[at + j] += value; } else { y[at + j] = value; }
   }
 }

@@ -1,7 +1,8 @@
 import package::lib::grid::flat_index;
-// matmul_reduce: y[r, c] (+)= scale * sum_s part[s, r, c], the second stage of a product split along its depth
+// matmul_reduce: y[r, c] (+)= scale * sum_s part[s, r, c] (+ bias[c]), the second stage of a product split along its depth
 //
 //   part (slices, R, C)  f32  in
+//   bias (C from bias0)  f32  in   BIAS
 //   y    (R, C)          f32  out  rows of ldy elements, columns from y0
 //
 // Grid: one thread per element, flat. Sums in f32 in the order of the slices; the result is the same bits on every run.
@@ -17,11 +18,13 @@ struct Params {
   slices: u32,
   scale: f32,
   accumulate: u32, // 1: add to y
+  bias0: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> part: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@if(BIAS) @group(0) @binding(3) var<storage, read> bias: array<f32>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -30,5 +33,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var sum = 0.0;
   for (var s = 0u; s < params.slices; s++) { sum += part[s * params.R * params.C + i]; }
   let at = i / params.C * params.ldy + params.y0 + i % params.C;
-  if (params.accumulate == 1u) { y[at] += sum * params.scale; } else { y[at] = sum * params.scale; }
+  var value = sum * params.scale;
+  @if(BIAS) value += bias[params.bias0 + i % params.C];
+  if (params.accumulate == 1u) { y[at] += value; } else { y[at] = value; }
 }

@@ -1,7 +1,10 @@
 // matmul_subgroup_matrix: y[r, c] (+)= scale * sum_d a[r, d] * w(d, c) on tensor cores: f16 operands, f32 sums
+// with PLUS the sums go on over a second source (LoRA's): scale2 * a2[r, d] * b2(d, c); with BIAS the bias of its column is added
 //
 //   a  (R, D)  rows of lda from a0    f32  in   rounded to f16 on its way into workgroup memory
 //   w  (C, D)  with B_DEPTH, else (D, C)  f16  in   rows of ldb: the same matrix serves forward and backward
+//   a2 (R, D2), b2 (C, D2) or (D2, C) from b2_0  f32  in   PLUS: scaled, then rounded to f16 as a is
+//   bias (C from bias0)               f32  in   BIAS
 //   y  (R, C)  rows of ldy from y0    f32  out
 //   flags (1)                         u32       what left f16's range
 //
@@ -40,7 +43,10 @@ alias Left = subgroup_matrix_left<f16, SK, SM>; // columns, rows
 alias Right = subgroup_matrix_right<f16, SN, SK>;
 alias Sums = subgroup_matrix_result<f32, SN, SM>;
 
-struct Params { R: u32, C: u32, D: u32, lda: u32, a0: u32, ldb: u32, ldy: u32, y0: u32, scale: f32, accumulate: u32 }
+@include("lib/matrix_tile.wgsl")
+@if(PLUS) @include("lib/matrix_second_source.wgsl")
+
+struct Params { R: u32, C: u32, D: u32, lda: u32, a0: u32, ldb: u32, ldy: u32, y0: u32, scale: f32, accumulate: u32, D2: u32, lda2: u32, ldb2: u32, b2_0: u32, scale2: f32, bias0: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @if(VEC4_A) @group(0) @binding(1) var<storage, read> a: array<vec4f>;
@@ -49,10 +55,13 @@ struct Params { R: u32, C: u32, D: u32, lda: u32, a0: u32, ldb: u32, ldy: u32, y
 @if(!VEC4_B) @group(0) @binding(2) var<storage, read> w: array<f16>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 @group(0) @binding(4) var<storage, read_write> flags: atomic<u32>;
+@if(BIAS) @group(0) @binding(5) var<storage, read> bias: array<f32>;
 
 var<workgroup> a_tile: array<vec4<f16>, BM * A_ROW>;
 var<workgroup> b_tile: array<vec4<f16>, B_LINES * B_ROW>;
 var<workgroup> sums_tile: array<f32, WR * WC * SM * SN>;
+var<private> seen_a: vec4u; // the largest magnitudes that became operands, as in lib/flags.wgsl
+var<private> seen_w: vec4u;
 
 // four neighbours in memory, zeros past either end
 fn load_a(outer: u32, inner: u32) -> vec4f {
@@ -71,16 +80,6 @@ fn load_w(outer: u32, inner: u32, outer_end: u32, inner_end: u32) -> vec4<f16> {
   @if(!VEC4_B) for (var j = 0u; j < 4u && inner + j < inner_end; j++) { v[j] = w[at + j]; }
   return v;
 }
-// the magnitudes as bits, as in lib/flags.wgsl
-fn magnitude4(v: vec4f) -> vec4u { return bitcast<vec4u>(v) & vec4u(0x7fffffffu); }
-
-// Row and column of the i-th tile, down bands of 8 rows of tiles, as in lib/tiles.wgsl.
-fn banded_tile(i: u32, rows: u32, cols: u32) -> vec2u {
-  let first = i / (8u * cols) * 8u;
-  let height = min(rows - first, 8u);
-  let within = i % (8u * cols);
-  return vec2u(first + within % height, within / height);
-}
 
 @compute @workgroup_size(LANES)
 @if(SIZED) @subgroup_size(SG)
@@ -90,8 +89,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   if (flat >= tiles.x * tiles.y) { return; }
   let tile = banded_tile(flat, tiles.x, tiles.y) * vec2u(BM, BN);
   let mine = vec2u(subgroup / WC, subgroup % WC) * vec2u(RM * SM, RN * SN); // within the tile
-  var seen_a = vec4u();
-  var seen_w = vec4u();
   var sums: array<Sums, RM * RN>;
   for (var d = 0u; d < params.D; d += BK) {
     for (var i = lane; i < BM * (BK / 4u); i += LANES) {
@@ -107,21 +104,10 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       b_tile[at.x * B_ROW + at.y] = v;
     }
     workgroupBarrier();
-    for (var k = 0u; k < BK; k += SK) {
-      var left: array<Left, RM>;
-      for (var i = 0u; i < RM; i++) {
-        left[i] = subgroupMatrixLoad<Left, row_major>(&a_tile, (mine.x + i * SM) * A_ROW + k / 4u, A_ROW);
-      }
-      for (var j = 0u; j < RN; j++) {
-        @if(B_DEPTH) let right = subgroupMatrixLoad<Right, col_major>(&b_tile, (mine.y + j * SN) * B_ROW + k / 4u, B_ROW);
-        @if(!B_DEPTH) let right = subgroupMatrixLoad<Right, row_major>(&b_tile, k * B_ROW + (mine.y + j * SN) / 4u, B_ROW);
-        for (var i = 0u; i < RM; i++) {
-          sums[i * RN + j] = subgroupMatrixMultiplyAccumulate(left[i], right, sums[i * RN + j]);
-        }
-      }
-    }
+    multiply(mine, &sums);
     workgroupBarrier();
   }
+  @if(PLUS) add_second_source(lane, tile, mine, &sums);
   let bits = select(0u, 1u, any(seen_a > vec4u(0x477fe000u))) | select(0u, 2u, any(seen_w > vec4u(0x477fe000u)));
   if (bits != 0u) { atomicOr(&flags, bits); }
   // a matrix of each subgroup at a time passes through workgroup memory: only there are its elements in reach
@@ -135,7 +121,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
         let c = tile.y + (owner % WC * RN + j) * SN + e % SN;
         if (r >= params.R || c >= params.C) { continue; }
         let at = r * params.ldy + params.y0 + c;
-        let value = sums_tile[e] * params.scale;
+        var value = sums_tile[e] * params.scale;
+        @if(BIAS) value += bias[params.bias0 + c];
         if (params.accumulate == 1u) { y[at] += value; } else { y[at] = value; }
       }
       workgroupBarrier();

@@ -20,6 +20,8 @@ export type ProductCall = {
   readonly K: number;
   /** Dtype of w; tn has f32 operands only. */
   readonly dtype: 'f32' | 'f16';
+  /** A LoRA term of rank r beside it: a second source of its sums, or a second product that is added (nt and nn). */
+  readonly lora?: { readonly r: number; readonly folded: boolean };
 };
 
 export type Product = {
@@ -36,7 +38,7 @@ export type Product = {
 export async function prepareProduct(device: Device, profile: DeviceProfile, call: ProductCall): Promise<Product> {
   const allocator = new GpuAllocator(device.gpu, new Ledger());
   const residents = new Residents(allocator);
-  const { op, M, N, K, dtype } = call;
+  const { op, M, N, K, dtype, lora } = call;
   const tensor = (label: string, elements: number, kind: 'f32' | 'f16' | 'u32' = 'f32', usage?: 'uniform'): Tensor =>
     residents.tensor({ label, shape: [elements], dtype: kind, category: 'activations', ...(usage && { usage }) });
   const [flags, step] = [tensor('flags', 1, 'u32'), tensor('step', STEP_BYTES / 4, 'u32', 'uniform')];
@@ -47,9 +49,17 @@ export async function prepareProduct(device: Device, profile: DeviceProfile, cal
     tensor('w', op === 'tn' ? M * K : N * K, dtype),
   ];
   const y = tensor('y', op === 'nt' ? M * N : op === 'nn' ? M * K : N * K);
-  if (op === 'nt') matmulNt(tape, { ...sizes, x: first, w: second, y });
-  else if (op === 'nn') matmulNn(tape, { ...sizes, x: first, w: second, y });
+  const low = lora && {
+    ...{ r: lora.r, x: tensor('low', M * lora.r), w: tensor('up', lora.r * (op === 'nt' ? N : K)), scale: 1 },
+  };
+  const extras = low && lora.folded ? { plus: low } : {};
+  if (op === 'nt') matmulNt(tape, { ...sizes, x: first, w: second, y, ...extras });
+  else if (op === 'nn') matmulNn(tape, { ...sizes, x: first, w: second, y, ...extras });
   else matmulTn(tape, { ...sizes, d: first, x: second, y });
+  if (low && !lora.folded) {
+    if (op === 'nt') matmulNt(tape, { ...low, M, N, K: low.r, y, accumulate: true });
+    else matmulNn(tape, { ...low, M, N: low.r, K, y, accumulate: true });
+  }
   const plan = makePlan('product', tape.commands);
   const arena = new Arena(allocator, [plan]);
   const prepared = preparePlan(plan, allocator);
@@ -63,7 +73,7 @@ export async function prepareProduct(device: Device, profile: DeviceProfile, cal
     return (performance.now() - started) / 1000 / repeats;
   };
   const fill = (values: (operand: Tensor) => Float32Array | Uint32Array): void => {
-    for (const operand of [first, second])
+    for (const operand of [first, second, ...(low ? [low.x, low.w] : [])])
       upload(device, residents.allocationOf(operand.storage), 0, values(operand) as Uint32Array<ArrayBuffer>);
   };
   const result = async (): Promise<Float32Array> => {

@@ -5,6 +5,7 @@ import type { CategoryBytes } from '../gpu/category.ts';
 import type { EvalResult } from '../train/evaluate.ts';
 import type { TrainResult } from '../train/run.ts';
 import type { RunInput } from '../train/session.ts';
+import { runTiers } from '../train/tiers.ts';
 import { baseQuantization } from './base-quantization.ts';
 import type { CodeInfo } from './environment.ts';
 import { type Estimate, type QuantizedLinears, quantizedLinears } from './estimate.ts';
@@ -46,7 +47,7 @@ export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult)
       peft_config: input.plan.lora === null ? null : JSON.parse(formatLoraConfig(input.plan.lora.config)),
       quantization_config: quantizationConfig(input),
     },
-    train_info: trainInfo(ctx, result),
+    train_info: trainInfo(ctx, input, result),
     eval_info: {
       metrics_before: result.evalBefore && evalMetrics(result.evalBefore),
       metrics: result.evalAfter && evalMetrics(result.evalAfter),
@@ -108,18 +109,22 @@ function quantizationConfig({ config, plan }: RunInput): RunRecord['run_info']['
   };
 }
 
-function trainInfo(ctx: RunContext, result: TrainResult): RunRecord['train_info'] {
+function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord['train_info'] {
   const { steps, timing, ledger } = result;
   const timed = steps.slice(EXCLUDED_WARMUP_STEPS);
   const seconds = timed.reduce((sum, s) => sum + s.stepMs, 0) / 1000;
   const perSecond = (of: (s: (typeof timed)[number]) => number): number | null =>
     seconds > 0 ? timed.reduce((sum, s) => sum + of(s), 0) / seconds : null;
   const { peak } = ledger;
+  const { profile } = result.engine.memory.parts;
+  const { attention, lora } = runTiers(profile, input.config, input.plan.spec.config.head_dim);
   return {
     num_trainable_params: result.trainableParams,
     num_total_params: result.allParams,
     file_size: ctx.adapterBytes,
-    tier: result.engine.memory.parts.profile.tier,
+    tier: profile.tier,
+    attention_tier: attention.tier,
+    ...(lora && { lora_products: lora }),
     timing: { ...timing, checkpoint_s: null },
     step_time_ms: timed.length > 0 ? distribution(timed.map((s) => s.stepMs)) : null,
     excluded_warmup_steps: EXCLUDED_WARMUP_STEPS,

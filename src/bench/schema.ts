@@ -162,11 +162,23 @@ const historyRowSchema = z.strictObject({
   memory_allocated: bytes.nullable(),
 });
 
+const tierSchema = z.enum(['direct', 'simt', 'subgroup_matrix']);
+
 const trainInfoSchema = z.strictObject({
   num_trainable_params: count.nullable(),
   num_total_params: count.nullable(),
   file_size: bytes.nullable(),
-  tier: z.enum(['direct', 'simt', 'subgroup_matrix']).nullable(),
+  tier: tierSchema.nullable(),
+  /** Of attention; absent in what no kernel of ours computed. */
+  attention_tier: tierSchema.optional(),
+  /** How LoRA's products were computed, and in what; absent without LoRA. */
+  lora_products: z
+    .strictObject({
+      forward: z.enum(['folded', 'separate']),
+      backward: z.enum(['folded', 'separate']),
+      operands: z.enum(['float32', 'float16']),
+    })
+    .optional(),
   timing: timingSchema,
   step_time_ms: stepTimeSchema.nullable(),
   excluded_warmup_steps: count.nullable(),

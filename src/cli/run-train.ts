@@ -11,16 +11,16 @@ import { nodeReader, nodeWriter } from '../formats/node.ts';
 import { chromeTrace } from '../gpu/profiler.ts';
 import { formatBytes } from '../report/format.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
-import { matmulTier } from '../train/build.ts';
 import type { Engine } from '../train/engine.ts';
 import { openNodeRuntime } from '../train/node.ts';
 import { train, writeRunHead } from '../train/run.ts';
 import { type RunInput, readRunInput } from '../train/session.ts';
+import { runTiers } from '../train/tiers.ts';
 import { adapterChoice } from './adapter-choice.ts';
 import type { CliContext } from './context.ts';
 import { requireUsable } from './output-folder.ts';
 import { createProgress } from './progress.ts';
-import { counted, tellRun } from './tell-run.ts';
+import { counted, tellRun, tellTiers } from './tell-run.ts';
 import type { TrainArgs } from './train.ts';
 import { logRows } from './train-log.ts';
 import { trainProgress } from './train-progress.ts';
@@ -44,15 +44,16 @@ export async function runTrain({ config: given, profile }: TrainArgs, context: C
     const { device } = runtime;
     if (profile !== undefined && !device.profile.timestampQuery)
       throw new DeviceError(`--profile needs timestamp queries, which ${device.profile.name} lacks: leave it out`);
-    const matmul = matmulTier(device.profile, values);
-    progress.note(`matrix products: ${matmul.tier} (${matmul.reason})`);
+    const tiers = runTiers(device.profile, values, input.plan.spec.config.head_dim);
+    for (const line of tellTiers(tiers)) progress.note(line);
     const { peakBytes } = await estimateThatFits(input, device);
     progress.note(`GPU memory needed: ${formatBytes(peakBytes)}`);
     const writer = nodeWriter(output_dir);
     const environment = {
       code: await codeInfo(),
       gpu: gpuInfo(runtime.device),
-      matmul: { ...matmul, tiles: device.profile.tiles ?? null },
+      ...tiers,
+      tiles: device.profile.tiles ?? null,
       nvidia_smi: await nvidiaSmi(),
       runtime: runtimeInfo(),
     };

@@ -1,6 +1,7 @@
 /** What a person should know of a run before it starts: its rows, what was cut, and what is not as it seems. */
 import { prequantizedNote } from '../bench/base-quantization.ts';
 import type { RunInput } from '../train/session.ts';
+import type { RunTiers } from '../train/tiers.ts';
 
 /** `lengthWasSet`: somebody asked for this max_length. */
 export function tellRun(note: (text: string) => void, input: RunInput, lengthWasSet: boolean): void {
@@ -23,6 +24,19 @@ export function tellRun(note: (text: string) => void, input: RunInput, lengthWas
   }
   if (batches.padToMultipleOf > 1)
     note(`rows are padded to multiples of ${batches.padToMultipleOf} tokens, so that few shapes need a plan`);
+}
+
+/** Which kernels a run takes, and why. */
+export function tellTiers({ matmul, attention, lora }: RunTiers): string[] {
+  const lines = [`matrix products: ${matmul.tier} (${matmul.reason})`];
+  if (attention.tier !== matmul.tier) lines.push(`attention: ${attention.tier} (${attention.reason})`);
+  if (lora?.operands === 'float16')
+    lines.push(
+      `LoRA: summed within its layer's product, A, B and what they multiply rounded to float16 there${
+        lora.backward === 'folded' ? '' : '; not in backward, where dropout covers the LoRA term only'
+      }`,
+    );
+  return lines;
 }
 
 function rowsAndTokens({ rows, documents, tokens }: RunInput['train']): string {

@@ -52,8 +52,8 @@ export class ShaderLibrary {
     const known = this.#interfaces.get(key);
     if (known !== undefined) return known;
     const own = this.#sourceOf(spec.name);
-    const source = isPlainWgsl(own) ? this.#included(spec.name, own).text : own;
     const when = new Set(spec.when ?? []);
+    const source = isPlainWgsl(own) ? this.#included(spec.name, own, when).text : own;
     const overrides = [...source.matchAll(/^override (\w+)/gm)].map(([, name = '']) => name);
     const made = { key, spec, bindings: parseBindings(source, when), params: parseParams(source), overrides };
     this.#interfaces.set(key, made);
@@ -72,7 +72,7 @@ export class ShaderLibrary {
     const source = this.#sourceOf(spec.name);
     if (isPlainWgsl(source)) {
       const when = new Set(spec.when ?? []);
-      const { text, files } = this.#included(spec.name, source);
+      const { text, files } = this.#included(spec.name, source, when);
       const code = plainVariant(text, spec, (condition) => holds(condition, when));
       const origin = (offset: number): string => {
         const before = code.slice(0, offset).split('\n');
@@ -97,8 +97,8 @@ export class ShaderLibrary {
     return { code: linked.dest, origin };
   }
 
-  #included(name: string, source: string): ReturnType<typeof withIncludes> {
-    return withIncludes(source, `${name}.wgsl`, this.#sources);
+  #included(name: string, source: string, when: ReadonlySet<string>): ReturnType<typeof withIncludes> {
+    return withIncludes(source, `${name}.wgsl`, this.#sources, (condition) => holds(condition, when));
   }
 
   #sourceOf(name: string): string {

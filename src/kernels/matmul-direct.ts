@@ -11,12 +11,17 @@ const f16 = ({ b }: Gemm): string[] => (b.tensor.dtype === 'f16' ? ['F16'] : [])
 
 /** x (M, K) . w (N, K)^T */
 export function directNt(tape: Tape, gemm: Gemm): void {
-  const { R: M, C: N, D: K, a, b, y, scale, accumulate } = gemm;
+  const { R: M, C: N, D: K, a, b, y, scale, accumulate, bias } = gemm;
   tape.dispatch({
     name: 'matmul_nt',
-    when: [...vec4(K % 4 === 0), ...f16(gemm)],
-    params: { M, N, K, ldy: y.ld, col0: y.col0, scale, accumulate: flag(accumulate) },
-    buffers: { x: [a.tensor, spanOf(a)], w: [b.tensor, spanOf(b)], y: [y.tensor, M * y.ld] },
+    when: [...vec4(K % 4 === 0 && b.col0 % 4 === 0), ...f16(gemm), ...(bias ? ['BIAS'] : [])],
+    params: {
+      ...{ M, N, K, w0: b.col0, ldy: y.ld, col0: y.col0, scale, accumulate: flag(accumulate), bias0: bias?.col0 ?? 0 },
+    },
+    buffers: {
+      ...{ x: [a.tensor, spanOf(a)], w: [b.tensor, b.col0 + spanOf(b)], y: [y.tensor, M * y.ld] },
+      ...(bias && { bias: [bias.tensor, bias.tensor.elements] }),
+    },
     threads: threads(gemm),
   });
 }

@@ -1,7 +1,7 @@
 /** Host side of shaders/matmul_simt.wgsl and matmul_reduce.wgsl: products through workgroup tiles, split along their depth where they are thin. */
 import type { DeviceProfile, SimtTile } from '../gpu/device-profile.ts';
 import type { Tape } from '../gpu/tape.ts';
-import { type Gemm, readsVectors, spanOf } from './gemm.ts';
+import { extrasOf, type Gemm, readsVectors, spanOf } from './gemm.ts';
 import { flag } from './vec4.ts';
 
 export const DEFAULT_SIMT_TILE: SimtTile = { BM: 64, BN: 64, BK: 16, TM: 4, TN: 4 };
@@ -32,7 +32,7 @@ export function planSimt(profile: DeviceProfile, { R, C, D, b }: Pick<Gemm, 'R' 
 
 /** Records a product, in two dispatches and with a workspace of its slices where it is split. */
 export function simt(tape: Tape, gemm: Gemm): void {
-  const { R, C, scale, y } = gemm;
+  const { R, C, scale, y, bias } = gemm;
   const plan = planSimt(tape.profile, gemm);
   const { slices } = plan;
   if (slices === 1) {
@@ -40,22 +40,28 @@ export function simt(tape: Tape, gemm: Gemm): void {
     return;
   }
   const part = tape.tensor(`${gemm.label}.part`, [slices, R, C], { category: 'workspace' });
-  dispatch(tape, { ...gemm, y: { tensor: part, ld: C, col0: 0 }, scale: 1, accumulate: false }, plan);
+  const plus = gemm.plus && { ...gemm.plus, scale: gemm.plus.scale / scale };
+  const sliced = { ...gemm, y: { tensor: part, ld: C, col0: 0 }, scale: 1, accumulate: false, plus, bias: null };
+  dispatch(tape, sliced, plan);
   tape.dispatch({
     name: 'matmul_reduce',
-    params: { R, C, ldy: y.ld, y0: y.col0, slices, scale, accumulate: flag(gemm.accumulate) },
-    buffers: { part, y: [y.tensor, R * y.ld] },
+    when: bias ? ['BIAS'] : [],
+    params: { R, C, ldy: y.ld, y0: y.col0, slices, scale, accumulate: flag(gemm.accumulate), bias0: bias?.col0 ?? 0 },
+    buffers: { part, y: [y.tensor, R * y.ld], ...(bias && { bias: [bias.tensor, bias.tensor.elements] }) },
     threads: R * C,
   });
 }
 
-function dispatch(tape: Tape, { R, C, D, a, b, y, scale, accumulate }: Gemm, { tile, slices, depth }: SimtPlan): void {
+function dispatch(tape: Tape, gemm: Gemm, { tile, slices, depth }: SimtPlan): void {
+  const { R, C, D, a, b, y, scale, accumulate } = gemm;
+  const extras = extrasOf(gemm);
   const when = [
     ...(a.alongDepth ? ['A_DEPTH'] : []),
     ...(b.alongDepth ? ['B_DEPTH'] : []),
     ...(readsVectors(a) ? ['VEC4_A'] : []),
     ...(readsVectors(b) ? ['VEC4_B'] : []),
     ...(b.tensor.dtype === 'f16' ? ['F16'] : []),
+    ...extras.when,
   ];
   tape.dispatch({
     name: 'matmul_simt',
@@ -63,12 +69,13 @@ function dispatch(tape: Tape, { R, C, D, a, b, y, scale, accumulate }: Gemm, { t
     constants: tile,
     params: {
       ...{ R, C, D, lda: a.ld, a0: a.col0, ldb: b.ld, ldy: y.ld, y0: y.col0 },
-      ...{ depth, slices, y_slice: R * C, scale, accumulate: flag(accumulate) },
+      ...{ depth, slices, y_slice: R * C, scale, accumulate: flag(accumulate), ...extras.params },
     },
     buffers: {
       a: [a.tensor, spanOf(a)],
       b: [b.tensor, spanOf(b)],
       y: [y.tensor, slices > 1 ? slices * R * C : R * y.ld],
+      ...extras.buffers,
     },
     workgroups: Math.ceil(R / tile.BM) * Math.ceil(C / tile.BN) * slices,
   });

@@ -2,7 +2,7 @@
 import { KernelCallError } from '../errors.ts';
 import type { DeviceProfile, MatrixConfig, MatrixTile } from '../gpu/device-profile.ts';
 import type { Tape } from '../gpu/tape.ts';
-import { type Gemm, readsVectors, spanOf } from './gemm.ts';
+import { extrasOf, type Gemm, readsVectors, spanOf } from './gemm.ts';
 import { flag } from './vec4.ts';
 
 /** 64 x 64 with matrices of 16 x 16; fits the 16 KiB of workgroup memory that every device has. */
@@ -34,19 +34,21 @@ function matrixVariant({ a, b }: Pick<Gemm, 'a' | 'b'>, { sized }: MatrixConfig)
   ];
 }
 
-export function subgroupMatrix(tape: Tape, { R, C, D, a, b, y, scale, accumulate }: Gemm): void {
+export function subgroupMatrix(tape: Tape, gemm: Gemm): void {
+  const { R, C, D, a, b, y, scale, accumulate } = gemm;
+  const extras = extrasOf(gemm);
   const { config, tile } = requireMatrices(tape.profile);
   const BM = tile.subgroupRows * tile.matrixRows * config.M;
   const BN = tile.subgroupCols * tile.matrixCols * config.N;
   tape.dispatch({
     name: 'matmul_subgroup_matrix',
-    when: matrixVariant({ a, b }, config),
+    when: [...matrixVariant({ a, b }, config), ...extras.when],
     constants: matrixConstants(config, tile),
     params: {
       ...{ R, C, D, lda: a.ld, a0: a.col0, ldb: b.ld, ldy: y.ld, y0: y.col0 },
-      ...{ scale, accumulate: flag(accumulate) },
+      ...{ scale, accumulate: flag(accumulate), ...extras.params },
     },
-    buffers: { a: [a.tensor, spanOf(a)], w: [b.tensor, spanOf(b)], y: [y.tensor, R * y.ld] },
+    buffers: { a: [a.tensor, spanOf(a)], w: [b.tensor, spanOf(b)], y: [y.tensor, R * y.ld], ...extras.buffers },
     workgroups: Math.ceil(R / BM) * Math.ceil(C / BN),
   });
 }

@@ -2,7 +2,7 @@
 import { KernelCallError } from '../errors.ts';
 import type { Tape } from '../gpu/tape.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import type { Gemm } from './gemm.ts';
+import type { Gemm, Operand, Plus } from './gemm.ts';
 import { directNn, directNt, directTn } from './matmul-direct.ts';
 import { simt } from './matmul-simt.ts';
 import { isMatrixProduct, subgroupMatrix } from './matmul-subgroup-matrix.ts';
@@ -13,13 +13,35 @@ type Common = { readonly scale?: number; readonly accumulate?: boolean };
 /** A band of columns of a wider row-major matrix: its row length and first column. */
 export type Band = { readonly ld: number; readonly col0: number };
 
-export type MatmulNt = Common & { M: number; N: number; K: number; x: Tensor; w: Tensor; y: Tensor; yBand?: Band };
+/**
+ * A product of low rank that is summed on the way: scale * x (M, r) . w, both f32. In nt w is (out, r), of which the N rows from
+ * `row0` on are taken, in nn it is (r, K).
+ */
+export type LowRank = { r: number; x: Tensor; w: Tensor; scale: number; row0?: number };
 
-/** y (M, N) = x (M, K) . w (N, K)^T: a linear layer's forward. `yBand` places the N columns inside a wider y. */
+export type MatmulNt = Common & {
+  M: number;
+  N: number;
+  K: number;
+  x: Tensor;
+  w: Tensor;
+  y: Tensor;
+  yBand?: Band;
+  plus?: LowRank;
+  /** f32, of which the N elements from `col0` on are added to every row. */
+  bias?: { tensor: Tensor; col0: number };
+};
+
+/** y (M, N) = x (M, K) . w (N, K)^T (+ plus, + bias): a linear layer's forward. `yBand` places the N columns inside a wider y. */
 export function matmulNt(tape: Tape, call: MatmulNt): void {
-  const { M, N, K, x, w, y, yBand = { ld: N, col0: 0 } } = call;
+  const { M, N, K, x, w, y, yBand = { ld: N, col0: 0 }, plus, bias = null } = call;
   product(tape, 'matmul_nt', directNt, {
     ...common(call),
+    bias,
+    plus:
+      plus === undefined
+        ? null
+        : second(M, plus, { ld: plus.r, col0: (plus.row0 ?? 0) * plus.r, rows: N, cols: plus.r, alongDepth: true }),
     ...{ R: M, C: N, D: K },
     a: { tensor: x, ld: K, col0: 0, rows: M, cols: K, alongDepth: true },
     b: { tensor: requireFloat(w), ld: K, col0: 0, rows: N, cols: K, alongDepth: true },
@@ -27,13 +49,24 @@ export function matmulNt(tape: Tape, call: MatmulNt): void {
   });
 }
 
-export type MatmulNn = Common & { M: number; N: number; K: number; x: Tensor; w: Tensor; y: Tensor; xBand?: Band };
+export type MatmulNn = Common & {
+  M: number;
+  N: number;
+  K: number;
+  x: Tensor;
+  w: Tensor;
+  y: Tensor;
+  xBand?: Band;
+  plus?: LowRank;
+};
 
-/** y (M, K) = x (M, N) . w (N, K): the gradient of a linear layer's input. */
+/** y (M, K) = x (M, N) . w (N, K) (+ plus): the gradient of a linear layer's input. */
 export function matmulNn(tape: Tape, call: MatmulNn): void {
-  const { M, N, K, x, w, y, xBand = { ld: N, col0: 0 } } = call;
+  const { M, N, K, x, w, y, xBand = { ld: N, col0: 0 }, plus } = call;
   product(tape, 'matmul_nn', directNn, {
     ...common(call),
+    bias: null,
+    plus: plus === undefined ? null : second(M, plus, { ld: K, col0: 0, rows: plus.r, cols: K, alongDepth: false }),
     ...{ R: M, C: K, D: N },
     a: { tensor: x, ...xBand, rows: M, cols: N, alongDepth: true },
     b: { tensor: requireFloat(w), ld: K, col0: 0, rows: N, cols: K, alongDepth: false },
@@ -48,11 +81,17 @@ export function matmulTn(tape: Tape, call: MatmulTn): void {
   const { M, N, K, d, x, y, dBand = { ld: N, col0: 0 } } = call;
   product(tape, 'matmul_tn', directTn, {
     ...common(call),
+    ...{ plus: null, bias: null },
     ...{ R: N, C: K, D: M },
     a: { tensor: d, ...dBand, rows: M, cols: N, alongDepth: false },
     b: { tensor: x, ld: K, col0: 0, rows: M, cols: K, alongDepth: false },
     y: { tensor: y, ld: K, col0: 0 },
   });
+}
+
+function second(M: number, { r, x, w, scale }: LowRank, b: Omit<Operand, 'tensor'>): Plus {
+  const a = { tensor: x, ld: r, col0: 0, rows: M, cols: r, alongDepth: true };
+  return { D: r, a, b: { tensor: w, ...b }, scale };
 }
 
 const common = ({ scale = 1, accumulate = false }: Common) => ({ scale, accumulate });
@@ -66,7 +105,14 @@ function requireFloat(w: Tensor): Tensor {
 function product(tape: Tape, label: string, direct: (tape: Tape, gemm: Gemm) => void, gemm: Omit<Gemm, 'label'>): void {
   const named = { ...gemm, label };
   const { tier } = tape.profile;
-  if (tier === 'direct') direct(tape, named);
+  if (tier === 'direct') inTurn(tape, named, direct);
   else if (tier === 'subgroup_matrix' && isMatrixProduct(named)) subgroupMatrix(tape, named);
   else simt(tape, named);
+}
+
+/** The direct kernels have one source: a second one is a product of its own. */
+function inTurn(tape: Tape, gemm: Gemm, direct: (tape: Tape, gemm: Gemm) => void): void {
+  const { plus } = gemm;
+  direct(tape, { ...gemm, plus: null });
+  if (plus !== null) direct(tape, { ...gemm, ...plus, accumulate: true, plus: null, bias: null });
 }

@@ -5,13 +5,13 @@ import type { Allocator } from '../gpu/allocator.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
 import { Residents } from '../gpu/residents.ts';
-import { type ChosenTier, chooseTier } from '../gpu/tier.ts';
 import type { LossScaling } from '../kernels/loss-scale.ts';
 import { declareModel } from '../model/declare.ts';
 import type { Checkpointing } from '../model/ops/context.ts';
 import { type BatchShape, EngineMemory, type EngineSettings } from './engine-memory.ts';
 import type { ModelPlan } from './model-plan.ts';
 import { documentsOf } from './packing.ts';
+import { matmulTier } from './tiers.ts';
 
 function checkpointingOf({ gradient_checkpointing: asked }: TrainConfig): Checkpointing {
   return asked === 'selective' ? asked : asked ? 'full' : 'off';
@@ -32,14 +32,6 @@ export type BuildTarget = {
   readonly shaders: ShaderLibrary;
 };
 export type Shapes = { readonly train: readonly BatchShape[]; readonly evaluation: readonly BatchShape[] };
-
-/** What a run's matrix products go by on a device. @throws DeviceError when the device cannot do what was asked for */
-export function matmulTier(
-  profile: DeviceProfile,
-  config: Pick<TrainConfig, 'matmul_tier' | 'compute_dtype'>,
-): ChosenTier {
-  return chooseTier(profile, config.matmul_tier, config.compute_dtype === 'float16' ? 'f16' : 'f32');
-}
 
 /** @throws DeviceError for what the device cannot do; ConfigError for what this version cannot train */
 export function buildMemory(target: BuildTarget, plan: ModelPlan, config: TrainConfig, shapes: Shapes): EngineMemory {

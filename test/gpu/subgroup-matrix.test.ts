@@ -19,6 +19,8 @@ const TILES: readonly MatrixTile[] = [
   { subgroupRows: 1, subgroupCols: 2, matrixRows: 4, matrixCols: 1, BK: 16 },
 ];
 
+const VECTORS = ['VEC4_A', 'VEC4_B'];
+
 const compile = async (config: MatrixConfig, tile: MatrixTile, when: readonly string[]): Promise<void> => {
   const spec = {
     name: NAME,
@@ -34,7 +36,13 @@ describe('the tensor-core kernel compiles and validates on the null backend', ()
     for (const tile of TILES) {
       it(`${name}: ${config.M}x${config.N}x${config.K}, tile ${JSON.stringify(tile)}`, async () => {
         for (const layout of [[], ['B_DEPTH']])
-          for (const loads of [[], ['VEC4_A'], ['VEC4_A', 'VEC4_B']])
+          for (const loads of [
+            [],
+            ['VEC4_A'],
+            ['VEC4_A', 'VEC4_B'],
+            ['PLUS'],
+            [...VECTORS, 'PLUS', 'VEC4_PLUS', 'BIAS'],
+          ])
             await compile(config, tile, [...layout, ...loads]);
       });
     }

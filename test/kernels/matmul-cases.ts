@@ -1,10 +1,11 @@
 /** One product on the GPU and in f64, for every tier: used by the tests of the tiers and of the float16 operands. */
 import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
-import { type Band, matmulNn, matmulNt, matmulTn } from '../../src/kernels/matmul.ts';
+import type { Tensor } from '../../src/gpu/tensor.ts';
+import { type Band, type LowRank, matmulNn, matmulNt, matmulTn } from '../../src/kernels/matmul.ts';
 import { packHalves } from '../gpu/float16.ts';
 import { Bench } from '../gpu/harness.ts';
 import { random } from '../ref/compare.ts';
-import { linearBwdDwRef, linearBwdDxRef, linearFwdRef } from '../ref/linear.ts';
+import { biasFwdRef, linearBwdDwRef, linearBwdDxRef, linearFwdRef } from '../ref/linear.ts';
 import { f16Bits } from '../ref/nf4.ts';
 
 export type Op = 'nt' | 'nn' | 'tn';
@@ -45,6 +46,10 @@ export type Case = {
   readonly scale?: number;
   /** Columns before and behind the band in the matrix that has one: y of nt, x of nn, d of tn. */
   readonly around?: readonly [number, number];
+  /** Rank of a product that is summed on the way, of nt and nn; its w of nt starts at a row. */
+  readonly rank?: number;
+  /** Of nt; its elements start at one in the middle. */
+  readonly bias?: boolean;
   readonly maxWorkgroups?: number;
 };
 
@@ -86,6 +91,34 @@ function reference(
   return op === 'nn' ? linearBwdDxRef(narrow, second, M, N, K) : linearBwdDwRef(narrow, second, M, N, K);
 }
 
+const ROW0 = 3;
+const PLUS_SCALE = 0.25;
+
+/** The term of low rank and the bias of a case, and what they add in f64. */
+function joined(bench: Bench, { op, sizes: [M, N, K], rank = 0, bias = false }: Case) {
+  const columns = op === 'nt' ? N : K;
+  const added = new Float64Array(M * columns);
+  const call: { plus?: LowRank; bias?: { tensor: Tensor; col0: number } } = {};
+  if (rank > 0) {
+    const x = exactHalves(4, M * rank);
+    const w = exactHalves(5, op === 'nt' ? (ROW0 + N) * rank : rank * K);
+    const term = op === 'nt' ? linearFwdRef(x, w.subarray(ROW0 * rank), M, N, rank) : linearBwdDxRef(x, w, M, rank, K);
+    term.forEach((v, i) => {
+      added[i]! += PLUS_SCALE * v;
+    });
+    call.plus = {
+      ...{ r: rank, x: bench.input('x2', x), w: bench.input('w2', w), scale: PLUS_SCALE },
+      ...(op === 'nt' && { row0: ROW0 }),
+    };
+  }
+  if (bias) {
+    const b = exactHalves(6, ROW0 + columns);
+    added.set(biasFwdRef(added, b.subarray(ROW0)));
+    call.bias = { tensor: bench.input('bias', b), col0: ROW0 };
+  }
+  return { call, added };
+}
+
 export type Operands = { readonly first: Float32Array<ArrayBuffer>; readonly second: Float32Array<ArrayBuffer> };
 
 /** Runs the case with the profile's changes, and beside it the f64 loop. Results outside a band have to keep what they were. */
@@ -102,7 +135,8 @@ export async function runCase(profile: Partial<DeviceProfile>, one: Case, given?
   const b = half
     ? bench.input('w', packHalves(Array.from(second, halfBits)), [size.second], { dtype: 'f16' })
     : bench.input('second', second);
-  const call = { M, N, K, y, scale, accumulate };
+  const { call: extras, added } = joined(bench, one);
+  const call = { M, N, K, y, scale, accumulate, ...extras };
   if (op === 'nt') matmulNt(bench.tape, { ...call, x: a, w: b, yBand: band });
   else if (op === 'nn') matmulNn(bench.tape, { ...call, x: a, w: b, xBand: band });
   else matmulTn(bench.tape, { ...call, d: a, x: b, dBand: band });
@@ -113,10 +147,15 @@ export async function runCase(profile: Partial<DeviceProfile>, one: Case, given?
   const want = Float64Array.from(before);
   sums.forEach((sum, i) => {
     const at = Math.floor(i / cols) * place.ld + place.col0 + (i % cols);
-    want[at] = scale * sum + (accumulate ? (before[at] as number) : 0);
+    want[at] = scale * sum + (added[i] ?? 0) + (accumulate ? (before[at] as number) : 0);
   });
   const [flags = -1] = await bench.readU32(bench.flags);
-  return { got: await bench.read(y), want, flags, depth: op === 'nt' ? K : op === 'nn' ? N : M };
+  return {
+    got: await bench.read(y),
+    want,
+    flags,
+    depth: (op === 'nt' ? K : op === 'nn' ? N : M) + (one.rank ?? 0) + 1,
+  };
 }
 
 /**
@@ -131,6 +170,16 @@ export function expectSums({ got, want, depth }: Outcome): void {
       throw new Error(`[${i}]: got ${got[i]}, want ${value}`);
   });
 }
+
+/** Columns past a tile and not a multiple of four; ranks of one, by vectors and not, past what is staged at a time. */
+export const JOINED: readonly (readonly [size: readonly [number, number, number], rank: number])[] = [
+  [[5, 9, 12], 1],
+  [[18, 20, 24], 4],
+  [[33, 32, 20], 16],
+  [[18, 31, 21], 6],
+  [[17, 20, 300], 8],
+  [[20, 18, 300], 19],
+];
 
 /** A NaN among the operands reaches its row or its column of the result, and through no padding any other. */
 export async function runWithNaN(profile: Partial<DeviceProfile>, one: Case): Promise<void> {

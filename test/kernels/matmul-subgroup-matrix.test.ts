@@ -2,7 +2,7 @@ import { describe, expect } from 'vitest';
 import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
 import { FLAG } from '../../src/kernels/flags.ts';
 import { itSubgroupMatrix } from '../gpu/subgroup-matrices.ts';
-import { type Case, exactHalves, expectSums, extents, type Op, runCase, runWithNaN } from './matmul-cases.ts';
+import { type Case, exactHalves, expectSums, extents, JOINED, type Op, runCase, runWithNaN } from './matmul-cases.ts';
 
 /** Two subgroups, of two matrices and one: with the 8 x 8 of lavapipe a tile of 16 x 16, which compiles in reasonable time. */
 const tile = { subgroupRows: 1, subgroupCols: 2, matrixRows: 2, matrixCols: 1, BK: 16 };
@@ -45,6 +45,14 @@ describe('matmul subgroup_matrix', () => {
       itSubgroupMatrix(`${op}, a band between ${around.join(' and ')} columns, scaled and added`, async () => {
         const one: Case = { op, sizes: sizesOf(op, [18, 20, 24]), half: true, around, accumulate: true, scale: 1.5 };
         expectSums(await runCase(profile, one));
+      });
+    }
+    for (const [size, rank] of JOINED) {
+      itSubgroupMatrix(`${op} ${sizesOf(op, size).join('x')} with a term of rank ${rank}`, async () => {
+        const one: Case = { op, sizes: sizesOf(op, size), half: true, rank, bias: op === 'nt', accumulate: true };
+        const outcome = await runCase(profile, { ...one, maxWorkgroups: 7 });
+        expectSums(outcome);
+        expect(outcome.flags).toBe(0);
       });
     }
     itSubgroupMatrix(`${op} keeps a NaN in its row and column`, async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
 import { DEFAULT_SIMT_TILE, planSimt } from '../../src/kernels/matmul-simt.ts';
-import { type Case, expectSums, OPS, PROFILES, runCase, runWithNaN, SIZES, sizesOf } from './matmul-cases.ts';
+import { type Case, expectSums, JOINED, OPS, PROFILES, runCase, runWithNaN, SIZES, sizesOf } from './matmul-cases.ts';
 
 for (const [name, profile] of Object.entries(PROFILES)) {
   describe(`matmul ${name}`, () => {
@@ -34,6 +34,29 @@ for (const [name, profile] of Object.entries(PROFILES)) {
           ...{ op, sizes: deep, around, accumulate: true },
         });
       }
+    }
+
+    for (const op of ['nt', 'nn'] as const) {
+      for (const [size, rank] of JOINED) {
+        for (const accumulate of [false, true]) {
+          const sizes = sizesOf(op, size);
+          const bias = op === 'nt';
+          itHolds(`${op} ${sizes.join('x')} with a term of rank ${rank}, accumulate=${accumulate}`, {
+            ...{ op, sizes, rank, bias, accumulate },
+          });
+        }
+      }
+    }
+    for (const size of [
+      [5, 9, 12],
+      [20, 18, 300],
+    ] as const) {
+      itHolds(`nt ${size.join('x')} with a bias, in a band`, {
+        op: 'nt',
+        sizes: [...size],
+        bias: true,
+        around: [3, 2],
+      });
     }
 
     it('keeps a NaN in its row and column', async () => {

@@ -190,9 +190,10 @@ describe('float16', () => {
     const [want, got] = [await curve({ ...LORA, matmul_tier: 'direct' }), await curve({ ...F16, matmul_tier })];
     const worst = (of: (s: StepMetrics) => number, count = 50) =>
       Math.max(...want.slice(0, count).map((w, i) => Math.abs(of(got[i] as StepMetrics) - of(w)) / of(w)));
-    const [loss, norm, early] = [worst((s) => s.loss), worst((s) => s.gradNorm), worst((s) => s.gradNorm, 10)];
+    const early = { loss: worst((s) => s.loss, 10), norm: worst((s) => s.gradNorm, 10) };
+    const [loss, norm] = [worst((s) => s.loss), worst((s) => s.gradNorm)];
     console.log(
-      `50 steps of float16, ${matmul_tier}: loss within ${loss}, gradient norm within ${norm}, of 10 ${early}`,
+      `50 steps of float16, ${matmul_tier}: loss within ${loss}, gradient norm within ${norm}; of 10 ${early.loss}, ${early.norm}`,
     );
     expect((want[49] as StepMetrics).loss).toBeLessThan(0.8 * (want[0] as StepMetrics).loss);
     expect(got.every(({ finite, flags }) => finite && flags === 0)).toBe(true);
@@ -208,11 +209,12 @@ describe('float16', () => {
 
   itSubgroupMatrix('50 steps by matrices stay beside those of float32', async () => {
     const { loss, norm, early } = await distance('subgroup_matrix');
-    expect(loss).toBeLessThan(1e-3);
-    // 5e-5 at the first step and 6.5e-4 at the worst of ten; then the runs drift apart: 1.8e-2 at a spike of the 48th. With
-    // attention in f32 and only products in f16 the worst of 50 is 6.6e-3.
-    expect(early).toBeLessThan(1e-3);
-    expect(norm).toBeLessThan(3e-2);
+    // Ten steps: 7e-5 and 1.3e-3 here; with an alpha that is 1 % short, 1.3e-3 and 8.8e-3.
+    expect(early.loss).toBeLessThan(2e-4);
+    expect(early.norm).toBeLessThan(2.5e-3);
+    // Then the runs drift apart: 2.0e-3 and 3.2e-2 at a spike of the 32nd, 2.9e-2 and 0.3 with that alpha.
+    expect(loss).toBeLessThan(5e-3);
+    expect(norm).toBeLessThan(6e-2);
   });
 
   itFloat16('500 steps allocate nothing', async () => {

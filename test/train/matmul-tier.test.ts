@@ -4,11 +4,13 @@ import { estimatePlan } from '../../src/bench/estimate.ts';
 import type { TrainConfig } from '../../src/config/settings.ts';
 import { DeviceError } from '../../src/errors.ts';
 import { loadShaders } from '../../src/gpu/node.ts';
+import { runTiers } from '../../src/train/tiers.ts';
 import { rejection } from '../formats/files.ts';
 import { device } from '../gpu/harness.ts';
 import { type Files, learnableRows, runTraining } from './run.ts';
 
 const TINY = new URL('../../bench/models/tiny/', import.meta.url).pathname;
+const QWEN2 = new URL('../golden/architectures/qwen2/dense/', import.meta.url).pathname;
 const files: Files = new Map([['rows.jsonl', learnableRows(1, 4, 8, 160)]]);
 // AdamW's first update is a sign times the rate, whatever the gradient's size: a large rate would make rounding look like a bug
 const config: Partial<TrainConfig> = {
@@ -22,21 +24,32 @@ const config: Partial<TrainConfig> = {
 
 // software drivers compile and run small tiles sooner
 Object.assign(device, { profile: { ...device.profile, tiles: { simt: { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 } } } });
-const run = (matmul_tier: 'direct' | 'simt' | 'subgroup_matrix') =>
-  runTraining({ '.': files }, { ...config, matmul_tier });
+const run = (matmul_tier: 'direct' | 'simt' | 'subgroup_matrix', more: Partial<TrainConfig> = {}) =>
+  runTraining({ '.': files }, { ...config, ...more, matmul_tier });
+/** Whether each product of a weight with rows of x takes a second source. */
+const folds = ({ result }: Awaited<ReturnType<typeof run>>, forward: boolean): boolean[] =>
+  [...result.engine.memory.prepared.values()]
+    .flatMap(({ plan }) => plan.commands)
+    .flatMap((c) => (c.kind === 'dispatch' && c.kernel.spec.name === 'matmul_simt' ? [c.kernel.spec.when ?? []] : []))
+    .filter((when) => when.includes('A_DEPTH') && when.includes('B_DEPTH') === forward)
+    .map((when) => when.includes('PLUS'));
+
+/** f32 sums in another order: what separates training here from torch's, too. */
+function expectSameSteps(got: Awaited<ReturnType<typeof run>>, want: Awaited<ReturnType<typeof run>>): void {
+  expect(got.result.steps.length).toBe(2);
+  got.result.steps.forEach(({ loss, gradNorm }, i) => {
+    const other = want.result.steps[i];
+    expect(Math.abs(loss - (other?.loss ?? 0))).toBeLessThan(3e-7 * loss);
+    expect(Math.abs(gradNorm - (other?.gradNorm ?? 0))).toBeLessThan(6e-6 * gradNorm);
+  });
+}
 
 describe('matmul_tier', () => {
   it('simt trains as direct does; its split products are in the plan and in the ledger', async () => {
     const [direct, simt] = [await run('direct'), await run('simt')];
     expect(direct.result.engine.memory.parts.profile.tier).toBe('direct');
     expect(simt.result.engine.memory.parts.profile.tier).toBe('simt');
-    simt.result.steps.forEach(({ loss, gradNorm }, i) => {
-      const want = direct.result.steps[i];
-      // f32 sums in another order: what separates training here from torch's, too
-      expect(Math.abs(loss - (want?.loss ?? 0))).toBeLessThan(3e-7 * loss);
-      expect(Math.abs(gradNorm - (want?.gradNorm ?? 0))).toBeLessThan(6e-6 * gradNorm);
-    });
-    expect(simt.result.steps.length).toBe(2);
+    expectSameSteps(simt, direct);
     const { input, result } = simt;
     const estimate = estimatePlan(input.plan, input.config, input.batches.shapes, device.profile, loadShaders());
     expect(estimate.byCategory).toEqual(result.ledger.peak.byCategory);
@@ -44,6 +57,25 @@ describe('matmul_tier', () => {
     const names = commands.map((c) => (c.kind === 'dispatch' ? c.kernel.spec.name : c.kind));
     expect(names.filter((n) => n === 'matmul_reduce').length).toBeGreaterThan(3);
     expect(names.filter((n) => /^matmul_(nt|nn|tn)$/.test(n))).toEqual([]);
+  });
+
+  it('simt sums LoRA terms and biases within their products, but for the backward under dropout', async () => {
+    const biased = { model_name_or_path: QWEN2, lora_target_modules: ['q_proj', 'down_proj'] };
+    for (const lora_dropout of [0, 0.25]) {
+      const [direct, simt] = [
+        await run('direct', { ...biased, lora_dropout }),
+        await run('simt', { ...biased, lora_dropout }),
+      ];
+      expectSameSteps(simt, direct);
+      expect(folds(simt, true)).toContain(true);
+      expect(folds(simt, false).includes(true)).toBe(lora_dropout === 0);
+      const { input, result } = simt;
+      const { head_dim } = input.plan.spec.config;
+      expect(runTiers(result.engine.memory.parts.profile, input.config, head_dim)).toMatchObject({
+        matmul: { tier: 'simt' },
+        lora: { forward: 'folded', backward: lora_dropout === 0 ? 'folded' : 'separate', operands: 'float32' },
+      });
+    }
   });
 
   it('subgroup_matrix with float32 is refused before anything is allocated', async () => {

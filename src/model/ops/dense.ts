@@ -1,6 +1,7 @@
 /** The products of a layer's own weight, shard by shard: y = x W^T, dx = dy W, dW = dy^T x. */
 import type { Tensor } from '../../gpu/tensor.ts';
-import { matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
+import { biasFwd } from '../../kernels/bias.ts';
+import { type LowRank, matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
 import { isTrainable, materialize, projectPacked, projectsPacked, shardsOf, type Weight } from '../weight.ts';
 import type { OpContext } from './context.ts';
 
@@ -18,28 +19,53 @@ export type Rows = {
 /** Rows of a gradient, and whether something stands there already. */
 export type GradRows = { readonly grad: Tensor; readonly accumulate: boolean };
 
-/** y (T, out) = x W^T. */
-export function project(ctx: OpContext, { x, T, weight, scratchBudget }: Rows, y: Tensor): void {
+/** What joins a layer's product on its way to y: a LoRA term, whose w is (out, r), and the bias (out). */
+export type Joined = { readonly plus?: LowRank; readonly bias?: Tensor | null };
+
+/** y (T, out) = x W^T (+ plus) (+ bias). */
+export function project(ctx: OpContext, rows: Rows, y: Tensor, joined: Joined = {}): void {
+  const { x, T, weight, scratchBudget } = rows;
+  // Not in training: there QLoRA is LoRA on the decoded base to the bit.
+  const packed = ctx.dropout === 'eval' && projectsPacked(weight, T) ? weight : null;
   for (const shard of shardsOf(ctx.tape, weight, ctx.computeDtype, scratchBudget)) {
     const yBand = { ld: weight.out, col0: shard.row0 };
-    // Not in training: there QLoRA is LoRA on the decoded base to the bit.
-    if (ctx.dropout === 'eval' && projectsPacked(weight, T)) {
-      projectPacked(ctx.tape, weight, shard, ctx.computeDtype, { T, x, y, yBand });
+    if (packed !== null) {
+      projectPacked(ctx.tape, packed, shard, ctx.computeDtype, { T, x, y, yBand });
       continue;
     }
     const w = materialize(ctx.tape, weight, shard, ctx.computeDtype);
-    matmulNt(ctx.tape, { M: T, N: shard.rows, K: weight.in, x, w, y, yBand });
+    const { plus, bias } = joined;
+    matmulNt(ctx.tape, {
+      ...{ M: T, N: shard.rows, K: weight.in, x, w, y, yBand },
+      ...(plus && { plus: { ...plus, row0: shard.row0 } }),
+      ...(bias && { bias: { tensor: bias, col0: shard.row0 } }),
+    });
   }
+  if (packed !== null) addJoined(ctx, rows, y, joined);
 }
 
-/** dx = or += dy W. */
-export function backproject(ctx: OpContext, { T, weight, scratchBudget }: Rows, dy: Tensor, dx: GradRows): void {
+function addJoined({ tape }: OpContext, { T, weight }: Rows, y: Tensor, { plus, bias }: Joined): void {
+  if (bias) biasFwd(tape, { T, N: weight.out, b: bias, y });
+  if (plus) matmulNt(tape, { M: T, N: weight.out, K: plus.r, ...plus, y, accumulate: true });
+}
+
+/** dx = or += dy W (+ plus, whose w is (r, in)). */
+export function backproject(
+  ctx: OpContext,
+  { T, weight, scratchBudget }: Rows,
+  dy: Tensor,
+  dx: GradRows,
+  plus?: LowRank,
+): void {
   let { accumulate } = dx;
+  let joins = plus;
   for (const shard of shardsOf(ctx.tape, weight, ctx.computeDtype, scratchBudget)) {
     const w = materialize(ctx.tape, weight, shard, ctx.computeDtype);
     const xBand = { ld: weight.out, col0: shard.row0 };
-    matmulNn(ctx.tape, { M: T, N: shard.rows, K: weight.in, x: dy, w, y: dx.grad, xBand, accumulate });
+    const sizes = { M: T, N: shard.rows, K: weight.in };
+    matmulNn(ctx.tape, { ...sizes, x: dy, w, y: dx.grad, xBand, accumulate, ...(joins && { plus: joins }) });
     accumulate = true;
+    joins = undefined;
   }
 }
 

@@ -7,7 +7,7 @@ import { DORA_PARTS, doraBwdDm, doraNorm, doraNormPartial, doraScale } from '../
 import { materialize, shardsOf, type Weight } from '../weight.ts';
 import type { OpContext } from './context.ts';
 import { backproject, type GradRows, project, type Rows } from './dense.ts';
-import { addLoraInput, droppedInput, drops, type LoraPair, loraBackward, loraForward, undrop } from './lora.ts';
+import { droppedInput, drops, type LoraPair, loraBackward, loraDown, loraInputTerm, loraTerm, undrop } from './lora.ts';
 
 export type DoraPair = LoraPair & { readonly magnitude: Tensor };
 
@@ -44,12 +44,12 @@ export function doraForward(ctx: OpContext, rows: Rows, lora: DoraPair, norm: Te
   const u = tape.tensor(`${weight.name}.u`, [T, weight.out]);
   const scale = { T, N: weight.out, x: u, m: lora.magnitude, norm, y };
   const input = droppedInput(ctx, rows, lora);
-  project(ctx, { ...rows, x: input }, u);
+  const xa = loraDown(ctx, rows, lora, input);
+  project(ctx, { ...rows, x: input }, u, { plus: loraTerm(lora, xa) });
   if (drops(ctx, lora)) {
     project(ctx, rows, y);
     doraScale(tape, { ...scale, gain: 0, offset: -1, accumulate: true });
   }
-  const xa = loraForward(ctx, rows, lora, input, u);
   doraScale(tape, { ...scale, accumulate: drops(ctx, lora) });
   return { u, xa, norm };
 }
@@ -73,14 +73,13 @@ export function doraBackward(
   const dxa = loraBackward(ctx, rows, lora, { input: droppedInput(ctx, rows, lora), xa, dy: du });
   if (dx === null) return;
   if (!drops(ctx, lora)) {
-    backproject(ctx, rows, du, dx);
-    addLoraInput(ctx, rows, lora, dxa, { grad: dx.grad, accumulate: true });
+    backproject(ctx, rows, du, dx, loraInputTerm(lora, dxa));
     return;
   }
   backproject(ctx, rows, dy, dx);
   doraScale(tape, { ...shape, offset: -1, x: dy, m, norm, y: du });
   const dropped = tape.tensor(`${weight.name}.d_dropped`, rows.x.shape, { category: 'workspace' });
-  backproject(ctx, rows, du, { grad: dropped, accumulate: false });
-  addLoraInput(ctx, rows, lora, dxa, { grad: dropped, accumulate: true });
+  // the mask covers the adapted term whole
+  backproject(ctx, rows, du, { grad: dropped, accumulate: false }, loraInputTerm(lora, dxa));
   undrop(ctx, rows, lora, dropped, { grad: dx.grad, accumulate: true });
 }

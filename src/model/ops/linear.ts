@@ -5,7 +5,17 @@ import { isTrainable, type Weight } from '../weight.ts';
 import { expensive, type OpContext } from './context.ts';
 import { backproject, type GradRows, project, type Rows, weightGrad } from './dense.ts';
 import { type DoraSaved, doraBackward, doraForward, isDora, rowNorms } from './dora.ts';
-import { addLoraInput, droppedInput, drops, type LoraPair, loraBackward, loraForward, undrop } from './lora.ts';
+import {
+  droppedInput,
+  drops,
+  type LoraPair,
+  loraBackward,
+  loraDown,
+  loraInput,
+  loraInputTerm,
+  loraTerm,
+  undrop,
+} from './lora.ts';
 
 export type { LoraPair } from './lora.ts';
 
@@ -57,12 +67,14 @@ export function linearForward(
   y: Tensor,
 ): Saved {
   const { T, weight } = rows;
-  const dora = isDora(lora) && norm !== null ? doraForward(ctx, rows, lora, norm, y) : null;
-  if (dora === null) project(ctx, rows, y);
-  if (bias !== null) biasFwd(ctx.tape, { T, N: weight.out, b: bias, y });
-  const plain = lora !== null && dora === null;
-  const xa = plain ? loraForward(ctx, rows, lora, droppedInput(ctx, rows, lora), y) : null;
-  return { xa, dora };
+  if (isDora(lora) && norm !== null) {
+    const dora = doraForward(ctx, rows, lora, norm, y);
+    if (bias !== null) biasFwd(ctx.tape, { T, N: weight.out, b: bias, y });
+    return { xa: null, dora };
+  }
+  const xa = lora === null ? null : loraDown(ctx, rows, lora, droppedInput(ctx, rows, lora));
+  project(ctx, rows, y, { bias, ...(lora && xa && { plus: loraTerm(lora, xa) }) });
+  return { xa, dora: null };
 }
 
 /** Adds to the gradients of what the layer trains; writes (or adds) that of x where it is wanted. */
@@ -85,17 +97,12 @@ export function linearBackward(
   const input = lora === null ? null : droppedInput(ctx, rows, lora);
   const dxa = lora && xa && input ? loraBackward(ctx, rows, lora, { input, xa, dy }) : null;
   if (dx === null) return;
-  backproject(ctx, rows, dy, dx);
-  if (lora !== null && dxa !== null) loraInputGrad(ctx, rows, lora, dxa, { grad: dx.grad, accumulate: true });
-}
-
-/** dx += dxa A, through the dropout mask. */
-function loraInputGrad(ctx: OpContext, rows: Rows, lora: LoraPair, dxa: Tensor, dx: GradRows): void {
-  if (!drops(ctx, lora)) {
-    addLoraInput(ctx, rows, lora, dxa, dx);
-    return;
+  if (lora === null || dxa === null) backproject(ctx, rows, dy, dx);
+  else if (!drops(ctx, lora)) backproject(ctx, rows, dy, dx, loraInputTerm(lora, dxa));
+  else {
+    backproject(ctx, rows, dy, dx);
+    const dropped = tape.tensor(`${weight.name}.d_dropped`, rows.x.shape, { category: 'workspace' });
+    loraInput(ctx, rows, lora, dxa, dropped);
+    undrop(ctx, rows, lora, dropped, { grad: dx.grad, accumulate: true });
   }
-  const dropped = ctx.tape.tensor(`${rows.weight.name}.d_dropped`, rows.x.shape, { category: 'workspace' });
-  addLoraInput(ctx, rows, lora, dxa, { grad: dropped, accumulate: false });
-  undrop(ctx, rows, lora, dropped, dx);
 }

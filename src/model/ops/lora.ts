@@ -1,7 +1,7 @@
 /** The LoRA term of a linear layer, scaling * B A dropout(x), forward and backward. */
 import type { Tensor } from '../../gpu/tensor.ts';
 import { dropoutBwd, dropoutFwd } from '../../kernels/dropout.ts';
-import { matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
+import { type LowRank, matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
 import type { OpContext } from './context.ts';
 import type { GradRows, Rows } from './dense.ts';
 
@@ -33,14 +33,15 @@ export function droppedInput(ctx: OpContext, { x, weight, chunk }: Rows, lora: L
   return dropped;
 }
 
-/** Adds the LoRA term of `input` to y; returns input A^T (T, r), which backward needs. */
-export function loraForward(ctx: OpContext, { T, weight }: Rows, lora: LoraPair, input: Tensor, y: Tensor): Tensor {
-  const { tape } = ctx;
+/** input A^T (T, r), which backward needs; with B it makes the LoRA term of the layer's product. */
+export function loraDown({ tape }: OpContext, { T, weight }: Rows, lora: LoraPair, input: Tensor): Tensor {
   const xa = tape.tensor(`${weight.name}.xa`, [T, lora.r]);
   matmulNt(tape, { M: T, N: lora.r, K: weight.in, x: input, w: lora.A, y: xa });
-  matmulNt(tape, { M: T, N: weight.out, K: lora.r, x: xa, w: lora.B, y, scale: lora.scaling, accumulate: true });
   return xa;
 }
+
+/** scaling * B (input A^T), for `project` to sum on its way. */
+export const loraTerm = ({ r, B, scaling }: LoraPair, xa: Tensor): LowRank => ({ r, x: xa, w: B, scale: scaling });
 
 /** dA and dB, added to the flat gradients; returns d(input A^T) (T, r), already scaled. */
 export function loraBackward(
@@ -61,10 +62,12 @@ export function loraBackward(
   return dxa;
 }
 
-/** dx = or += dxa A: the gradient of the pair's input. */
-export function addLoraInput(ctx: OpContext, { T, weight }: Rows, lora: LoraPair, dxa: Tensor, dx: GradRows): void {
-  const { grad: y, accumulate } = dx;
-  matmulNn(ctx.tape, { M: T, N: lora.r, K: weight.in, x: dxa, w: lora.A, y, accumulate });
+/** dxa A, the gradient of the pair's input, for `backproject` to sum on its way. */
+export const loraInputTerm = ({ r, A }: LoraPair, dxa: Tensor): LowRank => ({ r, x: dxa, w: A, scale: 1 });
+
+/** dx = dxa A by itself, where dropout's mask covers this term only. */
+export function loraInput({ tape }: OpContext, { T, weight }: Rows, lora: LoraPair, dxa: Tensor, dx: Tensor): void {
+  matmulNn(tape, { M: T, N: lora.r, K: weight.in, x: dxa, w: lora.A, y: dx });
 }
 
 /** Brings a gradient of dropout(x) to x, through the mask of the forward pass. */

@@ -70,10 +70,17 @@ function deviceRows({ meta_info: { gpu, runtime }, train_info }: RunRecord): Row
   return [
     ...adapter,
     ['matmul tier', train_info.tier ?? '–'],
+    ['attention tier', train_info.attention_tier ?? '–'],
+    ['LoRA products', loraProducts(train_info)],
     ['CPU', `${runtime.cpu}, ${runtime.cores} cores`],
     ['RAM', bytesFigure(runtime.ram)],
     ['system', `${runtime.os}, kernel ${runtime.kernel}${runtime.container === null ? '' : `, ${runtime.container}`}`],
   ];
+}
+
+function loraProducts({ lora_products: lora }: RunRecord['train_info']): string {
+  if (lora === undefined) return '–';
+  return `forward ${lora.forward}, backward ${lora.backward}; operands ${lora.operands}`;
 }
 
 function softwareRows({ meta_info: { runtime, package_info }, run_info: { code: source } }: RunRecord): Row[] {

@@ -1,0 +1,50 @@
+/** What a run's kernels go by on a device, and why: printed before it starts, and recorded with it. */
+import type { TrainConfig } from '../config/settings.ts';
+import type { DeviceProfile } from '../gpu/device-profile.ts';
+import { type ChosenTier, chooseTier } from '../gpu/tier.ts';
+import { planAttention } from '../kernels/attention.ts';
+
+type Settings = Pick<TrainConfig, 'matmul_tier' | 'compute_dtype' | 'method' | 'lora_dropout'>;
+
+/**
+ * How the LoRA terms are computed: `folded` into their layer's product as a second source of its sums, whose operands (A or B, and
+ * what they are multiplied with) are then rounded to the compute dtype; or as products of their own, in float32.
+ */
+export type LoraProducts = {
+  readonly forward: 'folded' | 'separate';
+  /** Not folded where dropout's mask covers the LoRA term only. */
+  readonly backward: 'folded' | 'separate';
+  /** Of the folded ones. */
+  readonly operands: 'float32' | 'float16';
+};
+
+export type RunTiers = {
+  readonly matmul: ChosenTier;
+  readonly attention: ChosenTier;
+  /** Null where no LoRA is trained. */
+  readonly lora: LoraProducts | null;
+};
+
+const gpuDtype = (config: Settings): 'f32' | 'f16' => (config.compute_dtype === 'float16' ? 'f16' : 'f32');
+
+/** What a run's matrix products go by. @throws DeviceError when the device cannot do what was asked for */
+export function matmulTier(profile: DeviceProfile, config: Settings): ChosenTier {
+  return chooseTier(profile, config.matmul_tier, gpuDtype(config));
+}
+
+/** @throws DeviceError when the device cannot do what was asked for */
+export function runTiers(profile: DeviceProfile, config: Settings, headDim: number): RunTiers {
+  const matmul = matmulTier(profile, config);
+  const attention = planAttention({ ...profile, tier: matmul.tier }, gpuDtype(config), headDim);
+  const forward = matmul.tier === 'direct' ? 'separate' : 'folded';
+  const lora: LoraProducts = {
+    forward,
+    backward: config.lora_dropout > 0 ? 'separate' : forward,
+    operands: forward === 'folded' && config.compute_dtype === 'float16' ? 'float16' : 'float32',
+  };
+  return {
+    matmul,
+    attention: { tier: attention.tier, reason: attention.reason },
+    lora: config.method === 'full' ? null : lora,
+  };
+}
