@@ -9,7 +9,7 @@
 //   flags (1)                         u32       what left f16's range
 //
 // Grid: a workgroup per tile; its subgroups, WR x WC of SG lanes, have RM x RN matrices of SM x SN each. BK of the depth is
-// staged at a time, in steps of SK. Sums in f32 in the device's own order within SK; the same bits on every run.
+// staged at a time, in steps of SK; with AHEAD the next BK are on their way into registers meanwhile. Sums in f32 in the device's own order within SK; the same bits on every run.
 // Plain WGSL, read by src/gpu/plain-wgsl.ts: the host replaces the constants.
 // Host: src/kernels/matmul-subgroup-matrix.ts   Reference: test/ref/linear.ts
 
@@ -45,6 +45,7 @@ alias Sums = subgroup_matrix_result<f32, SN, SM>;
 
 @include("lib/matrix_tile.wgsl")
 @if(PLUS) @include("lib/matrix_second_source.wgsl")
+@if(AHEAD) @include("lib/matrix_ahead.wgsl")
 
 struct Params { R: u32, C: u32, D: u32, lda: u32, a0: u32, ldb: u32, ldy: u32, y0: u32, scale: f32, accumulate: u32, D2: u32, lda2: u32, ldb2: u32, b2_0: u32, scale2: f32, bias0: u32 }
 
@@ -81,6 +82,21 @@ fn load_w(outer: u32, inner: u32, outer_end: u32, inner_end: u32) -> vec4<f16> {
   return v;
 }
 
+fn stage(lane: u32, tile: vec2u, d: u32) {
+  for (var i = lane; i < BM * (BK / 4u); i += LANES) {
+    let v = load_a(tile.x + i / (BK / 4u), d + i % (BK / 4u) * 4u);
+    seen_a = max(seen_a, magnitude4(v));
+    a_tile[i / (BK / 4u) * A_ROW + i % (BK / 4u)] = vec4<f16>(v);
+  }
+  for (var i = lane; i < B_LINES * (B_LINE / 4u); i += LANES) {
+    let at = vec2u(i / (B_LINE / 4u), i % (B_LINE / 4u));
+    @if(B_DEPTH) let v = load_w(tile.y + at.x, d + at.y * 4u, params.C, params.D);
+    @if(!B_DEPTH) let v = load_w(d + at.x, tile.y + at.y * 4u, params.D, params.C);
+    seen_w = max(seen_w, magnitude4(vec4f(v)));
+    b_tile[at.x * B_ROW + at.y] = v;
+  }
+}
+
 @compute @workgroup_size(LANES)
 @if(SIZED) @subgroup_size(SG)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) subgroup: u32) {
@@ -90,20 +106,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let tile = banded_tile(flat, tiles.x, tiles.y) * vec2u(BM, BN);
   let mine = vec2u(subgroup / WC, subgroup % WC) * vec2u(RM * SM, RN * SN); // within the tile
   var sums: array<Sums, RM * RN>;
+  @if(AHEAD) var slab: Slab;
+  @if(AHEAD) fetch(lane, tile, 0u, &slab);
   for (var d = 0u; d < params.D; d += BK) {
-    for (var i = lane; i < BM * (BK / 4u); i += LANES) {
-      let v = load_a(tile.x + i / (BK / 4u), d + i % (BK / 4u) * 4u);
-      seen_a = max(seen_a, magnitude4(v));
-      a_tile[i / (BK / 4u) * A_ROW + i % (BK / 4u)] = vec4<f16>(v);
-    }
-    for (var i = lane; i < B_LINES * (B_LINE / 4u); i += LANES) {
-      let at = vec2u(i / (B_LINE / 4u), i % (B_LINE / 4u));
-      @if(B_DEPTH) let v = load_w(tile.y + at.x, d + at.y * 4u, params.C, params.D);
-      @if(!B_DEPTH) let v = load_w(d + at.x, tile.y + at.y * 4u, params.D, params.C);
-      seen_w = max(seen_w, magnitude4(vec4f(v)));
-      b_tile[at.x * B_ROW + at.y] = v;
-    }
+    @if(AHEAD) put(lane, &slab);
+    @if(!AHEAD) stage(lane, tile, d);
     workgroupBarrier();
+    @if(AHEAD) fetch(lane, tile, d + BK, &slab);
     multiply(mine, &sums);
     workgroupBarrier();
   }

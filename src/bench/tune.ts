@@ -62,7 +62,7 @@ const MATRIX_DEPTHS = [16, 32, 64];
 export const QUICK_TILES: Record<TileKind, readonly Tile[]> = {
   simt: [{ BM: 64, BN: 64, BK: 8, TM: 8, TN: 4 }],
   simtF16: [{ BM: 64, BN: 64, BK: 8, TM: 8, TN: 4 }],
-  matrix: [{ subgroupRows: 2, subgroupCols: 1, matrixRows: 2, matrixCols: 2, BK: 16 }],
+  matrix: [{ subgroupRows: 2, subgroupCols: 1, matrixRows: 2, matrixCols: 2, BK: 16, stages: 2 }],
 };
 
 /** A tile much slower than the best at the first shape is not measured at the others. */
@@ -75,7 +75,9 @@ export function knownTiles(kind: TileKind): readonly Tile[] {
   if (kind === 'matrix')
     return SUBGROUP_GRIDS.flatMap(([subgroupRows, subgroupCols]) =>
       MATRIX_GRIDS.flatMap(([matrixRows, matrixCols]) =>
-        MATRIX_DEPTHS.map((BK) => ({ subgroupRows, subgroupCols, matrixRows, matrixCols, BK })),
+        MATRIX_DEPTHS.flatMap((BK) =>
+          [1, 2].map((stages) => ({ subgroupRows, subgroupCols, matrixRows, matrixCols, BK, stages })),
+        ),
       ),
     );
   return SIMT_SHAPES.flatMap(([BM, BN, TM, TN]) => SIMT_DEPTHS.map((BK) => ({ BM, BN, BK, TM, TN })));

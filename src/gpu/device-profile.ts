@@ -25,13 +25,17 @@ export type SimtTile = {
   readonly TN: number;
 };
 
-/** A workgroup's grid of subgroups, each subgroup's grid of matrices, and the depth staged at a time, in elements. */
+/**
+ * A workgroup's grid of subgroups, each subgroup's grid of matrices, and the depth staged at a time, in elements. With 2 stages the
+ * next of it is on its way into registers while one multiplies.
+ */
 export type MatrixTile = {
   readonly subgroupRows: number;
   readonly subgroupCols: number;
   readonly matrixRows: number;
   readonly matrixCols: number;
   readonly BK: number;
+  readonly stages: number;
 };
 
 /** Tiles that `nibble tune-kernels` found fastest, by kind of product; the defaults where absent. */

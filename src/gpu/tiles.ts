@@ -5,7 +5,7 @@ export const TILE_KINDS = ['simt', 'simtF16', 'matrix'] as const;
 export type TileKind = (typeof TILE_KINDS)[number];
 
 export const SIMT_FIELDS = ['BM', 'BN', 'BK', 'TM', 'TN'] as const;
-export const MATRIX_FIELDS = ['subgroupRows', 'subgroupCols', 'matrixRows', 'matrixCols', 'BK'] as const;
+export const MATRIX_FIELDS = ['subgroupRows', 'subgroupCols', 'matrixRows', 'matrixCols', 'BK', 'stages'] as const;
 
 type Facts = Pick<DeviceProfile, 'limits' | 'subgroupMatrix' | 'shaderF16'>;
 
@@ -45,6 +45,7 @@ function matrixProblem(profile: Facts, tile: MatrixTile): string | null {
   const { subgroupMatrix: config } = profile;
   if (config === null) return 'it has no subgroup matrices';
   if (tile.BK % config.K !== 0) return `BK has to be a multiple of ${config.K}`;
+  if (tile.stages > 2) return 'stages has to be 1 or 2';
   const lanes = tile.subgroupRows * tile.subgroupCols * config.subgroupSize;
   return resourceProblem(profile, lanes, matrixStorageBytes(config, tile));
 }

@@ -12,6 +12,7 @@ export const DEFAULT_MATRIX_TILE: MatrixTile = {
   matrixRows: 2,
   matrixCols: 2,
   BK: 32,
+  stages: 1,
 };
 
 /** Whether the tier can do a product: its second operand is f16 already, and read along or across the depth. */
@@ -42,7 +43,7 @@ export function subgroupMatrix(tape: Tape, gemm: Gemm): void {
   const BN = tile.subgroupCols * tile.matrixCols * config.N;
   tape.dispatch({
     name: 'matmul_subgroup_matrix',
-    when: [...matrixVariant({ a, b }, config), ...extras.when],
+    when: [...matrixVariant({ a, b }, config), ...(tile.stages === 2 ? ['AHEAD'] : []), ...extras.when],
     constants: matrixConstants(config, tile),
     params: {
       ...{ R, C, D, lda: a.ld, a0: a.col0, ldb: b.ld, ldy: y.ld, y0: y.col0 },

@@ -16,7 +16,7 @@ const CONFIGS: Record<string, MatrixConfig> = {
 };
 const TILES: readonly MatrixTile[] = [
   DEFAULT_MATRIX_TILE,
-  { subgroupRows: 1, subgroupCols: 2, matrixRows: 4, matrixCols: 1, BK: 16 },
+  { subgroupRows: 1, subgroupCols: 2, matrixRows: 4, matrixCols: 1, BK: 16, stages: 2 },
 ];
 
 const VECTORS = ['VEC4_A', 'VEC4_B'];

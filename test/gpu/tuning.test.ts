@@ -19,7 +19,7 @@ const profile = KNOWN_PROFILES.nvidia as DeviceProfile;
 const key: TuningKey = { adapter: 'nvidia hopper H200', driver: 'NVIDIA: 570.1', nibble: '0.1.0', webgpu: '0.6.2' };
 const tiles = {
   simt: { BM: 128, BN: 64, BK: 16, TM: 8, TN: 4 },
-  matrix: { subgroupRows: 2, subgroupCols: 2, matrixRows: 4, matrixCols: 2, BK: 32 },
+  matrix: { subgroupRows: 2, subgroupCols: 2, matrixRows: 4, matrixCols: 2, BK: 32, stages: 1 },
 };
 let directory = '';
 beforeEach(() => {
@@ -98,6 +98,7 @@ describe('what a device can take', () => {
   it('is said by kind', () => {
     expect(tileProblem(profile, 'simt', tiles.simt)).toBe(null);
     expect(tileProblem(profile, 'matrix', tiles.matrix)).toBe(null);
+    expect(tileProblem(profile, 'matrix', { ...tiles.matrix, stages: 3 })).toBe('stages has to be 1 or 2');
     const swiftshader = KNOWN_PROFILES.swiftshader as DeviceProfile;
     expect(tileProblem(swiftshader, 'matrix', tiles.matrix)).toBe('it has no subgroup matrices');
     expect(tileProblem(swiftshader, 'simtF16', tiles.simt)).toBe('it has no shader-f16');

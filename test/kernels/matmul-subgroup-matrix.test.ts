@@ -5,7 +5,12 @@ import { itSubgroupMatrix } from '../gpu/subgroup-matrices.ts';
 import { type Case, exactHalves, expectSums, extents, JOINED, type Op, runCase, runWithNaN } from './matmul-cases.ts';
 
 /** Two subgroups, of two matrices and one: with the 8 x 8 of lavapipe a tile of 16 x 16, which compiles in reasonable time. */
-const tile = { subgroupRows: 1, subgroupCols: 2, matrixRows: 2, matrixCols: 1, BK: 16 };
+const tile = { subgroupRows: 1, subgroupCols: 2, matrixRows: 2, matrixCols: 1, BK: 16, stages: 1 };
+/** Shares of the lanes that are no whole number, and rounds that end before the depth does. */
+const ahead: Partial<DeviceProfile> = {
+  tier: 'subgroup_matrix',
+  tiles: { matrix: { ...tile, subgroupCols: 3, stages: 2 } },
+};
 const profile: Partial<DeviceProfile> = { tier: 'subgroup_matrix', tiles: { matrix: tile } };
 const simt: Partial<DeviceProfile> = {
   tier: 'simt',
@@ -53,6 +58,21 @@ describe('matmul subgroup_matrix', () => {
         const outcome = await runCase(profile, { ...one, maxWorkgroups: 7 });
         expectSums(outcome);
         expect(outcome.flags).toBe(0);
+      });
+    }
+    for (const [r, c, depth] of [
+      [1, 1, 1],
+      [17, 20, 20],
+      [33, 31, 130],
+      [64, 48, 64],
+    ] as const) {
+      itSubgroupMatrix(`${op} ${sizesOf(op, [r, c, depth]).join('x')} loaded ahead, the same bits`, async () => {
+        const one: Case = { op, sizes: sizesOf(op, [r, c, depth]), half: true, rank: 8, accumulate: true };
+        const outcome = await runCase(ahead, { ...one, maxWorkgroups: 7 });
+        expectSums(outcome);
+        expect(outcome.flags).toBe(0);
+        const { got } = await runCase(profile, one);
+        expect(Buffer.from(outcome.got.buffer).equals(Buffer.from(got.buffer))).toBe(true);
       });
     }
     itSubgroupMatrix(`${op} keeps a NaN in its row and column`, async () => {
