@@ -9,6 +9,7 @@ import { nodeReader, nodeWriter } from '../formats/node.ts';
 import { type QuantizeJob, type QuantizeResult, quantizeCheckpoint } from '../model/quantize/checkpoint.ts';
 import { planQuantization, type QuantizePlan, type QuantizeSettings } from '../model/quantize/plan.ts';
 import { openFileStore } from '../model/quantize/spool.node.ts';
+import { withTiedHead } from '../model/tied-head.ts';
 import { formatBytes } from '../report/format.ts';
 import { QuantKernels } from '../wasm/kernels.ts';
 import { createQuantizerPool, loadWasmModule } from '../wasm/node.ts';
@@ -26,7 +27,7 @@ export async function runQuantize(
   await requireEmpty(out);
   const reader = nodeReader(model);
   const config = await readModelConfig(reader);
-  const source = await openCheckpoint(reader);
+  const source = await withTiedHead(config, await openCheckpoint(reader));
   const settings = settingsOf(given);
   const plan = await planQuantization(config, source, settings);
   requireRoom(out, plan, await freeBytes(dirname(resolve(out))));

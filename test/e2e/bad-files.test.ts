@@ -91,6 +91,21 @@ const CASES: Record<string, { model?: string; adapter?: string; says: Says }> = 
     model: directory({ 'config.json': text(BASE, 'config.json'), 'model.pt': 'x' }),
     says: [`model.pt ${PICKLE}`],
   },
+  'a tied model whose head is not its embedding': {
+    model: directory(
+      {
+        'config.json': text(SMALLER, 'config.json').replace(
+          '"tie_word_embeddings": false',
+          '"tie_word_embeddings": true',
+        ),
+      },
+      SMALLER,
+    ),
+    says: [
+      `${WEIGHTS}: lm_head.weight differs from model.embed_tokens.weight: element 0 is `,
+      'Set tie_word_embeddings: false in config.json',
+    ],
+  },
   'an unknown rope type': {
     model: directory(
       {
