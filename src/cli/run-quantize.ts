@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename, rm, rmdir, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { requireModelFolder } from '../bench/run-paths.ts';
 import { ConfigError, DataError } from '../errors.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readModelConfig } from '../formats/hf-config.ts';
@@ -24,6 +25,7 @@ export async function runQuantize(
   context: CliContext,
   freeBytes: (directory: string) => Promise<number> = freeBytesAt,
 ): Promise<void> {
+  await requireModelFolder('model', model);
   await requireEmpty(out);
   const reader = nodeReader(model);
   const config = await readModelConfig(reader);

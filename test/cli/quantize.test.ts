@@ -137,7 +137,41 @@ describe('refused, with exit code 2 and nothing written', () => {
     ['a folder that holds something', full, () => [MODEL, out()], 'is not empty (it holds notes.txt)'],
     ['a file', () => writeFileSync(out(), ''), () => [MODEL, out()], 'cannot be used: ENOTDIR'],
     ['the model itself', () => {}, () => [MODEL, MODEL], 'is not empty'],
-    ['no model there', () => {}, () => [out('gone'), out()], 'config.json'],
+    ['no model there', () => {}, () => [out('gone'), out()], 'model: there is no folder'],
+    [
+      'a name on the hub',
+      () => {},
+      () => ['org/llama', out()],
+      'nibble downloads nothing; fetch it with `hf download org/llama --local-dir ./llama`',
+    ],
+    [
+      'a folder without a model',
+      () => mkdirSync(out('empty')),
+      () => [out('empty'), out()],
+      'empty is empty; wanted the directory of a Hugging Face model',
+    ],
+    [
+      'a pickle in the place of the folder',
+      () => writeFileSync(out('w.pt'), 'x'),
+      () => [out('w.pt'), out()],
+      'w.pt is a pickle, which runs code when it is loaded and is refused. Load it with transformers where you trust it, and let save_pretrained(FOLDER)',
+    ],
+    [
+      'a pickle in the folder',
+      () => {
+        mkdirSync(out('model'));
+        writeFileSync(out('model/config.json'), readFileSync(path.join(MODEL, 'config.json')));
+        writeFileSync(out('model/pytorch_model.bin'), 'x');
+      },
+      () => [out('model'), out()],
+      'pytorch_model.bin is a pickle, which runs code when it is loaded and is refused',
+    ],
+    [
+      'a file of the model',
+      () => {},
+      () => [path.join(MODEL, 'model.safetensors'), out()],
+      'model.safetensors is a file; wanted the directory',
+    ],
     [
       'a quantized one',
       () => {},
