@@ -1,6 +1,6 @@
 // Signed dynamic 8-bit code, blockwise: the second level of double quantization.
 import {
-  BUCKETS, BUCKET_SHIFT, DYNAMIC_CODE, DYNAMIC_LOWEST, DYNAMIC_UPPER, FIRST_BUCKET, LAST_BUCKET,
+  BUCKETS, BUCKET_SHIFT, DYNAMIC_LOWEST, DYNAMIC_UPPER, FIRST_BUCKET, LAST_BUCKET,
 } from "./tables";
 
 /** Index of the nearest entry of the map; an exact tie goes to the even index, as in CUDA. |s| is at most 1. */
@@ -52,9 +52,9 @@ export function quantizeDynamic8bit(
   return -1;
 }
 
-/** dst[i] = map[codes[i]] * absmax[i / blockSize] + offset: two roundings, no FMA. */
+/** dst[i] = map[codes[i]] * absmax[i / blockSize] + offset: two roundings, no FMA. map f32[256] */
 export function dequantizeDynamic8bit(
-  codes: usize, count: i32, blockSize: i32, absmax: usize, offset: f32, dst: usize,
+  codes: usize, count: i32, blockSize: i32, absmax: usize, offset: f32, map: usize, dst: usize,
 ): void {
   assert(count >= 0 && blockSize > 0, "dequantizeDynamic8bit: blockSize must be positive");
   for (let start = 0; start < count; start += blockSize) {
@@ -62,7 +62,7 @@ export function dequantizeDynamic8bit(
     absmax += 4;
     const end = min(start + blockSize, count);
     for (let i = start; i < end; i++) {
-      const code = load<f32>(DYNAMIC_CODE + (<usize>load<u8>(codes + <usize>i) << 2));
+      const code = load<f32>(map + (<usize>load<u8>(codes + <usize>i) << 2));
       store<f32>(dst + (<usize>i << 2), code * scale + offset);
     }
   }

@@ -1,6 +1,6 @@
 // nibble's quantizer: pure functions over pointers into linear memory. The caller lays the memory out, from
 // heapBase() on; nothing here allocates, imports or grows.
-import { DYNAMIC_CODE, FP4_CODE, NF4_CODE, buildTables } from "./tables";
+import { DYNAMIC_CODE, FP4_CODE, GIVEN_CODE, NF4_CODE, buildTables } from "./tables";
 
 export { quantize4bit } from "./quantize4";
 export { dequantize4bit } from "./dequantize4";
@@ -25,6 +25,11 @@ export function fp4Code(): usize {
 /** f32[256]. */
 export function dynamicCode(): usize {
   return DYNAMIC_CODE;
+}
+
+/** f32[256], for the host to fill: a map to decode with instead of the dynamic one. */
+export function givenCode(): usize {
+  return GIVEN_CODE;
 }
 
 buildTables();

@@ -32,7 +32,26 @@ export function standing(records) {
 /** What a reader has to know of a row to take its figures for what they are; the tests hold models and settings to it. */
 const ABOUT = {
   2: `Models of two layers of width 64 with random weights ([test/golden](../test/golden/README.md)), 32 tokens. The reference
-of a bnb-4bit checkpoint is transformers on the base that the format's definition dequantizes, not bitsandbytes' layers.`,
+of a bnb-4bit checkpoint is transformers on the base that the format's definition dequantizes, not bitsandbytes' layers.
+
+What each of them stands for, here and in row 3:
+
+| model | form | published models |
+| --- | --- | --- |
+| llama | \`llama3\` rope scaling, untied head, grouped queries | Llama 3.1; Llama 3, which has no rope scaling |
+| llama-tied | \`llama3\` rope scaling, tied head, grouped queries | Llama 3.2 (1B, 3B) |
+| llama-biased | biases of attention and MLP, tied head, as many key heads as query heads | Llama's form with \`attention_bias\` or \`mlp_bias\`; SmolLM2 1.7B, which has no biases |
+| mistral | a sliding window, untied head, grouped queries | Mistral 7B; TinyLlama and Llama 2 70B, which have no window |
+| qwen2 | biases of q, k and v, a window in one layer | Qwen2, Qwen2.5, which leave their window unused |
+| qwen3 | norms of q and k, tied head | Qwen3, dense |
+| gemma | norms around 0, tanh GELU, scaled embeddings | Gemma (the first) |
+| phi3 | fused projections, a sliding window | Phi-3 with default rope (4k contexts) |
+| smollm3 | a layer without rope, biases, tied head | SmolLM3, which has no biases |
+| olmo2 | norms after attention and MLP, norms of q and k | OLMo 2 |
+
+Llama without any of these (Llama 2, TinyLlama: default rope, untied head, no window) is held to transformers' logits and to 20
+steps of PEFT, LoRA and QLoRA, by \`test/model/logits.test.ts\` and \`test/train/peft-steps.test.ts\`, and has no row here.
+SmolLM2's other sizes group their queries; row 5 has one of them.`,
   3: `The 50 steps: models of row 2, the same data and initial adapter on both sides (rank 4 on all linear layers, A and B with
 standard deviation 0.1), learning rate 1e-3 linear, weight decay 0.1, clipping at 0.3 active at every step, no dropout. QLoRA
 is from one bnb-4bit checkpoint, which PEFT trains on as the format's definition dequantizes it: bitsandbytes' backward on a

@@ -91,7 +91,7 @@ export function quantizedLinears(memory: EngineMemory): QuantizedLinears | null 
     nestedBytes: scales.kind === 'double' ? scales.nested.bytes - F32_BYTES : 0,
     offsetBytes: scales.kind === 'double' ? F32_BYTES : 0,
   }));
-  const codeTablesBytes = [...tables.values()].reduce((sum, t) => sum + t.bytes, 0);
+  const codeTablesBytes = tables.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
   const formulaBytes = fourBit.reduce((sum, w) => sum + formatBytes(w), codeTablesBytes);
   return { tensors, codeTablesBytes, formulaBytes };
 }

@@ -6,6 +6,7 @@ import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
 import { inWords } from '../formats/node.ts';
 import { ADAPTER_CONFIG_FILE } from '../formats/peft-config.ts';
+import { modelPickleRefusal } from '../formats/pickle.ts';
 
 /** The same configuration, runnable from any directory. Whence its values came stays as it is. */
 export function withAbsolutePaths(config: ResolvedConfig): ResolvedConfig {
@@ -32,10 +33,10 @@ export function withAbsolutePaths(config: ResolvedConfig): ResolvedConfig {
 export async function requireInputs(config: ResolvedConfig): Promise<void> {
   const { model_name_or_path, adapter_name_or_path, datasets, eval_datasets } = config.values;
   const folders = [
-    folderProblem(config, 'model_name_or_path', model_name_or_path, MODEL),
+    settingProblem(config, 'model_name_or_path', model_name_or_path, MODEL),
     ...(adapter_name_or_path === null
       ? []
-      : [folderProblem(config, 'adapter_name_or_path', adapter_name_or_path, ADAPTER)]),
+      : [settingProblem(config, 'adapter_name_or_path', adapter_name_or_path, ADAPTER)]),
   ];
   const files = Object.entries({ datasets, eval_datasets }).flatMap(([key, sets]) =>
     sets.map((set, i) => fileProblem(config, key as SettingKey, i, set.path)),
@@ -46,14 +47,26 @@ export async function requireInputs(config: ResolvedConfig): Promise<void> {
 
 /** The same for the model alone. @throws ConfigError */
 export async function requireModel(config: ResolvedConfig): Promise<void> {
-  const problem = await folderProblem(config, 'model_name_or_path', config.values.model_name_or_path, MODEL);
+  const problem = await settingProblem(config, 'model_name_or_path', config.values.model_name_or_path, MODEL);
   if (problem !== null) throw new ConfigError([problem]);
 }
 
-type Folder = { readonly file: string; readonly wanted: string };
+/** The same for a model that an argument names. @throws ConfigError */
+export async function requireModelFolder(argument: string, given: string): Promise<void> {
+  const message = await folderProblem(given, MODEL);
+  if (message !== null) throw new ConfigError([{ path: argument, message }]);
+}
+
+type Folder = {
+  readonly file: string;
+  readonly wanted: string;
+  /** Why a file of this name is not read, where there is more to say than that it is no folder. */
+  readonly refusal?: (name: string) => string | null;
+};
 const MODEL: Folder = {
   file: CONFIG_FILE,
   wanted: 'the directory of a Hugging Face model (config.json, safetensors, tokenizer.json)',
+  refusal: modelPickleRefusal,
 };
 const ADAPTER: Folder = {
   file: ADAPTER_CONFIG_FILE,
@@ -62,23 +75,36 @@ const ADAPTER: Folder = {
 
 type Kind = 'file' | 'folder' | null;
 
-async function folderProblem(
+async function settingProblem(
   config: ResolvedConfig,
   key: SettingKey,
   given: string,
-  { file, wanted }: Folder,
+  folder: Folder,
 ): Promise<ConfigProblem | null> {
-  const problem = (what: string): ConfigProblem => ({ path: key, message: `${what}${origin(config, key)}` });
+  const what = await folderProblem(given, folder);
+  return what === null ? null : { path: key, message: `${what}${origin(config, key)}` };
+}
+
+async function folderProblem(given: string, folder: Folder): Promise<string | null> {
+  const { file, wanted, refusal = () => null } = folder;
   const kind = await kindOf(given);
-  if (kind === 'file') return problem(`${given} is a file; wanted ${wanted}: give the folder it lies in`);
+  const refused = kind === 'file' ? refusal(given) : null;
+  if (refused !== null) return `${given} ${refused} Then give its folder`;
+  if (kind === 'file') return `${given} is a file; wanted ${wanted}: give the folder it lies in`;
   if (kind !== 'folder')
-    return problem(`there is no folder ${given}${whereabouts(given)}; wanted ${wanted}${hubHint(given, 'model')}`);
+    return `there is no folder ${given}${whereabouts(given)}; wanted ${wanted}${hubHint(given, 'model')}`;
   if ((await kindOf(path.join(given, file))) === 'file') return null;
   const names = await readdir(given).catch((error: NodeJS.ErrnoException) => inWords(error));
-  if (typeof names === 'string') return problem(`${given} cannot be read (${names}); wanted ${wanted}`);
-  const gguf = names.some((name) => name.endsWith('.gguf')) ? '; GGUF files are not read, safetensors are' : '';
+  if (typeof names === 'string') return `${given} cannot be read (${names}); wanted ${wanted}`;
   const holds = names.length === 0 ? 'is empty' : `has no ${file} (it holds ${listed(names)})`;
-  return problem(`${given} ${holds}; wanted ${wanted}${gguf}`);
+  return `${given} ${holds}; wanted ${wanted}${unreadHint(names, folder)}`;
+}
+
+/** About files of other formats, where they are all there is. */
+function unreadHint(names: readonly string[], { refusal = () => null }: Folder): string {
+  if (names.some((name) => name.endsWith('.gguf'))) return '; GGUF files are not read, safetensors are';
+  const pickle = names.find((name) => refusal(name) !== null);
+  return pickle === undefined ? '' : `. ${pickle} ${refusal(pickle)}`;
 }
 
 async function fileProblem(

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename, rm, rmdir, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { requireModelFolder } from '../bench/run-paths.ts';
 import { ConfigError, DataError } from '../errors.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readModelConfig } from '../formats/hf-config.ts';
@@ -9,6 +10,7 @@ import { nodeReader, nodeWriter } from '../formats/node.ts';
 import { type QuantizeJob, type QuantizeResult, quantizeCheckpoint } from '../model/quantize/checkpoint.ts';
 import { planQuantization, type QuantizePlan, type QuantizeSettings } from '../model/quantize/plan.ts';
 import { openFileStore } from '../model/quantize/spool.node.ts';
+import { withTiedHead } from '../model/tied-head.ts';
 import { formatBytes } from '../report/format.ts';
 import { QuantKernels } from '../wasm/kernels.ts';
 import { createQuantizerPool, loadWasmModule } from '../wasm/node.ts';
@@ -23,10 +25,11 @@ export async function runQuantize(
   context: CliContext,
   freeBytes: (directory: string) => Promise<number> = freeBytesAt,
 ): Promise<void> {
+  await requireModelFolder('model', model);
   await requireEmpty(out);
   const reader = nodeReader(model);
   const config = await readModelConfig(reader);
-  const source = await openCheckpoint(reader);
+  const source = await withTiedHead(config, await openCheckpoint(reader));
   const settings = settingsOf(given);
   const plan = await planQuantization(config, source, settings);
   requireRoom(out, plan, await freeBytes(dirname(resolve(out))));

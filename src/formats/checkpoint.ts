@@ -2,6 +2,7 @@
 import { DataError } from '../errors.ts';
 import { isFloatDtype, widenToF32 } from './dtype.ts';
 import { isObject, readObject, show } from './json.ts';
+import { isPickle, modelPickleRefusal } from './pickle.ts';
 import { type FileReader, place } from './reader.ts';
 import { readSafetensorsHeader, type TensorInfo } from './safetensors.ts';
 
@@ -31,11 +32,8 @@ export const INDEX_FILE = 'model.safetensors.index.json';
 export async function openCheckpoint(reader: FileReader): Promise<TensorSource> {
   if (await reader.exists(SINGLE_FILE)) return openSafetensors(reader, SINGLE_FILE);
   if (await reader.exists(INDEX_FILE)) return openSharded(reader);
-  const pickles = (await reader.list()).filter((name) => /\.(bin|pth?|ckpt)$/.test(name));
-  const found =
-    pickles.length === 0
-      ? ''
-      : ` ${pickles[0]} is a pickle, which runs code when it is loaded and is refused: save the model with save_pretrained(dir, safe_serialization=True).`;
+  const pickle = (await reader.list()).find(isPickle);
+  const found = pickle === undefined ? '' : ` ${pickle} ${modelPickleRefusal(pickle)}`;
   throw new DataError(
     reader.root,
     `holds neither ${SINGLE_FILE} nor ${INDEX_FILE}.${found || ' Give the directory of a Hugging Face model.'}`,

@@ -57,9 +57,16 @@ export function ropeParameters(json: JsonObject, fields: Fields, supported = ROP
   if (rotary !== 1) inner.report('partial_rotary_factor', `is ${show(rotary)}; only 1 is supported.`);
   for (const { path, message } of problems) {
     const name = path.replace(/^: /, '');
-    fields.report(name === '' ? key : `${key}.${name}`, message);
+    fields.report(placeOf(name, key, json, scaling), message);
   }
   return parameters;
+}
+
+/** Where a setting of the rotary embedding stands: in the scaling, or beside it as transformers 4 has some of them. */
+function placeOf(name: string, key: string, json: JsonObject, scaling: JsonObject): string {
+  if (name === '') return key;
+  const isBeside = (scaling[name] ?? null) === null && (json[name] ?? null) !== null;
+  return isBeside ? name : `${key}.${name}`;
 }
 
 /** What a scaling takes from outside of it. A length beside it wins; without any, there is no other length. */

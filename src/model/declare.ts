@@ -6,6 +6,7 @@ import { EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B, MAGNITUDE } from '../formats/
 import type { Residents } from '../gpu/residents.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { type Scales, TABLE_LENGTH } from '../kernels/dequant.ts';
+import { DYNAMIC_CODE } from '../wasm/tables.ts';
 import { NESTED_BLOCK_SIZE, type QuantType } from '../wasm/types.ts';
 import { allocateFlat, type FlatParameters, type TrainableSpec } from './flat.ts';
 import type { Layer, Model } from './model.ts';
@@ -18,7 +19,21 @@ import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
 /** How the matrix of a module is to lie in GPU memory. */
 export type StoredAs =
   | { readonly kind: 'dense'; readonly dtype: 'f32' | 'f16' | 'bf16' }
-  | { readonly kind: '4bit'; readonly quantType: QuantType; readonly blockSize: number; readonly doubleQuant: boolean };
+  | {
+      readonly kind: '4bit';
+      readonly quantType: QuantType;
+      readonly blockSize: number;
+      readonly doubleQuant: boolean;
+      /** The 256 values of the absmax codes where a checkpoint brings its own; else bitsandbytes' dynamic map. */
+      readonly dynamicCode?: Float32Array;
+    };
+
+/** What codes stand for: the 16 values of a 4-bit type, then the 256 of absmax codes, as they lie on the GPU. */
+export type CodeTables = {
+  readonly quantType: QuantType;
+  readonly dynamicCode: Float32Array;
+  readonly tensor: Tensor;
+};
 
 export type LoraSpec = {
   /** Rank and scaling of each targeted module, by its name. */
@@ -54,8 +69,8 @@ export type DeclaredModel = {
   readonly vectors: ReadonlyMap<string, Tensor>;
   /** Adapted layers whose magnitudes are trained. */
   readonly dora: readonly DoraLayer[];
-  /** The code tables in use; shared by all tensors of a type. */
-  readonly tables: ReadonlyMap<QuantType, Tensor>;
+  /** The code tables in use; shared by all tensors of one type and one map. */
+  readonly tables: readonly CodeTables[];
 };
 
 /** @throws ConfigError for what this version cannot train */
@@ -119,7 +134,7 @@ class Builder {
   readonly weights = new Map<string, Weight>();
   readonly vectors = new Map<string, Tensor>();
   readonly dora: DoraLayer[] = [];
-  readonly tables = new Map<QuantType, Tensor>();
+  readonly tables: CodeTables[] = [];
   readonly #residents: Residents;
   readonly #spec: ModelSpec;
   readonly #trainable: FlatParameters;
@@ -211,7 +226,7 @@ class Builder {
       blockSize,
       packed,
       scales: this.#scales(name, blocks, stored.doubleQuant),
-      tables: this.#tablesOf(quantType),
+      tables: this.#tablesOf(quantType, stored.dynamicCode ?? DYNAMIC_CODE),
     };
   }
 
@@ -234,17 +249,18 @@ class Builder {
     return { kind: 'double', codes, nested };
   }
 
-  #tablesOf(quantType: QuantType): Tensor {
-    const known =
-      this.tables.get(quantType) ??
-      this.#residents.tensor({
-        label: `${quantType}.tables`,
-        shape: [TABLE_LENGTH],
-        dtype: 'f32',
-        category: 'quant_state',
-      });
-    this.tables.set(quantType, known);
-    return known;
+  #tablesOf(quantType: QuantType, dynamicCode: Float32Array): Tensor {
+    const ofType = this.tables.filter((t) => t.quantType === quantType);
+    const known = ofType.find((t) => t.dynamicCode.every((v, i) => v === dynamicCode[i]));
+    if (known !== undefined) return known.tensor;
+    const tensor = this.#residents.tensor({
+      label: `${quantType}.tables${ofType.length === 0 ? '' : `[${ofType.length}]`}`,
+      shape: [TABLE_LENGTH],
+      dtype: 'f32',
+      category: 'quant_state',
+    });
+    this.tables.push({ quantType, dynamicCode, tensor });
+    return tensor;
   }
 
   #lora(module: string, weight: Weight): LoraPair | null {

@@ -8,9 +8,9 @@ import type { Device } from '../gpu/device.ts';
 import type { Residents } from '../gpu/residents.ts';
 import { Uploads } from '../gpu/transfer.ts';
 import type { QuantKernels } from '../wasm/kernels.ts';
-import { DYNAMIC_CODE, FP4_CODE, NF4_CODE } from '../wasm/tables.ts';
-import type { Quantizer, QuantType, SourceDtype } from '../wasm/types.ts';
-import type { DeclaredModel } from './declare.ts';
+import { FP4_CODE, NF4_CODE } from '../wasm/tables.ts';
+import type { Quantizer, SourceDtype } from '../wasm/types.ts';
+import type { CodeTables, DeclaredModel } from './declare.ts';
 import { loadVector, loadWeight, Stopwatch, slabPool, type WeightContext, write } from './load-weight.ts';
 
 export type LoadContext = {
@@ -98,13 +98,12 @@ function jobsOf({ vectors, weights }: DeclaredModel): Job[] {
 }
 
 function writeTables(ctx: WeightContext, { tables, model }: DeclaredModel): void {
-  for (const [type, tensor] of tables) write(ctx, tensor, codeTables(type));
+  for (const table of tables) write(ctx, table.tensor, valuesOf(table));
   const { cos, sin } = ropeTables(model.config, model.rope.cos.shape[0] ?? 0);
   write(ctx, model.rope.cos, cos as Float32Array<ArrayBuffer>);
   write(ctx, model.rope.sin, sin as Float32Array<ArrayBuffer>);
 }
 
-/** 4-bit code, then the dynamic map. */
-function codeTables(type: QuantType): Float32Array<ArrayBuffer> {
-  return new Float32Array([...(type === 'nf4' ? NF4_CODE : FP4_CODE), ...DYNAMIC_CODE]);
+function valuesOf({ quantType, dynamicCode }: CodeTables): Float32Array<ArrayBuffer> {
+  return new Float32Array([...(quantType === 'nf4' ? NF4_CODE : FP4_CODE), ...dynamicCode]);
 }

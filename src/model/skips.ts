@@ -1,5 +1,6 @@
 /** Which modules `llm_int8_skip_modules` keeps out of quantization, read as transformers reads it. */
 import { ConfigError } from '../errors.ts';
+import { pythonRegex } from '../formats/python-regex.ts';
 
 /**
  * A test for module names. An entry counts when the name begins with it or matches it as a regular expression from the
@@ -24,10 +25,10 @@ export function skipTest(entries: readonly string[], modules: readonly string[])
 function entryTest(entry: string): ((module: string) => boolean) | string {
   if (entry === '') return 'is empty, and every name ends in that; leave it out';
   try {
-    const pattern = new RegExp(`^(?:${entry})(?:(?<=\\.)|(?=\\.|$))`);
+    const pattern = pythonRegex(`(?:${entry})(?:(?<=\\.)|(?=\\.|$))`, 'match');
     return (module) => pattern.test(module) || module.endsWith(entry);
   } catch (cause) {
-    return `is no regular expression (${cause instanceof Error ? cause.message : cause}); give a module's name`;
+    return `is no regular expression that works here (${cause instanceof Error ? cause.message : cause}); give a module's name`;
   }
 }
 

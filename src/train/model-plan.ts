@@ -149,8 +149,9 @@ async function prequantizedWeights(source: TensorSource, modules: readonly strin
     const name = `${module}.weight`;
     const stored = source.has(name) ? await readBnb4bit(source, name) : null;
     if (stored === null) continue;
-    const { quantType, blockSize, nested } = stored;
-    found.set(module, { kind: '4bit', quantType, blockSize, doubleQuant: nested !== undefined });
+    const { quantType, blockSize, nested, nestedQuantMap: dynamicCode } = stored;
+    const doubleQuant = nested !== undefined;
+    found.set(module, { kind: '4bit', quantType, blockSize, doubleQuant, ...(dynamicCode && { dynamicCode }) });
   }
   return found;
 }

@@ -13,6 +13,7 @@ import { Ledger } from '../gpu/ledger.ts';
 import { checkWeights } from '../model/check-weights.ts';
 import { type LoadTimes, loadModel } from '../model/load.ts';
 import { openWeights } from '../model/random-weights.ts';
+import { withTiedHead } from '../model/tied-head.ts';
 import type { QuantKernels } from '../wasm/kernels.ts';
 import type { Quantizer, SourceDtype } from '../wasm/types.ts';
 import { adapterBase } from './adapter-base.ts';
@@ -49,7 +50,7 @@ export type RunInput = {
 export async function readRunInput(config: TrainConfig, readerOf: Runtime['readerOf']): Promise<RunInput> {
   const reader = readerOf(config.model_name_or_path);
   const model = await readModelConfig(reader);
-  const source = await openWeights(reader, model);
+  const source = await withTiedHead(model, await openWeights(reader, model));
   await checkWeights(model, source);
   const tokenizer = (await reader.exists(TOKENIZER_FILE)) ? await loadTokenizer(reader, model.vocab_size) : null;
   const adapter =

@@ -17,6 +17,7 @@ export type WasmExports = {
   nf4Code(): number;
   fp4Code(): number;
   dynamicCode(): number;
+  givenCode(): number;
   quantize4bit(
     code: number,
     dtype: number,
@@ -49,6 +50,7 @@ export type WasmExports = {
     blockSize: number,
     absmax: number,
     offset: number,
+    map: number,
     dst: number,
   ): void;
   sumF32(src: number, count: number, start: number): number;

@@ -1,6 +1,7 @@
 /** The second level: absmax to 8-bit codes around its mean, and back; and the dynamic code for any f32 data. */
 import { DataError, KernelCallError } from '../errors.ts';
 import { MAX_SLAB_BYTES, type QuantKernels, REGION } from './kernels.ts';
+import { DYNAMIC_CODE } from './tables.ts';
 import { NESTED_BLOCK_SIZE, type QuantState } from './types.ts';
 
 export type DynamicCodes = {
@@ -50,11 +51,11 @@ export function quantizeDynamic8bit(
   return { codes, absmax };
 }
 
-/** DYNAMIC_CODE[codes[i]] * absmax[i / blockSize] + offset, rounded to f32 after each of the two operations. */
+/** dynamicCode[codes[i]] * absmax[i / blockSize] + offset, rounded to f32 after each of the two operations. */
 export function dequantizeDynamic8bit(
   kernels: QuantKernels,
   { codes, absmax }: { readonly codes: Uint8Array; readonly absmax: Float32Array },
-  { blockSize = NESTED_BLOCK_SIZE, offset = 0 } = {},
+  { blockSize = NESTED_BLOCK_SIZE, offset = 0, dynamicCode = DYNAMIC_CODE } = {},
 ): Float32Array<ArrayBuffer> {
   const slab = slabElements(blockSize);
   const blocks = Math.ceil(codes.length / blockSize);
@@ -62,6 +63,7 @@ export function dequantizeDynamic8bit(
     throw new KernelCallError('dequantizeDynamic8bit', `got ${absmax.length} absmax values, needs ${blocks}`);
   }
   const values = new Float32Array(codes.length);
+  const map = mapAddress(kernels, dynamicCode);
   const base = kernels.region(0);
   const [target, packed, scales] = [base + REGION.source, base + REGION.packed, base + REGION.absmax];
   for (let start = 0; start < codes.length; start += slab) {
@@ -70,10 +72,20 @@ export function dequantizeDynamic8bit(
     kernels.bytes(packed, part.length).set(part);
     const used = absmax.subarray(first, first + Math.ceil(part.length / blockSize));
     kernels.floats(scales, used.length).set(used);
-    kernels.wasm.dequantizeDynamic8bit(packed, part.length, blockSize, scales, offset, target);
+    kernels.wasm.dequantizeDynamic8bit(packed, part.length, blockSize, scales, offset, map, target);
     values.set(kernels.floats(target, part.length), start);
   }
   return values;
+}
+
+/** Where the module finds the map: its own, or a given one copied in. */
+function mapAddress(kernels: QuantKernels, dynamicCode: Float32Array): number {
+  if (dynamicCode === DYNAMIC_CODE) return kernels.wasm.dynamicCode();
+  if (dynamicCode.length !== DYNAMIC_CODE.length)
+    throw new KernelCallError('dequantizeDynamic8bit', `got a map of ${dynamicCode.length} values, needs 256`);
+  const address = kernels.wasm.givenCode();
+  kernels.floats(address, dynamicCode.length).set(dynamicCode);
+  return address;
 }
 
 /** The mean in f64, summed in index order, rounded once to f32: the same however the data was cut into slabs. */
@@ -98,12 +110,12 @@ export function quantState(
   if (!doubleQuant) return { nested: false, packedBytes, absmax };
   const offset = meanF32(kernels, absmax);
   const { codes, absmax: nestedAbsmax } = quantizeDynamic8bit(kernels, absmax, { offset, name: 'absmax' });
-  return { nested: true, packedBytes, codes, nestedAbsmax, offset };
+  return { nested: true, packedBytes, codes, nestedAbsmax, offset, dynamicCode: DYNAMIC_CODE };
 }
 
 /** The f32 absmax of each block, as the decoder sees it. */
 export function decodedAbsmax(kernels: QuantKernels, state: QuantState): Float32Array<ArrayBuffer> {
   if (!state.nested) return state.absmax;
   const nested = { codes: state.codes, absmax: state.nestedAbsmax };
-  return dequantizeDynamic8bit(kernels, nested, { offset: state.offset });
+  return dequantizeDynamic8bit(kernels, nested, state);
 }

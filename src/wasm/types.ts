@@ -25,11 +25,13 @@ export type QuantState =
   | {
       readonly nested: true;
       readonly packedBytes: number;
-      /** absmax[i] = DYNAMIC_CODE[codes[i]] * nestedAbsmax[i / 256] + offset, two f32 roundings */
+      /** absmax[i] = dynamicCode[codes[i]] * nestedAbsmax[i / 256] + offset, two f32 roundings */
       readonly codes: Uint8Array<ArrayBuffer>;
       readonly nestedAbsmax: Float32Array<ArrayBuffer>;
       /** an f32 value */
       readonly offset: number;
+      /** DYNAMIC_CODE for all that is quantized here; a checkpoint brings its own */
+      readonly dynamicCode: Float32Array<ArrayBuffer>;
     };
 
 /** Reads `into.byteLength` bytes of a tensor's raw little-endian data, starting at byteOffset. */

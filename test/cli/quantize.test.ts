@@ -5,6 +5,9 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { CliContext } from '../../src/cli/context.ts';
 import { quantizeCommand } from '../../src/cli/quantize.ts';
 import { runQuantize } from '../../src/cli/run-quantize.ts';
+import { openCheckpoint } from '../../src/formats/checkpoint.ts';
+import { nodeReader, nodeWriter } from '../../src/formats/node.ts';
+import { type TensorToWrite, writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { nibble } from './fakes.ts';
 
 const GOLDEN = new URL('../golden/', import.meta.url).pathname;
@@ -30,6 +33,23 @@ function quantize(args: readonly string[], more: Partial<CliContext> & { free?: 
     [(c) => quantizeCommand(c, (a, ctx) => runQuantize(a, ctx, freeBytes))],
     context,
   );
+}
+
+/** A model directory whose tensors are written under the names that `names` gives each. */
+async function copyOf(from: string, names: (name: string) => readonly string[]): Promise<string> {
+  const source = await openCheckpoint(nodeReader(from));
+  const tensors: TensorToWrite[] = [];
+  for (const stored of source.names()) {
+    const { dtype, shape, bytes } = source.info(stored);
+    const own = new Uint8Array(bytes);
+    await source.read(stored, 0, own);
+    for (const name of names(stored)) tensors.push({ name, dtype, shape, data: () => [own] });
+  }
+  const model = path.join(at, 'model');
+  mkdirSync(model);
+  await writeSafetensors(nodeWriter(model), 'model.safetensors', tensors);
+  writeFileSync(path.join(model, 'config.json'), readFileSync(path.join(from, 'config.json')));
+  return model;
 }
 
 describe('nibble quantize', () => {
@@ -83,6 +103,18 @@ describe('nibble quantize', () => {
     expect(summary.bits_per_parameter).toBeCloseTo(4 + 8 / 128 + (12 * 64) / parameters, 10);
   });
 
+  it.each([
+    ['the head alone', ['lm_head.weight']],
+    ['an equal head beside the embedding', ['model.embed_tokens.weight', 'lm_head.weight']],
+  ])('a tied model that has %s becomes the same checkpoint', async (_, names) => {
+    const model = await copyOf(MODEL, (name) => (name === 'model.embed_tokens.weight' ? names : [name]));
+    // the matrix changes its type here: a copy left behind would differ from it afterwards
+    expect((await quantize([model, out('theirs'), '--dtype', 'float16'])).code).toBe(0);
+    expect((await quantize([MODEL, out('plain'), '--dtype', 'float16'])).code).toBe(0);
+    const written = (name: string) => readFileSync(out(`${name}/model.safetensors`));
+    expect(written('theirs').equals(written('plain'))).toBe(true);
+  });
+
   it('--help names every setting with its default, and shows examples', async () => {
     const { code, stdout } = await quantize(['--help']);
     expect(code).toBe(0);
@@ -105,7 +137,41 @@ describe('refused, with exit code 2 and nothing written', () => {
     ['a folder that holds something', full, () => [MODEL, out()], 'is not empty (it holds notes.txt)'],
     ['a file', () => writeFileSync(out(), ''), () => [MODEL, out()], 'cannot be used: ENOTDIR'],
     ['the model itself', () => {}, () => [MODEL, MODEL], 'is not empty'],
-    ['no model there', () => {}, () => [out('gone'), out()], 'config.json'],
+    ['no model there', () => {}, () => [out('gone'), out()], 'model: there is no folder'],
+    [
+      'a name on the hub',
+      () => {},
+      () => ['org/llama', out()],
+      'nibble downloads nothing; fetch it with `hf download org/llama --local-dir ./llama`',
+    ],
+    [
+      'a folder without a model',
+      () => mkdirSync(out('empty')),
+      () => [out('empty'), out()],
+      'empty is empty; wanted the directory of a Hugging Face model',
+    ],
+    [
+      'a pickle in the place of the folder',
+      () => writeFileSync(out('w.pt'), 'x'),
+      () => [out('w.pt'), out()],
+      'w.pt is a pickle, which runs code when it is loaded and is refused. Load it with transformers where you trust it, and let save_pretrained(FOLDER)',
+    ],
+    [
+      'a pickle in the folder',
+      () => {
+        mkdirSync(out('model'));
+        writeFileSync(out('model/config.json'), readFileSync(path.join(MODEL, 'config.json')));
+        writeFileSync(out('model/pytorch_model.bin'), 'x');
+      },
+      () => [out('model'), out()],
+      'pytorch_model.bin is a pickle, which runs code when it is loaded and is refused',
+    ],
+    [
+      'a file of the model',
+      () => {},
+      () => [path.join(MODEL, 'model.safetensors'), out()],
+      'model.safetensors is a file; wanted the directory',
+    ],
     [
       'a quantized one',
       () => {},
@@ -141,6 +207,16 @@ describe('refused, with exit code 2 and nothing written', () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain(message);
     expect(readdirSync(at, { recursive: true })).toEqual(before);
+  });
+
+  it('a tied model whose head is not its embedding', async () => {
+    const gate = 'model.layers.0.mlp.gate_proj.weight';
+    const model = await copyOf(MODEL, (name) => (name === gate ? [name, 'lm_head.weight'] : [name]));
+    const { code, stderr } = await quantize([model, out()]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('lm_head.weight is BF16 (144, 64), model.embed_tokens.weight is BF16 (163, 64)');
+    expect(stderr).toContain('Set tie_word_embeddings: false in config.json');
+    expect(readdirSync(at)).toEqual(['model']);
   });
 
   it('both settings that do not fit are named', async () => {

@@ -85,11 +85,38 @@ const CASES: Record<string, { model?: string; adapter?: string; says: Says }> = 
   },
   'a pickled model': {
     model: directory({ 'config.json': text(BASE, 'config.json'), 'pytorch_model.bin': 'x' }),
-    says: [`pytorch_model.bin ${PICKLE}`, 'safe_serialization=True'],
+    says: [`pytorch_model.bin ${PICKLE}`, 'let save_pretrained(FOLDER) write it as safetensors'],
+  },
+  'a pickle in the place of the folder': {
+    model: path.join(directory({ 'w.pt': 'x' }), 'w.pt'),
+    says: [
+      `model_name_or_path: `,
+      `w.pt ${PICKLE}. Load it with transformers where you trust it, and let save_pretrained(FOLDER) write it as safetensors.`,
+      'Then give its folder (--model_name_or_path)',
+    ],
+  },
+  'a pickle and nothing else': {
+    model: directory({ 'training_args.bin': 'x', 'w.pth': 'x' }),
+    says: ['has no config.json (it holds training_args.bin, w.pth)', `. w.pth ${PICKLE}`],
   },
   'a pickled model, .pt': {
     model: directory({ 'config.json': text(BASE, 'config.json'), 'model.pt': 'x' }),
     says: [`model.pt ${PICKLE}`],
+  },
+  'a tied model whose head is not its embedding': {
+    model: directory(
+      {
+        'config.json': text(SMALLER, 'config.json').replace(
+          '"tie_word_embeddings": false',
+          '"tie_word_embeddings": true',
+        ),
+      },
+      SMALLER,
+    ),
+    says: [
+      `${WEIGHTS}: lm_head.weight differs from model.embed_tokens.weight: element 0 is `,
+      'Set tie_word_embeddings: false in config.json',
+    ],
   },
   'an unknown rope type': {
     model: directory(

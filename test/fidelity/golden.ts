@@ -4,6 +4,7 @@ import path from 'node:path';
 
 export const ARCHITECTURES = [
   'llama',
+  'llama-tied',
   'llama-biased',
   'mistral',
   'qwen2',

@@ -114,7 +114,19 @@ describe('what nibble cannot follow is refused by name', () => {
       { rope_parameters: { rope_type: 'llama3', ...LLAMA3, high_freq_factor: 1 } },
       'rope_parameters.high_freq_factor: is 1, needs more than low_freq_factor 1',
     ],
-    'partial rotary': [{ partial_rotary_factor: 0.5 }, 'partial_rotary_factor: is 0.5; only 1'],
+    'partial rotary': [{ partial_rotary_factor: 0.5 }, 'config.json: partial_rotary_factor: is 0.5; only 1'],
+    'partial rotary within the scaling': [
+      { rope_parameters: { rope_type: 'default', partial_rotary_factor: 0.5 } },
+      'config.json: rope_parameters.partial_rotary_factor: is 0.5; only 1',
+    ],
+    'a base of rotation beside the scaling': [
+      { rope_theta: -1, rope_scaling: { type: 'linear', factor: 2 } },
+      'config.json: rope_theta: is -1, needs a number above 0',
+    ],
+    'one within the scaling, which wins': [
+      { rope_theta: 10_000, rope_parameters: { rope_type: 'default', rope_theta: -1 } },
+      'config.json: rope_parameters.rope_theta: is -1, needs a number above 0',
+    ],
     'attention dropout': [{ attention_dropout: 0.1 }, 'attention_dropout: is 0.1; only 0'],
     'missing field': [{ hidden_size: undefined }, 'hidden_size: is absent, needs a whole number'],
     'field of another type': [{ vocab_size: '32' }, 'vocab_size: is "32", needs a whole number'],
@@ -151,7 +163,7 @@ test('several problems come at once', () => {
   expect((error as ConfigError).problems.map(({ path }) => path)).toEqual([
     'config.json: vocab_size',
     'config.json: hidden_act',
-    'config.json: rope_scaling.rope_theta',
+    'config.json: rope_theta',
   ]);
 });
 

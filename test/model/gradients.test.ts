@@ -18,6 +18,7 @@ const STEP = 1e-5;
 const CASES = [
   ['formats/llama-untied-f32', [2, 5], 128],
   ['formats/llama-tied-f16', [2, 5], 128],
+  ['architectures/llama-tied/dense', [1, 6], 12],
   ['architectures/llama-biased/dense', [1, 6], 12],
   ['architectures/mistral/dense', [1, 11], 6],
   ['architectures/qwen2/dense', [1, 11], 6],

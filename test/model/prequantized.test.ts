@@ -114,6 +114,13 @@ describe('before a run begins', () => {
   });
 });
 
+const WANTED = 'needs 256 finite values in ascending order';
+
+/** The map of the absmax codes with one of its values replaced. */
+function map(at: number, value: number): Change {
+  return inPlace(`${WEIGHT}.nested_quant_map`, (bytes) => new DataView(bytes.buffer).setFloat32(4 * at, value, true));
+}
+
 describe('codes that our kernels do not have', () => {
   const cases: [string, Change, string][] = [
     [
@@ -121,11 +128,14 @@ describe('codes that our kernels do not have', () => {
       inPlace(`${WEIGHT}.quant_map`, (bytes) => bytes.set([1], 0)),
       'its quant_map is not the nf4 code of bitsandbytes',
     ],
+    ['a map with a NaN', map(0, Number.NaN), `its nested_quant_map has NaN at 0, ${WANTED}`],
     [
-      'another 8-bit table',
-      inPlace(`${WEIGHT}.nested_quant_map`, (bytes) => bytes.set([1], 400)),
-      'its nested_quant_map is not the dynamic map of bitsandbytes',
+      'a map with an infinity',
+      map(255, Number.POSITIVE_INFINITY),
+      `its nested_quant_map has Infinity at 255, ${WANTED}`,
     ],
+    ['a map that falls', map(100, 0.5), `its nested_quant_map has -0.006906250026077032 at 101, ${WANTED}`],
+    ['a map with a value twice', map(128, 0), `its nested_quant_map has 0 at 128, ${WANTED}`],
     ['other nested blocks', record({ nested_blocksize: 128 }), 'nested_blocksize is 128, only 256 is supported'],
   ];
   test.each(cases)('%s', async (_, change, message) => {

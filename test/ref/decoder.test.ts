@@ -11,7 +11,7 @@ import { decoderLogitsRef } from './decoder.ts';
 const ROOT = new URL('../golden/architectures/', import.meta.url).pathname;
 const { input_ids } = JSON.parse(readFileSync(path.join(ROOT, 'tokens.json'), 'utf8')) as { input_ids: number[][] };
 
-test.each(['llama', 'llama-biased', 'mistral', 'qwen2', 'qwen3', 'gemma', 'phi3', 'smollm3', 'olmo2'])(
+test.each(['llama', 'llama-tied', 'llama-biased', 'mistral', 'qwen2', 'qwen3', 'gemma', 'phi3', 'smollm3', 'olmo2'])(
   '%s',
   async (name) => {
     const reader = nodeReader(path.join(ROOT, name, 'dense'));

@@ -16,6 +16,15 @@ BATCH, LENGTH, STEPS = 2, 16, 50
 # ids below this are in every vocabulary
 VOCAB = 128
 DEFAULT_ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+# wavelengths of head_dim 16 fall into all three regions: kept, blended, divided
+LLAMA3_ROPE = dict(
+    rope_type="llama3",
+    rope_theta=10000.0,
+    factor=8.0,
+    low_freq_factor=1.0,
+    high_freq_factor=4.0,
+    original_max_position_embeddings=64,
+)
 
 # every in_features is a multiple of 64: bitsandbytes on a CPU restarts its blocks at rows otherwise
 COMMON = dict(
@@ -61,23 +70,21 @@ class Model:
 
 
 MODELS = {
-    # wavelengths of head_dim 16 fall into all three regions: kept, blended, divided
     "llama": Model(
         architecture="LlamaForCausalLM",
         shows="llama3 rope scaling, untied head, grouped keys and values, 4-bit weights quantized from float32",
         seed=1,
-        config=dict(
-            max_position_embeddings=512,
-            rope_parameters=dict(
-                rope_type="llama3",
-                rope_theta=10000.0,
-                factor=8.0,
-                low_freq_factor=1.0,
-                high_freq_factor=4.0,
-                original_max_position_embeddings=64,
-            ),
-        ),
+        config=dict(max_position_embeddings=512, rope_parameters=LLAMA3_ROPE),
         quantized_from=torch.float32,
+    ),
+    # Llama 3.2 differs from 3.1 by these two
+    "llama-tied": Model(
+        architecture="LlamaForCausalLM",
+        shows="llama3 rope scaling by 32, tied head, grouped keys and values",
+        seed=10,
+        config=dict(
+            max_position_embeddings=2048, rope_parameters=LLAMA3_ROPE | {"factor": 32.0}, tie_word_embeddings=True
+        ),
     ),
     "llama-biased": Model(
         architecture="LlamaForCausalLM",

@@ -48,6 +48,11 @@ SLIDING = {
 OWN = {
     "llama": {
         "llama3 rope of transformers 4": dict(rope_theta=500000.0, rope_scaling=dict(rope_type="llama3", **LLAMA3)),
+        "llama3 rope and a tied head, as Llama 3.2": dict(
+            tie_word_embeddings=True,
+            rope_theta=500000.0,
+            rope_scaling=dict(rope_type="llama3", **(LLAMA3 | {"factor": 32.0})),
+        ),
         "linear rope, in older words": dict(rope_scaling=dict(type="linear", factor=4.0)),
         "yarn": dict(rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=1024)),
         "yarn in a length of its own": dict(max_position_embeddings=4096, rope_scaling=dict(type="yarn", factor=2.0)),

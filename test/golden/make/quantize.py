@@ -35,7 +35,10 @@ NAMES = ["lm_head", "model.embed_tokens"] + [
 ]
 PATTERNS = ["lm_head", "q_proj", "_proj", "proj", "self_attn", "mlp.gate", "model", "mod", "model.layers.1", "layers.1",
             "model.layers.1.mlp", "model.layers.1.", r"model\.layers\.\d+\.mlp", ".*mlp", ".*gate", "model.layers.*.mlp",
-            "model.layers.1|lm_head", "[", "k_proj", "LM_HEAD", "model.layers.(1|2).mlp.gate"]
+            "model.layers.1|lm_head", "[", "k_proj", "LM_HEAD", "model.layers.(1|2).mlp.gate",
+            # what Python alone writes so
+            r"\Amodel\.layers\.1\.mlp", r"model\.layers\.1\.mlp\.gate\Z", r"model\.layers\.(?P<n>1)(?P=n)\.mlp",
+            "model(?#all of it).layers.1{,1}.mlp", "model.layers.1.[]m]lp", "(?i)LM_HEAD", r"lm\whead\z"]
 
 DOUBLES = [0.0, -0.0, 1.0, -1.0, 0.1, 1e-4, 1e-5, 1.5e-5, 9.999999e-5, 123456.0, 1e15, 1e16, 1.2345678901234568e17, 1e22,
            5e-324, 1.7976931348623157e308, 0.05188417434692383, float(np.float32(0.04235672950744629)),
