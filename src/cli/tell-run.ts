@@ -30,12 +30,14 @@ export function tellRun(note: (text: string) => void, input: RunInput, lengthWas
 export function tellTiers({ matmul, attention, lora }: RunTiers): string[] {
   const lines = [`matrix products: ${matmul.tier} (${matmul.reason})`];
   if (attention.tier !== matmul.tier) lines.push(`attention: ${attention.tier} (${attention.reason})`);
-  if (lora?.operands === 'float16')
+  if (lora?.operands === 'float16') {
+    const apart = lora.forward === 'separate' ? 'forward' : lora.backward === 'separate' ? 'backward' : null;
     lines.push(
       `LoRA: summed within its layer's product, A, B and what they multiply rounded to float16 there${
-        lora.backward === 'folded' ? '' : '; not in backward, where dropout covers the LoRA term only'
+        apart === null ? '' : `; not in ${apart}, for its dropout`
       }`,
     );
+  }
   return lines;
 }
 

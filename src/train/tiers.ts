@@ -4,7 +4,7 @@ import type { DeviceProfile } from '../gpu/device-profile.ts';
 import { type ChosenTier, chooseTier } from '../gpu/tier.ts';
 import { planAttention } from '../kernels/attention.ts';
 
-type Settings = Pick<TrainConfig, 'matmul_tier' | 'compute_dtype' | 'method' | 'lora_dropout'>;
+type Settings = Pick<TrainConfig, 'matmul_tier' | 'compute_dtype' | 'method' | 'lora_dropout' | 'use_dora'>;
 
 /**
  * How the LoRA terms are computed: `folded` into their layer's product as a second source of its sums, whose operands (A or B, and
@@ -12,7 +12,7 @@ type Settings = Pick<TrainConfig, 'matmul_tier' | 'compute_dtype' | 'method' | '
  */
 export type LoraProducts = {
   readonly forward: 'folded' | 'separate';
-  /** Not folded where dropout's mask covers the LoRA term only. */
+  /** Under dropout not both are: LoRA's mask covers its term only in backward, DoRA takes the layer's product without it in forward. */
   readonly backward: 'folded' | 'separate';
   /** Of the folded ones. */
   readonly operands: 'float32' | 'float16';
@@ -36,11 +36,12 @@ export function matmulTier(profile: DeviceProfile, config: Settings): ChosenTier
 export function runTiers(profile: DeviceProfile, config: Settings, headDim: number): RunTiers {
   const matmul = matmulTier(profile, config);
   const attention = planAttention({ ...profile, tier: matmul.tier }, gpuDtype(config), headDim);
-  const forward = matmul.tier === 'direct' ? 'separate' : 'folded';
+  const folds = matmul.tier !== 'direct';
+  const drops = config.lora_dropout > 0;
   const lora: LoraProducts = {
-    forward,
-    backward: config.lora_dropout > 0 ? 'separate' : forward,
-    operands: forward === 'folded' && config.compute_dtype === 'float16' ? 'float16' : 'float32',
+    forward: folds && !(drops && config.use_dora) ? 'folded' : 'separate',
+    backward: folds && !(drops && !config.use_dora) ? 'folded' : 'separate',
+    operands: folds && config.compute_dtype === 'float16' ? 'float16' : 'float32',
   };
   return {
     matmul,

@@ -29,9 +29,13 @@ describe.each([
     ['dropout', 0.4, null],
     // 8192 bytes: 32 of the 40 rows of K = 64
     ['dropout and shards', 0.4, 8192],
-  ])('%s', async (_, p, limit) => {
+    ['no dropout, simt', 0, null],
+    ['dropout and shards, simt', 0.4, 8192],
+  ])('%s', async (name, p, limit) => {
     const limits = limit === null ? {} : { maxStorageBufferBindingSize: limit };
-    const bench = new Bench({ profile: { limits: limits as never } });
+    // tiles of simt sum LoRA's term within the product; a software driver compiles small ones sooner
+    const simt = { tier: 'simt', tiles: { simt: { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 } } } as const;
+    const bench = new Bench({ profile: { limits: limits as never, ...(name.endsWith('simt') && simt) } });
     const { tape } = bench;
     const trained = (label: string, data: Float32Array<ArrayBuffer>, dims: number[]) => {
       const tensor = bench.input(label, data, dims, { requiresGrad: true });

@@ -44,7 +44,8 @@ export function project(ctx: OpContext, rows: Rows, y: Tensor, joined: Joined = 
   if (packed !== null) addJoined(ctx, rows, y, joined);
 }
 
-function addJoined({ tape }: OpContext, { T, weight }: Rows, y: Tensor, { plus, bias }: Joined): void {
+/** The same, added to a product that is there already. */
+export function addJoined({ tape }: OpContext, { T, weight }: Rows, y: Tensor, { plus, bias }: Joined): void {
   if (bias) biasFwd(tape, { T, N: weight.out, b: bias, y });
   if (plus) matmulNt(tape, { M: T, N: weight.out, K: plus.r, ...plus, y, accumulate: true });
 }

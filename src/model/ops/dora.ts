@@ -6,7 +6,7 @@ import type { Tensor } from '../../gpu/tensor.ts';
 import { DORA_PARTS, doraBwdDm, doraNorm, doraNormPartial, doraScale } from '../../kernels/dora.ts';
 import { materialize, shardsOf, type Weight } from '../weight.ts';
 import type { OpContext } from './context.ts';
-import { backproject, type GradRows, project, type Rows } from './dense.ts';
+import { addJoined, backproject, type GradRows, project, type Rows } from './dense.ts';
 import { droppedInput, drops, type LoraPair, loraBackward, loraDown, loraInputTerm, loraTerm, undrop } from './lora.ts';
 
 export type DoraPair = LoraPair & { readonly magnitude: Tensor };
@@ -45,10 +45,16 @@ export function doraForward(ctx: OpContext, rows: Rows, lora: DoraPair, norm: Te
   const scale = { T, N: weight.out, x: u, m: lora.magnitude, norm, y };
   const input = droppedInput(ctx, rows, lora);
   const xa = loraDown(ctx, rows, lora, input);
-  project(ctx, { ...rows, x: input }, u, { plus: loraTerm(lora, xa) });
+  const term = { plus: loraTerm(lora, xa) };
+  const inputRows = { ...rows, x: input };
   if (drops(ctx, lora)) {
+    // y takes W dropout(x) as it is before the term joins it
+    project(ctx, inputRows, u);
     project(ctx, rows, y);
     doraScale(tape, { ...scale, gain: 0, offset: -1, accumulate: true });
+    addJoined(ctx, rows, u, term);
+  } else {
+    project(ctx, inputRows, u, term);
   }
   doraScale(tape, { ...scale, accumulate: drops(ctx, lora) });
   return { u, xa, norm };
