@@ -1,7 +1,7 @@
 /** adapter_config.json: PEFT's description of a LoRA adapter, read with its defaults and written as it writes it. */
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { Fields } from './fields.ts';
-import { type JsonObject, readObject, show } from './json.ts';
+import { formatSpelled, type JsonObject, parseObject, parseSpelled, show } from './json.ts';
 import { type FileReader, place } from './reader.ts';
 
 export const ADAPTER_CONFIG_FILE = 'adapter_config.json';
@@ -9,7 +9,7 @@ export const ADAPTER_CONFIG_FILE = 'adapter_config.json';
 const BIASES = ['none', 'all', 'lora_only'] as const;
 export type Bias = (typeof BIASES)[number];
 
-/** Fields keep PEFT's names. `unknown` holds what nibble has no use for and writes back unchanged. */
+/** Fields keep PEFT's names. `unknown` holds what nibble has no use for and writes back as it was read. */
 export type LoraConfig = {
   readonly base_model_name_or_path: string | null;
   readonly revision: string | null;
@@ -60,18 +60,19 @@ export const LORA_DEFAULTS: LoraConfig = {
   unknown: {},
 };
 
-/** Long-standing keys whose value is fixed for everything nibble can train; others are refused when set otherwise. */
-const FIXED: JsonObject = {
+/** Long-standing keys that nibble has no use for: what it writes where an adapter of its own says nothing of them. */
+const ABSENT: JsonObject = {
   auto_mapping: null,
   fan_in_fan_out: false,
-  inference_mode: true,
   layer_replication: null,
   loftq_config: {},
   lora_bias: false,
   megatron_config: null,
   megatron_core: 'megatron.core',
-  peft_type: 'LORA',
 };
+
+/** What PEFT writes into the config of every adapter it saves, whatever stood there. */
+const ALWAYS: JsonObject = { inference_mode: true, peft_type: 'LORA' };
 
 /** Younger keys, of which an older PEFT would warn: left out where they are false, unless they stood there already. */
 const WRITTEN_WHEN_SET: readonly string[] = ['ensure_weight_tying'];
@@ -95,7 +96,10 @@ const NOT_YET = [
 
 /** Reads adapter_config.json. DataError: absent or not JSON. ConfigError: every setting nibble cannot follow. */
 export async function readLoraConfig(reader: FileReader): Promise<LoraConfig> {
-  return parseLoraConfig(await readObject(reader, ADAPTER_CONFIG_FILE), place(reader, ADAPTER_CONFIG_FILE));
+  const text = await reader.readText(ADAPTER_CONFIG_FILE);
+  const file = place(reader, ADAPTER_CONFIG_FILE);
+  const config = parseLoraConfig(parseObject(text, file), file);
+  return { ...config, unknown: unknownOf(parseSpelled(text) as JsonObject) };
 }
 
 /** Checks a parsed adapter_config.json; `file` is what the problems name. */
@@ -103,8 +107,6 @@ export function parseLoraConfig(json: JsonObject, file = ADAPTER_CONFIG_FILE): L
   const problems: ConfigProblem[] = [];
   const fields = new Fields(json, file, problems);
   checkMethod(json, fields);
-  const known = new Set([...Object.keys(LORA_DEFAULTS), ...Object.keys(FIXED)]);
-  for (const key of WRITTEN_WHEN_SET) known.delete(key);
   const config: LoraConfig = {
     base_model_name_or_path: fields.textOrNull('base_model_name_or_path'),
     revision: fields.textOrNull('revision'),
@@ -124,7 +126,7 @@ export function parseLoraConfig(json: JsonObject, file = ADAPTER_CONFIG_FILE): L
     layers_pattern: fields.names('layers_pattern'),
     rank_pattern: pattern('rank_pattern', fields, (rank) => Number.isSafeInteger(rank)),
     alpha_pattern: pattern('alpha_pattern', fields, Number.isFinite),
-    unknown: Object.fromEntries(Object.entries(json).filter(([key]) => !known.has(key))),
+    unknown: unknownOf(json),
   };
   problems.push(...contradictions(config).map(({ path, message }) => ({ path: `${file}: ${path}`, message })));
   if (problems.length > 0) throw new ConfigError(problems);
@@ -149,12 +151,19 @@ export function contradictions(
   return problems;
 }
 
+/** A flag that is written only when set keeps its place here, so that an explicit false stays. */
+function unknownOf(json: JsonObject): JsonObject {
+  const known = new Set([...Object.keys(LORA_DEFAULTS), ...Object.keys(ALWAYS)]);
+  for (const key of WRITTEN_WHEN_SET) known.delete(key);
+  return Object.fromEntries(Object.entries(json).filter(([key]) => !known.has(key)));
+}
+
 /** The JSON that PEFT reads back: its long-standing keys and the unknown ones, alphabetical, indented by 2. */
 export function formatLoraConfig(config: LoraConfig): string {
   const { unknown, ...known } = config;
   const said = Object.entries(known).filter(([key, value]) => value || !WRITTEN_WHEN_SET.includes(key));
-  const entries = Object.entries({ ...unknown, ...FIXED, ...Object.fromEntries(said) });
-  return JSON.stringify(Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))), null, 2);
+  const entries = Object.entries({ ...ABSENT, ...unknown, ...ALWAYS, ...Object.fromEntries(said) });
+  return formatSpelled(Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))));
 }
 
 function checkMethod(json: JsonObject, fields: Fields): void {

@@ -75,6 +75,21 @@ test('read and saved again, the tensors are the same file and the config says th
   expect(new TextDecoder().decode(files.get('README.md'))).toContain('Rank 4, alpha 8, dropout 0, on');
 });
 
+test('what nibble has no use for is written as it was read, its numbers too', async () => {
+  const kept = [
+    '  "auto_mapping": {\n    "base_model_class": "LlamaForCausalLM",\n    "parent_library": "transformers.models.llama"\n  }',
+    '  "invented": {\n    "deep": [\n      {\n        "one": 1.0,\n        "small": 1e-05\n      },\n      "2.0",\n      -0.50\n    ]\n  }',
+    '  "invented_id": 12345678901234567890',
+    '  "loftq_config": {\n    "loftq_bits": 4\n  }',
+    '  "megatron_core": "elsewhere"',
+  ];
+  const text = configText.replace(/^ {2}"(auto_mapping|loftq_config|megatron_core)": .*\n/gm, '');
+  const files = new Map([['adapter_config.json', text.replace('{', `{\n${kept.join(',\n')},`)]]);
+  const written = formatLoraConfig(await readLoraConfig(memoryReader(files)));
+  for (const entry of kept) expect(written).toContain(entry);
+  expect(JSON.parse(written)).toEqual(JSON.parse(files.get('adapter_config.json') as string));
+});
+
 test('all-linear is saved as a list', async () => {
   const config = { ...LORA_DEFAULTS, target_modules: 'all-linear', layers_pattern: 'layers' };
   const files = new Map<string, Uint8Array>();
