@@ -21,7 +21,8 @@ export type LoraConfig = {
   readonly use_dora: boolean;
   /** Biases of the base that are trained: none, all there are, or those of the adapted layers. */
   readonly bias: Bias;
-  readonly init_lora_weights: boolean | 'gaussian';
+  /** How the first values were drawn. Of an adapter that exists this is history, unless `initialisation` says otherwise. */
+  readonly init_lora_weights: boolean | 'gaussian' | 'eva' | 'orthogonal';
   /** Names or name endings, one regular expression, or "all-linear"; null for the architecture's default. */
   readonly target_modules: readonly string[] | string | null;
   readonly exclude_modules: readonly string[] | string | null;
@@ -188,12 +189,29 @@ function list(names: readonly string[] | string | null): readonly string[] | nul
   return typeof names === 'string' ? [names] : names;
 }
 
-/** Other initialisations also change the base weights, which an adapter file does not hold. */
-function initialisation(json: JsonObject, fields: Fields): boolean | 'gaussian' {
+/** Initialisations that only choose first values: an adapter of theirs is a plain one by the time it is saved. */
+const PLAIN_INITS = ['gaussian', 'eva', 'orthogonal'] as const;
+/** These take the first adapter out of the base's weights as well (peft.tuners.lora.layer, *_init). */
+const CHANGES_BASE = /^(pissa(_niter_.*)?|olora|corda|lora_ga)$/;
+
+function initialisation(json: JsonObject, fields: Fields): LoraConfig['init_lora_weights'] {
   const value = json.init_lora_weights ?? true;
-  if (typeof value === 'boolean' || value === 'gaussian') return value;
-  fields.report('init_lora_weights', `is ${show(value)}; supported are true, false and "gaussian".`);
+  const plain = PLAIN_INITS.find((init) => init === value);
+  if (typeof value === 'boolean' || plain !== undefined) return plain ?? (value as boolean);
+  fields.report('init_lora_weights', `is ${show(value)}${whyNot(value)}`);
   return true;
+}
+
+function whyNot(init: unknown): string {
+  if (typeof init === 'string' && CHANGES_BASE.test(init))
+    return (
+      ', which changes the weights of the base too, and an adapter file holds none of those. Save it as a plain one: ' +
+      'save_pretrained(dir, path_initial_model_for_weight_conversion=...).'
+    );
+  if (init === 'loftq')
+    return ', which belongs to a base that LoftQ quantized anew, and an adapter file holds none of it; PEFT converts none.';
+  if (init === 'mica') return ', which trains lora_A alone; nibble does not support that yet.';
+  return `; supported are true, false, ${PLAIN_INITS.map((name) => show(name)).join(', ')}.`;
 }
 
 function layers(json: JsonObject, fields: Fields): readonly number[] | number | null {
