@@ -5,6 +5,7 @@ import { type ResolvedConfig, type SettingKey, wasSet } from '../config/index.ts
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
 import { inWords } from '../formats/node.ts';
+import { pickleRefusal } from '../formats/peft.ts';
 import { ADAPTER_CONFIG_FILE } from '../formats/peft-config.ts';
 
 /** The same configuration, runnable from any directory. Whence its values came stays as it is. */
@@ -50,7 +51,12 @@ export async function requireModel(config: ResolvedConfig): Promise<void> {
   if (problem !== null) throw new ConfigError([problem]);
 }
 
-type Folder = { readonly file: string; readonly wanted: string };
+type Folder = {
+  readonly file: string;
+  readonly wanted: string;
+  /** Why a file of this name is not read, where there is more to say than that it is no folder. */
+  readonly refusal?: (name: string) => string | null;
+};
 const MODEL: Folder = {
   file: CONFIG_FILE,
   wanted: 'the directory of a Hugging Face model (config.json, safetensors, tokenizer.json)',
@@ -58,6 +64,7 @@ const MODEL: Folder = {
 const ADAPTER: Folder = {
   file: ADAPTER_CONFIG_FILE,
   wanted: 'the directory of a PEFT adapter (adapter_config.json, adapter_model.safetensors)',
+  refusal: pickleRefusal,
 };
 
 type Kind = 'file' | 'folder' | null;
@@ -66,10 +73,12 @@ async function folderProblem(
   config: ResolvedConfig,
   key: SettingKey,
   given: string,
-  { file, wanted }: Folder,
+  { file, wanted, refusal = () => null }: Folder,
 ): Promise<ConfigProblem | null> {
   const problem = (what: string): ConfigProblem => ({ path: key, message: `${what}${origin(config, key)}` });
   const kind = await kindOf(given);
+  const refused = kind === 'file' ? refusal(given) : null;
+  if (refused !== null) return problem(`${given} ${refused} Then give its folder`);
   if (kind === 'file') return problem(`${given} is a file; wanted ${wanted}: give the folder it lies in`);
   if (kind !== 'folder')
     return problem(`there is no folder ${given}${whereabouts(given)}; wanted ${wanted}${hubHint(given, 'model')}`);
