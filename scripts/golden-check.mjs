@@ -1,7 +1,7 @@
 /**
  * npm run golden:check [-- FOLDER...] [--any-version] [--keep]: makes the golden files again in a scratch copy and compares
- * bytes. Needs Python with the recorded packages (PYTHON chooses it). Exit code 0: all equal; 1: some differ or could not be
- * made; 2: no such Python.
+ * them. Needs Python with the recorded packages (PYTHON chooses it). Exit code 0: all equal, but for the rounding of another
+ * CPU (ROUNDING in golden/numbers.mjs); 1: some differ or could not be made; 2: no such Python.
  */
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { compareFolders, leftAlone, listed, recordedVersions, unlisted } from './golden/folders.mjs';
+import { ROUNDING } from './golden/numbers.mjs';
 import { checkPython, runScript, Unavailable } from './golden/python.mjs';
 
 const GOLDEN = fileURLToPath(new URL('../test/golden/', import.meta.url));
@@ -35,14 +36,20 @@ function remake(python, { folder, script }, scratch) {
   console.log(`\n${folder}: ${script}, ${seconds.toFixed(0)} s`);
   if (!ok) {
     console.log(`  it failed:\n${tail.replaceAll(/^/gm, '    ')}`);
-    return { equal: 0, different: 1 };
+    return { equal: 0, rounding: 0, differs: 1 };
   }
-  const files = compareFolders(place, path.join(GOLDEN, folder));
-  for (const { file, words } of files)
-    console.log(`  ${words === 'equal' ? 'equal  ' : 'DIFFERS'}  ${file}${words === 'equal' ? '' : `: ${words}`}`);
-  const equal = files.filter((file) => file.equal).length;
-  return { equal, different: files.length - equal };
+  const counts = { equal: 0, rounding: 0, differs: 0 };
+  for (const { file, verdict, words } of compareFolders(place, path.join(GOLDEN, folder))) {
+    counts[verdict]++;
+    console.log(`  ${LABELS[verdict]}  ${file}${words === '' ? '' : `: ${words}`}`);
+  }
+  return counts;
 }
+
+const LABELS = { equal: 'equal   ', rounding: 'rounding', differs: 'DIFFERS ' };
+const WITHIN = Object.entries(ROUNDING)
+  .map(([kind, bound]) => `${kind} ${bound.toExponential(0)}`)
+  .join(', ');
 
 function main() {
   const { values, positionals } = parseArgs({
@@ -61,14 +68,16 @@ function main() {
   try {
     cpSync(GOLDEN, scratch, { recursive: true });
     const results = goldens.map((golden) => remake(python, golden, scratch));
-    const equal = results.reduce((sum, result) => sum + result.equal, 0);
-    const different = results.reduce((sum, result) => sum + result.different, 0);
+    const count = (verdict) => results.reduce((sum, result) => sum + result[verdict], 0);
     for (const { folder, because } of leftAlone(GOLDEN)) console.log(`\n${folder}: not made again (${because})`);
     const strays = unlisted(GOLDEN);
     for (const folder of strays)
       console.log(`\n${folder}: no script is listed for it in test/golden/make/goldens.json`);
-    console.log(`\n${equal} files equal, ${different} different${values.keep ? `; made in ${scratch}` : ''}`);
-    return different === 0 && strays.length === 0 ? 0 : 1;
+    console.log(
+      `\n${count('equal')} files equal, ${count('rounding')} within rounding (${WITHIN}), ${count('differs')} different` +
+        `${values.keep ? `; made in ${scratch}` : ''}`,
+    );
+    return count('differs') === 0 && strays.length === 0 ? 0 : 1;
   } finally {
     if (!values.keep) rmSync(scratch, { recursive: true, force: true });
   }

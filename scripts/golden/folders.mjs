@@ -1,7 +1,7 @@
 /** Folders of golden files: what is listed, what is there, and how two of them compare. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { describeDifference } from './numbers.mjs';
+import { difference } from './numbers.mjs';
 
 /** Entries of versions.json that are no packages. */
 const NO_PACKAGE = new Set(['python', 'script']);
@@ -57,14 +57,15 @@ export function filesIn(folder) {
     .sort();
 }
 
-/** @returns {{ file: string, equal: boolean, words: string }[]} one for every file on either side */
+/** @returns {{ file: string, verdict: 'equal' | 'rounding' | 'differs', words: string }[]} one for every file on either side */
 export function compareFolders(made, committed) {
   const [have, want] = [new Set(filesIn(made)), new Set(filesIn(committed))];
   return [...new Set([...have, ...want])].sort().map((file) => {
-    if (!have.has(file)) return { file, equal: false, words: 'not made again' };
-    if (!want.has(file)) return { file, equal: false, words: 'made, but not committed' };
+    if (!have.has(file)) return { file, verdict: 'differs', words: 'not made again' };
+    if (!want.has(file)) return { file, verdict: 'differs', words: 'made, but not committed' };
     const [a, b] = [readFileSync(path.join(made, file)), readFileSync(path.join(committed, file))];
-    if (a.equals(b)) return { file, equal: true, words: 'equal' };
-    return { file, equal: false, words: `differs: ${describeDifference(file, a, b)}` };
+    if (a.equals(b)) return { file, verdict: 'equal', words: '' };
+    const { words, isRounding } = difference(file, a, b);
+    return { file, verdict: isRounding ? 'rounding' : 'differs', words };
   });
 }

@@ -5,6 +5,7 @@ import { type ResolvedConfig, type SettingKey, wasSet } from '../config/index.ts
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
 import { inWords } from '../formats/node.ts';
+import { pickleRefusal } from '../formats/peft.ts';
 import { ADAPTER_CONFIG_FILE } from '../formats/peft-config.ts';
 import { modelPickleRefusal } from '../formats/pickle.ts';
 
@@ -71,6 +72,7 @@ const MODEL: Folder = {
 const ADAPTER: Folder = {
   file: ADAPTER_CONFIG_FILE,
   wanted: 'the directory of a PEFT adapter (adapter_config.json, adapter_model.safetensors)',
+  refusal: pickleRefusal,
 };
 
 type Kind = 'file' | 'folder' | null;

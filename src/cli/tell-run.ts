@@ -20,6 +20,11 @@ export function tellRun(note: (text: string) => void, input: RunInput, lengthWas
         `${name}: ${counted(set.truncatedRows, 'row')} cut to max_length ${max_length}, ` +
           `${counted(set.truncatedTokens, 'token')} left out`,
       );
+    if (set.rowsWithoutEos > 0)
+      note(
+        `${name}: ${counted(set.rowsWithoutEos, 'row')} of text without an EOS at the end: the tokenizer names none for ` +
+          'append_eos (eos_token in tokenizer_config.json does)',
+      );
     if (set.rowsWithoutLoss > 0) note(`${name}: ${counted(set.rowsWithoutLoss, 'row')} without a token to learn from`);
   }
   if (batches.padToMultipleOf > 1)

@@ -17,6 +17,8 @@ export type Entry = {
   /** As the user wrote it, with what stands around it: "arms.qlora.lora_rank". */
   readonly path: string;
   readonly value: unknown;
+  /** What was asked for, where a rule put another value in its place. */
+  readonly requested?: unknown;
   readonly origin: Origin;
 };
 

@@ -47,7 +47,9 @@ export function resolveLayers(layers: readonly Layer[], purpose: Purpose): Resol
   ];
   if (problems.length > 0) throw new ConfigError(problems);
 
-  const values = settings.parse(Object.fromEntries([...set].map(([key, entry]) => [key, entry.value]))) as TrainConfig;
+  const parsed = settings.parse(Object.fromEntries([...set].map(([key, entry]) => [key, entry.value])));
+  const requested_compute_dtype = set.get('compute_dtype')?.requested ?? parsed.compute_dtype;
+  const values = { ...parsed, requested_compute_dtype } as TrainConfig;
   const origins = Object.fromEntries(
     settingKeys.map((key) => [key, set.get(key)?.origin ?? { source: 'default', where: 'default' }]),
   ) as Record<SettingKey, Origin>;

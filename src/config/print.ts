@@ -7,7 +7,10 @@ import { DEPARTURES, SECTIONS, type SettingKey } from './settings.ts';
 const ORIGIN_COLUMN = 48;
 
 /** YAML, one key a line under the headings of the sections; reading it back gives the same values. */
-export function printConfig({ values, origins }: ResolvedConfig): string {
+export function printConfig({ values: resolved, origins }: ResolvedConfig): string {
+  // as it was asked for: bf16_as, which stands there too, makes the same of it again
+  const { requested_compute_dtype: compute_dtype, ...rest } = resolved;
+  const values = { ...rest, compute_dtype, bnb_4bit_compute_dtype: compute_dtype };
   const blocks = Object.entries(SECTIONS).map(([heading, keys]) => {
     const lines = (Object.keys(keys) as SettingKey[]).map((key) => {
       const { source, where, note } = origins[key];

@@ -52,6 +52,7 @@ function bfloat16(set: Merged, found: Findings): void {
     set.set(key, {
       ...entry,
       value: instead,
+      requested: entry.value,
       origin: { ...entry.origin, note: 'bfloat16 was asked for, see bf16_as' },
     });
   }

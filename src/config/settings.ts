@@ -256,6 +256,8 @@ export type DatasetSource = Parsed['datasets'][number];
 export type TrainConfig = Omit<Parsed, 'compute_dtype' | 'bnb_4bit_compute_dtype' | 'optim' | 'eval_steps'> & {
   compute_dtype: ComputeDtype;
   bnb_4bit_compute_dtype: ComputeDtype;
+  /** What compute_dtype was asked to be, before bf16_as: PEFT rounds a fresh adapter on a 4-bit base to it. No setting itself. */
+  requested_compute_dtype: Parsed['compute_dtype'];
   optim: 'adamw_torch';
   eval_steps: number;
 };

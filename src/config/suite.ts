@@ -3,7 +3,7 @@ import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { misfits, show, unknownKey } from './describe.ts';
 import { envLayer, fileLayer, flagLayer, type Layer } from './layers.ts';
 import { type ConfigSources, type ResolvedConfig, resolveLayers } from './load.ts';
-import type { SettingKey } from './settings.ts';
+import { type SettingKey, settingKeys } from './settings.ts';
 import { suiteShape, UNSUPPORTED_SUITE_KEYS } from './suiteShape.ts';
 import { readYaml, type SourceFile, type YamlFile } from './yamlFile.ts';
 
@@ -110,14 +110,17 @@ function runnerKeys(layer: Layer): ConfigProblem[] {
 
 function closedDifferences([first, ...others]: readonly Arm[]): ConfigProblem[] {
   if (first === undefined) return [];
+  // as it was asked for, since fresh adapters are rounded to that
+  const said = ({ values }: Arm['config'], key: SettingKey): string =>
+    show(values[key === 'compute_dtype' ? 'requested_compute_dtype' : key]);
   return others.flatMap(({ name, config }) =>
-    (Object.keys(config.values) as SettingKey[])
+    settingKeys
       .filter((key) => !CLOSED_MAY_DIFFER.includes(key) && key !== 'bnb_4bit_compute_dtype')
-      .filter((key) => show(config.values[key]) !== show(first.config.values[key]))
+      .filter((key) => said(config, key) !== said(first.config, key))
       .map((key) => ({
         path: `arms.${name}.${key}`,
         message:
-          `${show(config.values[key])} differs from ${show(first.config.values[key])} in arm ${first.name}; arms of a closed ` +
+          `${said(config, key)} differs from ${said(first.config, key)} in arm ${first.name}; arms of a closed ` +
           `division train alike: move the setting to base, or write division: open (${config.origins[key].where})`,
       })),
   );

@@ -38,7 +38,7 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
 export const UNSUPPORTED_VALUES: Readonly<Partial<Record<SettingKey, readonly unknown[]>>> = {
   save_strategy: ['steps', 'epoch', 'best'],
   bnb_4bit_quant_storage: ['bfloat16', 'float16', 'float32'],
-  init_lora_weights: ['pissa', 'olora', 'eva', 'loftq', 'orthogonal', 'corda', 'lora_ga'],
+  init_lora_weights: ['pissa', 'olora', 'eva', 'loftq', 'orthogonal', 'corda', 'lora_ga', 'mica'],
   optim: [
     ...['paged_adamw_32bit', 'paged_adamw_8bit', 'paged_adamw', 'adamw_bnb_8bit', 'adamw_8bit', 'adafactor', 'sgd'],
     ...['paged_lion_32bit', 'lion_32bit', 'adagrad', 'rmsprop'],

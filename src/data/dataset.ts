@@ -1,7 +1,7 @@
 /** The rows of the files a configuration names, checked against the model before anything is trained. */
 import { ConfigError, DataError } from '../errors.ts';
 import { type FileReader, place } from '../formats/reader.ts';
-import { type JsonlOptions, readJsonl } from './jsonl.ts';
+import { type JsonlOptions, type ReadRow, readJsonl } from './jsonl.ts';
 import { keepsDocuments, type PackingStrategy, packRows } from './pack.ts';
 import { checkRow, cutRow, lossTokens, type Row, type RowLimits } from './row.ts';
 import { textChunks } from './text-chunks.ts';
@@ -35,6 +35,8 @@ export type Dataset = {
   readonly truncatedTokens: number;
   /** Documents in which nothing counts; they are kept, as Hugging Face keeps them. */
   readonly rowsWithoutLoss: number;
+  /** Documents that appendEos was to end, of a tokenizer that names no EOS. */
+  readonly rowsWithoutEos: number;
 };
 
 /**
@@ -46,7 +48,7 @@ export async function loadDataset(
   specs: readonly DatasetSpec[],
   options: DatasetOptions,
 ): Promise<Dataset> {
-  const { documents, truncatedRows, truncatedTokens } = await readDocuments(reader, specs, options);
+  const { documents, ...counts } = await readDocuments(reader, specs, options);
   const { packing = null } = options;
   const rows = packing === null ? documents : packed(documents, packing, options);
   const dataset: Dataset = {
@@ -55,20 +57,21 @@ export async function loadDataset(
     tokens: rows.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
     lossTokens: rows.reduce((sum, row) => sum + lossTokens(row), 0),
     longestRow: rows.reduce((longest, { inputIds }) => Math.max(longest, inputIds.length), 0),
-    truncatedRows,
-    truncatedTokens,
+    ...counts,
     rowsWithoutLoss: documents.filter((document) => lossTokens(document) === 0).length,
   };
   if (rows.length > 0 && dataset.lossTokens === 0) {
     throw new DataError(
       specs.map(({ path }) => place(reader, path)).join(', '),
-      `has ${documents.length} rows and no token to learn from: every label after a row's first is -100${truncatedRows > 0 ? `, or was cut off by max_length ${options.maxLength}` : ''}.`,
+      `has ${documents.length} rows and no token to learn from: every label after a row's first is -100${counts.truncatedRows > 0 ? `, or was cut off by max_length ${options.maxLength}` : ''}.`,
     );
   }
   return dataset;
 }
 
-type Documents = Pick<Dataset, 'truncatedRows' | 'truncatedTokens'> & { readonly documents: readonly Row[] };
+type Documents = Pick<Dataset, 'truncatedRows' | 'truncatedTokens' | 'rowsWithoutEos'> & {
+  readonly documents: readonly Row[];
+};
 
 /** The rows of the files, checked, and cut to max_length unless packing has another use for what is beyond it. */
 async function readDocuments(
@@ -81,10 +84,12 @@ async function readDocuments(
   const documents: Row[] = [];
   let truncatedRows = 0;
   let truncatedTokens = 0;
+  let rowsWithoutEos = 0;
   for (const spec of specs) {
     const before = documents.length;
-    for await (const { row, where } of rowsOf(reader, spec, options)) {
+    for await (const { row, where, lacksEos } of rowsOf(reader, spec, options)) {
       checkRow(row, options, where);
+      if (lacksEos) rowsWithoutEos++;
       const excess = row.inputIds.length - most;
       documents.push(excess > 0 ? cutRow(row, most) : row);
       if (excess > 0) {
@@ -99,7 +104,7 @@ async function readDocuments(
       );
     }
   }
-  return { documents, truncatedRows, truncatedTokens };
+  return { documents, truncatedRows, truncatedTokens, rowsWithoutEos };
 }
 
 /** A stream cut into rows needs a position for each of their tokens; packed documents only for their own. */
@@ -114,11 +119,7 @@ function packed(documents: readonly Row[], strategy: PackingStrategy, { maxLengt
   return packRows(documents, maxLength, strategy);
 }
 
-async function* rowsOf(
-  reader: FileReader,
-  spec: DatasetSpec,
-  options: DatasetOptions,
-): AsyncGenerator<{ row: Row; where: string }> {
+async function* rowsOf(reader: FileReader, spec: DatasetSpec, options: DatasetOptions): AsyncGenerator<ReadRow> {
   const {
     path,
     type = path.endsWith('.txt') ? 'text-chunks' : 'jsonl',
@@ -137,7 +138,7 @@ async function* readChunks(
   reader: FileReader,
   path: string,
   { tokenizer, maxLength }: DatasetOptions,
-): AsyncGenerator<{ row: Row; where: string }> {
+): AsyncGenerator<ReadRow> {
   const file = place(reader, path);
   if (tokenizer === null) throw new DataError(file, 'is text, and the model directory has no tokenizer.json. Add it.');
   if (maxLength === null) {
@@ -145,5 +146,6 @@ async function* readChunks(
       { path: 'max_length', message: `is not set; ${file} is cut into rows of that many tokens.` },
     ]);
   }
-  for (const row of textChunks(await reader.readText(path), tokenizer, maxLength, file)) yield { row, where: file };
+  for (const row of textChunks(await reader.readText(path), tokenizer, maxLength, file))
+    yield { row, where: file, lacksEos: false };
 }

@@ -20,16 +20,17 @@ export type JsonlOptions = {
 /** Keys of the chat and instruction formats that TRL and others read. */
 const CHAT_KEYS = ['messages', 'conversations', 'prompt', 'completion', 'instruction', 'input', 'output', 'response'];
 
-/** The rows of one file, each with its file:line. Blank lines are passed over. DataError for a line that is no row. */
-export async function* readJsonl(
-  reader: FileReader,
-  path: string,
-  options: JsonlOptions,
-): AsyncGenerator<{ row: Row; where: string }> {
+/** A row with its file:line, and whether it was text that lacks the EOS which appendEos asks for. */
+export type ReadRow = { readonly row: Row; readonly where: string; readonly lacksEos: boolean };
+
+/** The rows of one file. Blank lines are passed over. DataError for a line that is no row. */
+export async function* readJsonl(reader: FileReader, path: string, options: JsonlOptions): AsyncGenerator<ReadRow> {
+  const cannotEnd = options.appendEos === true && options.tokenizer?.eosId === null;
   for await (const { text, number } of readLines(reader, path)) {
     if (text.trim() === '') continue;
     const where = `${place(reader, path)}:${number}`;
-    yield { row: parseRow(parseObject(text, where), options, where), where };
+    const json = parseObject(text, where);
+    yield { row: parseRow(json, options, where), where, lacksEos: cannotEnd && json.input_ids === undefined };
   }
 }
 

@@ -31,3 +31,25 @@ export function parseObject(text: string, file: string): JsonObject {
 export async function readObject(reader: FileReader, path: string): Promise<JsonObject> {
   return parseObject(await reader.readText(path), place(reader, path));
 }
+
+/**
+ * JSON whose numbers keep their spelling: `1.0`, `1e-05`, `12345678901234567890`. What JavaScript would print otherwise is a
+ * marked text; `formatSpelled` turns it back. (JSON.rawJSON does this too, from Node 21 on.)
+ */
+export function parseSpelled(text: string): unknown {
+  const marked = (token: string): string => JSON.stringify(SPELLED + token);
+  return JSON.parse(
+    text.replace(STRING_OR_NUMBER, (token) =>
+      token.startsWith('"') || String(Number(token)) === token ? token : marked(token),
+    ),
+  );
+}
+
+/** JSON indented by 2, numbers as `parseSpelled` found them. */
+export function formatSpelled(value: unknown): string {
+  return JSON.stringify(value, null, 2).replace(MARKED, '$1');
+}
+
+const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
+const SPELLED = '\u0000number ';
+const MARKED = /"\\u0000number (-?\d[\d.eE+-]*)"/g;

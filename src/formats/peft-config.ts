@@ -1,7 +1,7 @@
 /** adapter_config.json: PEFT's description of a LoRA adapter, read with its defaults and written as it writes it. */
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { Fields } from './fields.ts';
-import { type JsonObject, readObject, show } from './json.ts';
+import { formatSpelled, type JsonObject, parseObject, parseSpelled, show } from './json.ts';
 import { type FileReader, place } from './reader.ts';
 
 export const ADAPTER_CONFIG_FILE = 'adapter_config.json';
@@ -9,7 +9,7 @@ export const ADAPTER_CONFIG_FILE = 'adapter_config.json';
 const BIASES = ['none', 'all', 'lora_only'] as const;
 export type Bias = (typeof BIASES)[number];
 
-/** Fields keep PEFT's names. `unknown` holds what nibble has no use for and writes back unchanged. */
+/** Fields keep PEFT's names. `unknown` holds what nibble has no use for and writes back as it was read. */
 export type LoraConfig = {
   readonly base_model_name_or_path: string | null;
   readonly revision: string | null;
@@ -21,7 +21,8 @@ export type LoraConfig = {
   readonly use_dora: boolean;
   /** Biases of the base that are trained: none, all there are, or those of the adapted layers. */
   readonly bias: Bias;
-  readonly init_lora_weights: boolean | 'gaussian';
+  /** How the first values were drawn. Of an adapter that exists this is history, unless `initialisation` says otherwise. */
+  readonly init_lora_weights: boolean | 'gaussian' | 'eva' | 'orthogonal';
   /** Names or name endings, one regular expression, or "all-linear"; null for the architecture's default. */
   readonly target_modules: readonly string[] | string | null;
   readonly exclude_modules: readonly string[] | string | null;
@@ -60,18 +61,19 @@ export const LORA_DEFAULTS: LoraConfig = {
   unknown: {},
 };
 
-/** Long-standing keys whose value is fixed for everything nibble can train; others are refused when set otherwise. */
-const FIXED: JsonObject = {
+/** Long-standing keys that nibble has no use for: what it writes where an adapter of its own says nothing of them. */
+const ABSENT: JsonObject = {
   auto_mapping: null,
   fan_in_fan_out: false,
-  inference_mode: true,
   layer_replication: null,
   loftq_config: {},
   lora_bias: false,
   megatron_config: null,
   megatron_core: 'megatron.core',
-  peft_type: 'LORA',
 };
+
+/** What PEFT writes into the config of every adapter it saves, whatever stood there. */
+const ALWAYS: JsonObject = { inference_mode: true, peft_type: 'LORA' };
 
 /** Younger keys, of which an older PEFT would warn: left out where they are false, unless they stood there already. */
 const WRITTEN_WHEN_SET: readonly string[] = ['ensure_weight_tying'];
@@ -95,7 +97,10 @@ const NOT_YET = [
 
 /** Reads adapter_config.json. DataError: absent or not JSON. ConfigError: every setting nibble cannot follow. */
 export async function readLoraConfig(reader: FileReader): Promise<LoraConfig> {
-  return parseLoraConfig(await readObject(reader, ADAPTER_CONFIG_FILE), place(reader, ADAPTER_CONFIG_FILE));
+  const text = await reader.readText(ADAPTER_CONFIG_FILE);
+  const file = place(reader, ADAPTER_CONFIG_FILE);
+  const config = parseLoraConfig(parseObject(text, file), file);
+  return { ...config, unknown: unknownOf(parseSpelled(text) as JsonObject) };
 }
 
 /** Checks a parsed adapter_config.json; `file` is what the problems name. */
@@ -103,8 +108,6 @@ export function parseLoraConfig(json: JsonObject, file = ADAPTER_CONFIG_FILE): L
   const problems: ConfigProblem[] = [];
   const fields = new Fields(json, file, problems);
   checkMethod(json, fields);
-  const known = new Set([...Object.keys(LORA_DEFAULTS), ...Object.keys(FIXED)]);
-  for (const key of WRITTEN_WHEN_SET) known.delete(key);
   const config: LoraConfig = {
     base_model_name_or_path: fields.textOrNull('base_model_name_or_path'),
     revision: fields.textOrNull('revision'),
@@ -124,7 +127,7 @@ export function parseLoraConfig(json: JsonObject, file = ADAPTER_CONFIG_FILE): L
     layers_pattern: fields.names('layers_pattern'),
     rank_pattern: pattern('rank_pattern', fields, (rank) => Number.isSafeInteger(rank)),
     alpha_pattern: pattern('alpha_pattern', fields, Number.isFinite),
-    unknown: Object.fromEntries(Object.entries(json).filter(([key]) => !known.has(key))),
+    unknown: unknownOf(json),
   };
   problems.push(...contradictions(config).map(({ path, message }) => ({ path: `${file}: ${path}`, message })));
   if (problems.length > 0) throw new ConfigError(problems);
@@ -149,12 +152,19 @@ export function contradictions(
   return problems;
 }
 
+/** A flag that is written only when set keeps its place here, so that an explicit false stays. */
+function unknownOf(json: JsonObject): JsonObject {
+  const known = new Set([...Object.keys(LORA_DEFAULTS), ...Object.keys(ALWAYS)]);
+  for (const key of WRITTEN_WHEN_SET) known.delete(key);
+  return Object.fromEntries(Object.entries(json).filter(([key]) => !known.has(key)));
+}
+
 /** The JSON that PEFT reads back: its long-standing keys and the unknown ones, alphabetical, indented by 2. */
 export function formatLoraConfig(config: LoraConfig): string {
   const { unknown, ...known } = config;
   const said = Object.entries(known).filter(([key, value]) => value || !WRITTEN_WHEN_SET.includes(key));
-  const entries = Object.entries({ ...unknown, ...FIXED, ...Object.fromEntries(said) });
-  return JSON.stringify(Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))), null, 2);
+  const entries = Object.entries({ ...ABSENT, ...unknown, ...ALWAYS, ...Object.fromEntries(said) });
+  return formatSpelled(Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))));
 }
 
 function checkMethod(json: JsonObject, fields: Fields): void {
@@ -179,12 +189,29 @@ function list(names: readonly string[] | string | null): readonly string[] | nul
   return typeof names === 'string' ? [names] : names;
 }
 
-/** Other initialisations also change the base weights, which an adapter file does not hold. */
-function initialisation(json: JsonObject, fields: Fields): boolean | 'gaussian' {
+/** Initialisations that only choose first values: an adapter of theirs is a plain one by the time it is saved. */
+const PLAIN_INITS = ['gaussian', 'eva', 'orthogonal'] as const;
+/** These take the first adapter out of the base's weights as well (peft.tuners.lora.layer, *_init). */
+const CHANGES_BASE = /^(pissa(_niter_.*)?|olora|corda|lora_ga)$/;
+
+function initialisation(json: JsonObject, fields: Fields): LoraConfig['init_lora_weights'] {
   const value = json.init_lora_weights ?? true;
-  if (typeof value === 'boolean' || value === 'gaussian') return value;
-  fields.report('init_lora_weights', `is ${show(value)}; supported are true, false and "gaussian".`);
+  const plain = PLAIN_INITS.find((init) => init === value);
+  if (typeof value === 'boolean' || plain !== undefined) return plain ?? (value as boolean);
+  fields.report('init_lora_weights', `is ${show(value)}${whyNot(value)}`);
   return true;
+}
+
+function whyNot(init: unknown): string {
+  if (typeof init === 'string' && CHANGES_BASE.test(init))
+    return (
+      ', which changes the weights of the base too, and an adapter file holds none of those. Save it as a plain one: ' +
+      'save_pretrained(dir, path_initial_model_for_weight_conversion=...).'
+    );
+  if (init === 'loftq')
+    return ', which belongs to a base that LoftQ quantized anew, and an adapter file holds none of it; PEFT converts none.';
+  if (init === 'mica') return ', which trains lora_A alone; nibble does not support that yet.';
+  return `; supported are true, false, ${PLAIN_INITS.map((name) => show(name)).join(', ')}.`;
 }
 
 function layers(json: JsonObject, fields: Fields): readonly number[] | number | null {

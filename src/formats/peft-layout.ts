@@ -39,13 +39,15 @@ export const EMBEDDING_A = 'lora_embedding_A';
 export const EMBEDDING_B = 'lora_embedding_B';
 export const MAGNITUDE = 'lora_magnitude_vector';
 
-/** @throws ConfigError for what matches nothing, and for combinations that PEFT or nibble does not have */
+/** @throws ConfigError for combinations that PEFT or nibble does not have and, where `strict`, for what matches nothing */
 export function adapterLayout(config: AdapterFields, base: AdapterBase, options: MatchOptions = {}): AdapterLayout {
   const { keyOf = (setting) => setting, strict = true } = options;
   const targets = matchTargets(config, base, options);
-  const problems = [...savedProblems(config, base, targets), ...doraProblems(config, targets)];
-  if (strict && config.ensure_weight_tying && !base.tied)
-    problems.push(['ensure_weight_tying', 'is true, but this model ties no weights. Leave it out.'] as const);
+  const problems = [
+    ...(strict ? withoutEffect(config, base) : []),
+    ...savedProblems(config, base, targets),
+    ...doraProblems(config, targets),
+  ];
   if (problems.length > 0)
     throw new ConfigError(problems.map(([setting, message]) => ({ path: keyOf(setting), message })));
   const saved = savedModules(config, base).flatMap((module) => savedParameters(module, base));
@@ -130,13 +132,31 @@ function trainedBiases({ bias }: AdapterFields, base: AdapterBase, targets: read
 
 type Problem = readonly [setting: keyof TargetFields, message: string];
 
+/** What PEFT takes with a warning, or without one. */
+function withoutEffect(config: AdapterFields, base: AdapterBase): Problem[] {
+  const problems: Problem[] = [];
+  const endings = [...new Set(base.modules.map(({ name }) => lastSegment(name)))].join(', ');
+  for (const entry of config.modules_to_save ?? [])
+    if (!base.modules.some(({ name }) => matchesEntry(name, entry)))
+      problems.push(['modules_to_save', `${show(entry)} matches no module. Modules here end in ${endings}.`]);
+  if (!config.ensure_weight_tying) return problems;
+  const ends = embeddingEnds(base);
+  if (!base.tied) problems.push(['ensure_weight_tying', 'is true, but this model ties no weights. Leave it out.']);
+  else if (!savedModules(config, base).some(({ name }) => ends.includes(name)))
+    problems.push([
+      'ensure_weight_tying',
+      `is true, but modules_to_save has neither ${ends.join(' nor ')}. Leave it out.`,
+    ]);
+  return problems;
+}
+
+const embeddingEnds = (base: AdapterBase): string[] => [base.inputEmbedding, base.outputEmbedding];
+
 function savedProblems(config: AdapterFields, base: AdapterBase, targets: readonly LoraTarget[]): Problem[] {
   const problems: Problem[] = [];
   const report = (message: string) => problems.push(['modules_to_save', message]);
   for (const entry of config.modules_to_save ?? []) {
     const modules = base.modules.filter(({ name }) => matchesEntry(name, entry));
-    const endings = [...new Set(base.modules.map(({ name }) => lastSegment(name)))].join(', ');
-    if (modules.length === 0) report(`${show(entry)} matches no module. Modules here end in ${endings}.`);
     const adapted = targets.find(({ name }) => modules.some((module) => module.name === name));
     if (adapted !== undefined)
       report(
@@ -146,18 +166,14 @@ function savedProblems(config: AdapterFields, base: AdapterBase, targets: readon
     if (config.bias === 'all' && biased !== undefined)
       report(`${show(entry)} trains ${biased.name} whole, and bias "all" its bias as well. Keep one of the two.`);
   }
-  const ends = [base.inputEmbedding, base.outputEmbedding];
-  const end = savedModules({ ...config, ensure_weight_tying: false }, base).find(({ name }) => ends.includes(name));
-  if (base.tied && end !== undefined && !config.ensure_weight_tying)
+  if (!base.tied || config.ensure_weight_tying) return problems;
+  const ends = embeddingEnds(base);
+  const end = savedModules(config, base).find(({ name }) => ends.includes(name));
+  if (end !== undefined)
     report(
       `trains ${end.name}, which shares its weight with ${ends.find((name) => name !== end.name)}: training one of them ` +
         'would untie the two. Set ensure_weight_tying: true to train them as one, or leave it out.',
     );
-  if (base.tied && config.ensure_weight_tying && end === undefined)
-    problems.push([
-      'ensure_weight_tying',
-      `is true, but modules_to_save has neither ${ends.join(' nor ')}. Leave it out.`,
-    ]);
   return problems;
 }
 

@@ -35,7 +35,10 @@ export type TargetFields = Pick<
 export type MatchOptions = {
   /** How a setting is called where the user wrote it. */
   readonly keyOf?: (setting: keyof TargetFields) => string;
-  /** Refuses what has no effect, of which PEFT would warn; an adapter that exists already is taken as it is. */
+  /**
+   * Refuses what has no effect, of which PEFT would warn; an adapter that exists already is taken as it is, and its file
+   * has to show whether it is one for this model.
+   */
   readonly strict?: boolean;
 };
 
@@ -43,12 +46,12 @@ const ALL_LINEAR = 'all-linear';
 
 /**
  * The modules that the config adapts, in the order of named_modules. An adapter on a tied embedding is on both ends of it.
- * ConfigError when an entry, a pattern or the whole matches nothing: it lists the name endings there are.
+ * ConfigError when, strictly, an entry, a pattern or the whole matches nothing: it lists the name endings there are.
  */
 export function matchTargets(config: TargetFields, base: AdapterBase, options: MatchOptions = {}): LoraTarget[] {
   const { keyOf = (setting) => setting, strict = true } = options;
   const adaptable = base.modules.filter((module) => module.kind !== 'norm');
-  const report = new Report(adaptable, keyOf);
+  const report = new Report(base, keyOf);
   for (const { path, message } of contradictions(config)) report.add(path as keyof TargetFields, message);
   const wanted = config.target_modules ?? base.defaultTargets;
   if (wanted === null) throw report.targets('has no default for this architecture.');
@@ -59,9 +62,9 @@ export function matchTargets(config: TargetFields, base: AdapterBase, options: M
   const modules = adaptable.filter(
     (module) => isTarget(module) && inLayers(module.name) && !isExcluded(module.name),
   ) as Exclude<Module, { kind: 'norm' }>[];
-  if (modules.length === 0)
+  if (strict && modules.length === 0)
     throw report.targets(
-      `${show(wanted)}, after exclude_modules, modules_to_save and layers_to_transform, matches no linear layer.`,
+      `${show(wanted)}, after exclude_modules, modules_to_save and layers_to_transform, matches no layer.`,
     );
   const rankOf = patternRule(config, 'rank_pattern', modules, strict, report);
   const alphaOf = patternRule(config, 'alpha_pattern', modules, strict, report);
@@ -88,11 +91,11 @@ export function explicitTargets(targets: readonly LoraTarget[], base: AdapterBas
 /** Collects problems of several settings, each under the name its user knows. */
 class Report {
   readonly #problems: ConfigProblem[] = [];
-  readonly #endings: string;
+  readonly #base: AdapterBase;
   readonly #keyOf: (setting: keyof TargetFields) => string;
 
-  constructor(adaptable: readonly Module[], keyOf: (setting: keyof TargetFields) => string) {
-    this.#endings = [...new Set(adaptable.map(({ name }) => lastSegment(name)))].join(', ');
+  constructor(base: AdapterBase, keyOf: (setting: keyof TargetFields) => string) {
+    this.#base = base;
     this.#keyOf = keyOf;
   }
 
@@ -102,7 +105,7 @@ class Report {
 
   /** A problem of target_modules, with what there is to choose from. */
   targets(problem: string): ConfigError {
-    this.add('target_modules', `${problem} Linear layers here end in ${this.#endings}; or use "${ALL_LINEAR}".`);
+    this.add('target_modules', `${problem} ${whatThereIs(this.#base)}; or use "${ALL_LINEAR}".`);
     return new ConfigError(this.#problems);
   }
 
@@ -121,6 +124,13 @@ class Report {
   }
 }
 
+/** What an adapter can sit on, in words. A tied embedding takes none: see `withTied`. */
+export function whatThereIs({ modules, inputEmbedding, outputEmbedding, tied }: AdapterBase): string {
+  const linear = modules.filter(({ kind, name }) => kind === 'linear' && !(tied && name === outputEmbedding));
+  const endings = [...new Set(linear.map(({ name }) => lastSegment(name)))].join(', ');
+  return `Linear layers here end in ${endings}${tied ? '' : `, the embedding in ${lastSegment(inputEmbedding)}`}`;
+}
+
 type Rule = (name: string) => boolean;
 
 function requireEffect(
@@ -133,7 +143,7 @@ function requireEffect(
   if (typeof wanted !== 'string') {
     if (wanted.length === 0) throw report.targets('is an empty list.');
     const stray = wanted.find((entry) => !adaptable.some(({ name }) => endsInPath(name, entry)));
-    if (stray !== undefined) throw report.targets(`${show(stray)} matches no linear layer.`);
+    if (stray !== undefined) throw report.targets(`${show(stray)} matches no layer.`);
   }
   const { exclude_modules: excluded } = config;
   if (excluded === null || excluded.length === 0) return;
@@ -219,9 +229,14 @@ function withTied<M extends Module>(
   const ends = [base.inputEmbedding, base.outputEmbedding];
   const adapted = modules.filter(({ name }) => ends.includes(name));
   if (!base.tied || adapted.length === 0) return [...modules];
-  const names = adapted.map(({ name }) => name).join(' and ');
+  const [first, second] = adapted.map(({ name }) => name);
+  const names = second === undefined ? first : `${first} and ${second}`;
+  const shared =
+    second === undefined
+      ? `which shares its weight with ${ends.find((end) => end !== first)}`
+      : 'which share their weight';
   const why = config.ensure_weight_tying
     ? `adapts ${names}, whose weight is tied; nibble does not support one adapter for both ends yet. Leave it out, or train it with modules_to_save.`
-    : `adapts ${names}, which shares its weight with ${ends.find((end) => end !== adapted[0]?.name)}: merging would change both. Leave it out.`;
+    : `adapts ${names}, ${shared}: merging would change both. Leave it out.`;
   throw report.targets(why);
 }

@@ -7,7 +7,7 @@ import { type AdapterBase, lastSegment } from './peft-base.ts';
 import { modelCard } from './peft-card.ts';
 import { ADAPTER_CONFIG_FILE, formatLoraConfig, type LoraConfig, readLoraConfig } from './peft-config.ts';
 import { type AdapterLayout, adapterLayout, adapterTensors, PREFIX } from './peft-layout.ts';
-import { explicitTargets, type LoraTarget, type MatchOptions } from './peft-match.ts';
+import { explicitTargets, type LoraTarget, type MatchOptions, whatThereIs } from './peft-match.ts';
 import { type FileReader, type FileWriter, place, writeText } from './reader.ts';
 import { type TensorToWrite, writeSafetensors } from './safetensors-write.ts';
 
@@ -20,6 +20,15 @@ export type Adapter = {
   readonly config: LoraConfig;
   readonly layout: AdapterLayout;
   readonly source: TensorSource;
+  /** What of the base its file may bring along: see `checkOwnEmbeddings`. */
+  readonly embeddings: readonly OwnEmbedding[];
+};
+
+/** The base's embedding in an adapter's file, and the names that a checkpoint of the base may have for it. */
+type OwnEmbedding = {
+  readonly key: string;
+  readonly shape: readonly [rows: number, columns: number];
+  readonly weights: readonly string[];
 };
 
 /**
@@ -28,38 +37,79 @@ export type Adapter = {
  */
 export async function openAdapter(reader: FileReader, base: AdapterBase): Promise<Adapter> {
   const config = await readLoraConfig(reader);
-  if (!(await reader.exists(ADAPTER_FILE)) && (await reader.exists('adapter_model.bin'))) {
-    throw new DataError(
-      place(reader, 'adapter_model.bin'),
-      `is a pickle, which runs code when it is loaded and is refused. Save the adapter as ${ADAPTER_FILE} (PEFT's default).`,
-    );
-  }
+  if (!(await reader.exists(ADAPTER_FILE))) await refusePickle(reader);
   const options: MatchOptions = {
     keyOf: (setting) => `${place(reader, ADAPTER_CONFIG_FILE)}: ${setting}`,
     strict: false,
   };
   const layout = adapterLayout(config, base, options);
   const source = await openSafetensors(reader, ADAPTER_FILE);
-  checkTensors(source, layout, place(reader, ADAPTER_FILE));
-  return { config, layout, source };
+  const embeddings = ownEmbeddings(layout, base);
+  const faults = tensorFaults(source, layout, embeddings);
+  if (faults.length > 0 || layout.targets.length === 0)
+    throw new DataError(
+      place(reader, ADAPTER_FILE),
+      `${headline(faults.length, config, layout, base)} Was the adapter trained on another base?\n  ${faults.join('\n  ')}`,
+    );
+  return { config, layout, source, embeddings };
 }
 
-/** PEFT saves an adapted embedding with the adapter; it is not wanted back, since the base has it. */
-function ownEmbeddings({ targets }: AdapterLayout): Map<string, LoraTarget> {
-  const embeddings = targets.filter(({ name }) => EMBEDDING_NAMES.includes(lastSegment(name)));
-  return new Map(embeddings.map((target) => [`${PREFIX}${target.name}.base_layer.weight`, target]));
+const PICKLE = /\.(bin|pth?|ckpt|pkl)$/;
+/** What Trainer leaves beside an adapter. */
+const TRAINER_STATE = /^(training_args|optimizer|scheduler|scaler|rng_state.*)\./;
+
+/** Why a file of this name is not read; null where it is no pickle of an adapter. */
+export function pickleRefusal(file: string): string | null {
+  if (!PICKLE.test(file) || TRAINER_STATE.test(lastPart(file))) return null;
+  return (
+    `is a pickle, which runs code when it is loaded and is refused. Save the adapter as ${ADAPTER_FILE} (PEFT's default); ` +
+    "a file you trust becomes one by safetensors.torch.save_file(torch.load(FILE, weights_only=True, map_location='cpu'), ...)."
+  );
+}
+
+const lastPart = (file: string): string => file.slice(Math.max(file.lastIndexOf('/'), file.lastIndexOf('\\')) + 1);
+
+async function refusePickle(reader: FileReader): Promise<void> {
+  const pickle = (await reader.list()).find((name) => pickleRefusal(name) !== null);
+  if (pickle !== undefined) throw new DataError(place(reader, pickle), pickleRefusal(pickle) as string);
 }
 
 /** Modules that PEFT takes for embeddings, by the ends of their names. */
 const EMBEDDING_NAMES: readonly string[] = ['embed_tokens', 'lm_head'];
 
-function checkTensors(source: TensorSource, layout: AdapterLayout, file: string): void {
+/**
+ * PEFT saves an adapted embedding with the adapter, and with save_embedding_layers=True, or after a resize, one that is not
+ * adapted too. It is not wanted back, since the base has it.
+ */
+function ownEmbeddings({ targets }: AdapterLayout, base: AdapterBase): OwnEmbedding[] {
+  const ends = base.modules.filter(({ name }) => name === base.inputEmbedding || name === base.outputEmbedding);
+  return ends.flatMap((module) => {
+    if (module.kind === 'norm') return [];
+    const { name, out, in: width } = module;
+    const isAdapted = targets.some((target) => target.name === name);
+    const names = [name, ...ends.map((end) => end.name).filter((end) => base.tied && end !== name)];
+    const key = `${PREFIX}${name}.${isAdapted ? 'base_layer.' : ''}weight`;
+    return [{ key, shape: [out, width] as const, weights: names.map((end) => `${end}.weight`) }];
+  });
+}
+
+function headline(faults: number, config: LoraConfig, { targets }: AdapterLayout, base: AdapterBase): string {
+  if (targets.length > 0) return `${faults} tensors do not fit the model and ${ADAPTER_CONFIG_FILE}.`;
+  return (
+    `${faults} tensors do not fit the model: target_modules ${show(config.target_modules ?? base.defaultTargets)} of ` +
+    `${ADAPTER_CONFIG_FILE}, after exclude_modules, modules_to_save and layers_to_transform, matches no layer. ` +
+    `${whatThereIs(base)}.`
+  );
+}
+
+function tensorFaults(source: TensorSource, layout: AdapterLayout, embeddings: readonly OwnEmbedding[]): string[] {
   const faults: string[] = [];
   const wanted = new Map(adapterTensors(layout).map(({ key, shape }) => [key, shape]));
   for (const [name, shape] of wanted) {
     if (!source.has(name)) faults.push(`${name} is missing, needs ${show(shape)}`);
   }
-  for (const [name, { out, in: width }] of ownEmbeddings(layout)) wanted.set(name, [out, width]);
+  // one that is trained is wanted already, in the same shape
+  for (const { key, shape } of embeddings) wanted.set(key, shape);
   for (const [name, shape] of wanted) {
     if (!source.has(name)) continue;
     const got = source.info(name);
@@ -69,29 +119,34 @@ function checkTensors(source: TensorSource, layout: AdapterLayout, file: string)
   for (const name of source.names()) {
     if (!wanted.has(name)) faults.push(`${name} belongs to no adapted layer of this model`);
   }
-  if (faults.length === 0) return;
-  throw new DataError(
-    file,
-    `${faults.length} tensors do not fit the model and ${ADAPTER_CONFIG_FILE}. Was the adapter trained on another base?\n` +
-      `  ${faults.join('\n  ')}`,
-  );
+  return faults;
 }
 
 /**
  * PEFT loads the embedding that an adapter brings over the base's own; nibble only takes one that is the same.
  * DataError naming the first value that differs.
  */
-export async function checkOwnEmbeddings({ layout, source }: Adapter, base: TensorSource): Promise<void> {
-  for (const [key, { name, out, in: width }] of ownEmbeddings(layout)) {
-    if (!source.has(key) || !base.has(`${name}.weight`)) continue;
-    for (let first = 0; first < out * width; first += SLAB_ELEMENTS) {
-      const count = Math.min(SLAB_ELEMENTS, out * width - first);
+export async function checkOwnEmbeddings({ layout, source, embeddings }: Adapter, base: TensorSource): Promise<void> {
+  const trained = new Set(adapterTensors(layout).map(({ key }) => key));
+  for (const { key, shape, weights } of embeddings) {
+    const weight = weights.find((name) => base.has(name));
+    if (trained.has(key) || !source.has(key) || weight === undefined) continue;
+    const file = place(source, ADAPTER_FILE);
+    const { dtype } = base.info(weight);
+    if (!isFloatDtype(dtype))
+      throw new DataError(
+        file,
+        `${key} cannot be held against ${weight} of the base, which is ${dtype}. Save the adapter with save_embedding_layers=False.`,
+      );
+    const size = shape[0] * shape[1];
+    for (let first = 0; first < size; first += SLAB_ELEMENTS) {
+      const count = Math.min(SLAB_ELEMENTS, size - first);
       const theirs = await floatsAt(source, key, first, count);
-      const ours = await floatsAt(base, `${name}.weight`, first, count);
+      const ours = await floatsAt(base, weight, first, count);
       const at = ours.findIndex((value, i) => value !== theirs[i]);
       if (at < 0) continue;
       throw new DataError(
-        place(source, ADAPTER_FILE),
+        file,
         `${key}[${first + at}] is ${theirs[at]}, the base has ${ours[at]}: the adapter was trained on another embedding. Give the base it was trained on.`,
       );
     }
@@ -134,11 +189,13 @@ export async function saveAdapter(writer: FileWriter, adapter: AdapterToSave): P
   await writeText(writer, 'README.md', modelCard(saved));
 }
 
+const isEmbedding = ({ name }: LoraTarget): boolean => EMBEDDING_NAMES.includes(lastSegment(name));
+
 /** PEFT writes adapted embeddings out where target_modules names one of them by its last part alone. */
 function embeddingsBeside({ layout, source }: AdapterToSave, saved: LoraConfig): TensorToWrite[] {
   const named = (saved.target_modules as readonly string[]).some((entry) => EMBEDDING_NAMES.includes(entry));
   if (source === null || !named) return [];
-  return [...ownEmbeddings(layout)].map(([key, { name }]) => {
+  return layout.targets.filter(isEmbedding).map(({ name }) => {
     const { dtype, shape, bytes } = source.info(`${name}.weight`);
     const data = async function* () {
       for (let at = 0; at < bytes; at += SLAB_BYTES) {
@@ -147,7 +204,7 @@ function embeddingsBeside({ layout, source }: AdapterToSave, saved: LoraConfig):
         yield slab;
       }
     };
-    return { name: key, dtype, shape, data };
+    return { name: `${PREFIX}${name}.base_layer.weight`, dtype, shape, data };
   });
 }
 

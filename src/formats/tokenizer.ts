@@ -6,6 +6,7 @@ import { type FileReader, place } from './reader.ts';
 
 export const TOKENIZER_FILE = 'tokenizer.json';
 const TOKENIZER_CONFIG_FILE = 'tokenizer_config.json';
+const SPECIAL_TOKENS_FILE = 'special_tokens_map.json';
 
 export interface TextTokenizer {
   /** One more than the highest id, so that gaps in the ids count. */
@@ -19,13 +20,13 @@ export interface TextTokenizer {
 }
 
 /**
- * Loads tokenizer.json and, where there is one, tokenizer_config.json.
+ * Loads tokenizer.json and, where there are such, tokenizer_config.json and special_tokens_map.json.
  * @param modelVocabSize rows of the embedding: DataError when an id lies beyond them
  */
 export async function loadTokenizer(reader: FileReader, modelVocabSize?: number): Promise<TextTokenizer> {
   const file = place(reader, TOKENIZER_FILE);
   const json = await readObject(reader, TOKENIZER_FILE);
-  const config = (await reader.exists(TOKENIZER_CONFIG_FILE)) ? await readObject(reader, TOKENIZER_CONFIG_FILE) : {};
+  const config = await objectOrNone(reader, TOKENIZER_CONFIG_FILE);
   const tokenizer = build(json, config, file);
   let last: readonly [token: string, id: number] = ['', -1];
   for (const entry of tokenizer.get_vocab(true)) {
@@ -38,8 +39,11 @@ export async function loadTokenizer(reader: FileReader, modelVocabSize?: number)
       `token ${show(last[0])} has id ${last[1]}, the model's vocab_size is ${modelVocabSize}. Take the tokenizer of this model, or a model whose embedding was resized.`,
     );
   }
+  // as transformers 5.23 has it: the older file says more than the newer one, unless that lists its added tokens
+  const older = config.added_tokens_decoder === undefined ? await objectOrNone(reader, SPECIAL_TOKENS_FILE) : {};
+  const named: JsonObject = { ...config, ...older };
   const idOf = (key: string): number | null => {
-    const token = contentOf(config[key]);
+    const token = contentOf(named[key]);
     return token === null ? null : (tokenizer.token_to_id(token) ?? null);
   };
   return {
@@ -52,6 +56,10 @@ export async function loadTokenizer(reader: FileReader, modelVocabSize?: number)
     decode: (ids, { skipSpecialTokens = false } = {}) =>
       tokenizer.decode([...ids], { skip_special_tokens: skipSpecialTokens }),
   };
+}
+
+async function objectOrNone(reader: FileReader, file: string): Promise<JsonObject> {
+  return (await reader.exists(file)) ? readObject(reader, file) : {};
 }
 
 function build(json: JsonObject, config: JsonObject, file: string): Tokenizer {

@@ -2,6 +2,7 @@
 import type { TrainConfig } from '../config/settings.ts';
 import { KernelCallError } from '../errors.ts';
 import { readFloats } from '../formats/checkpoint.ts';
+import type { TorchFloat } from '../formats/dtype.ts';
 import type { Adapter } from '../formats/peft.ts';
 import { adapterTensors, EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B } from '../formats/peft-layout.ts';
 import { TorchRng } from '../formats/torch-rng.ts';
@@ -31,7 +32,8 @@ export async function initializeAdapter(
   engine.initializeMagnitudes();
   for (const { weight, lora } of dora) {
     const stored = plan.spec.storedAs(weight.name.replace(/\.weight$/, ''));
-    engine.writeTensor(lora.magnitude, asInBase(await engine.readTensor(lora.magnitude), stored, config));
+    const dtype = magnitudeDtype(stored, plan, config);
+    engine.writeTensor(lora.magnitude, rounded(await engine.readTensor(lora.magnitude), dtype));
   }
 }
 
@@ -61,8 +63,9 @@ async function initialAdapter(plan: ModelPlan, config: TrainConfig, adapter: Ada
     const { A, B } = initialPair(rng, { ...target, r }, config.init_lora_weights);
     const [a, b] = kind === 'linear' ? [LORA_A, LORA_B] : [EMBEDDING_A, EMBEDDING_B];
     const drawn = kind === 'linear' ? A : transposed(A, r, target.out);
-    values.set(`${name}.${a}`, asInBase(drawn, plan.spec.storedAs(name), config));
-    values.set(`${name}.${b}`, asInBase(B, plan.spec.storedAs(name), config));
+    const dtype = adapterDtype(plan.spec.storedAs(name), config);
+    values.set(`${name}.${a}`, rounded(drawn, dtype));
+    values.set(`${name}.${b}`, rounded(B, dtype));
   }
   return values;
 }
@@ -77,15 +80,28 @@ async function storedAdapter({ source, layout }: Adapter): Promise<InitialValues
   return values;
 }
 
+type Dtype = 'f32' | 'f16' | 'bf16';
+const SHORT: Record<TorchFloat, Dtype> = { float32: 'f32', float16: 'f16', bfloat16: 'bf16' };
+
 /**
  * PEFT creates the adapter in the dtype of the base weight (of a 4-bit base: its compute dtype) and widens it afterwards, so
- * that its first values carry that rounding.
+ * that its first values carry that rounding. bfloat16 counts as asked for, whatever it is computed as.
  */
-function asInBase(A: Float32Array, stored: StoredAs, config: TrainConfig): Float32Array<ArrayBuffer> {
-  const dtype = stored.kind === 'dense' ? stored.dtype : config.compute_dtype === 'float16' ? 'f16' : 'f32';
-  if (dtype === 'bf16') return Float32Array.from(A, roundToBf16);
-  if (dtype === 'f16') return Float32Array.from(A, roundToF16);
-  return A as Float32Array<ArrayBuffer>;
+function adapterDtype(stored: StoredAs, { requested_compute_dtype }: TrainConfig): Dtype {
+  return stored.kind === 'dense' ? stored.dtype : SHORT[requested_compute_dtype];
+}
+
+/** DoRA's norms are of weight + adapter, in the wider of their two dtypes; 4-bit weights widen to what the model came in. */
+function magnitudeDtype(stored: StoredAs, { spec }: ModelPlan, config: TrainConfig): Dtype {
+  const adapter = adapterDtype(stored, config);
+  if (stored.kind === 'dense') return adapter;
+  return SHORT[config.dtype === 'auto' ? (spec.config.dtype ?? 'float32') : config.dtype] === adapter ? adapter : 'f32';
+}
+
+function rounded(values: Float32Array, dtype: Dtype): Float32Array<ArrayBuffer> {
+  if (dtype === 'bf16') return Float32Array.from(values, roundToBf16);
+  if (dtype === 'f16') return Float32Array.from(values, roundToF16);
+  return values as Float32Array<ArrayBuffer>;
 }
 
 const bits = new Uint32Array(1);

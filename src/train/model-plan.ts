@@ -126,7 +126,11 @@ function freshAdapter(config: TrainConfig, base: AdapterBase) {
     bias: config.bias,
     ensure_weight_tying: config.ensure_weight_tying,
   };
-  const layout = adapterLayout(loraConfig, base, { keyOf: (setting) => SETTING_NAMES[setting] ?? setting });
+  const keyOf = (setting: keyof TargetFields): string => SETTING_NAMES[setting] ?? setting;
+  // an estimate plans one that exists from its settings, which are taken as they are
+  const lax = config.adapter_name_or_path !== null;
+  const layout = adapterLayout(loraConfig, base, { keyOf, strict: !lax });
+  if (layout.targets.length === 0) adapterLayout(loraConfig, base, { keyOf });
   return { config: loraConfig, layout };
 }
 

@@ -304,12 +304,15 @@ describe('compute dtype', () => {
     const { values, origins, notices } = load(`method: qlora\nbnb_4bit_compute_dtype: bfloat16\nbf16_as: ${dtype}\n`);
     expect([values.compute_dtype, values.bnb_4bit_compute_dtype, values.bf16_as]).toEqual([dtype, dtype, dtype]);
     expect(origins.compute_dtype.note).toBe('bfloat16 was asked for, see bf16_as');
+    // what a fresh adapter is rounded to; the run's own record asks for it again
+    expect(values.requested_compute_dtype).toBe('bfloat16');
+    expect(printConfig({ values, origins, notices })).toMatch(/^bnb_4bit_compute_dtype: bfloat16 +# run.yaml:4,/m);
     expect(notices.map(line)).toEqual([`bnb_4bit_compute_dtype: bfloat16 is computed as ${dtype}, as bf16_as says`]);
   });
 
   test('its two spellings are one setting', () => {
     const { values, notices } = load('bnb_4bit_compute_dtype: float16\n');
-    expect(values.compute_dtype).toBe('float16');
+    expect([values.compute_dtype, values.requested_compute_dtype]).toEqual(['float16', 'float16']);
     // It has an effect on a 16-bit base too, so nobody is told otherwise.
     expect(notices).toEqual([]);
     expect(refused(() => load('bnb_4bit_compute_dtype: float16\ncompute_dtype: float32\n'))[0]).toMatch(

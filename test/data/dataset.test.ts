@@ -55,6 +55,7 @@ test('text rows, tokenized rows and their labels, blank lines and CRLF', async (
     truncatedRows: 0,
     truncatedTokens: 0,
     rowsWithoutLoss: 0,
+    rowsWithoutEos: 0,
   });
 });
 
@@ -90,12 +91,19 @@ test('an appended EOS is the first token that max_length cuts, and no row by its
   expect(error.message).toContain('r.jsonl:1: text is "", which has no tokens. Leave the row out');
 });
 
-test('a tokenizer without an EOS appends none', async () => {
-  const { rows } = await load(
-    { 'r.jsonl': '{"text": "a"}' },
-    { appendEos: true, tokenizer: { ...letters, eosId: null } },
-  );
-  expect(plain(rows)).toEqual([[[1, 97], null]]);
+test('a tokenizer without an EOS appends none, and the rows of text that asked for one are counted', async () => {
+  const files = { 'r.jsonl': '{"text": "a"}\n{"input_ids": [3, 4]}\n{"text": "b"}', 'c.txt': 'abcd' };
+  const some = { tokenizer: { ...letters, eosId: null }, maxLength: 4 };
+  const { rows, rowsWithoutEos } = await load(files, { ...some, appendEos: true });
+  expect(plain(rows).map(([ids]) => ids)).toEqual([
+    [1, 97],
+    [3, 4],
+    [1, 98],
+    [97, 98, 99, 100],
+  ]);
+  expect(rowsWithoutEos).toBe(2);
+  expect((await load(files, { ...some, appendEos: false })).rowsWithoutEos).toBe(0);
+  expect((await load(files, { ...some, tokenizer: letters, appendEos: true })).rowsWithoutEos).toBe(0);
 });
 
 test('longer rows are cut to max_length, with their labels, and counted', async () => {
@@ -130,6 +138,7 @@ describe('packed rows', () => {
         truncatedRows: 1,
         truncatedTokens: 2,
         rowsWithoutLoss: 1,
+        rowsWithoutEos: 0,
       },
     ]);
   });
@@ -142,6 +151,7 @@ describe('packed rows', () => {
       truncatedRows: 0,
       truncatedTokens: 0,
       rowsWithoutLoss: 1,
+      rowsWithoutEos: 0,
     };
     expect(await packed('bfd_split')).toEqual([[5, 4, 2], { ...report, lossTokens: 6 }]);
     expect(await packed('wrapped')).toEqual([[5, 5, 1], { ...report, lossTokens: 7 }]);

@@ -9,6 +9,7 @@ const BASE = path.join(GOLDEN, 'llama', 'untied-gqa-f32');
 const SMALLER = path.join(GOLDEN, 'formats', 'llama-untied-f32');
 const FOUR_BIT = path.join(GOLDEN, 'peft-steps', 'qlora', 'base');
 const ADAPTER = path.join(GOLDEN, 'peft-steps', 'lora', 'adapter-init');
+const PHI3 = path.join(GOLDEN, 'architectures', 'phi3', 'adapter-init');
 const WEIGHTS = 'model.safetensors';
 const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
 
@@ -72,6 +73,20 @@ const CASES: Record<string, { model?: string; adapter?: string; says: Says }> = 
       ...readNames(ADAPTER),
     ],
   },
+  'an adapter for another architecture, of which no name matches: every tensor all the same': {
+    adapter: directory({
+      'adapter_config.json': JSON.stringify({
+        ...JSON.parse(text(PHI3, 'adapter_config.json')),
+        target_modules: ['qkv_proj', 'gate_up_proj'],
+      }),
+      [ADAPTER_WEIGHTS]: readFileSync(path.join(PHI3, ADAPTER_WEIGHTS)),
+    }),
+    says: [
+      '16 tensors do not fit the model: target_modules ["qkv_proj","gate_up_proj"] of adapter_config.json',
+      'the embedding in embed_tokens. Was the adapter trained on another base?',
+      ...readNames(PHI3),
+    ],
+  },
   'an adapter that lacks tensors': {
     adapter: incomplete,
     says: ['3 tensors do not fit the model', ...gone.map((name) => `${name} is missing, needs [`)],
@@ -82,6 +97,17 @@ const CASES: Record<string, { model?: string; adapter?: string; says: Says }> = 
       'adapter_model.bin': 'x',
     }),
     says: ['adapter_model.bin', PICKLE, 'Save the adapter as adapter_model.safetensors'],
+  },
+  'a pickled adapter, .pt': {
+    adapter: directory({
+      'adapter_config.json': text(ADAPTER, 'adapter_config.json'),
+      'adapter_model.pt': 'x',
+    }),
+    says: ['adapter_model.pt', PICKLE],
+  },
+  'a pickled adapter without its folder': {
+    adapter: path.join(directory({ 'w.pt': 'x' }), 'w.pt'),
+    says: [`w.pt ${PICKLE}`, 'Save the adapter as adapter_model.safetensors', 'Then give its folder'],
   },
   'a pickled model': {
     model: directory({ 'config.json': text(BASE, 'config.json'), 'pytorch_model.bin': 'x' }),

@@ -138,6 +138,16 @@ describe('refused by name', () => {
     expect(error.message).toContain(message);
   });
 
+  test('of an adapter that exists, only what nibble cannot do', () => {
+    const lax = (changes: Partial<LoraConfig>, base: AdapterBase) =>
+      adapterLayout(config(changes), base, { strict: false }).trained;
+    expect(lax({ ensure_weight_tying: true }, TIED)).toEqual([]);
+    expect(lax({ ensure_weight_tying: true }, BASE)).toEqual([]);
+    expect(lax({ modules_to_save: ['wte'] }, BASE)).toEqual([]);
+    expect(thrown(() => lax({ modules_to_save: ['lm_head'] }, TIED)).message).toContain('would untie the two');
+    expect(thrown(() => lax({ modules_to_save: ['proj'] }, BASE)).message).toContain('is part of the name');
+  });
+
   test('all of them at once', () => {
     const both = { modules_to_save: ['wte', 'lm_head'], target_modules: ['embed_tokens'], use_dora: true };
     expect(thrown(() => adapterLayout(config(both), BASE)).message.split('\n').length).toBe(2);
@@ -182,19 +192,42 @@ test('an adapter lists every missing, foreign and misshapen tensor of all kinds 
   ]);
 });
 
-test('an adapter that brings an embedding of its own has to bring the one of the base', async () => {
-  const settings = config({ target_modules: ['lm_head'] });
-  const own = `${PREFIX}lm_head.base_layer.weight`;
-  const shapes = { [`${PREFIX}lm_head.lora_A.weight`]: [2, 8], [`${PREFIX}lm_head.lora_B.weight`]: [32, 2] };
-  const open = async (tensors: Uint8Array): Promise<Adapter> => openAdapter(directory(settings, tensors), BASE);
-  const files = new Map([['model.safetensors', await stored({ 'lm_head.weight': [32, 8] })]]);
-  const base: TensorSource = await openSafetensors(memoryReader(files), 'model.safetensors');
-  await checkOwnEmbeddings(await open(await stored(shapes)), base);
-  await checkOwnEmbeddings(await open(await stored({ ...shapes, [own]: [32, 8] })), base);
-  const other = await open(await stored({ ...shapes, [own]: [32, 8] }, own));
-  expect((await rejection(checkOwnEmbeddings(other, base))).message).toContain(
-    `a/${ADAPTER_FILE}: ${own}[0] is 1, the base has 0: the adapter was trained on another embedding.`,
-  );
-  const larger = await rejection(open(await stored({ ...shapes, [own]: [33, 8] })));
-  expect(larger.message).toContain(`${own} is [33,8], needs [32,8]`);
+describe('an adapter that brings an embedding along has to bring the one of the base', () => {
+  const heads = { [`${PREFIX}lm_head.lora_A.weight`]: [2, 8], [`${PREFIX}lm_head.lora_B.weight`]: [32, 2] };
+  const queries = {
+    [`${PREFIX}${LAYER}self_attn.q_proj.lora_A.weight`]: [2, 8],
+    [`${PREFIX}${LAYER}self_attn.q_proj.lora_B.weight`]: [8, 2],
+  };
+  const weights = async (...names: string[]): Promise<TensorSource> => {
+    const tensors = await stored(Object.fromEntries(names.map((name) => [name, [32, 8]])));
+    return openSafetensors(memoryReader(new Map([['model.safetensors', tensors]])), 'model.safetensors');
+  };
+  const cases: [string, AdapterBase, string, string[], Record<string, number[]>, string][] = [
+    ['of an adapted head', BASE, 'lm_head', ['lm_head.weight'], heads, 'lm_head.base_layer.weight'],
+    // as save_embedding_layers=True writes them, and a resized vocabulary
+    ['of a head', BASE, 'q_proj', ['lm_head.weight'], queries, 'lm_head.weight'],
+    ['of an embedding', BASE, 'q_proj', ['model.embed_tokens.weight'], queries, 'model.embed_tokens.weight'],
+    ['of a tied head', TIED, 'q_proj', ['model.embed_tokens.weight'], queries, 'lm_head.weight'],
+  ];
+  test.each(cases)('%s', async (_, base, target, names, shapes, key) => {
+    const own = `${PREFIX}${key}`;
+    const open = async (tensors: Uint8Array): Promise<Adapter> =>
+      openAdapter(directory(config({ target_modules: [target] }), tensors), base);
+    const model = await weights(...names);
+    await checkOwnEmbeddings(await open(await stored(shapes)), model);
+    await checkOwnEmbeddings(await open(await stored({ ...shapes, [own]: [32, 8] })), model);
+    const other = await open(await stored({ ...shapes, [own]: [32, 8] }, own));
+    expect((await rejection(checkOwnEmbeddings(other, model))).message).toContain(
+      `a/${ADAPTER_FILE}: ${own}[0] is 1, the base has 0: the adapter was trained on another embedding.`,
+    );
+    const larger = await rejection(open(await stored({ ...shapes, [own]: [33, 8] })));
+    expect(larger.message).toContain(`${own} is [33,8], needs [32,8]`);
+  });
+
+  test('one that is trained is its own', async () => {
+    const settings = config({ modules_to_save: ['lm_head'] });
+    const own = `${PREFIX}lm_head.weight`;
+    const adapter = await openAdapter(directory(settings, await stored({ ...queries, [own]: [32, 8] }, own)), BASE);
+    await checkOwnEmbeddings(adapter, await weights('lm_head.weight'));
+  });
 });

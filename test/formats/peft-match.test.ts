@@ -36,16 +36,16 @@ test.each(Object.entries(golden.cases))('%s: the layers, ranks and scalings of P
 
 describe('a setting that matches nothing says what there is', () => {
   const endings =
-    'Linear layers here end in embed_tokens, q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head; or use "all-linear".';
+    'Linear layers here end in q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head, the embedding in embed_tokens; or use "all-linear".';
   const cases: Record<string, [Partial<LoraConfig>, string]> = {
     'one entry of two': [
       { target_modules: ['q_proj', 'query'] },
-      `target_modules: "query" matches no linear layer. ${endings}`,
+      `target_modules: "query" matches no layer. ${endings}`,
     ],
-    'part of a segment': [{ target_modules: ['proj'] }, '"proj" matches no linear layer'],
+    'part of a segment': [{ target_modules: ['proj'] }, '"proj" matches no layer'],
     regex: [
       { target_modules: 'q_proj' },
-      '"q_proj", after exclude_modules, modules_to_save and layers_to_transform, matches no linear layer',
+      '"q_proj", after exclude_modules, modules_to_save and layers_to_transform, matches no layer',
     ],
     'empty list': [{ target_modules: [] }, 'is an empty list'],
     'everything excluded': [{ target_modules: ['q_proj'], exclude_modules: ['q_proj'] }, 'after exclude_modules'],
@@ -98,13 +98,19 @@ test('a tied embedding is not adapted at one end', () => {
   expect(thrown(() => tied({ target_modules: ['lm_head'], ensure_weight_tying: true })).message).toContain(
     'does not support one adapter for both ends yet',
   );
+  expect(thrown(() => tied({ target_modules: ['lm_head', 'embed_tokens'] })).message).toContain(
+    'adapts model.embed_tokens and lm_head, which share their weight: merging would change both',
+  );
+  // neither end is offered
+  expect(thrown(() => tied({ target_modules: ['query'] })).message).toContain('up_proj, down_proj; or use');
   expect(tied({ target_modules: 'all-linear' }).length).toBe(14);
 });
 
 test('an adapter that exists is taken as it is: entries without effect are passed over', () => {
   const config = { target_modules: ['q_proj', 'query'], exclude_modules: ['x'], rank_pattern: { k_proj: 2 } };
   expect(match(config, { strict: false }).length).toBe(2);
-  expect(thrown(() => match({ target_modules: ['query'] }, { strict: false })).message).toContain('matches no');
+  // whether it is one for this model is for its file to say
+  expect(match({ target_modules: ['query'] }, { strict: false })).toEqual([]);
 });
 
 test('an architecture without a default asks for targets', () => {

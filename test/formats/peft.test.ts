@@ -75,6 +75,21 @@ test('read and saved again, the tensors are the same file and the config says th
   expect(new TextDecoder().decode(files.get('README.md'))).toContain('Rank 4, alpha 8, dropout 0, on');
 });
 
+test('what nibble has no use for is written as it was read, its numbers too', async () => {
+  const kept = [
+    '  "auto_mapping": {\n    "base_model_class": "LlamaForCausalLM",\n    "parent_library": "transformers.models.llama"\n  }',
+    '  "invented": {\n    "deep": [\n      {\n        "one": 1.0,\n        "small": 1e-05\n      },\n      "2.0",\n      -0.50\n    ]\n  }',
+    '  "invented_id": 12345678901234567890',
+    '  "loftq_config": {\n    "loftq_bits": 4\n  }',
+    '  "megatron_core": "elsewhere"',
+  ];
+  const text = configText.replace(/^ {2}"(auto_mapping|loftq_config|megatron_core)": .*\n/gm, '');
+  const files = new Map([['adapter_config.json', text.replace('{', `{\n${kept.join(',\n')},`)]]);
+  const written = formatLoraConfig(await readLoraConfig(memoryReader(files)));
+  for (const entry of kept) expect(written).toContain(entry);
+  expect(JSON.parse(written)).toEqual(JSON.parse(files.get('adapter_config.json') as string));
+});
+
 test('all-linear is saved as a list', async () => {
   const config = { ...LORA_DEFAULTS, target_modules: 'all-linear', layers_pattern: 'layers' };
   const files = new Map<string, Uint8Array>();
@@ -105,7 +120,21 @@ describe('settings nibble cannot follow are refused by name', () => {
     'another method': [{ peft_type: 'IA3' }, 'peft_type: is "IA3"; supported is "LORA"'],
     bias: [{ bias: 'some' }, 'bias: is "some"; supported are "none", "all" and "lora_only"'],
     'bias of lora_B': [{ lora_bias: true }, 'lora_bias: is true; nibble does not support it yet'],
-    PiSSA: [{ init_lora_weights: 'pissa' }, 'init_lora_weights: is "pissa"; supported are true, false and "gaussian"'],
+    PiSSA: [{ init_lora_weights: 'pissa' }, 'init_lora_weights: is "pissa", which changes the weights of the base too'],
+    'PiSSA by iterations': [
+      { init_lora_weights: 'pissa_niter_4' },
+      'init_lora_weights: is "pissa_niter_4", which changes',
+    ],
+    OLoRA: [{ init_lora_weights: 'olora' }, 'init_lora_weights: is "olora", which changes the weights of the base too'],
+    LoftQ: [
+      { init_lora_weights: 'loftq' },
+      'init_lora_weights: is "loftq", which belongs to a base that LoftQ quantized',
+    ],
+    MiCA: [{ init_lora_weights: 'mica' }, 'init_lora_weights: is "mica", which trains lora_A alone'],
+    'an unknown start': [
+      { init_lora_weights: 'evo' },
+      'init_lora_weights: is "evo"; supported are true, false, "gaussian", "eva", "orthogonal".',
+    ],
     'rank of 0': [{ r: 0 }, 'r: is 0, needs a whole number of at least 1'],
     'dropout of 1': [{ lora_dropout: 1 }, 'lora_dropout: is 1, needs a number of at least 0 and below 1'],
     'rank pattern': [{ rank_pattern: { q: 1.5 } }, 'rank_pattern.q: is 1.5'],
@@ -123,6 +152,14 @@ describe('settings nibble cannot follow are refused by name', () => {
     });
   }
 });
+
+test.each(['gaussian', 'eva', 'orthogonal'])(
+  'how an adapter was started is history where the base is as it was: %s',
+  (init) => {
+    const written = formatLoraConfig(parseLoraConfig({ ...goldenConfig, init_lora_weights: init }));
+    expect(JSON.parse(written)).toEqual({ ...goldenConfig, init_lora_weights: init });
+  },
+);
 
 describe('an adapter of another model', () => {
   const adapter = (change: object = {}) =>
@@ -151,19 +188,43 @@ describe('an adapter of another model', () => {
     expect(error.message).toContain('6 tensors do not fit');
   });
 
-  test('a target the model lacks is named with the file', async () => {
-    const error = await rejection(openAdapter(adapter({ target_modules: ['wq'] }), BASE));
-    expect(error.message).toMatch(
-      /^a\/adapter_config.json: target_modules: \["wq"\], after .* matches no linear layer/,
-    );
+  test('where no name matches, every tensor is listed too, and what there is to adapt', async () => {
+    const error = await rejection(openAdapter(adapter({ target_modules: ['qkv_proj', 'gate_up_proj'] }), BASE));
+    expect(error).toBeInstanceOf(DataError);
+    expect(error.message.split('\n')).toEqual([
+      `a/${ADAPTER_FILE}: 4 tensors do not fit the model: target_modules ["qkv_proj","gate_up_proj"] of adapter_config.json, ` +
+        'after exclude_modules, modules_to_save and layers_to_transform, matches no layer. Linear layers here end in q_proj, ' +
+        'k_proj, down_proj, lm_head, the embedding in embed_tokens. Was the adapter trained on another base?',
+      ...Object.keys(golden.tensors).map((name) => `  ${name} belongs to no adapted layer of this model`),
+    ]);
   });
 
-  test('a pickle and an empty directory', async () => {
-    const files = new Map([
-      ['adapter_config.json', configText],
-      ['adapter_model.bin', 'x'],
-    ]);
-    expect((await rejection(openAdapter(memoryReader(files), BASE))).message).toContain('is a pickle');
+  test('entries without effect are passed over, as long as something matches', async () => {
+    const stray = {
+      target_modules: ['q_proj', 'down_proj', 'wq'],
+      modules_to_save: ['wte'],
+      ensure_weight_tying: true,
+    };
+    for (const tied of [true, false])
+      expect((await openAdapter(adapter(stray), { ...BASE, tied })).layout.targets.length).toBe(2);
+  });
+});
+
+describe('an adapter that is not there as safetensors', () => {
+  const opened = (files: Readonly<Record<string, string>>) =>
+    rejection(
+      openAdapter(memoryReader(new Map(Object.entries({ 'adapter_config.json': configText, ...files })), 'a'), BASE),
+    );
+
+  test.each(['adapter_model.bin', 'adapter_model.pt', 'w.pth', 'adapter.ckpt'])('a pickle: %s', async (file) => {
+    const { message } = await opened({ [file]: 'x', 'training_args.bin': 'x' });
+    expect(message).toContain(`a/${file}: is a pickle, which runs code when it is loaded and is refused.`);
+    expect(message).toContain('Save the adapter as adapter_model.safetensors');
+  });
+
+  test('nothing, or what Trainer leaves', async () => {
+    for (const files of [{}, { 'training_args.bin': 'x', 'optimizer.pt': 'x', 'rng_state_0.pth': 'x' }])
+      expect((await opened(files)).message).toContain(`${ADAPTER_FILE}: no such file`);
     expect((await rejection(openAdapter(memoryReader(new Map()), BASE))).message).toContain('no such file');
   });
 });

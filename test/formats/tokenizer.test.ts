@@ -43,6 +43,24 @@ test('special tokens may be objects, unknown or left out', async () => {
   expect(none.encode('hello')).toEqual(golden.cases[2]!.ids);
 });
 
+/** As transformers 5.23.0 found eos_token_id in the same files. */
+const SPLIT: [string, object, object, number | null][] = [
+  ['only there', {}, { eos_token: '</s>' }, golden.eos],
+  ['an object', {}, { eos_token: { content: '</s>', lstrip: false } }, golden.eos],
+  ['over tokenizer_config.json', { eos_token: '</s>' }, { eos_token: '<pad>' }, golden.pad],
+  ['null over tokenizer_config.json', { eos_token: '</s>' }, { eos_token: null }, null],
+  ['other tokens', { eos_token: '</s>' }, { bos_token: '<s>' }, golden.eos],
+  ['not read beside added_tokens_decoder', { added_tokens_decoder: {} }, { eos_token: '</s>' }, null],
+];
+test.each(SPLIT)('special_tokens_map.json: %s', async (_, config, map, eos) => {
+  const files = new Map<string, Uint8Array | string>([
+    ['tokenizer.json', goldenBytes('tokenizer/tokenizer.json')],
+    ['tokenizer_config.json', JSON.stringify(config)],
+    ['special_tokens_map.json', JSON.stringify(map)],
+  ]);
+  expect((await loadTokenizer(memoryReader(files))).eosId).toBe(eos);
+});
+
 test('a vocabulary beyond the embedding names the token, the id and the size', async () => {
   const error = await rejection(loadTokenizer(goldenDirectory('tokenizer'), golden.vocab_size - 1));
   expect(error).toBeInstanceOf(DataError);

@@ -58,7 +58,12 @@ test("problems of a fresh adapter go by the settings' names", async () => {
   const settings = { lora_modules_to_save: ['wte'], lora_target_modules: ['q_proj'] };
   expect((await rejection(plan(DENSE, settings))).message).toMatch(/^lora_modules_to_save: "wte" matches no module/);
   const unmatched = { lora_target_modules: ['wq'], exclude_modules: ['wk'] };
-  expect((await rejection(plan(DENSE, unmatched))).message).toMatch(
-    /^lora_target_modules: "wq" matches no linear layer/,
-  );
+  expect((await rejection(plan(DENSE, unmatched))).message).toMatch(/^lora_target_modules: "wq" matches no layer/);
+});
+
+test('an estimate takes an adapter that exists as it is, as long as something matches', async () => {
+  const existing = { adapter_name_or_path: 'a', lora_target_modules: ['q_proj', 'wq'], lora_modules_to_save: ['wte'] };
+  expect((await plan(DENSE, existing)).lora?.layout.targets.length).toBe(2);
+  const other = { ...existing, lora_target_modules: ['wq'] };
+  expect((await rejection(plan(DENSE, other))).message).toMatch(/^lora_target_modules: "wq" matches no layer/);
 });

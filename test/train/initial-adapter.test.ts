@@ -1,4 +1,4 @@
-/** Fresh adapters from a seed are PEFT's: every initialisation, DoRA's magnitudes, and a bf16 base's rounding. */
+/** Fresh adapters from a seed are PEFT's: every initialisation, DoRA's magnitudes, and the rounding of a bf16 or 4-bit base. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -13,7 +13,13 @@ import { expectClose, expectSameBits } from '../ref/compare.ts';
 import { GOLDEN, openEngine } from './open.ts';
 
 const DIRECTORY = path.join(GOLDEN, 'peft-options');
-type Start = { base: string; seed: number; options: { target_modules: string[] } & Partial<TrainConfig> };
+type Start = {
+  base: string;
+  seed: number;
+  options: { target_modules: string[] } & Partial<TrainConfig>;
+  /** Of a base that is quantized as it is loaded. */
+  bnb_4bit_compute_dtype?: TrainConfig['requested_compute_dtype'];
+};
 const golden = JSON.parse(readFileSync(path.join(DIRECTORY, 'initial.json'), 'utf8')) as Record<string, Start>;
 
 /** torch's normals go through a vectorised log, sin and cos that differ from JavaScript's by some 1e-7 of the radius. */
@@ -22,13 +28,23 @@ const NORMALS = { rtol: 1e-6, atol: 1e-6 };
 const NORMS = { rtol: 5e-7, atol: 0 };
 
 test('the golden file has the starts it was made for', () => {
-  expect(Object.keys(golden)).toEqual(['true', 'false', 'gaussian', 'dora', 'dora-false', 'dora-bf16']);
+  const dense = ['true', 'false', 'gaussian', 'dora', 'dora-false', 'dora-bf16'];
+  expect(Object.keys(golden)).toEqual([...dense, '4bit-bfloat16', '4bit-float16']);
 });
 
-describe.each(Object.entries(golden))('%s', (name, { base, seed, options }) => {
+describe.each(Object.entries(golden))('%s', (name, { base, seed, options, bnb_4bit_compute_dtype: asked }) => {
   test('every tensor', async () => {
     const { target_modules, ...rest } = options;
-    const overrides = { ...rest, seed, lora_r: 2, lora_alpha: 2, lora_target_modules: target_modules };
+    // it is computed in float32 all the same, as bf16_as: float32 says
+    const quantized = asked && { method: 'qlora', load_in_4bit: true, requested_compute_dtype: asked };
+    const overrides = {
+      ...rest,
+      ...(quantized as Partial<TrainConfig>),
+      seed,
+      lora_r: 2,
+      lora_alpha: 2,
+      lora_target_modules: target_modules,
+    };
     const shapes = { train: [{ B: 1, S: 4 }], evaluation: [] };
     const { engine, plan, source } = await openEngine(path.join(DIRECTORY, base), overrides, shapes);
     for await (const _ of engine.warmUp()); // runs every plan, and has to leave the adapter as it is

@@ -21,7 +21,8 @@ export const GOLDEN = new URL('../golden/', import.meta.url).pathname;
 
 export async function openEngine(directory: string, overrides: Partial<TrainConfig>, shapes: Shapes) {
   const parsed = settings.parse({ model_name_or_path: directory });
-  const config = { ...parsed, eval_steps: 1, ...overrides } as TrainConfig;
+  const requested_compute_dtype = overrides.compute_dtype ?? parsed.compute_dtype;
+  const config = { ...parsed, eval_steps: 1, requested_compute_dtype, ...overrides } as TrainConfig;
   const reader = nodeReader(directory);
   const source = await openCheckpoint(reader);
   const model = await readModelConfig(reader);

@@ -48,7 +48,8 @@ export function configOf(overrides: Partial<TrainConfig>): TrainConfig {
     ...{ eval_steps: 1, logging_steps: 1, learning_rate: 1e-2, train_sampling_strategy: 'sequential' },
     ...{ lora_r: 4, lora_target_modules: 'all-linear', per_device_train_batch_size: 2, max_steps: 3 },
   };
-  return { ...base, ...overrides } as TrainConfig;
+  const requested_compute_dtype = overrides.compute_dtype ?? base.compute_dtype;
+  return { ...base, requested_compute_dtype, ...overrides } as TrainConfig;
 }
 
 export type Run = {

@@ -12,9 +12,9 @@ import warnings
 import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM, Trainer, get_scheduler
+from transformers import BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM, Trainer, get_scheduler
 
-from peft_loop import QLORA_BASE, Recipe, count_tokens, load_base, make_steps, micro_loss
+from peft_loop import LORA_BASE, QLORA_BASE, Recipe, count_tokens, load_base, make_steps, micro_loss
 from shared import GOLDEN, fill, settle, tidy_config, versions, write_json
 
 OUT = GOLDEN / "peft-options"
@@ -64,6 +64,9 @@ INITIAL = {
     "dora": ("biased", 6, {"target_modules": ["q_proj", "lm_head"], "use_dora": True}),
     "dora-false": ("biased", 7, {"target_modules": ["up_proj"], "use_dora": True, "init_lora_weights": False}),
     "dora-bf16": ("bf16", 8, {"target_modules": ["k_proj"], "use_dora": True}),
+    # of a float32 model quantized as it is loaded: A is rounded to the compute dtype, DoRA's norms are not
+    "4bit-bfloat16": ("4bit-bfloat16", 9, {"target_modules": ["k_proj"], "use_dora": True}),
+    "4bit-float16": ("4bit-float16", 10, {"target_modules": ["k_proj"], "use_dora": True}),
 }
 
 PATTERNS = [
@@ -134,12 +137,19 @@ def make_base(name, tied):
 
 
 def base_directory(name):
+    if name.startswith("4bit-"):
+        return LORA_BASE
     return {"qlora": QLORA_BASE, "bf16": BF16_BASE}.get(name, OUT / name)
 
 
 def open_base(name):
     if name == "qlora":
         return load_base("qlora", Recipe())
+    if name.startswith("4bit-"):
+        nf4 = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=name.removeprefix("4bit-")
+        )
+        return LlamaForCausalLM.from_pretrained(LORA_BASE, quantization_config=nf4, dtype=torch.float32)
     dtype = torch.bfloat16 if name == "bf16" else torch.float32
     return LlamaForCausalLM.from_pretrained(base_directory(name), dtype=dtype, attn_implementation="eager")
 
@@ -253,6 +263,8 @@ if __name__ == "__main__":
     for name, (base, seed, options) in INITIAL.items():
         initial(base, seed, options, OUT / f"initial-{name}")
         starts[name] = {"base": os.path.relpath(base_directory(base), OUT), "seed": seed, "options": options}
+        if base.startswith("4bit-"):
+            starts[name]["bnb_4bit_compute_dtype"] = base.removeprefix("4bit-")
     write_json(OUT / "initial.json", starts)
     matches()
     versions(OUT / "versions.json")
