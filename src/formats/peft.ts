@@ -1,20 +1,21 @@
 /** A LoRA adapter on disk, as PEFT saves and loads it. */
 import { DataError } from '../errors.ts';
 import { openSafetensors, type TensorSource } from './checkpoint.ts';
-import { DTYPE_BYTES, type FloatDtype, isFloatDtype, widenToF32 } from './dtype.ts';
+import { firstDifference } from './compare-tensors.ts';
+import { isFloatDtype } from './dtype.ts';
 import { show } from './json.ts';
 import { type AdapterBase, lastSegment } from './peft-base.ts';
 import { modelCard } from './peft-card.ts';
 import { ADAPTER_CONFIG_FILE, formatLoraConfig, type LoraConfig, readLoraConfig } from './peft-config.ts';
 import { type AdapterLayout, adapterLayout, adapterTensors, PREFIX } from './peft-layout.ts';
 import { explicitTargets, type LoraTarget, type MatchOptions, whatThereIs } from './peft-match.ts';
+import { isPickle } from './pickle.ts';
 import { type FileReader, type FileWriter, place, writeText } from './reader.ts';
 import { type TensorToWrite, writeSafetensors } from './safetensors-write.ts';
 
 export const ADAPTER_FILE = 'adapter_model.safetensors';
-/** Of an embedding, this much is copied or compared at once. */
+/** Of an embedding, this much is copied at once. */
 const SLAB_BYTES = 4 * 2 ** 20;
-const SLAB_ELEMENTS = SLAB_BYTES / 4;
 
 export type Adapter = {
   readonly config: LoraConfig;
@@ -54,20 +55,14 @@ export async function openAdapter(reader: FileReader, base: AdapterBase): Promis
   return { config, layout, source, embeddings };
 }
 
-const PICKLE = /\.(bin|pth?|ckpt|pkl)$/;
-/** What Trainer leaves beside an adapter. */
-const TRAINER_STATE = /^(training_args|optimizer|scheduler|scaler|rng_state.*)\./;
-
 /** Why a file of this name is not read; null where it is no pickle of an adapter. */
 export function pickleRefusal(file: string): string | null {
-  if (!PICKLE.test(file) || TRAINER_STATE.test(lastPart(file))) return null;
+  if (!isPickle(file)) return null;
   return (
     `is a pickle, which runs code when it is loaded and is refused. Save the adapter as ${ADAPTER_FILE} (PEFT's default); ` +
     "a file you trust becomes one by safetensors.torch.save_file(torch.load(FILE, weights_only=True, map_location='cpu'), ...)."
   );
 }
-
-const lastPart = (file: string): string => file.slice(Math.max(file.lastIndexOf('/'), file.lastIndexOf('\\')) + 1);
 
 async function refusePickle(reader: FileReader): Promise<void> {
   const pickle = (await reader.list()).find((name) => pickleRefusal(name) !== null);
@@ -128,7 +123,7 @@ function tensorFaults(source: TensorSource, layout: AdapterLayout, embeddings: r
  */
 export async function checkOwnEmbeddings({ layout, source, embeddings }: Adapter, base: TensorSource): Promise<void> {
   const trained = new Set(adapterTensors(layout).map(({ key }) => key));
-  for (const { key, shape, weights } of embeddings) {
+  for (const { key, weights } of embeddings) {
     const weight = weights.find((name) => base.has(name));
     if (trained.has(key) || !source.has(key) || weight === undefined) continue;
     const file = place(source, ADAPTER_FILE);
@@ -138,26 +133,13 @@ export async function checkOwnEmbeddings({ layout, source, embeddings }: Adapter
         file,
         `${key} cannot be held against ${weight} of the base, which is ${dtype}. Save the adapter with save_embedding_layers=False.`,
       );
-    const size = shape[0] * shape[1];
-    for (let first = 0; first < size; first += SLAB_ELEMENTS) {
-      const count = Math.min(SLAB_ELEMENTS, size - first);
-      const theirs = await floatsAt(source, key, first, count);
-      const ours = await floatsAt(base, weight, first, count);
-      const at = ours.findIndex((value, i) => value !== theirs[i]);
-      if (at < 0) continue;
-      throw new DataError(
-        file,
-        `${key}[${first + at}] is ${theirs[at]}, the base has ${ours[at]}: the adapter was trained on another embedding. Give the base it was trained on.`,
-      );
-    }
+    const found = await firstDifference({ source, name: key }, { source: base, name: weight });
+    if (found === null) continue;
+    throw new DataError(
+      file,
+      `${key}[${found.index}] is ${found.a}, the base has ${found.b}: the adapter was trained on another embedding. Give the base it was trained on.`,
+    );
   }
-}
-
-async function floatsAt(source: TensorSource, name: string, first: number, count: number): Promise<Float32Array> {
-  const dtype = source.info(name).dtype as FloatDtype;
-  const raw = new Uint8Array(count * DTYPE_BYTES[dtype]);
-  await source.read(name, first * DTYPE_BYTES[dtype], raw);
-  return widenToF32(raw, dtype);
 }
 
 export type AdapterToSave = {
