@@ -1,7 +1,7 @@
 import { describe, expect } from 'vitest';
 import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
 import { FLAG } from '../../src/kernels/flags.ts';
-import { itSubgroupMatrix } from '../gpu/subgroup-matrices.ts';
+import { itGpuMatrix, itSubgroupMatrix } from '../gpu/subgroup-matrices.ts';
 import { type Case, exactHalves, expectSums, extents, JOINED, type Op, runCase, runWithNaN } from './matmul-cases.ts';
 
 /** Two subgroups, of two matrices and one: with the 8 x 8 of lavapipe a tile of 16 x 16, which compiles in reasonable time. */
@@ -11,6 +11,7 @@ const simt: Partial<DeviceProfile> = {
   tier: 'simt',
   tiles: { simtF16: { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 } },
 };
+const DEFAULT_TILE: Partial<DeviceProfile> = { tier: 'subgroup_matrix', tiles: {} };
 const OPS: readonly Op[] = ['nt', 'nn'];
 /** Rows, columns, depth: 1; below, at and past a tile and the depth staged at a time; no multiple of anything. */
 const SIZES = [
@@ -90,6 +91,23 @@ describe('matmul subgroup_matrix', () => {
           expect((await runCase(profile, one, badWeight)).flags).toBe(weight);
         }
       });
+    }
+  }
+
+  for (const op of OPS) {
+    // past two of its tiles; by vectors, and by none
+    for (const size of [
+      [130, 72, 68],
+      [130, 67, 69],
+    ] as const) {
+      for (const rank of [0, 16]) {
+        const one: Case = { op, sizes: sizesOf(op, size), half: true, rank, bias: op === 'nt' && rank > 0 };
+        itGpuMatrix(`the default tile, ${op} ${one.sizes.join('x')} with a term of rank ${rank}`, async () => {
+          const outcome = await runCase(DEFAULT_TILE, { ...one, accumulate: true, maxWorkgroups: 3 });
+          expectSums(outcome);
+          expect(outcome.flags).toBe(0);
+        });
+      }
     }
   }
 
