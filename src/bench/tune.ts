@@ -67,8 +67,19 @@ export const QUICK_TILES: Record<TileKind, readonly Tile[]> = {
 
 /** A tile much slower than the best at the first shape is not measured at the others. */
 const HOPELESS = 3;
-/** Odd sizes at which every tile has to give the right sums before it is timed. */
-const CHECKED: Shape = { M: 70, N: 67, K: 69 };
+/**
+ * What every tile has to get right before it is timed: rows, columns and depth that nothing divides, and ones that 4 does, so that
+ * operands are read by vectors as those of models are, with more than two rounds of the deepest tile.
+ */
+const CHECKED: readonly (readonly [rows: number, columns: number, depth: number])[] = [
+  [70, 67, 69],
+  [70, 68, 136],
+];
+const checksOf = (dtype: 'f32' | 'f16'): ProductCall[] =>
+  CHECKED.flatMap(([M, columns, depth]) => [
+    { op: 'nt', M, N: columns, K: depth, dtype },
+    { op: 'nn', M, N: depth, K: columns, dtype },
+  ]);
 
 /** The candidates of a kind, the same on every device; which of them fit one is `tileProblem`'s to say. */
 export function knownTiles(kind: TileKind): readonly Tile[] {
@@ -128,9 +139,9 @@ async function tryTile(device: Device, kind: TileKind, tile: Tile, best: number,
   const dtype = kind === 'simt' ? 'f32' : 'f16';
   const calls = (shape: Shape): ProductCall[] => (['nt', 'nn'] as const).map((op) => ({ op, ...shape, dtype }));
   try {
-    for (const call of calls(CHECKED)) {
+    for (const call of checksOf(dtype)) {
       if (!(await isRight(device, profile, call)))
-        return { kind, tile, gflops: null, reason: `wrong sums (${call.op})` };
+        return { kind, tile, gflops: null, reason: `wrong sums (${call.op} ${call.M}x${call.N}x${call.K})` };
     }
     let [flop, seconds] = [0, 0];
     for (const shape of options.shapes) {
