@@ -87,7 +87,7 @@ trap stop_watching EXIT
 note() { echo "$(date -u +%H:%M:%S) $*" | tee -a "$log"; }
 
 # measure FILE SECONDS COMMAND...: within that and the time that is left; the output goes to a file, the rest to the log.
-# A failure is noted, not fatal: what was printed until then is kept as FILE.failed.
+# A failure is noted, not fatal: what was printed until then is kept as FILE.failed, of which the table takes whole lines of JSON.
 measure() {
   local file=$1 most=$2 left=$((deadline - SECONDS)) code=0
   shift 2
@@ -101,7 +101,7 @@ measure() {
     note "$file: $((SECONDS - started)) s"
   else
     mv "$output/$file.partial" "$output/$file.failed"
-    note "not measured: $file (exit code $code after $((SECONDS - started)) s): $* - see $log"
+    note "not measured to its end: $file (exit code $code after $((SECONDS - started)) s): $* - see $log"
     return 1
   fi
 }
@@ -149,17 +149,17 @@ stage_gemm() {
   [ -z "$rehearse" ] || shapes=(128x128x128 96x16x128) folded=96x64x128
   local joined
   joined=$(IFS=,; echo "${shapes[*]}")
-  measure gemm.json 180 node bench/micro/matmul.mjs --json --ops=nt,nn "--shapes=$joined" || true
+  measure gemm.jsonl 180 node bench/micro/matmul.mjs --json --ops=nt,nn "--shapes=$joined" || true
   measure lora-fold.json 60 node bench/micro/lora-fold.mjs --json "--shapes=$folded" || true
   [ -n "$device" ] || { note "not measured: gemm-torch.jsonl (no torch in $python)"; return; }
   measure gemm-torch.jsonl 120 "$python" bench/peers/gemm.py --device "$device" "${shapes[@]}" || true
 }
 
 stage_attention() {
-  # BxSxHxKxD here; torch is given BxSxHxD
-  local flags=(--shapes 4x1024x32x32x128,1x4096x32x32x128 --repeats 10) shapes=(4x1024x32x128 1x4096x32x128)
+  # BxSxHxKxD here; torch is given BxSxHxD. A run on a GPU takes `direct` for no attention, and it would be seconds a round.
+  local flags=(--shapes 4x1024x32x32x128,1x4096x32x32x128 --tiers simt,subgroup_matrix) shapes=(4x1024x32x128 1x4096x32x128)
   [ -z "$rehearse" ] || { flags=(--shapes 1x64x2x2x64 --rounds 1); shapes=(1x64x2x64); }
-  measure attention.json 120 node bench/micro/attention.mjs --json "${flags[@]}" || true
+  measure attention.jsonl 120 node bench/micro/attention.mjs --json "${flags[@]}" || true
   [ -n "$device" ] || { note "not measured: attention-torch.jsonl (no torch in $python)"; return; }
   measure attention-torch.jsonl 60 "$python" bench/peers/attention.py --device "$device" "${shapes[@]}" || true
 }
