@@ -14,7 +14,8 @@ Nothing is downloaded: the models are published shapes with random weights. What
 Stages:
   doctor        adapter, driver, features, limits
   conformance   the tests of kernels and of the GPU layer, on this device
-  tune          nibble tune-kernels at the shapes of the three models; later stages take its tiles from the folder
+  tune          nibble tune-kernels at the shapes of the three models, the best of what 3.5 minutes have room for; later
+                stages take its tiles from the folder
   gemm          matrix products by tier, and by torch (cuBLAS)
   attention     forward and backward by tier, and torch's scaled_dot_product_attention
   dequant       NF4 decode against a copy of buffers
@@ -138,8 +139,11 @@ stage_tune() {
   local flags=(--tokens 4096) models
   [ -z "$rehearse" ] || flags=(--tokens 32 --quick --rounds 1)
   if [ -n "$rehearse" ]; then models=bench/models/tiny; else models=$(shapes_of SmolLM2-135M TinyLlama-1.1B Llama-2-7B); fi
-  local list
+  local list most=240 left=$((deadline - SECONDS))
   mapfile -t list <<< "$models"
+  # it ends by itself and keeps the best so far, half a minute before it would be ended
+  [ "$left" -gt "$most" ] || most=$left
+  [ "$most" -lt 60 ] || flags+=(--minutes "$(awk "BEGIN { print ($most - 30) / 60 }")")
   measure tune.json 240 "${nibble[@]}" tune-kernels --json "${flags[@]}" "${list[@]}" ||
     measure tune.json 90 "${nibble[@]}" tune-kernels --json --quick "${flags[@]}" "${list[@]}" || true
 }

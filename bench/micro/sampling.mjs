@@ -1,7 +1,6 @@
 /** How long a sample of a GPU kernel lasts in the micro-benchmarks, and how many are taken. */
+import { LEAST_SECONDS } from '../../dist/bench/product.js';
 
-/** Long enough that submitting does not count, and the clock of an idle GPU has risen. */
-const LEAST_SECONDS = 0.05;
 /** What the samples of one arm may take in all: a slow one has fewer, so that it costs the others no time on a GPU that is lent. */
 const MOST_SECONDS = 3;
 

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from 'vitest';
-import { knownTiles, type TuneOptions, type TuneResult, tuneKernels } from '../../src/bench/tune.ts';
+import { type TuneEvent, type TuneOptions, type TuneResult, tuneKernels } from '../../src/bench/tune.ts';
+import { knownTiles } from '../../src/bench/tune-candidates.ts';
 import type { Device } from '../../src/gpu/device.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
 import { type AdapterChoice, closeDevice, loadShaders, openDevice } from '../../src/gpu/node.ts';
@@ -10,11 +11,17 @@ const adapter = (process.env.NIBBLE_TEST_ADAPTER ?? 'auto') as AdapterChoice;
 const SMALL = { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 };
 const options: TuneOptions = { shapes: [{ M: 20, N: 23, K: 17 }], rounds: 1, candidates: { simt: [SMALL] } };
 const open: Device[] = [];
-afterAll(() => expect(open).toEqual([]));
+/** Of tests whose shaders are the same: compiling them takes SwiftShader most of a test. */
+let kept: Device | null = null;
+afterAll(async () => {
+  expect(open).toEqual([]);
+  if (kept !== null) await closeDevice(kept);
+});
 
 async function tune(
   openOne: () => Promise<Device>,
   given: TuneOptions,
+  heard: (event: TuneEvent) => void = () => {},
 ): Promise<{ result: TuneResult; events: string[] }> {
   const opening = async () => {
     const device = await openOne();
@@ -23,7 +30,7 @@ async function tune(
   };
   const closing = async (device: Device) => {
     open.splice(open.indexOf(device), 1);
-    await closeDevice(device);
+    if (device !== kept) await closeDevice(device);
   };
   const running = tuneKernels(opening, closing, given);
   const events: string[] = [];
@@ -31,6 +38,7 @@ async function tune(
     const next = await running.next();
     if (next.done) return { result: next.value, events };
     events.push(next.value.type);
+    heard(next.value);
   }
 }
 
@@ -41,9 +49,14 @@ const plain = async (): Promise<Device> => {
   return device;
 };
 
+const shared = async (): Promise<Device> => {
+  kept ??= await plain();
+  return kept;
+};
+
 describe('tuning', () => {
   it('measures the default and the candidates, and names the fastest', async () => {
-    const { result, events } = await tune(plain, options);
+    const { result, events } = await tune(shared, options);
     expect(events).toEqual(['start', 'tried', 'tried']);
     expect(result.tried.map((t) => [t.kind, t.tile, t.reason])).toEqual([
       ['simt', DEFAULT_SIMT_TILE, null],
@@ -72,7 +85,21 @@ describe('tuning', () => {
 
   it('stops when it is told to', async () => {
     const signal = AbortSignal.abort(new Error('enough'));
-    await expect(tune(plain, { ...options, signal })).rejects.toThrow('enough');
+    await expect(tune(shared, { ...options, signal })).rejects.toThrow('enough');
+    await expect(tune(shared, { ...options, budgetMs: -1 })).rejects.toThrow('give it more time');
+  });
+
+  it('keeps what it has found when time ends or a signal comes, and counts what it has not tried', async () => {
+    let ms = 0;
+    const stop = new AbortController();
+    for (const [given, end] of [
+      [{ budgetMs: 1000, now: () => ms }, () => (ms = 1001)],
+      [{ signal: stop.signal }, () => stop.abort()],
+    ] as const) {
+      const { result } = await tune(shared, { ...options, ...given }, ({ type }) => type === 'tried' && end());
+      expect(result.tried.map((t) => t.tile)).toEqual([DEFAULT_SIMT_TILE]);
+      expect(result).toMatchObject({ tiles: { simt: DEFAULT_SIMT_TILE }, untried: 1 });
+    }
   });
 
   it('knows only tiles that a large GPU can take, mostly', () => {
