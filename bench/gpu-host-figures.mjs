@@ -37,11 +37,13 @@ const text = (folder, file) => {
   return existsSync(whole) ? readFileSync(whole, 'utf8') : null;
 };
 const json = (folder, file) => JSON.parse(text(folder, file) ?? 'null');
+/** Objects a line; where a measurement was ended, those that it had printed until then. */
 const lines = (folder, file) =>
-  (text(folder, file) ?? '')
+  (text(folder, file) ?? text(folder, `${file}.failed`)?.replace(/[^\n]*$/, '') ?? '')
     .split('\n')
     .filter(Boolean)
     .map((line) => JSON.parse(line));
+const gemmRows = (folder) => lines(folder, 'gemm.jsonl').filter(({ op }) => op !== undefined);
 const filesOf = (folder, pattern) =>
   readdirSync(folder)
     .filter((file) => pattern.test(file))
@@ -49,7 +51,7 @@ const filesOf = (folder, pattern) =>
 const over = (a, b) => (typeof a === 'number' && typeof b === 'number' && b > 0 ? a / b : null);
 
 function gemm(folder) {
-  const rows = (json(folder, 'gemm.json')?.rows ?? []).filter(({ op }) => op === 'nt');
+  const rows = gemmRows(folder).filter(({ op }) => op === 'nt');
   const torch = lines(folder, 'gemm-torch.jsonl');
   const best = (shape, dtype, tiers) =>
     rows
@@ -218,9 +220,12 @@ function facts(folder, runs, smi) {
     ],
     ['tiles', tiles ? JSON.stringify(tiles).replaceAll('"', '') : 'not tuned: the defaults'],
   ];
+  for (const file of filesOf(folder, /\.jsonl\.failed$/))
+    if (text(folder, file.replace('.failed', '')) === null)
+      found.push([file.replace('.failed', ''), 'ended early: its first rows only']);
   for (const { shape, dtype, tflops, by } of lines(folder, 'gemm-torch.jsonl'))
     found.push([`${by} ${shape} ${dtype}`, `${tflops.toPrecision(4)} TFLOP/s`]);
-  for (const { op, shape, dtype, tier, gflops } of json(folder, 'gemm.json')?.rows ?? [])
+  for (const { op, shape, dtype, tier, gflops } of gemmRows(folder))
     found.push([`${op} ${shape} ${dtype} ${tier}`, `${(gflops / 1000).toPrecision(4)} TFLOP/s`]);
   for (const { what, ms, tflops, by } of attention(folder))
     found.push([
@@ -234,9 +239,11 @@ function facts(folder, runs, smi) {
 }
 
 function attention(folder) {
-  const ours = (json(folder, 'attention.json')?.rows ?? []).map(({ shape, direction, tier, ms, tflops }) => {
-    return { by: 'nibble', what: `${shape} ${direction} ${tier}`, ms, tflops };
-  });
+  const ours = lines(folder, 'attention.jsonl')
+    .filter(({ direction }) => direction !== undefined)
+    .map(({ shape, direction, tier, ms, tflops }) => {
+      return { by: 'nibble', what: `${shape} ${direction} ${tier}`, ms, tflops };
+    });
   return [...ours, ...lines(folder, 'attention-torch.jsonl')];
 }
 

@@ -14,7 +14,8 @@ Nothing is downloaded: the models are published shapes with random weights. What
 Stages:
   doctor        adapter, driver, features, limits
   conformance   the tests of kernels and of the GPU layer, on this device
-  tune          nibble tune-kernels at the shapes of the three models; later stages take its tiles from the folder
+  tune          nibble tune-kernels at the shapes of the three models, the best of what 3.5 minutes have room for; later
+                stages take its tiles from the folder
   gemm          matrix products by tier, and by torch (cuBLAS)
   attention     forward and backward by tier, and torch's scaled_dot_product_attention
   dequant       NF4 decode against a copy of buffers
@@ -87,7 +88,7 @@ trap stop_watching EXIT
 note() { echo "$(date -u +%H:%M:%S) $*" | tee -a "$log"; }
 
 # measure FILE SECONDS COMMAND...: within that and the time that is left; the output goes to a file, the rest to the log.
-# A failure is noted, not fatal: what was printed until then is kept as FILE.failed.
+# A failure is noted, not fatal: what was printed until then is kept as FILE.failed, of which the table takes whole lines of JSON.
 measure() {
   local file=$1 most=$2 left=$((deadline - SECONDS)) code=0
   shift 2
@@ -101,7 +102,7 @@ measure() {
     note "$file: $((SECONDS - started)) s"
   else
     mv "$output/$file.partial" "$output/$file.failed"
-    note "not measured: $file (exit code $code after $((SECONDS - started)) s): $* - see $log"
+    note "not measured to its end: $file (exit code $code after $((SECONDS - started)) s): $* - see $log"
     return 1
   fi
 }
@@ -138,8 +139,11 @@ stage_tune() {
   local flags=(--tokens 4096) models
   [ -z "$rehearse" ] || flags=(--tokens 32 --quick --rounds 1)
   if [ -n "$rehearse" ]; then models=bench/models/tiny; else models=$(shapes_of SmolLM2-135M TinyLlama-1.1B Llama-2-7B); fi
-  local list
+  local list most=240 left=$((deadline - SECONDS))
   mapfile -t list <<< "$models"
+  # it ends by itself and keeps the best so far, half a minute before it would be ended
+  [ "$left" -gt "$most" ] || most=$left
+  [ "$most" -lt 60 ] || flags+=(--minutes "$(awk "BEGIN { print ($most - 30) / 60 }")")
   measure tune.json 240 "${nibble[@]}" tune-kernels --json "${flags[@]}" "${list[@]}" ||
     measure tune.json 90 "${nibble[@]}" tune-kernels --json --quick "${flags[@]}" "${list[@]}" || true
 }
@@ -149,17 +153,17 @@ stage_gemm() {
   [ -z "$rehearse" ] || shapes=(128x128x128 96x16x128) folded=96x64x128
   local joined
   joined=$(IFS=,; echo "${shapes[*]}")
-  measure gemm.json 180 node bench/micro/matmul.mjs --json --ops=nt,nn "--shapes=$joined" || true
+  measure gemm.jsonl 180 node bench/micro/matmul.mjs --json --ops=nt,nn "--shapes=$joined" || true
   measure lora-fold.json 60 node bench/micro/lora-fold.mjs --json "--shapes=$folded" || true
   [ -n "$device" ] || { note "not measured: gemm-torch.jsonl (no torch in $python)"; return; }
   measure gemm-torch.jsonl 120 "$python" bench/peers/gemm.py --device "$device" "${shapes[@]}" || true
 }
 
 stage_attention() {
-  # BxSxHxKxD here; torch is given BxSxHxD
-  local flags=(--shapes 4x1024x32x32x128,1x4096x32x32x128 --repeats 10) shapes=(4x1024x32x128 1x4096x32x128)
+  # BxSxHxKxD here; torch is given BxSxHxD. A run on a GPU takes `direct` for no attention, and it would be seconds a round.
+  local flags=(--shapes 4x1024x32x32x128,1x4096x32x32x128 --tiers simt,subgroup_matrix) shapes=(4x1024x32x128 1x4096x32x128)
   [ -z "$rehearse" ] || { flags=(--shapes 1x64x2x2x64 --rounds 1); shapes=(1x64x2x64); }
-  measure attention.json 120 node bench/micro/attention.mjs --json "${flags[@]}" || true
+  measure attention.jsonl 120 node bench/micro/attention.mjs --json "${flags[@]}" || true
   [ -n "$device" ] || { note "not measured: attention-torch.jsonl (no torch in $python)"; return; }
   measure attention-torch.jsonl 60 "$python" bench/peers/attention.py --device "$device" "${shapes[@]}" || true
 }

@@ -89,7 +89,10 @@ fn add_product(second: bool, lane: u32, b: u32, h: u32, c0: u32, c_end: u32, val
   let cols = min(BC, c_end - c0);
   for (var j = 0u; j < cols; j += VK) {
     workgroupBarrier();
-    for (var i = lane; i < VK * D4; i += LANES) { stage[i] = load(false, second, b, h, c0 + j + i / D4, i % D4); }
+    for (var i = lane; i < VK * D4; i += LANES) {
+      let s = c0 + j + i / D4; // zeros past the last: 0 times another document's NaN is NaN
+      stage[i] = load(false, second, b, h, select(params.S, s, s < c_end), i % D4);
+    }
     workgroupBarrier();
     add_weighted(lane / ROWS, lane % ROWS, j, sums);
   }

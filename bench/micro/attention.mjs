@@ -15,15 +15,15 @@ import { Tape } from '../../dist/gpu/tape.js';
 import { obstacle } from '../../dist/gpu/tier.js';
 import { upload } from '../../dist/gpu/transfer.js';
 import { attentionBwd, attentionFwd, planAttention } from '../../dist/kernels/attention.js';
+import { interleaved } from './sampling.mjs';
 
 const USAGE = `usage: node bench/micro/attention.mjs [options]   NIBBLE_ADAPTER picks the device
   --shapes BxSxHxKxD,..  sequences, tokens of each, query heads, key/value heads, head dim  (1x128x4x2x32)
   --tiers a,b            direct, simt, subgroup_matrix  (all; one that the device cannot do is left out, and said)
   --documents N          packs the row with documents of N tokens  (0: one per row)
   --window N             keys that a query sees at most  (0: all)
-  --rounds N             the median of so many, tiers interleaved  (7)
-  --repeats N            runs in one submit  (1)
-  --json                 rows as JSON`;
+  --rounds N             the median of so many or of those that 3 s have room for, tiers interleaved  (7)
+  --json                 an object a line: what the device is, then the rows as they come`;
 const { values: flags } = parseArgs({
   options: {
     shapes: { type: 'string', default: '1x128x4x2x32' },
@@ -31,7 +31,6 @@ const { values: flags } = parseArgs({
     documents: { type: 'string', default: '0' },
     window: { type: 'string', default: '0' },
     rounds: { type: 'string', default: '7' },
-    repeats: { type: 'string', default: '1' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -45,7 +44,7 @@ const count = (name) => {
   if (!Number.isInteger(value) || value < 0) throw new RangeError(`--${name}: ${flags[name]} is no count`);
   return value;
 };
-const [documents, window, rounds, repeats] = ['documents', 'window', 'rounds', 'repeats'].map(count);
+const [documents, window, rounds] = ['documents', 'window', 'rounds'].map(count);
 const shapes = flags.shapes.split(',').map((text) => {
   const sizes = text.split('x').map(Number);
   if (sizes.length !== 5 || !sizes.every((n) => Number.isInteger(n) && n > 0))
@@ -132,7 +131,7 @@ async function prepare(tier, shape) {
       () => allocator.free(prepared.params),
     );
   }
-  const seconds = async (direction) => {
+  const seconds = async (direction, repeats = 1) => {
     const started = performance.now();
     const encoder = device.gpu.createCommandEncoder({ label: direction });
     for (let i = 0; i < repeats; i++) programs[direction].encode(encoder);
@@ -150,8 +149,21 @@ async function prepare(tier, shape) {
   return { seconds, free, compileMs };
 }
 
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
-const rows = [];
+const rowText = ({ shape, direction, tier, ms, tflops, ratio, firstRunMs }) =>
+  [
+    shape.padEnd(20),
+    direction.padEnd(9),
+    tier.padEnd(16),
+    ms.toFixed(2).padStart(8),
+    tflops.toFixed(4).padStart(10),
+    (ratio?.toFixed(2) ?? '–').padStart(9),
+    firstRunMs.toFixed(0).padStart(13),
+  ].join(' ');
+if (flags.json) console.log(JSON.stringify({ adapter: device.adapter.description, documents, window, rounds }));
+else
+  console.log(
+    `${device.adapter.description}; median of up to ${rounds}, tiers interleaved\nBxSxHxKxD            direction tier                   ms    TFLOP/s  x direct  first run ms`,
+  );
 for (const shape of shapes) {
   const ready = new Map();
   for (const tier of flags.tiers.split(',')) {
@@ -161,40 +173,19 @@ for (const shape of shapes) {
     else console.error(`left out: ${tier}: ${made.skipped}`);
   }
   for (const direction of ['forward', 'backward']) {
-    const times = new Map([...ready.keys()].map((tier) => [tier, []]));
-    for (let round = 0; round < rounds; round++)
-      for (const [tier, { seconds }] of ready) times.get(tier).push(await seconds(direction));
-    const direct = times.has('direct') ? median(times.get('direct')) : null;
-    for (const [tier, list] of times) {
-      const seconds = median(list);
-      rows.push({
+    const arms = [...ready].map(([tier, { seconds }]) => [tier, (repeats) => seconds(direction, repeats)]);
+    const measured = await interleaved(new Map(arms), rounds);
+    const direct = measured.get('direct')?.seconds ?? null;
+    for (const [tier, { seconds, samples }] of measured) {
+      const row = {
         ...{ shape: Object.values(shape).join('x'), direction, tier, ms: seconds * 1000 },
         tflops: flopOf[direction](shape) / seconds / 1e12,
         ratio: direct === null ? null : direct / seconds,
-        firstRunMs: ready.get(tier).compileMs[direction],
-      });
+        ...{ firstRunMs: ready.get(tier).compileMs[direction], samples },
+      };
+      console.log(flags.json ? JSON.stringify(row) : rowText(row));
     }
   }
   for (const { free } of ready.values()) free();
 }
 await closeDevice(device);
-
-if (flags.json) {
-  const setting = { documents, window, rounds, repeats };
-  console.log(JSON.stringify({ adapter: device.adapter.description, ...setting, rows }, null, 2));
-} else {
-  console.log(`${device.adapter.description}; median of ${rounds}, tiers interleaved`);
-  console.log('BxSxHxKxD            direction tier                   ms    TFLOP/s  x direct  first run ms');
-  for (const { shape, direction, tier, ms, tflops, ratio, firstRunMs } of rows)
-    console.log(
-      [
-        shape.padEnd(20),
-        direction.padEnd(9),
-        tier.padEnd(16),
-        ms.toFixed(2).padStart(8),
-        tflops.toFixed(4).padStart(10),
-        (ratio?.toFixed(2) ?? '–').padStart(9),
-        firstRunMs.toFixed(0).padStart(13),
-      ].join(' '),
-    );
-}

@@ -7,6 +7,7 @@ import { prepareProduct } from '../../dist/bench/product.js';
 import { closeDevice, openDevice } from '../../dist/gpu/node.js';
 import { obstacle } from '../../dist/gpu/tier.js';
 import { tuningDirectory } from '../../dist/gpu/tuning.node.js';
+import { calibrate, median } from './sampling.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -25,10 +26,6 @@ const shapes = flags.shapes.split(',').map((text) => {
 const r = Number(flags.rank);
 if (!Number.isInteger(r) || r < 1) throw new RangeError(`--rank: ${flags.rank} is no rank`);
 
-/** Long enough that submitting does not count, and the clock of an idle GPU has risen. */
-const LEAST_SECONDS = 0.05;
-
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const device = await openDevice({
   adapter: process.env.NIBBLE_ADAPTER ?? 'auto',
   unchecked: true,
@@ -47,10 +44,10 @@ async function pair(op, [M, N, K], [tier, dtype]) {
   for (const folded of [false, true]) {
     const product = await prepareProduct(device, { ...profile, tier }, { op, M, N, K, dtype, lora: { r, folded } });
     product.fillWithNoise();
-    await product.seconds();
-    arms.push({ product, repeats: Math.max(1, Math.ceil(LEAST_SECONDS / (await product.seconds()))), times: [] });
+    arms.push({ product, times: [], ...(await calibrate(product.seconds, Number(flags.rounds))) });
   }
-  for (let round = 0; round < Number(flags.rounds); round++)
+  const rounds = Math.min(...arms.map((arm) => arm.rounds));
+  for (let round = 0; round < rounds; round++)
     for (const { product, repeats, times } of arms) times.push(await product.seconds(repeats));
   for (const { product } of arms) product.free();
   const [separate, folded] = arms.map(({ times }) => times);

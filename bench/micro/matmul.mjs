@@ -1,9 +1,13 @@
-/** Speed of the matmul tiers at given shapes: GFLOP/s, and the ratio to `direct` in the same run. `npm run build` first. */
+/**
+ * Speed of the matmul tiers at given shapes: GFLOP/s, and the ratio to `direct` in the same run. `npm run build` first. --json prints
+ * an object a line, what the device is first and then the rows as they come, so that a run that is ended keeps its rows.
+ */
 import { parseArgs } from 'node:util';
 import { prepareProduct } from '../../dist/bench/product.js';
 import { closeDevice, openDevice } from '../../dist/gpu/node.js';
 import { obstacle } from '../../dist/gpu/tier.js';
 import { tuningDirectory } from '../../dist/gpu/tuning.node.js';
+import { interleaved } from './sampling.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -30,11 +34,24 @@ const device = await openDevice({
 });
 const { profile } = device;
 
-/** Long enough that submitting does not count, and the clock of an idle GPU has risen. */
-const LEAST_SECONDS = 0.05;
-
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
-const rows = [];
+const rounds = Number(flags.rounds);
+const rowText = ({ op, shape, dtype, tier, ms, gflops, ratio }) =>
+  [
+    op.padEnd(3),
+    shape.padEnd(16),
+    dtype.padEnd(4),
+    tier.padEnd(16),
+    ms.toFixed(2).padStart(8),
+    gflops.toFixed(1).padStart(9),
+    (ratio?.toFixed(2) ?? '–').padStart(9),
+  ].join(' ');
+const { description } = device.adapter;
+if (flags.json)
+  console.log(JSON.stringify({ adapter: description, software: profile.software, tiles: profile.tiles ?? {}, rounds }));
+else
+  console.log(
+    `${description}; median of up to ${rounds}, tiers interleaved\nop  MxNxK            w    tier                   ms   GFLOP/s  x direct`,
+  );
 for (const op of flags.ops.split(',')) {
   if (!OPS.includes(op)) throw new RangeError(`--ops: ${op} is none of ${OPS.join(', ')}`);
   for (const shape of shapes) {
@@ -43,59 +60,24 @@ for (const op of flags.ops.split(',')) {
       const tiers = flags.tiers.split(',').filter((tier) => obstacle(profile, tier) === null);
       // tensor cores multiply f16 only
       const arms = tiers.filter((tier) => tier !== 'subgroup_matrix' || dtype === 'f16');
-      const ready = new Map();
       const [M, N, K] = shape;
-      const repeats = new Map();
+      const ready = new Map();
       for (const tier of arms) {
         const product = await prepareProduct(device, { ...profile, tier }, { op, M, N, K, dtype });
         product.fillWithNoise();
-        await product.seconds();
         ready.set(tier, product);
-        repeats.set(tier, Math.max(1, Math.ceil(LEAST_SECONDS / (await product.seconds()))));
       }
-      const times = new Map(arms.map((tier) => [tier, []]));
-      for (let round = 0; round < Number(flags.rounds); round++)
-        for (const tier of arms) times.get(tier).push(await ready.get(tier).seconds(repeats.get(tier)));
+      const measured = await interleaved(new Map([...ready].map(([tier, { seconds }]) => [tier, seconds])), rounds);
       for (const { free } of ready.values()) free();
-      const flop = 2 * shape.reduce((p, n) => p * n, 1);
-      const direct = times.has('direct') ? median(times.get('direct')) : null;
-      for (const tier of arms) {
-        const seconds = median(times.get(tier));
+      const flop = 2 * M * N * K;
+      const direct = measured.get('direct')?.seconds ?? null;
+      for (const [tier, { seconds, samples }] of measured) {
         const ratio = direct === null ? null : direct / seconds;
-        rows.push({ op, shape: shape.join('x'), dtype, tier, ms: seconds * 1000, gflops: flop / seconds / 1e9, ratio });
+        const figures = { ms: seconds * 1000, gflops: flop / seconds / 1e9, ratio, samples };
+        const row = { op, shape: shape.join('x'), dtype, tier, ...figures };
+        console.log(flags.json ? JSON.stringify(row) : rowText(row));
       }
     }
   }
 }
 await closeDevice(device);
-
-if (flags.json)
-  console.log(
-    JSON.stringify(
-      {
-        adapter: device.adapter.description,
-        software: profile.software,
-        tiles: profile.tiles ?? {},
-        rounds: Number(flags.rounds),
-        rows,
-      },
-      null,
-      2,
-    ),
-  );
-else {
-  console.log(`${device.adapter.description}; median of ${flags.rounds}, tiers interleaved`);
-  console.log('op  MxNxK            w    tier                   ms   GFLOP/s  x direct');
-  for (const { op, shape, dtype, tier, ms, gflops, ratio } of rows)
-    console.log(
-      [
-        op.padEnd(3),
-        shape.padEnd(16),
-        dtype.padEnd(4),
-        tier.padEnd(16),
-        ms.toFixed(2).padStart(8),
-        gflops.toFixed(1).padStart(9),
-        (ratio?.toFixed(2) ?? '–').padStart(9),
-      ].join(' '),
-    );
-}

@@ -34,6 +34,17 @@ export type Product = {
   free(): void;
 };
 
+/** Long enough that submitting does not count, and the clock of an idle GPU has risen. */
+export const LEAST_SECONDS = 0.05;
+
+/** Runs in one submit that make a sample of a product last. */
+export async function repeatsOf({ seconds }: Product): Promise<number> {
+  let once = await seconds();
+  // the first may have met a clock that had not risen
+  if (once < LEAST_SECONDS) once = await seconds();
+  return Math.max(1, Math.ceil(LEAST_SECONDS / once));
+}
+
 /** Compiles it and runs it once, since software drivers compile at the first dispatch. @throws DeviceError */
 export async function prepareProduct(device: Device, profile: DeviceProfile, call: ProductCall): Promise<Product> {
   const allocator = new GpuAllocator(device.gpu, new Ledger());
@@ -72,9 +83,19 @@ export async function prepareProduct(device: Device, profile: DeviceProfile, cal
     await device.gpu.queue.onSubmittedWorkDone();
     return (performance.now() - started) / 1000 / repeats;
   };
+  const operands = [first, second, ...(low ? [low.x, low.w] : [])];
   const fill = (values: (operand: Tensor) => Float32Array | Uint32Array): void => {
-    for (const operand of [first, second, ...(low ? [low.x, low.w] : [])])
+    for (const operand of operands)
       upload(device, residents.allocationOf(operand.storage), 0, values(operand) as Uint32Array<ArrayBuffer>);
+  };
+  const fillWithNoise = (): void => {
+    for (const { dtype: kind, elements, storage } of operands) {
+      const words = kind === 'f32' ? elements : Math.ceil(elements / 2);
+      for (let at = 0; at < words; at += NOISE_WORDS) {
+        const part = noise(kind === 'f32' ? 'f32' : 'f16').subarray(0, Math.min(NOISE_WORDS, words - at));
+        upload(device, residents.allocationOf(storage), 4 * at, part);
+      }
+    }
   };
   const result = async (): Promise<Float32Array> => {
     fill(pattern);
@@ -90,14 +111,21 @@ export async function prepareProduct(device: Device, profile: DeviceProfile, cal
     allocator.free(prepared.params);
   };
   await device.guarded('first run', seconds);
-  return { seconds, result, fillWithNoise: () => fill(noise), free };
+  return { seconds, result, fillWithNoise, free };
 }
 
+/** Noise is made once and repeats after so many words: making it for every product of a sweep would take longer than they do. */
+const NOISE_WORDS = 2 ** 20;
+const noises = new Map<'f32' | 'f16', Uint32Array<ArrayBuffer>>();
+
 /** Magnitudes from 1/2 to 1 of either sign, by a linear congruential generator: its upper bits, as the lower ones repeat. */
-function noise({ dtype, elements }: Tensor): Uint32Array {
-  const words = new Uint32Array(dtype === 'f32' ? elements : Math.ceil(elements / 2));
+function noise(dtype: 'f32' | 'f16'): Uint32Array<ArrayBuffer> {
+  const known = noises.get(dtype);
+  if (known !== undefined) return known;
+  const words = new Uint32Array(NOISE_WORDS);
   const [kept, exponents] = dtype === 'f32' ? [0x807fffff, 0x3f000000] : [0x83ff83ff, 0x38003800];
   let state = 1;
+  noises.set(dtype, words);
   for (let i = 0; i < words.length; i++) {
     state = Math.imul(state, 1_664_525) + 1_013_904_223;
     words[i] = ((state ^ (state >>> 15)) & kept) | exponents;

@@ -1,16 +1,15 @@
 /** Sweeps the tiles of the matmul kernels at the shapes of a model, and says which was fastest. */
 import { DeviceError } from '../errors.ts';
 import type { Device } from '../gpu/device.ts';
-import type { DeviceProfile, MatrixTile, SimtTile, Tier, TunedTiles } from '../gpu/device-profile.ts';
-import { TILE_KINDS, type TileKind, tileProblem } from '../gpu/tiles.ts';
-import { DEFAULT_SIMT_TILE } from '../kernels/matmul-simt.ts';
-import { DEFAULT_MATRIX_TILE } from '../kernels/matmul-subgroup-matrix.ts';
-import { type Product, type ProductCall, prepareProduct } from './product.ts';
+import type { DeviceProfile, Tier, TunedTiles } from '../gpu/device-profile.ts';
+import { isMatrixKind, TILE_KINDS, type TileKind, tileProblem } from '../gpu/tiles.ts';
+import { matrixKind } from '../kernels/matmul-subgroup-matrix.ts';
+import { type Product, type ProductCall, prepareProduct, repeatsOf } from './product.ts';
+import { DEFAULT_TILES, knownTiles, type Tile } from './tune-candidates.ts';
 
-export type Tile = SimtTile | MatrixTile;
 export type Shape = { readonly M: number; readonly N: number; readonly K: number };
 
-/** How one tile did: the GFLOP/s over all shapes, forward and backward; or why it has none. */
+/** How one tile did: the GFLOP/s over the shapes that it was measured at; or why it has none, or is no winner. */
 export type Tried = {
   readonly kind: TileKind;
   readonly tile: Tile;
@@ -18,101 +17,109 @@ export type Tried = {
   readonly reason: string | null;
 };
 
-export type TuneEvent = { readonly type: 'start'; readonly total: number } | ({ readonly type: 'tried' } & Tried);
-export type TuneResult = { readonly tiles: TunedTiles; readonly tried: readonly Tried[] };
+export type TuneEvent =
+  | { readonly type: 'start'; readonly total: number }
+  | ({ readonly type: 'tried' } & Tried)
+  /** The candidates of a kind that no product takes at these shapes. */
+  | { readonly type: 'unneeded'; readonly kind: TileKind; readonly count: number };
+/** `untried`: candidates that time or a signal left no room for. */
+export type TuneResult = { readonly tiles: TunedTiles; readonly tried: readonly Tried[]; readonly untried: number };
 
 export type TuneOptions = {
   readonly shapes: readonly Shape[];
   readonly rounds: number;
   /** Tiles to try; all that are known by default. The kernel's own default is tried first in any case. */
   readonly candidates?: Partial<Record<TileKind, readonly Tile[]>>;
+  /** Ends the sweep: what was found until then is the result. */
   readonly signal?: AbortSignal;
+  /** Ends it after so long; every kind has its share. */
+  readonly budgetMs?: number;
+  /** Milliseconds; injected by tests. */
+  readonly now?: () => number;
 };
 
-const DEFAULTS: Record<TileKind, Tile> = {
-  simt: DEFAULT_SIMT_TILE,
-  simtF16: DEFAULT_SIMT_TILE,
-  matrix: DEFAULT_MATRIX_TILE,
-};
-const TIER: Record<TileKind, Tier> = { simt: 'simt', simtF16: 'simt', matrix: 'subgroup_matrix' };
-
-/** BM, BN, TM, TN: from 64 x 64 by 256 threads to 128 x 128 with 64 sums a thread. */
-const SIMT_SHAPES = [
-  [64, 64, 4, 4],
-  [64, 64, 8, 4],
-  [128, 64, 8, 4],
-  [128, 64, 8, 8],
-  [128, 128, 8, 8],
-] as const;
-const SIMT_DEPTHS = [8, 16, 32];
-const SUBGROUP_GRIDS = [
-  [2, 2],
-  [2, 4],
-  [4, 2],
-] as const;
-const MATRIX_GRIDS = [
-  [2, 2],
-  [4, 2],
-  [2, 4],
-  [4, 4],
-] as const;
-const MATRIX_DEPTHS = [16, 32, 64];
-
-/** For a rehearsal: one more than the default of each. */
-export const QUICK_TILES: Record<TileKind, readonly Tile[]> = {
-  simt: [{ BM: 64, BN: 64, BK: 8, TM: 8, TN: 4 }],
-  simtF16: [{ BM: 64, BN: 64, BK: 8, TM: 8, TN: 4 }],
-  matrix: [{ subgroupRows: 2, subgroupCols: 1, matrixRows: 2, matrixCols: 2, BK: 16, stages: 2 }],
+const TIER: Record<TileKind, Tier> = {
+  simt: 'simt',
+  simtF16: 'simt',
+  matrix: 'subgroup_matrix',
+  matrixSmall: 'subgroup_matrix',
 };
 
-/** A tile much slower than the best at the first shape is not measured at the others. */
-const HOPELESS = 3;
-/** Odd sizes at which every tile has to give the right sums before it is timed. */
-const CHECKED: Shape = { M: 70, N: 67, K: 69 };
+/** The order in which kinds are swept, and their shares of the time: where most of a step's time goes first. */
+const SHARES: readonly (readonly [TileKind, share: number])[] = [
+  ['matrix', 4],
+  ['matrixSmall', 1],
+  ['simt', 2],
+  ['simtF16', 1],
+];
 
-/** The candidates of a kind, the same on every device; which of them fit one is `tileProblem`'s to say. */
-export function knownTiles(kind: TileKind): readonly Tile[] {
-  if (kind === 'matrix')
-    return SUBGROUP_GRIDS.flatMap(([subgroupRows, subgroupCols]) =>
-      MATRIX_GRIDS.flatMap(([matrixRows, matrixCols]) =>
-        MATRIX_DEPTHS.flatMap((BK) =>
-          [1, 2].map((stages) => ({ subgroupRows, subgroupCols, matrixRows, matrixCols, BK, stages })),
-        ),
-      ),
-    );
-  return SIMT_SHAPES.flatMap(([BM, BN, TM, TN]) => SIMT_DEPTHS.map((BK) => ({ BM, BN, BK, TM, TN })));
-}
+/** A tile that is slower than the best by this over the shapes so far, of which the largest come first, is not measured at the rest. */
+const HOPELESS = 1.25;
+
+/**
+ * What every tile has to get right before it is timed: rows, columns and depth that nothing divides, and ones that 4 does, so that
+ * operands are read by vectors as those of models are, with more than two rounds of the deepest tile.
+ */
+const CHECKED: readonly (readonly [rows: number, columns: number, depth: number])[] = [
+  [70, 67, 69],
+  [70, 68, 136],
+];
+const checksOf = (dtype: 'f32' | 'f16'): ProductCall[] =>
+  CHECKED.flatMap(([M, columns, depth]) => [
+    { op: 'nt', M, N: columns, K: depth, dtype },
+    { op: 'nn', M, N: depth, K: columns, dtype },
+  ]);
 
 /**
  * The fastest tile of every kind that the device has. `open` is called again after a tile that the driver refused, since its
  * device is not to be trusted afterwards; `close` ends each.
- * A kind of which no tile works has none in the result, and later runs take its default.
- * @throws DeviceError when the device can take no tile of any kind
+ * A kind of which no tile works, or that no shape takes, has none in the result, and later runs take its default.
+ * @throws DeviceError when the device can take no tile of any kind, or time ended before one was measured; the signal's reason likewise
  */
 export async function* tuneKernels(
   open: () => Promise<Device>,
   close: (device: Device) => Promise<void>,
   options: TuneOptions,
 ): AsyncGenerator<TuneEvent, TuneResult> {
+  const { signal, budgetMs = Number.POSITIVE_INFINITY, now = () => performance.now() } = options;
+  const end = now() + budgetMs;
   let device = await open();
   try {
     const { profile } = device;
-    const plan = TILE_KINDS.flatMap((kind) => tilesOf(profile, kind, options).map((tile) => ({ kind, tile })));
-    if (plan.length === 0) throw new DeviceError(`${profile.name} can take no tile at all: nothing to tune`);
-    yield { type: 'start', total: plan.length };
+    const sweeps = SHARES.map(([kind, share]) => ({ kind, share, tiles: tilesOf(profile, kind, options) }));
+    const total = sweeps.reduce((sum, { tiles }) => sum + tiles.length, 0);
+    if (total === 0) throw new DeviceError(`${profile.name} can take no tile at all: nothing to tune`);
+    yield { type: 'start', total };
     const tried: Tried[] = [];
-    for (const { kind, tile } of plan) {
-      options.signal?.throwIfAborted();
-      const best = Math.max(0, ...tried.filter((t) => t.kind === kind).map((t) => t.gflops ?? 0));
-      const outcome = await tryTile(device, kind, tile, best, options);
-      tried.push(outcome);
-      yield { type: 'tried', ...outcome };
-      if (outcome.reason !== null && outcome.gflops === null) {
+    let untried = 0;
+    for (const [i, { kind, share, tiles }] of sweeps.entries()) {
+      const calls = callsOf(profile, kind, options.shapes, winners(tried));
+      if (calls.length === 0) {
+        if (tiles.length > 0) yield { type: 'unneeded', kind, count: tiles.length };
+        continue;
+      }
+      const shares = sweeps.slice(i).reduce((sum, sweep) => sum + sweep.share, 0);
+      const until = now() + ((end - now()) * share) / shares;
+      const isOver = (): boolean => signal?.aborted === true || now() >= until;
+      const best: Best = { seconds: [] };
+      for (const [at, tile] of tiles.entries()) {
+        const outcome = isOver() ? null : await tryTile(device, { kind, tile, calls, best, isOver, ...options });
+        if (outcome === null) {
+          untried += tiles.length - at;
+          break;
+        }
+        tried.push(outcome);
+        yield { type: 'tried', ...outcome };
+        if (outcome.gflops !== null) continue;
         await close(device);
         device = await open();
       }
     }
-    return { tiles: winners(tried), tried };
+    if (tried.length === 0) {
+      signal?.throwIfAborted();
+      throw new DeviceError(`no tile was measured within ${budgetMs / 1000} s: give it more time`);
+    }
+    return { tiles: winners(tried), tried, untried };
   } finally {
     await close(device);
   }
@@ -120,29 +127,56 @@ export async function* tuneKernels(
 
 function tilesOf(profile: DeviceProfile, kind: TileKind, { candidates }: TuneOptions): Tile[] {
   const key = (tile: Tile): string => JSON.stringify(Object.entries(tile).sort());
-  const all = [DEFAULTS[kind], ...(candidates?.[kind] ?? (candidates === undefined ? knownTiles(kind) : []))];
+  const all = [DEFAULT_TILES[kind], ...(candidates?.[kind] ?? (candidates === undefined ? knownTiles(kind) : []))];
   const distinct = [...new Map(all.map((tile) => [key(tile), tile])).values()];
   return distinct.filter((tile) => tileProblem(profile, kind, tile as never) === null);
 }
 
-async function tryTile(device: Device, kind: TileKind, tile: Tile, best: number, options: TuneOptions): Promise<Tried> {
-  const profile = { ...device.profile, tier: TIER[kind], tiles: { [kind]: tile } };
+/**
+ * The products that a kind is for. Of the two of tensor cores, `matrix` has those that its default tile makes enough workgroups of,
+ * and `matrixSmall` those that the winner makes too few of, as in a run.
+ */
+function callsOf(profile: DeviceProfile, kind: TileKind, shapes: readonly Shape[], tiles: TunedTiles): ProductCall[] {
   const dtype = kind === 'simt' ? 'f32' : 'f16';
-  const calls = (shape: Shape): ProductCall[] => (['nt', 'nn'] as const).map((op) => ({ op, ...shape, dtype }));
+  const calls = shapes.flatMap((shape) => (['nt', 'nn'] as const).map((op) => ({ op, ...shape, dtype }) as const));
+  const { subgroupMatrix: config } = profile;
+  if (!isMatrixKind(kind) || config === null) return calls;
+  return calls.filter(({ op, M, N, K }) => matrixKind(config, tiles, { R: M, C: op === 'nt' ? N : K }) === kind);
+}
+
+/** Seconds of the best tile of a kind after each of its products. */
+type Best = { seconds: number[] };
+type Trial = {
+  readonly kind: TileKind;
+  readonly tile: Tile;
+  readonly calls: readonly ProductCall[];
+  readonly best: Best;
+  readonly rounds: number;
+  readonly isOver: () => boolean;
+};
+
+/** Null where time ended in the middle. */
+async function tryTile(device: Device, trial: Trial): Promise<Tried | null> {
+  const { kind, tile, calls, best, rounds, isOver } = trial;
+  // both of tensor cores: at every shape it is this one
+  const tiles = isMatrixKind(kind) ? { matrix: tile, matrixSmall: tile } : { [kind]: tile };
+  const profile = { ...device.profile, tier: TIER[kind], tiles } as DeviceProfile;
   try {
-    for (const call of calls(CHECKED)) {
+    for (const call of checksOf(kind === 'simt' ? 'f32' : 'f16')) {
       if (!(await isRight(device, profile, call)))
-        return { kind, tile, gflops: null, reason: `wrong sums (${call.op})` };
+        return { kind, tile, gflops: null, reason: `wrong sums (${call.op} ${call.M}x${call.N}x${call.K})` };
     }
     let [flop, seconds] = [0, 0];
-    for (const shape of options.shapes) {
-      for (const call of calls(shape)) {
-        options.signal?.throwIfAborted();
-        seconds += await timed(device, profile, call, options.rounds);
-        flop += 2 * shape.M * shape.N * shape.K;
-      }
-      if (flop / seconds / 1e9 < best / HOPELESS) break;
+    const after: number[] = [];
+    for (const [i, call] of calls.entries()) {
+      if (isOver()) return null;
+      seconds += await timed(device, profile, call, rounds);
+      flop += 2 * call.M * call.N * call.K;
+      after.push(seconds);
+      if (i + 1 < calls.length && seconds > HOPELESS * (best.seconds[i] ?? Number.POSITIVE_INFINITY))
+        return { kind, tile, gflops: flop / seconds / 1e9, reason: `left after ${i + 1} of ${calls.length} products` };
     }
+    if (seconds < (best.seconds.at(-1) ?? Number.POSITIVE_INFINITY)) best.seconds = after;
     return { kind, tile, gflops: flop / seconds / 1e9, reason: null };
   } catch (error) {
     if (!(error instanceof DeviceError)) throw error;
@@ -159,8 +193,10 @@ async function isRight(device: Device, profile: DeviceProfile, call: ProductCall
 
 async function timed(device: Device, profile: DeviceProfile, call: ProductCall, rounds: number): Promise<number> {
   return using(device, profile, call, async (product) => {
+    product.fillWithNoise();
+    const repeats = await repeatsOf(product);
     const times: number[] = [];
-    for (let i = 0; i < rounds; i++) times.push(await product.seconds());
+    for (let i = 0; i < rounds; i++) times.push(await product.seconds(repeats));
     return times.sort((a, b) => a - b)[times.length >> 1] as number;
   });
 }
@@ -184,7 +220,7 @@ function winners(tried: readonly Tried[]): TunedTiles {
   const tiles: Partial<Record<TileKind, Tile>> = {};
   for (const kind of TILE_KINDS) {
     const best = tried
-      .filter((t) => t.kind === kind && t.gflops !== null)
+      .filter((t) => t.kind === kind && t.reason === null)
       .sort((a, b) => (b.gflops ?? 0) - (a.gflops ?? 0))[0];
     if (best !== undefined) tiles[kind] = best.tile;
   }

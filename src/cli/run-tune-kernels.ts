@@ -1,7 +1,8 @@
 /** The work of `nibble tune-kernels`: progress, the table of what was tried, and the file that later runs read. */
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { QUICK_TILES, type Shape, type Tried, type TuneResult, tuneKernels } from '../bench/tune.ts';
+import { type Shape, type Tried, type TuneResult, tuneKernels } from '../bench/tune.ts';
+import { QUICK_TILES } from '../bench/tune-candidates.ts';
 import { CONFIG_FILE, parseModelConfig } from '../formats/hf-config.ts';
 import { parseObject } from '../formats/json.ts';
 import type { Device } from '../gpu/device.ts';
@@ -22,7 +23,9 @@ const LLAMA_2_7B = [
   [4096, 11008],
 ] as const;
 
-/** @throws DeviceError without a device; DataError for a config.json that is none */
+const MINUTE_MS = 60_000;
+
+/** @throws DeviceError without a device; DataError for a config.json that is none; the signal's reason, once what was found is kept */
 export async function runTuneKernels(
   args: TuneKernelsArgs,
   { stdout, stderr, env, signal }: CliContext,
@@ -43,10 +46,15 @@ export async function runTuneKernels(
       tuneKernels(open, closeDevice, {
         ...{ shapes, rounds: args.rounds, signal },
         ...(args.quick && { candidates: QUICK_TILES }),
+        ...(args.minutes !== null && { budgetMs: args.minutes * MINUTE_MS }),
       }),
       progress,
     );
     const key = tuningKey(adapter as unknown as Device['adapter']);
+    const left = untriedText(
+      result,
+      signal.aborted ? 'interrupted' : `the ${args.minutes} minutes of --minutes were over`,
+    );
     const measured = new Date().toISOString();
     const file = args.dryRun
       ? null
@@ -54,8 +62,9 @@ export async function runTuneKernels(
     stdout.write(
       args.json
         ? `${JSON.stringify({ ...key, measured, file, shapes, ...result }, null, 2)}\n`
-        : `${table(result)}\n${file === null ? 'nothing was kept (--dry-run)' : `kept in ${file}: later runs take these tiles`}\n`,
+        : `${table(result)}\n${left}${file === null ? 'nothing was kept (--dry-run)' : `kept in ${file}: later runs take these tiles`}\n`,
     );
+    signal.throwIfAborted();
   } finally {
     progress.stop();
   }
@@ -82,6 +91,8 @@ async function watch(tuning: ReturnType<typeof tuneKernels>, progress: Progress)
   let task: ProgressTask | null = null;
   for (; !next.done; next = await tuning.next()) {
     if (next.value.type === 'start') task = progress.start('tiles', next.value.total);
+    else if (next.value.type === 'unneeded')
+      task?.advance(next.value.count, `no product at these shapes takes ${next.value.kind}`);
     else task?.advance(1, said(next.value));
   }
   task?.finish();
@@ -94,10 +105,16 @@ const tileText = ({ tile }: Tried): string =>
     .join(', ');
 const said = (t: Tried): string => `${t.kind} ${t.gflops === null ? t.reason : `${t.gflops.toFixed(1)} GFLOP/s`}`;
 
-/** What was tried by kind, the fastest first. */
+function untriedText({ tried, untried }: TuneResult, why: string): string {
+  return untried === 0 ? '' : `${untried} of ${tried.length + untried} candidates were not tried: ${why}\n`;
+}
+
+/** What was tried by kind, the fastest first; behind them those that were left before they had done all, and those that have no figure. */
 function table({ tried }: TuneResult): string {
   return TILE_KINDS.flatMap((kind) => {
-    const rows = tried.filter((t) => t.kind === kind).sort((a, b) => (b.gflops ?? -1) - (a.gflops ?? -1));
+    const rows = tried
+      .filter((t) => t.kind === kind)
+      .sort((a, b) => Number(a.reason !== null) - Number(b.reason !== null) || (b.gflops ?? -1) - (a.gflops ?? -1));
     const lines = rows.map(
       (t) =>
         `  ${(t.gflops?.toFixed(1) ?? '–').padStart(10)}  ${tileText(t)}${t.reason === null ? '' : `: ${t.reason}`}`,

@@ -38,8 +38,16 @@ export type MatrixTile = {
   readonly stages: number;
 };
 
-/** Tiles that `nibble tune-kernels` found fastest, by kind of product; the defaults where absent. */
-export type TunedTiles = { readonly simt?: SimtTile; readonly simtF16?: SimtTile; readonly matrix?: MatrixTile };
+/**
+ * Tiles that `nibble tune-kernels` found fastest, by kind of product; the defaults where absent. `matrixSmall`: where the tiles of
+ * `matrix` would be too few for a GPU.
+ */
+export type TunedTiles = {
+  readonly simt?: SimtTile;
+  readonly simtF16?: SimtTile;
+  readonly matrix?: MatrixTile;
+  readonly matrixSmall?: MatrixTile;
+};
 
 export type ProfileLimits = {
   readonly maxBufferSize: number;

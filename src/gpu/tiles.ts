@@ -1,8 +1,9 @@
 /** Which tiles of the matmul kernels a device can take; src/bench/tune.ts tries them, src/gpu/tuning.node.ts keeps the winners. */
 import type { DeviceProfile, MatrixConfig, MatrixTile, SimtTile, TunedTiles } from './device-profile.ts';
 
-export const TILE_KINDS = ['simt', 'simtF16', 'matrix'] as const;
+export const TILE_KINDS = ['simt', 'simtF16', 'matrix', 'matrixSmall'] as const;
 export type TileKind = (typeof TILE_KINDS)[number];
+export const isMatrixKind = (kind: TileKind): kind is 'matrix' | 'matrixSmall' => kind.startsWith('matrix');
 
 export const SIMT_FIELDS = ['BM', 'BN', 'BK', 'TM', 'TN'] as const;
 export const MATRIX_FIELDS = ['subgroupRows', 'subgroupCols', 'matrixRows', 'matrixCols', 'BK', 'stages'] as const;
@@ -29,7 +30,7 @@ export function tileProblem<Kind extends TileKind>(
   kind: Kind,
   tile: NonNullable<TunedTiles[Kind]>,
 ): string | null {
-  if (kind === 'matrix') return matrixProblem(profile, tile as MatrixTile);
+  if (isMatrixKind(kind)) return matrixProblem(profile, tile as MatrixTile);
   if (kind === 'simtF16' && !profile.shaderF16) return 'it has no shader-f16';
   return simtProblem(profile, tile as SimtTile);
 }

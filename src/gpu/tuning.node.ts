@@ -6,7 +6,7 @@ import writeFileAtomic from 'write-file-atomic';
 import { DataError } from '../errors.ts';
 import type { AdapterDescription } from './device.ts';
 import type { DeviceProfile, MatrixTile, SimtTile, TunedTiles } from './device-profile.ts';
-import { MATRIX_FIELDS, SIMT_FIELDS, TILE_KINDS, type TileKind, tileProblem } from './tiles.ts';
+import { isMatrixKind, MATRIX_FIELDS, SIMT_FIELDS, TILE_KINDS, type TileKind, tileProblem } from './tiles.ts';
 
 const FORMAT = 1;
 
@@ -107,7 +107,7 @@ function parse(file: string, text: string): Tuning {
 function checkTile(file: string, kind: string, tile: Partial<SimtTile & MatrixTile> | null): void {
   if (!(TILE_KINDS as readonly string[]).includes(kind))
     throw broken(file, `tiles.${kind} is none of ${TILE_KINDS.join(', ')}`);
-  const fields = (kind as TileKind) === 'matrix' ? MATRIX_FIELDS : SIMT_FIELDS;
+  const fields = isMatrixKind(kind as TileKind) ? MATRIX_FIELDS : SIMT_FIELDS;
   for (const field of fields) {
     const n = tile?.[field];
     if (!Number.isInteger(n) || (n as number) < 1)

@@ -15,6 +15,24 @@ export const DEFAULT_MATRIX_TILE: MatrixTile = {
   stages: 1,
 };
 
+/** 32 x 64 with matrices of 16 x 16, by as many subgroups. */
+export const DEFAULT_SMALL_MATRIX_TILE: MatrixTile = { ...DEFAULT_MATRIX_TILE, matrixRows: 1 };
+
+/** Workgroups that give each of the about 128 multiprocessors of a large GPU one; a product of fewer takes the small tile. Not measured. */
+const WANTED_WORKGROUPS = 128;
+
+const tilesOf = ({ M, N }: MatrixConfig, tile: MatrixTile, R: number, C: number): number =>
+  Math.ceil(R / (tile.subgroupRows * tile.matrixRows * M)) * Math.ceil(C / (tile.subgroupCols * tile.matrixCols * N));
+
+/** Which of the two tiles a product of R rows and C columns takes, by how many the large one would make of it. */
+export function matrixKind(
+  config: MatrixConfig,
+  tiles: DeviceProfile['tiles'],
+  { R, C }: Pick<Gemm, 'R' | 'C'>,
+): 'matrix' | 'matrixSmall' {
+  return tilesOf(config, tiles?.matrix ?? DEFAULT_MATRIX_TILE, R, C) < WANTED_WORKGROUPS ? 'matrixSmall' : 'matrix';
+}
+
 /** Whether the tier can do a product: its second operand is f16 already, and read along or across the depth. */
 export const isMatrixProduct = ({ a, b }: Gemm): boolean => b.tensor.dtype === 'f16' && a.alongDepth;
 
@@ -38,9 +56,7 @@ function matrixVariant({ a, b }: Pick<Gemm, 'a' | 'b'>, { sized }: MatrixConfig)
 export function subgroupMatrix(tape: Tape, gemm: Gemm): void {
   const { R, C, D, a, b, y, scale, accumulate } = gemm;
   const extras = extrasOf(gemm);
-  const { config, tile } = requireMatrices(tape.profile);
-  const BM = tile.subgroupRows * tile.matrixRows * config.M;
-  const BN = tile.subgroupCols * tile.matrixCols * config.N;
+  const { config, tile } = requireMatrices(tape.profile, gemm);
   tape.dispatch({
     name: 'matmul_subgroup_matrix',
     when: [...matrixVariant({ a, b }, config), ...(tile.stages === 2 ? ['AHEAD'] : []), ...extras.when],
@@ -50,14 +66,16 @@ export function subgroupMatrix(tape: Tape, gemm: Gemm): void {
       ...{ scale, accumulate: flag(accumulate), ...extras.params },
     },
     buffers: { a: [a.tensor, spanOf(a)], w: [b.tensor, spanOf(b)], y: [y.tensor, R * y.ld], ...extras.buffers },
-    workgroups: Math.ceil(R / BM) * Math.ceil(C / BN),
+    workgroups: tilesOf(config, tile, R, C),
   });
 }
 
-function requireMatrices({ name, subgroupMatrix: config, tiles }: DeviceProfile): {
-  config: MatrixConfig;
-  tile: MatrixTile;
-} {
+/** From the profile and the shape alone, so that an estimate takes the same. */
+function requireMatrices(
+  { name, subgroupMatrix: config, tiles }: DeviceProfile,
+  shape: Pick<Gemm, 'R' | 'C'>,
+): { config: MatrixConfig; tile: MatrixTile } {
   if (config === null) throw new KernelCallError('matmul_subgroup_matrix', `${name} has no subgroup matrices`);
-  return { config, tile: tiles?.matrix ?? DEFAULT_MATRIX_TILE };
+  const kind = matrixKind(config, tiles, shape);
+  return { config, tile: tiles?.[kind] ?? (kind === 'matrix' ? DEFAULT_MATRIX_TILE : DEFAULT_SMALL_MATRIX_TILE) };
 }

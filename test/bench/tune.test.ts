@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, it } from 'vitest';
-import { knownTiles, type TuneOptions, type TuneResult, tuneKernels } from '../../src/bench/tune.ts';
+import { type TuneEvent, type TuneOptions, type TuneResult, tuneKernels } from '../../src/bench/tune.ts';
+import { knownTiles } from '../../src/bench/tune-candidates.ts';
 import type { Device } from '../../src/gpu/device.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
-import type { ShaderLibrary } from '../../src/gpu/kernel.ts';
 import { type AdapterChoice, closeDevice, loadShaders, openDevice } from '../../src/gpu/node.ts';
 import { TILE_KINDS, tileProblem } from '../../src/gpu/tiles.ts';
 import { DEFAULT_SIMT_TILE } from '../../src/kernels/matmul-simt.ts';
@@ -11,11 +11,17 @@ const adapter = (process.env.NIBBLE_TEST_ADAPTER ?? 'auto') as AdapterChoice;
 const SMALL = { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 };
 const options: TuneOptions = { shapes: [{ M: 20, N: 23, K: 17 }], rounds: 1, candidates: { simt: [SMALL] } };
 const open: Device[] = [];
-afterAll(() => expect(open).toEqual([]));
+/** Of tests whose shaders are the same: compiling them takes SwiftShader most of a test. */
+let kept: Device | null = null;
+afterAll(async () => {
+  expect(open).toEqual([]);
+  if (kept !== null) await closeDevice(kept);
+});
 
 async function tune(
   openOne: () => Promise<Device>,
   given: TuneOptions,
+  heard: (event: TuneEvent) => void = () => {},
 ): Promise<{ result: TuneResult; events: string[] }> {
   const opening = async () => {
     const device = await openOne();
@@ -24,7 +30,7 @@ async function tune(
   };
   const closing = async (device: Device) => {
     open.splice(open.indexOf(device), 1);
-    await closeDevice(device);
+    if (device !== kept) await closeDevice(device);
   };
   const running = tuneKernels(opening, closing, given);
   const events: string[] = [];
@@ -32,6 +38,7 @@ async function tune(
     const next = await running.next();
     if (next.done) return { result: next.value, events };
     events.push(next.value.type);
+    heard(next.value);
   }
 }
 
@@ -42,9 +49,14 @@ const plain = async (): Promise<Device> => {
   return device;
 };
 
+const shared = async (): Promise<Device> => {
+  kept ??= await plain();
+  return kept;
+};
+
 describe('tuning', () => {
   it('measures the default and the candidates, and names the fastest', async () => {
-    const { result, events } = await tune(plain, options);
+    const { result, events } = await tune(shared, options);
     expect(events).toEqual(['start', 'tried', 'tried']);
     expect(result.tried.map((t) => [t.kind, t.tile, t.reason])).toEqual([
       ['simt', DEFAULT_SIMT_TILE, null],
@@ -56,23 +68,38 @@ describe('tuning', () => {
     expect(result.tiles).toEqual({ simt: first! > second! ? DEFAULT_SIMT_TILE : SMALL });
   });
 
-  it('never takes a tile whose sums are wrong, and goes on with a fresh device', async () => {
+  it('never takes a tile whose sums are wrong, anywhere or by vectors alone, and goes on with a fresh device', async () => {
     let devices = 0;
-    const broken = async (): Promise<Device> => {
+    const counted = async (): Promise<Device> => {
       devices++;
-      const device = await plain();
-      Object.assign(device, { shaders: sabotaged() });
-      return device;
+      return plain();
     };
-    const { result } = await tune(broken, options);
-    expect(result.tried.map((t) => t.reason)).toEqual(['wrong sums (nt)', 'wrong sums (nt)']);
+    const { result } = await sabotaged(() => tune(counted, options));
+    expect(result.tried.map((t) => [t.tile, t.reason])).toEqual([
+      [DEFAULT_SIMT_TILE, 'wrong sums (nt 70x67x69)'],
+      [SMALL, 'wrong sums (nt 70x68x136)'],
+    ]);
     expect(result.tiles).toEqual({});
     expect(devices).toBe(3);
   });
 
   it('stops when it is told to', async () => {
     const signal = AbortSignal.abort(new Error('enough'));
-    await expect(tune(plain, { ...options, signal })).rejects.toThrow('enough');
+    await expect(tune(shared, { ...options, signal })).rejects.toThrow('enough');
+    await expect(tune(shared, { ...options, budgetMs: -1 })).rejects.toThrow('give it more time');
+  });
+
+  it('keeps what it has found when time ends or a signal comes, and counts what it has not tried', async () => {
+    let ms = 0;
+    const stop = new AbortController();
+    for (const [given, end] of [
+      [{ budgetMs: 1000, now: () => ms }, () => (ms = 1001)],
+      [{ signal: stop.signal }, () => stop.abort()],
+    ] as const) {
+      const { result } = await tune(shared, { ...options, ...given }, ({ type }) => type === 'tried' && end());
+      expect(result.tried.map((t) => t.tile)).toEqual([DEFAULT_SIMT_TILE]);
+      expect(result).toMatchObject({ tiles: { simt: DEFAULT_SIMT_TILE }, untried: 1 });
+    }
   });
 
   it('knows only tiles that a large GPU can take, mostly', () => {
@@ -84,14 +111,20 @@ describe('tuning', () => {
   });
 });
 
-/** The shaders, with a sign changed in the tiled kernel. */
-function sabotaged(): ShaderLibrary {
+/** What `body` does while the default tile sums wrongly, and other tiles what they read by vectors, as of the shapes of models. */
+async function sabotaged<T>(body: () => Promise<T>): Promise<T> {
   const library = loadShaders();
   const link = library.link.bind(library);
   library.link = async (spec) => {
     const linked = await link(spec);
-    // every device has the same library: a second change would take back the first
-    return { ...linked, code: linked.code.replace(/(?<!-)left\.x \* right/, '-left.x * right') };
+    if (spec.name !== 'matmul_simt') return linked;
+    const code =
+      spec.constants?.BM === DEFAULT_SIMT_TILE.BM
+        ? linked.code.replace(/left\.x \* right/, '-left.x * right')
+        : linked.code.replace('= vec4f(b[at / 4u])', '= vec4f(b[0])');
+    return { ...linked, code };
   };
-  return library;
+  return body().finally(() => {
+    library.link = link;
+  });
 }

@@ -23,7 +23,9 @@ describe('nibble tune-kernels', () => {
   it('takes Llama-2-7B at 4096 tokens where nothing is named', async () => {
     const { code, calls } = await tune([]);
     expect(code).toBe(0);
-    expect(calls).toEqual([{ models: [], tokens: 4096, rounds: 3, quick: false, dryRun: false, json: false }]);
+    expect(calls).toEqual([
+      { models: [], tokens: 4096, rounds: 3, minutes: null, quick: false, dryRun: false, json: false },
+    ]);
   });
 
   it('passes on what is named', async () => {
@@ -34,12 +36,14 @@ describe('nibble tune-kernels', () => {
       '64',
       '--rounds',
       '1',
+      '--minutes',
+      '1.5',
       '--quick',
       '--dry-run',
       '--json',
     ]);
     expect(calls).toEqual([
-      { models: ['./llama', './small'], tokens: 64, rounds: 1, quick: true, dryRun: true, json: true },
+      { models: ['./llama', './small'], tokens: 64, rounds: 1, minutes: 1.5, quick: true, dryRun: true, json: true },
     ]);
   });
 
@@ -49,9 +53,16 @@ describe('nibble tune-kernels', () => {
     expect(err).toContain(`got ${value}, wanted a positive integer`);
   });
 
+  it.each(['0', '-1', 'long', 'Infinity'])('refuses --minutes %s', async (value) => {
+    const { code, err, calls } = await tune([`--minutes=${value}`]);
+    expect([code, calls]).toEqual([2, []]);
+    expect(err).toContain(`got ${value}, wanted a positive number of minutes`);
+  });
+
   it('--help shows examples', async () => {
     const { code, out } = await tune(['--help']);
     expect(code).toBe(0);
     expect(out).toContain('nibble tune-kernels ./llama --tokens 2048');
+    expect(out).toContain('--minutes <n>');
   });
 });

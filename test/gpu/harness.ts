@@ -31,6 +31,16 @@ export const DEFAULT_STEP: StepScalars = {
   seed: 42,
 };
 
+/** The device's profile with these changes; limits that are not named stay. */
+export function profileWith(changes: Partial<DeviceProfile> = {}, maxWorkgroups?: number): DeviceProfile {
+  const limits = {
+    ...device.profile.limits,
+    ...(maxWorkgroups !== undefined && { maxComputeWorkgroupsPerDimension: maxWorkgroups }),
+    ...changes.limits,
+  };
+  return { ...device.profile, ...changes, limits };
+}
+
 type Data = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
 
 function dtypeOf(data: Data): Dtype {
@@ -59,9 +69,7 @@ export class Bench {
     const scalars = new ArrayBuffer(STEP_BYTES);
     packStepScalars({ ...DEFAULT_STEP, ...options.step }, scalars);
     upload(device, this.#at(this.#step), 0, new Uint8Array(scalars));
-    const limits = { ...device.profile.limits };
-    if (options.maxWorkgroups !== undefined) limits.maxComputeWorkgroupsPerDimension = options.maxWorkgroups;
-    const profile = { ...device.profile, ...options.profile, limits: { ...limits, ...options.profile?.limits } };
+    const profile = profileWith(options.profile, options.maxWorkgroups);
     this.flags = this.input('flags', Uint32Array.of(0));
     this.tape = new Tape({ profile, shaders: device.shaders, step: this.#step, flags: this.flags });
   }

@@ -1,5 +1,6 @@
 /** Tests that execute subgroup matrices. A device without them skips them aloud; REQUIRE_SUBGROUP_MATRIX=1 makes that a failure. */
 import { it } from 'vitest';
+import { itHardware } from './hardware.ts';
 import { device } from './harness.ts';
 
 const REASON = `${device.profile.name} has no subgroup matrices (lavapipe 26.1 has: scripts/install-lavapipe-subgroup-matrix.sh)`;
@@ -15,3 +16,6 @@ export function itSubgroupMatrix(name: string, body: () => Promise<void>): void 
     });
   } else it.skip(`${name} [${REASON}]`, body);
 }
+
+/** `it`, on a GPU with such matrices. */
+export const itGpuMatrix = device.profile.subgroupMatrix === null ? itSubgroupMatrix : itHardware;

@@ -34,6 +34,14 @@ describe('the tiles kept for an adapter', () => {
     expect(readTuning(directory, key, profile)).toEqual({ tiles, notice: null });
   });
 
+  it('may name one for small products, which older files lack', async () => {
+    const small = { ...tiles, matrixSmall: { ...tiles.matrix, matrixRows: 1 } };
+    const file = await writeTuning(directory, { ...key, measured: '2026-01-01T00:00:00.000Z', tiles: small });
+    expect(readTuning(directory, key, profile)).toEqual({ tiles: small, notice: null });
+    writeFileSync(file, readFileSync(file, 'utf8').replace('"matrixRows": 1', '"matrixRows": 0'));
+    expect(thrown(() => readTuning(directory, key, profile)).message).toContain('tiles.matrixSmall.matrixRows is 0');
+  });
+
   it('are none, without a word, where nothing was tuned', () => {
     expect(readTuning(directory, key, profile)).toEqual({ tiles: {}, notice: null });
   });

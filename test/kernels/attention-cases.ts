@@ -1,7 +1,7 @@
 /** One attention, forward and backward, on the GPU and in f64: used by the tests of every tier. */
 import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
-import { attentionBwd, attentionFwd } from '../../src/kernels/attention.ts';
-import { Bench } from '../gpu/harness.ts';
+import { attentionBwd, attentionFwd, planAttention } from '../../src/kernels/attention.ts';
+import { Bench, profileWith } from '../gpu/harness.ts';
 import { attentionBwdRef, attentionFwdRef } from '../ref/attention.ts';
 import { expectClose, random } from '../ref/compare.ts';
 import { f16Bits, f16Value } from '../ref/nf4.ts';
@@ -18,6 +18,14 @@ export type Case = {
   readonly maxWorkgroups?: number;
   readonly computeDtype?: 'f32' | 'f16';
 };
+
+/** Past one and two of the largest blocks that a GPU takes (128 rows), for head dims that one and two subgroups share. */
+export const GPU_CASES: readonly Case[] = [
+  { B: 2, S: 129, H: 4, K: 2, D: 32 },
+  { B: 1, S: 150, H: 2, K: 1, D: 64, window: 70, documents: [[40, 100]] },
+  { B: 1, S: 300, H: 4, K: 1, D: 32, window: 140 },
+  { B: 2, S: 300, H: 2, K: 1, D: 128, documents: [[128, 129], [1]] },
+];
 
 export const caseName = ({ B, S, H, K, D, window = null, documents }: Case): string =>
   `B=${B} S=${S} H=${H} K=${K} D=${D} window=${window}${documents ? ` documents=${JSON.stringify(documents)}` : ''}`;
@@ -112,20 +120,36 @@ export function expectOutcome(got: Outcome, want: Readonly<Record<Name, ArrayLik
   for (const name of NAMES) expectClose(name, got[name], want[name] as Float64Array, tolerances[name]);
 }
 
+/** Rows of the smallest documents that are tried: several blocks of the tiers that work by few rows or by none. */
+const LEAST_DOCUMENT = 32;
+
+/** Rows or columns of the largest block by which a profile's kernels go: documents of as many share none. */
+function largestBlock(profile: DeviceProfile, computeDtype: 'f32' | 'f16', D: number): number {
+  const plan = planAttention(profile, computeDtype, D);
+  if (plan.tier === 'direct') return 1;
+  if (plan.tier === 'simt') return Math.max(plan.block.BR, plan.block.BC);
+  const height = profile.subgroupMatrix?.M ?? 0;
+  return Math.max(...Object.values(plan.blocks).flatMap(({ WR, BC }) => [WR * height, BC]));
+}
+
 /**
  * Two documents of whole blocks, NaN in what one holds: the other's results stay finite only if blocks of another document are
- * never multiplied, since 0 times NaN is NaN.
+ * never multiplied, since 0 times NaN is NaN. @returns the rows of a document
  */
-export async function runBesideNaN(profile: Partial<DeviceProfile>, computeDtype: 'f32' | 'f16'): Promise<void> {
-  const half = 32;
-  const one: Case = { B: 1, S: 2 * half, H: 2, K: 1, D: 16, documents: [[half, half]], computeDtype };
+export async function runBesideNaN(
+  changes: Partial<DeviceProfile>,
+  computeDtype: 'f32' | 'f16',
+  D = 16,
+): Promise<number> {
+  const half = Math.max(LEAST_DOCUMENT, largestBlock(profileWith(changes), computeDtype, D));
+  const one: Case = { B: 1, S: 2 * half, H: 2, K: 1, D, documents: [[half, half]], computeDtype };
   const clean = inputsOf(one, { halves: true });
   const want = referenceOf(one, clean);
   const results = async (name: 'v' | 'dO', from: number, to: number) => {
     const x = clean[name].slice();
     const row = x.length / one.S;
     x.fill(Number.NaN, from * row, to * row);
-    return runCase(profile, one, { ...clean, [name]: x }, want);
+    return runCase(changes, one, { ...clean, [name]: x }, want);
   };
   const finite = (got: Outcome, names: readonly Name[], from: number, to: number) => {
     for (const name of names) {
@@ -136,4 +160,5 @@ export async function runBesideNaN(profile: Partial<DeviceProfile>, computeDtype
   };
   finite(await results('v', 0, half), ['o', 'dq', 'dk', 'dv'], half, one.S);
   finite(await results('dO', half, one.S), ['dq', 'dk', 'dv'], 0, half);
+  return half;
 }

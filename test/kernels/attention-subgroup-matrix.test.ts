@@ -1,13 +1,14 @@
 import { describe, expect } from 'vitest';
 import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
 import { FLAG } from '../../src/kernels/flags.ts';
-import { itSubgroupMatrix } from '../gpu/subgroup-matrices.ts';
+import { itGpuMatrix, itSubgroupMatrix } from '../gpu/subgroup-matrices.ts';
 import { expectSameBits } from '../ref/compare.ts';
 import {
   type Case,
   caseName,
   expectOutcome,
   F32,
+  GPU_CASES,
   inputsOf,
   referenceOf,
   runBesideNaN,
@@ -76,7 +77,23 @@ describe('attention subgroup_matrix', () => {
     });
   }
 
-  itSubgroupMatrix('blocks of another document are never touched', () => runBesideNaN(MATRIX, 'f16'));
+  itSubgroupMatrix('blocks of another document are never touched', async () => {
+    await runBesideNaN(MATRIX, 'f16');
+  });
+
+  for (const given of GPU_CASES) {
+    const one: Case = { ...given, computeDtype: 'f16', maxWorkgroups: 7 };
+    itGpuMatrix(`a GPU's blocks: ${caseName(one)}`, async () => {
+      const inputs = inputsOf(one, { spread: 1.2, halves: true });
+      const want = referenceOf(one, inputs);
+      const got = await runCase(MATRIX, one, inputs, want);
+      expectOutcome(got, want, HALVES);
+      expect(got.flags).toBe(0);
+    });
+  }
+  itGpuMatrix("a GPU's blocks: those of another document are never touched", async () => {
+    for (const D of [32, 128]) await runBesideNaN(MATRIX, 'f16', D);
+  });
 
   itSubgroupMatrix('a head dim that no matrix divides goes by simt, and f32 does', async () => {
     for (const one of [

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
 import { attentionFwd, planAttention } from '../../src/kernels/attention.ts';
+import { itHardware } from '../gpu/hardware.ts';
 import { Bench } from '../gpu/harness.ts';
 import { attentionFwdRef } from '../ref/attention.ts';
 import { expectClose, expectSameBits, random } from '../ref/compare.ts';
@@ -9,6 +10,7 @@ import {
   caseName,
   expectOutcome,
   F32,
+  GPU_CASES,
   inputsOf,
   referenceOf,
   runBesideNaN,
@@ -88,7 +90,18 @@ describe('attention simt', { timeout: 300_000 }, () => {
     const inputs = inputsOf(one);
     const want = referenceOf(one, inputs);
     expectOutcome(await runCase(GPU, one, inputs, want), want, F32);
+    // the same pipelines again: those of another document are never touched
+    expect(await runBesideNaN(GPU, 'f32')).toBe(64);
   });
+
+  for (const given of GPU_CASES) {
+    const one: Case = { ...given, maxWorkgroups: 7 };
+    itHardware(`a GPU's blocks: ${caseName(one)}`, async () => {
+      const inputs = inputsOf(one);
+      const want = referenceOf(one, inputs);
+      expectOutcome(await runCase(SIMT_PROFILE, one, inputs, want), want, F32);
+    });
+  }
 
   test('the same bits twice', async () => {
     const one: Case = { B: 1, S: 67, H: 4, K: 2, D: 16, documents: [[30]] };
@@ -103,7 +116,9 @@ describe('attention simt', { timeout: 300_000 }, () => {
 });
 
 describe.each(['direct', 'simt'] as const)('attention %s', { timeout: 300_000 }, (tier) => {
-  test('blocks of another document are never touched', () => runBesideNaN({ tier }, 'f32'));
+  test('blocks of another document are never touched', async () => {
+    await runBesideNaN({ tier }, 'f32');
+  });
 
   // what other documents hold must not matter: the second row is the first document alone
   test('a document in a packed row is what it is alone', async () => {

@@ -1,7 +1,13 @@
-import { describe, expect } from 'vitest';
-import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
+import { describe, expect, test } from 'vitest';
+import type { DeviceProfile, MatrixConfig } from '../../src/gpu/device-profile.ts';
 import { FLAG } from '../../src/kernels/flags.ts';
-import { itSubgroupMatrix } from '../gpu/subgroup-matrices.ts';
+import {
+  DEFAULT_MATRIX_TILE,
+  DEFAULT_SMALL_MATRIX_TILE,
+  matrixKind,
+} from '../../src/kernels/matmul-subgroup-matrix.ts';
+import { device } from '../gpu/harness.ts';
+import { itGpuMatrix, itSubgroupMatrix } from '../gpu/subgroup-matrices.ts';
 import { type Case, exactHalves, expectSums, extents, JOINED, type Op, runCase, runWithNaN } from './matmul-cases.ts';
 
 /** Two subgroups, of two matrices and one: with the 8 x 8 of lavapipe a tile of 16 x 16, which compiles in reasonable time. */
@@ -9,9 +15,9 @@ const tile = { subgroupRows: 1, subgroupCols: 2, matrixRows: 2, matrixCols: 1, B
 /** Shares of the lanes that are no whole number, and rounds that end before the depth does. */
 const ahead: Partial<DeviceProfile> = {
   tier: 'subgroup_matrix',
-  tiles: { matrix: { ...tile, subgroupCols: 3, stages: 2 } },
+  tiles: { matrix: { ...tile, subgroupCols: 3, stages: 2 }, matrixSmall: { ...tile, subgroupCols: 3, stages: 2 } },
 };
-const profile: Partial<DeviceProfile> = { tier: 'subgroup_matrix', tiles: { matrix: tile } };
+const profile: Partial<DeviceProfile> = { tier: 'subgroup_matrix', tiles: { matrix: tile, matrixSmall: tile } };
 const simt: Partial<DeviceProfile> = {
   tier: 'simt',
   tiles: { simtF16: { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 } },
@@ -113,7 +119,49 @@ describe('matmul subgroup_matrix', () => {
     }
   }
 
+  for (const [name, usual] of Object.entries({
+    default: DEFAULT_MATRIX_TILE,
+    'small default': DEFAULT_SMALL_MATRIX_TILE,
+  }))
+    for (const op of OPS) {
+      // past two of its tiles; by vectors, and by none
+      for (const size of [
+        [130, 72, 68],
+        [130, 67, 69],
+      ] as const) {
+        for (const rank of [0, 16]) {
+          const one: Case = { op, sizes: sizesOf(op, size), half: true, rank, bias: op === 'nt' && rank > 0 };
+          itGpuMatrix(`the ${name} tile, ${op} ${one.sizes.join('x')} with a term of rank ${rank}`, async () => {
+            const tiles = { matrix: usual, matrixSmall: usual };
+            const outcome = await runCase({ ...profile, tiles }, { ...one, accumulate: true, maxWorkgroups: 5 });
+            expectSums(outcome);
+            expect(outcome.flags).toBe(0);
+          });
+        }
+      }
+    }
+
+  itSubgroupMatrix('takes the small tile for a small product and the other for a large one', async () => {
+    const tiles = { matrix: { ...tile, subgroupRows: 2 }, matrixSmall: tile };
+    const of = (R: number, C: number) => matrixKind(device.profile.subgroupMatrix as MatrixConfig, tiles, { R, C });
+    const rows = 130 * 4 * (device.profile.subgroupMatrix?.M ?? 0); // 130 of its tiles
+    expect([of(17, 9), of(rows, 9)]).toEqual(['matrixSmall', 'matrix']);
+    for (const M of [17, rows])
+      expectSums(await runCase({ ...profile, tiles }, { op: 'nt', sizes: [M, 9, 12], half: true }));
+  });
+
   itSubgroupMatrix("an f32 weight, and a weight's gradient, go by simt", async () => {
     expectSums(await runCase({ ...profile, tiles: simt.tiles ?? {} }, { op: 'tn', sizes: [20, 9, 12] }));
   });
+});
+
+test('a product that the large tile would make too few workgroups of takes the small one', () => {
+  const config: MatrixConfig = { M: 16, N: 16, K: 16, subgroupSize: 32, sized: false };
+  const wide = { subgroupRows: 2, subgroupCols: 4, matrixRows: 4, matrixCols: 4, BK: 32, stages: 1 }; // 128 x 256
+  const kinds = (R: number, C: number) => [{}, { matrix: wide }].map((tiles) => matrixKind(config, tiles, { R, C }));
+  expect(kinds(4096, 11008)).toEqual(['matrix', 'matrix']);
+  expect(kinds(4096, 192)).toEqual(['matrix', 'matrixSmall']); // SmolLM2's k and v: 192 workgroups, and 32
+  expect(kinds(4096, 1024)).toEqual(['matrix', 'matrix']); // 128 of the wide one
+  expect(kinds(4096, 768)).toEqual(['matrix', 'matrixSmall']);
+  expect(kinds(512, 576)).toEqual(['matrixSmall', 'matrixSmall']);
 });

@@ -62,15 +62,18 @@ const torch = (shape: string, dtype: string, tflops: number) =>
 
 const RESULTS = {
   'host-1.json': HOST,
-  'gemm.json': {
-    rows: [
-      product('4096x4096x4096', 'f16', 'simt', 30_000),
-      product('4096x4096x4096', 'f16', 'subgroup_matrix', 120_000),
-      product('4096x4096x4096', 'f32', 'simt', 15_000),
-      product('4096x11008x4096', 'f16', 'subgroup_matrix', 90_000),
-      { ...product('4096x11008x4096', 'f16', 'subgroup_matrix', 500_000), op: 'nn' },
-    ],
-  },
+  // ended in the middle of a row: those before it count
+  'gemm.jsonl.failed': `${[
+    { adapter: 'Card', tiles: {} },
+    product('4096x4096x4096', 'f16', 'simt', 30_000),
+    product('4096x4096x4096', 'f16', 'subgroup_matrix', 120_000),
+    product('4096x4096x4096', 'f32', 'simt', 15_000),
+    product('4096x11008x4096', 'f16', 'subgroup_matrix', 90_000),
+    { ...product('4096x11008x4096', 'f16', 'subgroup_matrix', 500_000), op: 'nn' },
+  ]
+    .map((row) => JSON.stringify(row))
+    .join('\n')}\n{"op":"nt","shape":"4096x110`,
+  'attention.jsonl': `{"adapter":"Card"}\n${JSON.stringify({ shape: '1x64x2x2x64', direction: 'forward', tier: 'simt', ms: 2, tflops: 3 })}\n`,
   'gemm-torch.jsonl': torch('4096x4096x4096', 'float16', 600) + torch('4096x4096x4096', 'float32', 50),
   'dequant.json': { dequant_gb_per_s: 1400, copy_gb_per_s: 2000, ratio: 0.7 },
   // the first and slowest step of each is no warm-up here: the median leaves it out
@@ -107,6 +110,8 @@ test('every row has its figures, and what nobody measured is null', () => {
   expect(figures.at(-1).note).toBe(`driver: ${((40_000 * 2 ** 20) / 1e9).toFixed(2)} GB`);
   expect(Object.fromEntries(facts)['llama-65b qlora']).toContain('driver 41.94 GB');
   expect(Object.fromEntries(facts)['kernel tests']).toBe('not measured');
+  expect(Object.fromEntries(facts)['gemm.jsonl']).toBe('ended early: its first rows only');
+  expect(Object.fromEntries(facts)['attention 1x64x2x2x64 forward simt, nibble']).toBe('2.00 ms, 3.000 TFLOP/s');
 });
 
 test('the page shows them against their bars', () => {
@@ -135,7 +140,7 @@ test('rows without results stay unmeasured', () => {
 test.each([
   ['a rehearsal', { 'host-1.json': { ...HOST, rehearsed: true } }, 'holds a rehearsal'],
   ['a software driver', { 'host-1.json': { ...HOST, software: true } }, 'holds a rehearsal'],
-  ['no word of the host', { 'gemm.json': { rows: [] } }, 'no host-*.json'],
+  ['no word of the host', { 'gemm.jsonl': '' }, 'no host-*.json'],
   [
     'two drivers',
     { 'host-1.json': HOST, 'host-2.json': { ...HOST, driver: '1.3' } },
