@@ -211,13 +211,10 @@ function driverPeak(runs, smi) {
 }
 
 function facts(folder, runs, smi) {
-  const tests = json(folder, 'conformance.json');
   const tiles = json(folder, 'tune.json')?.tiles;
   const found = [
-    [
-      'kernel tests',
-      tests && `${tests.numPassedTests} passed, ${tests.numFailedTests} failed, ${tests.numPendingTests} skipped`,
-    ],
+    ['kernel tests', testsText(json(folder, 'conformance.json'))],
+    ['kernel tests, unchecked as runs are', testsText(json(folder, 'conformance-unchecked.json'))],
     ['tiles', tiles ? JSON.stringify(tiles).replaceAll('"', '') : 'not tuned: the defaults'],
   ];
   for (const file of filesOf(folder, /\.jsonl\.failed$/))
@@ -232,11 +229,53 @@ function facts(folder, runs, smi) {
       `attention ${what}, ${by}`,
       `${ms.toFixed(2)} ms${tflops ? `, ${tflops.toPrecision(4)} TFLOP/s` : ''}`,
     ]);
+  found.push(...profileFacts(folder));
   for (const [suite, list] of runs)
     for (const arm of suite === 'llama-65b' ? ['qlora'] : [...ARMS, ...ARMS.map((a) => `peft-${a}`)])
       found.push([`${suite} ${arm}`, runText(list, arm, smi)]);
   return found.map(([what, figure]) => [what, figure || 'not measured']);
 }
+
+/** Variants of kernels beyond these are one row of a profile. */
+const PROFILED_ROWS = 30;
+
+/** Milliseconds, dispatches and share of a step by kernel and variant, the largest first; and of all. */
+export function byKernel(traceEvents) {
+  const rows = new Map();
+  for (const { name, dur } of traceEvents) {
+    const row = rows.get(name) ?? { kernel: name, ms: 0, dispatches: 0 };
+    rows.set(name, { ...row, ms: row.ms + dur / 1000, dispatches: row.dispatches + 1 });
+  }
+  const sorted = [...rows.values()].sort((a, b) => b.ms - a.ms);
+  const sum = (list, key) => list.reduce((total, row) => total + row[key], 0);
+  const [kept, others] = [sorted.slice(0, PROFILED_ROWS), sorted.slice(PROFILED_ROWS)];
+  if (others.length > 0)
+    kept.push({ kernel: `${others.length} more`, ms: sum(others, 'ms'), dispatches: sum(others, 'dispatches') });
+  const ms = sum(sorted, 'ms');
+  return { ms, dispatches: traceEvents.length, kernels: kept.map((row) => ({ ...row, share: over(row.ms, ms) })) };
+}
+
+/** Largest kernels of a profile that the table names. */
+const PROFILED_FACTS = 8;
+
+function profileFacts(folder) {
+  const found = json(folder, 'profile.json');
+  if (found === null) return [['profile of a 7B QLoRA step', null]];
+  const whole = `${found.ms.toFixed(1)} ms in ${found.dispatches} dispatches, one at a time`;
+  return [
+    [`profile of a step, ${found.model}`, whole],
+    ...found.kernels.slice(0, PROFILED_FACTS).map(({ kernel, ms, dispatches, share }) => [
+      `  ${(100 * share).toFixed(1)} %`,
+      `${ms.toFixed(1)} ms, ${dispatches} x ${kernel
+        .split('|')
+        .filter((word) => !word.includes('='))
+        .join(' ')}`,
+    ]),
+  ];
+}
+
+const testsText = (tests) =>
+  tests && `${tests.numPassedTests} passed, ${tests.numFailedTests} failed, ${tests.numPendingTests} skipped`;
 
 function attention(folder) {
   const ours = lines(folder, 'attention.jsonl')

@@ -44,8 +44,8 @@ print([
   ['row', '', 'what', 'bar', 'wanted', 'reached', '', ''],
   ...figures.map((figure) => {
     const side = figure.least ? 'at least ' : 'at most ';
-    const { row, what, bound, wanted, reached, unit, note = '' } = figure;
-    return [`${row}`, verdict(figure), what, side + bound, shown(wanted), shown(reached), unit, note];
+    const { row, what, bound, wanted, reached, unit, note } = figure;
+    return [`${row}`, verdict(figure), what, side + bound, shown(wanted), shown(reached), unit, note ?? ''];
   }),
 ]);
 console.log('');

@@ -13,12 +13,13 @@ Nothing is downloaded: the models are published shapes with random weights. What
 
 Stages:
   doctor        adapter, driver, features, limits
-  conformance   the tests of kernels and of the GPU layer, on this device
+  conformance   the tests of kernels and of the GPU layer, on this device; then those of kernels unchecked, as runs are
   tune          nibble tune-kernels at the shapes of the three models, the best of what 3.5 minutes have room for; later
                 stages take its tiles from the folder
   gemm          matrix products by tier, and by torch (cuBLAS)
   attention     forward and backward by tier, and torch's scaled_dot_product_attention
   dequant       NF4 decode against a copy of buffers
+  profile       GPU time of a QLoRA step of Llama-2-7B, by kernel
   smollm2-135m  LoRA and QLoRA: step time, tokens/s and peak memory; then the same runs in PEFT
   tinyllama-1.1b
   llama-2-7b
@@ -38,7 +39,7 @@ too; there, unpack it and put its folder bin/ in front of PATH. Missing Python p
 
 Half an hour in calls of at most ten minutes, on one card, into one folder:
   bash bench/gpu-host.sh --minutes 9 doctor conformance tune gemm attention dequant
-  bash bench/gpu-host.sh --minutes 9 smollm2-135m tinyllama-1.1b
+  bash bench/gpu-host.sh --minutes 9 profile smollm2-135m tinyllama-1.1b
   bash bench/gpu-host.sh --minutes 9 llama-2-7b llama-65b
 Where each call gets a fresh machine, carry the folder along (the tiles are in its cache/), or unpack the archives of all
 calls into one folder afterwards and run the stage summary there. Results of two cards or drivers are refused.
@@ -51,7 +52,7 @@ HELP
 }
 
 minutes=25 output=results/gpu-host python=python3 rehearse="" archive=""
-all=(doctor conformance tune gemm attention dequant smollm2-135m tinyllama-1.1b llama-2-7b llama-65b)
+all=(doctor conformance tune gemm attention dequant profile smollm2-135m tinyllama-1.1b llama-2-7b llama-65b)
 stages=()
 fail() { echo "gpu-host: $*" >&2; exit 2; }
 while [ $# -gt 0 ]; do
@@ -122,14 +123,22 @@ stage_doctor() {
 }
 
 stage_conformance() {
-  local adapter=${NIBBLE_ADAPTER:-gpu} tests=(test/kernels test/gpu)
+  local tests=(test/kernels test/gpu) kernels=(test/kernels)
   [ -f node_modules/vitest/vitest.mjs ] || { note "not measured: conformance.json (no vitest in node_modules)"; return; }
   [ -z "$rehearse" ] || tests=(test/kernels/rope.test.ts test/kernels/float16.test.ts test/gpu/kernel.test.ts)
-  rm -f "$output/conformance.json"
-  NIBBLE_TEST_ADAPTER=$adapter measure conformance.txt 240 node node_modules/vitest/vitest.mjs run "${tests[@]}" \
-    --reporter=default --reporter=json "--outputFile.json=$output/conformance.json" || true
-  # failed tests are a result too
-  grep -hE '^ *(Test Files|Tests) |FAIL' "$output"/conformance.txt* | sort -u | head -30 || true
+  [ -z "$rehearse" ] || kernels=("${tests[@]:0:2}")
+  test_kernels conformance 0 "${tests[@]}"
+  test_kernels conformance-unchecked 1 "${kernels[@]}"
+}
+
+# test_kernels NAME UNCHECKED FILE...: failed tests are a result too
+test_kernels() {
+  local name=$1 unchecked=$2
+  shift 2
+  rm -f "$output/$name.json"
+  NIBBLE_TEST_ADAPTER=${NIBBLE_ADAPTER:-gpu} NIBBLE_TEST_UNCHECKED=$unchecked measure "$name.txt" 240 \
+    node node_modules/vitest/vitest.mjs run "$@" --reporter=default --reporter=json "--outputFile.json=$output/$name.json" || true
+  grep -hE '^ *(Test Files|Tests) |FAIL' "$output/$name".txt* | sort -u | head -30 || true
 }
 
 # config.json of the shapes, and with a count of layers a model that is cut to it, which the name says
@@ -174,6 +183,12 @@ stage_dequant() {
   measure dequant.json 60 node bench/micro/dequant.mjs --json "--shape=$shape" || true
   [ -n "$device" ] || { note "not measured: copy-torch.jsonl (no torch in $python)"; return; }
   measure copy-torch.jsonl 60 "$python" bench/peers/device_copy.py --device "$device" "$shape" || true
+}
+
+stage_profile() {
+  local flags=(builtin:random-llama-2-7b)
+  [ -z "$rehearse" ] || flags=(builtin:tiny --max_length 32 --per_device_train_batch_size 1 --compute_dtype float32)
+  measure profile.json 180 node bench/gpu-host-profile.mjs "$output/models/profile" "${flags[@]}" || true
 }
 
 # Settings of a rehearsal, in which models keep a layer or two: the name of the model says so.
@@ -260,7 +275,7 @@ for stage in "${stages[@]}"; do
   if [ $((deadline - SECONDS)) -lt 30 ]; then note "not measured: $stage (of $minutes minutes nothing is left)"; continue; fi
   note "stage $stage"
   case "$stage" in
-    doctor | conformance | tune | gemm | attention | dequant) "stage_$stage" || true ;;
+    doctor | conformance | tune | gemm | attention | dequant | profile) "stage_$stage" || true ;;
     *) stage_suite "$stage" || true ;;
   esac
 done

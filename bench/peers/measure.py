@@ -66,7 +66,7 @@ def base_model(config, options):
     if config["method"] == "qlora" and options.dequantized:
         round_to_four_bits(model, config)
     if four_bit and options.prepare_kbit:
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=config["gradient_checkpointing"])
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=checkpointing(config))
     return model
 
 
@@ -209,12 +209,17 @@ def autocast(options):
     return options.device == "cuda" and options.precision != "float32" and not options.no_autocast
 
 
+def checkpointing(config):
+    """Trainer checkpoints every layer or none: what nibble's `selective` keeps has no counterpart, so it is all of them here."""
+    return bool(config.get("gradient_checkpointing"))
+
+
 def fit(model, config, options, rows, result):
     directory = result.adapter_dir
     names = (
         *("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_steps", "learning_rate"),
         *("lr_scheduler_type", "warmup_steps", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
-        *("seed", "data_seed", "train_sampling_strategy", "gradient_checkpointing", "lr_scheduler_kwargs"),
+        *("seed", "data_seed", "train_sampling_strategy", "lr_scheduler_kwargs"),
     )
     given = {name: config[name] for name in names if config.get(name) is not None}
     arguments = TrainingArguments(
@@ -227,6 +232,9 @@ def fit(model, config, options, rows, result):
         disable_tqdm=False,
         bf16=autocast(options) and options.precision == "bfloat16",
         fp16=autocast(options) and options.precision == "float16",
+        gradient_checkpointing=checkpointing(config),
+        # reentrant, as older versions have it, would leave the adapters of a frozen base without gradients
+        gradient_checkpointing_kwargs={"use_reentrant": False} if checkpointing(config) else None,
         **given,
     )
     fed = []

@@ -75,6 +75,8 @@ def main():
         stop("torch sees no CUDA device: install a CUDA build, or say --device cpu")
     if config["method"] == "qlora" and not options.dequantized and importlib.util.find_spec("bitsandbytes") is None:
         stop("bitsandbytes is not installed: a QLoRA run needs it (bench/peers/requirements.txt)")
+    if config.get("gradient_checkpointing") == "selective":
+        print("peft_run: gradient_checkpointing selective is full here, and recorded so: Trainer has no other", file=sys.stderr)
     torch.set_num_threads(options.threads)
     arm = options.arm or f"peft-{config['method']}"
     name = f"{arm}-seed{config['seed']}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from measure import autocast
+from measure import autocast, checkpointing
 
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors", "tokenizers")
 CATEGORIES = (
@@ -34,6 +34,8 @@ def build(config, options, arm, result, total_seconds):
         **{"prepare_model_for_kbit_training": options.prepare_kbit, "dequantized_base": options.dequantized},
         "autocast": autocast(options),
     }
+    if config.get("gradient_checkpointing") == "selective":
+        settings |= {"gradient_checkpointing": checkpointing(config), "gradient_checkpointing_asked_for": "selective"}
     hashes = data_hashes(config)
     model = model_info(Path(config["model_name_or_path"]))
     adapter = result.adapter_dir / "adapter_model.safetensors"

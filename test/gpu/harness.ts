@@ -14,9 +14,10 @@ import { Tape } from '../../src/gpu/tape.ts';
 import type { Dtype, Tensor } from '../../src/gpu/tensor.ts';
 import { Readback, upload } from '../../src/gpu/transfer.ts';
 
-/** The tests' device: NIBBLE_TEST_ADAPTER, or whatever the machine has. */
+/** The tests' device: NIBBLE_TEST_ADAPTER, or whatever the machine has. NIBBLE_TEST_UNCHECKED=1 opens it as runs do, without bounds checks. */
 export const device: Device = await openDevice({
   adapter: (process.env.NIBBLE_TEST_ADAPTER ?? 'auto') as AdapterChoice,
+  unchecked: process.env.NIBBLE_TEST_UNCHECKED === '1',
 });
 afterAll(() => closeDevice(device));
 

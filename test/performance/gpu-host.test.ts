@@ -8,7 +8,7 @@ import { afterAll, expect, test } from 'vitest';
 const ROOT = new URL('../../', import.meta.url).pathname;
 // plain JavaScript without types: imported by their addresses
 const script = (name: string) => import(new URL(`../../${name}.mjs`, import.meta.url).href);
-const { readResults } = await script('bench/gpu-host-figures');
+const { byKernel, readResults } = await script('bench/gpu-host-figures');
 const { gpuRecords, STAGES } = await script('scripts/performance/gpu-host');
 const { renderPage } = await script('scripts/performance/page');
 
@@ -114,6 +114,33 @@ test('every row has its figures, and what nobody measured is null', () => {
   expect(Object.fromEntries(facts)['attention 1x64x2x2x64 forward simt, nibble']).toBe('2.00 ms, 3.000 TFLOP/s');
 });
 
+test('tests with and without bounds checks, and a profile, are facts', () => {
+  const tests = (failed: number) => ({ numPassedTests: 9, numFailedTests: failed, numPendingTests: 2 });
+  const traceEvents = [
+    { name: 'rope', dur: 500 },
+    { name: 'matmul_simt|B_DEPTH|BK=16', dur: 4000 },
+    { name: 'rope', dur: 500 },
+  ];
+  const profile = { model: 'random-llama-2-7b', ...byKernel(traceEvents) };
+  const files = { 'conformance.json': tests(0), 'conformance-unchecked.json': tests(1), 'profile.json': profile };
+  const { facts } = readResults(folder({ 'host-1.json': HOST, ...files }));
+  const told = facts.map(([what, figure]: [string, string]) => `${what}: ${figure}`);
+  expect(told).toContain('kernel tests: 9 passed, 0 failed, 2 skipped');
+  expect(told).toContain('kernel tests, unchecked as runs are: 9 passed, 1 failed, 2 skipped');
+  expect(told).toContain('profile of a step, random-llama-2-7b: 5.0 ms in 3 dispatches, one at a time');
+  expect(told).toContain('  80.0 %: 4.0 ms, 1 x matmul_simt B_DEPTH');
+  expect(told).toContain('  20.0 %: 1.0 ms, 2 x rope');
+});
+
+test('a profile of many kernels keeps the largest, and the rest as one', () => {
+  const traceEvents = Array.from({ length: 33 }, (_, i) => ({ name: `k${i}`, dur: 1000 * (i + 1) }));
+  const { kernels, ms } = byKernel(traceEvents);
+  expect(ms).toBe(561);
+  expect(kernels.length).toBe(31);
+  expect(kernels[0]).toMatchObject({ kernel: 'k32', ms: 33, dispatches: 1 });
+  expect(kernels.at(-1)).toMatchObject({ kernel: '3 more', ms: 6, dispatches: 3 });
+});
+
 test('the page shows them against their bars', () => {
   const records = gpuRecords(folder(RESULTS));
   expect(records.map(({ row }: { row: number }) => row)).toEqual([1, 2, 3, 4, 5]);
@@ -163,6 +190,7 @@ test('the table gives a verdict for each bar', () => {
     ...['PASS', 'MISS', 'MISS', 'not measured', 'PASS', 'MISS', 'not measured', 'not measured', 'not measured'],
     ...['not measured', 'PASS', 'PASS', 'PASS'],
   ]);
+  expect(new Set(verdicts(table({ 'host-1.json': HOST })))).toEqual(new Set(['not measured']));
   const rehearsal = table({ ...RESULTS, 'host-1.json': { ...HOST, rehearsed: true } });
   expect(rehearsal).toContain('REHEARSAL');
   expect(verdicts(rehearsal)).not.toContain('PASS');
