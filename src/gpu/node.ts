@@ -208,7 +208,8 @@ function softwareName(adapter: { readonly info: GPUAdapterInfo }): 'lavapipe' | 
 function profileOf(adapter: GPUAdapter, gpu: GPUDevice): DeviceProfile {
   const software = softwareName(adapter);
   const { limits, features } = gpu;
-  const hasMatrices = features.has(SUBGROUP_MATRIX) && features.has('shader-f16');
+  const subgroups = features.has('subgroups');
+  const hasMatrices = features.has(SUBGROUP_MATRIX) && features.has('shader-f16') && subgroups;
   const facts = {
     name: software ?? (adapter.info.description || adapter.info.device || adapter.info.vendor),
     software: software !== null,
@@ -222,6 +223,7 @@ function profileOf(adapter: GPUAdapter, gpu: GPUDevice): DeviceProfile {
     },
     shaderF16: features.has('shader-f16'),
     timestampQuery: features.has('timestamp-query'),
+    subgroups,
     subgroupMatrix: hasMatrices ? matrixConfigOf(adapter.info, features.has(SUBGROUP_SIZE_CONTROL)) : null,
     workgroupSize: 64,
   };
