@@ -5,6 +5,8 @@ import { formatBytes } from '../report/format.ts';
 
 export type EstimateSettings = {
   readonly profile: string;
+  /** Those of the matrix kernels; null where they have none. */
+  readonly tiles: 'default' | null;
   readonly model: string;
   readonly per_device_train_batch_size: number;
   /** At most the positions of the model. */
@@ -50,7 +52,13 @@ export function estimateTable({ settings, positions, recipe, rows, bitsPerParame
   const limited = length === positions ? ' (all positions of the model)' : '';
   return [
     `${settings.model}, ${settings.compute_dtype}, device profile ${settings.profile}:\n`,
-    `full batches of ${batch} x ${length} tokens${limited}; shorter rows need less, batches of several shapes a little more\n\n`,
+    `full batches of ${batch} x ${length} tokens${limited}; shorter rows need less, batches of several shapes a little more\n`,
+    ...(settings.tiles === null
+      ? []
+      : [
+          'default tiles: where nibble tune-kernels kept others, workspace may differ, and nibble train says its own peak first\n',
+        ]),
+    '\n',
     line(
       '',
       rows.map(({ method }) => method),

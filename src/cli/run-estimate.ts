@@ -39,6 +39,8 @@ export async function runEstimate(
   const { per_device_train_batch_size, max_length, compute_dtype } = config.values;
   const settings = {
     profile,
+    // a known profile is no device of this machine, whose tuned tiles might plan other workspaces
+    tiles: device.tier === 'direct' ? null : ('default' as const),
     model: modelConfig.path,
     per_device_train_batch_size,
     max_length: Math.min(max_length, model.max_position_embeddings),

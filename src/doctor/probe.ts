@@ -87,9 +87,15 @@ export async function probeDevice(device: Device): Promise<Omit<DeviceFacts, 'ba
   // first, so that nothing of it is compiled yet
   const { compile, matmul } = await tryMatmul(device);
   const [add, multiply] = await tryElementwise(device);
-  const f32 = await subnormalsF32(device);
-  const f16 = profile.shaderF16 ? await subnormalsF16(device) : null;
-  return { profile, adapter, compile, selfTests: [add, multiply, matmul], subnormals: { f32, f16 } };
+  return { profile, adapter, compile, selfTests: [add, multiply, matmul], subnormals: await probeSubnormals(device) };
+}
+
+/** What the device does to subnormals of each type it has. */
+export async function probeSubnormals(device: Device): Promise<DeviceFacts['subnormals']> {
+  return {
+    f32: await subnormalsF32(device),
+    f16: device.profile.shaderF16 ? await subnormalsF16(device) : null,
+  };
 }
 
 const MATMUL = { M: 33, N: 31, K: 20 } as const;

@@ -66,7 +66,9 @@ export type DeviceProfile = {
   /** WGSL f16 is available. */
   readonly shaderF16: boolean;
   readonly timestampQuery: boolean;
-  /** The largest f16 product with f32 sums; null without the feature or such a product. */
+  /** Whether WGSL `subgroups` can be enabled; absent: yes. Kernels with subgroup matrices do. */
+  readonly subgroups?: boolean;
+  /** The largest f16 product with f32 sums; null without the features or such a product. */
   readonly subgroupMatrix: MatrixConfig | null;
   /** What matrix products take where nothing else is asked for. */
   readonly tier: Tier;

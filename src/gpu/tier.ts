@@ -22,6 +22,7 @@ export function obstacle(profile: Facts, tier: Tier): string | null {
       : null;
   }
   if (!profile.shaderF16) return 'it has no shader-f16';
+  if (profile.subgroups === false) return 'it has no subgroups feature';
   return profile.subgroupMatrix === null ? 'it offers no product of f16 subgroup matrices with f32 sums' : null;
 }
 

@@ -12,6 +12,12 @@ type Kernel = keyof MatrixBlocks;
 /** Bindings of dk and dv's kernel with packed documents. */
 const STORAGE_BUFFERS = 10;
 
+/**
+ * At 256 a lane of dk and dv's kernel would hold 128 registers of sums and as many of its own rows (matrices of 16x16 by 32 lanes, two
+ * subgroups side by side), and NVIDIA has 255: `simt` keeps sums only. Not measured.
+ */
+const LARGEST_D = 128;
+
 /** In the order of preference. Two subgroups side by side halve the sums of each, of which the last kernel has two. */
 const BLOCKS: Readonly<Record<Kernel, readonly MatrixBlock[]>> = {
   fwd: [
@@ -56,6 +62,7 @@ function tiles({ M, N, K, subgroupSize }: MatrixConfig, { WC, BC }: MatrixBlock,
 export function planMatrixBlocks(profile: DeviceProfile, D: number): MatrixBlocks | string {
   const { subgroupMatrix: config, software } = profile;
   if (config === null) return 'it has no subgroup matrices';
+  if (D > LARGEST_D) return `a head dim of ${D} is above ${LARGEST_D}, and its sums would fill the registers`;
   if (profile.limits.maxStorageBuffersPerShaderStage < STORAGE_BUFFERS)
     return `it binds ${profile.limits.maxStorageBuffersPerShaderStage} storage buffers, and the backward needs ${STORAGE_BUFFERS}`;
   const { maxComputeInvocationsPerWorkgroup: lanes, maxComputeWorkgroupStorageSize: bytes } = profile.limits;

@@ -12,7 +12,12 @@ const WIDE = {
   ...{ num_hidden_layers: 2, num_attention_heads: 64, num_key_value_heads: 8, torch_dtype: 'bfloat16' },
 };
 
-async function estimate(json: boolean, shape: object = WIDE, more: Record<string, string> = {}): Promise<string> {
+async function estimate(
+  json: boolean,
+  shape: object = WIDE,
+  more: Record<string, string> = {},
+  profile?: string,
+): Promise<string> {
   const directory = mkdtempSync(path.join(os.tmpdir(), 'nibble-estimate-'));
   const file = { path: path.join(directory, 'config.json'), text: JSON.stringify(shape) };
   writeFileSync(file.path, file.text);
@@ -21,7 +26,7 @@ async function estimate(json: boolean, shape: object = WIDE, more: Record<string
   let written = '';
   const stdout = { write: (text: string) => (written += text) };
   const context = { stdout, stderr: stdout, env: {}, signal: new AbortController().signal };
-  await runEstimate({ config, modelConfig: file, profile: undefined, json }, context);
+  await runEstimate({ config, modelConfig: file, profile, json }, context);
   return written;
 }
 
@@ -42,6 +47,15 @@ test('the table says so too, and names the batch it is for', async () => {
   expect(text).toContain('full batches of 1 x 128 tokens');
   expect(text).toMatch(/peak +[\d.]+ GiB +[\d.]+ GiB +–/);
   expect(text).toContain('full: model.embed_tokens.weight');
+});
+
+test('that tiles are the default ones is said where the device has tiles', async () => {
+  expect(await estimate(false)).toContain('default tiles: where nibble tune-kernels kept others, workspace may differ');
+  expect(JSON.parse(await estimate(true))).toMatchObject({ profile: 'nvidia', tiles: 'default' });
+  const narrow = { ...WIDE, hidden_size: 64, intermediate_size: 64, num_attention_heads: 4, num_key_value_heads: 4 };
+  const software = await estimate(false, { ...narrow, vocab_size: 64 }, {}, 'swiftshader');
+  expect(software).toContain('device profile swiftshader');
+  expect(software).not.toContain('tiles');
 });
 
 test('the peak of each phase stands below the peak of all', async () => {

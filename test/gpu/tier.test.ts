@@ -30,6 +30,10 @@ describe('the tier that auto takes', () => {
       reason: 'no subgroup_matrix: it offers no product of f16 subgroup matrices with f32 sums',
     });
     expect(bestTier(gpu({ shaderF16: false })).reason).toBe('no subgroup_matrix: it has no shader-f16');
+    expect(bestTier(gpu({ subgroups: false, subgroupMatrix: null }))).toEqual({
+      tier: 'simt',
+      reason: 'no subgroup_matrix: it has no subgroups feature',
+    });
     const limits = { ...nvidia!.limits, maxComputeInvocationsPerWorkgroup: 128 };
     const small = bestTier(gpu({ subgroupMatrix: null, limits }));
     expect(small.tier).toBe('direct');

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { DeviceProfile, MatrixConfig } from '../../src/gpu/device-profile.ts';
 import { type KernelSpec, ShaderLibrary } from '../../src/gpu/kernel.ts';
+import { planAttention } from '../../src/kernels/attention.ts';
 import {
   type MatrixBlocks,
   matrixBlockConstants,
@@ -86,6 +87,14 @@ describe('attention on tensor cores compiles and validates on the null backend',
 
 describe('no plan', () => {
   const config = CONFIGS.NVIDIA as MatrixConfig;
+  it('of a head dim whose sums would fill the registers: attention goes by simt, and says why', () => {
+    const profile: DeviceProfile = { ...profileOf(config, LARGE), software: false, tier: 'subgroup_matrix' };
+    expect(planAttention(profile, 'f16', 128).tier).toBe('subgroup_matrix');
+    expect(planAttention(profile, 'f16', 256)).toMatchObject({
+      tier: 'simt',
+      reason: 'no subgroup_matrix: a head dim of 256 is above 128, and its sums would fill the registers',
+    });
+  });
   it('of a head dim that matrices do not divide, too little memory, too few bindings, or no matrices: the reason', () => {
     expect(planMatrixBlocks(profileOf(config), 72)).toMatch(/16x16x16 do not divide a head dim of 72/);
     expect(planMatrixBlocks(profileOf(config, { maxComputeWorkgroupStorageSize: 4096 }), 128)).toMatch(/4096 bytes/);
