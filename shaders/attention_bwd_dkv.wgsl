@@ -45,7 +45,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let b = i / params.S / params.K;
   let from_k = ((b * params.S + j) * params.K + kv) * D4;
   let group = params.H / params.K;
-  var last = min(params.S, j + params.window) - 1u;
+  var last = params.S - 1u;
+  @if(WINDOW) last = min(params.S, j + params.window) - 1u;
   @if(PACKED) last = min(last, ends[b * params.S + j] - 1u);
   var acc_k: array<vec4f, D4>;
   var acc_v: array<vec4f, D4>;

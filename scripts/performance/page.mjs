@@ -27,8 +27,8 @@ function standingOfGpus(rows) {
     measured.length === 0
       ? `**No GPU has run nibble yet**, so rows 1 to ${GPU_ROWS} are not measured.`
       : `Rows ${measured.map(({ number }) => number).join(', ')} were measured on a GPU; what they came from is in [results/gpu-host](../results/gpu-host).`;
-  return `${where} The other rows were measured on a machine of two cores that
-others loaded at the same time: the load stands with each record, ratios have both sides in one run, times are medians.
+  return `${where} The other rows were measured on a machine of two cores; what
+else it was doing is in the load of each record. Ratios have both sides in one run, times are medians.
 Software drivers say how nibble's versions compare with each other, not how fast a GPU is.`;
 }
 

@@ -3,10 +3,11 @@ import type { Tape } from '../gpu/tape.ts';
 import { type AttentionBwd, type AttentionFwd, backwardInputs, prepare } from './attention-call.ts';
 
 export function directFwd(tape: Tape, { q, k, v, o, lse, ...shape }: AttentionFwd): void {
-  const { query, key, heads, params, packed, starts } = prepare('attention_fwd', shape);
+  const sizes = prepare('attention_fwd', shape);
+  const { query, key, heads, params, starts } = sizes;
   tape.dispatch({
     name: 'attention_fwd',
-    when: packed,
+    when: conditions(sizes),
     constants: { D4: shape.D / 4 },
     params,
     buffers: { q: [q, query], k: [k, key], v: [v, key], o: [o, query], lse: [lse, heads], ...starts },
@@ -14,12 +15,17 @@ export function directFwd(tape: Tape, { q, k, v, o, lse, ...shape }: AttentionFw
   });
 }
 
+const conditions = ({ packed, params }: ReturnType<typeof prepare>): string[] => [
+  ...packed,
+  ...((params.window as number) < (params.S as number) ? ['WINDOW'] : []),
+];
+
 /** dq by query; dk and dv by key. */
 export function directBwd(tape: Tape, call: AttentionBwd): void {
   const sizes = prepare('attention_bwd', call);
-  const { query, key, heads, params, packed, starts, ends } = sizes;
+  const { query, key, heads, params, starts, ends } = sizes;
   const inputs = backwardInputs(call, sizes);
-  const common = { when: packed, constants: { D4: call.D / 4 }, params };
+  const common = { when: conditions(sizes), constants: { D4: call.D / 4 }, params };
   tape.dispatch({
     name: 'attention_bwd_dq',
     ...common,

@@ -74,6 +74,14 @@ const RESULTS = {
     .map((row) => JSON.stringify(row))
     .join('\n')}\n{"op":"nt","shape":"4096x110`,
   'attention.jsonl': `{"adapter":"Card"}\n${JSON.stringify({ shape: '1x64x2x2x64', direction: 'forward', tier: 'simt', ms: 2, tflops: 3 })}\n`,
+  'lora-fold.json': {
+    rows: [
+      {
+        ...{ op: 'nt', shape: '4096x4096x4096', rank: 16, dtype: 'f16', tier: 'subgroup_matrix' },
+        ...{ separateMs: 2, foldedMs: 1.5, ratio: 0.75 },
+      },
+    ],
+  },
   'gemm-torch.jsonl': torch('4096x4096x4096', 'float16', 600) + torch('4096x4096x4096', 'float32', 50),
   'dequant.json': { dequant_gb_per_s: 1400, copy_gb_per_s: 2000, ratio: 0.7 },
   // the first and slowest step of each is no warm-up here: the median leaves it out
@@ -111,6 +119,9 @@ test('every row has its figures, and what nobody measured is null', () => {
   expect(Object.fromEntries(facts)['llama-65b qlora']).toContain('driver 41.94 GB');
   expect(Object.fromEntries(facts)['kernel tests']).toBe('not measured');
   expect(Object.fromEntries(facts)['gemm.jsonl']).toBe('ended early: its first rows only');
+  expect(
+    Object.fromEntries(facts)['nt 4096x4096x4096 f16 subgroup_matrix, LoRA of rank 16 within the product'],
+  ).toBe('1.50 ms, 0.750 of the 2.00 ms apart');
   expect(Object.fromEntries(facts)['attention 1x64x2x2x64 forward simt, nibble']).toBe('2.00 ms, 3.000 TFLOP/s');
 });
 
