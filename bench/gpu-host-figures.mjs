@@ -224,7 +224,8 @@ function facts(folder, runs, smi) {
     found.push([`${by} ${shape} ${dtype}`, `${tflops.toPrecision(4)} TFLOP/s`]);
   for (const { op, shape, dtype, tier, gflops } of gemmRows(folder))
     found.push([`${op} ${shape} ${dtype} ${tier}`, `${(gflops / 1000).toPrecision(4)} TFLOP/s`]);
-  for (const { op, shape, rank, dtype, tier, separateMs, foldedMs, ratio } of json(folder, 'lora-fold.json')?.rows ?? [])
+  for (const { op, shape, rank, dtype, tier, separateMs, foldedMs, ratio } of json(folder, 'lora-fold.json')?.rows ??
+    [])
     found.push([
       `${op} ${shape} ${dtype} ${tier}, LoRA of rank ${rank} within the product`,
       `${foldedMs.toFixed(2)} ms, ${ratio.toPrecision(3)} of the ${separateMs.toFixed(2)} ms apart`,

@@ -119,9 +119,9 @@ test('every row has its figures, and what nobody measured is null', () => {
   expect(Object.fromEntries(facts)['llama-65b qlora']).toContain('driver 41.94 GB');
   expect(Object.fromEntries(facts)['kernel tests']).toBe('not measured');
   expect(Object.fromEntries(facts)['gemm.jsonl']).toBe('ended early: its first rows only');
-  expect(
-    Object.fromEntries(facts)['nt 4096x4096x4096 f16 subgroup_matrix, LoRA of rank 16 within the product'],
-  ).toBe('1.50 ms, 0.750 of the 2.00 ms apart');
+  expect(Object.fromEntries(facts)['nt 4096x4096x4096 f16 subgroup_matrix, LoRA of rank 16 within the product']).toBe(
+    '1.50 ms, 0.750 of the 2.00 ms apart',
+  );
   expect(Object.fromEntries(facts)['attention 1x64x2x2x64 forward simt, nibble']).toBe('2.00 ms, 3.000 TFLOP/s');
 });
 
