@@ -163,7 +163,7 @@ stage_gemm() {
   local joined
   joined=$(IFS=,; echo "${shapes[*]}")
   measure gemm.jsonl 180 node bench/micro/matmul.mjs --json --ops=nt,nn "--shapes=$joined" || true
-  measure lora-fold.json 60 node bench/micro/lora-fold.mjs --json "--shapes=$folded" || true
+  measure lora-fold.json 120 node bench/micro/lora-fold.mjs --json "--shapes=$folded" || true
   [ -n "$device" ] || { note "not measured: gemm-torch.jsonl (no torch in $python)"; return; }
   measure gemm-torch.jsonl 120 "$python" bench/peers/gemm.py --device "$device" "${shapes[@]}" || true
 }
