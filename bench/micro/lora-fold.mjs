@@ -4,10 +4,11 @@
  */
 import { parseArgs } from 'node:util';
 import { prepareProduct } from '../../dist/bench/product.js';
-import { closeDevice, openDevice } from '../../dist/gpu/node.js';
+import { closeDevice } from '../../dist/gpu/node.js';
 import { obstacle } from '../../dist/gpu/tier.js';
-import { tuningDirectory } from '../../dist/gpu/tuning.node.js';
-import { calibrate, median } from './sampling.mjs';
+import { openTunedDevice, productShapes } from './products.mjs';
+import { median } from './record.mjs';
+import { calibrate } from './sampling.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -17,20 +18,11 @@ const { values: flags } = parseArgs({
     json: { type: 'boolean', default: false },
   },
 });
-const shapes = flags.shapes.split(',').map((text) => {
-  const sizes = text.split('x').map(Number);
-  if (sizes.length !== 3 || !sizes.every((n) => Number.isInteger(n) && n > 0))
-    throw new RangeError(`--shapes: ${text} is not MxNxK, such as 4096x4096x4096`);
-  return sizes;
-});
+const shapes = productShapes(flags.shapes);
 const r = Number(flags.rank);
 if (!Number.isInteger(r) || r < 1) throw new RangeError(`--rank: ${flags.rank} is no rank`);
 
-const device = await openDevice({
-  adapter: process.env.NIBBLE_ADAPTER ?? 'auto',
-  unchecked: true,
-  tuning: tuningDirectory(process.env),
-});
+const device = await openTunedDevice();
 const { profile } = device;
 /** The tiers that fold, each with the weights it takes. */
 const kinds = [

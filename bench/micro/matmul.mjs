@@ -4,9 +4,9 @@
  */
 import { parseArgs } from 'node:util';
 import { prepareProduct } from '../../dist/bench/product.js';
-import { closeDevice, openDevice } from '../../dist/gpu/node.js';
+import { closeDevice } from '../../dist/gpu/node.js';
 import { obstacle } from '../../dist/gpu/tier.js';
-import { tuningDirectory } from '../../dist/gpu/tuning.node.js';
+import { openTunedDevice, productShapes } from './products.mjs';
 import { interleaved } from './sampling.mjs';
 
 const { values: flags } = parseArgs({
@@ -20,18 +20,9 @@ const { values: flags } = parseArgs({
   },
 });
 const OPS = ['nt', 'nn', 'tn'];
-const shapes = flags.shapes.split(',').map((text) => {
-  const sizes = text.split('x').map(Number);
-  if (sizes.length !== 3 || !sizes.every((n) => Number.isInteger(n) && n > 0))
-    throw new RangeError(`--shapes: ${text} is not MxNxK, such as 4096x4096x4096`);
-  return sizes;
-});
+const shapes = productShapes(flags.shapes);
 
-const device = await openDevice({
-  adapter: process.env.NIBBLE_ADAPTER ?? 'auto',
-  unchecked: true,
-  tuning: tuningDirectory(process.env),
-});
+const device = await openTunedDevice();
 const { profile } = device;
 
 const rounds = Number(flags.rounds);

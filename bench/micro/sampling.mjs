@@ -1,15 +1,13 @@
 /** How long a sample of a GPU kernel lasts in the micro-benchmarks, and how many are taken. */
-import { LEAST_SECONDS } from '../../dist/bench/product.js';
+import { repeatsOf } from '../../dist/bench/product.js';
+import { median } from './record.mjs';
 
 /** What the samples of one arm may take in all: a slow one has fewer, so that it costs the others no time on a GPU that is lent. */
 const MOST_SECONDS = 3;
 
 /** @param seconds times so many runs in one submit, and gives the seconds of one; it has run once already */
 export async function calibrate(seconds, rounds) {
-  let once = await seconds(1);
-  // the first may have met a clock that had not risen
-  if (once < LEAST_SECONDS) once = await seconds(1);
-  const repeats = Math.max(1, Math.ceil(LEAST_SECONDS / once));
+  const { repeats, once } = await repeatsOf(seconds);
   return { repeats, rounds: Math.max(1, Math.min(rounds, Math.floor(MOST_SECONDS / (once * repeats)))) };
 }
 
@@ -21,5 +19,3 @@ export async function interleaved(arms, rounds) {
     for (const [name, plan] of plans) if (round < plan.rounds) plan.times.push(await arms.get(name)(plan.repeats));
   return new Map([...plans].map(([name, { times }]) => [name, { seconds: median(times), samples: times.length }]));
 }
-
-export const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];

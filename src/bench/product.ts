@@ -35,14 +35,16 @@ export type Product = {
 };
 
 /** Long enough that submitting does not count, and the clock of an idle GPU has risen. */
-export const LEAST_SECONDS = 0.05;
+const LEAST_SECONDS = 0.05;
 
-/** Runs in one submit that make a sample of a product last. */
-export async function repeatsOf({ seconds }: Product): Promise<number> {
-  let once = await seconds();
+/** Runs in one submit that make a sample last, and the seconds of one. @param seconds of one run, of so many in one submit */
+export async function repeatsOf(
+  seconds: (repeats: number) => Promise<number>,
+): Promise<{ repeats: number; once: number }> {
+  let once = await seconds(1);
   // the first may have met a clock that had not risen
-  if (once < LEAST_SECONDS) once = await seconds();
-  return Math.max(1, Math.ceil(LEAST_SECONDS / once));
+  if (once < LEAST_SECONDS) once = await seconds(1);
+  return { repeats: Math.max(1, Math.ceil(LEAST_SECONDS / once)), once };
 }
 
 /** Compiles it and runs it once, since software drivers compile at the first dispatch. @throws DeviceError */

@@ -194,7 +194,7 @@ async function isRight(device: Device, profile: DeviceProfile, call: ProductCall
 async function timed(device: Device, profile: DeviceProfile, call: ProductCall, rounds: number): Promise<number> {
   return using(device, profile, call, async (product) => {
     product.fillWithNoise();
-    const repeats = await repeatsOf(product);
+    const { repeats } = await repeatsOf(product.seconds);
     const times: number[] = [];
     for (let i = 0; i < rounds; i++) times.push(await product.seconds(repeats));
     return times.sort((a, b) => a - b)[times.length >> 1] as number;
