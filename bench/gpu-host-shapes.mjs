@@ -5,7 +5,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { REFERENCE_MODELS, referenceConfig } from '../dist/bench/reference-models.js';
+import { REFERENCE_MODELS, referenceConfig } from '../dist/estimate/reference-models.js';
 
 const [folder, ...wanted] = process.argv.slice(2);
 for (const each of wanted) {

@@ -7,11 +7,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { loadTrainConfig } from '../../dist/config/index.js';
-import { nodeReader, nodeWriter } from '../../dist/formats/node.js';
+import { nodeReader, nodeWriter } from '../../dist/node/files.js';
+import { openNodeRuntime } from '../../dist/node/runtime.js';
 import { withAdapterSettings } from '../../dist/train/adapter-settings.js';
 import { Engine } from '../../dist/train/engine.js';
 import { countParameters } from '../../dist/train/model-plan.js';
-import { openNodeRuntime } from '../../dist/train/node.js';
 import { train } from '../../dist/train/run.js';
 import { allocate, fill, initialize, readRunInput } from '../../dist/train/session.js';
 import { logitsOf } from './logits.mjs';

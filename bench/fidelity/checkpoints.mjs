@@ -9,12 +9,12 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isBnb4bit, readBnb4bit } from '../../dist/formats/bnb4bit.js';
 import { openCheckpoint } from '../../dist/formats/checkpoint.js';
-import { nodeReader, nodeWriter } from '../../dist/formats/node.js';
 import { writeSafetensors } from '../../dist/formats/safetensors-write.js';
 import { prequantizedState } from '../../dist/model/prequantized.js';
+import { loadWasmModule } from '../../dist/node/codec.js';
+import { nodeReader, nodeWriter } from '../../dist/node/files.js';
 import { dequantize4bit } from '../../dist/wasm/buffers.js';
-import { QuantKernels } from '../../dist/wasm/kernels.js';
-import { loadWasmModule } from '../../dist/wasm/node.js';
+import { QuantKernels } from '../../dist/wasm/codec.js';
 import { options, python, record, withScratch } from './record.mjs';
 
 const NIBBLE = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));

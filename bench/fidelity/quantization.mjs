@@ -8,12 +8,12 @@ import path from 'node:path';
 import { readBnb4bit } from '../../dist/formats/bnb4bit.js';
 import { openCheckpoint, openSafetensors } from '../../dist/formats/checkpoint.js';
 import { readModelConfig } from '../../dist/formats/hf-config.js';
-import { nodeReader } from '../../dist/formats/node.js';
 import { allLinears } from '../../dist/model/modules.js';
 import { prequantizedState } from '../../dist/model/prequantized.js';
+import { loadWasmModule } from '../../dist/node/codec.js';
+import { nodeReader } from '../../dist/node/files.js';
 import { dequantize4bit, quantize4bit } from '../../dist/wasm/buffers.js';
-import { dtypeCode, MAX_SLAB_BYTES, QuantKernels, REGION } from '../../dist/wasm/kernels.js';
-import { loadWasmModule } from '../../dist/wasm/node.js';
+import { dtypeCode, MAX_SLAB_BYTES, QuantKernels, REGION } from '../../dist/wasm/codec.js';
 import { dequantizeOnGpu, openGpu } from './gpu.mjs';
 import { options, python, record, withScratch } from './record.mjs';
 

@@ -6,15 +6,15 @@ import { parseArgs } from 'node:util';
 import { GpuAllocator } from '../../dist/gpu/allocator.js';
 import { Arena } from '../../dist/gpu/arena.js';
 import { Ledger } from '../../dist/gpu/ledger.js';
-import { closeDevice, openDevice } from '../../dist/gpu/node.js';
 import { makePlan } from '../../dist/gpu/plan.js';
 import { Program, preparePlan } from '../../dist/gpu/program.js';
 import { Residents } from '../../dist/gpu/residents.js';
-import { STEP_BYTES } from '../../dist/gpu/step-scalars.js';
 import { Tape } from '../../dist/gpu/tape.js';
 import { obstacle } from '../../dist/gpu/tier.js';
 import { upload } from '../../dist/gpu/transfer.js';
 import { attentionBwd, attentionFwd, planAttention } from '../../dist/kernels/attention.js';
+import { closeDevice, openDevice } from '../../dist/node/device.js';
+import { STEP_BYTES } from '../../dist/train/step-scalars.js';
 import { interleaved } from './sampling.mjs';
 
 const USAGE = `usage: node bench/micro/attention.mjs [options]   NIBBLE_ADAPTER picks the device

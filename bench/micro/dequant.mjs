@@ -8,15 +8,15 @@ import { parseArgs } from 'node:util';
 import { GpuAllocator } from '../../dist/gpu/allocator.js';
 import { Arena } from '../../dist/gpu/arena.js';
 import { Ledger } from '../../dist/gpu/ledger.js';
-import { ADAPTER_CHOICES, closeDevice, openDevice } from '../../dist/gpu/node.js';
 import { makePlan } from '../../dist/gpu/plan.js';
 import { bufferOf, Program, preparePlan } from '../../dist/gpu/program.js';
 import { Residents } from '../../dist/gpu/residents.js';
-import { STEP_BYTES } from '../../dist/gpu/step-scalars.js';
 import { Tape } from '../../dist/gpu/tape.js';
 import { dequant4bit, TABLE_LENGTH } from '../../dist/kernels/dequant.js';
 import { matmulNt } from '../../dist/kernels/matmul.js';
 import { isMatvec, matvec4bit } from '../../dist/kernels/matvec-4bit.js';
+import { ADAPTER_CHOICES, closeDevice, openDevice } from '../../dist/node/device.js';
+import { STEP_BYTES } from '../../dist/train/step-scalars.js';
 import { median } from './record.mjs';
 
 const BLOCK_SIZE = 64;

@@ -3,9 +3,9 @@
  * `npm run build` first; `node bench/micro/lora-fold.mjs [--json] [--shapes MxNxK,...] [--rank 16]`.
  */
 import { parseArgs } from 'node:util';
-import { prepareProduct } from '../../dist/bench/product.js';
-import { closeDevice } from '../../dist/gpu/node.js';
 import { obstacle } from '../../dist/gpu/tier.js';
+import { closeDevice } from '../../dist/node/device.js';
+import { prepareProduct } from '../../dist/tune/product.js';
 import { openTunedDevice, productShapes } from './products.mjs';
 import { median } from './record.mjs';
 import { calibrate } from './sampling.mjs';

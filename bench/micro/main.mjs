@@ -6,9 +6,9 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Bench } from 'tinybench';
+import { createQuantizerPool, loadWasmModule } from '../../dist/node/codec.js';
 import { dequantize4bit, narrow, quantize4bit } from '../../dist/wasm/buffers.js';
-import { QuantKernels } from '../../dist/wasm/kernels.js';
-import { createQuantizerPool, loadWasmModule } from '../../dist/wasm/node.js';
+import { QuantKernels } from '../../dist/wasm/codec.js';
 import { createQuantizer } from '../../dist/wasm/quantizer.js';
 
 /** What the project promises: NF4 with double quantization, bytes of f32 source against bytes copied. */

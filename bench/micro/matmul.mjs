@@ -3,9 +3,9 @@
  * an object a line, what the device is first and then the rows as they come, so that a run that is ended keeps its rows.
  */
 import { parseArgs } from 'node:util';
-import { prepareProduct } from '../../dist/bench/product.js';
-import { closeDevice } from '../../dist/gpu/node.js';
 import { obstacle } from '../../dist/gpu/tier.js';
+import { closeDevice } from '../../dist/node/device.js';
+import { prepareProduct } from '../../dist/tune/product.js';
 import { openTunedDevice, productShapes } from './products.mjs';
 import { interleaved } from './sampling.mjs';
 

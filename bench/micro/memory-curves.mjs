@@ -7,11 +7,11 @@ import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { estimateModel } from '../../dist/bench/estimate.js';
-import { REFERENCE_MODELS } from '../../dist/bench/reference-models.js';
+import { estimateModel } from '../../dist/estimate/estimate.js';
+import { REFERENCE_MODELS } from '../../dist/estimate/reference-models.js';
 import { parseModelConfig } from '../../dist/formats/hf-config.js';
 import { KNOWN_PROFILES } from '../../dist/gpu/device-profile.js';
-import { loadShaders } from '../../dist/gpu/node.js';
+import { loadShaders } from '../../dist/node/device.js';
 import { CHECKPOINTING, METHODS, modelJson, NARROW, SMALL, settings } from './curve-models.mjs';
 import { LoadWatch, writeRecord } from './record.mjs';
 

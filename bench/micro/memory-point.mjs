@@ -6,8 +6,8 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { estimatePlan } from '../../dist/bench/estimate.js';
-import { openNodeRuntime } from '../../dist/train/node.js';
+import { estimatePlan } from '../../dist/estimate/estimate.js';
+import { openNodeRuntime } from '../../dist/node/runtime.js';
 import { train } from '../../dist/train/run.js';
 import { readRunInput } from '../../dist/train/session.js';
 import { modelJson, settings } from './curve-models.mjs';

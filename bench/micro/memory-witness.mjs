@@ -11,10 +11,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { loadTrainConfig } from '../../dist/config/index.js';
 import { parseModelConfig } from '../../dist/formats/hf-config.js';
-import { nodeWriter } from '../../dist/formats/node.js';
 import { writeSafetensors } from '../../dist/formats/safetensors-write.js';
 import { parametersOf } from '../../dist/model/modules.js';
-import { openNodeRuntime } from '../../dist/train/node.js';
+import { nodeWriter } from '../../dist/node/files.js';
+import { openNodeRuntime } from '../../dist/node/runtime.js';
 import { train } from '../../dist/train/run.js';
 import { readRunInput } from '../../dist/train/session.js';
 

@@ -1,6 +1,6 @@
 /** What the micro-benchmarks of matrix products share: their shapes, and a device as runs open it, tuned tiles included. */
-import { openDevice } from '../../dist/gpu/node.js';
-import { tuningDirectory } from '../../dist/gpu/tuning.node.js';
+import { openDevice } from '../../dist/node/device.js';
+import { tuningDirectory } from '../../dist/node/tuning.js';
 
 /** [M, N, K] of each of the shapes of a flag. @throws RangeError */
 export const productShapes = (flag) =>

@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { createQuantizerPool, loadWasmModule } from '../../dist/wasm/node.js';
+import { createQuantizerPool, loadWasmModule } from '../../dist/node/codec.js';
 import { createQuantizer } from '../../dist/wasm/quantizer.js';
 import { LoadWatch, median, writeRecord } from './record.mjs';
 

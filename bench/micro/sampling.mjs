@@ -1,5 +1,5 @@
 /** How long a sample of a GPU kernel lasts in the micro-benchmarks, and how many are taken. */
-import { repeatsOf } from '../../dist/bench/product.js';
+import { repeatsOf } from '../../dist/tune/product.js';
 import { median } from './record.mjs';
 
 /** What the samples of one arm may take in all: a slow one has fewer, so that it costs the others no time on a GPU that is lent. */

@@ -1,4 +1,4 @@
-// What changes from step to step, in one small uniform buffer. Its twin is STEP_FIELDS in src/gpu/step-scalars.ts.
+// What changes from step to step, in one small uniform buffer. Its twin is STEP_FIELDS in src/train/step-scalars.ts.
 struct Step {
   lr: f32,         // learning rate of this optimizer step
   bias1: f32,      // 1 - beta1^t

@@ -6,12 +6,12 @@ import { uniformInt } from 'pure-rand/distribution/uniformInt';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import type { TrainConfig } from '../config/index.ts';
 import { ConfigError } from '../errors.ts';
+import { REFERENCE_MODELS, referenceConfig } from '../estimate/reference-models.ts';
 import { CONFIG_FILE, readModelConfig } from '../formats/hf-config.ts';
-import { nodeReader, nodeWriter } from '../formats/node.ts';
 import { writeText } from '../formats/reader.ts';
 import { RANDOM_WEIGHTS_FILE } from '../model/random-weights.ts';
+import { nodeReader, nodeWriter } from '../node/files.ts';
 import { BUILTIN_TEXTS, type BuiltinText, builtinText } from './builtin-data.ts';
-import { REFERENCE_MODELS, referenceConfig } from './reference-models.ts';
 
 const BUILTIN_PREFIX = 'builtin:';
 

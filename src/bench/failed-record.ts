@@ -1,13 +1,13 @@
 /** The JSON of a run that ended badly: what it was to be, on which machine, and what went wrong. Nothing is measured. */
 
-import { nodeReader } from '../formats/node.ts';
+import { codeInfo, nvidiaSmi, runtimeInfo } from '../node/environment.ts';
+import { nodeReader } from '../node/files.ts';
+import { readMaterial } from '../node/material.ts';
+import { packageManifest } from '../node/package-root.ts';
+import { plannedRunInfo } from '../node/record.ts';
+import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from '../results/run-schema.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
-import { codeInfo, nvidiaSmi, runtimeInfo } from './environment.ts';
 import type { RunJob } from './job.ts';
-import { readMaterial } from './material.ts';
-import { packageManifest } from './package-root.ts';
-import { plannedRunInfo } from './record.ts';
-import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from './schema.ts';
 
 export type RunFailure = {
   /** Class of the error, such as DeviceError. */

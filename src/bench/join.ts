@@ -2,9 +2,9 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { DataError } from '../errors.ts';
+import type { RunRecord } from '../results/run-schema.ts';
+import { summarizeRuns } from '../results/summarize.ts';
 import { RUN_SUFFIX, readRun, type SuiteResult } from './run-suite.ts';
-import type { RunRecord } from './schema.ts';
-import { summarizeRuns } from './summarize.ts';
 
 /**
  * Reads every run file of the folders and summarizes them anew. A folder needs no summary of its own.

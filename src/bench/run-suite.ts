@@ -5,18 +5,18 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ResolvedConfig, type ResolvedSuite, withValues } from '../config/index.ts';
 import { ConfigError, type ConfigProblem, DataError, exitCodeOf } from '../errors.ts';
-import { nodeWriter } from '../formats/node.ts';
+import { scaleUp } from '../estimate/scale-up.ts';
 import { writeText } from '../formats/reader.ts';
-import { type AdapterChoice, loadShaders } from '../gpu/node.ts';
+import { type AdapterChoice, loadShaders } from '../node/device.ts';
+import { nodeWriter } from '../node/files.ts';
+import { requireInputs } from '../node/inputs.ts';
+import { type RunRecord, runSchema, SCHEMA_VERSION } from '../results/run-schema.ts';
+import { summarizeRuns } from '../results/summarize.ts';
+import { type ScaleUp, type SuiteManifest, type SuiteSummary, suiteSummarySchema } from '../results/summary-schema.ts';
 import type { TrainEvent } from '../train/events.ts';
 import { resolveBuiltins } from './builtin.ts';
 import { failedRecord, type RunFailure } from './failed-record.ts';
 import type { RunJob } from './job.ts';
-import { requireInputs } from './run-paths.ts';
-import { scaleUp } from './scale-up.ts';
-import { type RunRecord, runSchema, SCHEMA_VERSION } from './schema.ts';
-import { summarizeRuns } from './summarize.ts';
-import { type ScaleUp, type SuiteManifest, type SuiteSummary, suiteSummarySchema } from './summary-schema.ts';
 import type { WorkerMessage } from './worker.ts';
 
 export type SuiteEvent =

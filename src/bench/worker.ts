@@ -1,8 +1,8 @@
 /** Entry of a run's own process: takes a job from its parent, sends events back and how it ended. */
 import { exitCodeOf } from '../errors.ts';
+import { runOne } from '../node/run.ts';
 import type { TrainEvent } from '../train/events.ts';
 import type { RunJob } from './job.ts';
-import { runOne } from './run-one.ts';
 
 /** From child to parent. */
 export type WorkerMessage =

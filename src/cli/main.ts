@@ -1,32 +1,32 @@
 #!/usr/bin/env node
 /** The command `nibble`: the process around runCli. */
-import { benchCommand } from './bench.ts';
-import { configCommand } from './config.ts';
-import { doctorCommand } from './doctor.ts';
-import { estimateCommand } from './estimate.ts';
+import { benchCommand } from './bench/command.ts';
+import { configCommand } from './config/command.ts';
+import { doctorCommand } from './doctor/command.ts';
+import { estimateCommand } from './estimate/command.ts';
 import { type CommandMaker, runCli } from './program.ts';
-import { quantizeCommand } from './quantize.ts';
-import { abortOnSignals } from './signals.ts';
-import { trainCommand } from './train.ts';
-import { tuneKernelsCommand } from './tune-kernels.ts';
+import { quantizeCommand } from './quantize/command.ts';
+import { abortOnSignals } from './shared/signals.ts';
+import { trainCommand } from './train/command.ts';
+import { tuneKernelsCommand } from './tune-kernels/command.ts';
 
 /** Each command imports its room when it runs, so that `nibble --help` loads no GPU code. */
 const commands: readonly CommandMaker[] = [
-  (c) => trainCommand(c, async (args, context) => (await import('./run-train.ts')).runTrain(args, context)),
-  (c) => quantizeCommand(c, async (args, context) => (await import('./run-quantize.ts')).runQuantize(args, context)),
+  (c) => trainCommand(c, async (args, context) => (await import('./train/run.ts')).runTrain(args, context)),
+  (c) => quantizeCommand(c, async (args, context) => (await import('./quantize/run.ts')).runQuantize(args, context)),
   (c) =>
     benchCommand(c, {
-      run: async (args, context) => (await import('./run-bench.ts')).runBench(args, context),
-      list: async (args, context) => (await import('./run-bench.ts')).listSuites(args, context),
-      report: async (args, context) => (await import('./run-bench.ts')).reportAgain(args, context),
-      publish: async (args, context) => (await import('./run-bench.ts')).publish(args, context),
+      run: async (args, context) => (await import('./bench/run.ts')).runBench(args, context),
+      list: async (args, context) => (await import('./bench/run.ts')).listSuites(args, context),
+      report: async (args, context) => (await import('./bench/run.ts')).reportAgain(args, context),
+      publish: async (args, context) => (await import('./bench/run.ts')).publish(args, context),
     }),
-  (c) => estimateCommand(c, async (args, context) => (await import('./run-estimate.ts')).runEstimate(args, context)),
+  (c) => estimateCommand(c, async (args, context) => (await import('./estimate/run.ts')).runEstimate(args, context)),
   (c) =>
     tuneKernelsCommand(c, async (args, context) =>
-      (await import('./run-tune-kernels.ts')).runTuneKernels(args, context),
+      (await import('./tune-kernels/run.ts')).runTuneKernels(args, context),
     ),
-  (c) => doctorCommand(c, async (args, context) => (await import('./doctor-run.ts')).runDoctor(args, context)),
+  (c) => doctorCommand(c, async (args, context) => (await import('./doctor/run.ts')).runDoctor(args, context)),
   configCommand,
 ];
 

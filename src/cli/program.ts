@@ -1,10 +1,10 @@
 /** The command line as a function of its arguments, without a process of its own. */
 import type { Command } from 'commander';
-import { packageManifest } from '../bench/package-root.ts';
-import { newCommand } from './command.ts';
-import type { CliContext } from './context.ts';
-import { reportFailure } from './failure.ts';
-import { underscoreSettings } from './settingOptions.ts';
+import { packageManifest } from '../node/package-root.ts';
+import { newCommand } from './shared/command.ts';
+import type { CliContext } from './shared/context.ts';
+import { reportFailure } from './shared/failure.ts';
+import { underscoreSettings } from './shared/setting-options.ts';
 
 /** A subcommand that is made once the context is known. */
 export type CommandMaker = (context: CliContext) => Command;

@@ -2,7 +2,7 @@
 export { type AdapterFacts, adapterConfig } from './adapter.ts';
 export { bytesOfSize, sizeInWords } from './bytes.ts';
 export { type FlagRow, flagTable, quietFlagNames } from './flags.ts';
-export { configJsonSchema, type JsonSchema, suiteJsonSchema } from './jsonSchema.ts';
+export { configJsonSchema, type JsonSchema, suiteJsonSchema } from './json-schema.ts';
 export { envName, flagName, type Origin, type SourceKind } from './layers.ts';
 export { type ConfigSources, loadTrainConfig, type ResolvedConfig, wasSet, withValues } from './load.ts';
 export { printConfig } from './print.ts';
@@ -17,4 +17,4 @@ export {
   type TrainConfig,
 } from './settings.ts';
 export { type Arm, loadSuite, type ResolvedSuite } from './suite.ts';
-export type { SourceFile } from './yamlFile.ts';
+export type { SourceFile } from './yaml-file.ts';

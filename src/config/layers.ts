@@ -3,9 +3,9 @@ import type { ConfigProblem } from '../errors.ts';
 import { inWords, misfits, schemaOf, show, unknownKey } from './describe.ts';
 import { ALIASES, isSettingKey, typeOf } from './names.ts';
 import { type SettingKey, settingKeys, settings } from './settings.ts';
-import { valueOfText } from './textValue.ts';
+import { valueOfText } from './text-value.ts';
 import { UNSUPPORTED, UNSUPPORTED_VALUES, WHY_UNSUPPORTED } from './unsupported.ts';
-import type { YamlFile } from './yamlFile.ts';
+import type { YamlFile } from './yaml-file.ts';
 
 export type SourceKind = 'default' | 'file' | 'env' | 'flag' | 'arm' | 'adapter';
 
@@ -42,7 +42,7 @@ type Draft = {
 const ENV_PREFIX = 'NIBBLE_';
 // The test suite's own switches; child processes inherit them.
 const TEST_PREFIX = 'NIBBLE_TEST_';
-/** Chooses the device of the process (src/cli/adapter-choice.ts): a fact of the machine, not of the run. */
+/** Chooses the device of the process (src/cli/shared/device-choice.ts): a fact of the machine, not of the run. */
 const ADAPTER_VARIABLE = 'NIBBLE_ADAPTER';
 const ours = new Set<string>([...settingKeys, ...ALIASES.keys()]);
 const known = (): Iterable<string> => [...ours, ...UNSUPPORTED.keys()];

@@ -4,7 +4,7 @@ import type { Merged } from './couple.ts';
 import { envLayer, fileLayer, flagLayer, type Layer, type Origin } from './layers.ts';
 import { applyRules, type Purpose } from './rules.ts';
 import { type SettingKey, settingKeys, settings, type TrainConfig } from './settings.ts';
-import { readYaml, type SourceFile } from './yamlFile.ts';
+import { readYaml, type SourceFile } from './yaml-file.ts';
 
 export type ResolvedConfig = {
   readonly values: TrainConfig;

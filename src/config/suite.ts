@@ -4,8 +4,8 @@ import { misfits, show, unknownKey } from './describe.ts';
 import { envLayer, fileLayer, flagLayer, type Layer } from './layers.ts';
 import { type ConfigSources, type ResolvedConfig, resolveLayers } from './load.ts';
 import { type SettingKey, settingKeys } from './settings.ts';
-import { suiteShape, UNSUPPORTED_SUITE_KEYS } from './suiteShape.ts';
-import { readYaml, type SourceFile, type YamlFile } from './yamlFile.ts';
+import { suiteShape, UNSUPPORTED_SUITE_KEYS } from './suite-shape.ts';
+import { readYaml, type SourceFile, type YamlFile } from './yaml-file.ts';
 
 export type Arm = { readonly name: string; readonly config: ResolvedConfig };
 

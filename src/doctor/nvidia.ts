@@ -1,6 +1,6 @@
 /** Why Vulkan does not reach an NVIDIA GPU whose driver is there: mostly containers, and each cause has its own remedy. */
 import { aptInstall } from './apt.ts';
-import { GLVND_LIBRARIES } from './machine.ts';
+import { GLVND_LIBRARIES } from './machine-facts.ts';
 import { reasonOf } from './reason.ts';
 import type { Finding, MachineFacts, NvidiaFacts, Probe } from './types.ts';
 

@@ -6,13 +6,13 @@ import { Ledger } from '../gpu/ledger.ts';
 import { makePlan } from '../gpu/plan.ts';
 import { Program, preparePlan } from '../gpu/program.ts';
 import { Residents } from '../gpu/residents.ts';
-import { STEP_BYTES } from '../gpu/step-scalars.ts';
 import { Tape } from '../gpu/tape.ts';
 import type { Dtype, Tensor } from '../gpu/tensor.ts';
 import { Readback, upload } from '../gpu/transfer.ts';
 import { addFwd } from '../kernels/add.ts';
 import { matmulNt } from '../kernels/matmul.ts';
 import { scaleTiny } from '../kernels/subnormal.ts';
+import { STEP_BYTES } from '../train/step-scalars.ts';
 import type { CompileTimes, DeviceFacts, SelfTest, Subnormals } from './types.ts';
 
 type Words = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;

@@ -1,4 +1,4 @@
-/** Which tiles of the matmul kernels a device can take; src/bench/tune.ts tries them, src/gpu/tuning.node.ts keeps the winners. */
+/** Which tiles of the matmul kernels a device can take; src/tune/tune.ts tries them, src/node/tuning.ts keeps the winners. */
 import type { DeviceProfile, MatrixConfig, MatrixTile, SimtTile, TunedTiles } from './device-profile.ts';
 
 export const TILE_KINDS = ['simt', 'simtF16', 'matrix', 'matrixSmall'] as const;

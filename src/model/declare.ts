@@ -1,8 +1,9 @@
 /** Allocates a model as a method needs it. Reads no file and no value, so that an estimate makes the same allocations. */
+
+import { EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B, MAGNITUDE } from '../adapters/layout.ts';
 import { ConfigError, KernelCallError } from '../errors.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { LinearModule, Parameter } from '../formats/modules.ts';
-import { EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B, MAGNITUDE } from '../formats/peft-layout.ts';
 import type { Residents } from '../gpu/residents.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { type Scales, TABLE_LENGTH } from '../kernels/dequant.ts';

@@ -5,7 +5,7 @@ import { readFloats, type TensorSource } from '../formats/checkpoint.ts';
 import type { Residents } from '../gpu/residents.ts';
 import type { Dtype, Tensor } from '../gpu/tensor.ts';
 import type { Uploads } from '../gpu/transfer.ts';
-import type { QuantKernels } from '../wasm/kernels.ts';
+import type { QuantKernels } from '../wasm/codec.ts';
 import { inLanes, Pool } from '../wasm/pipeline.ts';
 import type { Quantizer, QuantState, SourceDtype } from '../wasm/types.ts';
 import { requireShape } from './check-weights.ts';

@@ -7,7 +7,7 @@ import { ropeTables } from '../formats/rope.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Residents } from '../gpu/residents.ts';
 import { Uploads } from '../gpu/transfer.ts';
-import type { QuantKernels } from '../wasm/kernels.ts';
+import type { QuantKernels } from '../wasm/codec.ts';
 import { FP4_CODE, NF4_CODE } from '../wasm/tables.ts';
 import type { Quantizer, SourceDtype } from '../wasm/types.ts';
 import type { CodeTables, DeclaredModel } from './declare.ts';

@@ -4,7 +4,7 @@ import type { TensorSource } from '../formats/checkpoint.ts';
 import type { FloatDtype, TorchFloat } from '../formats/dtype.ts';
 import type { Dtype } from '../gpu/tensor.ts';
 import { narrow, widen } from '../wasm/buffers.ts';
-import type { QuantKernels } from '../wasm/kernels.ts';
+import type { QuantKernels } from '../wasm/codec.ts';
 import { bytesPerElement, type SlabReader } from '../wasm/types.ts';
 
 /** A type of a checkpoint under its names in GPU memory and in configurations. */

@@ -1,6 +1,6 @@
 /** What the sections ask of the runs: names, order, and the run that stands for an arm. */
-import { MEMORY_CATEGORIES, type MemoryCategory, type RunRecord } from '../bench/schema.ts';
-import type { ArmSummary, SuiteSummary } from '../bench/summary-schema.ts';
+import { MEMORY_CATEGORIES, type MemoryCategory, type RunRecord } from '../results/run-schema.ts';
+import type { ArmSummary, SuiteSummary } from '../results/summary-schema.ts';
 
 const ARM_LABELS: Record<string, string> = {
   ...{ lora: 'LoRA', qlora: 'QLoRA', full: 'Full fine-tuning' },

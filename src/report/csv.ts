@@ -1,7 +1,7 @@
 /** runs.csv: one row a run in full precision, PEFT's column names first. */
 import { stringify } from 'csv-stringify/sync';
-import { MEMORY_CATEGORIES, type RunRecord } from '../bench/schema.ts';
-import { metricOf } from '../bench/summarize.ts';
+import { MEMORY_CATEGORIES, type RunRecord } from '../results/run-schema.ts';
+import { metricOf } from '../results/summarize.ts';
 
 type Value = string | number | boolean | null;
 type Column = readonly [name: string, read: (run: RunRecord) => Value];

@@ -1,6 +1,6 @@
 /** The report as one HTML file: no script to run, nothing to fetch, light and dark, and the data inside. */
-import type { RunRecord } from '../bench/schema.ts';
-import type { SuiteSummary } from '../bench/summary-schema.ts';
+import type { RunRecord } from '../results/run-schema.ts';
+import type { SuiteSummary } from '../results/summary-schema.ts';
 import { FONT, THEME_CSS } from './charts/theme.ts';
 import {
   type Block,

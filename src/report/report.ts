@@ -2,8 +2,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
-import type { RunRecord } from '../bench/schema.ts';
-import type { SuiteSummary } from '../bench/summary-schema.ts';
+import type { RunRecord } from '../results/run-schema.ts';
+import type { SuiteSummary } from '../results/summary-schema.ts';
 import { standaloneSvg } from './charts/render.ts';
 import { renderCsv } from './csv.ts';
 import { type Block, chartsOf, type ReportDocument } from './document.ts';

@@ -1,11 +1,12 @@
 /** Going on with an adapter: the settings it decides, read from its adapter_config.json before the run records them. */
+
+import type { AdapterBase } from '../adapters/base.ts';
+import { ADAPTER_CONFIG_FILE, type LoraConfig, readLoraConfig } from '../adapters/config.ts';
+import { matchTargets } from '../adapters/match.ts';
 import { adapterConfig, type ResolvedConfig, type TrainConfig, wasSet, withValues } from '../config/index.ts';
 import { readModelConfig } from '../formats/hf-config.ts';
-import type { AdapterBase } from '../formats/peft-base.ts';
-import { ADAPTER_CONFIG_FILE, type LoraConfig, readLoraConfig } from '../formats/peft-config.ts';
-import { matchTargets } from '../formats/peft-match.ts';
 import { type FileReader, place } from '../formats/reader.ts';
-import { adapterBase } from './adapter-base.ts';
+import { adapterBase } from '../model/adapter-base.ts';
 
 /**
  * Rank, alpha, targets and scaling are the adapter's; a setting that says otherwise is an error. Dropout is the adapter's

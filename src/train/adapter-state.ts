@@ -1,14 +1,15 @@
 /** Values of the trainables before the first step: a fresh adapter from the seed, an adapter from disk, or the checkpoint's own. */
+
+import type { Adapter } from '../adapters/files.ts';
+import { adapterTensors, EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B } from '../adapters/layout.ts';
+import { initialPair } from '../adapters/start-values.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import { KernelCallError } from '../errors.ts';
 import { readFloats } from '../formats/checkpoint.ts';
 import type { TorchFloat } from '../formats/dtype.ts';
-import type { Adapter } from '../formats/peft.ts';
-import { adapterTensors, EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B } from '../formats/peft-layout.ts';
 import { TorchRng } from '../formats/torch-rng.ts';
 import type { StoredAs } from '../model/declare.ts';
 import type { Trainable } from '../model/flat.ts';
-import { initialPair } from '../model/lora-init.ts';
 import type { Engine } from './engine.ts';
 import type { ModelPlan } from './model-plan.ts';
 

@@ -10,7 +10,6 @@ import { liveCommands } from '../gpu/live.ts';
 import { makePlan, type Plan } from '../gpu/plan.ts';
 import { type PreparedPlan, preparePlan } from '../gpu/program.ts';
 import type { Residents } from '../gpu/residents.ts';
-import { STEP_BYTES } from '../gpu/step-scalars.ts';
 import { Tape } from '../gpu/tape.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { Readback } from '../gpu/transfer.ts';
@@ -25,6 +24,7 @@ import { rowNorms } from '../model/ops/dora.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 import { allocateDocuments, type DocumentInputs, documentContext } from './document-inputs.ts';
 import { USED_BYTES } from './loss-scaler.ts';
+import { STEP_BYTES } from './step-scalars.ts';
 
 /** Sequences and tokens of each. Every distinct shape is a plan of its own. */
 export type BatchShape = { readonly B: number; readonly S: number };

@@ -4,7 +4,6 @@ import type { Allocation } from '../gpu/allocator.ts';
 import type { Device } from '../gpu/device.ts';
 import { profileProgram, type Span } from '../gpu/profiler.ts';
 import { compilePipelines, Program } from '../gpu/program.ts';
-import { packStepScalars, STEP_BYTES, type StepScalars } from '../gpu/step-scalars.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { type Readback, upload } from '../gpu/transfer.ts';
 import { METRIC } from '../kernels/grad-norm.ts';
@@ -21,6 +20,7 @@ import {
   UPDATE_PLAN,
 } from './engine-memory.ts';
 import { LossScaler, type RatesAt } from './loss-scaler.ts';
+import { packStepScalars, STEP_BYTES, type StepScalars } from './step-scalars.ts';
 
 /** A batch as the GPU reads it: (B, S) row-major, labels already shifted, -100 for none. */
 export type Batch = BatchShape & {

@@ -1,19 +1,20 @@
 /** From a resolved config and a model's description to what has to be allocated: storage of each weight, adapter targets. */
+
+import type { AdapterBase } from '../adapters/base.ts';
+import { LORA_DEFAULTS, type LoraConfig } from '../adapters/config.ts';
+import type { Adapter } from '../adapters/files.ts';
+import { type AdapterLayout, adapterCounts, adapterLayout } from '../adapters/layout.ts';
+import type { TargetFields } from '../adapters/match.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import { ConfigError } from '../errors.ts';
 import { isBnb4bit, readBnb4bit } from '../formats/bnb4bit.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
 import type { TorchFloat } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
-import type { Adapter } from '../formats/peft.ts';
-import type { AdapterBase } from '../formats/peft-base.ts';
-import { LORA_DEFAULTS, type LoraConfig } from '../formats/peft-config.ts';
-import { type AdapterLayout, adapterCounts, adapterLayout } from '../formats/peft-layout.ts';
-import type { TargetFields } from '../formats/peft-match.ts';
+import { adapterBase } from '../model/adapter-base.ts';
 import type { LoraSpec, ModelSpec, StoredAs } from '../model/declare.ts';
 import { allLinears, EMBEDDING, HEAD, parameterCount } from '../model/modules.ts';
 import { skipTest } from '../model/skips.ts';
-import { adapterBase } from './adapter-base.ts';
 
 export type ModelPlan = {
   readonly spec: ModelSpec;

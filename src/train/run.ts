@@ -1,6 +1,7 @@
 /** A training run as a generator of events: load, compile, warm up, train, evaluate, save. */
+
+import { printTrainable } from '../adapters/files.ts';
 import { START } from '../data/batches.ts';
-import { printTrainable } from '../formats/peft.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Ledger } from '../gpu/ledger.ts';
 import { flagMessages } from '../kernels/flags.ts';

@@ -1,15 +1,15 @@
 /** What a run leaves behind: a PEFT adapter, or in full training a Hugging Face model directory. */
 
+import { saveAdapter } from '../adapters/files.ts';
 import { SINGLE_FILE, type TensorSource } from '../formats/checkpoint.ts';
 import { copyCompanions } from '../formats/companions.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
-import { saveAdapter } from '../formats/peft.ts';
 import type { FileReader, FileWriter } from '../formats/reader.ts';
 import { writeText } from '../formats/reader.ts';
 import { writeSafetensors } from '../formats/safetensors-write.ts';
 import { narrow } from '../wasm/buffers.ts';
-import type { QuantKernels } from '../wasm/kernels.ts';
+import type { QuantKernels } from '../wasm/codec.ts';
 import { asInFile } from './adapter-state.ts';
 import type { Engine } from './engine.ts';
 import type { ModelPlan } from './model-plan.ts';

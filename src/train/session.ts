@@ -1,22 +1,23 @@
 /** From a resolved config to a loaded model on the GPU: everything before the first step. */
+
+import { type Adapter, checkOwnEmbeddings, openAdapter } from '../adapters/files.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import { type Dataset, loadDataset } from '../data/dataset.ts';
 import { ConfigError } from '../errors.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
 import { type ModelConfig, readModelConfig } from '../formats/hf-config.ts';
-import { type Adapter, checkOwnEmbeddings, openAdapter } from '../formats/peft.ts';
 import type { FileReader } from '../formats/reader.ts';
 import { loadTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../formats/tokenizer.ts';
 import { GpuAllocator } from '../gpu/allocator.ts';
 import type { Device } from '../gpu/device.ts';
 import { Ledger } from '../gpu/ledger.ts';
+import { adapterBase } from '../model/adapter-base.ts';
 import { checkWeights } from '../model/check-weights.ts';
 import { type LoadTimes, loadModel } from '../model/load.ts';
 import { openWeights } from '../model/random-weights.ts';
 import { withTiedHead } from '../model/tied-head.ts';
-import type { QuantKernels } from '../wasm/kernels.ts';
+import type { QuantKernels } from '../wasm/codec.ts';
 import type { Quantizer, SourceDtype } from '../wasm/types.ts';
-import { adapterBase } from './adapter-base.ts';
 import { initializeAdapter } from './adapter-state.ts';
 import { type RunBatches, runBatches } from './batching.ts';
 import { buildMemory } from './build.ts';

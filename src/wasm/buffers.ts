@@ -1,6 +1,6 @@
 /** Whole-buffer quantization and conversion, for tests and for writing files: everything in memory, no streaming. */
 import { KernelCallError } from '../errors.ts';
-import { checkQuantCall, dtypeCode, fp4Flag, MAX_SLAB_BYTES, type QuantKernels, REGION } from './kernels.ts';
+import { checkQuantCall, dtypeCode, fp4Flag, MAX_SLAB_BYTES, type QuantKernels, REGION } from './codec.ts';
 import { decodedAbsmax, quantState } from './nested.ts';
 import { LocalLane } from './quantizer.ts';
 import { nonFiniteError } from './slabs.ts';

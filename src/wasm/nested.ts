@@ -1,6 +1,6 @@
 /** The second level: absmax to 8-bit codes around its mean, and back; and the dynamic code for any f32 data. */
 import { DataError, KernelCallError } from '../errors.ts';
-import { MAX_SLAB_BYTES, type QuantKernels, REGION } from './kernels.ts';
+import { MAX_SLAB_BYTES, type QuantKernels, REGION } from './codec.ts';
 import { DYNAMIC_CODE } from './tables.ts';
 import { NESTED_BLOCK_SIZE, type QuantState } from './types.ts';
 

@@ -1,14 +1,6 @@
 /** The streaming quantizer, in one thread or over whatever lanes it is given. Knows no files and no GPU. */
 import { KernelCallError } from '../errors.ts';
-import {
-  checkQuantCall,
-  dtypeCode,
-  fp4Flag,
-  MAX_SLAB_BYTES,
-  QuantKernels,
-  REGION,
-  type WasmModule,
-} from './kernels.ts';
+import { checkQuantCall, dtypeCode, fp4Flag, MAX_SLAB_BYTES, QuantKernels, REGION, type WasmModule } from './codec.ts';
 import { quantState } from './nested.ts';
 import { Pool } from './pipeline.ts';
 import { type Lane, type SlabJob, type SlabResult, streamSlabs } from './slabs.ts';

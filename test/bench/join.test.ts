@@ -5,8 +5,8 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { joinFolders } from '../../src/bench/join.ts';
 import { readRun } from '../../src/bench/run-suite.ts';
-import type { RunRecord } from '../../src/bench/schema.ts';
 import { buildReport } from '../../src/report/report.ts';
+import type { RunRecord } from '../../src/results/run-schema.ts';
 import { makeRun } from '../report/fixture.ts';
 
 const NOW = '2026-01-02T03:04:05.000Z';

@@ -9,10 +9,10 @@ import { BUILTIN_TEXTS, type BuiltinText, builtinText } from '../../src/bench/bu
 import { loadSuite } from '../../src/config/index.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
-import { nodeReader } from '../../src/formats/node.ts';
 import { checkWeights } from '../../src/model/check-weights.ts';
 import { allLinears, parameterCount } from '../../src/model/modules.ts';
 import { openWeights } from '../../src/model/random-weights.ts';
+import { nodeReader } from '../../src/node/files.ts';
 import { readRunInput } from '../../src/train/session.ts';
 
 const PATH = fileURLToPath(new URL('../../bench/suites/quick.yaml', import.meta.url));

@@ -4,9 +4,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CRASH, readSuiteFolder, runSuite, type SuiteEvent } from '../../src/bench/run-suite.ts';
-import { suiteManifestSchema } from '../../src/bench/summary-schema.ts';
 import { loadSuite, type ResolvedSuite } from '../../src/config/index.ts';
 import { ConfigError } from '../../src/errors.ts';
+import { suiteManifestSchema } from '../../src/results/summary-schema.ts';
 import { makeRun } from '../report/fixture.ts';
 
 const TINY = new URL('../../bench/models/tiny', import.meta.url).pathname;

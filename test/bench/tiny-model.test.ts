@@ -6,9 +6,9 @@ import { mobyDickChapters } from '../../src/bench/builtin-data.ts';
 import { openCheckpoint, readFloats } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
 import { readObject } from '../../src/formats/json.ts';
-import { nodeReader } from '../../src/formats/node.ts';
 import { loadTokenizer, type TextTokenizer } from '../../src/formats/tokenizer.ts';
 import { allLinears, parameterCount } from '../../src/model/modules.ts';
+import { nodeReader } from '../../src/node/files.ts';
 
 const DIRECTORY = fileURLToPath(new URL('../../bench/models/tiny/', import.meta.url));
 const reader = nodeReader(DIRECTORY);

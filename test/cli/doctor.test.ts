@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { doctorCommand } from '../../src/cli/doctor.ts';
-import { runDoctor } from '../../src/cli/doctor-run.ts';
+import { doctorCommand } from '../../src/cli/doctor/command.ts';
+import { runDoctor } from '../../src/cli/doctor/run.ts';
 import { diagnose } from '../../src/doctor/diagnose.ts';
 import type { Examination } from '../../src/doctor/types.ts';
 import {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { formatDuration } from '../../src/cli/duration.ts';
+import { formatDuration } from '../../src/cli/shared/duration.ts';
 
 test.each([
   [0.5, '0.50 ms'],

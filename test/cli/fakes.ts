@@ -1,6 +1,7 @@
 /** A command line without a process: its streams are strings. */
-import type { CliContext } from '../../src/cli/context.ts';
+
 import { type CommandMaker, runCli } from '../../src/cli/program.ts';
+import type { CliContext } from '../../src/cli/shared/context.ts';
 
 export type Outcome = { code: number; stdout: string; stderr: string };
 

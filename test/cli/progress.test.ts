@@ -1,6 +1,6 @@
 /** Bars on a terminal, lines elsewhere; the clock is ours. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createProgress } from '../../src/cli/progress.ts';
+import { createProgress } from '../../src/cli/shared/progress.ts';
 
 function screen(isTTY: boolean, env: Record<string, string> = {}, columns = 80) {
   const written: string[] = [];

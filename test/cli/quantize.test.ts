@@ -2,12 +2,12 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import type { CliContext } from '../../src/cli/context.ts';
-import { quantizeCommand } from '../../src/cli/quantize.ts';
-import { runQuantize } from '../../src/cli/run-quantize.ts';
+import { quantizeCommand } from '../../src/cli/quantize/command.ts';
+import { runQuantize } from '../../src/cli/quantize/run.ts';
+import type { CliContext } from '../../src/cli/shared/context.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
-import { nodeReader, nodeWriter } from '../../src/formats/node.ts';
 import { type TensorToWrite, writeSafetensors } from '../../src/formats/safetensors-write.ts';
+import { nodeReader, nodeWriter } from '../../src/node/files.ts';
 import { nibble } from './fakes.ts';
 
 const GOLDEN = new URL('../golden/', import.meta.url).pathname;

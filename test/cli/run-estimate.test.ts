@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { runEstimate } from '../../src/cli/run-estimate.ts';
+import { runEstimate } from '../../src/cli/estimate/run.ts';
 import { loadTrainConfig } from '../../src/config/index.ts';
 
 /** Llama-3-70B's widths: the embedding alone, in f32, is beyond an NVIDIA binding. */

@@ -4,9 +4,9 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import ts from 'typescript';
 import { describe, expect, test, vi } from 'vitest';
-import { abortOnSignals } from '../../src/cli/signals.ts';
+import { abortOnSignals } from '../../src/cli/shared/signals.ts';
 
-const SOURCE = readFileSync(new URL('../../src/cli/signals.ts', import.meta.url), 'utf8');
+const SOURCE = readFileSync(new URL('../../src/cli/shared/signals.ts', import.meta.url), 'utf8');
 const { outputText } = ts.transpileModule(SOURCE, {
   compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
 });

@@ -1,9 +1,9 @@
 /** What a run says of its rows before it starts. */
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { tellRun } from '../../src/cli/tell-run.ts';
+import { tellRun } from '../../src/cli/shared/tell-run.ts';
 import { loadTrainConfig } from '../../src/config/index.ts';
-import { nodeReader } from '../../src/formats/node.ts';
+import { nodeReader } from '../../src/node/files.ts';
 import { readRunInput } from '../../src/train/session.ts';
 
 const GOLDEN = new URL('../golden/', import.meta.url).pathname;

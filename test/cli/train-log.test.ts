@@ -1,8 +1,8 @@
 /** The rows of a run off a terminal: Trainer's means, at most one a second, the first and the last always. */
 import { expect, test } from 'vitest';
-import { createProgress } from '../../src/cli/progress.ts';
-import { logRows } from '../../src/cli/train-log.ts';
-import { trainProgress } from '../../src/cli/train-progress.ts';
+import { createProgress } from '../../src/cli/shared/progress.ts';
+import { trainProgress } from '../../src/cli/shared/train-progress.ts';
+import { logRows } from '../../src/cli/train/log.ts';
 import type { StepEvent } from '../../src/train/events.ts';
 
 const step = (number: number, totalSteps: number): StepEvent => ({

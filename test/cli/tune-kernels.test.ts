@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type CommandMaker, runCli } from '../../src/cli/program.ts';
-import { type TuneKernelsArgs, tuneKernelsCommand } from '../../src/cli/tune-kernels.ts';
+import { type TuneKernelsArgs, tuneKernelsCommand } from '../../src/cli/tune-kernels/command.ts';
 
 async function tune(argv: readonly string[]) {
   const calls: TuneKernelsArgs[] = [];

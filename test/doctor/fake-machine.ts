@@ -1,5 +1,5 @@
 /** Machines made of files and program outputs, as the doctor would find them. */
-import { type MachineView, machineFacts } from '../../src/doctor/machine.ts';
+import { type MachineView, machineFacts } from '../../src/doctor/machine-facts.ts';
 import type { DeviceFacts, MachineFacts, Probe } from '../../src/doctor/types.ts';
 import { KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
 

@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { probeHere, probeInChild } from '../../src/doctor/probe.node.ts';
+import { probeHere, probeInChild } from '../../src/doctor/probe-process.ts';
 
 let folder: string;
 beforeAll(() => {

@@ -3,9 +3,9 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll } from 'vitest';
-import { configCommand } from '../../src/cli/config.ts';
-import { runTrain } from '../../src/cli/run-train.ts';
-import { trainCommand } from '../../src/cli/train.ts';
+import { configCommand } from '../../src/cli/config/command.ts';
+import { trainCommand } from '../../src/cli/train/command.ts';
+import { runTrain } from '../../src/cli/train/run.ts';
 import { nibble, type Outcome } from '../cli/fakes.ts';
 
 export const GOLDEN = new URL('../golden/', import.meta.url).pathname;

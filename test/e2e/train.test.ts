@@ -2,12 +2,12 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { openAdapter } from '../../src/adapters/files.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
-import { nodeReader, nodeWriter } from '../../src/formats/node.ts';
-import { openAdapter } from '../../src/formats/peft.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
-import { adapterBase } from '../../src/train/adapter-base.ts';
+import { adapterBase } from '../../src/model/adapter-base.ts';
+import { nodeReader, nodeWriter } from '../../src/node/files.ts';
 import { random } from '../ref/compare.ts';
 import { learnableRows } from '../train/run.ts';
 import { contentOf, directory, GOLDEN, nibbleTrain, trainerState } from './nibble.ts';

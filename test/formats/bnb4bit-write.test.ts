@@ -10,9 +10,9 @@ import {
 } from '../../src/formats/bnb4bit-write.ts';
 import { openCheckpoint, type TensorSource } from '../../src/formats/checkpoint.ts';
 import { memoryWriter } from '../../src/formats/memory.ts';
-import { nodeReader } from '../../src/formats/node.ts';
 import type { FileReader } from '../../src/formats/reader.ts';
 import { type TensorToWrite, writeSafetensors } from '../../src/formats/safetensors-write.ts';
+import { nodeReader } from '../../src/node/files.ts';
 import { expectSameBytes } from '../wasm/helpers.ts';
 import { goldenJson, thrown } from './files.ts';
 

@@ -1,8 +1,8 @@
 /** Helpers of the formats and data tests: where the golden files lie, and safetensors files built by hand. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { nodeReader } from '../../src/formats/node.ts';
 import type { FileReader } from '../../src/formats/reader.ts';
+import { nodeReader } from '../../src/node/files.ts';
 
 const GOLDEN = fileURLToPath(new URL('../golden/formats/', import.meta.url));
 

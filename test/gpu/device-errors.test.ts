@@ -3,9 +3,9 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { GpuAllocator } from '../../src/gpu/allocator.ts';
 import type { Device } from '../../src/gpu/device.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
-import { type AdapterChoice, closeDevice, openDevice } from '../../src/gpu/node.ts';
 import { bufferOf } from '../../src/gpu/program.ts';
 import { Readback } from '../../src/gpu/transfer.ts';
+import { type AdapterChoice, closeDevice, openDevice } from '../../src/node/device.ts';
 import { rejection, thrown } from '../formats/files.ts';
 
 const adapter = (process.env.NIBBLE_TEST_ADAPTER ?? 'auto') as AdapterChoice;

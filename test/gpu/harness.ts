@@ -5,14 +5,14 @@ import { Arena } from '../../src/gpu/arena.ts';
 import type { Device } from '../../src/gpu/device.ts';
 import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
-import { type AdapterChoice, closeDevice, openDevice } from '../../src/gpu/node.ts';
 import { makePlan } from '../../src/gpu/plan.ts';
 import { Program, preparePlan } from '../../src/gpu/program.ts';
 import { Residents } from '../../src/gpu/residents.ts';
-import { packStepScalars, STEP_BYTES, type StepScalars } from '../../src/gpu/step-scalars.ts';
 import { Tape } from '../../src/gpu/tape.ts';
 import type { Dtype, Tensor } from '../../src/gpu/tensor.ts';
 import { Readback, upload } from '../../src/gpu/transfer.ts';
+import { type AdapterChoice, closeDevice, openDevice } from '../../src/node/device.ts';
+import { packStepScalars, STEP_BYTES, type StepScalars } from '../../src/train/step-scalars.ts';
 
 /** The tests' device: NIBBLE_TEST_ADAPTER, or whatever the machine has. NIBBLE_TEST_UNCHECKED=1 opens it as runs do, without bounds checks. */
 export const device: Device = await openDevice({

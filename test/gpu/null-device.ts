@@ -6,7 +6,7 @@ import { afterAll } from 'vitest';
 import { create, globals } from 'webgpu';
 import { Device } from '../../src/gpu/device.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
-import { loadShaders } from '../../src/gpu/node.ts';
+import { loadShaders } from '../../src/node/device.ts';
 
 Object.assign(globalThis, globals);
 // held here: Dawn aborts the process when it is collected while a device lives

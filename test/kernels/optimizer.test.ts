@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { StepScalars } from '../../src/gpu/step-scalars.ts';
 import { adamw } from '../../src/kernels/adamw.ts';
 import { gradNorm, gradNormWorkspace, METRIC_COUNT } from '../../src/kernels/grad-norm.ts';
+import type { StepScalars } from '../../src/train/step-scalars.ts';
 import { Bench } from '../gpu/harness.ts';
 import { expectClose, random } from '../ref/compare.ts';
 import { adamwRef, clipRef } from '../ref/optimizer.ts';

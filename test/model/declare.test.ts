@@ -1,18 +1,18 @@
 /** Bytes of a declared model: what the 4-bit format says, tensor by tensor, and what workspace there may be beside it. */
 import { describe, expect, test } from 'vitest';
-import { estimateModel } from '../../src/bench/estimate.ts';
 import type { TrainConfig } from '../../src/config/settings.ts';
+import { estimateModel } from '../../src/estimate/estimate.ts';
 import { type ModelConfig, parseModelConfig } from '../../src/formats/hf-config.ts';
 import { DryAllocator } from '../../src/gpu/allocator.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
-import { loadShaders } from '../../src/gpu/node.ts';
 import { Residents } from '../../src/gpu/residents.ts';
 import type { Tensor } from '../../src/gpu/tensor.ts';
 import { XENT_PARTS } from '../../src/kernels/xent.ts';
 import { declareModel, type StoredAs } from '../../src/model/declare.ts';
 import { allLinears } from '../../src/model/modules.ts';
 import { HEAD_SCRATCH_BYTES } from '../../src/model/ops/cross-entropy.ts';
+import { loadShaders } from '../../src/node/device.ts';
 import { buildMemory } from '../../src/train/build.ts';
 import { planModel } from '../../src/train/model-plan.ts';
 import { trainConfig } from './open.ts';

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openCheckpoint, readFloats } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
-import { nodeReader } from '../../src/formats/node.ts';
+import { nodeReader } from '../../src/node/files.ts';
 import { random } from '../ref/compare.ts';
 import { type Batch, decoderLossRef } from '../ref/decoder.ts';
 import { GOLDEN, openModel } from './open.ts';

@@ -2,13 +2,13 @@
 import { describe, expect, test } from 'vitest';
 import { openCheckpoint, type TensorSource } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
-import { nodeReader } from '../../src/formats/node.ts';
 import { GpuAllocator } from '../../src/gpu/allocator.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
 import { Residents } from '../../src/gpu/residents.ts';
 import { Readback } from '../../src/gpu/transfer.ts';
 import { declareModel } from '../../src/model/declare.ts';
 import { loadModel } from '../../src/model/load.ts';
+import { nodeReader } from '../../src/node/files.ts';
 import { planModel } from '../../src/train/model-plan.ts';
 import { quantize4bit } from '../../src/wasm/buffers.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';

@@ -5,10 +5,10 @@ import { readBnb4bit } from '../../src/formats/bnb4bit.ts';
 import { openCheckpoint, type TensorSource } from '../../src/formats/checkpoint.ts';
 import { parseModelConfig } from '../../src/formats/hf-config.ts';
 import { memoryReader, memoryWriter } from '../../src/formats/memory.ts';
-import { nodeReader } from '../../src/formats/node.ts';
 import { type TensorToWrite, writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { checkWeights } from '../../src/model/check-weights.ts';
 import { prequantizedState } from '../../src/model/prequantized.ts';
+import { nodeReader } from '../../src/node/files.ts';
 import { rejection } from '../formats/files.ts';
 
 const BASE = nodeReader(new URL('../golden/peft-steps/qlora/base', import.meta.url).pathname);

@@ -1,16 +1,16 @@
 /** A tied model whose checkpoint has the one matrix under the head's name, twice, or as two that differ. */
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { estimatePlan } from '../../src/bench/estimate.ts';
 import { DataError } from '../../src/errors.ts';
+import { estimatePlan } from '../../src/estimate/estimate.ts';
 import { openCheckpoint, readFloats, type TensorSource } from '../../src/formats/checkpoint.ts';
 import { COMPARED_AT_ONCE } from '../../src/formats/compare-tensors.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
 import { memoryReader, memoryWriter } from '../../src/formats/memory.ts';
-import { nodeReader } from '../../src/formats/node.ts';
 import { type TensorToWrite, writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { checkWeights } from '../../src/model/check-weights.ts';
 import { withTiedHead } from '../../src/model/tied-head.ts';
+import { nodeReader } from '../../src/node/files.ts';
 import { rejection } from '../formats/files.ts';
 import { device } from '../gpu/harness.ts';
 import { ADAPTER, bytesOf, type Files, learnableRows, runTraining } from '../train/run.ts';

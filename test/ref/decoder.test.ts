@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { openCheckpoint, readFloats } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
-import { nodeReader } from '../../src/formats/node.ts';
+import { nodeReader } from '../../src/node/files.ts';
 import type { Vec } from './compare.ts';
 import { decoderLogitsRef } from './decoder.ts';
 

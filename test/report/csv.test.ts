@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { MEMORY_CATEGORIES } from '../../src/bench/schema.ts';
 import { renderCsv } from '../../src/report/csv.ts';
+import { MEMORY_CATEGORIES } from '../../src/results/run-schema.ts';
 import { makeRun, makeRuns } from './fixture.ts';
 
 /** RFC 4180, written for this test alone: quotes, doubled quotes, commas and line breaks inside fields. */

@@ -1,9 +1,9 @@
 /** A suite as the quick suite would write it: two arms, three paired seeds, sizes of a tiny Llama. Values are invented. */
-import { runIdOf } from '../../src/bench/identity.ts';
-import { type CategoryBytes, RUN_SCHEMA_ID, type RunRecord, totalBytes } from '../../src/bench/schema.ts';
-import { distribution } from '../../src/bench/statistics.ts';
-import { summarizeRuns } from '../../src/bench/summarize.ts';
-import type { ScaleUp, SuiteSummary } from '../../src/bench/summary-schema.ts';
+import { runIdOf } from '../../src/results/identity.ts';
+import { type CategoryBytes, RUN_SCHEMA_ID, type RunRecord, totalBytes } from '../../src/results/run-schema.ts';
+import { distribution } from '../../src/results/statistics.ts';
+import { summarizeRuns } from '../../src/results/summarize.ts';
+import type { ScaleUp, SuiteSummary } from '../../src/results/summary-schema.ts';
 
 export const STEPS = 24;
 const TOKENS_PER_STEP = 128;

@@ -2,13 +2,13 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MEMORY_CATEGORIES, totalBytes } from '../../src/bench/schema.ts';
-import { METRIC_NAMES } from '../../src/bench/summary-schema.ts';
 import { chartsOf, type ReportDocument } from '../../src/report/document.ts';
 import { formatBytes, formatCount, formatFixed, formatMs, formatSeconds } from '../../src/report/format.ts';
 import { renderHtml } from '../../src/report/html.ts';
 import { renderMarkdown } from '../../src/report/markdown.ts';
 import { buildReport, writeReport } from '../../src/report/report.ts';
+import { MEMORY_CATEGORIES, totalBytes } from '../../src/results/run-schema.ts';
+import { METRIC_NAMES } from '../../src/results/summary-schema.ts';
 import { CATEGORIES, makeRuns, makeSummary } from './fixture.ts';
 
 const runs = makeRuns();

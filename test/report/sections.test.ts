@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { type CategoryBytes, totalBytes } from '../../src/bench/schema.ts';
 import { type Block, chartsOf, type Inline } from '../../src/report/document.ts';
 import { buildReport } from '../../src/report/report.ts';
 import { memoryBalance } from '../../src/report/sections/memory.ts';
 import { verdict } from '../../src/report/sections/verdict.ts';
+import { type CategoryBytes, totalBytes } from '../../src/results/run-schema.ts';
 import { CATEGORIES, makeRun, makeRuns, makeSummary } from './fixture.ts';
 
 const textOf = (content: readonly Inline[]) =>

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { loadTrainConfig } from '../../src/config/index.ts';
-import { nodeReader } from '../../src/formats/node.ts';
+import { nodeReader } from '../../src/node/files.ts';
 import { withAdapterSettings } from '../../src/train/adapter-settings.ts';
 import { GOLDEN } from './open.ts';
 

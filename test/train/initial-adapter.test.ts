@@ -2,12 +2,12 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { openAdapter } from '../../src/adapters/files.ts';
+import { adapterTensors } from '../../src/adapters/layout.ts';
 import type { TrainConfig } from '../../src/config/settings.ts';
 import { readFloats } from '../../src/formats/checkpoint.ts';
 import { memoryReader, memoryWriter } from '../../src/formats/memory.ts';
-import { nodeReader } from '../../src/formats/node.ts';
-import { openAdapter } from '../../src/formats/peft.ts';
-import { adapterTensors } from '../../src/formats/peft-layout.ts';
+import { nodeReader } from '../../src/node/files.ts';
 import { saveTrainedAdapter } from '../../src/train/save.ts';
 import { expectClose, expectSameBits } from '../ref/compare.ts';
 import { GOLDEN, openEngine } from './open.ts';

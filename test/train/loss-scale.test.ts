@@ -2,9 +2,9 @@
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
-import type { StepScalars } from '../../src/gpu/step-scalars.ts';
 import { FLAG } from '../../src/kernels/flags.ts';
 import type { Batch, Engine, StepMetrics } from '../../src/train/engine.ts';
+import type { StepScalars } from '../../src/train/step-scalars.ts';
 import { itFloat16 } from '../gpu/float16.ts';
 import { itSubgroupMatrix } from '../gpu/subgroup-matrices.ts';
 import { random } from '../ref/compare.ts';

@@ -1,9 +1,9 @@
 /** A whole run by another tier of matrix products: what it computes, what it says, and what it plans for. */
 import { describe, expect, it } from 'vitest';
-import { estimatePlan } from '../../src/bench/estimate.ts';
 import type { TrainConfig } from '../../src/config/settings.ts';
 import { DeviceError } from '../../src/errors.ts';
-import { loadShaders } from '../../src/gpu/node.ts';
+import { estimatePlan } from '../../src/estimate/estimate.ts';
+import { loadShaders } from '../../src/node/device.ts';
 import { runTiers } from '../../src/train/tiers.ts';
 import { rejection } from '../formats/files.ts';
 import { device } from '../gpu/harness.ts';

@@ -1,19 +1,20 @@
 /** Opens a model directory for tests: device, loader and engine as the CLI puts them together. */
+
+import { openAdapter } from '../../src/adapters/files.ts';
 import { settings, type TrainConfig } from '../../src/config/settings.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
-import { nodeReader } from '../../src/formats/node.ts';
-import { openAdapter } from '../../src/formats/peft.ts';
 import { GpuAllocator } from '../../src/gpu/allocator.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
+import { adapterBase } from '../../src/model/adapter-base.ts';
 import { loadModel } from '../../src/model/load.ts';
-import { adapterBase } from '../../src/train/adapter-base.ts';
+import { loadWasmModule } from '../../src/node/codec.ts';
+import { nodeReader } from '../../src/node/files.ts';
 import { initializeAdapter } from '../../src/train/adapter-state.ts';
 import { buildMemory, type Shapes } from '../../src/train/build.ts';
 import { Engine } from '../../src/train/engine.ts';
 import { planModel } from '../../src/train/model-plan.ts';
-import { QuantKernels } from '../../src/wasm/kernels.ts';
-import { loadWasmModule } from '../../src/wasm/node.ts';
+import { QuantKernels } from '../../src/wasm/codec.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
 import { device } from '../gpu/harness.ts';
 

@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { ADAPTER_FILE } from '../../src/adapters/files.ts';
 import type { TrainConfig } from '../../src/config/settings.ts';
 import { memoryWriter } from '../../src/formats/memory.ts';
-import { ADAPTER_FILE } from '../../src/formats/peft.ts';
 import { countParameters } from '../../src/train/model-plan.ts';
 import { saveTrainedAdapter } from '../../src/train/save.ts';
 import { BOUNDS } from '../fidelity/compare.ts';

@@ -2,13 +2,13 @@
 import { settings, type TrainConfig } from '../../src/config/settings.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { memoryReader, memoryWriter } from '../../src/formats/memory.ts';
-import { nodeReader } from '../../src/formats/node.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
+import { loadWasmModule } from '../../src/node/codec.ts';
+import { nodeReader } from '../../src/node/files.ts';
 import type { StepEvent, TrainEvent } from '../../src/train/events.ts';
 import { type TrainResult, train } from '../../src/train/run.ts';
 import { type RunInput, type Runtime, readRunInput } from '../../src/train/session.ts';
-import { QuantKernels } from '../../src/wasm/kernels.ts';
-import { loadWasmModule } from '../../src/wasm/node.ts';
+import { QuantKernels } from '../../src/wasm/codec.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
 import { device } from '../gpu/harness.ts';
 import { random } from '../ref/compare.ts';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect } from 'vitest';
 import { openSafetensors, readFloats } from '../../src/formats/checkpoint.ts';
 import { memoryReader } from '../../src/formats/memory.ts';
-import { nodeReader } from '../../src/formats/node.ts';
+import { nodeReader } from '../../src/node/files.ts';
 import { bytesOf, type Files, type Run } from './run.ts';
 
 export type LogRow = Readonly<Record<string, number>>;

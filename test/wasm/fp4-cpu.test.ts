@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { dtypeCode, type QuantKernels, REGION } from '../../src/wasm/kernels.ts';
+import { dtypeCode, type QuantKernels, REGION } from '../../src/wasm/codec.ts';
 import { FP4_CODE } from '../../src/wasm/tables.ts';
 import type { SourceDtype } from '../../src/wasm/types.ts';
 import { debugKernels, encode, expectSameBytes, kernels, weights } from './helpers.ts';

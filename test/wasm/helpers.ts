@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { QuantKernels } from '../../src/wasm/kernels.ts';
-import { loadWasmModule } from '../../src/wasm/node.ts';
+import { loadWasmModule } from '../../src/node/codec.ts';
+import { QuantKernels } from '../../src/wasm/codec.ts';
 import type { QuantizeArgs, Quantizer, QuantSpec, QuantState, SourceDtype } from '../../src/wasm/types.ts';
 import { bf16Bits, f16Bits } from '../ref/nf4.ts';
 

@@ -12,7 +12,7 @@ test.each([
   vi.resetModules();
   const source = `require('node:worker_threads').parentPort.on('message', () => { ${body} })`;
   vi.doMock('../../src/wasm/worker-source.ts', () => ({ WORKER_SOURCE: source }));
-  const { createQuantizerPool } = await import('../../src/wasm/node.ts');
+  const { createQuantizerPool } = await import('../../src/node/codec.ts');
   const pool = createQuantizerPool(wasmModule, { workers: 2, slabBytes: 4096 * 4 });
   const raw = encode(weights(50_000), 'float32');
   const spec = { quantType: 'nf4', blockSize: 64, doubleQuant: true } as const;

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { createQuantizerPool } from '../../src/node/codec.ts';
 import { type Quantized, quantize4bit } from '../../src/wasm/buffers.ts';
-import { createQuantizerPool } from '../../src/wasm/node.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
 import type { QuantSpec, QuantState } from '../../src/wasm/types.ts';
 import { encode, expectSameBytes, kernels, rawBytes, stream, wasmModule, weights } from './helpers.ts';

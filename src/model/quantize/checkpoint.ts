@@ -15,7 +15,7 @@ import {
 import { CONFIG_FILE, type ModelConfig } from '../../formats/hf-config.ts';
 import { type FileReader, type FileWriter, place, writeText } from '../../formats/reader.ts';
 import { type TensorToWrite, writeSafetensors } from '../../formats/safetensors-write.ts';
-import type { QuantKernels } from '../../wasm/kernels.ts';
+import type { QuantKernels } from '../../wasm/codec.ts';
 import type { Quantizer } from '../../wasm/types.ts';
 import { parameterCount } from '../modules.ts';
 import { convert, STORED, slabReader } from '../slabs.ts';

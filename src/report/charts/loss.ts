@@ -1,5 +1,5 @@
 /** Training loss by step: the median over the seeds as a line, their range as a band. */
-import { median } from '../../bench/statistics.ts';
+import { median } from '../../results/statistics.ts';
 import type { Chart } from '../document.ts';
 import { formatFixed } from '../format.ts';
 import { closeDomain } from './axis.ts';

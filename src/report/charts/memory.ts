@@ -1,6 +1,6 @@
 /** Peak memory by category, one stacked bar an arm. */
-import type { CategoryBytes } from '../../bench/schema.ts';
-import { totalBytes } from '../../bench/schema.ts';
+import type { CategoryBytes } from '../../results/run-schema.ts';
+import { totalBytes } from '../../results/run-schema.ts';
 import { armLabel, categoryLabel, usedCategories } from '../arms.ts';
 import type { Chart } from '../document.ts';
 import { formatBytes } from '../format.ts';

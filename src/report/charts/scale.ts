@@ -1,5 +1,5 @@
 /** Predicted peak memory of larger models, against the memory of common cards. */
-import type { ScaleUp } from '../../bench/summary-schema.ts';
+import type { ScaleUp } from '../../results/summary-schema.ts';
 import { armLabel } from '../arms.ts';
 import type { Chart } from '../document.ts';
 import { formatBytes } from '../format.ts';

@@ -1,5 +1,5 @@
 /** Colours and type of the charts. Colours are CSS variables, so that one SVG serves light, dark and print. */
-import type { MemoryCategory } from '../../bench/schema.ts';
+import type { MemoryCategory } from '../../results/run-schema.ts';
 
 export const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
 /** Pixels of every chart, axes included. */

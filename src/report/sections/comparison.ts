@@ -1,5 +1,5 @@
 /** Every compared metric in one table: medians of both arms, paired difference, interval, winner. */
-import { METRIC_NAMES, METRICS, type Metric, type SuiteSummary } from '../../bench/summary-schema.ts';
+import { METRIC_NAMES, METRICS, type Metric, type SuiteSummary } from '../../results/summary-schema.ts';
 import { armLabel } from '../arms.ts';
 import { countFigure, type Figure, figure, paragraph, ratioFigure, type Section } from '../document.ts';
 import { formatBytes, formatFixed, formatMs, withSign } from '../format.ts';

@@ -1,5 +1,5 @@
 /** On what it ran, and the commands that run it again. */
-import type { RunRecord } from '../../bench/schema.ts';
+import type { RunRecord } from '../../results/run-schema.ts';
 import { armLabel } from '../arms.ts';
 import {
   type Block,

@@ -1,6 +1,6 @@
 /** Where the memory goes, side by side, and why QLoRA did or did not save any at this size. */
-import { type CategoryBytes, type RunRecord, totalBytes } from '../../bench/schema.ts';
-import type { SuiteSummary } from '../../bench/summary-schema.ts';
+import { type CategoryBytes, type RunRecord, totalBytes } from '../../results/run-schema.ts';
+import type { SuiteSummary } from '../../results/summary-schema.ts';
 import { armLabel, categoryLabel, medianMemoryRun, orderedArms, usedCategories } from '../arms.ts';
 import { type ArmMemory, memoryChart } from '../charts/memory.ts';
 import {

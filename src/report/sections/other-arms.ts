@@ -1,9 +1,9 @@
 /** Arms beside the two that are compared: their medians, and nibble held against the peer that did the same work. */
 
-import type { RunRecord } from '../../bench/schema.ts';
-import { comparePaired } from '../../bench/statistics.ts';
-import { metricOf } from '../../bench/summarize.ts';
-import { METRIC_NAMES, METRICS, type Metric, type SuiteSummary } from '../../bench/summary-schema.ts';
+import type { RunRecord } from '../../results/run-schema.ts';
+import { comparePaired } from '../../results/statistics.ts';
+import { metricOf } from '../../results/summarize.ts';
+import { METRIC_NAMES, METRICS, type Metric, type SuiteSummary } from '../../results/summary-schema.ts';
 import { armLabel, goodRuns, orderedArms } from '../arms.ts';
 import { type Block, countFigure, figure, paragraph, ratioFigure, type Section, type Table } from '../document.ts';
 import { METRIC_FORMATS } from './comparison.ts';

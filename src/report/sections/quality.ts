@@ -1,6 +1,6 @@
 /** Did the runs learn, and did they learn the same: loss curves, perplexity, and the check that the drop is no noise. */
-import type { RunRecord } from '../../bench/schema.ts';
-import type { ArmSummary, SuiteSummary } from '../../bench/summary-schema.ts';
+import type { RunRecord } from '../../results/run-schema.ts';
+import type { ArmSummary, SuiteSummary } from '../../results/summary-schema.ts';
 import { armLabel, goodRuns, orderedArms } from '../arms.ts';
 import { type LossCurve, lossChart } from '../charts/loss.ts';
 import { perplexityChart } from '../charts/perplexity.ts';

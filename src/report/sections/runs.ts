@@ -1,6 +1,6 @@
 /** One row a run, in the order they ran, with what went wrong where something did. */
-import type { RunRecord } from '../../bench/schema.ts';
-import { metricOf } from '../../bench/summarize.ts';
+import type { RunRecord } from '../../results/run-schema.ts';
+import { metricOf } from '../../results/summarize.ts';
 import { armLabel } from '../arms.ts';
 import {
   type Block,

@@ -1,6 +1,6 @@
 /** What the same comparison would need at larger sizes: predicted, not measured. */
-import { type CategoryBytes, totalBytes } from '../../bench/schema.ts';
-import type { ScaleUp, SuiteSummary } from '../../bench/summary-schema.ts';
+import { type CategoryBytes, totalBytes } from '../../results/run-schema.ts';
+import type { ScaleUp, SuiteSummary } from '../../results/summary-schema.ts';
 import { armLabel, categoryLabel, usedCategories } from '../arms.ts';
 import { scaleChart } from '../charts/scale.ts';
 import {

@@ -1,6 +1,6 @@
 /** Step times and throughput: every step drawn, medians in a table, where the rest of the time went. */
-import type { RunRecord } from '../../bench/schema.ts';
-import type { SuiteSummary } from '../../bench/summary-schema.ts';
+import type { RunRecord } from '../../results/run-schema.ts';
+import type { SuiteSummary } from '../../results/summary-schema.ts';
 import { armLabel, goodRuns, orderedArms } from '../arms.ts';
 import { stepTimeChart } from '../charts/step-times.ts';
 import {

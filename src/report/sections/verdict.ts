@@ -1,6 +1,6 @@
 /** The sentence a reader takes away: three comparisons with their n and interval, or why there is none. */
-import { MIN_SEEDS_FOR_WINNER, UNDECIDED } from '../../bench/statistics.ts';
-import type { Metric, PairedSummary, SuiteSummary } from '../../bench/summary-schema.ts';
+import { MIN_SEEDS_FOR_WINNER, UNDECIDED } from '../../results/statistics.ts';
+import type { Metric, PairedSummary, SuiteSummary } from '../../results/summary-schema.ts';
 import { armLabel } from '../arms.ts';
 import {
   type Block,

@@ -3,12 +3,12 @@ import { ConfigError, DataError } from '../../../src/errors.ts';
 import { openCheckpoint } from '../../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../../src/formats/hf-config.ts';
 import { memoryReader, memoryWriter } from '../../../src/formats/memory.ts';
-import { nodeReader } from '../../../src/formats/node.ts';
 import type { FileReader } from '../../../src/formats/reader.ts';
 import { writeSafetensors } from '../../../src/formats/safetensors-write.ts';
 import { parametersOf } from '../../../src/model/modules.ts';
 import { planQuantization, type QuantizeSettings } from '../../../src/model/quantize/plan.ts';
 import { skipTest } from '../../../src/model/skips.ts';
+import { nodeReader } from '../../../src/node/files.ts';
 import { goldenJson, rejection, thrown } from '../../formats/files.ts';
 import { GOLDEN, PLAIN_NF4, quantizeInto } from './open.ts';
 

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { DataError } from '../../../src/errors.ts';
-import { openFileStore } from '../../../src/model/quantize/spool.node.ts';
 import { memoryStore, Spool, type SpoolStore } from '../../../src/model/quantize/spool.ts';
+import { openFileStore } from '../../../src/node/spool.ts';
 import { rejection } from '../../formats/files.ts';
 import { expectSameBytes } from '../../wasm/helpers.ts';
 

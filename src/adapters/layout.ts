@@ -1,0 +1,186 @@
+/** What an adapter consists of: LoRA pairs on their targets, and what of the base is trained beside them. */
+import { ConfigError } from '../errors.ts';
+import { show } from '../formats/json.ts';
+import { type Module, type Parameter, parametersOfModule } from '../formats/modules.ts';
+import { type AdapterBase, lastSegment } from './base.ts';
+import type { LoraConfig } from './config.ts';
+import { type LoraTarget, type MatchOptions, matchTargets, type TargetFields } from './match.ts';
+
+export type AdapterFields = TargetFields & Pick<LoraConfig, 'bias' | 'use_dora'>;
+
+export type AdapterLayout = {
+  readonly targets: readonly LoraTarget[];
+  readonly dora: boolean;
+  /** Parameters of the base that are trained too, with the names under which PEFT saves them. */
+  readonly trained: readonly TrainedParameter[];
+};
+
+export type TrainedParameter = Parameter & {
+  readonly keys: readonly string[];
+  /** PEFT keeps a copy for training (modules_to_save) and counts both; a bias is trained where it stands. */
+  readonly isCopy: boolean;
+};
+
+/** A tensor of adapter_model.safetensors. */
+export type AdapterTensor = {
+  /** In the file. */
+  readonly key: string;
+  /** Of what is trained: a module's name and a suffix, or the name of a parameter of the base. */
+  readonly name: string;
+  readonly shape: readonly number[];
+};
+
+export const PREFIX = 'base_model.model.';
+
+/** The suffixes under which the parts of a target are trained and saved. */
+export const LORA_A = 'lora_A.weight';
+export const LORA_B = 'lora_B.weight';
+export const EMBEDDING_A = 'lora_embedding_A';
+export const EMBEDDING_B = 'lora_embedding_B';
+export const MAGNITUDE = 'lora_magnitude_vector';
+
+/** @throws ConfigError for combinations that PEFT or nibble does not have and, where `strict`, for what matches nothing */
+export function adapterLayout(config: AdapterFields, base: AdapterBase, options: MatchOptions = {}): AdapterLayout {
+  const { keyOf = (setting) => setting, strict = true } = options;
+  const targets = matchTargets(config, base, options);
+  const problems = [
+    ...(strict ? withoutEffect(config, base) : []),
+    ...savedProblems(config, base, targets),
+    ...doraProblems(config, targets),
+  ];
+  if (problems.length > 0)
+    throw new ConfigError(problems.map(([setting, message]) => ({ path: keyOf(setting), message })));
+  const saved = savedModules(config, base).flatMap((module) => savedParameters(module, base));
+  const names = new Set(saved.map(({ name }) => name));
+  const biases = trainedBiases(config, base, targets).filter(({ name }) => !names.has(name));
+  return { targets, dora: config.use_dora, trained: [...saved, ...biases] };
+}
+
+/** Every tensor of the file that PEFT would write, targets first, in the order of the modules. */
+export function adapterTensors({ targets, dora, trained }: AdapterLayout): AdapterTensor[] {
+  const pairs = targets.flatMap(({ name: module, kind, rank, out, in: width }) => {
+    const tensor = (suffix: string, shape: readonly number[]): AdapterTensor => {
+      return { key: `${PREFIX}${module}.${suffix}`, name: `${module}.${suffix}`, shape };
+    };
+    // an embedding's `out` are the tokens, its `in` the hidden size
+    if (kind === 'embedding') return [tensor(EMBEDDING_A, [rank, out]), tensor(EMBEDDING_B, [width, rank])];
+    const pair = [tensor(LORA_A, [rank, width]), tensor(LORA_B, [out, rank])];
+    return dora ? [...pair, tensor(MAGNITUDE, [out])] : pair;
+  });
+  const beside = trained.flatMap(({ name, shape, keys }) =>
+    keys.map((key) => ({ key: `${PREFIX}${key}`, name, shape })),
+  );
+  return [...pairs, ...beside];
+}
+
+/** Numbers that are trained, and those that PEFT counts beyond the base model's own. */
+export function adapterCounts(layout: AdapterLayout): { readonly trainable: number; readonly added: number } {
+  const size = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
+  const pairs = adapterTensors({ ...layout, trained: [] }).reduce((sum, { shape }) => sum + size(shape), 0);
+  const of = (parameters: readonly TrainedParameter[]): number =>
+    parameters.reduce((sum, { shape }) => sum + size(shape), 0);
+  return {
+    trainable: pairs + of(layout.trained),
+    added: pairs + of(layout.trained.filter(({ isCopy }) => isCopy)),
+  };
+}
+
+/** PEFT compares plain endings here, without regard to dots: "norm" is every norm, and "mlp" all of a layer's mlp. */
+function savedModules({ modules_to_save, ensure_weight_tying }: AdapterFields, base: AdapterBase): Module[] {
+  const isSaved = ({ name }: Module): boolean => (modules_to_save ?? []).some((entry) => matchesEntry(name, entry));
+  const found = base.modules.filter(isSaved);
+  if (!ensure_weight_tying || !base.tied) return found;
+  // tied, the copy of the input embedding stands for both ends
+  const isEnd = ({ name }: Module): boolean => name === base.inputEmbedding || name === base.outputEmbedding;
+  const embedding = base.modules.filter(({ name }) => name === base.inputEmbedding && found.some(isEnd));
+  return [...embedding, ...found.filter((module) => !isEnd(module))];
+}
+
+function matchesEntry(name: string, entry: string): boolean {
+  const segments = name.split('.');
+  return segments.some((_, i) =>
+    segments
+      .slice(0, i + 1)
+      .join('.')
+      .endsWith(entry),
+  );
+}
+
+function savedParameters(module: Module, base: AdapterBase): TrainedParameter[] {
+  return parametersOfModule(module).map((parameter) => {
+    const both = base.tied && module.name === base.inputEmbedding;
+    return {
+      ...parameter,
+      keys: both ? [parameter.name, `${base.outputEmbedding}.weight`] : [parameter.name],
+      isCopy: true,
+    };
+  });
+}
+
+function trainedBiases({ bias }: AdapterFields, base: AdapterBase, targets: readonly LoraTarget[]): TrainedParameter[] {
+  if (bias === 'none') return [];
+  const adapted = new Set(targets.map(({ name }) => name));
+  return base.modules
+    .filter(({ name }) => bias === 'all' || adapted.has(name))
+    .flatMap(parametersOfModule)
+    .filter(({ name }) => name.endsWith('.bias'))
+    .map((parameter) => {
+      const { name } = parameter.module;
+      return { ...parameter, keys: [adapted.has(name) ? `${name}.base_layer.bias` : parameter.name], isCopy: false };
+    });
+}
+
+type Problem = readonly [setting: keyof TargetFields, message: string];
+
+/** What PEFT takes with a warning, or without one. */
+function withoutEffect(config: AdapterFields, base: AdapterBase): Problem[] {
+  const problems: Problem[] = [];
+  const endings = [...new Set(base.modules.map(({ name }) => lastSegment(name)))].join(', ');
+  for (const entry of config.modules_to_save ?? [])
+    if (!base.modules.some(({ name }) => matchesEntry(name, entry)))
+      problems.push(['modules_to_save', `${show(entry)} matches no module. Modules here end in ${endings}.`]);
+  if (!config.ensure_weight_tying) return problems;
+  const ends = embeddingEnds(base);
+  if (!base.tied) problems.push(['ensure_weight_tying', 'is true, but this model ties no weights. Leave it out.']);
+  else if (!savedModules(config, base).some(({ name }) => ends.includes(name)))
+    problems.push([
+      'ensure_weight_tying',
+      `is true, but modules_to_save has neither ${ends.join(' nor ')}. Leave it out.`,
+    ]);
+  return problems;
+}
+
+const embeddingEnds = (base: AdapterBase): string[] => [base.inputEmbedding, base.outputEmbedding];
+
+function savedProblems(config: AdapterFields, base: AdapterBase, targets: readonly LoraTarget[]): Problem[] {
+  const problems: Problem[] = [];
+  const report = (message: string) => problems.push(['modules_to_save', message]);
+  for (const entry of config.modules_to_save ?? []) {
+    const modules = base.modules.filter(({ name }) => matchesEntry(name, entry));
+    const adapted = targets.find(({ name }) => modules.some((module) => module.name === name));
+    if (adapted !== undefined)
+      report(
+        `${show(entry)} is part of the name ${adapted.name}, which is adapted. Give the whole last part of a name.`,
+      );
+    const biased = modules.find((module) => module.kind === 'linear' && module.bias);
+    if (config.bias === 'all' && biased !== undefined)
+      report(`${show(entry)} trains ${biased.name} whole, and bias "all" its bias as well. Keep one of the two.`);
+  }
+  if (!base.tied || config.ensure_weight_tying) return problems;
+  const ends = embeddingEnds(base);
+  const end = savedModules(config, base).find(({ name }) => ends.includes(name));
+  if (end !== undefined)
+    report(
+      `trains ${end.name}, which shares its weight with ${ends.find((name) => name !== end.name)}: training one of them ` +
+        'would untie the two. Set ensure_weight_tying: true to train them as one, or leave it out.',
+    );
+  return problems;
+}
+
+function doraProblems(config: AdapterFields, targets: readonly LoraTarget[]): Problem[] {
+  const embedding = targets.find(({ kind }) => kind === 'embedding');
+  if (!config.use_dora || embedding === undefined) return [];
+  return [
+    ['target_modules', `adapts ${embedding.name} with use_dora, which nibble does not support for an embedding.`],
+  ];
+}

@@ -1,0 +1,109 @@
+/** nibble bench: run a suite, list suites, write and publish reports. */
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import type { ResolvedSuite, SourceFile } from '../../config/index.ts';
+import { packageRoot } from '../../node/package-root.ts';
+import { newCommand } from '../shared/command.ts';
+import type { CliContext, Handler } from '../shared/context.ts';
+import { readSource, readSuite } from '../shared/read-config.ts';
+import { addSettingOptions } from '../shared/setting-options.ts';
+
+export type BenchRunArgs = {
+  readonly suite: ResolvedSuite;
+  readonly file: SourceFile;
+  /** Folder that gets one folder per run of the suite. */
+  readonly output: string;
+  /** False keeps the run files alone, as where no chart library is at hand. */
+  readonly report: boolean;
+};
+export type BenchListArgs = { readonly json: boolean };
+export type BenchReportArgs = {
+  readonly folders: readonly [string, ...string[]];
+  /** Where the report of several folders goes; the report of one goes into that folder. */
+  readonly output: string | undefined;
+};
+export type BenchPublishArgs = { readonly folder: string; readonly name: string | undefined };
+
+/** The work behind each subcommand; one that is absent is not offered. */
+export type BenchHandlers = {
+  readonly run?: Handler<BenchRunArgs>;
+  readonly list?: Handler<BenchListArgs>;
+  readonly report?: Handler<BenchReportArgs>;
+  readonly publish?: Handler<BenchPublishArgs>;
+};
+
+const DEFAULT_SUITE = 'quick';
+const DEFAULT_OUTPUT = 'results/local';
+
+/** The command with those of its subcommands that have a handler. */
+export function benchCommand(context: CliContext, handlers: BenchHandlers): Command {
+  const examples = [
+    'nibble bench run                          # the built-in quick suite',
+    'nibble bench list                         # the built-in suites',
+    'nibble bench report results/local/RUN     # write the report of a run again',
+    'nibble bench publish results/local/RUN    # move it out of the ignored results',
+  ];
+  const bench = newCommand(context, { name: 'bench', summary: 'Measure LoRA against QLoRA, and report it.', examples });
+  if (handlers.run) bench.addCommand(runCommand(context, handlers.run));
+  if (handlers.list) bench.addCommand(listCommand(context, handlers.list));
+  if (handlers.report) bench.addCommand(reportCommand(context, handlers.report));
+  if (handlers.publish) bench.addCommand(publishCommand(context, handlers.publish));
+  return bench;
+}
+
+function runCommand(context: CliContext, run: Handler<BenchRunArgs>): Command {
+  const command = newCommand(context, {
+    name: 'run',
+    summary: 'Run every arm of a suite with every seed, a process per run, and write a report.',
+    examples: [
+      'nibble bench run                               # the built-in quick suite',
+      'nibble bench run my-suite.yaml                 # your own',
+      'nibble bench run quick --max_steps 8           # a setting replaced in all arms alike',
+      'nibble bench run quick --output /tmp/results   # somewhere else',
+    ],
+  })
+    .argument('[suite]', 'a suite file, or the name of a built-in suite', DEFAULT_SUITE)
+    .option('--output <dir>', 'where the folder of the results goes', DEFAULT_OUTPUT)
+    .option('--no-report', 'write the run files and the summary alone; nibble bench report makes the rest of them');
+  return addSettingOptions(command).action(async (name: string, options: Record<string, unknown>) => {
+    const file = await readSource(suitePath(name));
+    const suite = await readSuite(context, file, options);
+    await run({ suite, file, output: String(options.output), report: options.report !== false }, context);
+  });
+}
+
+/** A bare word names a suite of the package; anything with a dot or a slash is a path. */
+function suitePath(name: string): string {
+  return /^[\w-]+$/.test(name) ? join(packageRoot(), 'bench', 'suites', `${name}.yaml`) : name;
+}
+
+function listCommand(context: CliContext, list: Handler<BenchListArgs>): Command {
+  const examples = ['nibble bench list          # built-in suites', 'nibble bench list --json   # for a program'];
+  return newCommand(context, { name: 'list', summary: 'List the built-in suites.', examples })
+    .option('--json', 'print JSON')
+    .action((options: { json?: boolean }) => list({ json: options.json === true }, context));
+}
+
+function reportCommand(context: CliContext, report: Handler<BenchReportArgs>): Command {
+  const examples = [
+    'nibble bench report results/local/RUN                          # report.md, report.html and runs.csv, anew',
+    'nibble bench report results/quick results/peers --output cmp   # runs of several folders side by side',
+  ];
+  return newCommand(context, { name: 'report', summary: 'Write the report of finished runs.', examples })
+    .argument('<folders...>', 'the folder of a run of a suite, or several to compare')
+    .option('--output <dir>', 'where the report of several folders goes')
+    .action((folders: [string, ...string[]], options: { output?: string }) =>
+      report({ folders, output: options.output }, context),
+    );
+}
+
+function publishCommand(context: CliContext, publish: Handler<BenchPublishArgs>): Command {
+  const examples = [
+    'nibble bench publish results/local/RUN                 # move it up to results/, to be committed',
+    'nibble bench publish results/local/RUN --as h200-tiny  # under a name of its own',
+  ];
+  return newCommand(context, { name: 'publish', summary: 'Move a run out of the ignored local results.', examples })
+    .argument('<folder>', 'the folder of a run of a suite')
+    .option('--as <name>', 'name of the published folder')
+    .action((folder: string, options: { as?: string }) => publish({ folder, name: options.as }, context));
+}

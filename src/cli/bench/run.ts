@@ -1,0 +1,139 @@
+/** The work of `nibble bench`: run a suite, write a report again, list suites, publish a run. */
+import { access, mkdir, readdir, readFile, rename } from 'node:fs/promises';
+import path from 'node:path';
+import { parse } from 'yaml';
+import { joinFolders } from '../../bench/join.ts';
+import { CRASH, readSuiteFolder, runSuite, type SuiteEvent } from '../../bench/run-suite.ts';
+import { ConfigError, DataError } from '../../errors.ts';
+import { packageRoot } from '../../node/package-root.ts';
+import { verdictText } from '../../report/sections/verdict.ts';
+import type { RunRecord } from '../../results/run-schema.ts';
+import type { CliContext } from '../shared/context.ts';
+import { adapterChoice } from '../shared/device-choice.ts';
+import { createProgress, type Progress, type ProgressTask } from '../shared/progress.ts';
+import { counted } from '../shared/tell-run.ts';
+import { trainProgress } from '../shared/train-progress.ts';
+import type { BenchListArgs, BenchPublishArgs, BenchReportArgs, BenchRunArgs } from './command.ts';
+
+/** Loads the chart library only where a report is written: a GPU host may have left it behind. */
+async function writeReport(input: Parameters<typeof import('../../report/report.ts').writeReport>[0]) {
+  const report = await import('../../report/report.ts');
+  return report.writeReport(input);
+}
+
+const SUITES = path.join('bench', 'suites');
+
+export async function runBench({ suite, output, report }: BenchRunArgs, context: CliContext): Promise<void> {
+  const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
+  const directory = path.join(output, `${suite.suite}-${stamp}`);
+  const progress = createProgress(context.stderr, context.env);
+  try {
+    const task = progress.start(`suite ${suite.suite}`, suite.arms.length * suite.seeds.length);
+    const command = ['nibble', ...process.argv.slice(2)];
+    const result = await runSuite(suite, {
+      directory,
+      adapter: adapterChoice(context.env),
+      command,
+      signal: context.signal,
+      onEvent: drawSuite(progress, task),
+    });
+    task.finish();
+    const reporting = report ? progress.start('report') : null;
+    const where = report ? (await writeReport({ dir: directory, ...result })).reportHtml : directory;
+    reporting?.finish();
+    const software = result.summary.software_rendered ? ' (software-rendered: times compare the arms, not GPUs)' : '';
+    context.stdout.write(`${verdictText(result.summary)}${software}\n${where}\n`);
+    throwForFailed(result.runs);
+  } finally {
+    progress.stop();
+  }
+}
+
+/** A suite with failed runs has its report, and yet has not succeeded. */
+function throwForFailed(runs: readonly RunRecord[]): void {
+  const failed = runs.flatMap(({ run_info: { arm, seed, error } }) => (error === null ? [] : [{ arm, seed, error }]));
+  if (failed.length === 0) return;
+  const lines = failed.map(
+    ({ arm, seed, error }) => `  ${arm}-seed${seed}: ${error.message.replaceAll('\n', '\n    ')}`,
+  );
+  const message = `${failed.length} of ${counted(runs.length, 'run')} failed; the report is of the others:\n${lines.join('\n')}`;
+  const bug = failed.find(({ error }) => error.stack !== null || error.kind === CRASH);
+  if (bug === undefined) throw new ConfigError([{ path: '', message }]);
+  throw Object.assign(new Error(message), { stack: `${message}\n${bug.error.stack ?? ''}` });
+}
+
+function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent) => void {
+  let run: ProgressTask | null = null;
+  let draw: ReturnType<typeof trainProgress> | null = null;
+  return (event) => {
+    if (event.type === 'run-start') {
+      run = suite.start(`${event.name} (${event.index + 1} of ${event.total})`);
+      draw = trainProgress(progress, run);
+    } else if (event.type === 'run-event') draw?.(event.event);
+    else {
+      draw?.(null);
+      const { error } = event.record.run_info;
+      if (error === null)
+        run?.finish(`eval_loss ${event.record.eval_info.metrics?.eval_loss.value.toFixed(4) ?? 'not measured'}`);
+      else run?.fail(error.message.split('\n')[0] ?? error.kind);
+      suite.advance();
+    }
+  };
+}
+
+/** One folder gets its report again; several are joined into a report in `output`. */
+export async function reportAgain({ folders, output }: BenchReportArgs, { stdout }: CliContext): Promise<void> {
+  const [first, ...others] = folders;
+  if (others.length === 0 && output === undefined) {
+    const paths = await writeReport({ dir: first, ...(await readSuiteFolder(first)) });
+    stdout.write(`${paths.reportHtml}\n`);
+    return;
+  }
+  if (output === undefined)
+    throw new ConfigError([
+      {
+        path: '--output',
+        message: 'is missing; several folders need one for their joint report: --output results/compare',
+      },
+    ]);
+  const joined = await joinFolders(folders, new Date().toISOString());
+  if ((await readdir(output).catch(() => [])).length > 0)
+    throw new DataError(output, 'is not empty, nothing was written; give another --output');
+  const paths = await writeReport({ dir: output, ...joined });
+  stdout.write(`${paths.reportHtml}\n`);
+}
+
+export async function listSuites({ json }: BenchListArgs, { stdout }: CliContext): Promise<void> {
+  const directory = path.join(packageRoot(), SUITES);
+  const files = (await readdir(directory)).filter((f) => f.endsWith('.yaml')).sort();
+  const suites = await Promise.all(
+    files.map(async (file) => {
+      const { suite, description = '' } = parse(await readFile(path.join(directory, file), 'utf8')) as {
+        suite: string;
+        description?: string;
+      };
+      return { suite, description, file: path.join(SUITES, file) };
+    }),
+  );
+  if (json) stdout.write(`${JSON.stringify(suites, null, 2)}\n`);
+  const width = Math.max(...suites.map(({ suite }) => suite.length)) + 2;
+  if (!json) for (const { suite, description } of suites) stdout.write(`${suite.padEnd(width)}${description}\n`);
+}
+
+/** Moves results/local/RUN up to results/NAME, where git sees it. */
+export async function publish({ folder, name }: BenchPublishArgs, { stdout }: CliContext): Promise<void> {
+  await readSuiteFolder(folder); // only what is whole is published
+  const parent = path.dirname(path.resolve(folder));
+  const home = path.basename(parent) === 'local' ? path.dirname(parent) : path.resolve('results');
+  const target = path.join(home, name ?? path.basename(path.resolve(folder)));
+  const taken = await access(target).then(
+    () => true,
+    () => false,
+  );
+  if (taken) throw new DataError(target, 'is there already, nothing was moved; give another name with --as');
+  await mkdir(path.dirname(target), { recursive: true });
+  await rename(folder, target).catch((cause: NodeJS.ErrnoException) => {
+    throw new DataError(target, `${folder} cannot be moved here (${cause.code}); nothing was moved`, { cause });
+  });
+  stdout.write(`${target}\n`);
+}

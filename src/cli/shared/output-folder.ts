@@ -1,0 +1,52 @@
+/** The folder a run writes: new or empty, and writable, which is found out before any work is done. */
+import { access, constants, readdir, readFile, rmdir } from 'node:fs/promises';
+import path from 'node:path';
+import { ConfigError } from '../../errors.ts';
+import { inWords, makeDirectories } from '../../node/files.ts';
+import { INTERRUPTED_FILE, type Interruption } from '../../train/run.ts';
+
+/** What train() writes first and last: a folder with the first and without the last holds a run that did not end. */
+const FIRST_FILE = 'config.yaml';
+const LAST_FILE = 'trainer_state.json';
+
+/** A run never writes over another. @throws ConfigError */
+export async function requireUsable(directory: string): Promise<void> {
+  const refuse = (what: string): never => {
+    throw new ConfigError([{ path: 'output_dir', message: `${directory} ${what}` }]);
+  };
+  const failed = (error: NodeJS.ErrnoException) => refuse(`cannot be used (${inWords(error)}); give another folder`);
+  const entries = await readdir(directory).catch((error: NodeJS.ErrnoException) =>
+    error.code === 'ENOENT' ? null : failed(error),
+  );
+  if (entries === null) return tryToMake(directory).catch(failed);
+  if (entries.length > 0) refuse(await occupied(directory, entries));
+  await access(directory, constants.W_OK).catch(failed);
+}
+
+/** Only making a folder shows that it can be made (root may write in /proc, and yet nothing can be made there). */
+async function tryToMake(directory: string): Promise<void> {
+  const made = await makeDirectories(directory);
+  for (const folder of made.reverse()) await rmdir(folder);
+}
+
+async function occupied(directory: string, entries: readonly string[]): Promise<string> {
+  const next = 'Delete the folder to train again, or give another output_dir';
+  if (!entries.includes(FIRST_FILE) || !entries.includes('environment.json'))
+    return `is not empty (it holds ${[...entries].sort()[0]}); give a new folder, or empty it`;
+  if (!entries.includes(LAST_FILE))
+    return `holds a run that did not end (${FIRST_FILE} and no ${LAST_FILE}): it may still be running. ${next}`;
+  if (entries.includes(INTERRUPTED_FILE))
+    return `holds a run that was interrupted${await interruptionOf(directory)}; what it logged is in ${LAST_FILE}. ${next}`;
+  return `is not empty: it holds a finished run, which is not written over; give a new folder`;
+}
+
+async function interruptionOf(directory: string): Promise<string> {
+  try {
+    const { reason, step, max_steps } = JSON.parse(
+      await readFile(path.join(directory, INTERRUPTED_FILE), 'utf8'),
+    ) as Interruption;
+    return ` (${reason}, after step ${step} of ${max_steps})`;
+  } catch {
+    return ''; // the name alone says what counts
+  }
+}

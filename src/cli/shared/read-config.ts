@@ -1,0 +1,60 @@
+/** From the arguments of a command to a resolved configuration. */
+import { readFile } from 'node:fs/promises';
+import {
+  type ConfigSources,
+  loadSuite,
+  loadTrainConfig,
+  type Purpose,
+  type ResolvedConfig,
+  type ResolvedSuite,
+  type SourceFile,
+} from '../../config/index.ts';
+import { DataError } from '../../errors.ts';
+import type { CliContext } from './context.ts';
+import { givenSettings } from './setting-options.ts';
+
+/** A text file; a DataError that says what to check where it cannot be read. */
+export async function readSource(path: string): Promise<SourceFile> {
+  try {
+    return { path, text: await readFile(path, 'utf8') };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const why =
+      code === 'ENOENT'
+        ? 'there is no such file'
+        : code === 'EISDIR'
+          ? 'it is a directory, wanted a file'
+          : String(code);
+    throw new DataError(path, `cannot be read: ${why}; check the path (relative to ${process.cwd()})`, {
+      cause: error,
+    });
+  }
+}
+
+/** Resolves file, environment and flags, and tells the person what was read differently from what they wrote. */
+export async function readTrainConfig(
+  context: CliContext,
+  path: string | undefined,
+  options: Readonly<Record<string, unknown>>,
+  purpose: Purpose = 'train',
+): Promise<ResolvedConfig> {
+  const sources: ConfigSources = { env: context.env, flags: givenSettings(options) };
+  const config = loadTrainConfig(path === undefined ? sources : { ...sources, file: await readSource(path) }, purpose);
+  tellNotices(context, config.notices);
+  return config;
+}
+
+/** The same for a suite file. */
+export async function readSuite(
+  context: CliContext,
+  file: SourceFile,
+  options: Readonly<Record<string, unknown>>,
+): Promise<ResolvedSuite> {
+  const suite = loadSuite({ file, env: context.env, flags: givenSettings(options) });
+  tellNotices(context, suite.notices);
+  return suite;
+}
+
+function tellNotices(context: CliContext, notices: ResolvedConfig['notices']): void {
+  for (const { path, message } of notices) context.stderr.write(`note: ${path}: ${message}\n`);
+}

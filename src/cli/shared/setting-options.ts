@@ -1,0 +1,38 @@
+/** Every setting as a flag of a command, from the one table in src/config. */
+import { type Command, Option } from 'commander';
+import { type FlagRow, flagTable, quietFlagNames } from '../../config/index.ts';
+
+/** Adds a flag per setting, grouped by section, and quietly those that are read under another name or refused. */
+export function addSettingOptions(command: Command): Command {
+  for (const row of flagTable())
+    command.addOption(new Option(`${row.flag} ${argument(row)}`, helpOf(row)).helpGroup(`${row.section}:`));
+  for (const name of quietFlagNames()) command.addOption(new Option(`--${name} [value]`).hideHelp());
+  return command;
+}
+
+/** What the user gave among those flags, as the loader takes it. */
+export function givenSettings(options: Readonly<Record<string, unknown>>): Record<string, string | true> {
+  const names = new Set<string>([...flagTable().map((row) => row.key), ...quietFlagNames()]);
+  return Object.fromEntries(
+    Object.entries(options).filter((entry): entry is [string, string | true] => names.has(entry[0])),
+  );
+}
+
+/** `--learning-rate` is what axolotl and mlx-lm users type; settings are spelled with underscores. */
+export function underscoreSettings(argv: readonly string[]): string[] {
+  const names = new Set<string>([...flagTable().map((row) => row.key), ...quietFlagNames()]);
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+  return argv.map((arg, index) => {
+    const [, name, rest] = /^--([a-z0-9-]+)(=.*)?$/s.exec(arg) ?? [];
+    const spelled = name?.replaceAll('-', '_');
+    return index < end && spelled !== undefined && names.has(spelled) ? `--${spelled}${rest ?? ''}` : arg;
+  });
+}
+
+const argument = (row: FlagRow): string => (row.isBoolean ? '[true|false]' : '<value>');
+
+function helpOf(row: FlagRow): string {
+  const departure = 'huggingFaceDefault' in row ? `, Hugging Face: ${String(row.huggingFaceDefault)}` : '';
+  const standard = row.default === undefined ? 'required' : `default ${JSON.stringify(row.default)}${departure}`;
+  return `${row.help} (${row.flagType}; ${standard})`;
+}

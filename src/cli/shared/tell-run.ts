@@ -1,0 +1,58 @@
+/** What a person should know of a run before it starts: its rows, what was cut, and what is not as it seems. */
+import { prequantizedNote } from '../../estimate/base-quantization.ts';
+import type { RunInput } from '../../train/session.ts';
+import type { RunTiers } from '../../train/tiers.ts';
+
+/** `lengthWasSet`: somebody asked for this max_length. */
+export function tellRun(note: (text: string) => void, input: RunInput, lengthWasSet: boolean): void {
+  const { config, train, evaluation, batches, model } = input;
+  const { max_length } = config;
+  const { max_position_embeddings: positions } = model;
+  const quantized = prequantizedNote(input);
+  if (quantized !== null) note(quantized);
+  if (lengthWasSet && max_length > positions)
+    note(`max_length ${max_length} is beyond the ${positions} positions of the model: no row may be longer than those`);
+  note(`train: ${rowsAndTokens(train)}, ${counted(batches.totalSteps, 'step')}`);
+  if (evaluation.rows.length > 0) note(`eval: ${rowsAndTokens(evaluation)}`);
+  for (const [name, set] of Object.entries({ train, eval: evaluation })) {
+    if (set.truncatedRows > 0)
+      note(
+        `${name}: ${counted(set.truncatedRows, 'row')} cut to max_length ${max_length}, ` +
+          `${counted(set.truncatedTokens, 'token')} left out`,
+      );
+    if (set.rowsWithoutEos > 0)
+      note(
+        `${name}: ${counted(set.rowsWithoutEos, 'row')} of text without an EOS at the end: the tokenizer names none for ` +
+          'append_eos (eos_token in tokenizer_config.json does)',
+      );
+    if (set.rowsWithoutLoss > 0) note(`${name}: ${counted(set.rowsWithoutLoss, 'row')} without a token to learn from`);
+  }
+  if (batches.padToMultipleOf > 1)
+    note(`rows are padded to multiples of ${batches.padToMultipleOf} tokens, so that few shapes need a plan`);
+}
+
+/** Which kernels a run takes, and why. */
+export function tellTiers({ matmul, attention, lora }: RunTiers): string[] {
+  const lines = [`matrix products: ${matmul.tier} (${matmul.reason})`];
+  if (attention.tier !== matmul.tier) lines.push(`attention: ${attention.tier} (${attention.reason})`);
+  if (lora?.operands === 'float16') {
+    const apart = lora.forward === 'separate' ? 'forward' : lora.backward === 'separate' ? 'backward' : null;
+    lines.push(
+      `LoRA: summed within its layer's product, A, B and what they multiply rounded to float16 there${
+        apart === null ? '' : `; not in ${apart}, for its dropout`
+      }`,
+    );
+  }
+  return lines;
+}
+
+function rowsAndTokens({ rows, documents, tokens }: RunInput['train']): string {
+  const packed = rows.some((row) => row.documents !== undefined) || rows.length !== documents;
+  const from = packed ? ` packed from ${documents.toLocaleString('en-US')}` : '';
+  return `${counted(rows.length, 'row')}${from}, ${counted(tokens, 'token')}`;
+}
+
+/** "1 row", "1,024 tokens". */
+export function counted(count: number, noun: string): string {
+  return `${count.toLocaleString('en-US')} ${noun}${count === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,49 @@
+/** Draws the events of one training run below a parent task. */
+import { flagMessages } from '../../kernels/flags.ts';
+import type { Phase, StepEvent, TrainEvent } from '../../train/events.ts';
+import type { Progress, ProgressTask } from './progress.ts';
+
+const LABEL: Record<Phase, string> = {
+  load: 'load',
+  compile: 'compile kernels',
+  warmup: 'warm up',
+  train: 'train',
+  eval: 'evaluate',
+  save: 'save',
+};
+
+/** Returns a consumer of events; call it with null at the end. `rowOf`: the row of a log that a step has, if any. */
+export function trainProgress(
+  progress: Progress,
+  parent: Pick<ProgressTask, 'start'>,
+  rowOf: (event: StepEvent) => string | null = () => null,
+): (event: TrainEvent | null) => void {
+  let task: ProgressTask | null = null;
+  let detail = '';
+  return (event) => {
+    if (event === null || event.type === 'phase') {
+      task?.finish(detail);
+      detail = '';
+      task = event === null ? null : parent.start(LABEL[event.phase], event.total);
+    } else if (event.type === 'progress') task?.advance();
+    else if (event.type === 'step') {
+      detail = `loss ${event.loss.toFixed(4)}`;
+      const row = rowOf(event);
+      if (row !== null) task?.row(row);
+      task?.advance(
+        1,
+        `loss ${event.loss.toFixed(4)}  grad norm ${event.gradNorm.toFixed(3)}  ${event.stepMs.toFixed(0)} ms/step`,
+      );
+      if (!event.finite) progress.note(skipMessage(event));
+      for (const what of flagMessages(event.flags)) progress.note(`step ${event.step}: ${what}`);
+    } else if (event.type === 'eval')
+      detail = `eval_loss ${event.result.evalLoss.toFixed(4)}  perplexity ${event.result.perplexity.toFixed(2)}`;
+    else progress.note(event.text);
+  };
+}
+
+function skipMessage({ step, lossScale, flags }: StepEvent): string {
+  const what = flags === 0 ? 'a gradient was not finite' : 'something left the range of float16';
+  const scale = lossScale === null ? '' : ` (loss scale ${lossScale})`;
+  return `step ${step}: ${what}, the update was skipped${scale}`;
+}

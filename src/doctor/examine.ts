@@ -1,0 +1,16 @@
+/** The whole examination of this machine. */
+import type { AdapterChoice } from '../node/device.ts';
+import { thisMachine } from '../node/machine.ts';
+import { diagnose } from './diagnose.ts';
+import { machineFacts } from './machine-facts.ts';
+import { probeInChild } from './probe-process.ts';
+import type { Examination } from './types.ts';
+
+/** Looks at the machine and tries the device that training would choose. Takes about 2 s on a software driver. */
+export async function examine(
+  adapter: AdapterChoice,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Examination> {
+  const probe = await probeInChild(adapter, env);
+  return diagnose(machineFacts(thisMachine(env)), probe, adapter);
+}

@@ -1,6 +1,0 @@
-/** The process that probe.node.ts starts: argument is the adapter, the answer goes to the parent. */
-import type { AdapterChoice } from '../gpu/node.ts';
-import { probeHere } from './probe.node.ts';
-
-// the parent ends this process once it has the answer
-process.send?.(await probeHere(process.argv[2] as AdapterChoice));

@@ -1,0 +1,124 @@
+/** Whether a plan fits the memory it may have: asked before anything is allocated, answered with the arithmetic. */
+import { bytesOfSize, sizeInWords, type TrainConfig } from '../config/index.ts';
+import { ConfigError, DeviceError, exitCodeOf } from '../errors.ts';
+import { CATEGORIES } from '../gpu/category.ts';
+import type { Device } from '../gpu/device.ts';
+import { type GpuMemory, gpuMemories, memoryOf } from '../node/gpu-memory.ts';
+import { thisMachine } from '../node/machine.ts';
+import type { Shapes } from '../train/build.ts';
+import type { BatchShape } from '../train/engine-memory.ts';
+import { planModel } from '../train/model-plan.ts';
+import type { RunInput } from '../train/session.ts';
+import { baseQuantization } from './base-quantization.ts';
+import { type Estimate, estimatePlan } from './estimate.ts';
+
+/** The plan of a run on a device, within the memory it may have. @throws ConfigError, DeviceError with what would help */
+export async function estimateThatFits(
+  input: RunInput,
+  device: Pick<Device, 'profile' | 'shaders' | 'adapter'>,
+  driver: (names: readonly string[]) => GpuMemory | null = driverMemory,
+): Promise<Estimate> {
+  const { config, plan, batches } = input;
+  const { profile, shaders, adapter } = device;
+  const estimate = estimatePlan(plan, config, batches.shapes, profile, shaders);
+  const asked = allowedBytes(config);
+  const isNvidia = !profile.software && adapter.vendor.toLowerCase() === 'nvidia';
+  const memory = asked === null && isNvidia ? driver([adapter.device, adapter.description]) : null;
+  const most = asked ?? memory?.freeBytes ?? Number.POSITIVE_INFINITY;
+  if (estimate.peakBytes <= most) return estimate;
+  const detail = [arithmetic(estimate), ...(await remedies(input, device, most))].join('\n');
+  const needs = `the run would be out of memory: it needs ${sizeInWords(estimate.peakBytes)} of the GPU`;
+  if (memory === null)
+    throw new ConfigError([
+      { path: 'max_gpu_memory', message: `${needs}, ${sizeInWords(most)} are allowed (${most} bytes)\n${detail}` },
+    ]);
+  throw new DeviceError(
+    `${needs}, ${sizeInWords(most)} of ${sizeInWords(memory.totalBytes)} are free on ${memory.name} (nvidia-smi)\n${detail}\n` +
+      'End what else uses this GPU, or set max_gpu_memory to overrule its driver.',
+  );
+}
+
+/** Bytes that `max_gpu_memory` allows; null where it is not set. */
+export function allowedBytes({ max_gpu_memory: size }: Pick<TrainConfig, 'max_gpu_memory'>): number | null {
+  return size === null ? null : bytesOfSize(size);
+}
+
+function driverMemory(names: readonly string[]): GpuMemory | null {
+  return memoryOf(names, gpuMemories(thisMachine(process.env)));
+}
+
+/** The categories of the peak, a line each, and their sum. */
+function arithmetic({ byCategory, peakBytes }: Estimate): string {
+  const rows = [...CATEGORIES, 'alignment' as const]
+    .filter((category) => byCategory[category] > 0)
+    .map((category) => [category, byCategory[category]] as const);
+  const line = (label: string, bytes: number): string => `  ${label.padEnd(14)}${sizeInWords(bytes).padStart(12)}`;
+  return [...rows, ['together', peakBytes] as const].map(([label, bytes]) => line(label, bytes)).join('\n');
+}
+
+type Planned = { readonly config: TrainConfig; readonly shapes: Shapes };
+type Change = { readonly what: string; readonly apply: (planned: Planned) => Planned };
+
+/** What each change would make of the plan, the least first, and all of them together where none is enough. */
+async function remedies(input: RunInput, device: Pick<Device, 'profile' | 'shaders'>, most: number): Promise<string[]> {
+  const planned: Planned = { config: input.config, shapes: input.batches.shapes };
+  const changes = changesOf(planned, input);
+  const found: { readonly what: string; readonly bytes: number }[] = [];
+  const measure = async ({ what, apply }: Change): Promise<void> => {
+    const bytes = await peakOf(apply(planned), input, device);
+    if (bytes !== null) found.push({ what, bytes });
+  };
+  for (const change of changes) await measure(change);
+  found.sort((a, b) => a.bytes - b.bytes);
+  if (changes.length > 1 && !found.some(({ bytes }) => bytes <= most))
+    await measure({ what: 'all of these', apply: (from) => changes.reduce((p, change) => change.apply(p), from) });
+  if (found.length === 0) return [];
+  const width = Math.max(...found.map(({ what }) => what.length));
+  const rows = found.map(({ what, bytes }) => {
+    const verdict = bytes <= most ? 'fits' : 'is still too much';
+    return `  ${what.padEnd(width)}${sizeInWords(bytes).padStart(13)}, ${verdict}`;
+  });
+  return ['What would help, and what the run would need then:', ...rows];
+}
+
+function changesOf({ config, shapes }: Planned, { plan }: RunInput): Change[] {
+  const { method, gradient_checkpointing, per_device_train_batch_size: batch, max_length } = config;
+  const set = (what: string, values: Partial<TrainConfig>): Change => ({
+    what,
+    apply: (p) => ({ ...p, config: { ...p.config, ...values } }),
+  });
+  const reshape = (what: string, of: (shape: BatchShape) => BatchShape): Change => ({
+    what,
+    apply: (p) => ({ ...p, shapes: { train: p.shapes.train.map(of), evaluation: p.shapes.evaluation.map(of) } }),
+  });
+  const half = (n: number): number => Math.ceil(n / 2);
+  const longest = Math.max(...shapes.train.map(({ S }) => S));
+  const double = { load_in_4bit: true, bnb_4bit_use_double_quant: true };
+  // a checkpoint that is quantized already is no smaller for being asked to
+  const isQuantized = method === 'qlora' || baseQuantization(plan) !== null;
+  return [
+    ...(method === 'full' ? [set('method: lora', { method: 'lora' })] : []),
+    ...(isQuantized ? [] : [set('method: qlora with bnb_4bit_use_double_quant', { method: 'qlora', ...double })]),
+    ...(gradient_checkpointing === true ? [] : [set('gradient_checkpointing: true', { gradient_checkpointing: true })]),
+    ...(batch > 1 ? [reshape(`per_device_train_batch_size: ${half(batch)}`, (s) => ({ ...s, B: half(s.B) }))] : []),
+    ...(longest >= 4
+      ? [reshape(`max_length: ${half(Math.min(longest, max_length))}`, (s) => ({ ...s, S: half(s.S) }))]
+      : []),
+  ];
+}
+
+/** Null for what cannot be planned, such as QLoRA of an adapter that trains a weight. */
+async function peakOf(
+  { config, shapes }: Planned,
+  { model, source, adapter }: RunInput,
+  { profile, shaders }: Pick<Device, 'profile' | 'shaders'>,
+): Promise<number | null> {
+  const maxPositions = Math.max(...[...shapes.train, ...shapes.evaluation].map(({ S }) => S));
+  try {
+    const plan = await planModel({ config, model, source, adapter, maxPositions });
+    return estimatePlan(plan, config, shapes, profile, shaders).peakBytes;
+  } catch (error) {
+    if (exitCodeOf(error) === 2) return null;
+    throw error;
+  }
+}

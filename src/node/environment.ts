@@ -1,0 +1,133 @@
+/** What a run ran on: code, machine, driver, packages. Recorded before the first step. */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { createReadStream, readFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import type { Device } from '../gpu/device.ts';
+import type { RunRecord } from '../results/run-schema.ts';
+import { packageManifest, packageRoot } from './package-root.ts';
+
+type Meta = RunRecord['meta_info'];
+export type CodeInfo = RunRecord['run_info']['code'];
+
+const run = promisify(execFile);
+/** Variables that change how a driver behaves; nothing else of the environment is recorded. */
+const RECORDED_ENV = /^(VK_|MESA_|NVIDIA_|LP_|NIBBLE_)/;
+
+export async function codeInfo(): Promise<CodeInfo> {
+  const git = async (...args: string[]): Promise<string | null> => {
+    try {
+      return (await run('git', args, { cwd: packageRoot() })).stdout.trim();
+    } catch {
+      return null; // installed from the registry, or git is not there
+    }
+  };
+  // Inside somebody's project, git would answer for that project.
+  const top = await git('rev-parse', '--show-toplevel');
+  const own = top !== null && path.relative(top, packageRoot()) === '';
+  const [commit, branch, status, lockfile] = await Promise.all([
+    git('rev-parse', 'HEAD'),
+    git('rev-parse', '--abbrev-ref', 'HEAD'),
+    git('status', '--porcelain'),
+    sha256OfFile(path.join(packageRoot(), 'package-lock.json')).catch(() => null),
+  ]);
+  return {
+    version: packageManifest().version,
+    git_commit: own ? commit : null,
+    git_branch: own ? branch : null,
+    git_dirty: own && status !== null ? status !== '' : null,
+    lockfile_sha256: lockfile,
+  };
+}
+
+export function runtimeInfo(): Meta['runtime'] {
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([k, v]) => RECORDED_ENV.test(k) && v !== undefined),
+  ) as Record<string, string>;
+  return {
+    node: process.version,
+    v8: process.versions.v8,
+    webgpu_npm: packageManifest().dependencies.webgpu ?? null,
+    dawn: null,
+    os: `${os.type()} ${os.arch()}`,
+    kernel: os.release(),
+    container: containerOf(),
+    cpu: os.cpus()[0]?.model ?? '',
+    cores: os.cpus().length,
+    ram: os.totalmem(),
+    env: withoutHome(env),
+  };
+}
+
+/** A published report should not tell where somebody's home is. */
+function withoutHome(env: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).map(([k, v]) => [k, v.replaceAll(os.homedir(), '~')]));
+}
+
+function containerOf(): string | null {
+  try {
+    const text = readFileSync('/proc/1/cgroup', 'utf8');
+    return /docker|kubepods|containerd|lxc/.exec(text)?.[0] ?? null;
+  } catch {
+    return null;
+  }
+}
+
+export function gpuInfo({ adapter, profile }: Device): NonNullable<Meta['gpu']> {
+  return {
+    vendor: adapter.vendor,
+    architecture: adapter.architecture,
+    device: adapter.device,
+    description: adapter.description,
+    driver: null,
+    isFallbackAdapter: adapter.isFallbackAdapter,
+    software_rendered: profile.software,
+    features: [...adapter.features],
+    limits: { ...adapter.limits },
+    backend: 'vulkan',
+    toggles: [...adapter.toggles],
+    subgroup: null,
+  };
+}
+
+/** The driver's own words on an NVIDIA machine; null elsewhere. */
+export async function nvidiaSmi(): Promise<Meta['nvidia_smi']> {
+  const query = async (fields: string): Promise<string[]> => {
+    const { stdout } = await run('nvidia-smi', [`--query-gpu=${fields}`, '--format=csv,noheader,nounits']);
+    return (stdout.trim().split('\n')[0] ?? '').split(',').map((s) => s.trim());
+  };
+  try {
+    const [driver = '', vbios = null, sm, mem, power, persistence] = await query(
+      'driver_version,vbios_version,clocks.sm,clocks.mem,power.limit,persistence_mode',
+    );
+    const number = (text: string | undefined): number | null => (Number.isFinite(Number(text)) ? Number(text) : null);
+    const clocks = Object.fromEntries(
+      Object.entries({ sm: number(sm), mem: number(mem) }).filter(([, v]) => v !== null),
+    ) as Record<string, number>;
+    return {
+      driver_version: driver,
+      vbios,
+      clocks,
+      power_limit: number(power),
+      persistence: persistence === 'Enabled',
+      mig: null,
+      other_processes: [],
+    };
+  } catch {
+    return null;
+  }
+}
+
+export async function sha256OfFile(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file)) hash.update(chunk as Uint8Array);
+  return hash.digest('hex');
+}
+
+/** One hash over several files, in the order given. */
+export async function sha256OfFiles(files: readonly string[]): Promise<string> {
+  const parts = await Promise.all(files.map(sha256OfFile));
+  return parts.length === 1 ? (parts[0] as string) : createHash('sha256').update(parts.join('\n')).digest('hex');
+}

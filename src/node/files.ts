@@ -1,0 +1,169 @@
+/** Files on disk: positional reads, and writes that a crash cannot leave half done. */
+import { randomBytes } from 'node:crypto';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { DataError } from '../errors.ts';
+import { type Chunks, decodeUtf8, type FileReader, type FileWriter, shortRead } from '../formats/reader.ts';
+
+/** Reads below a directory. A handle is opened and closed by each call, so none can leak. */
+export function nodeReader(root: string): FileReader {
+  const at = (path: string): string => resolve(root, path);
+  return {
+    root,
+    exists: async (path) => {
+      try {
+        return (await stat(at(path))).isFile();
+      } catch {
+        return false;
+      }
+    },
+    size: async (path) => {
+      const found = await stat(at(path)).catch((cause: unknown) => refuse(at(path), cause));
+      if (!found.isFile()) throw new DataError(at(path), 'is not a file.');
+      return found.size;
+    },
+    read: async (path, offset, into) => {
+      const handle = await open(at(path), 'r').catch((cause: unknown) => refuse(at(path), cause));
+      try {
+        await readFully(handle, at(path), offset, into);
+      } finally {
+        await handle.close();
+      }
+    },
+    readText: async (path) => {
+      const bytes = await readFile(at(path)).catch((cause: unknown) => refuse(at(path), cause));
+      return decodeUtf8(bytes, at(path));
+    },
+    list: async () => {
+      const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
+      return entries
+        .filter((entry) => !entry.isDirectory())
+        .map((entry) => entry.name)
+        .sort();
+    },
+  };
+}
+
+async function readFully(handle: FileHandle, file: string, offset: number, into: Uint8Array): Promise<void> {
+  let done = 0;
+  while (done < into.byteLength) {
+    // the kernel returns at most 2 GiB - 4096 bytes at a time
+    const { bytesRead } = await handle.read(into, done, Math.min(into.byteLength - done, 1 << 30), offset + done);
+    if (bytesRead === 0) throw shortRead(file, offset, done, into.byteLength);
+    done += bytesRead;
+  }
+}
+
+/**
+ * Writes below a directory, which is made if needed. Each file is written beside its place, flushed to the disk and
+ * renamed over it: a crash, a full disk or a throwing producer leaves the old content.
+ */
+export function nodeWriter(root: string): FileWriter {
+  return { root, write: (path, chunks) => writeAtomically(resolve(root, path), chunks) };
+}
+
+async function writeAtomically(target: string, chunks: Chunks): Promise<void> {
+  const temporary = `${target}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    await makeDirectories(dirname(target));
+    const handle = await open(temporary, 'wx');
+    try {
+      for await (const chunk of chunks) await writeFully(handle, chunk);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, target);
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw isSystemError(cause) ? refuseWrite(target, cause) : cause;
+  }
+  await syncDirectory(dirname(target));
+}
+
+/**
+ * Makes a directory and those above it that are missing; returns the made ones, the outermost first. mkdir's own
+ * `recursive` never ends where making a directory is refused with ENOENT, as in /proc (Node 20.20).
+ * @throws the system's error; then nothing was made
+ */
+export async function makeDirectories(path: string): Promise<string[]> {
+  const made: string[] = [];
+  const missing = [resolve(path)];
+  for (let at = missing[0] as string; !(await isDirectory(at)) && dirname(at) !== at; at = dirname(at))
+    missing.unshift(dirname(at));
+  for (const directory of missing.slice(1)) {
+    try {
+      await mkdir(directory);
+      made.push(directory);
+    } catch (error) {
+      // another process may have been faster
+      if (await isDirectory(directory)) continue;
+      for (const done of made.reverse()) await rmdir(done).catch(() => undefined);
+      throw error;
+    }
+  }
+  return made;
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+async function writeFully(handle: FileHandle, chunk: Uint8Array): Promise<void> {
+  let done = 0;
+  while (done < chunk.byteLength) {
+    const { bytesWritten } = await handle.write(chunk, done, chunk.byteLength - done);
+    done += bytesWritten;
+  }
+}
+
+/** Makes the rename itself durable. Windows cannot open a directory; there the rename is all there is. */
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r').catch(() => undefined);
+  if (handle === undefined) return;
+  try {
+    await handle.sync();
+  } catch {
+    // some network file systems refuse to flush a directory
+  } finally {
+    await handle.close();
+  }
+}
+
+/** What the operating system says; a producer of chunks throws errors of its own, which pass through. */
+function isSystemError(cause: unknown): cause is NodeJS.ErrnoException {
+  return cause instanceof Error && 'syscall' in cause && 'code' in cause;
+}
+
+function refuseWrite(file: string, cause: NodeJS.ErrnoException): DataError {
+  const next = cause.code === 'ENOSPC' ? 'Make room on the disk.' : 'Give a folder that can be written.';
+  const why = inWords(cause);
+  return new DataError(file, `cannot be written (${why}); what was there is untouched. ${next}`, { cause });
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  EACCES: 'this user may not',
+  EPERM: 'this user may not',
+  EEXIST: 'a part of its path is a file, not a folder',
+  ENOTDIR: 'a part of its path is a file, not a folder',
+  ENOENT: 'no folder can be made there',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full',
+  ENAMETOOLONG: 'the name is too long',
+};
+
+/** What the system's error means for a path, with its code. */
+export function inWords({ code, message }: NodeJS.ErrnoException): string {
+  const words = WORDS[code ?? ''];
+  return words === undefined ? (code ?? message) : `${words}, ${code}`;
+}
+
+function refuse(file: string, cause: unknown): never {
+  const error = cause as NodeJS.ErrnoException;
+  if (error.code === 'ENOENT') throw new DataError(file, 'no such file.', { cause });
+  if (error.code === 'EISDIR') throw new DataError(file, 'is a directory, needs a file.', { cause });
+  throw new DataError(file, `cannot be read (${inWords(error)}).`, { cause });
+}

@@ -1,0 +1,164 @@
+/** The files a configuration names: whole paths for the record of a run, and a clear word where one is not there. */
+import { readdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { ADAPTER_CONFIG_FILE } from '../adapters/config.ts';
+import { pickleRefusal } from '../adapters/files.ts';
+import { type ResolvedConfig, type SettingKey, wasSet } from '../config/index.ts';
+import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { CONFIG_FILE } from '../formats/hf-config.ts';
+import { modelPickleRefusal } from '../formats/pickle.ts';
+import { inWords } from './files.ts';
+
+/** The same configuration, runnable from any directory. Whence its values came stays as it is. */
+export function withAbsolutePaths(config: ResolvedConfig): ResolvedConfig {
+  const { values } = config;
+  const { output_dir, model_name_or_path, adapter_name_or_path, datasets, eval_datasets } = values;
+  const whole = (sets: typeof datasets): typeof datasets => sets.map((s) => ({ ...s, path: path.resolve(s.path) }));
+  return {
+    ...config,
+    values: {
+      ...values,
+      output_dir: path.resolve(output_dir),
+      model_name_or_path: path.resolve(model_name_or_path),
+      adapter_name_or_path: adapter_name_or_path === null ? null : path.resolve(adapter_name_or_path),
+      datasets: whole(datasets),
+      eval_datasets: whole(eval_datasets),
+    },
+  };
+}
+
+/**
+ * Whether the model, the adapter and the datasets are there at all; their content is checked where it is read.
+ * @throws ConfigError naming every setting whose files are not there, and what to do
+ */
+export async function requireInputs(config: ResolvedConfig): Promise<void> {
+  const { model_name_or_path, adapter_name_or_path, datasets, eval_datasets } = config.values;
+  const folders = [
+    settingProblem(config, 'model_name_or_path', model_name_or_path, MODEL),
+    ...(adapter_name_or_path === null
+      ? []
+      : [settingProblem(config, 'adapter_name_or_path', adapter_name_or_path, ADAPTER)]),
+  ];
+  const files = Object.entries({ datasets, eval_datasets }).flatMap(([key, sets]) =>
+    sets.map((set, i) => fileProblem(config, key as SettingKey, i, set.path)),
+  );
+  const problems = (await Promise.all([...folders, ...files])).filter((problem) => problem !== null);
+  if (problems.length > 0) throw new ConfigError(problems);
+}
+
+/** The same for the model alone. @throws ConfigError */
+export async function requireModel(config: ResolvedConfig): Promise<void> {
+  const problem = await settingProblem(config, 'model_name_or_path', config.values.model_name_or_path, MODEL);
+  if (problem !== null) throw new ConfigError([problem]);
+}
+
+/** The same for a model that an argument names. @throws ConfigError */
+export async function requireModelFolder(argument: string, given: string): Promise<void> {
+  const message = await folderProblem(given, MODEL);
+  if (message !== null) throw new ConfigError([{ path: argument, message }]);
+}
+
+type Folder = {
+  readonly file: string;
+  readonly wanted: string;
+  /** Why a file of this name is not read, where there is more to say than that it is no folder. */
+  readonly refusal?: (name: string) => string | null;
+};
+const MODEL: Folder = {
+  file: CONFIG_FILE,
+  wanted: 'the directory of a Hugging Face model (config.json, safetensors, tokenizer.json)',
+  refusal: modelPickleRefusal,
+};
+const ADAPTER: Folder = {
+  file: ADAPTER_CONFIG_FILE,
+  wanted: 'the directory of a PEFT adapter (adapter_config.json, adapter_model.safetensors)',
+  refusal: pickleRefusal,
+};
+
+type Kind = 'file' | 'folder' | null;
+
+async function settingProblem(
+  config: ResolvedConfig,
+  key: SettingKey,
+  given: string,
+  folder: Folder,
+): Promise<ConfigProblem | null> {
+  const what = await folderProblem(given, folder);
+  return what === null ? null : { path: key, message: `${what}${origin(config, key)}` };
+}
+
+async function folderProblem(given: string, folder: Folder): Promise<string | null> {
+  const { file, wanted, refusal = () => null } = folder;
+  const kind = await kindOf(given);
+  const refused = kind === 'file' ? refusal(given) : null;
+  if (refused !== null) return `${given} ${refused} Then give its folder`;
+  if (kind === 'file') return `${given} is a file; wanted ${wanted}: give the folder it lies in`;
+  if (kind !== 'folder')
+    return `there is no folder ${given}${whereabouts(given)}; wanted ${wanted}${hubHint(given, 'model')}`;
+  if ((await kindOf(path.join(given, file))) === 'file') return null;
+  const names = await readdir(given).catch((error: NodeJS.ErrnoException) => inWords(error));
+  if (typeof names === 'string') return `${given} cannot be read (${names}); wanted ${wanted}`;
+  const holds = names.length === 0 ? 'is empty' : `has no ${file} (it holds ${listed(names)})`;
+  return `${given} ${holds}; wanted ${wanted}${unreadHint(names, folder)}`;
+}
+
+/** About files of other formats, where they are all there is. */
+function unreadHint(names: readonly string[], { refusal = () => null }: Folder): string {
+  if (names.some((name) => name.endsWith('.gguf'))) return '; GGUF files are not read, safetensors are';
+  const pickle = names.find((name) => refusal(name) !== null);
+  return pickle === undefined ? '' : `. ${pickle} ${refusal(pickle)}`;
+}
+
+async function fileProblem(
+  config: ResolvedConfig,
+  key: SettingKey,
+  index: number,
+  given: string,
+): Promise<ConfigProblem | null> {
+  const kind = await kindOf(given);
+  if (kind === 'file') return null;
+  const what =
+    kind === 'folder'
+      ? `${given} is a folder; wanted a file in it`
+      : `there is no file ${given}${whereabouts(given)}; wanted a JSONL or .txt file${hubHint(given, 'dataset')}`;
+  return { path: `${key}[${index}].path`, message: `${what}${origin(config, key)}` };
+}
+
+async function kindOf(given: string): Promise<Kind> {
+  return stat(given).then(
+    (found) => (found.isDirectory() ? 'folder' : 'file'),
+    () => null,
+  );
+}
+
+const SHOWN_NAMES = 4;
+
+function listed(names: readonly string[]): string {
+  const shown = [...names].sort().slice(0, SHOWN_NAMES).join(', ');
+  return names.length > SHOWN_NAMES ? `${shown} and ${names.length - SHOWN_NAMES} more` : shown;
+}
+
+/** A relative path is only as good as the directory it starts from. */
+function whereabouts(given: string): string {
+  return path.isAbsolute(given) ? '' : ` in ${process.cwd()}`;
+}
+
+/** "org/name", as a model or a dataset is called on the hub. */
+const HUB_ID = /^[\w-][\w.-]*\/[\w-][\w.-]*$/;
+const LOCAL_FILE = /\.(jsonl?|txt|csv|parquet|ya?ml|safetensors)$/;
+
+/** What to do about a name that may be one on the hub; empty for any other. */
+export function hubHint(given: string, kind: 'model' | 'dataset'): string {
+  if (!HUB_ID.test(given) || LOCAL_FILE.test(given)) return '';
+  const name = given.slice(given.indexOf('/') + 1);
+  const type = kind === 'dataset' ? ' --repo-type dataset' : '';
+  const give = kind === 'dataset' ? 'a JSONL file with its rows' : `./${name}`;
+  return (
+    `. If ${given} is a name on the Hugging Face hub: nibble downloads nothing; fetch it with ` +
+    `\`hf download ${given}${type} --local-dir ./${name}\`, then give ${give}`
+  );
+}
+
+function origin(config: ResolvedConfig, key: SettingKey): string {
+  return wasSet(config, key) ? ` (${config.origins[key].where})` : '';
+}

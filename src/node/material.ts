@@ -1,0 +1,74 @@
+/** What a run was made from: model and datasets, by the hashes of their files. */
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { ADAPTER_FILE } from '../adapters/files.ts';
+import type { TrainConfig } from '../config/index.ts';
+import { CONFIG_FILE, readModelConfig } from '../formats/hf-config.ts';
+import { TOKENIZER_FILE } from '../formats/tokenizer.ts';
+import { openWeights } from '../model/random-weights.ts';
+import type { RunRecord } from '../results/run-schema.ts';
+import { sha256OfFile, sha256OfFiles } from './environment.ts';
+import { nodeReader } from './files.ts';
+
+type Meta = RunRecord['meta_info'];
+
+export type Material = {
+  readonly modelInfo: Meta['model_info'];
+  readonly datasetInfo: Meta['dataset_info'];
+  readonly dataHashes: RunRecord['eval_info']['data_hashes'];
+  /** Of the adapter that training goes on with. */
+  readonly initialAdapterSha256: string | null;
+};
+
+/** Reads every file once or twice; the weights need not be good ones. */
+export async function readMaterial(config: TrainConfig): Promise<Material> {
+  const { model_name_or_path: directory, adapter_name_or_path: adapter } = config;
+  const weights = await weightFiles(directory);
+  return {
+    modelInfo: {
+      id: path.basename(path.resolve(directory)) || 'model',
+      revision: null,
+      sha256_of_weights: await sha256OfFiles(weights.map((f) => path.join(directory, f))),
+      config_sha: await sha256OfFile(path.join(directory, CONFIG_FILE)),
+    },
+    datasetInfo: await datasetInfo(config),
+    dataHashes: await dataHashes(config),
+    initialAdapterSha256: adapter === null ? null : await sha256OfFile(path.join(adapter, ADAPTER_FILE)),
+  };
+}
+
+/** Those that the model is loaded from; all that look like it where they cannot be opened. */
+async function weightFiles(directory: string): Promise<string[]> {
+  try {
+    const reader = nodeReader(directory);
+    const source = await openWeights(reader, await readModelConfig(reader));
+    return [...new Set(source.names().map((name) => source.info(name).file))].sort();
+  } catch {
+    return (await readdir(directory)).filter((file) => file.endsWith('.safetensors')).sort();
+  }
+}
+
+async function datasetInfo({ datasets, eval_datasets }: TrainConfig): Promise<Meta['dataset_info']> {
+  const info: Meta['dataset_info'] = {};
+  for (const [role, sets] of Object.entries({ train: datasets, eval: eval_datasets }))
+    for (const [i, { path: file }] of sets.entries())
+      info[`${role}[${i}] ${path.basename(file)}`] = { revision: null, sha256: await sha256OfFile(file), rows: null };
+  return info;
+}
+
+async function dataHashes({
+  datasets,
+  eval_datasets,
+  model_name_or_path,
+}: TrainConfig): Promise<Material['dataHashes']> {
+  const hashOf = (files: readonly { path: string }[]) => sha256OfFiles(files.map((f) => f.path));
+  const tokenizer = (await nodeReader(model_name_or_path).exists(TOKENIZER_FILE))
+    ? await sha256OfFile(path.join(model_name_or_path, TOKENIZER_FILE))
+    : null;
+  return {
+    train: await hashOf(datasets),
+    eval: eval_datasets.length > 0 ? await hashOf(eval_datasets) : null,
+    chat_template: null,
+    tokenizer,
+  };
+}

@@ -1,0 +1,203 @@
+/** The JSON of a run from what training returned. */
+
+import { formatLoraConfig } from '../adapters/config.ts';
+import type { RunJob } from '../bench/job.ts';
+import type { TrainConfig } from '../config/settings.ts';
+import { baseQuantization } from '../estimate/base-quantization.ts';
+import { type Estimate, type QuantizedLinears, quantizedLinears } from '../estimate/estimate.ts';
+import type { CategoryBytes } from '../gpu/category.ts';
+import { runIdOf } from '../results/identity.ts';
+import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from '../results/run-schema.ts';
+import { distribution } from '../results/statistics.ts';
+import type { EvalResult } from '../train/evaluate.ts';
+import type { TrainResult } from '../train/run.ts';
+import type { RunInput } from '../train/session.ts';
+import { runTiers } from '../train/tiers.ts';
+import type { CodeInfo } from './environment.ts';
+import type { Material } from './material.ts';
+
+/** What is known of a run before it starts. */
+export type PlannedRun = Pick<RunJob, 'suite' | 'arm' | 'replicate' | 'division' | 'command'> & {
+  readonly createdAt: string;
+  readonly totalSeconds: number;
+  readonly code: CodeInfo;
+};
+
+export type RunContext = PlannedRun & {
+  readonly material: Material;
+  readonly meta: RunRecord['meta_info'];
+  readonly adapterBytes: number | null;
+  readonly adapterSha256: string | null;
+  readonly predicted: Estimate;
+};
+
+/** Steps left out of the step-time statistics: the first one still fills caches. */
+const EXCLUDED_WARMUP_STEPS = 1;
+
+export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord {
+  // A scaled run skips a step that overflowed, and goes on as if it had not been.
+  const counted = result.steps.filter((s) => s.lossScale === null || s.finite);
+  const finite = counted.length > 0 && counted.every((s) => Number.isFinite(s.loss));
+  return {
+    schema: RUN_SCHEMA_ID,
+    schema_version: SCHEMA_VERSION,
+    run_info: {
+      ...plannedRunInfo(ctx, input.config, ctx.material),
+      status: finite ? 'success' : 'diverged',
+      error: null,
+      peft_config: input.plan.lora === null ? null : JSON.parse(formatLoraConfig(input.plan.lora.config)),
+      quantization_config: quantizationConfig(input),
+    },
+    train_info: trainInfo(ctx, input, result),
+    eval_info: {
+      metrics_before: result.evalBefore && evalMetrics(result.evalBefore),
+      metrics: result.evalAfter && evalMetrics(result.evalAfter),
+      data_hashes: ctx.material.dataHashes,
+      per_sample_path: null,
+      time_to_target: null,
+    },
+    meta_info: ctx.meta,
+    numerics: { deterministic: null, weight_sha256_after: ctx.adapterSha256, repeat_check: null },
+  };
+}
+
+type Outcome = 'status' | 'error' | 'peft_config' | 'quantization_config';
+
+/** The part of run_info that does not depend on how the run ends. */
+export function plannedRunInfo(
+  ctx: PlannedRun,
+  config: TrainConfig,
+  { modelInfo, dataHashes, initialAdapterSha256 }: Material,
+): Omit<RunRecord['run_info'], Outcome> {
+  // Where files lie does not make a run another one; what is in them does.
+  const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...settings } = config;
+  const identity = {
+    config: { ...settings, initial_adapter: initialAdapterSha256 },
+    modelSha256: modelInfo.sha256_of_weights,
+    dataSha256: dataHashes,
+    seed: config.seed,
+    arm: ctx.arm,
+  };
+  return {
+    run_id: runIdOf(identity),
+    suite: ctx.suite,
+    experiment_name: `${ctx.suite}/${ctx.arm}`,
+    arm: ctx.arm,
+    replicate: ctx.replicate,
+    seed: config.seed,
+    created_at: ctx.createdAt,
+    total_time: ctx.totalSeconds,
+    command: [...ctx.command],
+    shard: null,
+    code: ctx.code,
+    division: ctx.division,
+    train_config: JSON.parse(JSON.stringify(config)),
+  };
+}
+
+/** What the base is quantized to in fact: a checkpoint that was quantized before decides over the settings. */
+function quantizationConfig({ config, plan }: RunInput): RunRecord['run_info']['quantization_config'] {
+  const base = baseQuantization(plan);
+  if (base === null) return null;
+  const { bnb_4bit_compute_dtype, bnb_4bit_quant_storage, llm_int8_skip_modules } = config;
+  return {
+    load_in_4bit: true,
+    bnb_4bit_quant_type: base.quantType,
+    bnb_4bit_use_double_quant: base.doubleQuant,
+    bnb_4bit_compute_dtype,
+    bnb_4bit_quant_storage,
+    llm_int8_skip_modules,
+  };
+}
+
+function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord['train_info'] {
+  const { steps, timing, ledger } = result;
+  const timed = steps.slice(EXCLUDED_WARMUP_STEPS);
+  const seconds = timed.reduce((sum, s) => sum + s.stepMs, 0) / 1000;
+  const perSecond = (of: (s: (typeof timed)[number]) => number): number | null =>
+    seconds > 0 ? timed.reduce((sum, s) => sum + of(s), 0) / seconds : null;
+  const { peak } = ledger;
+  const { profile } = result.engine.memory.parts;
+  const { attention, lora } = runTiers(profile, input.config, input.plan.spec.config.head_dim);
+  return {
+    num_trainable_params: result.trainableParams,
+    num_total_params: result.allParams,
+    file_size: ctx.adapterBytes,
+    tier: profile.tier,
+    attention_tier: attention.tier,
+    ...(lora && { lora_products: lora }),
+    timing: { ...timing, checkpoint_s: null },
+    step_time_ms: timed.length > 0 ? distribution(timed.map((s) => s.stepMs)) : null,
+    excluded_warmup_steps: EXCLUDED_WARMUP_STEPS,
+    throughput: {
+      tokens_per_second: perSecond((s) => s.tokens),
+      loss_tokens_per_second: perSecond((s) => s.lossTokens),
+      padded_tokens_per_second: perSecond((s) => s.paddedTokens),
+      samples_per_second: perSecond((s) => s.samples),
+      steps_per_second: perSecond(() => 1),
+    },
+    memory: memoryInfo(ctx.predicted, result),
+    accelerator_memory_max: peak.peakBytes,
+    accelerator_memory_reserved_avg: null,
+    accelerator_memory_reserved_99th: null,
+    ...(steps.some((s) => s.lossScale !== null) ? { skipped_steps: steps.filter((s) => !s.finite).length } : {}),
+    history: steps.map((s, i) => ({
+      step: s.step,
+      epoch: s.epoch,
+      loss: finiteOrNull(s.loss),
+      learning_rate: s.learningRate,
+      grad_norm: finiteOrNull(s.gradNorm),
+      ...(s.lossScale === null ? {} : { loss_scale: s.lossScale }),
+      num_input_tokens_seen: steps.slice(0, i + 1).reduce((sum, earlier) => sum + earlier.tokens, 0),
+      step_time_ms: s.stepMs,
+      memory_allocated: ledger.currentBytes,
+    })),
+  };
+}
+
+const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
+
+function memoryInfo(predicted: Estimate, { ledger, engine }: TrainResult): RunRecord['train_info']['memory'] {
+  const { peak, phasePeaks } = ledger;
+  const linears = quantizedLinears(engine.memory);
+  return {
+    source: ['ledger: every GPUBuffer of the process, by label and category'],
+    unit: 'bytes',
+    allocated: { peak: peak.peakBytes, avg: null, p99: null },
+    reserved: { peak: null, avg: null, p99: null },
+    process_vram: null,
+    device_vram: null,
+    host_rss: { peak: process.resourceUsage().maxRSS * 1024 },
+    by_category: copyOf(peak.byCategory),
+    by_phase: phasePeaks.map((p) => ({ phase: p.phase, peak: p.peakBytes })),
+    predicted: { total: predicted.peakBytes, by_category: copyOf(predicted.byCategory) },
+    prediction_error_pct: (100 * (predicted.peakBytes - peak.peakBytes)) / peak.peakBytes,
+    quantized_linears: linears && quantizedRecord(linears),
+  };
+}
+
+const copyOf = (bytes: CategoryBytes): CategoryBytes => ({ ...bytes });
+
+function quantizedRecord({ tensors, codeTablesBytes, formulaBytes }: QuantizedLinears) {
+  return {
+    tensors: tensors.map((t) => ({
+      name: t.name,
+      elements: t.elements,
+      packed_bytes: t.packedBytes,
+      absmax_bytes: t.absmaxBytes,
+      nested_bytes: t.nestedBytes,
+      offset_bytes: t.offsetBytes,
+    })),
+    code_tables_bytes: codeTablesBytes,
+    formula_bytes: formulaBytes,
+  };
+}
+
+function evalMetrics({
+  evalLoss,
+  perplexity,
+  stderr,
+  lossTokens,
+}: EvalResult): NonNullable<RunRecord['eval_info']['metrics']> {
+  return { eval_loss: { value: evalLoss, stderr, n: lossTokens }, perplexity, accuracy: null, forgetting: null };
+}

@@ -1,0 +1,154 @@
+/** One matrix product with buffers of its own, to be timed or looked at: what the tuner and the micro-benchmark measure. */
+import { GpuAllocator } from '../gpu/allocator.ts';
+import { Arena } from '../gpu/arena.ts';
+import type { Device } from '../gpu/device.ts';
+import type { DeviceProfile } from '../gpu/device-profile.ts';
+import { Ledger } from '../gpu/ledger.ts';
+import { makePlan } from '../gpu/plan.ts';
+import { Program, preparePlan } from '../gpu/program.ts';
+import { Residents } from '../gpu/residents.ts';
+import { Tape } from '../gpu/tape.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { Readback, upload } from '../gpu/transfer.ts';
+import { matmulNn, matmulNt, matmulTn } from '../kernels/matmul.ts';
+import { STEP_BYTES } from '../train/step-scalars.ts';
+
+export type ProductCall = {
+  readonly op: 'nt' | 'nn' | 'tn';
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  /** Dtype of w; tn has f32 operands only. */
+  readonly dtype: 'f32' | 'f16';
+  /** A LoRA term of rank r beside it: a second source of its sums, or a second product that is added (nt and nn). */
+  readonly lora?: { readonly r: number; readonly folded: boolean };
+};
+
+export type Product = {
+  /** Seconds of one product, from submit to done, over `repeats` of them in one submit. */
+  seconds(repeats?: number): Promise<number>;
+  /** Fills the operands with a fixed pattern, runs once, reads the result. */
+  result(): Promise<Float32Array>;
+  /** Fills the operands with noise: of zeros a GPU that its power limits makes products a tenth faster than of weights. */
+  fillWithNoise(): void;
+  free(): void;
+};
+
+/** Long enough that submitting does not count, and the clock of an idle GPU has risen. */
+const LEAST_SECONDS = 0.05;
+
+/** Runs in one submit that make a sample last, and the seconds of one. @param seconds of one run, of so many in one submit */
+export async function repeatsOf(
+  seconds: (repeats: number) => Promise<number>,
+): Promise<{ repeats: number; once: number }> {
+  let once = await seconds(1);
+  // the first may have met a clock that had not risen
+  if (once < LEAST_SECONDS) once = await seconds(1);
+  return { repeats: Math.max(1, Math.ceil(LEAST_SECONDS / once)), once };
+}
+
+/** Compiles it and runs it once, since software drivers compile at the first dispatch. @throws DeviceError */
+export async function prepareProduct(device: Device, profile: DeviceProfile, call: ProductCall): Promise<Product> {
+  const allocator = new GpuAllocator(device.gpu, new Ledger());
+  const residents = new Residents(allocator);
+  const { op, M, N, K, dtype, lora } = call;
+  const tensor = (label: string, elements: number, kind: 'f32' | 'f16' | 'u32' = 'f32', usage?: 'uniform'): Tensor =>
+    residents.tensor({ label, shape: [elements], dtype: kind, category: 'activations', ...(usage && { usage }) });
+  const [flags, step] = [tensor('flags', 1, 'u32'), tensor('step', STEP_BYTES / 4, 'u32', 'uniform')];
+  const tape = new Tape({ profile, shaders: device.shaders, step, flags });
+  const sizes = { M, N, K };
+  const [first, second] = [
+    tensor('first', op === 'nt' ? M * K : M * N),
+    tensor('w', op === 'tn' ? M * K : N * K, dtype),
+  ];
+  const y = tensor('y', op === 'nt' ? M * N : op === 'nn' ? M * K : N * K);
+  const low = lora && {
+    ...{ r: lora.r, x: tensor('low', M * lora.r), w: tensor('up', lora.r * (op === 'nt' ? N : K)), scale: 1 },
+  };
+  const extras = low && lora.folded ? { plus: low } : {};
+  if (op === 'nt') matmulNt(tape, { ...sizes, x: first, w: second, y, ...extras });
+  else if (op === 'nn') matmulNn(tape, { ...sizes, x: first, w: second, y, ...extras });
+  else matmulTn(tape, { ...sizes, d: first, x: second, y });
+  if (low && !lora.folded) {
+    if (op === 'nt') matmulNt(tape, { ...low, M, N, K: low.r, y, accumulate: true });
+    else matmulNn(tape, { ...low, M, N: low.r, K, y, accumulate: true });
+  }
+  const plan = makePlan('product', tape.commands);
+  const arena = new Arena(allocator, [plan]);
+  const prepared = preparePlan(plan, allocator);
+  const program = await Program.compile(device, prepared, { residents, arena });
+  const seconds = async (repeats = 1): Promise<number> => {
+    const started = performance.now();
+    const encoder = device.gpu.createCommandEncoder({ label: 'product' });
+    for (let i = 0; i < repeats; i++) program.encode(encoder);
+    device.gpu.queue.submit([encoder.finish()]);
+    await device.gpu.queue.onSubmittedWorkDone();
+    return (performance.now() - started) / 1000 / repeats;
+  };
+  const operands = [first, second, ...(low ? [low.x, low.w] : [])];
+  const fill = (values: (operand: Tensor) => Float32Array | Uint32Array): void => {
+    for (const operand of operands)
+      upload(device, residents.allocationOf(operand.storage), 0, values(operand) as Uint32Array<ArrayBuffer>);
+  };
+  const fillWithNoise = (): void => {
+    for (const { dtype: kind, elements, storage } of operands) {
+      const words = kind === 'f32' ? elements : Math.ceil(elements / 2);
+      for (let at = 0; at < words; at += NOISE_WORDS) {
+        const part = noise(kind === 'f32' ? 'f32' : 'f16').subarray(0, Math.min(NOISE_WORDS, words - at));
+        upload(device, residents.allocationOf(storage), 4 * at, part);
+      }
+    }
+  };
+  const result = async (): Promise<Float32Array> => {
+    fill(pattern);
+    await seconds();
+    const readback = new Readback(allocator, 'readback', y.bytes);
+    const bytes = await readback.read(device, residents.allocationOf(y.storage), 0, y.bytes);
+    allocator.free(readback.staging);
+    return new Float32Array(bytes.buffer);
+  };
+  const free = (): void => {
+    arena.destroy();
+    residents.destroy();
+    allocator.free(prepared.params);
+  };
+  await device.guarded('first run', seconds);
+  return { seconds, result, fillWithNoise, free };
+}
+
+/** Noise is made once and repeats after so many words: making it for every product of a sweep would take longer than they do. */
+const NOISE_WORDS = 2 ** 20;
+const noises = new Map<'f32' | 'f16', Uint32Array<ArrayBuffer>>();
+
+/** Magnitudes from 1/2 to 1 of either sign, by a linear congruential generator: its upper bits, as the lower ones repeat. */
+function noise(dtype: 'f32' | 'f16'): Uint32Array<ArrayBuffer> {
+  const known = noises.get(dtype);
+  if (known !== undefined) return known;
+  const words = new Uint32Array(NOISE_WORDS);
+  const [kept, exponents] = dtype === 'f32' ? [0x807fffff, 0x3f000000] : [0x83ff83ff, 0x38003800];
+  let state = 1;
+  noises.set(dtype, words);
+  for (let i = 0; i < words.length; i++) {
+    state = Math.imul(state, 1_664_525) + 1_013_904_223;
+    words[i] = ((state ^ (state >>> 15)) & kept) | exponents;
+  }
+  return words;
+}
+
+/** Eighths from -1 to 1, exact in f16: sums of them are exact in f32, in whatever order. */
+function pattern({ dtype, elements }: Tensor): Float32Array | Uint32Array {
+  const value = (i: number): number => (((i * 7919) % 17) - 8) / 8;
+  if (dtype === 'f32') return Float32Array.from({ length: elements }, (_, i) => value(i));
+  return Uint32Array.from(
+    { length: Math.ceil(elements / 2) },
+    (_, i) => half(value(2 * i)) | (half(value(2 * i + 1)) << 16),
+  );
+}
+
+/** f16 bits of an eighth from -1 to 1. */
+function half(value: number): number {
+  if (value === 0) return 0;
+  const exponent = Math.floor(Math.log2(Math.abs(value)));
+  const mantissa = (Math.abs(value) / 2 ** exponent - 1) * 2 ** 10;
+  return (value < 0 ? 0x8000 : 0) | ((exponent + 15) << 10) | mantissa;
+}
