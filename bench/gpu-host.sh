@@ -47,7 +47,7 @@ calls into one folder afterwards and run the stage summary there. Results of two
 Examples:
   bash bench/gpu-host.sh --minutes 25
   bash bench/gpu-host.sh --output results/h200 --archive h200.tar.gz gemm dequant
-  NIBBLE_ADAPTER=lavapipe bash bench/gpu-host.sh --rehearse --minutes 15 --output /tmp/rehearsal
+  NIBBLE_DEVICE=lavapipe bash bench/gpu-host.sh --rehearse --minutes 15 --output /tmp/rehearsal
 HELP
 }
 
@@ -136,7 +136,7 @@ test_kernels() {
   local name=$1 unchecked=$2
   shift 2
   rm -f "$output/$name.json"
-  NIBBLE_TEST_ADAPTER=${NIBBLE_ADAPTER:-gpu} NIBBLE_TEST_UNCHECKED=$unchecked measure "$name.txt" 240 \
+  NIBBLE_TEST_DEVICE=${NIBBLE_DEVICE:-gpu} NIBBLE_TEST_UNCHECKED=$unchecked measure "$name.txt" 240 \
     node node_modules/vitest/vitest.mjs run "$@" --reporter=default --reporter=json "--outputFile.json=$output/$name.json" || true
   grep -hE '^ *(Test Files|Tests) |FAIL' "$output/$name".txt* | sort -u | head -30 || true
 }
@@ -264,7 +264,7 @@ prepare_vulkan() {
   note "no file in icd.d names the NVIDIA driver: VK_DRIVER_FILES=$manifest"
 }
 
-[ -n "${NIBBLE_ADAPTER:-}" ] || prepare_vulkan
+[ -n "${NIBBLE_DEVICE:-}" ] || prepare_vulkan
 device=$("$python" -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")' 2>> "$log") || device=""
 [ "${stages[*]}" = summary ] ||
   node bench/gpu-host-facts.mjs "$python" ${rehearse:+--rehearsed} > "$output/host-$stamp.json" 2>> "$log" ||

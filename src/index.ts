@@ -6,7 +6,7 @@ export { type Estimate, estimateModel } from './estimate/estimate.ts';
 export { type ModelConfig, parseModelConfig } from './formats/hf-config.ts';
 export type { FileReader, FileWriter } from './formats/reader.ts';
 export { type DeviceProfile, KNOWN_PROFILES } from './gpu/device-profile.ts';
-export { type AdapterChoice, loadShaders } from './node/device.ts';
+export { type DeviceChoice, loadShaders } from './node/device.ts';
 export { nodeReader, nodeWriter } from './node/files.ts';
 export { type NodeRuntime, openNodeRuntime } from './node/runtime.ts';
 export { type RunRecord, runSchema } from './results/run-schema.ts';

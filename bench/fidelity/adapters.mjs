@@ -2,7 +2,7 @@
 /**
  * Row 4 of docs/fidelity.md, the adapters: for each option of PEFT's LoraConfig, an adapter trained by PEFT loaded here, and one
  * trained here loaded by PEFT, logits against logits. `node bench/fidelity/adapters.mjs --python PYTHON` over dist/.
- * It runs on lavapipe unless NIBBLE_ADAPTER says otherwise.
+ * It runs on lavapipe unless NIBBLE_DEVICE says otherwise.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -66,7 +66,7 @@ await withScratch(given, async (folder) => {
   const rows = made.rows.map((input_ids) => `${JSON.stringify({ input_ids })}\n`);
   writeFileSync(path.join(folder, 'rows.jsonl'), rows.join(''));
   const ids = made.ids.flat();
-  const runtime = await openNodeRuntime(process.env.NIBBLE_ADAPTER ?? 'lavapipe');
+  const runtime = await openNodeRuntime(process.env.NIBBLE_DEVICE ?? 'lavapipe');
   const { description, device: name } = runtime.device.adapter;
   const theirs = {};
   for (const [option, made_] of Object.entries(made.cases)) {

@@ -14,7 +14,7 @@ import { prequantizedState } from '../../dist/model/prequantized.js';
 import { loadWasmModule } from '../../dist/node/codec.js';
 import { nodeReader, nodeWriter } from '../../dist/node/files.js';
 import { dequantize4bit } from '../../dist/wasm/buffers.js';
-import { QuantKernels } from '../../dist/wasm/codec.js';
+import { Codec } from '../../dist/wasm/codec.js';
 import { options, python, record, withScratch } from './record.mjs';
 
 const NIBBLE = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -23,7 +23,7 @@ const MODELS = ['llama-bf16', 'llama-f32-tied', 'qwen2-f16'];
 const F32_NOISE = 1e-5;
 
 const given = options();
-const kernels = new QuantKernels(await loadWasmModule());
+const codec = new Codec(await loadWasmModule());
 
 /** Settings of one checkpoint, and the name of its folder. */
 function* cases() {
@@ -54,7 +54,7 @@ async function writeDecoded(folder, name) {
       ['f32', 'float32', 'F32'],
       ['bf16', 'bfloat16', 'BF16'],
     ]) {
-      const data = dequantize4bit(kernels, { packed, state }, out * width, spec, dtype);
+      const data = dequantize4bit(codec, { packed, state }, out * width, spec, dtype);
       tensors.push({ name: weight.replace(/weight$/, suffix), dtype: file, shape: [out, width], data: () => [data] });
     }
   }

@@ -15,11 +15,11 @@ import { loadModel } from '../../dist/model/load.js';
 import { loadWasmModule } from '../../dist/node/codec.js';
 import { closeDevice, openDevice } from '../../dist/node/device.js';
 import { STEP_BYTES } from '../../dist/train/step-scalars.js';
-import { QuantKernels } from '../../dist/wasm/codec.js';
+import { Codec } from '../../dist/wasm/codec.js';
 import { createQuantizer } from '../../dist/wasm/quantizer.js';
 
 export async function openGpu() {
-  const device = await openDevice({ adapter: process.env.NIBBLE_ADAPTER ?? 'auto' });
+  const device = await openDevice({ adapter: process.env.NIBBLE_DEVICE ?? 'auto' });
   const { description, device: name } = device.adapter;
   return { device, adapterName: description || name, close: () => closeDevice(device) };
 }
@@ -46,7 +46,7 @@ export async function dequantizeOnGpu({ device }, config, source) {
     device,
     residents,
     quantizer: createQuantizer(module),
-    kernels: new QuantKernels(module),
+    codec: new Codec(module),
     sourceDtype: null,
   };
   for await (const _ of loadModel(context, declared, source));

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * Row 1 of docs/fidelity.md: our 4-bit codes, scales and dequantized weights against bitsandbytes', byte by byte.
- * `node bench/fidelity/quantization.mjs --python PYTHON` over dist/; NIBBLE_ADAPTER chooses the device.
+ * `node bench/fidelity/quantization.mjs --python PYTHON` over dist/; NIBBLE_DEVICE chooses the device.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -13,7 +13,7 @@ import { prequantizedState } from '../../dist/model/prequantized.js';
 import { loadWasmModule } from '../../dist/node/codec.js';
 import { nodeReader } from '../../dist/node/files.js';
 import { dequantize4bit, quantize4bit } from '../../dist/wasm/buffers.js';
-import { dtypeCode, MAX_SLAB_BYTES, QuantKernels, REGION } from '../../dist/wasm/codec.js';
+import { Codec, dtypeCode, MAX_SLAB_BYTES, REGION } from '../../dist/wasm/codec.js';
 import { dequantizeOnGpu, openGpu } from './gpu.mjs';
 import { options, python, record, withScratch } from './record.mjs';
 
@@ -23,7 +23,7 @@ const FP4_CPU = 2;
 const F32_TOLERANCE = 1e-6;
 
 const given = options();
-const kernels = new QuantKernels(await loadWasmModule());
+const codec = new Codec(await loadWasmModule());
 const figures = [];
 const note = (what, reached, bound, unit, more) =>
   figures.push({ what, reached, bound, unit, ...(more === undefined ? {} : { note: more }) });
@@ -46,15 +46,15 @@ function differingNibbles(a, b) {
 }
 
 function quantizeAsCpu(raw, dtype, blockSize = 64) {
-  const [base, size] = [kernels.region(0), dtype === 'float32' ? 4 : 2];
+  const [base, size] = [codec.region(0), dtype === 'float32' ? 4 : 2];
   const packed = new Uint8Array(raw.byteLength / size / 2);
   for (let first = 0; first < raw.byteLength; first += MAX_SLAB_BYTES) {
     const part = raw.subarray(first, first + MAX_SLAB_BYTES);
-    kernels.bytes(base, part.byteLength).set(part);
+    codec.bytes(base, part.byteLength).set(part);
     const elements = part.byteLength / size;
     const target = base + REGION.packed;
-    kernels.wasm.quantize4bit(FP4_CPU, dtypeCode(dtype), base, elements, blockSize, target, base + REGION.absmax);
-    packed.set(kernels.bytes(target, elements / 2), first / size / 2);
+    codec.wasm.quantize4bit(FP4_CPU, dtypeCode(dtype), base, elements, blockSize, target, base + REGION.absmax);
+    packed.set(codec.bytes(target, elements / 2), first / size / 2);
   }
   return packed;
 }
@@ -66,7 +66,7 @@ function compareCodes(folder, meta) {
     const of = `of ${elements.toLocaleString('en-US')} elements from ${dtype}`;
     for (const quantType of ['nf4', 'fp4']) {
       const options = { quantType, blockSize: 64, doubleQuant: false };
-      const { packed, state } = quantize4bit(kernels, source.raw, dtype, options);
+      const { packed, state } = quantize4bit(codec, source.raw, dtype, options);
       const absmax = differing(state.absmax, file(`${dtype}.${quantType}.absmax`));
       note(`absmax, ${quantType}, ${of}`, absmax, 0, 'differing bytes');
       if (quantType === 'nf4') compareNf4(file, source, of, packed);
@@ -111,7 +111,7 @@ function compareFp4(file, source, of, packed) {
 
 function compareNested(file, { dtype, raw, offset }) {
   const options = { quantType: 'nf4', blockSize: 64, doubleQuant: true };
-  const double = quantize4bit(kernels, raw, dtype, options).state;
+  const double = quantize4bit(codec, raw, dtype, options).state;
   const codes = `nested codes, ${double.codes.length.toLocaleString('en-US')} of nf4 from ${dtype}`;
   const byRule = differing(double.codes, file(`${dtype}.codes`));
   note(`${codes}, against the midpoint rule in numpy`, byRule, 0, 'differing codes');
@@ -131,7 +131,7 @@ function compareBlockSizes(file, { sizes, elements }) {
   for (const quantType of ['nf4', 'fp4']) {
     let [bytes, scales] = [0, 0];
     for (const blockSize of sizes) {
-      const { packed, state } = quantize4bit(kernels, raw, 'bfloat16', { quantType, blockSize, doubleQuant: false });
+      const { packed, state } = quantize4bit(codec, raw, 'bfloat16', { quantType, blockSize, doubleQuant: false });
       const theirs = file(`blocks${blockSize}.${quantType}.packed`);
       bytes += differing(quantType === 'nf4' ? packed : quantizeAsCpu(raw, 'bfloat16', blockSize), theirs);
       scales += differing(state.absmax, file(`blocks${blockSize}.${quantType}.absmax`));
@@ -173,7 +173,7 @@ async function compareGiven(folder, meta, gpu) {
         ['bf16', 'bfloat16'],
       ]) {
         const want = await bytesOf(wanted, `${module}.${kind}`);
-        wasmBytes += differing(dequantize4bit(kernels, { packed, state }, out * width, spec, dtype), want);
+        wasmBytes += differing(dequantize4bit(codec, { packed, state }, out * width, spec, dtype), want);
         if (kind !== 'f32') continue;
         const count = differingElements(onGpu.get(weight), new Float32Array(want.buffer));
         if (state.nested) [gpuNested, nestedElements] = [gpuNested + count, nestedElements + out * width];

@@ -5,7 +5,7 @@
  *   npm run build && node bench/fidelity/smollm2.mjs --python PYTHON --scratch DIR
  *
  * DIR gets what smollm2.py makes (0.5 GB, never committed); what is there from an earlier call is used again. It runs on lavapipe
- * unless NIBBLE_ADAPTER says otherwise, and takes minutes.
+ * unless NIBBLE_DEVICE says otherwise, and takes minutes.
  */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -245,7 +245,7 @@ const given = options();
 await withScratch(given, async (folder) => {
   root = folder;
   const reference = await prepare(given);
-  const runtime = await openNodeRuntime(process.env.NIBBLE_ADAPTER ?? 'lavapipe');
+  const runtime = await openNodeRuntime(process.env.NIBBLE_DEVICE ?? 'lavapipe');
   const adapter = runtime.device.adapter.description;
   const measured = new Map();
   for (const method of ['lora', 'qlora']) measured.set(method, await measure(runtime, method, reference));

@@ -17,7 +17,7 @@ import { closeDevice, openDevice } from '../../dist/node/device.js';
 import { STEP_BYTES } from '../../dist/train/step-scalars.js';
 import { interleaved } from './sampling.mjs';
 
-const USAGE = `usage: node bench/micro/attention.mjs [options]   NIBBLE_ADAPTER picks the device
+const USAGE = `usage: node bench/micro/attention.mjs [options]   NIBBLE_DEVICE picks the device
   --shapes BxSxHxKxD,..  sequences, tokens of each, query heads, key/value heads, head dim  (1x128x4x2x32)
   --tiers a,b            direct, simt, subgroup_matrix  (all; one that the device cannot do is left out, and said)
   --documents N          packs the row with documents of N tokens  (0: one per row)
@@ -53,7 +53,7 @@ const shapes = flags.shapes.split(',').map((text) => {
   return { B, S, H, K, D };
 });
 
-const device = await openDevice({ adapter: process.env.NIBBLE_ADAPTER ?? 'auto', unchecked: true });
+const device = await openDevice({ adapter: process.env.NIBBLE_DEVICE ?? 'auto', unchecked: true });
 const { profile } = device;
 
 /** Scores that are seen: of each query the keys of its window and document up to itself. */

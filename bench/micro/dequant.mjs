@@ -15,7 +15,7 @@ import { Tape } from '../../dist/gpu/tape.js';
 import { dequant4bit, TABLE_LENGTH } from '../../dist/kernels/dequant.js';
 import { matmulNt } from '../../dist/kernels/matmul.js';
 import { isMatvec, matvec4bit } from '../../dist/kernels/matvec-4bit.js';
-import { ADAPTER_CHOICES, closeDevice, openDevice } from '../../dist/node/device.js';
+import { closeDevice, DEVICE_CHOICES, openDevice } from '../../dist/node/device.js';
 import { STEP_BYTES } from '../../dist/train/step-scalars.js';
 import { median } from './record.mjs';
 
@@ -36,9 +36,9 @@ const { values: flags } = parseArgs({
 const [out, width] = flags.shape.split('x').map(Number);
 if (!Number.isSafeInteger(out * width) || out < 1 || width < 1)
   throw new RangeError(`--shape=${flags.shape}: needs OUTxIN, for example 11008x4096`);
-const choice = process.env.NIBBLE_ADAPTER ?? 'auto';
-if (!ADAPTER_CHOICES.includes(choice))
-  throw new RangeError(`NIBBLE_ADAPTER=${choice}: needs ${ADAPTER_CHOICES.join(', ')}`);
+const choice = process.env.NIBBLE_DEVICE ?? 'auto';
+if (!DEVICE_CHOICES.includes(choice))
+  throw new RangeError(`NIBBLE_DEVICE=${choice}: needs ${DEVICE_CHOICES.join(', ')}`);
 
 const device = await openDevice({ adapter: choice, unchecked: true });
 const dtype = flags.dtype || (device.profile.shaderF16 ? 'f16' : 'f32');

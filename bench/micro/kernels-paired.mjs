@@ -2,7 +2,7 @@
 /**
  * Attention and matrix products of two built checkouts at the quick suite's shapes, in one process and in turns:
  *
- *   node bench/micro/kernels-paired.mjs --before DIR --after DIR [--record FILE]      (NIBBLE_ADAPTER=lavapipe|swiftshader)
+ *   node bench/micro/kernels-paired.mjs --before DIR --after DIR [--record FILE]      (NIBBLE_DEVICE=lavapipe|swiftshader)
  *
  * Ratios are after over before, of the process's CPU time: a software driver's kernels run there, and other work on the machine
  * does not count. Products are taken by the tier `direct`, which software drivers use.
@@ -56,7 +56,7 @@ async function openTree(root) {
       'kernels/matmul.js',
     ].map(load),
   );
-  const device = await openDevice({ adapter: process.env.NIBBLE_ADAPTER ?? 'lavapipe' });
+  const device = await openDevice({ adapter: process.env.NIBBLE_DEVICE ?? 'lavapipe' });
   const allocator = new GpuAllocator(device.gpu, new Ledger());
   const profile = { ...device.profile, tier: 'direct' };
 

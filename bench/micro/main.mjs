@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { Bench } from 'tinybench';
 import { createQuantizerPool, loadWasmModule } from '../../dist/node/codec.js';
 import { dequantize4bit, narrow, quantize4bit } from '../../dist/wasm/buffers.js';
-import { QuantKernels } from '../../dist/wasm/codec.js';
+import { Codec } from '../../dist/wasm/codec.js';
 import { createQuantizer } from '../../dist/wasm/quantizer.js';
 
 /** What the project promises: NF4 with double quantization, bytes of f32 source against bytes copied. */
@@ -35,12 +35,12 @@ function weights(count) {
 }
 
 const module = await loadWasmModule();
-const kernels = new QuantKernels(module);
+const codec = new Codec(module);
 const f32 = weights(elements);
 const sources = {
   float32: new Uint8Array(f32.buffer),
-  bfloat16: narrow(kernels, f32, 'bfloat16'),
-  float16: narrow(kernels, f32, 'float16'),
+  bfloat16: narrow(codec, f32, 'bfloat16'),
+  float16: narrow(codec, f32, 'float16'),
 };
 const copyTarget = new Uint8Array(sources.float32.byteLength).fill(1);
 const packed = new Uint8Array(elements / 2).fill(1);
@@ -61,7 +61,7 @@ function stream(quantizer, dtype, quantType = 'nf4') {
 const one = createQuantizer(module);
 const workerCounts = [1, 2, 4, 8].filter((workers) => workers <= Math.max(2, availableParallelism()));
 const pools = workerCounts.map((workers) => createQuantizerPool(module, { workers }));
-const dequantized = quantize4bit(kernels, sources.float32, 'float32', {
+const dequantized = quantize4bit(codec, sources.float32, 'float32', {
   quantType: 'nf4',
   blockSize: BLOCK_SIZE,
   doubleQuant: true,
@@ -77,7 +77,7 @@ bench
   .add('fp4 + double quant, f32 source', () => stream(one, 'float32', 'fp4'))
   .add('decode nf4 + double quant to f32', () => {
     const spec = { quantType: 'nf4', blockSize: BLOCK_SIZE };
-    copyTarget[0] = dequantize4bit(kernels, dequantized, elements, spec, 'float32')[0];
+    copyTarget[0] = dequantize4bit(codec, dequantized, elements, spec, 'float32')[0];
   })
   .add('copy, after', copy);
 for (const [i, pool] of pools.entries()) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * Peak memory over sequence length and the loss's bytes over vocabulary size, from the plan; and one point of each curve run:
- * `node bench/micro/memory-curves.mjs [--record FOLDER]` (NIBBLE_ADAPTER=lavapipe|swiftshader). Plain JavaScript over dist/.
+ * `node bench/micro/memory-curves.mjs [--record FOLDER]` (NIBBLE_DEVICE=lavapipe|swiftshader). Plain JavaScript over dist/.
  */
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
@@ -16,7 +16,7 @@ import { CHECKPOINTING, METHODS, modelJson, NARROW, SMALL, settings } from './cu
 import { LoadWatch, writeRecord } from './record.mjs';
 
 const { values: flags } = parseArgs({ options: { record: { type: 'string' } } });
-const ADAPTER = process.env.NIBBLE_ADAPTER ?? 'lavapipe';
+const ADAPTER = process.env.NIBBLE_DEVICE ?? 'lavapipe';
 const POINT = fileURLToPath(new URL('memory-point.mjs', import.meta.url));
 const GIB = 2 ** 30;
 const MIB = 2 ** 20;
@@ -70,7 +70,7 @@ function leastSquares(points) {
 /** A training step in a process of its own, so that its memory is the step's. */
 function run(shape, method, checkpointing, S) {
   const argument = JSON.stringify({ shape, method, checkpointing, S });
-  const env = { ...process.env, NIBBLE_ADAPTER: ADAPTER };
+  const env = { ...process.env, NIBBLE_DEVICE: ADAPTER };
   const stdio = ['ignore', 'pipe', 'ignore'];
   const printed = execFileSync(process.execPath, ['--expose-gc', POINT, argument], { env, encoding: 'utf8', stdio });
   return JSON.parse(printed.trim().split('\n').at(-1));

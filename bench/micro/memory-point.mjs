@@ -38,7 +38,7 @@ const resident = (field) =>
   Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
 
 try {
-  const runtime = await openNodeRuntime(process.env.NIBBLE_ADAPTER ?? 'auto');
+  const runtime = await openNodeRuntime(process.env.NIBBLE_DEVICE ?? 'auto');
   (await step(runtime, { ...point.shape, vocab_size: 256 }, WARM_UP_TOKENS)).engine.destroy();
   await runtime.device.gpu.queue.onSubmittedWorkDone();
   globalThis.gc?.();

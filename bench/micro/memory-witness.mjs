@@ -2,7 +2,7 @@
  * Holds the ledger against an outside witness: the growth of this process's resident memory on a software driver, where GPU
  * buffers are ordinary memory. A small run first compiles every kernel, so that the driver's compiler is not counted.
  *
- *   npm run build && node --expose-gc bench/micro/memory-witness.mjs [lora|qlora]     (NIBBLE_ADAPTER=lavapipe|swiftshader)
+ *   npm run build && node --expose-gc bench/micro/memory-witness.mjs [lora|qlora]     (NIBBLE_DEVICE=lavapipe|swiftshader)
  *
  * Linux only (/proc). Exits with 1 when the two differ by more than 10 %.
  */
@@ -89,7 +89,7 @@ try {
     `${JSON.stringify({ input_ids: Array.from({ length: TOKENS }, (_, i) => i) })}\n`,
   );
   const [small, large] = [await writeModel('small', SMALL), await writeModel('large', LARGE)];
-  const runtime = await openNodeRuntime(process.env.NIBBLE_ADAPTER ?? 'auto');
+  const runtime = await openNodeRuntime(process.env.NIBBLE_DEVICE ?? 'auto');
   (await runOnce(runtime, small)).engine.destroy();
   await runtime.device.gpu.queue.onSubmittedWorkDone();
   globalThis.gc?.();

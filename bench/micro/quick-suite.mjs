@@ -39,7 +39,7 @@ function runSuite(checkout) {
   const output = mkdtempSync(path.join(tmpdir(), 'nibble-quick-'));
   try {
     const [started, cpu] = [performance.now(), childrenSeconds()];
-    const env = { ...process.env, NIBBLE_ADAPTER: flags.adapter };
+    const env = { ...process.env, NIBBLE_DEVICE: flags.adapter };
     const args = ['dist/cli/main.js', 'bench', 'run', 'quick', '--output', output];
     const { status, stderr } = spawnSync(process.execPath, args, { cwd: checkout, env, encoding: 'utf8' });
     if (status !== 0) throw new Error(`${checkout}: the suite ended with ${status}: ${stderr.slice(-2000)}`);

@@ -1,6 +1,6 @@
 /** One run of a suite, as it is handed to the process that makes it. */
 import type { ResolvedConfig } from '../config/index.ts';
-import type { AdapterChoice } from '../node/device.ts';
+import type { DeviceChoice } from '../node/device.ts';
 
 /** What the parent process hands to the child, as JSON. */
 export type RunJob = {
@@ -9,7 +9,7 @@ export type RunJob = {
   readonly replicate: number;
   readonly division: 'closed' | 'open';
   readonly config: ResolvedConfig;
-  readonly adapter: AdapterChoice;
+  readonly adapter: DeviceChoice;
   readonly command: readonly string[];
   /** File that receives the run's JSON. */
   readonly recordFile: string;

@@ -7,7 +7,7 @@ import { type ResolvedConfig, type ResolvedSuite, withValues } from '../config/i
 import { ConfigError, type ConfigProblem, DataError, exitCodeOf } from '../errors.ts';
 import { scaleUp } from '../estimate/scale-up.ts';
 import { writeText } from '../formats/reader.ts';
-import { type AdapterChoice, loadShaders } from '../node/device.ts';
+import { type DeviceChoice, loadShaders } from '../node/device.ts';
 import { nodeWriter } from '../node/files.ts';
 import { requireInputs } from '../node/inputs.ts';
 import { type RunRecord, runSchema, SCHEMA_VERSION } from '../results/run-schema.ts';
@@ -26,7 +26,7 @@ export type SuiteEvent =
 
 export type SuiteOptions = {
   readonly directory: string;
-  readonly adapter: AdapterChoice;
+  readonly adapter: DeviceChoice;
   readonly command: readonly string[];
   readonly signal: AbortSignal;
   readonly onEvent: (event: SuiteEvent) => void;

@@ -9,7 +9,7 @@ const NODE_WANTED = [20, 19] as const;
 const GLIBC_WANTED = [2, 34] as const;
 const NEWER_IMAGE = 'use an image with a newer C library: ubuntu:24.04 or debian:trixie (not Alpine)';
 
-/** `asked`: the adapter that NIBBLE_ADAPTER names; advice does not repeat what is set already. */
+/** `asked`: the adapter that NIBBLE_DEVICE names; advice does not repeat what is set already. */
 export function diagnose(machine: MachineFacts, probe: Probe, asked: string = 'auto'): Examination {
   const { device } = probe;
   const canTrain = device?.selfTests.every((test) => test.passed) ?? false;
@@ -55,8 +55,8 @@ function selfTestFindings({ device }: Probe, asked: string): Finding[] {
     what: `${name} is wrong on this device: error ${error ?? 'not a number'}, allowed ${limit}`,
     fix:
       asked === 'swiftshader'
-        ? `unset NIBBLE_ADAPTER, and report it: ${device?.adapter.description} is what npm ci installed`
-        : 'update the GPU driver; meanwhile NIBBLE_ADAPTER=swiftshader runs on software',
+        ? `unset NIBBLE_DEVICE, and report it: ${device?.adapter.description} is what npm ci installed`
+        : 'update the GPU driver; meanwhile NIBBLE_DEVICE=swiftshader runs on software',
   }));
 }
 
@@ -81,13 +81,13 @@ function unexplained(probe: Probe, asked: string): Finding {
     return {
       id: 'no-adapter',
       level: 'problem',
-      what: `${what} (NIBBLE_ADAPTER=${asked} asks for it and allows no other)`,
-      fix: 'unset NIBBLE_ADAPTER   # then the best device there is is taken',
+      what: `${what} (NIBBLE_DEVICE=${asked} asks for it and allows no other)`,
+      fix: 'unset NIBBLE_DEVICE   # then the best device there is is taken',
     };
   return {
     id: 'no-adapter',
     level: 'problem',
     what,
-    fix: 'NIBBLE_ADAPTER=swiftshader nibble doctor   # on Linux x64: the software driver that npm ci installed',
+    fix: 'NIBBLE_DEVICE=swiftshader nibble doctor   # on Linux x64: the software driver that npm ci installed',
   };
 }

@@ -1,5 +1,5 @@
 /** The whole examination of this machine. */
-import type { AdapterChoice } from '../node/device.ts';
+import type { DeviceChoice } from '../node/device.ts';
 import { thisMachine } from '../node/machine.ts';
 import { diagnose } from './diagnose.ts';
 import { machineFacts } from './machine-facts.ts';
@@ -8,7 +8,7 @@ import type { Examination } from './types.ts';
 
 /** Looks at the machine and tries the device that training would choose. Takes about 2 s on a software driver. */
 export async function examine(
-  adapter: AdapterChoice,
+  adapter: DeviceChoice,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<Examination> {
   const probe = await probeInChild(adapter, env);

@@ -49,7 +49,7 @@ function mesaMissing(machine: MachineFacts, asked: string): Finding {
       mesa === null
         ? fix
         : asked === 'swiftshader'
-          ? 'NIBBLE_ADAPTER=lavapipe   # or unset it: lavapipe is installed'
+          ? 'NIBBLE_DEVICE=lavapipe   # or unset it: lavapipe is installed'
           : null,
   };
 }

@@ -1,6 +1,6 @@
 /** The process that probe.node.ts starts: argument is the adapter, the answer goes to the parent. */
-import type { AdapterChoice } from '../node/device.ts';
+import type { DeviceChoice } from '../node/device.ts';
 import { probeHere } from './probe-process.ts';
 
 // the parent ends this process once it has the answer
-process.send?.(await probeHere(process.argv[2] as AdapterChoice));
+process.send?.(await probeHere(process.argv[2] as DeviceChoice));

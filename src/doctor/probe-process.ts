@@ -1,7 +1,7 @@
 /** Tries the device in a process of its own: a driver that crashes takes that one down, and what it wrote is kept. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { type AdapterChoice, closeDevice, openDevice } from '../node/device.ts';
+import { closeDevice, type DeviceChoice, openDevice } from '../node/device.ts';
 import { probeDevice } from './probe.ts';
 import type { DeviceFacts, Probe } from './types.ts';
 
@@ -12,7 +12,7 @@ const BACKENDS: Readonly<Record<string, string>> = { darwin: 'metal', win32: 'd3
 export type ProbeMessage = { readonly device: DeviceFacts } | { readonly error: string };
 
 /** Opens and tries the device in this process. Never throws. */
-export async function probeHere(adapter: AdapterChoice): Promise<ProbeMessage> {
+export async function probeHere(adapter: DeviceChoice): Promise<ProbeMessage> {
   try {
     const device = await openDevice({ adapter });
     try {
@@ -29,7 +29,7 @@ const CHILD = new URL('./probe-child.js', import.meta.url);
 
 /** The same in a child, with the Vulkan loader told to say what it could not load. `script` is what the child runs. */
 export function probeInChild(
-  adapter: AdapterChoice,
+  adapter: DeviceChoice,
   env: Readonly<Record<string, string | undefined>>,
   script = CHILD,
 ): Promise<Probe> {

@@ -5,7 +5,7 @@ import { readFloats, type TensorSource } from '../formats/checkpoint.ts';
 import type { Residents } from '../gpu/residents.ts';
 import type { Dtype, Tensor } from '../gpu/tensor.ts';
 import type { Uploads } from '../gpu/transfer.ts';
-import type { QuantKernels } from '../wasm/codec.ts';
+import type { Codec } from '../wasm/codec.ts';
 import { inLanes, Pool } from '../wasm/pipeline.ts';
 import type { Quantizer, QuantState, SourceDtype } from '../wasm/types.ts';
 import { requireShape } from './check-weights.ts';
@@ -41,7 +41,7 @@ export type WeightContext = {
   readonly residents: Residents;
   readonly uploads: Uploads;
   readonly quantizer: Quantizer;
-  readonly kernels: QuantKernels;
+  readonly codec: Codec;
   /** The dtype that base weights have before they are quantized; null keeps the checkpoint's. */
   readonly sourceDtype: SourceDtype | null;
   readonly slabs: Pool<Uint8Array<ArrayBuffer>>;
@@ -82,7 +82,7 @@ async function loadDense(ctx: WeightContext, name: string, weight: DenseWeight):
       return raw;
     },
     end: (raw, k) => {
-      const converted = convert(ctx.kernels, raw, stored, torchOf(dtype));
+      const converted = convert(ctx.codec, raw, stored, torchOf(dtype));
       if (dtype === 'f16' && stored !== 'F16') requireHalves(name, converted, k * slab, n);
       writeBytes(ctx, weight.tensor, k * slab * (dtype === 'f32' ? 4 : 2), converted);
     },
@@ -108,7 +108,7 @@ function torchOf(dtype: Dtype): SourceDtype {
 async function loadFourBit(ctx: WeightContext, name: string, weight: FourBitWeight): Promise<void> {
   const stored = requireShape(ctx.source, name, [weight.out, weight.in]);
   const dtype = ctx.sourceDtype ?? STORED[stored].torch;
-  const read = slabReader(ctx.kernels, ctx.source, name, stored, dtype);
+  const read = slabReader(ctx.codec, ctx.source, name, stored, dtype);
   const state = await ctx.quantizer.quantize4bit({
     name,
     elements: weight.out * weight.in,

@@ -7,7 +7,7 @@ import { ropeTables } from '../formats/rope.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Residents } from '../gpu/residents.ts';
 import { Uploads } from '../gpu/transfer.ts';
-import type { QuantKernels } from '../wasm/codec.ts';
+import type { Codec } from '../wasm/codec.ts';
 import { FP4_CODE, NF4_CODE } from '../wasm/tables.ts';
 import type { Quantizer, SourceDtype } from '../wasm/types.ts';
 import type { CodeTables, DeclaredModel } from './declare.ts';
@@ -17,7 +17,7 @@ export type LoadContext = {
   readonly device: Device;
   readonly residents: Residents;
   readonly quantizer: Quantizer;
-  readonly kernels: QuantKernels;
+  readonly codec: Codec;
   /** The dtype that base weights have before they are quantized; null keeps the checkpoint's. */
   readonly sourceDtype: SourceDtype | null;
   /** Ends the load between two slabs. */

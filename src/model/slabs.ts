@@ -4,7 +4,7 @@ import type { TensorSource } from '../formats/checkpoint.ts';
 import type { FloatDtype, TorchFloat } from '../formats/dtype.ts';
 import type { Dtype } from '../gpu/tensor.ts';
 import { narrow, widen } from '../wasm/buffers.ts';
-import type { QuantKernels } from '../wasm/codec.ts';
+import type { Codec } from '../wasm/codec.ts';
 import { bytesPerElement, type SlabReader } from '../wasm/types.ts';
 
 /** A type of a checkpoint under its names in GPU memory and in configurations. */
@@ -16,15 +16,15 @@ export const STORED: Record<FloatDtype, { readonly gpu: Dtype; readonly torch: T
 
 /** Raw elements of one float type as another: exact where it widens, one rounding where it narrows. */
 export function convert(
-  kernels: QuantKernels,
+  codec: Codec,
   raw: Uint8Array<ArrayBuffer>,
   from: FloatDtype,
   to: TorchFloat,
 ): Uint8Array<ArrayBuffer> {
   const stored = STORED[from].torch;
   if (stored === to) return raw;
-  const values = stored === 'float32' ? alignedFloats(raw) : widen(kernels, raw, stored);
-  return to === 'float32' ? new Uint8Array(values.buffer) : narrow(kernels, values, to);
+  const values = stored === 'float32' ? alignedFloats(raw) : widen(codec, raw, stored);
+  return to === 'float32' ? new Uint8Array(values.buffer) : narrow(codec, values, to);
 }
 
 function alignedFloats(raw: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
@@ -36,7 +36,7 @@ function alignedFloats(raw: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> 
 
 /** Reads slabs of `name`, which is stored as `stored`, as elements of `to`. */
 export function slabReader(
-  kernels: QuantKernels,
+  codec: Codec,
   source: TensorSource,
   name: string,
   stored: FloatDtype,
@@ -47,6 +47,6 @@ export function slabReader(
   return async (byteOffset, into) => {
     const raw = new Uint8Array((into.byteLength / toSize) * fromSize);
     await source.read(name, (byteOffset / toSize) * fromSize, raw);
-    into.set(convert(kernels, raw, stored, to));
+    into.set(convert(codec, raw, stored, to));
   };
 }

@@ -3,15 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { DataError, KernelCallError } from '../errors.ts';
-import {
-  compileWasm,
-  dtypeCode,
-  fp4Flag,
-  MAX_SLAB_BYTES,
-  QuantKernels,
-  REGION,
-  type WasmModule,
-} from '../wasm/codec.ts';
+import { Codec, compileWasm, dtypeCode, fp4Flag, MAX_SLAB_BYTES, REGION, type WasmModule } from '../wasm/codec.ts';
 import { LaneQuantizer } from '../wasm/quantizer.ts';
 import type { Lane, SlabJob, SlabResult } from '../wasm/slabs.ts';
 import type { Quantizer } from '../wasm/types.ts';
@@ -132,11 +124,11 @@ export function createQuantizerPool(
   if (!Number.isSafeInteger(workers) || workers < 1) {
     throw new KernelCallError('createQuantizerPool', `got ${workers} workers, needs a positive integer`);
   }
-  const kernels = new QuantKernels(module);
-  const threads = Array.from({ length: workers }, () => new WorkerThread(module, kernels.region(0)));
+  const codec = new Codec(module);
+  const threads = Array.from({ length: workers }, () => new WorkerThread(module, codec.region(0)));
   // Neighbouring slabs go to different workers.
   const lanes = Array.from({ length: workers * LANES_PER_WORKER }, (_, i) => new WorkerLane(threads[i % workers]!));
-  return new LaneQuantizer(kernels, lanes, slabBytes, async () => {
+  return new LaneQuantizer(codec, lanes, slabBytes, async () => {
     await Promise.all(threads.map((thread) => thread.terminate()));
   });
 }

@@ -11,8 +11,8 @@ import { unpackSwiftShader } from './swiftshader.ts';
 import { readTuning, tuningKey } from './tuning.ts';
 
 /** `auto`: a GPU, else a software driver. `gpu`: never software. The last two: that software driver. */
-export type AdapterChoice = 'auto' | 'gpu' | 'lavapipe' | 'swiftshader';
-export const ADAPTER_CHOICES: readonly AdapterChoice[] = ['auto', 'gpu', 'lavapipe', 'swiftshader'];
+export type DeviceChoice = 'auto' | 'gpu' | 'lavapipe' | 'swiftshader';
+export const DEVICE_CHOICES: readonly DeviceChoice[] = ['auto', 'gpu', 'lavapipe', 'swiftshader'];
 
 /** Both are needed for f16 on NVIDIA's Vulkan driver, and the first for subgroup matrices (Dawn crbug 42251215). */
 const ENABLED_TOGGLES = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
@@ -83,7 +83,7 @@ function readShaders(): ShaderLibrary {
 }
 
 export type OpenOptions = {
-  readonly adapter?: AdapterChoice;
+  readonly adapter?: DeviceChoice;
   /** Leaves out what makes wrong kernels harmless: bounds checks, cleared workgroup memory, guarded division. */
   readonly unchecked?: boolean;
   /** Folder of the tiles that `nibble tune-kernels` found; without it the defaults are taken. */
@@ -128,7 +128,7 @@ export async function openDevice(options: OpenOptions = {}): Promise<Device> {
 /** An adapter, and the object from create() that it came from. */
 type Found = { readonly instance: GPU; readonly adapter: GPUAdapter };
 
-async function findAdapter(choice: AdapterChoice, toggles: readonly string[]): Promise<Found> {
+async function findAdapter(choice: DeviceChoice, toggles: readonly string[]): Promise<Found> {
   if (choice === 'swiftshader') return requireAdapter(await swiftShaderAdapter(toggles), 'SwiftShader');
   const system = hasVulkanLoader() ? await requestAdapter(toggles) : null;
   const isSoftware = system !== null && softwareName(system.adapter) !== null;

@@ -1,16 +1,16 @@
 /** The runtime of a run in Node: Dawn, files, and quantizer workers. */
 
 import type { Runtime } from '../train/session.ts';
-import { QuantKernels } from '../wasm/codec.ts';
+import { Codec } from '../wasm/codec.ts';
 import { createQuantizerPool, loadWasmModule } from './codec.ts';
-import { type AdapterChoice, closeDevice, openDevice } from './device.ts';
+import { closeDevice, type DeviceChoice, openDevice } from './device.ts';
 import { nodeReader } from './files.ts';
 import { tuningDirectory } from './tuning.ts';
 
 export type NodeRuntime = Runtime & { close(): Promise<void> };
 
 /** Opens the device and starts the workers; `close` ends both, or the process does not exit. @throws DeviceError */
-export async function openNodeRuntime(adapter: AdapterChoice = 'auto'): Promise<NodeRuntime> {
+export async function openNodeRuntime(adapter: DeviceChoice = 'auto'): Promise<NodeRuntime> {
   // The device last: one that is open keeps the process alive.
   const module = await loadWasmModule();
   const device = await openDevice({ adapter, unchecked: true, tuning: tuningDirectory(process.env) });
@@ -19,5 +19,5 @@ export async function openNodeRuntime(adapter: AdapterChoice = 'auto'): Promise<
     await quantizer.close();
     await closeDevice(device);
   };
-  return { device, quantizer, kernels: new QuantKernels(module), readerOf: nodeReader, close };
+  return { device, quantizer, codec: new Codec(module), readerOf: nodeReader, close };
 }

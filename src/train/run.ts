@@ -224,7 +224,7 @@ class Run {
     else {
       const dtype: SaveDtype = config.dtype === 'auto' ? (model.dtype ?? 'float32') : config.dtype;
       const from = this.#runtime.readerOf(config.model_name_or_path);
-      await saveTrainedModel(this.#engine, from, writer, { dtype, kernels: this.#runtime.kernels, model });
+      await saveTrainedModel(this.#engine, from, writer, { dtype, codec: this.#runtime.codec, model });
     }
     this.#timing.save_s = secondsSince(started);
     await writeText(writer, 'trainer_state.json', formatTrainerState(this.#trainerState()));

@@ -9,7 +9,7 @@ import type { FileReader, FileWriter } from '../formats/reader.ts';
 import { writeText } from '../formats/reader.ts';
 import { writeSafetensors } from '../formats/safetensors-write.ts';
 import { narrow } from '../wasm/buffers.ts';
-import type { QuantKernels } from '../wasm/codec.ts';
+import type { Codec } from '../wasm/codec.ts';
 import { asInFile } from './adapter-state.ts';
 import type { Engine } from './engine.ts';
 import type { ModelPlan } from './model-plan.ts';
@@ -39,16 +39,16 @@ export async function saveTrainedModel(
   engine: Engine,
   from: FileReader,
   writer: FileWriter,
-  options: { dtype: SaveDtype; kernels: QuantKernels; model: ModelConfig },
+  options: { dtype: SaveDtype; codec: Codec; model: ModelConfig },
 ): Promise<void> {
-  const { dtype, kernels } = options;
+  const { dtype, codec } = options;
   const tensors = [...engine.memory.parts.declared.trainable.tensors].map(([name, trainable]) => ({
     name,
     dtype: STORED[dtype],
     shape: trainable.shape,
     data: async function* () {
       const values = await engine.readTensor(trainable.param);
-      yield dtype === 'float32' ? new Uint8Array(values.buffer) : narrow(kernels, values, dtype);
+      yield dtype === 'float32' ? new Uint8Array(values.buffer) : narrow(codec, values, dtype);
     },
   }));
   await writeSafetensors(writer, SINGLE_FILE, tensors);

@@ -16,7 +16,7 @@ import { checkWeights } from '../model/check-weights.ts';
 import { type LoadTimes, loadModel } from '../model/load.ts';
 import { openWeights } from '../model/random-weights.ts';
 import { withTiedHead } from '../model/tied-head.ts';
-import type { QuantKernels } from '../wasm/codec.ts';
+import type { Codec } from '../wasm/codec.ts';
 import type { Quantizer, SourceDtype } from '../wasm/types.ts';
 import { initializeAdapter } from './adapter-state.ts';
 import { type RunBatches, runBatches } from './batching.ts';
@@ -30,7 +30,7 @@ import { longestRow, packingOf } from './packing.ts';
 export type Runtime = {
   readonly device: Device;
   readonly quantizer: Quantizer;
-  readonly kernels: QuantKernels;
+  readonly codec: Codec;
   readonly readerOf: (directory: string) => FileReader;
 };
 

@@ -1,6 +1,6 @@
 /** Whole-buffer quantization and conversion, for tests and for writing files: everything in memory, no streaming. */
 import { KernelCallError } from '../errors.ts';
-import { checkQuantCall, dtypeCode, fp4Flag, MAX_SLAB_BYTES, type QuantKernels, REGION } from './codec.ts';
+import { type Codec, checkQuantCall, dtypeCode, fp4Flag, MAX_SLAB_BYTES, REGION } from './codec.ts';
 import { decodedAbsmax, quantState } from './nested.ts';
 import { LocalLane } from './quantizer.ts';
 import { nonFiniteError } from './slabs.ts';
@@ -14,7 +14,7 @@ export type Quantized = { readonly packed: Uint8Array<ArrayBuffer>; readonly sta
  * @throws DataError naming the first element that is NaN or infinite
  */
 export function quantize4bit(
-  kernels: QuantKernels,
+  codec: Codec,
   raw: Uint8Array,
   dtype: SourceDtype,
   spec: QuantSpec,
@@ -25,7 +25,7 @@ export function quantize4bit(
   checkQuantCall(`quantize4bit(${name})`, elements, spec);
   const packed = new Uint8Array(Math.ceil(elements / 2));
   const absmax = new Float32Array(Math.ceil(elements / spec.blockSize));
-  const lane = new LocalLane(kernels, 0);
+  const lane = new LocalLane(codec, 0);
   const slab = MAX_SLAB_BYTES / size;
   for (let first = 0; first < elements; first += slab) {
     const part = raw.subarray(first * size, (first + slab) * size);
@@ -37,7 +37,7 @@ export function quantize4bit(
     packed.set(result.packed, first / 2);
     absmax.set(result.absmax, first / spec.blockSize);
   }
-  return { packed, state: quantState(kernels, absmax, packed.byteLength, spec.doubleQuant) };
+  return { packed, state: quantState(codec, absmax, packed.byteLength, spec.doubleQuant) };
 }
 
 /**
@@ -45,14 +45,14 @@ export function quantize4bit(
  * @throws KernelCallError when packed bytes or absmax do not fit the element count
  */
 export function dequantize4bit(
-  kernels: QuantKernels,
+  codec: Codec,
   { packed, state }: Quantized,
   elements: number,
   spec: Pick<QuantSpec, 'quantType' | 'blockSize'>,
   dtype: SourceDtype,
 ): Uint8Array<ArrayBuffer> {
   checkQuantCall('dequantize4bit', elements, { ...spec, doubleQuant: state.nested });
-  const absmax = decodedAbsmax(kernels, state);
+  const absmax = decodedAbsmax(codec, state);
   const blocks = Math.ceil(elements / spec.blockSize);
   if (packed.byteLength !== Math.ceil(elements / 2) || absmax.length !== blocks) {
     throw new KernelCallError(
@@ -62,57 +62,57 @@ export function dequantize4bit(
   }
   const size = bytesPerElement(dtype);
   const raw = new Uint8Array(elements * size);
-  const base = kernels.region(0);
+  const base = codec.region(0);
   const [target, nibbles, scales] = [base + REGION.source, base + REGION.packed, base + REGION.absmax];
   const slab = MAX_SLAB_BYTES / size;
   for (let first = 0; first < elements; first += slab) {
     const count = Math.min(slab, elements - first);
-    kernels.bytes(nibbles, Math.ceil(count / 2)).set(packed.subarray(first / 2, Math.ceil((first + count) / 2)));
+    codec.bytes(nibbles, Math.ceil(count / 2)).set(packed.subarray(first / 2, Math.ceil((first + count) / 2)));
     const used = absmax.subarray(first / spec.blockSize, Math.ceil((first + count) / spec.blockSize));
-    kernels.floats(scales, used.length).set(used);
+    codec.floats(scales, used.length).set(used);
     const fp4 = fp4Flag(spec.quantType);
-    kernels.wasm.dequantize4bit(fp4, dtypeCode(dtype), nibbles, count, spec.blockSize, scales, target);
-    raw.set(kernels.bytes(target, count * size), first * size);
+    codec.wasm.dequantize4bit(fp4, dtypeCode(dtype), nibbles, count, spec.blockSize, scales, target);
+    raw.set(codec.bytes(target, count * size), first * size);
   }
   return raw;
 }
 
 /** Widens raw 16-bit floats to f32, exactly; infinities and NaNs keep sign and payload. */
 export function widen(
-  kernels: QuantKernels,
+  codec: Codec,
   raw: Uint8Array,
   dtype: Exclude<SourceDtype, 'float32'>,
 ): Float32Array<ArrayBuffer> {
   const elements = raw.byteLength / 2;
   const values = new Float32Array(elements);
-  const [source, target] = [kernels.region(0), kernels.region(1)];
+  const [source, target] = [codec.region(0), codec.region(1)];
   const slab = MAX_SLAB_BYTES / 4;
   for (let first = 0; first < elements; first += slab) {
     const count = Math.min(slab, elements - first);
-    kernels.bytes(source, count * 2).set(raw.subarray(first * 2, (first + count) * 2));
-    kernels.wasm.widen(dtypeCode(dtype), source, count, target);
+    codec.bytes(source, count * 2).set(raw.subarray(first * 2, (first + count) * 2));
+    codec.wasm.widen(dtypeCode(dtype), source, count, target);
     // as bytes: copying NaNs as numbers may change their payload
     const bytes = new Uint8Array(values.buffer, first * 4, count * 4);
-    bytes.set(kernels.bytes(target, count * 4));
+    bytes.set(codec.bytes(target, count * 4));
   }
   return values;
 }
 
 /** Narrows f32 to raw 16-bit floats, round to nearest even; too large becomes infinity, NaN stays a (quiet) NaN. */
 export function narrow(
-  kernels: QuantKernels,
+  codec: Codec,
   values: Float32Array,
   dtype: Exclude<SourceDtype, 'float32'>,
 ): Uint8Array<ArrayBuffer> {
   const raw = new Uint8Array(values.length * 2);
-  const [source, target] = [kernels.region(0), kernels.region(1)];
+  const [source, target] = [codec.region(0), codec.region(1)];
   const slab = MAX_SLAB_BYTES / 4;
   for (let first = 0; first < values.length; first += slab) {
     const count = Math.min(slab, values.length - first);
     const bytes = new Uint8Array(values.buffer, values.byteOffset + first * 4, count * 4);
-    kernels.bytes(source, count * 4).set(bytes);
-    kernels.wasm.narrow(dtypeCode(dtype), source, count, target);
-    raw.set(kernels.bytes(target, count * 2), first * 2);
+    codec.bytes(source, count * 4).set(bytes);
+    codec.wasm.narrow(dtypeCode(dtype), source, count, target);
+    raw.set(codec.bytes(target, count * 2), first * 2);
   }
   return raw;
 }

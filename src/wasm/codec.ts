@@ -79,7 +79,7 @@ export function compileWasm(bytes: Uint8Array<ArrayBuffer>): WasmModule {
   return new wasmApi.Module(bytes);
 }
 
-export class QuantKernels {
+export class Codec {
   readonly wasm: WasmExports;
   readonly memory: Uint8Array<ArrayBuffer>;
 
@@ -87,7 +87,7 @@ export class QuantKernels {
     this.wasm = new wasmApi.Instance(module, {}).exports as WasmExports;
     this.memory = new Uint8Array(this.wasm.memory.buffer);
     if (this.region(1) + REGION.byteLength > this.memory.byteLength) {
-      throw new KernelCallError('QuantKernels', `${this.memory.byteLength} bytes of memory cannot hold two regions`);
+      throw new KernelCallError('Codec', `${this.memory.byteLength} bytes of memory cannot hold two regions`);
     }
   }
 

@@ -1,6 +1,6 @@
 /** The second level: absmax to 8-bit codes around its mean, and back; and the dynamic code for any f32 data. */
 import { DataError, KernelCallError } from '../errors.ts';
-import { MAX_SLAB_BYTES, type QuantKernels, REGION } from './codec.ts';
+import { type Codec, MAX_SLAB_BYTES, REGION } from './codec.ts';
 import { DYNAMIC_CODE } from './tables.ts';
 import { NESTED_BLOCK_SIZE, type QuantState } from './types.ts';
 
@@ -26,34 +26,34 @@ function slabElements(blockSize: number): number {
  * @throws DataError naming the first element that is NaN or infinite
  */
 export function quantizeDynamic8bit(
-  kernels: QuantKernels,
+  codec: Codec,
   values: Float32Array,
   { blockSize = NESTED_BLOCK_SIZE, offset = 0, name = 'values' } = {},
 ): DynamicCodes {
   const slab = slabElements(blockSize);
   const codes = new Uint8Array(values.length);
   const absmax = new Float32Array(Math.ceil(values.length / blockSize));
-  const base = kernels.region(0);
+  const base = codec.region(0);
   const [source, packed, scales] = [base + REGION.source, base + REGION.packed, base + REGION.absmax];
   for (let start = 0; start < values.length; start += slab) {
     const part = values.subarray(start, start + slab);
-    kernels.floats(source, part.length).set(part);
-    const bad = kernels.wasm.quantizeDynamic8bit(source, part.length, blockSize, offset, packed, scales);
+    codec.floats(source, part.length).set(part);
+    const bad = codec.wasm.quantizeDynamic8bit(source, part.length, blockSize, offset, packed, scales);
     if (bad >= 0) {
       throw new DataError(
         name,
         `element ${start + bad} is ${part[bad]} after subtracting ${offset}, needs to be finite`,
       );
     }
-    codes.set(kernels.bytes(packed, part.length), start);
-    absmax.set(kernels.floats(scales, Math.ceil(part.length / blockSize)), start / blockSize);
+    codes.set(codec.bytes(packed, part.length), start);
+    absmax.set(codec.floats(scales, Math.ceil(part.length / blockSize)), start / blockSize);
   }
   return { codes, absmax };
 }
 
 /** dynamicCode[codes[i]] * absmax[i / blockSize] + offset, rounded to f32 after each of the two operations. */
 export function dequantizeDynamic8bit(
-  kernels: QuantKernels,
+  codec: Codec,
   { codes, absmax }: { readonly codes: Uint8Array; readonly absmax: Float32Array },
   { blockSize = NESTED_BLOCK_SIZE, offset = 0, dynamicCode = DYNAMIC_CODE } = {},
 ): Float32Array<ArrayBuffer> {
@@ -63,59 +63,59 @@ export function dequantizeDynamic8bit(
     throw new KernelCallError('dequantizeDynamic8bit', `got ${absmax.length} absmax values, needs ${blocks}`);
   }
   const values = new Float32Array(codes.length);
-  const map = mapAddress(kernels, dynamicCode);
-  const base = kernels.region(0);
+  const map = mapAddress(codec, dynamicCode);
+  const base = codec.region(0);
   const [target, packed, scales] = [base + REGION.source, base + REGION.packed, base + REGION.absmax];
   for (let start = 0; start < codes.length; start += slab) {
     const part = codes.subarray(start, start + slab);
     const first = start / blockSize;
-    kernels.bytes(packed, part.length).set(part);
+    codec.bytes(packed, part.length).set(part);
     const used = absmax.subarray(first, first + Math.ceil(part.length / blockSize));
-    kernels.floats(scales, used.length).set(used);
-    kernels.wasm.dequantizeDynamic8bit(packed, part.length, blockSize, scales, offset, map, target);
-    values.set(kernels.floats(target, part.length), start);
+    codec.floats(scales, used.length).set(used);
+    codec.wasm.dequantizeDynamic8bit(packed, part.length, blockSize, scales, offset, map, target);
+    values.set(codec.floats(target, part.length), start);
   }
   return values;
 }
 
 /** Where the module finds the map: its own, or a given one copied in. */
-function mapAddress(kernels: QuantKernels, dynamicCode: Float32Array): number {
-  if (dynamicCode === DYNAMIC_CODE) return kernels.wasm.dynamicCode();
+function mapAddress(codec: Codec, dynamicCode: Float32Array): number {
+  if (dynamicCode === DYNAMIC_CODE) return codec.wasm.dynamicCode();
   if (dynamicCode.length !== DYNAMIC_CODE.length)
     throw new KernelCallError('dequantizeDynamic8bit', `got a map of ${dynamicCode.length} values, needs 256`);
-  const address = kernels.wasm.givenCode();
-  kernels.floats(address, dynamicCode.length).set(dynamicCode);
+  const address = codec.wasm.givenCode();
+  codec.floats(address, dynamicCode.length).set(dynamicCode);
   return address;
 }
 
 /** The mean in f64, summed in index order, rounded once to f32: the same however the data was cut into slabs. */
-function meanF32(kernels: QuantKernels, values: Float32Array): number {
-  const address = kernels.region(0);
+function meanF32(codec: Codec, values: Float32Array): number {
+  const address = codec.region(0);
   let sum = 0;
   for (let start = 0; start < values.length; start += MAX_SLAB_BYTES / 4) {
     const part = values.subarray(start, start + MAX_SLAB_BYTES / 4);
-    kernels.floats(address, part.length).set(part);
-    sum = kernels.wasm.sumF32(address, part.length, sum);
+    codec.floats(address, part.length).set(part);
+    sum = codec.wasm.sumF32(address, part.length, sum);
   }
   return Math.fround(sum / values.length);
 }
 
 /** Turns a tensor's absmax into the state that is kept. Uses region 0. */
 export function quantState(
-  kernels: QuantKernels,
+  codec: Codec,
   absmax: Float32Array<ArrayBuffer>,
   packedBytes: number,
   doubleQuant: boolean,
 ): QuantState {
   if (!doubleQuant) return { nested: false, packedBytes, absmax };
-  const offset = meanF32(kernels, absmax);
-  const { codes, absmax: nestedAbsmax } = quantizeDynamic8bit(kernels, absmax, { offset, name: 'absmax' });
+  const offset = meanF32(codec, absmax);
+  const { codes, absmax: nestedAbsmax } = quantizeDynamic8bit(codec, absmax, { offset, name: 'absmax' });
   return { nested: true, packedBytes, codes, nestedAbsmax, offset, dynamicCode: DYNAMIC_CODE };
 }
 
 /** The f32 absmax of each block, as the decoder sees it. */
-export function decodedAbsmax(kernels: QuantKernels, state: QuantState): Float32Array<ArrayBuffer> {
+export function decodedAbsmax(codec: Codec, state: QuantState): Float32Array<ArrayBuffer> {
   if (!state.nested) return state.absmax;
   const nested = { codes: state.codes, absmax: state.nestedAbsmax };
-  return dequantizeDynamic8bit(kernels, nested, state);
+  return dequantizeDynamic8bit(codec, nested, state);
 }

@@ -1,6 +1,6 @@
 /** The streaming quantizer, in one thread or over whatever lanes it is given. Knows no files and no GPU. */
 import { KernelCallError } from '../errors.ts';
-import { checkQuantCall, dtypeCode, fp4Flag, MAX_SLAB_BYTES, QuantKernels, REGION, type WasmModule } from './codec.ts';
+import { Codec, checkQuantCall, dtypeCode, fp4Flag, MAX_SLAB_BYTES, REGION, type WasmModule } from './codec.ts';
 import { quantState } from './nested.ts';
 import { Pool } from './pipeline.ts';
 import { type Lane, type SlabJob, type SlabResult, streamSlabs } from './slabs.ts';
@@ -11,16 +11,16 @@ const SLAB_UNIT_BYTES = 4096 * 4;
 
 /** A lane inside one instance: a region of its memory. Two let a read run while the other is quantized. */
 export class LocalLane implements Lane {
-  readonly #kernels: QuantKernels;
+  readonly #codec: Codec;
   readonly #base: number;
 
-  constructor(kernels: QuantKernels, region: 0 | 1) {
-    this.#kernels = kernels;
-    this.#base = kernels.region(region);
+  constructor(codec: Codec, region: 0 | 1) {
+    this.#codec = codec;
+    this.#base = codec.region(region);
   }
 
   source(byteLength: number): Uint8Array<ArrayBuffer> {
-    return this.#kernels.bytes(this.#base + REGION.source, byteLength);
+    return this.#codec.bytes(this.#base + REGION.source, byteLength);
   }
 
   quantize(job: SlabJob): Promise<SlabResult> {
@@ -33,14 +33,14 @@ export class LocalLane implements Lane {
       number,
       number,
     ];
-    const { wasm } = this.#kernels;
+    const { wasm } = this.#codec;
     const started = performance.now();
     const fp4 = fp4Flag(spec.quantType);
     const badIndex = wasm.quantize4bit(fp4, dtypeCode(dtype), source, elements, spec.blockSize, packed, absmax);
     return {
-      source: this.#kernels.bytes(source, REGION.packed),
-      packed: this.#kernels.bytes(packed, Math.ceil(elements / 2)),
-      absmax: this.#kernels.floats(absmax, Math.ceil(elements / spec.blockSize)),
+      source: this.#codec.bytes(source, REGION.packed),
+      packed: this.#codec.bytes(packed, Math.ceil(elements / 2)),
+      absmax: this.#codec.floats(absmax, Math.ceil(elements / spec.blockSize)),
       badIndex,
       seconds: (performance.now() - started) / 1000,
     };
@@ -62,7 +62,7 @@ function checkSlabBytes(slabBytes: number): void {
  * them as busy as large ones. `dispose` runs once, after the last call has ended.
  */
 export class LaneQuantizer implements Quantizer {
-  readonly #kernels: QuantKernels;
+  readonly #codec: Codec;
   readonly #lanes: Pool<Lane>;
   readonly #slabBytes: number;
   readonly #dispose: () => Promise<void>;
@@ -72,10 +72,10 @@ export class LaneQuantizer implements Quantizer {
   #closed = false;
   #busySeconds = 0;
 
-  /** @param kernels of an instance that no lane uses: the second level is quantized while slabs of the next tensor are */
-  constructor(kernels: QuantKernels, lanes: readonly Lane[], slabBytes: number, dispose: () => Promise<void>) {
+  /** @param codec an instance that no lane uses: the second level is quantized while slabs of the next tensor are */
+  constructor(codec: Codec, lanes: readonly Lane[], slabBytes: number, dispose: () => Promise<void>) {
     checkSlabBytes(slabBytes);
-    this.#kernels = kernels;
+    this.#codec = codec;
     this.#lanes = new Pool(lanes);
     this.#slabBytes = slabBytes;
     this.#dispose = dispose;
@@ -108,7 +108,7 @@ export class LaneQuantizer implements Quantizer {
     checkQuantCall(`quantize4bit(${args.name})`, args.elements, args.spec);
     const { absmax, seconds } = await streamSlabs(args, this.#lanes, this.#slabBytes, onAllBegun);
     const started = performance.now();
-    const state = quantState(this.#kernels, absmax, Math.ceil(args.elements / 2), args.spec.doubleQuant);
+    const state = quantState(this.#codec, absmax, Math.ceil(args.elements / 2), args.spec.doubleQuant);
     this.#busySeconds += seconds + (performance.now() - started) / 1000;
     return state;
   }
@@ -119,7 +119,7 @@ export class LaneQuantizer implements Quantizer {
  * @param module the compiled `nibble.wasm`
  */
 export function createQuantizer(module: WasmModule, { slabBytes = MAX_SLAB_BYTES } = {}): Quantizer {
-  const kernels = new QuantKernels(module);
-  const lanes = [new LocalLane(kernels, 0), new LocalLane(kernels, 1)];
-  return new LaneQuantizer(new QuantKernels(module), lanes, slabBytes, () => Promise.resolve());
+  const codec = new Codec(module);
+  const lanes = [new LocalLane(codec, 0), new LocalLane(codec, 1)];
+  return new LaneQuantizer(new Codec(module), lanes, slabBytes, () => Promise.resolve());
 }

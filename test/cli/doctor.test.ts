@@ -90,9 +90,9 @@ describe('nibble doctor', () => {
     const run = (env: Record<string, string>) =>
       nibble(['doctor'], [(c) => doctorCommand(c, (args, context) => runDoctor(args, context, look))], { env });
     await run({});
-    await run({ NIBBLE_ADAPTER: 'swiftshader' });
+    await run({ NIBBLE_DEVICE: 'swiftshader' });
     expect(asked).toEqual(['auto', 'swiftshader']);
-    expect(await run({ NIBBLE_ADAPTER: 'cuda' })).toMatchObject({ code: 2, stderr: expect.stringContaining('cuda') });
+    expect(await run({ NIBBLE_DEVICE: 'cuda' })).toMatchObject({ code: 2, stderr: expect.stringContaining('cuda') });
   });
 
   it('never prints an error smaller than it is', async () => {

@@ -59,7 +59,7 @@ describe('precedence', () => {
   });
 
   test('an unknown NIBBLE_ variable is a notice, because the run did not have to set it', () => {
-    expect(load('', { env: { NIBBLE_LORA_RR: '4', NIBBLE_TEST_ADAPTER: 'x' } }).notices.map(line)).toEqual([
+    expect(load('', { env: { NIBBLE_LORA_RR: '4', NIBBLE_TEST_DEVICE: 'x' } }).notices.map(line)).toEqual([
       'NIBBLE_LORA_RR: unknown key, did you mean lora_r? (not read)',
     ]);
   });

@@ -70,16 +70,16 @@ describe('whether training can run', () => {
       const { findings } = diagnose(fakeMachine(), notFound('', `${referral} and how to mend it`), asked);
       const first = findings.find((f) => f.id === 'no-adapter');
       expect(first?.what).toBe(
-        `no device could be opened: no WebGPU adapter for a hardware GPU (NIBBLE_ADAPTER=${asked} asks for it and allows no other)`,
+        `no device could be opened: no WebGPU adapter for a hardware GPU (NIBBLE_DEVICE=${asked} asks for it and allows no other)`,
       );
-      expect(first?.fix).toMatch(/^unset NIBBLE_ADAPTER /);
+      expect(first?.fix).toMatch(/^unset NIBBLE_DEVICE /);
     }
     const wrong = { name: 'add', passed: false, error: 1, limit: 0 };
     const software = found(fakeDevice('swiftshader', { selfTests: [wrong] }));
     const fix = diagnose(fakeMachine(), software, 'swiftshader').findings.find((f) => f.id === 'self-test')?.fix;
-    expect(fix).toMatch(/^unset NIBBLE_ADAPTER, /);
+    expect(fix).toMatch(/^unset NIBBLE_DEVICE, /);
     const slow = diagnose(fakeMachine({ programs: dpkgMesa('25.0.7-2') }), SWIFTSHADER, 'swiftshader').findings;
-    expect(slow).toMatchObject([{ id: 'no-gpu', fix: expect.stringMatching(/^NIBBLE_ADAPTER=lavapipe /) }]);
+    expect(slow).toMatchObject([{ id: 'no-gpu', fix: expect.stringMatching(/^NIBBLE_DEVICE=lavapipe /) }]);
   });
 
   it('old runtimes are named', () => {

@@ -28,7 +28,7 @@ export function directory(files: Readonly<Record<string, string | Uint8Array>> =
 
 /** `nibble train ARGS`, on the adapter the tests run on. */
 export function nibbleTrain(...args: readonly string[]): Promise<Outcome> {
-  const env = { NIBBLE_ADAPTER: process.env.NIBBLE_TEST_ADAPTER ?? 'auto', NO_COLOR: '1' };
+  const env = { NIBBLE_DEVICE: process.env.NIBBLE_TEST_DEVICE ?? 'auto', NO_COLOR: '1' };
   return nibble(['train', ...args], [(context) => trainCommand(context, runTrain), configCommand], { env });
 }
 

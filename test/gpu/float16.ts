@@ -3,7 +3,7 @@ import { it } from 'vitest';
 import { f16Bits, f16Value } from '../ref/nf4.ts';
 import { device } from './harness.ts';
 
-const REASON = `${device.profile.name} has no shader-f16 (lavapipe has: scripts/install-lavapipe.sh, NIBBLE_TEST_ADAPTER=lavapipe)`;
+const REASON = `${device.profile.name} has no shader-f16 (lavapipe has: scripts/install-lavapipe.sh, NIBBLE_TEST_DEVICE=lavapipe)`;
 
 if (!device.profile.shaderF16) console.warn(`SKIPPED: ${REASON}`);
 

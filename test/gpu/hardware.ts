@@ -6,7 +6,7 @@ const REASON = `${device.profile.name} is a software driver, and would take minu
 
 if (device.profile.software) console.warn(`SKIPPED: ${REASON}`);
 
-/** `it`, on a GPU. Nothing can require it: NIBBLE_TEST_ADAPTER=gpu opens no software driver. */
+/** `it`, on a GPU. Nothing can require it: NIBBLE_TEST_DEVICE=gpu opens no software driver. */
 export function itHardware(name: string, body: () => Promise<void>): void {
   if (device.profile.software) it.skip(`${name} [${REASON}]`, body);
   else it(name, body);

@@ -14,7 +14,7 @@ import {
   quantize4,
   quantizeDynamic,
 } from '../ref/nf4.ts';
-import { encode, kernels } from '../wasm/helpers.ts';
+import { codec, encode } from '../wasm/helpers.ts';
 
 /** Packs bytes into words as they lie on the GPU. */
 function words(bytes: Uint8Array): Uint32Array<ArrayBuffer> {
@@ -151,10 +151,10 @@ test.each(['float32', 'bfloat16'] as const)('golden B2 from %s: WGSL within 1 ul
     (_, i) => (u(i, 7919, 1, 100003) + u(i, 104729, 2, 100019) + u(i, 15485863, 3, 99991) - 1.5) * 0.04,
   );
   const spec = { quantType: 'nf4', blockSize: 64, doubleQuant: true } as const;
-  const quantized = quantize4bit(kernels, encode(b2, dtype), dtype, spec);
+  const quantized = quantize4bit(codec, encode(b2, dtype), dtype, spec);
   const { packed, state } = quantized;
   if (!state.nested) throw new Error('asked for a nested state');
-  const want = new Float32Array(dequantize4bit(kernels, quantized, b2.length, spec, 'float32').buffer);
+  const want = new Float32Array(dequantize4bit(codec, quantized, b2.length, spec, 'float32').buffer);
   const bench = new Bench();
   const w = bench.output('w', [b2.length]);
   dequant4bit(bench.tape, {

@@ -13,7 +13,7 @@ import { planModel } from '../../src/train/model-plan.ts';
 import { quantize4bit } from '../../src/wasm/buffers.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
 import { device } from '../gpu/harness.ts';
-import { expectSameBytes, kernels, wasmModule } from '../wasm/helpers.ts';
+import { codec, expectSameBytes, wasmModule } from '../wasm/helpers.ts';
 import { GOLDEN, trainConfig } from './open.ts';
 
 const DIRECTORY = `${GOLDEN}llama/tied-mha-bf16`;
@@ -41,7 +41,7 @@ async function opened(bad: readonly string[] = []) {
   const residents = new Residents(allocator);
   const declared = declareModel(residents, plan.spec, device.profile.limits.maxStorageBufferBindingSize);
   const quantizer = createQuantizer(wasmModule);
-  const context = { device, residents, quantizer, kernels, sourceDtype: null };
+  const context = { device, residents, quantizer, codec, sourceDtype: null };
   const order = [...declared.vectors.keys(), ...declared.weights.keys()];
   return { allocator, residents, declared, source, checkpoint, context, counts, order };
 }
@@ -71,7 +71,7 @@ test('names come in order, several tensors are read at once, the bytes are those
     }
     quantized++;
     const spec = { quantType: weight.quantType, blockSize: weight.blockSize, doubleQuant: true };
-    const { packed, state } = quantize4bit(kernels, raw, 'bfloat16', spec);
+    const { packed, state } = quantize4bit(codec, raw, 'bfloat16', spec);
     expectSameBytes(got.subarray(0, tensor.bytes), packed);
     if (!state.nested || weight.scales.kind !== 'double') throw new Error('asked for nested scales');
     const { codes } = weight.scales;

@@ -19,7 +19,7 @@ import { device } from '../gpu/harness.ts';
 import { expectSameBits } from '../ref/compare.ts';
 import { dequantize4 } from '../ref/nf4.ts';
 import { learnableRows, runTraining } from '../train/run.ts';
-import { kernels } from '../wasm/helpers.ts';
+import { codec } from '../wasm/helpers.ts';
 import { openModel } from './open.ts';
 
 const GOLDEN = new URL('../golden/nested-map/', import.meta.url).pathname;
@@ -66,8 +66,8 @@ async function decoded(source: TensorSource, name: string) {
   const state = await prequantizedState(source, name, stored);
   if (!state.nested) throw new Error(`${name} is not double-quantized`);
   const n = stored.shape.reduce((product, size) => product * size, 1);
-  const weights = new Float32Array(dequantize4bit(kernels, { packed, state }, n, stored, 'float32').buffer);
-  return { map: stored.nestedQuantMap, packed, state, n, weights, absmax: decodedAbsmax(kernels, state) };
+  const weights = new Float32Array(dequantize4bit(codec, { packed, state }, n, stored, 'float32').buffer);
+  return { map: stored.nestedQuantMap, packed, state, n, weights, absmax: decodedAbsmax(codec, state) };
 }
 
 test('the golden map is the one of torch without FMA: 42 values an ulp or two from the common ones', async () => {

@@ -26,7 +26,7 @@ import { allocateDocuments, documentContext } from '../../src/train/document-inp
 import type { BatchShape, EngineParts } from '../../src/train/engine-memory.ts';
 import { planModel } from '../../src/train/model-plan.ts';
 import { packStepScalars, STEP_BYTES } from '../../src/train/step-scalars.ts';
-import { QuantKernels } from '../../src/wasm/codec.ts';
+import { Codec } from '../../src/wasm/codec.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
 import { DEFAULT_STEP, device } from '../gpu/harness.ts';
 
@@ -61,7 +61,7 @@ export async function openModel(directory: string, options: OpenOptions) {
   const declared = declareModel(residents, plan.spec, device.profile.limits.maxStorageBufferBindingSize);
   const profile = { ...device.profile, limits: { ...device.profile.limits, ...options.limits } };
   const module = await loadWasmModule();
-  const context = { device, residents, quantizer: createQuantizer(module), kernels: new QuantKernels(module) };
+  const context = { device, residents, quantizer: createQuantizer(module), codec: new Codec(module) };
   for await (const _ of loadModel({ ...context, sourceDtype: null }, declared, source)) {
     /* nobody is watching */
   }

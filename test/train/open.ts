@@ -14,7 +14,7 @@ import { initializeAdapter } from '../../src/train/adapter-state.ts';
 import { buildMemory, type Shapes } from '../../src/train/build.ts';
 import { Engine } from '../../src/train/engine.ts';
 import { planModel } from '../../src/train/model-plan.ts';
-import { QuantKernels } from '../../src/wasm/codec.ts';
+import { Codec } from '../../src/wasm/codec.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
 import { device } from '../gpu/harness.ts';
 
@@ -39,7 +39,7 @@ export async function openEngine(directory: string, overrides: Partial<TrainConf
   const module = await loadWasmModule();
   const { residents, declared } = memory.parts;
   const quantizer = createQuantizer(module);
-  const context = { device, residents, quantizer, kernels: new QuantKernels(module), sourceDtype: null };
+  const context = { device, residents, quantizer, codec: new Codec(module), sourceDtype: null };
   for await (const _ of loadModel(context, declared, source)) {
     /* nobody is watching */
   }

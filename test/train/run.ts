@@ -8,7 +8,7 @@ import { nodeReader } from '../../src/node/files.ts';
 import type { StepEvent, TrainEvent } from '../../src/train/events.ts';
 import { type TrainResult, train } from '../../src/train/run.ts';
 import { type RunInput, type Runtime, readRunInput } from '../../src/train/session.ts';
-import { QuantKernels } from '../../src/wasm/codec.ts';
+import { Codec } from '../../src/wasm/codec.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
 import { device } from '../gpu/harness.ts';
 import { random } from '../ref/compare.ts';
@@ -23,7 +23,7 @@ export function runtimeOf(directories: Readonly<Record<string, Files>>): Runtime
     const files = directories[name];
     return files === undefined ? nodeReader(name) : memoryReader(files, name);
   };
-  return { device, quantizer: createQuantizer(module), kernels: new QuantKernels(module), readerOf };
+  return { device, quantizer: createQuantizer(module), codec: new Codec(module), readerOf };
 }
 
 /** Rows of one length over a few tokens, each mostly followed by the same one: 20 steps learn something. */

@@ -3,11 +3,11 @@ import type { Device } from '../../src/gpu/device.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
 import { TILE_KINDS, tileProblem } from '../../src/gpu/tiles.ts';
 import { DEFAULT_SIMT_TILE } from '../../src/kernels/matmul-simt.ts';
-import { type AdapterChoice, closeDevice, loadShaders, openDevice } from '../../src/node/device.ts';
+import { closeDevice, type DeviceChoice, loadShaders, openDevice } from '../../src/node/device.ts';
 import { knownTiles } from '../../src/tune/candidates.ts';
 import { type TuneEvent, type TuneOptions, type TuneResult, tuneKernels } from '../../src/tune/tune.ts';
 
-const adapter = (process.env.NIBBLE_TEST_ADAPTER ?? 'auto') as AdapterChoice;
+const adapter = (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice;
 const SMALL = { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 };
 const options: TuneOptions = { shapes: [{ M: 20, N: 23, K: 17 }], rounds: 1, candidates: { simt: [SMALL] } };
 const open: Device[] = [];

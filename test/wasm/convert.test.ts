@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { narrow, widen } from '../../src/wasm/buffers.ts';
 import { bf16Bits, bf16Value, f16Bits, f16Value } from '../ref/nf4.ts';
-import { debugKernels, expectSameBytes, kernels, rawBytes } from './helpers.ts';
+import { codec, debugCodec, expectSameBytes, rawBytes } from './helpers.ts';
 
 const ALL = Uint16Array.from({ length: 65536 }, (_, i) => i);
 const FORMATS = [
@@ -14,7 +14,7 @@ describe.each(FORMATS)('$dtype', ({ dtype, value, bits, infinity, quiet, shift }
   const isNaNBits = (h: number) => (h & 0x7fff) > infinity;
 
   test('all 65,536 patterns widen exactly; NaNs keep sign and payload', () => {
-    const wide = new Uint32Array(widen(kernels, rawBytes(ALL), dtype).buffer);
+    const wide = new Uint32Array(widen(codec, rawBytes(ALL), dtype).buffer);
     const expected = new Float32Array(1);
     const expectedBits = new Uint32Array(expected.buffer);
     for (let h = 0; h < 65536; h++) {
@@ -26,7 +26,7 @@ describe.each(FORMATS)('$dtype', ({ dtype, value, bits, infinity, quiet, shift }
   });
 
   test('all 65,536 patterns come back from f32 unchanged, signalling NaNs made quiet', () => {
-    const back = new Uint16Array(narrow(kernels, widen(kernels, rawBytes(ALL), dtype), dtype).buffer);
+    const back = new Uint16Array(narrow(codec, widen(codec, rawBytes(ALL), dtype), dtype).buffer);
     expectSameBytes(
       back,
       ALL.map((h) => (isNaNBits(h) ? h | quiet : h)),
@@ -44,7 +44,7 @@ describe.each(FORMATS)('$dtype', ({ dtype, value, bits, infinity, quiet, shift }
       asBits[3 * h + 2] = asBits[3 * h]! + 1;
     }
     const both = new Float32Array([...values, ...values.map((v) => -v)]);
-    const narrowed = new Uint16Array(narrow(kernels, both, dtype).buffer);
+    const narrowed = new Uint16Array(narrow(codec, both, dtype).buffer);
     for (let h = 0; h < infinity; h++) {
       const want = [h + (h & 1), h, h + 1];
       for (const [k, expected] of want.entries()) {
@@ -61,8 +61,8 @@ describe.each(FORMATS)('$dtype', ({ dtype, value, bits, infinity, quiet, shift }
       fc.property(fc.array(fc.float({ noNaN: true }), { minLength: 1, maxLength: 40 }), (list) => {
         const values = Float32Array.from(list);
         const want = Uint16Array.from(values, bits);
-        expect(new Uint16Array(narrow(kernels, values, dtype).buffer)).toEqual(want);
-        expect(new Uint16Array(narrow(debugKernels, values, dtype).buffer)).toEqual(want);
+        expect(new Uint16Array(narrow(codec, values, dtype).buffer)).toEqual(want);
+        expect(new Uint16Array(narrow(debugCodec, values, dtype).buffer)).toEqual(want);
       }),
       { numRuns: 500 },
     );
@@ -72,7 +72,7 @@ describe.each(FORMATS)('$dtype', ({ dtype, value, bits, infinity, quiet, shift }
 test('conversions cross the slab boundary', () => {
   const elements = (2 << 20) / 4 + 5;
   const raw = Uint16Array.from({ length: elements }, (_, i) => (i * 40503) & 0x7bff);
-  const wide = widen(kernels, rawBytes(raw), 'float16');
+  const wide = widen(codec, rawBytes(raw), 'float16');
   expect(wide.findIndex((v, i) => v !== f16Value(raw[i]!))).toBe(-1);
-  expectSameBytes(narrow(kernels, wide, 'float16'), raw);
+  expectSameBytes(narrow(codec, wide, 'float16'), raw);
 });

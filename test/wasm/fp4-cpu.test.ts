@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { dtypeCode, type QuantKernels, REGION } from '../../src/wasm/codec.ts';
+import { type Codec, dtypeCode, REGION } from '../../src/wasm/codec.ts';
 import { FP4_CODE } from '../../src/wasm/tables.ts';
 import type { SourceDtype } from '../../src/wasm/types.ts';
-import { debugKernels, encode, expectSameBytes, kernels, weights } from './helpers.ts';
+import { codec, debugCodec, encode, expectSameBytes, weights } from './helpers.ts';
 
 const CODES = { fp4: 1, cpu: 2 };
 // argsort of the 16 values, as bitsandbytes has it: of the two zeros, 0 comes before 8
@@ -12,7 +12,7 @@ const BOUNDS = ORDER.slice(1).map((code, i) => Math.fround(Math.fround(FP4_CODE[
 /** Number of midpoints below s, looked up in the sorted codes. */
 const cpuCode = (s: number): number => ORDER[BOUNDS.filter((bound) => bound < s).length]!;
 
-function packedBy(wasm: QuantKernels, code: number, raw: Uint8Array<ArrayBuffer>, dtype: SourceDtype): Uint8Array {
+function packedBy(wasm: Codec, code: number, raw: Uint8Array<ArrayBuffer>, dtype: SourceDtype): Uint8Array {
   const base = wasm.region(0);
   const elements = raw.byteLength / (dtype === 'float32' ? 4 : 2);
   wasm.bytes(base, raw.byteLength).set(raw);
@@ -36,7 +36,7 @@ test('at a midpoint, an ulp beside it and at both zeros the CPU code is bitsandb
     else [bits[i], bits[i + 2]] = [bits[i]! - 1, bits[i + 2]! + 1];
   }
   const values = block([...near, -0, 0]);
-  for (const wasm of [kernels, debugKernels]) {
+  for (const wasm of [codec, debugCodec]) {
     const got = codesOf(packedBy(wasm, CODES.cpu, encode(values, 'float32'), 'float32'));
     expect(got).toEqual(Array.from(values, cpuCode));
   }
@@ -46,12 +46,12 @@ test.each(['float32', 'float16', 'bfloat16'] as const)(
   'it differs from CUDA’s only in zeros and near thresholds, %s',
   (dtype) => {
     const raw = encode(weights(64 * 500), dtype);
-    const [cuda, cpu] = [CODES.fp4, CODES.cpu].map((code) => codesOf(packedBy(kernels, code, raw, dtype)));
+    const [cuda, cpu] = [CODES.fp4, CODES.cpu].map((code) => codesOf(packedBy(codec, code, raw, dtype)));
     const other = cuda!.flatMap((code, i) => (code === cpu![i] ? [] : [[code, cpu![i]!]]));
     expect(other.length).toBeGreaterThan(0);
     const zeros = other.filter(([a, b]) => (a! & 7) === 0 && (b! & 7) === 0);
     // 0.06 % of normal bf16 weights lie within the 14 ulp between the two tables, fewer of the others
     expect(other.length - zeros.length).toBeLessThan(64 * 500 * 2e-3);
-    expectSameBytes(packedBy(kernels, CODES.cpu, raw, dtype), packedBy(debugKernels, CODES.cpu, raw, dtype));
+    expectSameBytes(packedBy(codec, CODES.cpu, raw, dtype), packedBy(debugCodec, CODES.cpu, raw, dtype));
   },
 );

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { dequantize4bit, narrow, quantize4bit, widen } from '../../src/wasm/buffers.ts';
 import type { QuantSpec } from '../../src/wasm/types.ts';
-import { debugKernels, encode, kernels, sha256 } from './helpers.ts';
+import { codec, debugCodec, encode, sha256 } from './helpers.ts';
 
 const NF4: QuantSpec = { quantType: 'nf4', blockSize: 64, doubleQuant: false };
 const NESTED: QuantSpec = { ...NF4, doubleQuant: true };
@@ -50,8 +50,8 @@ const B2 = {
 };
 
 describe.each([
-  ['release', kernels],
-  ['debug', debugKernels],
+  ['release', codec],
+  ['debug', debugCodec],
 ] as const)('%s build', (_build, wasm) => {
   test.each(['float32', 'bfloat16'] as const)('B1 from %s, packed and absmax to the bit', (dtype) => {
     const { packed, state } = quantize4bit(wasm, encode(b1, dtype), dtype, NF4);

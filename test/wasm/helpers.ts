@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { loadWasmModule } from '../../src/node/codec.ts';
-import { QuantKernels } from '../../src/wasm/codec.ts';
+import { Codec } from '../../src/wasm/codec.ts';
 import type { QuantizeArgs, Quantizer, QuantSpec, QuantState, SourceDtype } from '../../src/wasm/types.ts';
 import { bf16Bits, f16Bits } from '../ref/nf4.ts';
 
 export const wasmModule = await loadWasmModule();
-export const kernels = new QuantKernels(wasmModule);
-export const debugKernels = new QuantKernels(await loadWasmModule('debug'));
+export const codec = new Codec(wasmModule);
+export const debugCodec = new Codec(await loadWasmModule('debug'));
 
 export function rawBytes(array: ArrayBufferView): Uint8Array<ArrayBuffer> {
   return new Uint8Array(array.buffer as ArrayBuffer, array.byteOffset, array.byteLength);

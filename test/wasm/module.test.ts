@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { kernels } from './helpers.ts';
+import { codec } from './helpers.ts';
 
 const PAGE = 65536;
 const MEMORY_SECTION = 5;
@@ -41,6 +41,6 @@ test.each(['nibble.wasm', 'nibble.debug.wasm'])('%s: no imports, memory bounded 
   expect(flags.value & SHARED_FLAG).toBe(0);
   expect(flags.value & MAXIMUM_FLAG).toBe(MAXIMUM_FLAG);
   expect(maximum.value).toBe(initial.value);
-  expect(maximum.value * PAGE).toBe(kernels.memory.byteLength);
+  expect(maximum.value * PAGE).toBe(codec.memory.byteLength);
   expect(maximum.value * PAGE).toBeLessThanOrEqual(16 << 20);
 });

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { dequantize4bit, quantize4bit, widen } from '../../src/wasm/buffers.ts';
 import { decodedAbsmax, dequantizeDynamic8bit, quantizeDynamic8bit, quantState } from '../../src/wasm/nested.ts';
 import * as ref from '../ref/nf4.ts';
-import { debugKernels, encode, expectSameBytes, kernels, splitByReciprocal, weights } from './helpers.ts';
+import { codec, debugCodec, encode, expectSameBytes, splitByReciprocal, weights } from './helpers.ts';
 
 describe('signed dynamic 8-bit code', () => {
   test('equals the reference on random data, with and without offset, any block size and length', () => {
@@ -15,7 +15,7 @@ describe('signed dynamic 8-bit code', () => {
         (list, offset, blockSize) => {
           const values = Float32Array.from(list);
           const want = ref.quantizeDynamic(values, blockSize, offset);
-          for (const wasm of [kernels, debugKernels]) {
+          for (const wasm of [codec, debugCodec]) {
             const got = quantizeDynamic8bit(wasm, values, { blockSize, offset });
             expect(got.codes).toEqual(want.codes);
             expect(got.absmax).toEqual(want.absmax);
@@ -35,22 +35,22 @@ describe('signed dynamic 8-bit code', () => {
       const up = midpoint > 0 ? 1 : -1;
       bits[1]! -= up;
       bits[2]! += up;
-      const { codes } = quantizeDynamic8bit(kernels, values);
+      const { codes } = quantizeDynamic8bit(codec, values);
       expect([...codes]).toEqual([i + (i % 2), i, i + 1, 255]);
     }
   });
 
   test('every code decodes to its entry and encodes back to itself', () => {
     const codes = Uint8Array.from({ length: 256 }, (_, i) => i);
-    const values = dequantizeDynamic8bit(kernels, { codes, absmax: Float32Array.from([1]) });
-    expect(quantizeDynamic8bit(kernels, values).codes).toEqual(codes);
+    const values = dequantizeDynamic8bit(codec, { codes, absmax: Float32Array.from([1]) });
+    expect(quantizeDynamic8bit(codec, values).codes).toEqual(codes);
   });
 
   test('a block without spread gets code 0 and decodes to the offset', () => {
     const values = new Float32Array(300).fill(0.25);
-    const quantized = quantizeDynamic8bit(kernels, values, { offset: 0.25 });
+    const quantized = quantizeDynamic8bit(codec, values, { offset: 0.25 });
     expect(new Set(quantized.codes)).toEqual(new Set([0]));
-    expect(dequantizeDynamic8bit(kernels, quantized, { offset: 0.25 })).toEqual(values);
+    expect(dequantizeDynamic8bit(codec, quantized, { offset: 0.25 })).toEqual(values);
   });
 
   test('values are scaled by the rounded reciprocal, as bitsandbytes does, not divided', () => {
@@ -60,7 +60,7 @@ describe('signed dynamic 8-bit code', () => {
       const split = splitByReciprocal(ref.DYNAMIC_MIDPOINTS, largest);
       found += split.length;
       const values = Float32Array.from([largest, ...split]);
-      expectSameBytes(quantizeDynamic8bit(kernels, values).codes, ref.quantizeDynamic(values, 256, 0).codes);
+      expectSameBytes(quantizeDynamic8bit(codec, values).codes, ref.quantizeDynamic(values, 256, 0).codes);
     }
     // so that the comparison is not about nothing
     expect(found).toBeGreaterThan(1000);
@@ -68,18 +68,18 @@ describe('signed dynamic 8-bit code', () => {
 
   test('subnormal blocks, whose reciprocal overflows, are divided', () => {
     const values = Float32Array.from([2 ** -149, -(2 ** -148), 1e-39, -1e-39, 0]);
-    const got = quantizeDynamic8bit(kernels, values);
+    const got = quantizeDynamic8bit(codec, values);
     expect(got.codes).toEqual(ref.quantizeDynamic(values, 256, 0).codes);
     expect(got.codes[2]).toBe(255);
   });
 
   test('block sizes that a slab has no room for are refused', () => {
     for (const blockSize of [0, 4, 2 ** 20]) {
-      expect(() => quantizeDynamic8bit(kernels, Float32Array.from([1]), { blockSize })).toThrow(
+      expect(() => quantizeDynamic8bit(codec, Float32Array.from([1]), { blockSize })).toThrow(
         `got block size ${blockSize}`,
       );
     }
-    expect(() => dequantizeDynamic8bit(kernels, { codes: new Uint8Array(300), absmax: new Float32Array(1) })).toThrow(
+    expect(() => dequantizeDynamic8bit(codec, { codes: new Uint8Array(300), absmax: new Float32Array(1) })).toThrow(
       'got 1 absmax values, needs 2',
     );
   });
@@ -87,7 +87,7 @@ describe('signed dynamic 8-bit code', () => {
   test('NaN names its index, past the slab boundary too', () => {
     const values = new Float32Array(600_000);
     values[555_555] = Number.NaN;
-    expect(() => quantizeDynamic8bit(kernels, values, { name: 'moments' })).toThrow('moments: element 555555 is NaN');
+    expect(() => quantizeDynamic8bit(codec, values, { name: 'moments' })).toThrow('moments: element 555555 is NaN');
   });
 });
 
@@ -95,8 +95,8 @@ describe('double quantization', () => {
   test.each([1, 64, 65, 64 * 256, 64 * 256 + 1, 64 * 1000 + 63])('%i elements: the parts of the state', (elements) => {
     const spec = { quantType: 'nf4', blockSize: 64, doubleQuant: true } as const;
     const raw = encode(weights(elements), 'bfloat16');
-    const values = widen(kernels, raw, 'bfloat16');
-    const { state, packed } = quantize4bit(kernels, raw, 'bfloat16', spec);
+    const values = widen(codec, raw, 'bfloat16');
+    const { state, packed } = quantize4bit(codec, raw, 'bfloat16', spec);
     if (!state.nested) throw new Error('expected a nested state');
     const absmax = ref.blockAbsmax(values, 64);
     const offset = ref.meanF32(absmax);
@@ -106,7 +106,7 @@ describe('double quantization', () => {
     expectSameBytes(state.nestedAbsmax, want.absmax);
     const decoded = ref.dequantizeDynamic(want.codes, want.absmax, 256, offset);
     const back = ref.dequantize4(packed, decoded, elements, 'nf4', 64);
-    expectSameBytes(dequantize4bit(kernels, { packed, state }, elements, spec, 'float32'), back);
+    expectSameBytes(dequantize4bit(codec, { packed, state }, elements, spec, 'float32'), back);
     const bytes = state.packedBytes + state.codes.byteLength + state.nestedAbsmax.byteLength + 4;
     const blocks = Math.ceil(elements / 64);
     expect(bytes).toBe(Math.ceil(elements / 2) + blocks + 4 * Math.ceil(blocks / 256) + 4);
@@ -115,12 +115,12 @@ describe('double quantization', () => {
 
 test('the state of a tensor with more absmax than a slab holds', () => {
   const absmax = weights(600_001).map(Math.abs);
-  const state = quantState(kernels, absmax, 0, true);
+  const state = quantState(codec, absmax, 0, true);
   if (!state.nested) throw new Error('expected a nested state');
   expect(state.offset).toBe(ref.meanF32(absmax));
   const want = ref.quantizeDynamic(absmax, 256, state.offset);
   expectSameBytes(state.codes, want.codes);
   expectSameBytes(state.nestedAbsmax, want.absmax);
   const back = ref.dequantizeDynamic(want.codes, want.absmax, 256, state.offset);
-  expectSameBytes(decodedAbsmax(kernels, state), back);
+  expectSameBytes(decodedAbsmax(codec, state), back);
 });

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { dequantize4bit, narrow, type Quantized, quantize4bit, widen } from '../../src/wasm/buffers.ts';
 import { BLOCK_SIZES, type QuantSpec, type SourceDtype } from '../../src/wasm/types.ts';
 import * as ref from '../ref/nf4.ts';
-import { debugKernels, encode, expectSameBytes, kernels, rawBytes, splitByReciprocal, weights } from './helpers.ts';
+import { codec, debugCodec, encode, expectSameBytes, rawBytes, splitByReciprocal, weights } from './helpers.ts';
 
 const DTYPES = ['float32', 'float16', 'bfloat16'] as const;
 const QUANT_TYPES = ['nf4', 'fp4'] as const;
@@ -24,7 +24,7 @@ function plainAbsmax({ state }: Quantized): Float32Array {
 /** Quantizes in both builds and holds nibbles and absmax against the reference, bit for bit. */
 function expectLikeReference(raw: Uint8Array<ArrayBuffer>, dtype: SourceDtype, spec: QuantSpec): Quantized {
   const want = ref.quantize4(decode(raw, dtype), spec.quantType, spec.blockSize);
-  for (const wasm of [debugKernels, kernels]) {
+  for (const wasm of [debugCodec, codec]) {
     const got = quantize4bit(wasm, raw, dtype, spec);
     expectSameBytes(got.packed, want.packed);
     expectSameBytes(plainAbsmax(got), want.absmax);
@@ -41,7 +41,7 @@ describe.each(QUANT_TYPES)('%s', (quantType) => {
         const quantized = expectLikeReference(raw, dtype, spec);
         const back = ref.dequantize4(quantized.packed, plainAbsmax(quantized), elements, quantType, blockSize);
         for (const target of DTYPES) {
-          expectSameBytes(dequantize4bit(kernels, quantized, elements, spec, target), encode(back, target));
+          expectSameBytes(dequantize4bit(codec, quantized, elements, spec, target), encode(back, target));
         }
       }
     }
@@ -144,7 +144,7 @@ describe('degenerate blocks', () => {
     const raw = encode([smallest, -smallest, 3 * smallest, 1e-39, 1e-38, 1.2e-38], 'float32');
     for (const spec of [NF4, FP4]) {
       const quantized = expectLikeReference(raw, 'float32', spec);
-      const back = new Float32Array(dequantize4bit(kernels, quantized, 6, spec, 'float32').buffer);
+      const back = new Float32Array(dequantize4bit(codec, quantized, 6, spec, 'float32').buffer);
       expect(back.every(Number.isFinite)).toBe(true);
     }
   });
@@ -160,8 +160,8 @@ describe('bad input', () => {
     values[at] = value;
     // a later one must not be reported instead
     values[130] = value;
-    const raw = dtype === 'float32' ? rawBytes(values) : narrow(kernels, values, dtype);
-    for (const wasm of [kernels, debugKernels]) {
+    const raw = dtype === 'float32' ? rawBytes(values) : narrow(codec, values, dtype);
+    for (const wasm of [codec, debugCodec]) {
       expect(() => quantize4bit(wasm, raw, dtype, NF4, 'layers.0.q_proj.weight')).toThrow(
         `layers.0.q_proj.weight: element ${at} of 131 (${dtype}) is ${value};`,
       );
@@ -170,33 +170,33 @@ describe('bad input', () => {
 
   test('the error is a DataError and what came before it is no obstacle to the next tensor', () => {
     const bad = rawBytes(Float32Array.from([1, Number.NaN]));
-    expect(() => quantize4bit(kernels, bad, 'float32', NF4)).toThrow(expect.objectContaining({ name: 'DataError' }));
+    expect(() => quantize4bit(codec, bad, 'float32', NF4)).toThrow(expect.objectContaining({ name: 'DataError' }));
     expectLikeReference(encode(weights(100), 'float32'), 'float32', NF4);
   });
 
   test('block sizes and lengths that the format does not have', () => {
     const raw = encode([1, 2], 'float32');
     for (const blockSize of [0, 16, 48, 8192]) {
-      expect(() => quantize4bit(kernels, raw, 'float32', { ...NF4, blockSize })).toThrow(`got block size ${blockSize}`);
+      expect(() => quantize4bit(codec, raw, 'float32', { ...NF4, blockSize })).toThrow(`got block size ${blockSize}`);
     }
-    expect(() => quantize4bit(kernels, raw.subarray(0, 6), 'float32', NF4)).toThrow('got 1.5 elements');
-    expect(() => quantize4bit(kernels, new Uint8Array(), 'float32', NF4)).toThrow('got 0 elements');
-    const quantized = quantize4bit(kernels, raw, 'float32', NF4);
-    expect(() => dequantize4bit(kernels, quantized, 3, NF4, 'float32')).toThrow('got 1 packed bytes');
+    expect(() => quantize4bit(codec, raw.subarray(0, 6), 'float32', NF4)).toThrow('got 1.5 elements');
+    expect(() => quantize4bit(codec, new Uint8Array(), 'float32', NF4)).toThrow('got 0 elements');
+    const quantized = quantize4bit(codec, raw, 'float32', NF4);
+    expect(() => dequantize4bit(codec, quantized, 3, NF4, 'float32')).toThrow('got 1 packed bytes');
   });
 });
 
 test('more than one slab: quantized, decoded and widened like the reference', () => {
   const elements = (2 << 20) / 2 + 4096 + 77;
-  const raw = narrow(kernels, weights(elements), 'bfloat16');
+  const raw = narrow(codec, weights(elements), 'bfloat16');
   const spec = { ...NF4, blockSize: 128 };
-  const values = widen(kernels, raw, 'bfloat16');
-  const quantized = quantize4bit(kernels, raw, 'bfloat16', spec);
+  const values = widen(codec, raw, 'bfloat16');
+  const quantized = quantize4bit(codec, raw, 'bfloat16', spec);
   const tail = elements - 4096 - 77 - 4096;
   const want = ref.quantize4(values.subarray(tail), 'nf4', 128);
   expectSameBytes(quantized.packed.subarray(tail / 2), want.packed);
   expectSameBytes(plainAbsmax(quantized).subarray(tail / 128), want.absmax);
-  const back = new Float32Array(dequantize4bit(kernels, quantized, elements, spec, 'float32').buffer);
+  const back = new Float32Array(dequantize4bit(codec, quantized, elements, spec, 'float32').buffer);
   const backTail = ref.dequantize4(want.packed, want.absmax, elements - tail, 'nf4', 128);
   expectSameBytes(back.subarray(tail), backTail);
 });

@@ -3,7 +3,7 @@ import { createQuantizerPool } from '../../src/node/codec.ts';
 import { type Quantized, quantize4bit } from '../../src/wasm/buffers.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
 import type { QuantSpec, QuantState } from '../../src/wasm/types.ts';
-import { encode, expectSameBytes, kernels, rawBytes, stream, wasmModule, weights } from './helpers.ts';
+import { codec, encode, expectSameBytes, rawBytes, stream, wasmModule, weights } from './helpers.ts';
 
 const NESTED: QuantSpec = { quantType: 'nf4', blockSize: 64, doubleQuant: true };
 const SLAB = 4096 * 4; // the smallest: 4096 f32 or 8192 16-bit elements
@@ -41,7 +41,7 @@ describe.each(Object.entries(quantizers))('%s', (_name, quantizer) => {
           for (const quantType of ['nf4', 'fp4'] as const) {
             const spec = { quantType, blockSize, doubleQuant: blockSize === 32 };
             const streamed = await stream(quantizer, raw, dtype, spec);
-            expectEqual(streamed, quantize4bit(kernels, raw, dtype, spec));
+            expectEqual(streamed, quantize4bit(codec, raw, dtype, spec));
             expect(streamed.reads).toBe(Math.ceil(elements / slab));
           }
         }
@@ -53,7 +53,7 @@ describe.each(Object.entries(quantizers))('%s', (_name, quantizer) => {
     const raws = [1, 2, 3].map((seed) => encode(weights(20_000, seed), 'float32'));
     const all = await Promise.all(raws.map((raw) => stream(quantizer, raw, 'float32', NESTED)));
     for (const [i, streamed] of all.entries()) {
-      expectEqual(streamed, quantize4bit(kernels, raws[i]!, 'float32', NESTED));
+      expectEqual(streamed, quantize4bit(codec, raws[i]!, 'float32', NESTED));
     }
   });
 
@@ -71,8 +71,7 @@ describe.each(Object.entries(quantizers))('%s', (_name, quantizer) => {
     // every quantizer has two lanes at least
     expect(order.slice(0, 2)).toEqual(['begin 0', 'begin 1']);
     expect(order.filter((what) => what.startsWith('begin'))).toEqual(['begin 0', 'begin 1', 'begin 2', 'begin 3']);
-    for (const [i, streamed] of all.entries())
-      expectEqual(streamed, quantize4bit(kernels, raws[i]!, 'float32', NESTED));
+    for (const [i, streamed] of all.entries()) expectEqual(streamed, quantize4bit(codec, raws[i]!, 'float32', NESTED));
     expect(quantizer.busySeconds).toBeGreaterThan(before);
   });
 
@@ -83,7 +82,7 @@ describe.each(Object.entries(quantizers))('%s', (_name, quantizer) => {
       into.set(raw.subarray(byteOffset, byteOffset + into.byteLength));
     };
     const streamed = await stream(quantizer, raw, 'bfloat16', NESTED, { read });
-    expectEqual(streamed, quantize4bit(kernels, raw, 'bfloat16', NESTED));
+    expectEqual(streamed, quantize4bit(codec, raw, 'bfloat16', NESTED));
   });
 
   test('NaN in a late slab names tensor and flat index; slabs before it came; the next tensor is well', async () => {
@@ -102,7 +101,7 @@ describe.each(Object.entries(quantizers))('%s', (_name, quantizer) => {
     values.fill(0.5, 41_234);
     expectEqual(
       await stream(quantizer, rawBytes(values), 'float32', NESTED),
-      quantize4bit(kernels, rawBytes(values), 'float32', NESTED),
+      quantize4bit(codec, rawBytes(values), 'float32', NESTED),
     );
   });
 
@@ -122,7 +121,7 @@ describe.each(Object.entries(quantizers))('%s', (_name, quantizer) => {
       throw new Error('no room');
     };
     await expect(stream(quantizer, raw, 'float32', NESTED, { onPacked })).rejects.toThrow('no room');
-    expectEqual(await stream(quantizer, raw, 'float32', NESTED), quantize4bit(kernels, raw, 'float32', NESTED));
+    expectEqual(await stream(quantizer, raw, 'float32', NESTED), quantize4bit(codec, raw, 'float32', NESTED));
   });
 });
 
@@ -132,7 +131,7 @@ test('a closed quantizer finishes what was asked before and refuses what comes a
     const before = stream(quantizer, raw, 'float32', NESTED);
     const closed = quantizer.close();
     await expect(stream(quantizer, raw, 'float32', NESTED)).rejects.toThrow('has been closed');
-    expectEqual(await before, quantize4bit(kernels, raw, 'float32', NESTED));
+    expectEqual(await before, quantize4bit(codec, raw, 'float32', NESTED));
     await closed;
     await quantizer.close();
   }

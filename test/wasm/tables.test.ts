@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { DYNAMIC_CODE, FP4_CODE, NF4_CODE } from '../../src/wasm/tables.ts';
 import { NF4_THRESHOLDS } from '../ref/nf4.ts';
-import { kernels, rawBytes, sha256 } from './helpers.ts';
+import { codec, rawBytes, sha256 } from './helpers.ts';
 
 // Checksums of the tables in published checkpoints: quant_map of nf4 and fp4, nested_quant_map.
 const SHA256 = {
@@ -16,7 +16,7 @@ test.each([
   ['dynamic', DYNAMIC_CODE],
 ] as const)('%s: the table is the published one, and the module holds the same bits', (name, table) => {
   expect(sha256(table)).toBe(SHA256[name]);
-  expect(rawBytes(kernels.codeBook(name))).toEqual(rawBytes(table));
+  expect(rawBytes(codec.codeBook(name))).toEqual(rawBytes(table));
 });
 
 test('NF4 thresholds are the f32 midpoints', () => {

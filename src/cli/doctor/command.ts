@@ -13,7 +13,7 @@ export function doctorCommand(context: CliContext, run: Handler<DoctorArgs>): Co
     examples: [
       'nibble doctor                              # for reading',
       'nibble doctor --json                       # for a bug report or a program',
-      'NIBBLE_ADAPTER=swiftshader nibble doctor   # of the software driver that comes with nibble',
+      'NIBBLE_DEVICE=swiftshader nibble doctor   # of the software driver that comes with nibble',
     ],
   })
     .alias('env')

@@ -13,7 +13,7 @@ import { nodeReader, nodeWriter } from '../../node/files.ts';
 import { requireModelFolder } from '../../node/inputs.ts';
 import { openFileStore } from '../../node/spool.ts';
 import { formatBytes } from '../../report/format.ts';
-import { QuantKernels } from '../../wasm/codec.ts';
+import { Codec } from '../../wasm/codec.ts';
 import type { CliContext } from '../shared/context.ts';
 import { createProgress, type Progress, type ProgressTask } from '../shared/progress.ts';
 import type { QuantizeArgs } from './command.ts';
@@ -38,9 +38,9 @@ export async function runQuantize(
   const { maxShardBytes } = given;
   const { signal } = context;
   try {
-    const kernels = new QuantKernels(await loadWasmModule());
+    const codec = new Codec(await loadWasmModule());
     const onTensor = quantizeProgress(progress, plan);
-    const job = { reader, source, config, settings, plan, maxShardBytes, quantizer, kernels, signal, onTensor };
+    const job = { reader, source, config, settings, plan, maxShardBytes, quantizer, codec, signal, onTensor };
     const started = performance.now();
     const result = await writeBeside(out, job);
     const summary = { ...summaryOf({ model, out }, plan, result), seconds: (performance.now() - started) / 1000 };

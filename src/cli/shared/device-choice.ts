@@ -1,13 +1,13 @@
-/** Which adapter the environment asks for: NIBBLE_ADAPTER, by default the best one there is. */
+/** Which adapter the environment asks for: NIBBLE_DEVICE, by default the best one there is. */
 import { ConfigError } from '../../errors.ts';
-import { ADAPTER_CHOICES, type AdapterChoice } from '../../node/device.ts';
+import { DEVICE_CHOICES, type DeviceChoice } from '../../node/device.ts';
 
-export function adapterChoice(env: Readonly<Record<string, string | undefined>>): AdapterChoice {
-  const wanted = env.NIBBLE_ADAPTER ?? 'auto';
-  const known = ADAPTER_CHOICES.find((choice) => choice === wanted);
+export function deviceChoice(env: Readonly<Record<string, string | undefined>>): DeviceChoice {
+  const wanted = env.NIBBLE_DEVICE ?? 'auto';
+  const known = DEVICE_CHOICES.find((choice) => choice === wanted);
   if (known === undefined) {
     throw new ConfigError([
-      { path: 'NIBBLE_ADAPTER', message: `got ${wanted}, wanted one of ${ADAPTER_CHOICES.join(', ')}` },
+      { path: 'NIBBLE_DEVICE', message: `got ${wanted}, wanted one of ${DEVICE_CHOICES.join(', ')}` },
     ]);
   }
   return known;

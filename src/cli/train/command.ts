@@ -25,7 +25,7 @@ export function trainCommand(context: CliContext, run: Handler<TrainArgs>): Comm
       'nibble train config.yaml --adapter_name_or_path out --output_dir more  # go on with the adapter of a run',
       'nibble train out/config.yaml --output_dir again                        # repeat a run from its own folder',
       'NIBBLE_MAX_STEPS=20 nibble train config.yaml                           # a setting from the environment',
-      'NIBBLE_ADAPTER=swiftshader nibble train config.yaml                    # on the software driver, for a try',
+      'NIBBLE_DEVICE=swiftshader nibble train config.yaml                    # on the software driver, for a try',
       'nibble train config.yaml --profile step.json                           # GPU times of a step, for Perfetto',
       'nibble train config.yaml --print-config                                # every value and its source, no training',
     ],

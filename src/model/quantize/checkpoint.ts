@@ -15,7 +15,7 @@ import {
 import { CONFIG_FILE, type ModelConfig } from '../../formats/hf-config.ts';
 import { type FileReader, type FileWriter, place, writeText } from '../../formats/reader.ts';
 import { type TensorToWrite, writeSafetensors } from '../../formats/safetensors-write.ts';
-import type { QuantKernels } from '../../wasm/codec.ts';
+import type { Codec } from '../../wasm/codec.ts';
 import type { Quantizer } from '../../wasm/types.ts';
 import { parameterCount } from '../modules.ts';
 import { convert, STORED, slabReader } from '../slabs.ts';
@@ -34,7 +34,7 @@ export type QuantizeJob = {
   readonly writer: FileWriter;
   readonly spool: SpoolStore;
   readonly quantizer: Quantizer;
-  readonly kernels: QuantKernels;
+  readonly codec: Codec;
   readonly signal: AbortSignal;
   /** Told after each tensor of either phase. */
   readonly onTensor: (phase: 'quantize' | 'write', name: string) => void;
@@ -85,10 +85,10 @@ export async function quantizeCheckpoint(job: QuantizeJob): Promise<QuantizeResu
 /** Quantizes one weight into the spool. */
 async function quantizeTensor(job: QuantizeJob, spool: Spool, tensor: FourBit): Promise<TensorGroup> {
   const { name, shape, stored } = tensor;
-  const { settings, source, kernels, quantizer, signal } = job;
+  const { settings, source, codec, quantizer, signal } = job;
   const dtype = settings.dtype ?? STORED[stored].torch;
   const packed = spool.reserve(packedBytes(shape));
-  const read = slabReader(kernels, source, name, stored, dtype);
+  const read = slabReader(codec, source, name, stored, dtype);
   let written: Promise<void> = Promise.resolve();
   // A failed write is met below or in the next read; until then nobody waits for it.
   written.catch(() => undefined);
@@ -130,14 +130,14 @@ async function quantizeTensor(job: QuantizeJob, spool: Spool, tensor: FourBit): 
 }
 
 /** A tensor that is kept, in another float type where one is asked for. */
-function plainTensor({ source, kernels, signal }: QuantizeJob, name: string, to: TorchFloat | null): TensorToWrite {
+function plainTensor({ source, codec, signal }: QuantizeJob, name: string, to: TorchFloat | null): TensorToWrite {
   const { dtype, shape, file } = source.info(name);
   const written = to === null ? dtype : TORCH_FLOATS[to];
   const data = async function* (): AsyncGenerator<Uint8Array> {
     let first = 0;
     for await (const raw of rawChunks(source, name)) {
       signal.throwIfAborted();
-      const chunk = to === null ? raw : convert(kernels, raw, dtype as FloatDtype, to);
+      const chunk = to === null ? raw : convert(codec, raw, dtype as FloatDtype, to);
       const bad = isFloatDtype(written) ? nonFiniteAt(chunk, STORED[written].torch) : -1;
       if (bad >= 0) throw notFinite(place(source, file), name, first + bad, to);
       first += chunk.byteLength / DTYPE_BYTES[written];

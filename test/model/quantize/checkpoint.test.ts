@@ -15,7 +15,7 @@ import { nodeReader } from '../../../src/node/files.ts';
 import { narrow, quantize4bit } from '../../../src/wasm/buffers.ts';
 import { goldenJson, rejection } from '../../formats/files.ts';
 import { meanF32, quantize4, quantizeDynamic } from '../../ref/nf4.ts';
-import { expectSameBytes, kernels, weights } from '../../wasm/helpers.ts';
+import { codec, expectSameBytes, weights } from '../../wasm/helpers.ts';
 import { type Files, GOLDEN, quantizeInto, textOf } from './open.ts';
 
 type Golden = {
@@ -156,12 +156,12 @@ test('tensors of many slabs and chunks, converted on the way, over a slow disk t
   // the header's two reads, and a slab in each of two lanes: the third waits until the first is written
   expect(under.most).toBe(4);
   const source = await openCheckpoint(reader);
-  const bf16 = (name: string) => narrow(kernels, wide.values.get(name)!, 'bfloat16');
+  const bf16 = (name: string) => narrow(codec, wide.values.get(name)!, 'bfloat16');
   expectSameBytes(await bytesOf(source, 'model.embed_tokens.weight'), bf16('model.embed_tokens.weight'));
   for (const module of ['gate_proj', 'up_proj', 'down_proj']) {
     const name = `model.layers.0.mlp.${module}.weight`;
     const spec = { quantType: 'nf4', blockSize: 64, doubleQuant: true } as const;
-    const want = quantize4bit(kernels, bf16(name), 'bfloat16', spec);
+    const want = quantize4bit(codec, bf16(name), 'bfloat16', spec);
     expectSameBytes(await bytesOf(source, name), want.packed);
     if (!want.state.nested) throw new Error('expected a nested state');
     expectSameBytes(await bytesOf(source, `${name}.absmax`), want.state.codes);

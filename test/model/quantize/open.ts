@@ -7,7 +7,7 @@ import { type QuantizeJob, quantizeCheckpoint } from '../../../src/model/quantiz
 import { planQuantization, type QuantizeSettings } from '../../../src/model/quantize/plan.ts';
 import { memoryStore } from '../../../src/model/quantize/spool.ts';
 import { createQuantizer } from '../../../src/wasm/quantizer.ts';
-import { kernels, wasmModule } from '../../wasm/helpers.ts';
+import { codec, wasmModule } from '../../wasm/helpers.ts';
 
 export const GOLDEN = new URL('../../golden/', import.meta.url).pathname;
 
@@ -30,7 +30,7 @@ export async function quantizeInto(
   const plan = await planQuantization(config, source, settings);
   const told: string[] = [];
   const result = await quantizeCheckpoint({
-    ...{ reader, source, config, settings, plan, maxShardBytes: 50e9, kernels },
+    ...{ reader, source, config, settings, plan, maxShardBytes: 50e9, codec },
     ...{ writer: memoryWriter(files), spool: memoryStore(), quantizer: createQuantizer(wasmModule) },
     signal: new AbortController().signal,
     onTensor: (phase, name) => told.push(`${phase} ${name}`),

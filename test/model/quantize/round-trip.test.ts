@@ -11,7 +11,7 @@ import type { QuantizeSettings } from '../../../src/model/quantize/plan.ts';
 import { nodeReader } from '../../../src/node/files.ts';
 import { dequantize4bit } from '../../../src/wasm/buffers.ts';
 import { ADAPTER, bytesOf, copyModel, learnableRows, runTraining } from '../../train/run.ts';
-import { expectSameBytes, kernels } from '../../wasm/helpers.ts';
+import { codec, expectSameBytes } from '../../wasm/helpers.ts';
 import { type OpenModel, openModel } from '../open.ts';
 import { type Files, GOLDEN, quantizeInto } from './open.ts';
 
@@ -84,7 +84,7 @@ async function decoded(name: string, quantized: string): Promise<Files> {
     const [out, width] = stored.shape as [number, number];
     weights.set(
       weight,
-      new Float32Array(dequantize4bit(kernels, { packed, state }, out * width, stored, 'float32').buffer),
+      new Float32Array(dequantize4bit(codec, { packed, state }, out * width, stored, 'float32').buffer),
     );
   }
   expect(weights.size).toBeGreaterThan(0);
