@@ -40,7 +40,7 @@ const choice = process.env.NIBBLE_DEVICE ?? 'auto';
 if (!DEVICE_CHOICES.includes(choice))
   throw new RangeError(`NIBBLE_DEVICE=${choice}: needs ${DEVICE_CHOICES.join(', ')}`);
 
-const device = await openDevice({ adapter: choice, unchecked: true });
+const device = await openDevice({ device: choice, unchecked: true });
 const dtype = flags.dtype || (device.profile.shaderF16 ? 'f16' : 'f32');
 const allocator = new GpuAllocator(device.gpu, new Ledger());
 const residents = new Residents(allocator);

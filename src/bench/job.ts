@@ -9,7 +9,7 @@ export type RunJob = {
   readonly replicate: number;
   readonly division: 'closed' | 'open';
   readonly config: ResolvedConfig;
-  readonly adapter: DeviceChoice;
+  readonly device: DeviceChoice;
   readonly command: readonly string[];
   /** File that receives the run's JSON. */
   readonly recordFile: string;

@@ -8,9 +8,9 @@ import type { Examination } from './types.ts';
 
 /** Looks at the machine and tries the device that training would choose. Takes about 2 s on a software driver. */
 export async function examine(
-  adapter: DeviceChoice,
+  choice: DeviceChoice,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<Examination> {
-  const probe = await probeInChild(adapter, env);
-  return diagnose(machineFacts(thisMachine(env)), probe, adapter);
+  const probe = await probeInChild(choice, env);
+  return diagnose(machineFacts(thisMachine(env)), probe, choice);
 }

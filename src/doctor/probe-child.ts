@@ -1,4 +1,4 @@
-/** The process that probe.node.ts starts: argument is the adapter, the answer goes to the parent. */
+/** The process that probe-process.ts starts: its argument is the device, the answer goes to the parent. */
 import type { DeviceChoice } from '../node/device.ts';
 import { probeHere } from './probe-process.ts';
 

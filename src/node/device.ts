@@ -83,7 +83,7 @@ function readShaders(): ShaderLibrary {
 }
 
 export type OpenOptions = {
-  readonly adapter?: DeviceChoice;
+  readonly device?: DeviceChoice;
   /** Leaves out what makes wrong kernels harmless: bounds checks, cleared workgroup memory, guarded division. */
   readonly unchecked?: boolean;
   /** Folder of the tiles that `nibble tune-kernels` found; without it the defaults are taken. */
@@ -95,7 +95,7 @@ export type OpenOptions = {
 /** @throws DeviceError when no adapter of the chosen kind can be had, saying what was tried; DataError for a broken tuning file */
 export async function openDevice(options: OpenOptions = {}): Promise<Device> {
   const toggles = [...ENABLED_TOGGLES, ...(options.unchecked === true ? UNCHECKED_TOGGLES : [])];
-  const { instance, adapter } = await findAdapter(options.adapter ?? 'auto', toggles);
+  const { instance, adapter } = await findAdapter(options.device ?? 'auto', toggles);
   const requiredFeatures = WANTED_FEATURES.filter((f) => adapter.features.has(f));
   const requiredLimits = Object.fromEntries(
     WANTED_LIMITS.map((name) => [name, options.limits?.[name] ?? adapter.limits[name]]),

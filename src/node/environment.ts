@@ -120,6 +120,11 @@ export async function nvidiaSmi(): Promise<Meta['nvidia_smi']> {
   }
 }
 
+/** As 64 hex digits; text counts in UTF-8. */
+export function sha256OfText(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
 export async function sha256OfFile(file: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(file)) hash.update(chunk as Uint8Array);
@@ -129,5 +134,5 @@ export async function sha256OfFile(file: string): Promise<string> {
 /** One hash over several files, in the order given. */
 export async function sha256OfFiles(files: readonly string[]): Promise<string> {
   const parts = await Promise.all(files.map(sha256OfFile));
-  return parts.length === 1 ? (parts[0] as string) : createHash('sha256').update(parts.join('\n')).digest('hex');
+  return parts.length === 1 ? (parts[0] as string) : sha256OfText(parts.join('\n'));
 }

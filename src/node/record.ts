@@ -13,7 +13,7 @@ import type { EvalResult } from '../train/evaluate.ts';
 import type { TrainResult } from '../train/run.ts';
 import type { RunInput } from '../train/session.ts';
 import { runTiers } from '../train/tiers.ts';
-import type { CodeInfo } from './environment.ts';
+import { type CodeInfo, sha256OfText } from './environment.ts';
 import type { Material } from './material.ts';
 
 /** What is known of a run before it starts. */
@@ -79,7 +79,7 @@ export function plannedRunInfo(
     arm: ctx.arm,
   };
   return {
-    run_id: runIdOf(identity),
+    run_id: runIdOf(identity, sha256OfText),
     suite: ctx.suite,
     experiment_name: `${ctx.suite}/${ctx.arm}`,
     arm: ctx.arm,

@@ -13,6 +13,7 @@ import { train, writeRunHead } from '../train/run.ts';
 import { readRunInput } from '../train/session.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { nodeReader, nodeWriter } from './files.ts';
+import { driverMemory } from './gpu-memory.ts';
 import { withAbsolutePaths } from './inputs.ts';
 import { readMaterial } from './material.ts';
 import { packageManifest } from './package-root.ts';
@@ -28,10 +29,10 @@ export async function* runOne(job: RunJob, signal: AbortSignal): AsyncGenerator<
   const createdAt = new Date().toISOString();
   const config = await withAdapterSettings(job.config, nodeReader);
   const { values } = config;
-  const runtime = await openNodeRuntime(job.adapter);
+  const runtime = await openNodeRuntime(job.device);
   const input = await readRunInput(values, runtime.readerOf);
   const { device } = runtime;
-  const predicted = await estimateThatFits(input, device);
+  const predicted = await estimateThatFits(input, device, driverMemory);
   const material = await readMaterial(values);
   const meta = {
     model_info: material.modelInfo,

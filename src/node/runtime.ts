@@ -10,10 +10,10 @@ import { tuningDirectory } from './tuning.ts';
 export type NodeRuntime = Runtime & { close(): Promise<void> };
 
 /** Opens the device and starts the workers; `close` ends both, or the process does not exit. @throws DeviceError */
-export async function openNodeRuntime(adapter: DeviceChoice = 'auto'): Promise<NodeRuntime> {
+export async function openNodeRuntime(choice: DeviceChoice = 'auto'): Promise<NodeRuntime> {
   // The device last: one that is open keeps the process alive.
   const module = await loadWasmModule();
-  const device = await openDevice({ adapter, unchecked: true, tuning: tuningDirectory(process.env) });
+  const device = await openDevice({ device: choice, unchecked: true, tuning: tuningDirectory(process.env) });
   const quantizer = createQuantizerPool(module);
   const close = async (): Promise<void> => {
     await quantizer.close();

@@ -11,7 +11,7 @@ import { rejection, thrown } from '../formats/files.ts';
 const adapter = (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice;
 const opened: Device[] = [];
 async function open(choice: DeviceChoice = adapter, limits = {}): Promise<Device> {
-  const device = await openDevice({ adapter: choice, limits });
+  const device = await openDevice({ device: choice, limits });
   opened.push(device);
   return device;
 }

@@ -16,7 +16,7 @@ import { packStepScalars, STEP_BYTES, type StepScalars } from '../../src/train/s
 
 /** The tests' device: NIBBLE_TEST_DEVICE, or whatever the machine has. NIBBLE_TEST_UNCHECKED=1 opens it as runs do, without bounds checks. */
 export const device: Device = await openDevice({
-  adapter: (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice,
+  device: (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice,
   unchecked: process.env.NIBBLE_TEST_UNCHECKED === '1',
 });
 afterAll(() => closeDevice(device));

@@ -44,7 +44,7 @@ async function tune(
 
 /** Of a device, only f32 tiles: what every device can. */
 const plain = async (): Promise<Device> => {
-  const device = await openDevice({ adapter });
+  const device = await openDevice({ device: adapter });
   Object.assign(device, { profile: { ...device.profile, shaderF16: false, subgroupMatrix: null } });
   return device;
 };

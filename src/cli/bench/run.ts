@@ -16,8 +16,8 @@ import { trainProgress } from '../shared/train-progress.ts';
 import type { BenchListArgs, BenchPublishArgs, BenchReportArgs, BenchRunArgs } from './command.ts';
 
 /** Loads the chart library only where a report is written: a GPU host may have left it behind. */
-async function writeReport(input: Parameters<typeof import('../../report/report.ts').writeReport>[0]) {
-  const report = await import('../../report/report.ts');
+async function writeReport(input: Parameters<typeof import('../../bench/write-report.ts').writeReport>[0]) {
+  const report = await import('../../bench/write-report.ts');
   return report.writeReport(input);
 }
 
@@ -32,7 +32,7 @@ export async function runBench({ suite, output, report }: BenchRunArgs, context:
     const command = ['nibble', ...process.argv.slice(2)];
     const result = await runSuite(suite, {
       directory,
-      adapter: deviceChoice(context.env),
+      device: deviceChoice(context.env),
       command,
       signal: context.signal,
       onEvent: drawSuite(progress, task),

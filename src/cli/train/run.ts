@@ -8,6 +8,7 @@ import { estimateThatFits } from '../../estimate/fit.ts';
 import { chromeTrace } from '../../gpu/profiler.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo } from '../../node/environment.ts';
 import { nodeReader, nodeWriter } from '../../node/files.ts';
+import { driverMemory } from '../../node/gpu-memory.ts';
 import { requireInputs, withAbsolutePaths } from '../../node/inputs.ts';
 import { openNodeRuntime } from '../../node/runtime.ts';
 import { formatBytes } from '../../report/format.ts';
@@ -46,7 +47,7 @@ export async function runTrain({ config: given, profile }: TrainArgs, context: C
       throw new DeviceError(`--profile needs timestamp queries, which ${device.profile.name} lacks: leave it out`);
     const tiers = runTiers(device.profile, values, input.plan.spec.config.head_dim);
     for (const line of tellTiers(tiers)) progress.note(line);
-    const { peakBytes } = await estimateThatFits(input, device);
+    const { peakBytes } = await estimateThatFits(input, device, driverMemory);
     progress.note(`GPU memory needed: ${formatBytes(peakBytes)}`);
     const writer = nodeWriter(output_dir);
     const environment = {

@@ -35,7 +35,7 @@ export async function runTuneKernels(
   const choice = deviceChoice(env);
   let adapter: Device['adapter'] | null = null;
   const open = async (): Promise<Device> => {
-    const device = await openDevice({ adapter: choice, unchecked: true });
+    const device = await openDevice({ device: choice, unchecked: true });
     if (adapter === null && device.profile.software)
       progress.note(`no GPU: tuning ${device.profile.name}, a software driver, which auto never gives workgroup tiles`);
     adapter = device.adapter;
