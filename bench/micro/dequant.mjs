@@ -15,7 +15,8 @@ import { Tape } from '../../dist/gpu/tape.js';
 import { dequant4bit, TABLE_LENGTH } from '../../dist/kernels/dequant.js';
 import { matmulNt } from '../../dist/kernels/matmul.js';
 import { isMatvec, matvec4bit } from '../../dist/kernels/matvec-4bit.js';
-import { closeDevice, DEVICE_CHOICES, openDevice } from '../../dist/node/device.js';
+import { closeDevice, openDevice } from '../../dist/node/device.js';
+import { DEVICE_CHOICES } from '../../dist/node/device-choice.js';
 import { STEP_BYTES } from '../../dist/train/step-scalars.js';
 import { median } from './record.mjs';
 

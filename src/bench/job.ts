@@ -1,6 +1,6 @@
 /** One run of a suite, as it is handed to the process that makes it. */
 import type { ResolvedConfig } from '../config/index.ts';
-import type { DeviceChoice } from '../node/device.ts';
+import type { DeviceChoice } from '../node/device-choice.ts';
 
 /** What the parent process hands to the child, as JSON. */
 export type RunJob = {

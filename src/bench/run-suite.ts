@@ -7,7 +7,8 @@ import { ConfigError, type ConfigProblem, DataError, exitCodeOf } from '../error
 import { scaleUp } from '../estimate/scale-up.ts';
 import { writeText } from '../formats/reader.ts';
 import { runScript } from '../node/child.ts';
-import { type DeviceChoice, loadShaders } from '../node/device.ts';
+import { loadShaders } from '../node/device.ts';
+import type { DeviceChoice } from '../node/device-choice.ts';
 import { nodeWriter } from '../node/files.ts';
 import { requireInputs } from '../node/inputs.ts';
 import { type RunRecord, runSchema, SCHEMA_VERSION } from '../results/run-schema.ts';

@@ -15,6 +15,7 @@ export {
   type SettingKey,
   settingKeys,
   type TrainConfig,
+  type TrainSettings,
 } from './settings.ts';
 export { type Arm, loadSuite, type ResolvedSuite } from './suite.ts';
 export type { SourceFile } from './yaml-file.ts';

@@ -1,5 +1,5 @@
 /** The whole examination of this machine. */
-import type { DeviceChoice } from '../node/device.ts';
+import type { DeviceChoice } from '../node/device-choice.ts';
 import { thisMachine } from '../node/machine.ts';
 import { diagnose } from './diagnose.ts';
 import { machineFacts } from './machine-facts.ts';

@@ -1,6 +1,7 @@
 /** Tries the device in a process of its own: a driver that crashes takes that one down, and what it wrote is kept. */
 import { type ChildEnd, runScript } from '../node/child.ts';
-import { closeDevice, type DeviceChoice, openDevice } from '../node/device.ts';
+import { closeDevice, openDevice } from '../node/device.ts';
+import type { DeviceChoice } from '../node/device-choice.ts';
 import { probeDevice } from './probe.ts';
 import type { DeviceFacts, Probe } from './types.ts';
 

@@ -7,12 +7,9 @@ import type { DeviceProfile } from '../gpu/device-profile.ts';
 import { ShaderLibrary } from '../gpu/kernel.ts';
 import { matrixConfigOf } from '../gpu/subgroup-matrix.ts';
 import { bestTier } from '../gpu/tier.ts';
+import type { DeviceChoice } from './device-choice.ts';
 import { unpackSwiftShader } from './swiftshader.ts';
 import { readTuning, tuningKey } from './tuning.ts';
-
-/** `auto`: a GPU, else a software driver. `gpu`: never software. The last two: that software driver. */
-export type DeviceChoice = 'auto' | 'gpu' | 'lavapipe' | 'swiftshader';
-export const DEVICE_CHOICES: readonly DeviceChoice[] = ['auto', 'gpu', 'lavapipe', 'swiftshader'];
 
 /** Both are needed for f16 on NVIDIA's Vulkan driver, and the first for subgroup matrices (Dawn crbug 42251215). */
 const ENABLED_TOGGLES = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];

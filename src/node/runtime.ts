@@ -3,7 +3,8 @@
 import type { Runtime } from '../train/session.ts';
 import { Codec } from '../wasm/codec.ts';
 import { createQuantizerPool, loadWasmModule } from './codec.ts';
-import { closeDevice, type DeviceChoice, openDevice } from './device.ts';
+import { closeDevice, openDevice } from './device.ts';
+import type { DeviceChoice } from './device-choice.ts';
 import { nodeReader } from './files.ts';
 import { tuningDirectory } from './tuning.ts';
 

@@ -5,7 +5,8 @@ import type { Device } from '../../src/gpu/device.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
 import { bufferOf } from '../../src/gpu/program.ts';
 import { Readback } from '../../src/gpu/transfer.ts';
-import { closeDevice, type DeviceChoice, openDevice } from '../../src/node/device.ts';
+import { closeDevice, openDevice } from '../../src/node/device.ts';
+import type { DeviceChoice } from '../../src/node/device-choice.ts';
 import { rejection, thrown } from '../formats/files.ts';
 
 const adapter = (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice;

@@ -3,7 +3,8 @@ import type { Device } from '../../src/gpu/device.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
 import { TILE_KINDS, tileProblem } from '../../src/gpu/tiles.ts';
 import { DEFAULT_SIMT_TILE } from '../../src/kernels/matmul-simt.ts';
-import { closeDevice, type DeviceChoice, loadShaders, openDevice } from '../../src/node/device.ts';
+import { closeDevice, loadShaders, openDevice } from '../../src/node/device.ts';
+import type { DeviceChoice } from '../../src/node/device-choice.ts';
 import { knownTiles } from '../../src/tune/candidates.ts';
 import { type TuneEvent, type TuneOptions, type TuneResult, tuneKernels } from '../../src/tune/tune.ts';
 

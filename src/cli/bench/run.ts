@@ -9,7 +9,7 @@ import { packageRoot } from '../../node/package-root.ts';
 import { verdictText } from '../../report/sections/verdict.ts';
 import type { RunRecord } from '../../results/run-schema.ts';
 import type { CliContext } from '../shared/context.ts';
-import { deviceChoice } from '../shared/device-choice.ts';
+import { askedDevice } from '../shared/device-choice.ts';
 import { createProgress, type Progress, type ProgressTask } from '../shared/progress.ts';
 import { counted } from '../shared/tell-run.ts';
 import { trainProgress } from '../shared/train-progress.ts';
@@ -32,7 +32,7 @@ export async function runBench({ suite, output, report }: BenchRunArgs, context:
     const command = ['nibble', ...process.argv.slice(2)];
     const result = await runSuite(suite, {
       directory,
-      device: deviceChoice(context.env),
+      device: askedDevice(context),
       command,
       signal: context.signal,
       onEvent: drawSuite(progress, task),

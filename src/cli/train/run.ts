@@ -18,7 +18,7 @@ import { train, writeRunHead } from '../../train/run.ts';
 import { type RunInput, readRunInput } from '../../train/session.ts';
 import { runTiers } from '../../train/tiers.ts';
 import type { CliContext } from '../shared/context.ts';
-import { deviceChoice } from '../shared/device-choice.ts';
+import { askedDevice } from '../shared/device-choice.ts';
 import { requireUsable } from '../shared/output-folder.ts';
 import { createProgress } from '../shared/progress.ts';
 import { counted, tellRun, tellTiers } from '../shared/tell-run.ts';
@@ -33,7 +33,7 @@ export async function runTrain({ config: given, profile }: TrainArgs, context: C
   const config = withAbsolutePaths(await withAdapterSettings(given, nodeReader));
   const { values } = config;
   const progress = createProgress(context.stderr, context.env);
-  const runtime = await openNodeRuntime(deviceChoice(context.env));
+  const runtime = await openNodeRuntime(askedDevice(context));
   try {
     if (runtime.device.profile.software)
       progress.note(`no GPU: computing on ${runtime.device.profile.name}, a software driver`);
