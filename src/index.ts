@@ -11,7 +11,6 @@ export type { DeviceChoice } from './node/device-choice.ts';
 export { nodeReader, nodeWriter } from './node/files.ts';
 export { type NodeRuntime, openNodeRuntime } from './node/runtime.ts';
 export { type RunRecord, runSchema } from './results/run-schema.ts';
-export type { EvalResult } from './train/evaluate.ts';
-export type { TrainEvent } from './train/events.ts';
+export type { EvalResult, TrainEvent } from './train/events.ts';
 export { type TrainOptions, type TrainResult, train } from './train/run.ts';
 export { type RunInput, type Runtime, readRunInput } from './train/session.ts';

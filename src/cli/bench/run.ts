@@ -6,12 +6,12 @@ import { joinFolders } from '../../bench/join.ts';
 import { CRASH, readSuiteFolder, runSuite, type SuiteEvent } from '../../bench/run-suite.ts';
 import { ConfigError, DataError } from '../../errors.ts';
 import { packageRoot } from '../../node/package-root.ts';
+import { counted } from '../../report/format.ts';
 import { verdictText } from '../../report/sections/verdict.ts';
 import type { RunRecord } from '../../results/run-schema.ts';
 import type { CliContext } from '../shared/context.ts';
 import { askedDevice } from '../shared/device-choice.ts';
 import { createProgress, type Progress, type ProgressTask } from '../shared/progress.ts';
-import { counted } from '../shared/tell-run.ts';
 import { trainProgress } from '../shared/train-progress.ts';
 import type { BenchListArgs, BenchPublishArgs, BenchReportArgs, BenchRunArgs } from './command.ts';
 
