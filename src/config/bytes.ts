@@ -1,8 +1,14 @@
 /** Sizes of memory as people write them: bytes, or a number with a unit. */
 
 const UNITS: Readonly<Record<string, number>> = {
-  ...{ KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 },
-  ...{ KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 },
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
 };
 
 /** `40GB`, `1.5 GiB`: a number, and one of the units as they are spelled here. */

@@ -243,7 +243,13 @@ export const SECTIONS = {
 
 /** A complete training configuration; what no source sets takes its default. */
 export const settings = z.strictObject({
-  ...{ ...model, ...quantization, ...adapter, ...data, ...training, ...lossScaling, ...watching },
+  ...model,
+  ...quantization,
+  ...adapter,
+  ...data,
+  ...training,
+  ...lossScaling,
+  ...watching,
 });
 
 type Parsed = z.output<typeof settings>;

@@ -79,9 +79,17 @@ describe('flagTable', () => {
     expect(table.map((row) => row.key)).toEqual(settingKeys);
     const row = table.find(({ key }) => key === 'bnb_4bit_quant_type');
     expect(row).toEqual({
-      ...{ key: 'bnb_4bit_quant_type', flag: '--bnb_4bit_quant_type', env: 'NIBBLE_BNB_4BIT_QUANT_TYPE' },
-      ...{ section: 'Quantization (qlora)', type: 'one of nf4, fp4', flagType: 'one of nf4, fp4', isBoolean: false },
-      ...{ default: 'nf4', huggingFaceDefault: 'fp4', help: '4-bit code of the base weights', aliases: ['quant_type'] },
+      key: 'bnb_4bit_quant_type',
+      flag: '--bnb_4bit_quant_type',
+      env: 'NIBBLE_BNB_4BIT_QUANT_TYPE',
+      section: 'Quantization (qlora)',
+      type: 'one of nf4, fp4',
+      flagType: 'one of nf4, fp4',
+      isBoolean: false,
+      default: 'nf4',
+      huggingFaceDefault: 'fp4',
+      help: '4-bit code of the base weights',
+      aliases: ['quant_type'],
     });
   });
 

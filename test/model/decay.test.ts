@@ -35,8 +35,16 @@ test('the golden names hold every kind: matrices, norms, biases, adapters, magni
 });
 
 const SHAPE = {
-  ...{ vocab_size: 32, hidden_size: 16, intermediate_size: 24, num_hidden_layers: 2, num_attention_heads: 4 },
-  ...{ num_key_value_heads: 2, head_dim: 4, max_position_embeddings: 64, rms_norm_eps: 1e-6, hidden_act: 'silu' },
+  vocab_size: 32,
+  hidden_size: 16,
+  intermediate_size: 24,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 4,
+  max_position_embeddings: 64,
+  rms_norm_eps: 1e-6,
+  hidden_act: 'silu',
 };
 
 describe('full training', () => {
