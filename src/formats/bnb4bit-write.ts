@@ -3,7 +3,7 @@ import { KernelCallError } from '../errors.ts';
 import { DYNAMIC_CODE, FP4_CODE, NF4_CODE } from '../wasm/tables.ts';
 import { NESTED_BLOCK_SIZE, type QuantType } from '../wasm/types.ts';
 import { STATE_SUFFIX } from './bnb4bit.ts';
-import { DTYPE_BYTES, type Dtype, elementCount, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
+import { DTYPE_BYTES, type Dtype, elementCount, floatType, type TorchFloat } from './dtype.ts';
 import type { Chunks } from './reader.ts';
 import type { TensorToWrite } from './safetensors-write.ts';
 
@@ -103,7 +103,7 @@ export function pythonFloat(value: number): string {
 }
 
 function storageDtype(storage: QuantStorage): Dtype {
-  return storage === 'uint8' ? 'U8' : TORCH_FLOATS[storage];
+  return storage === 'uint8' ? 'U8' : floatType(storage).safetensors;
 }
 
 function floatBytes(values: Float32Array): Uint8Array {

@@ -1,7 +1,7 @@
 /** Weights that bitsandbytes quantized to 4 bits and that a checkpoint holds ready-made, found tensor by tensor. */
 import { DataError } from '../errors.ts';
 import { readFloats, type StoredTensor, type TensorSource } from './checkpoint.ts';
-import { isTorchFloat, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
+import { DTYPE_BYTES, isTorchFloat, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
 import { type JsonObject, parseObject, show } from './json.ts';
 import { decodeUtf8, place } from './reader.ts';
 
@@ -56,8 +56,7 @@ export async function readBnb4bit(source: TensorSource, weight: string): Promise
     return fail(`its record is called ${stateName} and says quant_type ${quantType}.`);
   const { shape, dtype, blocksize } = state;
   if (!isShape(shape)) return fail(`shape is ${show(shape)}, needs the sizes [out, in].`);
-  if (!isTorchFloat(dtype))
-    return fail(`dtype is ${show(dtype)}; supported are ${Object.keys(TORCH_FLOATS).join(', ')}.`);
+  if (!isTorchFloat(dtype)) return fail(`dtype is ${show(dtype)}; supported are ${TORCH_FLOATS.join(', ')}.`);
   if (!isBlockSize(blocksize)) return fail(`blocksize is ${show(blocksize)}; supported are ${BLOCK_SIZES.join(', ')}.`);
   checkNames(source, weight, stateName, fail);
   const count = shape.reduce((n, size) => n * size, 1);
@@ -117,7 +116,7 @@ function expectTensor(
   if (!source.has(name)) return fail(`lacks ${name}. The checkpoint is incomplete; fetch it again.`);
   const tensor = source.info(name);
   if (tensor.dtype !== dtype) fail(`${name} is ${tensor.dtype}, needs ${dtype}.`);
-  expectBytes(tensor, count * (dtype === 'F32' ? 4 : 1), `${count} values`, fail);
+  expectBytes(tensor, count * DTYPE_BYTES[dtype], `${count} values`, fail);
   return tensor;
 }
 

@@ -136,10 +136,7 @@ function storedDtype(json: JsonObject, fields: Fields): TorchFloat | null {
   const key = json.dtype === undefined || json.dtype === null ? 'torch_dtype' : 'dtype';
   const got = json[key] ?? null;
   if (got === null || isTorchFloat(got)) return got;
-  fields.report(
-    key,
-    `is ${show(got)}; supported are ${Object.keys(TORCH_FLOATS).join(', ')}. Save the model in one of them.`,
-  );
+  fields.report(key, `is ${show(got)}; supported are ${TORCH_FLOATS.join(', ')}. Save the model in one of them.`);
   return null;
 }
 

@@ -2,6 +2,7 @@
 
 import { EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B, MAGNITUDE } from '../adapters/layout.ts';
 import { ConfigError, KernelCallError } from '../errors.ts';
+import type { GpuFloat } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { LinearModule, Parameter } from '../formats/modules.ts';
 import type { Residents } from '../gpu/residents.ts';
@@ -19,7 +20,7 @@ import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
 
 /** How the matrix of a module is to lie in GPU memory. */
 export type StoredAs =
-  | { readonly kind: 'dense'; readonly dtype: 'f32' | 'f16' | 'bf16' }
+  | { readonly kind: 'dense'; readonly dtype: GpuFloat }
   | {
       readonly kind: '4bit';
       readonly quantType: QuantType;

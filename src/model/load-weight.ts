@@ -2,8 +2,9 @@
 import { DataError, KernelCallError } from '../errors.ts';
 import { readBnb4bit } from '../formats/bnb4bit.ts';
 import { readFloats, type TensorSource } from '../formats/checkpoint.ts';
+import { floatType, type GpuFloat } from '../formats/dtype.ts';
 import type { Residents } from '../gpu/residents.ts';
-import type { Dtype, Tensor } from '../gpu/tensor.ts';
+import type { Tensor } from '../gpu/tensor.ts';
 import type { Uploads } from '../gpu/transfer.ts';
 import type { Codec } from '../wasm/codec.ts';
 import { inLanes, Pool } from '../wasm/pipeline.ts';
@@ -11,7 +12,7 @@ import type { Quantizer, QuantState, SourceDtype } from '../wasm/types.ts';
 import { requireShape } from './check-weights.ts';
 import { prequantizedState } from './prequantized.ts';
 import { nonFiniteAt } from './quantize/finite.ts';
-import { convert, STORED, slabReader } from './slabs.ts';
+import { convert, slabReader } from './slabs.ts';
 import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
 
 /** Bytes read from the checkpoint at once; even, and a multiple of every dtype. */
@@ -70,8 +71,8 @@ export async function loadWeight(ctx: WeightContext, name: string, weight: Weigh
 
 async function loadDense(ctx: WeightContext, name: string, weight: DenseWeight): Promise<void> {
   const stored = requireShape(ctx.source, name, [weight.out, weight.in]);
-  const { dtype } = weight.tensor;
-  const size = stored === 'F32' ? 4 : 2;
+  const { torch, gpu, bytes } = floatType(weight.tensor.dtype as GpuFloat);
+  const size = floatType(stored).bytes;
   const n = weight.out * weight.in;
   const slab = SLAB_BYTES / 4;
   await inLanes(ctx.slabs, Math.ceil(n / slab), {
@@ -82,9 +83,9 @@ async function loadDense(ctx: WeightContext, name: string, weight: DenseWeight):
       return raw;
     },
     end: (raw, k) => {
-      const converted = convert(ctx.codec, raw, stored, torchOf(dtype));
-      if (dtype === 'f16' && stored !== 'F16') requireHalves(name, converted, k * slab, n);
-      writeBytes(ctx, weight.tensor, k * slab * (dtype === 'f32' ? 4 : 2), converted);
+      const converted = convert(ctx.codec, raw, stored, torch);
+      if (gpu === 'f16' && stored !== 'F16') requireHalves(name, converted, k * slab, n);
+      writeBytes(ctx, weight.tensor, k * slab * bytes, converted);
     },
   });
 }
@@ -99,15 +100,9 @@ function requireHalves(name: string, halves: Uint8Array, first: number, elements
   );
 }
 
-function torchOf(dtype: Dtype): SourceDtype {
-  const found = Object.values(STORED).find(({ gpu }) => gpu === dtype);
-  if (found === undefined) throw new KernelCallError('load', `a weight cannot be ${dtype}`);
-  return found.torch;
-}
-
 async function loadFourBit(ctx: WeightContext, name: string, weight: FourBitWeight): Promise<void> {
   const stored = requireShape(ctx.source, name, [weight.out, weight.in]);
-  const dtype = ctx.sourceDtype ?? STORED[stored].torch;
+  const dtype = ctx.sourceDtype ?? floatType(stored).torch;
   const read = slabReader(ctx.codec, ctx.source, name, stored, dtype);
   const state = await ctx.quantizer.quantize4bit({
     name,

@@ -2,7 +2,7 @@
 import { KernelCallError } from '../errors.ts';
 import { BINDING_ALIGNMENT } from '../gpu/device-profile.ts';
 import type { Tape } from '../gpu/tape.ts';
-import type { Tensor } from '../gpu/tensor.ts';
+import { bytesOf, type Tensor } from '../gpu/tensor.ts';
 import { dequant4bit, type Scales, widen } from '../kernels/dequant.ts';
 import type { Band } from '../kernels/matmul.ts';
 import { isMatvec, type Matvec4bit, matvec4bit } from '../kernels/matvec-4bit.ts';
@@ -53,8 +53,8 @@ export function shardsOf(
   computeDtype: ComputeDtype,
   scratchBudget = Number.POSITIVE_INFINITY,
 ): Shard[] {
-  const rowBytes =
-    weight.in * Math.max(computeDtype === 'f32' ? 4 : 2, weight.kind === 'dense' ? storedBytes(weight) : 0);
+  const forms = weight.kind === 'dense' ? [computeDtype, weight.tensor.dtype] : [computeDtype];
+  const rowBytes = Math.max(...forms.map((dtype) => bytesOf(dtype, weight.in)));
   const binding = tape.profile.limits.maxStorageBufferBindingSize;
   const limit = isDirect(weight, computeDtype) ? binding : Math.min(binding, scratchBudget);
   if (weight.out * rowBytes <= limit) return [{ row0: 0, rows: weight.out }];
@@ -113,10 +113,6 @@ export function projectPacked(
 function packedRows(weight: FourBitWeight, row0: number, rows: number): Tensor {
   if (row0 === 0 && rows === weight.out) return weight.packed;
   return weight.packed.slice((row0 * weight.in) / 2, Math.ceil((rows * weight.in) / 2));
-}
-
-function storedBytes(weight: DenseWeight): number {
-  return weight.tensor.bytes / weight.tensor.elements;
 }
 
 function gcd(a: number, b: number): number {

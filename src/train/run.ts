@@ -11,7 +11,7 @@ import { type EvalResult, evaluate } from './evaluate.ts';
 import type { StepEvent, Timing, TrainEvent } from './events.ts';
 import { loadNote, NOTHING_LOADED, type Timed, timed } from './load-times.ts';
 import { countParameters } from './model-plan.ts';
-import { type SaveDtype, saveTrainedAdapter, saveTrainedModel } from './save.ts';
+import { saveTrainedAdapter, saveTrainedModel } from './save.ts';
 import { allocate, fill, initialize, type RunInput, type Runtime } from './session.ts';
 import { type SubmittedStep, submitStep } from './steps.ts';
 import { formatTrainerState, TrainerLog, type TrainerState, trainerState } from './trainer-state.ts';
@@ -222,7 +222,7 @@ class Run {
     const started = performance.now();
     if (plan.lora !== null) await saveTrainedAdapter(this.#engine, plan, source, writer);
     else {
-      const dtype: SaveDtype = config.dtype === 'auto' ? (model.dtype ?? 'float32') : config.dtype;
+      const dtype = config.dtype === 'auto' ? (model.dtype ?? 'float32') : config.dtype;
       const from = this.#runtime.readerOf(config.model_name_or_path);
       await saveTrainedModel(this.#engine, from, writer, { dtype, codec: this.#runtime.codec, model });
     }

@@ -3,6 +3,7 @@
 import { saveAdapter } from '../adapters/files.ts';
 import { SINGLE_FILE, type TensorSource } from '../formats/checkpoint.ts';
 import { copyCompanions } from '../formats/companions.ts';
+import { floatType, type TorchFloat } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
 import type { FileReader, FileWriter } from '../formats/reader.ts';
@@ -31,20 +32,17 @@ export async function saveTrainedAdapter(
   await saveAdapter(writer, { ...plan.lora, base: plan.base, source, values });
 }
 
-export type SaveDtype = 'float32' | 'float16' | 'bfloat16';
-const STORED = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
-
 /** model.safetensors and config.json in `dtype`, and the tokenizer files of the model it started from. */
 export async function saveTrainedModel(
   engine: Engine,
   from: FileReader,
   writer: FileWriter,
-  options: { dtype: SaveDtype; codec: Codec; model: ModelConfig },
+  options: { dtype: TorchFloat; codec: Codec; model: ModelConfig },
 ): Promise<void> {
   const { dtype, codec } = options;
   const tensors = [...engine.memory.parts.declared.trainable.tensors].map(([name, trainable]) => ({
     name,
-    dtype: STORED[dtype],
+    dtype: floatType(dtype).safetensors,
     shape: trainable.shape,
     data: async function* () {
       const values = await engine.readTensor(trainable.param);

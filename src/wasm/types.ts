@@ -62,6 +62,13 @@ export interface Quantizer {
   close(): Promise<void>;
 }
 
+/** Size of an element, and the bits of its exponent and of its mantissa. An exponent of all ones means NaN or infinite. */
+export const FLOAT_LAYOUT: Readonly<Record<SourceDtype, { bytes: 2 | 4; exponent: number; mantissa: number }>> = {
+  float32: { bytes: 4, exponent: 0x7f800000, mantissa: 0x7fffff },
+  float16: { bytes: 2, exponent: 0x7c00, mantissa: 0x3ff },
+  bfloat16: { bytes: 2, exponent: 0x7f80, mantissa: 0x7f },
+};
+
 export function bytesPerElement(dtype: SourceDtype): 2 | 4 {
-  return dtype === 'float32' ? 4 : 2;
+  return FLOAT_LAYOUT[dtype].bytes;
 }

@@ -8,8 +8,8 @@ import {
   DTYPE_BYTES,
   elementCount,
   type FloatDtype,
+  floatType,
   isFloatDtype,
-  TORCH_FLOATS,
   type TorchFloat,
 } from '../../formats/dtype.ts';
 import { CONFIG_FILE, type ModelConfig } from '../../formats/hf-config.ts';
@@ -18,7 +18,7 @@ import { type TensorToWrite, writeSafetensors } from '../../formats/safetensors-
 import type { Codec } from '../../wasm/codec.ts';
 import type { Quantizer } from '../../wasm/types.ts';
 import { parameterCount } from '../modules.ts';
-import { convert, STORED, slabReader } from '../slabs.ts';
+import { convert, slabReader } from '../slabs.ts';
 import { nonFiniteAt } from './finite.ts';
 import { bnbConfigOf, type PlannedTensor, type QuantizePlan, type QuantizeSettings } from './plan.ts';
 import { shardIndex, shardsOf, type TensorGroup } from './shards.ts';
@@ -86,7 +86,7 @@ export async function quantizeCheckpoint(job: QuantizeJob): Promise<QuantizeResu
 async function quantizeTensor(job: QuantizeJob, spool: Spool, tensor: FourBit): Promise<TensorGroup> {
   const { name, shape, stored } = tensor;
   const { settings, source, codec, quantizer, signal } = job;
-  const dtype = settings.dtype ?? STORED[stored].torch;
+  const dtype = settings.dtype ?? floatType(stored).torch;
   const packed = spool.reserve(packedBytes(shape));
   const read = slabReader(codec, source, name, stored, dtype);
   let written: Promise<void> = Promise.resolve();
@@ -132,13 +132,13 @@ async function quantizeTensor(job: QuantizeJob, spool: Spool, tensor: FourBit): 
 /** A tensor that is kept, in another float type where one is asked for. */
 function plainTensor({ source, codec, signal }: QuantizeJob, name: string, to: TorchFloat | null): TensorToWrite {
   const { dtype, shape, file } = source.info(name);
-  const written = to === null ? dtype : TORCH_FLOATS[to];
+  const written = to === null ? dtype : floatType(to).safetensors;
   const data = async function* (): AsyncGenerator<Uint8Array> {
     let first = 0;
     for await (const raw of rawChunks(source, name)) {
       signal.throwIfAborted();
       const chunk = to === null ? raw : convert(codec, raw, dtype as FloatDtype, to);
-      const bad = isFloatDtype(written) ? nonFiniteAt(chunk, STORED[written].torch) : -1;
+      const bad = isFloatDtype(written) ? nonFiniteAt(chunk, floatType(written).torch) : -1;
       if (bad >= 0) throw notFinite(place(source, file), name, first + bad, to);
       first += chunk.byteLength / DTYPE_BYTES[written];
       yield chunk;

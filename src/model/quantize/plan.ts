@@ -4,7 +4,7 @@ import { isBnb4bit } from '../../formats/bnb4bit.ts';
 import type { BnbConfig } from '../../formats/bnb4bit-config.ts';
 import { fitsStorage, packedBytes, type QuantStorage } from '../../formats/bnb4bit-write.ts';
 import type { TensorSource } from '../../formats/checkpoint.ts';
-import { elementCount, type FloatDtype, isFloatDtype, TORCH_FLOATS, type TorchFloat } from '../../formats/dtype.ts';
+import { elementCount, type FloatDtype, floatType, isFloatDtype, type TorchFloat } from '../../formats/dtype.ts';
 import type { ModelConfig } from '../../formats/hf-config.ts';
 import { NESTED_BLOCK_SIZE, type QuantSpec } from '../../wasm/types.ts';
 import { checkWeights } from '../check-weights.ts';
@@ -121,10 +121,9 @@ function nothingLeft(): ConfigProblem {
 }
 
 function plannedBytes(tensor: PlannedTensor, source: TensorSource, settings: QuantizeSettings): number {
-  const { bytes, shape, dtype } = source.info(tensor.name);
+  const { bytes, shape } = source.info(tensor.name);
   if (tensor.kind === 'plain') {
-    if (tensor.dtype === null || dtype === TORCH_FLOATS[tensor.dtype]) return bytes;
-    return elementCount(shape) * (tensor.dtype === 'float32' ? 4 : 2);
+    return tensor.dtype === null ? bytes : elementCount(shape) * floatType(tensor.dtype).bytes;
   }
   const blocks = Math.ceil(elementCount(shape) / settings.blockSize);
   // nested: a byte a block, four for 256 of them, and the offset
