@@ -10,7 +10,7 @@ import { type TensorToWrite, writeSafetensors } from '../formats/safetensors-wri
 import { type AdapterBase, lastSegment } from './base.ts';
 import { modelCard } from './card.ts';
 import { ADAPTER_CONFIG_FILE, formatLoraConfig, type LoraConfig, readLoraConfig } from './config.ts';
-import { type AdapterLayout, adapterLayout, adapterTensors, PREFIX } from './layout.ts';
+import { type AdapterLayout, adapterLayout, adapterTensors, isTransposed, KEY_PREFIX, transposed } from './layout.ts';
 import { explicitTargets, type LoraTarget, type MatchOptions, whatThereIs } from './match.ts';
 
 export const ADAPTER_FILE = 'adapter_model.safetensors';
@@ -83,7 +83,7 @@ function ownEmbeddings({ targets }: AdapterLayout, base: AdapterBase): OwnEmbedd
     const { name, out, in: width } = module;
     const isAdapted = targets.some((target) => target.name === name);
     const names = [name, ...ends.map((end) => end.name).filter((end) => base.tied && end !== name)];
-    const key = `${PREFIX}${name}.${isAdapted ? 'base_layer.' : ''}weight`;
+    const key = `${KEY_PREFIX}${name}.${isAdapted ? 'base_layer.' : ''}weight`;
     return [{ key, shape: [out, width] as const, weights: names.map((end) => `${end}.weight`) }];
   });
 }
@@ -142,6 +142,12 @@ export async function checkOwnEmbeddings({ layout, source, embeddings }: Adapter
   }
 }
 
+/** A trained tensor's values as adapter files have them, from those it was trained in; `shape` is that of training. */
+export function asInFile(name: string, shape: readonly number[], values: Float32Array): Float32Array {
+  const [rows = 1, columns = 1] = shape;
+  return isTransposed(name) ? transposed(values, rows, columns) : values;
+}
+
 export type AdapterToSave = {
   readonly config: LoraConfig;
   readonly layout: AdapterLayout;
@@ -186,7 +192,7 @@ function embeddingsBeside({ layout, source }: AdapterToSave, saved: LoraConfig):
         yield slab;
       }
     };
-    return { name: `${PREFIX}${name}.base_layer.weight`, dtype, shape, data };
+    return { name: `${KEY_PREFIX}${name}.base_layer.weight`, dtype, shape, data };
   });
 }
 
@@ -196,8 +202,8 @@ function asList(config: LoraConfig, targets: readonly LoraTarget[], base: Adapte
   return { ...config, target_modules, exclude_modules: null, layers_to_transform: null, layers_pattern: null };
 }
 
-/** The line PEFT's print_trainable_parameters prints, without a line end. */
-export function printTrainable(trainable: number, all: number): string {
+/** Formats the line that PEFT's print_trainable_parameters prints, without a line end. */
+export function trainableParametersLine(trainable: number, all: number): string {
   const count = (n: number): string => n.toLocaleString('en-US');
   const percent = percent4((100 * trainable) / all);
   return `trainable params: ${count(trainable)} || all params: ${count(all)} || trainable%: ${percent}`;

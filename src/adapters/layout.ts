@@ -30,7 +30,8 @@ export type AdapterTensor = {
   readonly shape: readonly number[];
 };
 
-export const PREFIX = 'base_model.model.';
+/** What PEFT puts in front of a module's name in adapter_model.safetensors. */
+export const KEY_PREFIX = 'base_model.model.';
 
 /** The suffixes under which the parts of a target are trained and saved. */
 export const LORA_A = 'lora_A.weight';
@@ -60,7 +61,7 @@ export function adapterLayout(config: AdapterFields, base: AdapterBase, options:
 export function adapterTensors({ targets, dora, trained }: AdapterLayout): AdapterTensor[] {
   const pairs = targets.flatMap(({ name: module, kind, rank, out, in: width }) => {
     const tensor = (suffix: string, shape: readonly number[]): AdapterTensor => {
-      return { key: `${PREFIX}${module}.${suffix}`, name: `${module}.${suffix}`, shape };
+      return { key: `${KEY_PREFIX}${module}.${suffix}`, name: `${module}.${suffix}`, shape };
     };
     // an embedding's `out` are the tokens, its `in` the hidden size
     if (kind === 'embedding') return [tensor(EMBEDDING_A, [rank, out]), tensor(EMBEDDING_B, [width, rank])];
@@ -68,9 +69,19 @@ export function adapterTensors({ targets, dora, trained }: AdapterLayout): Adapt
     return dora ? [...pair, tensor(MAGNITUDE, [out])] : pair;
   });
   const beside = trained.flatMap(({ name, shape, keys }) =>
-    keys.map((key) => ({ key: `${PREFIX}${key}`, name, shape })),
+    keys.map((key) => ({ key: `${KEY_PREFIX}${key}`, name, shape })),
   );
   return [...pairs, ...beside];
+}
+
+/** An embedding's A lies (tokens, r) while it is trained, so that a token's row is read at once, and (r, tokens) in files. */
+export const isTransposed = (name: string): boolean => name.endsWith(`.${EMBEDDING_A}`);
+
+/** (rows, columns) -> (columns, rows) */
+export function transposed(values: Float32Array, rows: number, columns: number): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(values.length);
+  for (let i = 0; i < values.length; i++) out[(i % columns) * rows + Math.floor(i / columns)] = values[i] as number;
+  return out;
 }
 
 /** Numbers that are trained, and those that PEFT counts beyond the base model's own. */

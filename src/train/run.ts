@@ -1,6 +1,6 @@
 /** A training run as a generator of events: load, compile, warm up, train, evaluate, save. */
 
-import { printTrainable } from '../adapters/files.ts';
+import { trainableParametersLine } from '../adapters/files.ts';
 import { START } from '../data/batches.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Ledger } from '../gpu/ledger.ts';
@@ -136,7 +136,7 @@ class Run {
     this.#options.signal.throwIfAborted();
     yield { type: 'note', text: loadNote(this.#timing) };
     const { trainable, all } = countParameters(this.#input.plan);
-    yield { type: 'note', text: printTrainable(trainable, all) };
+    yield { type: 'note', text: trainableParametersLine(trainable, all) };
   }
 
   async *#warmUp(): AsyncGenerator<TrainEvent, void> {

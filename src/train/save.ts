@@ -1,6 +1,6 @@
 /** What a run leaves behind: a PEFT adapter, or in full training a Hugging Face model directory. */
 
-import { saveAdapter } from '../adapters/files.ts';
+import { asInFile, saveAdapter } from '../adapters/files.ts';
 import { SINGLE_FILE, type TensorSource } from '../formats/checkpoint.ts';
 import { copyCompanions } from '../formats/companions.ts';
 import { floatType, type TorchFloat } from '../formats/dtype.ts';
@@ -11,7 +11,6 @@ import { writeText } from '../formats/reader.ts';
 import { writeSafetensors } from '../formats/safetensors-write.ts';
 import { narrow } from '../wasm/buffers.ts';
 import type { Codec } from '../wasm/codec.ts';
-import { asInFile } from './adapter-state.ts';
 import type { Engine } from './engine.ts';
 import type { ModelPlan } from './model-plan.ts';
 
@@ -27,7 +26,7 @@ export async function saveTrainedAdapter(
   const values = async (name: string): Promise<Float32Array> => {
     const trainable = tensors.get(name);
     if (trainable === undefined) throw new Error(`adapter: no trainable for ${name}`);
-    return asInFile(trainable, await engine.readTensor(trainable.param));
+    return asInFile(name, trainable.shape, await engine.readTensor(trainable.param));
   };
   await saveAdapter(writer, { ...plan.lora, base: plan.base, source, values });
 }
