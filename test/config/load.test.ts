@@ -105,7 +105,9 @@ describe('text from flags and environment', () => {
     const text = printConfig(load('learning_rate: 1e-5\nadam_epsilon: 1.5e-9\nweight_decay: 0.1\n'));
     const printed = (key: string) => new RegExp(`^${key}: (\\S+)`, 'm').exec(text)?.[1];
     expect([printed('learning_rate'), printed('adam_epsilon'), printed('weight_decay')]).toEqual([
-      ...['0.00001', '1.5e-9', '0.1'],
+      '0.00001',
+      '1.5e-9',
+      '0.1',
     ]);
     const tiny = load('adam_epsilon: 1e-8\n');
     expect(printConfig(tiny)).toContain('\nadam_epsilon: 1.0e-8 ');

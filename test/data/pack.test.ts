@@ -71,7 +71,7 @@ describe('a micro-batch of packed rows', () => {
     expect(rows.map(({ documents }) => documents)).toEqual([[4, 2], [3]]);
     expect(makeMicroBatch(rows, { padId: 0 })).toMatchObject({
       B: 2,
-      T: 6,
+      S: 6,
       tokens: 9,
       lossTokens: 6,
       firstLabels: 0,

@@ -17,7 +17,13 @@ test.each(Object.entries(golden))('%s', (_, { decayed, not_decayed }) => {
 
 test('the golden names hold every kind: matrices, norms, biases, adapters, magnitudes, saved modules', () => {
   expect(Object.keys(golden)).toEqual([
-    ...['llama', 'llama_tied', 'llama_biases', 'qwen2', 'qwen3', 'lora_biases_saved', 'dora'],
+    'llama',
+    'llama_tied',
+    'llama_biases',
+    'qwen2',
+    'qwen3',
+    'lora_biases_saved',
+    'dora',
   ]);
   const all = Object.values(golden);
   const decayed = all.flatMap((split) => split.decayed);

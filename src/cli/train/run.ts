@@ -80,6 +80,6 @@ export async function runTrain({ config: given, profile }: TrainArgs, context: C
 /** Opens in chrome://tracing or Perfetto. */
 async function writeProfile(engine: Engine, { batches }: RunInput, file: string): Promise<void> {
   const [batch] = batches.train.step(START).microBatches as [MicroBatch];
-  const spans = await engine.profileStep({ ...batch, S: batch.T });
+  const spans = await engine.profileStep(batch);
   await writeFileAtomic(file, `${JSON.stringify(chromeTrace(spans))}\n`);
 }
