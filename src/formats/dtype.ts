@@ -71,7 +71,7 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((n, size) => n * size, 1);
 }
 
-/** Little-endian bytes of `dtype` as f32. Exact: every f16 and bf16 value is an f32 value. */
+/** Reads little-endian bytes of `dtype` as f32. Exact: every f16 and bf16 value is an f32 value. */
 export function widenToF32(bytes: Uint8Array, dtype: FloatDtype): Float32Array {
   // a fresh copy starts at offset 0, so any view of it is aligned
   const own = bytes.slice().buffer;

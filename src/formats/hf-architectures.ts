@@ -16,14 +16,14 @@ export type LayerFields = Pick<ModelConfig, 'sliding_window' | 'layer_types' | '
 
 export type ConfigRow = {
   readonly model_type: string;
-  /** null: derived from other fields. */
+  /** Values of fields that a file leaves out; null for those derived from other fields. */
   readonly defaults: JsonObject;
-  /** What the values of hidden_act stand for. */
+  /** The activation that each value of hidden_act means. */
   readonly activations: Readonly<Record<string, Activation>>;
   readonly layers: (fields: Fields, count: number) => LayerFields;
-  /** Where not all of ROPE_TYPES. */
+  /** The supported rope types, where not all of ROPE_TYPES are. */
   readonly ropeTypes?: readonly RopeType[];
-  /** Fields that only one value is supported of. */
+  /** Fields of which one value is supported, and that value. */
   readonly only?: Readonly<Record<string, unknown>>;
 };
 
