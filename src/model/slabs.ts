@@ -1,4 +1,4 @@
-/** Stored floats as another float type, a slab at a time. */
+/** Converts stored floats to another float type, a slab at a time. */
 import { KernelCallError } from '../errors.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
 import { type FloatDtype, floatType, type TorchFloat } from '../formats/dtype.ts';
@@ -6,7 +6,7 @@ import { narrow, widen } from '../wasm/buffers.ts';
 import type { Codec } from '../wasm/codec.ts';
 import type { SlabReader } from '../wasm/types.ts';
 
-/** Raw elements of one float type as another: exact where it widens, one rounding where it narrows. */
+/** Converts raw elements from one float type to another: exact where it widens, one rounding where it narrows. */
 export function convert(
   codec: Codec,
   raw: Uint8Array<ArrayBuffer>,
@@ -26,7 +26,7 @@ function alignedFloats(raw: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> 
     : new Float32Array(raw.slice().buffer);
 }
 
-/** Reads slabs of `name`, which is stored as `stored`, as elements of `to`. */
+/** Makes a reader of slabs of `name`, converted from `stored` to `to`. */
 export function slabReader(
   codec: Codec,
   source: TensorSource,

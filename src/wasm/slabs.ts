@@ -1,4 +1,4 @@
-/** Streams a tensor through lanes: reads run ahead, results come out in order. A lane is one slab in flight. */
+/** Streams a tensor through lanes, each with one slab at a time: reads run ahead, results come out in order. */
 import { DataError } from '../errors.ts';
 import { inLanes, type Pool } from './pipeline.ts';
 import { bytesPerElement, FLOAT_LAYOUT, type QuantizeArgs, type QuantSpec, type SourceDtype } from './types.ts';
@@ -10,9 +10,9 @@ export type SlabResult = {
   readonly source: Uint8Array<ArrayBuffer>;
   readonly packed: Uint8Array<ArrayBuffer>;
   readonly absmax: Float32Array<ArrayBuffer>;
-  /** first element that is NaN or infinite, or -1 */
+  /** Index of the first element that is NaN or infinite, or -1. */
   readonly badIndex: number;
-  /** Of the thread that quantized it, copying in and out included. */
+  /** Seconds that the quantizing thread took, copying in and out included. */
   readonly seconds: number;
 };
 
@@ -43,9 +43,9 @@ export function nonFiniteError(
 }
 
 /**
- * Quantizes a tensor through `lanes` and returns its absmax, one f32 a block.
+ * Quantizes a tensor through `lanes`. @returns its absmax, one f32 a block, and the seconds its lanes took in all
  * @param slabBytes source bytes a lane takes at once, a multiple of 4096 elements
- * @param onAllBegun the tensor needs no further lane; the next one may take those that come free
+ * @param onAllBegun called when the tensor needs no further lane: the next one may take those that come free
  */
 export async function streamSlabs(
   args: QuantizeArgs,
