@@ -108,7 +108,7 @@ async function measureBase(runtime, method, reference, ids, shape) {
 async function perplexityOf(engine, batches) {
   let [total, count] = [0, 0];
   for (const batch of batches) {
-    for (const loss of await engine.rowLosses({ ...batch, S: batch.T })) total += loss;
+    for (const loss of await engine.rowLosses(batch)) total += loss;
     count += batch.lossTokens;
   }
   return Math.exp(total / count);

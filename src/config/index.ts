@@ -1,4 +1,4 @@
-/** The face of the room: what other rooms and users of the library take from the configuration. */
+/** What other rooms and users of the library take from the configuration. */
 export { type AdapterFacts, adapterConfig } from './adapter.ts';
 export { bytesOfSize, sizeInWords } from './bytes.ts';
 export { type FlagRow, flagTable, quietFlagNames } from './flags.ts';

@@ -9,7 +9,7 @@ import { readYaml, type SourceFile } from './yaml-file.ts';
 export type ResolvedConfig = {
   readonly values: TrainConfig;
   readonly origins: Readonly<Record<SettingKey, Origin>>;
-  /** What the user should know and need not mend: other names read, settings without effect. */
+  /** What the user should know but need not change: other names read, settings without effect. */
   readonly notices: readonly ConfigProblem[];
 };
 
@@ -30,7 +30,7 @@ export function loadTrainConfig(sources: ConfigSources, purpose: Purpose = 'trai
   const layers = [envLayer(sources.env ?? {}), flagLayer(sources.flags ?? {}), optionsLayer(sources.options ?? {})];
   if (sources.file === undefined) return resolveLayers(layers, purpose);
   const yaml = readYaml(sources.file);
-  // Rules between settings would only blame what an unreadable file could not say.
+  // rules between settings would only repeat what an unreadable file left out
   if (yaml.problems.length > 0) throw new ConfigError([...yaml.problems, ...layers.flatMap((layer) => layer.problems)]);
   return resolveLayers([fileLayer(yaml, [], yaml.root), ...layers], purpose);
 }
@@ -58,13 +58,13 @@ export function resolveLayers(layers: readonly Layer[], purpose: Purpose): Resol
   return { values, origins, notices: [...layers.flatMap((layer) => layer.notices), ...found.notices] };
 }
 
-/** Whether somebody asked for this value, rather than leaving it to its default or to another setting. */
+/** Tells whether somebody asked for this value, rather than leaving it to its default or to another setting. */
 export function wasSet(config: ResolvedConfig, key: SettingKey): boolean {
   const { source, note } = config.origins[key];
   return source !== 'default' && note === undefined;
 }
 
-/** The same configuration with some values replaced, for a caller that decides them: a seed per replicate, a folder. */
+/** Replaces some values, for a caller that decides them: a seed per replicate, a folder. */
 export function withValues(config: ResolvedConfig, values: Partial<TrainConfig>, origin: Origin): ResolvedConfig {
   const origins = { ...config.origins };
   for (const key of Object.keys(values) as SettingKey[]) origins[key] = origin;

@@ -92,7 +92,7 @@ export function parseModelConfig(given: JsonObject, file = CONFIG_FILE): ModelCo
   return config;
 }
 
-/** Lists by layer are made before anything can be refused: a slip of the pen must not fill the memory. */
+/** Limits the layers: lists with an entry for each are made before a config is refused, and a typo must not fill memory. */
 function layerCount(fields: Fields): number {
   const count = fields.count('num_hidden_layers');
   if (count <= MOST_LAYERS) return count;
@@ -100,7 +100,7 @@ function layerCount(fields: Fields): number {
   return 1;
 }
 
-/** `architectures` decides; a file without it is what its model_type says. */
+/** Finds the architecture by `architectures`, or by model_type where a file has none. */
 function checkArchitecture(json: JsonObject, fields: Fields): ArchitectureName | undefined {
   const named = Array.isArray(json.architectures) ? json.architectures[0] : undefined;
   const known =
@@ -125,15 +125,12 @@ function checkActivation({ hidden_act }: JsonObject, row: ConfigRow, fields: Fie
   return 'silu';
 }
 
-/** transformers 5 writes `dtype`, 4 wrote `torch_dtype`. */
+/** Reads `dtype`, or `torch_dtype` as transformers wrote it up to version 4. */
 function storedDtype(json: JsonObject, fields: Fields): TorchFloat | null {
   const key = json.dtype === undefined || json.dtype === null ? 'torch_dtype' : 'dtype';
   const got = json[key] ?? null;
   if (got === null || isTorchFloat(got)) return got;
-  fields.report(
-    key,
-    `is ${show(got)}; supported are ${Object.keys(TORCH_FLOATS).join(', ')}. Save the model in one of them.`,
-  );
+  fields.report(key, `is ${show(got)}; supported are ${TORCH_FLOATS.join(', ')}. Save the model in one of them.`);
   return null;
 }
 

@@ -18,12 +18,12 @@ export const matrix = (name: string, out: number, width: number, bias = false): 
 };
 export const normOf = (name: string, width: number): NormModule => ({ kind: 'norm', name, width });
 
-/** Rows of the query and of the key (or value) projection. */
+/** Counts the rows of the query projection (Q) and of the key or value projection (KV). */
 export function projectionRows({ num_attention_heads: H, num_key_value_heads: K, head_dim: D }: ModelConfig) {
   return { Q: H * D, KV: K * D };
 }
 
-/** q, k, v and o. */
+/** Lists the projections of an attention: q, k, v and o. */
 export function attentionModules(config: ModelConfig, biases: Biases): Module[] {
   const { hidden_size: C } = config;
   const { Q, KV } = projectionRows(config);
@@ -35,17 +35,17 @@ export function attentionModules(config: ModelConfig, biases: Biases): Module[] 
   ];
 }
 
-/** gate, up and down. */
+/** Lists the projections of a gated MLP: gate, up and down. */
 export function mlpModules({ hidden_size: C, intermediate_size: F }: ModelConfig, bias: boolean): Module[] {
   return [matrix('mlp.gate_proj', F, C, bias), matrix('mlp.up_proj', F, C, bias), matrix('mlp.down_proj', C, F, bias)];
 }
 
-/** The two norms of a pre-norm layer. */
+/** Lists the two norms of a pre-norm layer. */
 export function preNormModules({ hidden_size: C }: ModelConfig): Module[] {
   return [normOf('input_layernorm', C), normOf('post_attention_layernorm', C)];
 }
 
-/** x + attend(norm(x)), then + feed(norm(that)). */
+/** Builds a layer: h = x + attend(norm(x)), then h + feed(norm(h)). */
 export function preNorm(attend: SubLayer, feed: SubLayer, normOffset = 0): Architecture['block'] {
   return (ctx, model, layer, x) => {
     const normed = (name: string, input: Tensor) =>

@@ -18,7 +18,7 @@ export type Trainable = TrainableSpec & { readonly param: Tensor; readonly grad:
 
 /** The flat tensors of one segment, f32, padding included (it stays zero). */
 export type Segment = {
-  /** Weight decay applies, to all of it. */
+  /** Whether weight decay applies to the segment. */
   readonly decay: boolean;
   readonly param: Tensor;
   readonly grad: Tensor;
@@ -35,7 +35,11 @@ const F32_BYTES = 4;
 
 type Draft = { decay: boolean; bytes: number; padding: number; specs: { spec: TrainableSpec; byteOffset: number }[] };
 
-/** @param category what the parameters themselves count as: `adapter`, or `base_weights` in full training */
+/**
+ * Allocates parameters, gradients and moments of `specs`.
+ * @param category memory category of the parameters: `adapter`, or `base_weights` in full training
+ * @throws DeviceError where a tensor is larger than a binding
+ */
 export function allocateFlat(
   residents: Residents,
   specs: readonly TrainableSpec[],

@@ -182,7 +182,7 @@ async function writeRecord(file: string, record: RunRecord): Promise<void> {
 /** Opens in chrome://tracing or Perfetto. */
 async function writeProfile(engine: Engine, { batches }: RunInput, file: string): Promise<void> {
   const [batch] = batches.train.step(START).microBatches as [MicroBatch];
-  const spans = await engine.profileStep({ ...batch, S: batch.T });
+  const spans = await engine.profileStep(batch);
   await writeFileAtomic(file, `${JSON.stringify(chromeTrace(spans))}\n`);
 }
 

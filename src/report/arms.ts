@@ -3,8 +3,11 @@ import { MEMORY_CATEGORIES, type MemoryCategory, type RunRecord } from '../resul
 import type { ArmSummary, SuiteSummary } from '../results/summary-schema.ts';
 
 const ARM_LABELS: Record<string, string> = {
-  ...{ lora: 'LoRA', qlora: 'QLoRA', full: 'Full fine-tuning' },
-  ...{ 'peft-lora': 'LoRA by PEFT', 'peft-qlora': 'QLoRA by PEFT' },
+  lora: 'LoRA',
+  qlora: 'QLoRA',
+  full: 'Full fine-tuning',
+  'peft-lora': 'LoRA by PEFT',
+  'peft-qlora': 'QLoRA by PEFT',
 };
 
 /** The arm as its method is written; an arm of another name keeps it. */

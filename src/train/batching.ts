@@ -83,5 +83,5 @@ function trainShapes(batches: TrainBatches, totalSteps: number): BatchShape[] {
 }
 
 function distinctShapes(batches: readonly MicroBatch[]): BatchShape[] {
-  return [...new Map(batches.map(({ B, T }) => [`${B},${T}`, { B, S: T }])).values()];
+  return [...new Map(batches.map(({ B, S }) => [`${B},${S}`, { B, S }])).values()];
 }

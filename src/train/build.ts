@@ -1,6 +1,7 @@
 /** Allocates everything a run needs, from a model plan: the one path that training and estimating share. */
 import type { TrainConfig } from '../config/settings.ts';
 import { DeviceError } from '../errors.ts';
+import { floatType } from '../formats/dtype.ts';
 import type { Allocator } from '../gpu/allocator.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
@@ -46,7 +47,7 @@ export function buildMemory(target: BuildTarget, plan: ModelPlan, config: TrainC
   allocator.ledger.enterPhase('load');
   const declared = declareModel(residents, plan.spec, profile.limits.maxStorageBufferBindingSize);
   const settings: EngineSettings = {
-    computeDtype: config.compute_dtype === 'float16' ? 'f16' : 'f32',
+    computeDtype: floatType(config.compute_dtype).gpu,
     optimizer: {
       beta1: config.adam_beta1,
       beta2: config.adam_beta2,

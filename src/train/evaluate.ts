@@ -16,7 +16,7 @@ export async function* evaluate(
   let samples = 0;
   const tokens = { count: 0, sum: 0, squares: 0 };
   for (const [i, batch] of batches.entries()) {
-    const losses = await engine.rowLosses({ ...batch, S: batch.T });
+    const losses = await engine.rowLosses(batch);
     let sum = 0;
     for (let t = 0; t < losses.length; t++) {
       if (batch.labels[t] === IGNORED) continue;

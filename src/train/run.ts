@@ -1,6 +1,6 @@
 /** A training run as a generator of events: load, compile, warm up, train, evaluate, save. */
 
-import { printTrainable } from '../adapters/files.ts';
+import { trainableParametersLine } from '../adapters/files.ts';
 import { START } from '../data/batches.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Ledger } from '../gpu/ledger.ts';
@@ -11,7 +11,7 @@ import { evaluate } from './evaluate.ts';
 import type { EvalResult, StepEvent, Timing, TrainEvent } from './events.ts';
 import { loadNote, NOTHING_LOADED, type Timed, timed } from './load-times.ts';
 import { countParameters } from './model-plan.ts';
-import { type SaveDtype, saveTrainedAdapter, saveTrainedModel } from './save.ts';
+import { saveTrainedAdapter, saveTrainedModel } from './save.ts';
 import { allocate, fill, initialize, type RunInput, type Runtime } from './session.ts';
 import { type SubmittedStep, submitStep } from './steps.ts';
 import { formatTrainerState, TrainerLog, type TrainerState, trainerState } from './trainer-state.ts';
@@ -139,7 +139,7 @@ class Run {
     this.#options.signal.throwIfAborted();
     yield { type: 'note', text: loadNote(this.#timing) };
     const { trainable, all } = countParameters(this.#input.plan);
-    yield { type: 'note', text: printTrainable(trainable, all) };
+    yield { type: 'note', text: trainableParametersLine(trainable, all) };
   }
 
   async *#warmUp(): AsyncGenerator<TrainEvent, void> {
@@ -225,7 +225,7 @@ class Run {
     const started = performance.now();
     if (plan.lora !== null) await saveTrainedAdapter(this.#engine, plan, source, writer);
     else {
-      const dtype: SaveDtype = config.dtype === 'auto' ? (model.dtype ?? 'float32') : config.dtype;
+      const dtype = config.dtype === 'auto' ? (model.dtype ?? 'float32') : config.dtype;
       const from = this.#runtime.readerOf(config.model_name_or_path);
       await saveTrainedModel(this.#engine, from, writer, { dtype, codec: this.#runtime.codec, model });
     }

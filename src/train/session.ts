@@ -11,11 +11,11 @@ import { type LoadTimes, loadModel } from '../model/load.ts';
 import { type OpenedModel, openModel } from '../model/open.ts';
 import type { Codec } from '../wasm/codec.ts';
 import type { Quantizer, SourceDtype } from '../wasm/types.ts';
-import { initializeAdapter } from './adapter-state.ts';
 import { type RunBatches, runBatches } from './batching.ts';
 import { buildMemory } from './build.ts';
 import type { Engine } from './engine.ts';
 import type { EngineMemory } from './engine-memory.ts';
+import { initializeAdapter } from './initialize-adapter.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
 import { longestRow, packingOf } from './packing.ts';
 

@@ -28,13 +28,37 @@ describe('defaults', () => {
     const { values, origins, notices } = load('');
     // Read out of transformers 5.23 and peft 0.21.2; bnb_4bit_quant_type, logging_steps and save_strategy are ours.
     expect(values).toMatchObject({
-      ...{ per_device_train_batch_size: 8, per_device_eval_batch_size: 8, gradient_accumulation_steps: 1 },
-      ...{ num_train_epochs: 3, max_steps: -1, learning_rate: 5e-5, lr_scheduler_type: 'linear', warmup_steps: 0 },
-      ...{ weight_decay: 0, adam_beta1: 0.9, adam_beta2: 0.999, adam_epsilon: 1e-8, max_grad_norm: 1, seed: 42 },
-      ...{ data_seed: null, eval_strategy: 'no', output_dir: 'trainer_output', train_sampling_strategy: 'random' },
-      ...{ lora_r: 8, lora_alpha: 8, lora_dropout: 0, use_rslora: false, init_lora_weights: true },
-      ...{ load_in_4bit: false, bnb_4bit_use_double_quant: false, bnb_4bit_compute_dtype: 'float32' },
-      ...{ bnb_4bit_quant_type: 'nf4', logging_steps: 1, save_strategy: 'no', method: 'lora', bnb_4bit_blocksize: 64 },
+      per_device_train_batch_size: 8,
+      per_device_eval_batch_size: 8,
+      gradient_accumulation_steps: 1,
+      num_train_epochs: 3,
+      max_steps: -1,
+      learning_rate: 5e-5,
+      lr_scheduler_type: 'linear',
+      warmup_steps: 0,
+      weight_decay: 0,
+      adam_beta1: 0.9,
+      adam_beta2: 0.999,
+      adam_epsilon: 1e-8,
+      max_grad_norm: 1,
+      seed: 42,
+      data_seed: null,
+      eval_strategy: 'no',
+      output_dir: 'trainer_output',
+      train_sampling_strategy: 'random',
+      lora_r: 8,
+      lora_alpha: 8,
+      lora_dropout: 0,
+      use_rslora: false,
+      init_lora_weights: true,
+      load_in_4bit: false,
+      bnb_4bit_use_double_quant: false,
+      bnb_4bit_compute_dtype: 'float32',
+      bnb_4bit_quant_type: 'nf4',
+      logging_steps: 1,
+      save_strategy: 'no',
+      method: 'lora',
+      bnb_4bit_blocksize: 64,
     });
     expect(origins.learning_rate).toEqual({ source: 'default', where: 'default' });
     expect(notices).toEqual([]);
@@ -81,7 +105,9 @@ describe('text from flags and environment', () => {
     const text = printConfig(load('learning_rate: 1e-5\nadam_epsilon: 1.5e-9\nweight_decay: 0.1\n'));
     const printed = (key: string) => new RegExp(`^${key}: (\\S+)`, 'm').exec(text)?.[1];
     expect([printed('learning_rate'), printed('adam_epsilon'), printed('weight_decay')]).toEqual([
-      ...['0.00001', '1.5e-9', '0.1'],
+      '0.00001',
+      '1.5e-9',
+      '0.1',
     ]);
     const tiny = load('adam_epsilon: 1e-8\n');
     expect(printConfig(tiny)).toContain('\nadam_epsilon: 1.0e-8 ');

@@ -81,9 +81,14 @@ async function written(reader: FileReader): Promise<{ file: Uint8Array; weights:
       const nested = stored.nested && (await bytesOf(source, stored.nested.absmax.name));
       tensors.push(
         ...bnb4bitTensors({
-          ...{ name, shape: stored.shape as [number, number], dtype: stored.dtype, quantType: stored.quantType },
-          ...{ blockSize: stored.blockSize, storage: STORAGE[dtype as keyof typeof STORAGE] },
-          ...{ packed: () => [own], absmax: () => [absmax] },
+          name,
+          shape: stored.shape as [number, number],
+          dtype: stored.dtype,
+          quantType: stored.quantType,
+          blockSize: stored.blockSize,
+          storage: STORAGE[dtype as keyof typeof STORAGE],
+          packed: () => [own],
+          absmax: () => [absmax],
           nested: nested ? { absmax: () => [nested], offset: stored.nested!.offset } : null,
         }),
       );

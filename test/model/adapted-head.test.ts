@@ -37,7 +37,8 @@ test('loss, dX, dA and dB in three chunks', async () => {
   const head = {
     name: 'lm_head',
     weight: { kind: 'dense', name: 'lm_head.weight', out: V, in: C, tensor } as const,
-    ...{ bias: null, lora: pair },
+    bias: null,
+    lora: pair,
   };
   const loss = { labels: bench.input('labels', Int32Array.from(targets)), rowLoss: bench.output('rowLoss', [T]) };
   crossEntropy({ tape, computeDtype: 'f32', B: 1, S: T, dropout: 'train' }, hidden, head, loss, true);

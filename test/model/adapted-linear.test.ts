@@ -17,8 +17,12 @@ describe.each([
 ])('DoRA, T=%i N=%i K=%i R=%i', (T, N, K, R) => {
   const r = random(T + N);
   const weights = {
-    ...{ W: r.normal32(N * K), A: r.normal32(R * K), B: r.normal32(N * R) },
-    ...{ m: Float32Array.from(r.uniform(N, 0.5, 2)), bias: r.normal32(N), scaling: 0.5 },
+    W: r.normal32(N * K),
+    A: r.normal32(R * K),
+    B: r.normal32(N * R),
+    m: Float32Array.from(r.uniform(N, 0.5, 2)),
+    bias: r.normal32(N),
+    scaling: 0.5,
   };
   const [x, dy] = [r.normal32(T * K), r.normal32(T * N)];
   const shape = { T, N, K, R };

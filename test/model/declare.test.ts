@@ -36,12 +36,22 @@ function modelConfig(overrides: object): ModelConfig {
 }
 
 const LLAMA_2_7B = {
-  ...{ vocab_size: 32_000, hidden_size: 4096, intermediate_size: 11_008, num_hidden_layers: 32 },
-  ...{ num_attention_heads: 32, num_key_value_heads: 32, max_position_embeddings: 4096 },
+  vocab_size: 32_000,
+  hidden_size: 4096,
+  intermediate_size: 11_008,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+  num_key_value_heads: 32,
+  max_position_embeddings: 4096,
 };
 const LLAMA_3_8B = {
-  ...{ vocab_size: 128_256, hidden_size: 4096, intermediate_size: 14_336, num_hidden_layers: 32 },
-  ...{ num_attention_heads: 32, num_key_value_heads: 8, max_position_embeddings: 8192 },
+  vocab_size: 128_256,
+  hidden_size: 4096,
+  intermediate_size: 14_336,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  max_position_embeddings: 8192,
 };
 // widths that leave odd counts: half bytes, short blocks, short nested blocks
 const ODD = { hidden_size: 18, intermediate_size: 37, num_attention_heads: 3, num_key_value_heads: 1, head_dim: 4 };
@@ -93,8 +103,13 @@ describe.each(SHAPES)('%s in NF4 with double quantization', (_, overrides) => {
 });
 
 const QLORA: Partial<TrainConfig> = {
-  ...{ method: 'qlora', load_in_4bit: true, bnb_4bit_use_double_quant: true, lora_r: 16 },
-  ...{ lora_target_modules: 'all-linear', per_device_train_batch_size: 2, max_length: 256 },
+  method: 'qlora',
+  load_in_4bit: true,
+  bnb_4bit_use_double_quant: true,
+  lora_r: 16,
+  lora_target_modules: 'all-linear',
+  per_device_train_batch_size: 2,
+  max_length: 256,
 };
 
 test('Llama 2 7B: 4.127 bits a parameter of the quantized linears', async () => {

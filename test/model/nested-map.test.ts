@@ -99,7 +99,10 @@ async function expectDecodedOnGpu(directory: string): Promise<void> {
     const shape = [weight.out, weight.in];
     targets.set(name, open.parts.residents.tensor({ label, shape, dtype: 'f32', category: 'workspace' }));
     tape.dispatch({
-      ...{ name: 'widen', when: ['F32'], params: { n: w.elements }, threads: Math.ceil(w.elements / 8) },
+      name: 'widen',
+      when: ['F32'],
+      params: { n: w.elements },
+      threads: Math.ceil(w.elements / 8),
       buffers: { source: [w, w.elements], w: [targets.get(name) as typeof w, w.elements] },
     });
   }

@@ -141,7 +141,11 @@ export class OpenModel {
     if (backward) for (const { param, grad } of trainable.tensors.values()) tape.bindGrad(param, grad);
     decoderLoss(
       {
-        ...{ tape, computeDtype: 'f32', ...this.shape, dropout: phase, checkpointing: this.#checkpointing },
+        tape,
+        computeDtype: 'f32',
+        ...this.shape,
+        dropout: phase,
+        checkpointing: this.#checkpointing,
         ...(documents === null ? {} : this.#writeDocuments(documents)),
       },
       model,

@@ -8,8 +8,14 @@ import { parametersOf } from '../../src/model/modules.ts';
 import { openWeights } from '../../src/model/random-weights.ts';
 
 const config = parseModelConfig({
-  ...{ architectures: ['LlamaForCausalLM'], vocab_size: 1000, hidden_size: 128, intermediate_size: 256 },
-  ...{ num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, tie_word_embeddings: false },
+  architectures: ['LlamaForCausalLM'],
+  vocab_size: 1000,
+  hidden_size: 128,
+  intermediate_size: 256,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  tie_word_embeddings: false,
 });
 
 const open = (settings: object) =>

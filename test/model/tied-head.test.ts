@@ -94,7 +94,8 @@ describe('what counts as equal', () => {
     await writeSafetensors(memoryWriter(files), 'model.safetensors', [
       { name: EMBEDDING, dtype: 'F32', shape: [V, C], data: () => [new Uint8Array(embedding.buffer)] },
       {
-        ...{ name: HEAD, shape: [rows, C] },
+        name: HEAD,
+        shape: [rows, C],
         ...(asBf16
           ? { dtype: 'BF16', data: () => [new Uint8Array(halves.buffer)] }
           : { dtype: 'F32', data: () => [new Uint8Array(head.buffer)] }),

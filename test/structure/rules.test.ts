@@ -30,6 +30,48 @@ function headProblems(path: string, text: string): string[] {
   return problems;
 }
 
+/** An object literal that is spread only to keep several keys on one line. */
+const PACKED_KEYS = /\.\.\.\s*\(?\{/;
+/** Folders that still pack keys; one goes from this list as it is cleaned. */
+const STILL_PACKED = [
+  'src/bench/',
+  'src/cli/',
+  'src/estimate/',
+  'src/kernels/',
+  'src/model/ops/',
+  'src/node/',
+  'src/train/',
+  'src/tune/',
+  'test/cli/',
+  'test/estimate/',
+  'test/gpu/',
+  'test/kernels/',
+  'test/performance/',
+  'test/ref/',
+  'test/train/',
+  'bench/',
+];
+
+/** Lines, as `file:line`, that spread an object literal outside the folders of STILL_PACKED. */
+function packedKeys(files: ReadonlyMap<string, string>): string[] {
+  const cleaned = [...files].filter(([path]) => !STILL_PACKED.some((folder) => path.startsWith(folder)));
+  return cleaned.flatMap(([path, text]) =>
+    text.split('\n').flatMap((line, i) => (PACKED_KEYS.test(line) ? [`${path}:${i + 1}`] : [])),
+  );
+}
+
+/** All TypeScript and JavaScript that people write here, by its path from the root. */
+function writtenFiles(): Map<string, string> {
+  const folders = ['src', 'test', 'bench'].flatMap((folder) =>
+    ['.ts', '.mjs', '.js'].map((ending) => [folder, ending] as const),
+  );
+  return new Map(
+    folders.flatMap(([folder, ending]) =>
+      [...textFiles(folder, ending)].map(([path, text]) => [`${folder}/${path}`, text] as const),
+    ),
+  );
+}
+
 describe('house rules', () => {
   it('files stay short enough to read', () => {
     expect(sources.size).toBeGreaterThan(110);
@@ -56,6 +98,14 @@ describe('house rules', () => {
   });
 });
 
+describe('keys of an object', () => {
+  it('stand one by one, without a literal spread to pack them', () => {
+    const files = writtenFiles();
+    expect(files.size).toBeGreaterThan(300);
+    expect(packedKeys(files)).toEqual([]);
+  });
+});
+
 describe('the rules see what they are for', () => {
   it('a file past the limit', () => {
     const lines = (n: number) => 'x\n'.repeat(n);
@@ -68,6 +118,14 @@ describe('the rules see what they are for', () => {
         MAX_TS_LINES,
       ),
     ).toEqual(['b.ts: 501']);
+  });
+
+  it('keys packed into a spread literal, and no spread that has a reason', () => {
+    // in two parts, so that this line is not one of those it describes
+    const literal = '..' + '.{ a, b },';
+    const fine = ['{ ...rest, a },', '...(a === null ? {} : { a }),', 'f(...list)'];
+    expect(packedKeys(new Map([['src/data/a.ts', ['x = {', literal, '}'].join('\n')]]))).toEqual(['src/data/a.ts:2']);
+    expect(packedKeys(new Map([['src/data/a.ts', fine.join('\n')]]))).toEqual([]);
   });
 
   it('a kernel without places, with dead ones, or unknown to its host', () => {

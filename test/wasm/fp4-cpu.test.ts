@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { type Codec, dtypeCode, REGION } from '../../src/wasm/codec.ts';
 import { FP4_CODE } from '../../src/wasm/tables.ts';
-import type { SourceDtype } from '../../src/wasm/types.ts';
+import { bytesPerElement, type SourceDtype } from '../../src/wasm/types.ts';
 import { codec, debugCodec, encode, expectSameBytes, weights } from './helpers.ts';
 
 const CODES = { fp4: 1, cpu: 2 };
@@ -14,7 +14,7 @@ const cpuCode = (s: number): number => ORDER[BOUNDS.filter((bound) => bound < s)
 
 function packedBy(wasm: Codec, code: number, raw: Uint8Array<ArrayBuffer>, dtype: SourceDtype): Uint8Array {
   const base = wasm.region(0);
-  const elements = raw.byteLength / (dtype === 'float32' ? 4 : 2);
+  const elements = raw.byteLength / bytesPerElement(dtype);
   wasm.bytes(base, raw.byteLength).set(raw);
   const [packed, absmax] = [base + REGION.packed, base + REGION.absmax];
   expect(wasm.wasm.quantize4bit(code, dtypeCode(dtype), base, elements, 64, packed, absmax)).toBe(-1);

@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 import { loadWasmModule } from '../../src/node/codec.ts';
 import { Codec } from '../../src/wasm/codec.ts';
-import type { QuantizeArgs, Quantizer, QuantSpec, QuantState, SourceDtype } from '../../src/wasm/types.ts';
+import {
+  bytesPerElement,
+  type QuantizeArgs,
+  type Quantizer,
+  type QuantSpec,
+  type QuantState,
+  type SourceDtype,
+} from '../../src/wasm/types.ts';
 import { bf16Bits, f16Bits } from '../ref/nf4.ts';
 
 export const wasmModule = await loadWasmModule();
@@ -61,7 +68,7 @@ export async function stream(
   spec: QuantSpec,
   overrides: Partial<QuantizeArgs> = {},
 ): Promise<Streamed> {
-  const elements = raw.byteLength / (dtype === 'float32' ? 4 : 2);
+  const elements = raw.byteLength / bytesPerElement(dtype);
   const packed = new Uint8Array(Math.ceil(elements / 2));
   let [end, reads] = [0, 0];
   const state = await quantizer.quantize4bit({

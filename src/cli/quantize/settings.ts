@@ -1,6 +1,6 @@
 /** The settings of `nibble quantize`: those of a QLoRA run under the same names, and what only a written checkpoint has. */
 import { z } from 'zod';
-import { inWords, misfits, schemaOf } from '../../config/describe.ts';
+import { inWords, schemaOf, typeProblems } from '../../config/describe.ts';
 import { settings } from '../../config/settings.ts';
 import { valueOfText } from '../../config/text-value.ts';
 import { ConfigError } from '../../errors.ts';
@@ -57,7 +57,7 @@ export function readQuantizeConfig(options: Readonly<Record<string, unknown>>): 
     options[key] === undefined ? [] : [[key, valueOfText(String(options[key]), type)] as const],
   );
   const problems = given.flatMap(([key, value]) =>
-    misfits(quantizeSettings.shape[key as QuantizeKey], value, key, () => `--${key}`),
+    typeProblems(quantizeSettings.shape[key as QuantizeKey], value, key, () => `--${key}`),
   );
   if (problems.length > 0) throw new ConfigError(problems);
   const { max_shard_size, ...config } = quantizeSettings.parse(Object.fromEntries(given));

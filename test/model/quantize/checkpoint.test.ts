@@ -119,15 +119,23 @@ test.each(ARCHITECTURES)('%s: what transformers quantizes is quantized, to the s
 /** up_proj and down_proj of 40,001 x 64 weights: 10 MB of f32 each, three slabs; an embedding of half as many. */
 async function wideModel() {
   const json = {
-    ...{ architectures: ['LlamaForCausalLM'], vocab_size: 20_001, hidden_size: 64, intermediate_size: 40_001 },
-    ...{ num_hidden_layers: 1, num_attention_heads: 1, num_key_value_heads: 1, tie_word_embeddings: true },
+    architectures: ['LlamaForCausalLM'],
+    vocab_size: 20_001,
+    hidden_size: 64,
+    intermediate_size: 40_001,
+    num_hidden_layers: 1,
+    num_attention_heads: 1,
+    num_key_value_heads: 1,
+    tie_word_embeddings: true,
   };
   const files: Files = new Map<string, Uint8Array | string>([['config.json', JSON.stringify(json)]]);
   const shapes = parametersOf(await readModelConfig(memoryReader(files)));
   const elements = (shape: readonly number[]) => shape.reduce((n, size) => n * size, 1);
   const values = new Map(shapes.map(({ name, shape }, i) => [name, weights(elements(shape), i + 1)]));
   const tensors = shapes.map(({ name, shape }) => ({
-    ...{ name, shape, dtype: 'F32' as const },
+    name,
+    shape,
+    dtype: 'F32' as const,
     data: () => [new Uint8Array(values.get(name)!.buffer)],
   }));
   await writeSafetensors(memoryWriter(files), 'model.safetensors', tensors);

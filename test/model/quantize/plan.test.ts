@@ -132,13 +132,22 @@ describe('refusals', () => {
 /** A model whose k_proj and v_proj are (6, 6): 18 packed bytes, which four does not divide. */
 async function oddModel() {
   const json = {
-    ...{ architectures: ['LlamaForCausalLM'], vocab_size: 8, hidden_size: 6, intermediate_size: 12 },
-    ...{ num_hidden_layers: 1, num_attention_heads: 4, num_key_value_heads: 1, head_dim: 6, tie_word_embeddings: true },
+    architectures: ['LlamaForCausalLM'],
+    vocab_size: 8,
+    hidden_size: 6,
+    intermediate_size: 12,
+    num_hidden_layers: 1,
+    num_attention_heads: 4,
+    num_key_value_heads: 1,
+    head_dim: 6,
+    tie_word_embeddings: true,
   };
   const files = new Map<string, Uint8Array | string>([['config.json', JSON.stringify(json)]]);
   const config = await readModelConfig(memoryReader(files));
   const tensors = parametersOf(config).map(({ name, shape }) => ({
-    ...{ name, shape, dtype: 'F32' as const },
+    name,
+    shape,
+    dtype: 'F32' as const,
     data: () => [new Uint8Array(4 * shape.reduce((n, size) => n * size, 1))],
   }));
   await writeSafetensors(memoryWriter(files), 'model.safetensors', tensors);

@@ -44,7 +44,8 @@ async function logitsOf(open: OpenModel): Promise<Float32Array<ArrayBuffer>> {
 }
 
 const qlora = (settings: Partial<QuantizeSettings>): Partial<TrainConfig> => ({
-  ...{ method: 'qlora', load_in_4bit: true },
+  method: 'qlora',
+  load_in_4bit: true,
   bnb_4bit_quant_type: settings.quantType ?? 'nf4',
   bnb_4bit_blocksize: (settings.blockSize ?? 64) as 64,
   bnb_4bit_use_double_quant: settings.doubleQuant ?? false,
