@@ -7,7 +7,7 @@ import { valueOfText } from './text-value.ts';
 import { UNSUPPORTED, UNSUPPORTED_VALUES, WHY_UNSUPPORTED } from './unsupported.ts';
 import type { YamlFile } from './yaml-file.ts';
 
-export type SourceKind = 'default' | 'file' | 'env' | 'flag' | 'arm' | 'adapter';
+export type SourceKind = 'default' | 'file' | 'env' | 'flag' | 'options' | 'arm' | 'adapter';
 
 /** Where a value came from: `where` is what a person looks up ("train.yaml:4", "NIBBLE_LORA_R", "--lora_r"). */
 export type Origin = { readonly source: SourceKind; readonly where: string; readonly note?: string };
@@ -83,6 +83,18 @@ export function flagLayer(flags: Readonly<Record<string, string | true | undefin
   return layerOf(
     Object.entries(flags).flatMap(([name, text]) =>
       text === undefined ? [] : [textDraft(name.replaceAll('-', '_'), flagName(name), String(text), 'flag')],
+    ),
+  );
+}
+
+/** The settings of an object that a program made: values with their own types. An undefined value sets nothing. */
+export function optionsLayer(options: object): Layer {
+  const where = 'options';
+  return layerOf(
+    Object.entries(options).flatMap(([name, value]) =>
+      value === undefined
+        ? []
+        : [{ name, value, path: name, origin: { source: 'options' as const, where }, place: () => where }],
     ),
   );
 }

@@ -246,6 +246,9 @@ export const settings = z.strictObject({
   ...{ ...model, ...quantization, ...adapter, ...data, ...training, ...lossScaling, ...watching },
 });
 
+/** Settings as a program writes them: numbers, lists and names. What is left out takes its default. */
+export type TrainSettings = Partial<z.input<typeof settings>>;
+
 type Parsed = z.output<typeof settings>;
 export type SettingKey = keyof Parsed;
 export type Method = Parsed['method'];
