@@ -47,7 +47,7 @@ export type { FileReader, FileWriter } from './formats/reader.ts';
 export { readSafetensorsHeader, type SafetensorsHeader, type TensorInfo } from './formats/safetensors.ts';
 export { type TensorToWrite, writeSafetensors } from './formats/safetensors-write.ts';
 export { type DeviceProfile, KNOWN_PROFILES } from './gpu/device-profile.ts';
-export type { ShaderLibrary } from './gpu/kernel.ts';
+export { ShaderLibrary } from './gpu/kernel.ts';
 export { loadShaders, type ShaderAssets } from './gpu/shader-assets.ts';
 export * from './results/index.ts';
 export { dequantize4bit, narrow, type Quantized, quantize4bit, widen } from './wasm/buffers.ts';
