@@ -1,5 +1,5 @@
 /** Whether a plan fits the memory it may have: asked before anything is allocated, answered with the arithmetic. */
-import { bytesOfSize, sizeInWords, type TrainConfig } from '../config/index.ts';
+import { sizeInWords, type TrainConfig } from '../config/index.ts';
 import { ConfigError, DeviceError, exitCodeOf } from '../errors.ts';
 import { CATEGORIES } from '../gpu/category.ts';
 import type { Device } from '../gpu/device.ts';
@@ -7,8 +7,10 @@ import type { Shapes } from '../train/build.ts';
 import type { BatchShape } from '../train/engine-memory.ts';
 import { planModel } from '../train/model-plan.ts';
 import type { RunInput } from '../train/session.ts';
+import { allowedBytes } from './allowed.ts';
 import { baseQuantization } from './base-quantization.ts';
-import { type Estimate, estimatePlan } from './estimate.ts';
+import { estimatePlan } from './estimate.ts';
+import type { Estimate } from './types.ts';
 
 /** The memory of a GPU as its driver counts it. */
 export type GpuMemory = { readonly name: string; readonly totalBytes: number; readonly freeBytes: number };
@@ -41,11 +43,6 @@ export async function estimateThatFits(
     `${needs}, ${sizeInWords(most)} of ${sizeInWords(memory.totalBytes)} are free on ${memory.name} (nvidia-smi)\n${detail}\n` +
       'End what else uses this GPU, or set max_gpu_memory to overrule its driver.',
   );
-}
-
-/** Bytes that `max_gpu_memory` allows; null where it is not set. */
-export function allowedBytes({ max_gpu_memory: size }: Pick<TrainConfig, 'max_gpu_memory'>): number | null {
-  return size === null ? null : bytesOfSize(size);
 }
 
 /** The categories of the peak, a line each, and their sum. */

@@ -3,7 +3,8 @@
 import { formatLoraConfig } from '../adapters/config.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import { baseQuantization } from '../estimate/base-quantization.ts';
-import { type Estimate, type QuantizedLinears, quantizedLinears } from '../estimate/estimate.ts';
+import { quantizedLinears } from '../estimate/estimate.ts';
+import type { Estimate, QuantizedLinears } from '../estimate/types.ts';
 import type { CategoryBytes } from '../gpu/category.ts';
 import { runIdOf } from '../results/identity.ts';
 import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from '../results/run-schema.ts';

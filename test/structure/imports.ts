@@ -12,7 +12,7 @@ export const ROWS: readonly (readonly string[])[] = [
   ['estimate', 'eval', 'serve'],
   ['node'],
   ['doctor', 'api'],
-  ['bench', 'edge', 'index'],
+  ['bench', 'edge', 'index', 'core'],
   ['cli'],
 ];
 
