@@ -35,7 +35,7 @@ class Workbench {
       category: 'staging',
       usage: 'uniform',
     });
-    this.tape = new Tape({ profile: device.profile, shaders: device.shaders, step });
+    this.tape = new Tape({ profile: device.profile, shaders: device.shaders, ambient: { step } });
   }
 
   tensor(label: string, data: Words, dtype: Dtype = 'f32', elements = data.length): Tensor {

@@ -2,12 +2,12 @@
 import { KernelCallError } from '../errors.ts';
 import type { Allocation, Allocator } from './allocator.ts';
 import type { Arena } from './arena.ts';
+import type { DispatchCommand } from './command.ts';
 import type { Device, Pipeline } from './device.ts';
 import { alignUp, BINDING_ALIGNMENT } from './device-profile.ts';
 import { PARAMS_BINDING } from './kernel.ts';
 import type { Plan } from './plan.ts';
 import type { Residents } from './residents.ts';
-import type { DispatchCommand } from './tape.ts';
 import type { Storage, Tensor } from './tensor.ts';
 
 /** A plan with its parameter buffer. Needs no device, so that an estimate counts the same bytes. */

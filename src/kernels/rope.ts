@@ -1,6 +1,6 @@
 /** Host side of shaders/rope.wgsl. The tables come from the host: sin and cos of large angles are wrong on some drivers. */
 import { KernelCallError } from '../errors.ts';
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 
 export type Rope = {
@@ -16,19 +16,19 @@ export type Rope = {
 };
 
 /** Turns the heads of q or k by their positions, in place, pairs (j, j + D/2). */
-export function ropeFwd(tape: Tape, call: Rope): void {
-  rope(tape, call, 1);
+export function ropeFwd(rec: Recorder, call: Rope): void {
+  rope(rec, call, 1);
 }
 
 /** Turns a gradient of the output into that of the input, in place. */
-export function ropeBwd(tape: Tape, call: Rope): void {
-  rope(tape, call, -1);
+export function ropeBwd(rec: Recorder, call: Rope): void {
+  rope(rec, call, -1);
 }
 
-function rope(tape: Tape, { T, S, heads, D, x, cos, sin, positions }: Rope, sign: 1 | -1): void {
+function rope(rec: Recorder, { T, S, heads, D, x, cos, sin, positions }: Rope, sign: 1 | -1): void {
   if (D % 2 !== 0) throw new KernelCallError('rope', `head dim ${D} is odd: it has no pairs (j, j + D/2)`);
   const vec4 = D % 8 === 0;
-  tape.dispatch({
+  rec.dispatch({
     name: 'rope',
     when: [...(vec4 ? ['VEC4'] : []), ...(positions ? ['POSITIONS'] : [])],
     params: { T, S, heads, D, sign },

@@ -118,7 +118,7 @@ export class EngineMemory {
   #tape(): Tape {
     const { profile, shaders } = this.parts;
     const { step, flags } = this.inputs;
-    return new Tape({ profile, shaders, step, flags });
+    return new Tape({ profile, shaders, ambient: { step, flags } });
   }
 
   #recordLoss(phase: 'micro' | 'eval', shape: BatchShape): Plan {

@@ -55,7 +55,7 @@ export async function prepareProduct(device: Device, profile: DeviceProfile, cal
   const tensor = (label: string, elements: number, kind: 'f32' | 'f16' | 'u32' = 'f32', usage?: 'uniform'): Tensor =>
     residents.tensor({ label, shape: [elements], dtype: kind, category: 'activations', ...(usage && { usage }) });
   const [flags, step] = [tensor('flags', 1, 'u32'), tensor('step', STEP_BYTES / 4, 'u32', 'uniform')];
-  const tape = new Tape({ profile, shaders: device.shaders, step, flags });
+  const tape = new Tape({ profile, shaders: device.shaders, ambient: { step, flags } });
   const sizes = { M, N, K };
   const [first, second] = [
     tensor('first', op === 'nt' ? M * K : M * N),

@@ -72,7 +72,7 @@ export class Bench {
     upload(device, this.#at(this.#step), 0, new Uint8Array(scalars));
     const profile = profileWith(options.profile, options.maxWorkgroups);
     this.flags = this.input('flags', Uint32Array.of(0));
-    this.tape = new Tape({ profile, shaders: device.shaders, step: this.#step, flags: this.flags });
+    this.tape = new Tape({ profile, shaders: device.shaders, ambient: { step: this.#step, flags: this.flags } });
   }
 
   /** A resident tensor with these values. */

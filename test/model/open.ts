@@ -6,13 +6,14 @@ import { readModelConfig } from '../../src/formats/hf-config.ts';
 import type { FileReader } from '../../src/formats/reader.ts';
 import { GpuAllocator } from '../../src/gpu/allocator.ts';
 import { Arena } from '../../src/gpu/arena.ts';
+import type { Command } from '../../src/gpu/command.ts';
 import type { ProfileLimits } from '../../src/gpu/device-profile.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
 import { liveCommands } from '../../src/gpu/live.ts';
 import { makePlan } from '../../src/gpu/plan.ts';
 import { Program, preparePlan } from '../../src/gpu/program.ts';
 import { Residents } from '../../src/gpu/residents.ts';
-import { type Command, Tape } from '../../src/gpu/tape.ts';
+import { Tape } from '../../src/gpu/tape.ts';
 import type { Dtype, Tensor } from '../../src/gpu/tensor.ts';
 import { Readback, upload } from '../../src/gpu/transfer.ts';
 import { declareModel } from '../../src/model/declare.ts';
@@ -101,7 +102,7 @@ export class OpenModel {
 
   tape(): Tape {
     const { step, flags } = this.inputs;
-    return new Tape({ profile: this.parts.profile, shaders: this.parts.shaders, step, flags });
+    return new Tape({ profile: this.parts.profile, shaders: this.parts.shaders, ambient: { step, flags } });
   }
 
   write(tensor: Tensor, data: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>): void {

@@ -2,7 +2,7 @@
 import type { Tensor } from '../../gpu/tensor.ts';
 import { attentionBwd, attentionFwd } from '../../kernels/attention.ts';
 import { ropeBwd, ropeFwd } from '../../kernels/rope.ts';
-import { expensive, type OpContext, output } from './context.ts';
+import { type OpContext, onceIfSelective, output } from './context.ts';
 
 export type RopeTables = { readonly cos: Tensor; readonly sin: Tensor };
 /** Query heads, key/value heads, head dim, keys that a query sees at most (null for all), and the factor of the scores. */
@@ -39,7 +39,7 @@ export function attention(
 ): Tensor {
   const { tape, B, S, computeDtype, documents } = ctx;
   const shape = { B, S, ...heads, computeDtype, ...(documents && { documents }) };
-  const { o, lse } = expensive(ctx, () => {
+  const { o, lse } = onceIfSelective(ctx, () => {
     const o = output(tape, `${label}.o`, q.shape, [q, k, v]);
     const lse = tape.tensor(`${label}.lse`, [B * S, heads.H]);
     attentionFwd(tape, { ...shape, q, k, v, o, lse });

@@ -32,9 +32,9 @@ export type OpContext = {
  */
 export type Checkpointing = 'off' | 'selective' | 'full';
 
-/** Records something expensive; in a selectively checkpointed layer, once. */
-export function expensive<T>({ tape, checkpointing }: OpContext, record: () => T): T {
-  return checkpointing === 'selective' ? tape.kept(record) : record();
+/** Records a matrix product or attention: in a selectively checkpointed layer, once. */
+export function onceIfSelective<T>({ tape, checkpointing }: OpContext, record: () => T): T {
+  return checkpointing === 'selective' ? tape.once(record) : record();
 }
 
 /** Dropout is on in training and off in evaluation. */
