@@ -6,7 +6,7 @@ import type { Device } from '../gpu/device.ts';
 import { type GpuMemory, gpuMemories, memoryOf } from '../node/gpu-memory.ts';
 import { thisMachine } from '../node/machine.ts';
 import type { Shapes } from '../train/build.ts';
-import type { BatchShape } from '../train/engine-memory.ts';
+import type { BatchShape } from '../train/inputs.ts';
 import { planModel } from '../train/model-plan.ts';
 import type { RunInput } from '../train/session.ts';
 import { baseQuantization } from './base-quantization.ts';

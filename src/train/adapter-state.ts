@@ -23,7 +23,7 @@ export async function initializeAdapter(
   config: TrainConfig,
   adapter: Adapter | null,
 ): Promise<void> {
-  const { trainable, dora } = engine.memory.parts.declared;
+  const { trainable, dora } = engine.declared;
   for (const [name, values] of await initialAdapter(plan, config, adapter)) {
     const found = trainable.tensors.get(name);
     if (found === undefined) throw new KernelCallError(name, 'is of the adapter, and not declared');

@@ -29,7 +29,7 @@ async function lossAndGradients(name: string, config: Partial<TrainConfig>, limi
   const losses = await open.run('train', ids, labels);
   const gradients = await open.gradients();
   const evaluated = await open.run('eval', ids, labels);
-  const tape = { profile: open.parts.profile } as never;
+  const tape = { profile: open.machine.profile } as never;
   const shardCount = (w: Weight) => shardsOf(tape, w, 'f32').length;
   const found = { head: shardCount(model.head.weight), embedding: shardCount(model.embed) };
   const all = [...weights.values()].reduce((sum, w) => sum + shardCount(w), 0);
