@@ -5,7 +5,7 @@ import { decoderLogits } from '../../dist/model/decoder.js';
 export async function logitsOf({ machine, declared, inputs }, ids, shape) {
   const { model } = declared;
   const tape = machine.tape({ step: inputs.step });
-  const ctx = { tape, computeDtype: 'f32', ...shape, dropout: 'eval' };
+  const ctx = { tape, computeDtype: 'f32', ...shape, phase: 'eval' };
   const rows = ids.length;
   const size = [rows, model.head.weight.out];
   const y = machine.residents.tensor({ label: 'logits', shape: size, dtype: 'f32', category: 'logits' });

@@ -87,7 +87,15 @@ async function prepare(tier, shape) {
     },
   };
   const call = {
-    ...{ ...shape, computeDtype, window: window === 0 ? null : window, scale: 1 / Math.sqrt(D), ...packed },
+    ...{
+      ...shape,
+      Tq: S,
+      Tk: S,
+      computeDtype,
+      window: window === 0 ? null : window,
+      scale: 1 / Math.sqrt(D),
+      ...packed,
+    },
     ...{ q: tensor('q', query), k: tensor('k', key), v: tensor('v', key) },
     ...{ o: tensor('o', query), lse: tensor('lse', heads) },
   };

@@ -66,7 +66,7 @@ async function openTree(root) {
     };
   }
 
-  const shape = { B, S, H, K, D, window: null, scale: 1 / Math.sqrt(D) };
+  const shape = { B, Tq: S, Tk: S, H, K, D, window: null, scale: 1 / Math.sqrt(D) };
   const forward = (rec, tensor) => {
     const [q, o] = ['q', 'o'].map((label) => tensor(label, ROWS * H * D));
     const [k, v] = ['k', 'v'].map((label) => tensor(label, ROWS * K * D));

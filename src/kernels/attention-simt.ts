@@ -55,7 +55,7 @@ export function simtFwd(rec: Recorder, { q, k, v, o, lse, ...shape }: AttentionF
     constants: { ...block, D4: shape.D / 4 },
     params,
     buffers: { q: [q, query], k: [k, key], v: [v, key], o: [o, query], lse: [lse, heads], ...starts },
-    workgroups: Math.ceil(shape.S / block.BR) * shape.B * shape.H,
+    workgroups: Math.ceil(shape.Tq / block.BR) * shape.B * shape.H,
   });
 }
 
@@ -65,7 +65,7 @@ export function simtBwd(rec: Recorder, call: AttentionBwd, block: SimtBlock): vo
   const { query, key, params, packed, starts, ends } = sizes;
   const inputs = backwardInputs(call, sizes);
   const common = { name: 'attention_bwd_simt', constants: { ...block, D4: call.D / 4 }, params };
-  const blocks = Math.ceil(call.S / block.BR) * call.B;
+  const blocks = Math.ceil(call.Tq / block.BR) * call.B;
   rec.dispatch({
     ...common,
     when: packed,

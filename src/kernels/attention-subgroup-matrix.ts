@@ -104,7 +104,7 @@ export function matrixFwd(rec: Recorder, { q, k, v, o, lse, ...shape }: Attentio
     constants,
     params,
     buffers: { q: [q, query], k: [k, key], v: [v, key], o: [o, query], lse: [lse, heads], ...starts },
-    workgroups: Math.ceil(shape.S / rows) * shape.B * shape.H,
+    workgroups: Math.ceil(shape.Tq / rows) * shape.B * shape.H,
   });
 }
 
@@ -118,12 +118,12 @@ export function matrixBwd(rec: Recorder, call: AttentionBwd, { dq, dkv }: Matrix
   rec.dispatch({
     ...{ name, params, when: [...packed, ...byQuery.sized], constants: byQuery.constants },
     buffers: { ...inputs, dq: [call.dq, query], ...starts },
-    workgroups: Math.ceil(call.S / byQuery.rows) * call.B * call.H,
+    workgroups: Math.ceil(call.Tq / byQuery.rows) * call.B * call.H,
   });
   const byKey = specOf(rec, dkv, call.D);
   rec.dispatch({
     ...{ name, params, when: ['BY_KEY', ...packed, ...byKey.sized], constants: byKey.constants },
     buffers: { ...inputs, dk: [call.dk, key], dv: [call.dv, key], ...ends },
-    workgroups: Math.ceil(call.S / byKey.rows) * call.B * call.K,
+    workgroups: Math.ceil(call.Tk / byKey.rows) * call.B * call.K,
   });
 }

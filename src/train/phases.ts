@@ -65,7 +65,7 @@ function recordLoss(
     computeDtype: settings.computeDtype,
     ...shape,
     ...(packed && documents !== null ? documentContext(documents, T) : {}),
-    dropout: backward ? 'train' : 'eval',
+    phase: backward ? 'train' : 'eval',
     checkpointing: settings.checkpointing,
   } as const;
   decoderLoss(ctx, model, ids.slice(0, T), { labels: labels.slice(0, T), rowLoss: rowLoss.slice(0, T) }, backward);
@@ -76,7 +76,7 @@ function recordLoss(
 function recordMagnitudes({ machine, declared: { dora }, settings, inputs: { step } }: Parts): Recorded[] {
   if (dora.length === 0) return [];
   const tape = machine.tape({ step });
-  const ctx = { tape, computeDtype: settings.computeDtype, B: 1, S: 1, dropout: 'eval' } as const;
+  const ctx = { tape, computeDtype: settings.computeDtype, B: 1, S: 1, phase: 'eval' } as const;
   for (const { weight, lora } of dora) {
     rowNorms(ctx, weight, lora, { norm: lora.magnitude, scratchBudget: HEAD_SCRATCH_BYTES });
   }

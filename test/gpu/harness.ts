@@ -97,3 +97,11 @@ export function stepTensor({ residents }: Machine): Tensor {
   const shape = [STEP_BYTES / 4];
   return residents.tensor({ label: 'step', shape, dtype: 'u32', category: 'staging', usage: 'uniform' });
 }
+
+/** The ambient binding that decoding's kernels read, at a position. */
+export function cursorAt({ machine }: Bench, first: number): Tensor {
+  const init = { label: 'cursor', shape: [1], dtype: 'u32', category: 'staging', usage: 'uniform' } as const;
+  const cursor = machine.residents.tensor(init);
+  machine.write(cursor, Uint32Array.of(first));
+  return cursor;
+}

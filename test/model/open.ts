@@ -118,7 +118,7 @@ export class OpenModel {
     if (backward) for (const { param, grad } of trainable.tensors.values()) tape.bindGrad(param, grad);
     decoderLoss(
       {
-        ...{ tape, computeDtype: 'f32', ...this.shape, dropout: phase, checkpointing: this.#checkpointing },
+        ...{ tape, computeDtype: 'f32', ...this.shape, phase, checkpointing: this.#checkpointing },
         ...(documents === null ? {} : this.#writeDocuments(documents)),
       },
       model,
@@ -140,7 +140,7 @@ export class OpenModel {
   async logits(ids: Uint32Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>> {
     const { model } = this.declared;
     const tape = this.tape();
-    const ctx = { tape, computeDtype: 'f32', ...this.shape, dropout: 'eval' } as const;
+    const ctx = { tape, computeDtype: 'f32', ...this.shape, phase: 'eval' } as const;
     const shape = [ids.length, model.head.weight.out];
     const y = this.machine.residents.tensor({ label: 'logits', shape, dtype: 'f32', category: 'logits' });
     decoderLogits(ctx, model, this.inputs.ids, { row0: 0, rows: ids.length }, y);

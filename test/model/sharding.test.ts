@@ -117,7 +117,7 @@ describe('cross-entropy in chunks', () => {
     const loss = { labels: bench.input('labels', Int32Array.from(targets)), rowLoss: bench.output('rowLoss', [T]) };
     const weight = { kind: 'dense', name: 'lm_head.weight', out: V, in: C, tensor } as const;
     const head = { name: 'lm_head', weight, bias: null, lora: null };
-    crossEntropy({ tape, computeDtype: 'f32', B: 1, S: T, dropout: 'train' }, hidden, head, loss, true);
+    crossEntropy({ tape, computeDtype: 'f32', B: 1, S: T, phase: 'train' }, hidden, head, loss, true);
     tape.copy(tape.gradOf(hidden), dx);
     const chunks = new Set<Tensor>();
     for (const command of tape.commands) {
