@@ -18,7 +18,6 @@ import { loadTrainConfig } from '../../dist/config/index.js';
 import { readFloats } from '../../dist/formats/checkpoint.js';
 import { nodeReader, nodeWriter } from '../../dist/node/files.js';
 import { openNodeRuntime } from '../../dist/node/runtime.js';
-import { Engine } from '../../dist/train/engine.js';
 import { train } from '../../dist/train/run.js';
 import { allocate, fill, initialize, readRunInput } from '../../dist/train/session.js';
 import { logitsOf } from './logits.mjs';
@@ -68,11 +67,11 @@ function tell(text) {
 /** Loads a base with an adapter and compiles its plans. */
 async function open(runtime, config) {
   const input = await readRunInput(config, runtime.readerOf);
-  const { memory } = await allocate(runtime, input);
-  for await (const _ of fill(runtime, input, memory)) {
+  const engine = await allocate(runtime, input);
+  for await (const _ of fill(runtime, input, engine)) {
     // nobody is watching
   }
-  const engine = await Engine.compile(runtime.device, memory);
+  await engine.compile();
   await initialize(input, engine);
   return { engine, input };
 }
@@ -93,7 +92,7 @@ async function measureBase(runtime, method, reference, ids, shape) {
   const { engine, input } = await open(runtime, config);
   tell(`${method}: logits`);
   const adapted = relativeError(await logitsOf(engine, ids, shape), storedLogits(`peft-${method}`));
-  for (const [name, { param }] of engine.memory.parts.declared.trainable.tensors)
+  for (const [name, { param }] of engine.declared.trainable.tensors)
     if (name.includes('lora_B')) engine.writeTensor(param, new Float32Array(param.elements));
   const logits = relativeError(await logitsOf(engine, ids, shape), storedLogits(method));
   tell(

@@ -3,18 +3,10 @@
  * and the ratio to `direct` in the same run. `npm run build` first.
  */
 import { parseArgs } from 'node:util';
-import { GpuAllocator } from '../../dist/gpu/allocator.js';
-import { Arena } from '../../dist/gpu/arena.js';
-import { Ledger } from '../../dist/gpu/ledger.js';
-import { makePlan } from '../../dist/gpu/plan.js';
-import { Program, preparePlan } from '../../dist/gpu/program.js';
-import { Residents } from '../../dist/gpu/residents.js';
-import { Tape } from '../../dist/gpu/tape.js';
+import { Machine } from '../../dist/gpu/machine.js';
 import { obstacle } from '../../dist/gpu/tier.js';
-import { upload } from '../../dist/gpu/transfer.js';
 import { attentionBwd, attentionFwd, planAttention } from '../../dist/kernels/attention.js';
 import { closeDevice, openDevice } from '../../dist/node/device.js';
-import { STEP_BYTES } from '../../dist/train/step-scalars.js';
 import { interleaved } from './sampling.mjs';
 
 const USAGE = `usage: node bench/micro/attention.mjs [options]   NIBBLE_DEVICE picks the device
@@ -80,21 +72,12 @@ async function prepare(tier, shape) {
   const computeDtype = tier === 'subgroup_matrix' ? 'f16' : 'f32';
   const plan = planAttention({ ...profile, tier }, computeDtype, D);
   if (plan.tier !== tier) return { skipped: plan.reason };
-  const allocator = new GpuAllocator(device.gpu, new Ledger());
-  const residents = new Residents(allocator);
-  const tensor = (label, elements, { dtype = 'f32', usage, at } = {}) => {
-    const made = residents.tensor({
-      label,
-      shape: [elements],
-      dtype,
-      category: 'activations',
-      ...(usage && { usage }),
-    });
-    if (usage === undefined) upload(device, residents.allocationOf(made.storage), 0, pattern(elements, dtype, at));
+  const machine = Machine.on(device, { ...profile, tier });
+  const tensor = (label, elements, { dtype = 'f32', at } = {}) => {
+    const made = machine.residents.tensor({ label, shape: [elements], dtype, category: 'activations' });
+    machine.write(made, pattern(elements, dtype, at));
     return made;
   };
-  const flagsWord = tensor('flags', 1, { dtype: 'u32', at: () => 0 });
-  const step = tensor('step', STEP_BYTES / 4, { dtype: 'u32', usage: 'uniform' });
   const [query, key, heads] = [B * S * H * D, B * S * K * D, B * S * H];
   const start = (i) => (i % S) - ((i % S) % documents);
   const packed = documents > 0 && {
@@ -104,7 +87,15 @@ async function prepare(tier, shape) {
     },
   };
   const call = {
-    ...{ ...shape, computeDtype, window: window === 0 ? null : window, scale: 1 / Math.sqrt(D), ...packed },
+    ...{
+      ...shape,
+      Tq: S,
+      Tk: S,
+      computeDtype,
+      window: window === 0 ? null : window,
+      scale: 1 / Math.sqrt(D),
+      ...packed,
+    },
     ...{ q: tensor('q', query), k: tensor('k', key), v: tensor('v', key) },
     ...{ o: tensor('o', query), lse: tensor('lse', heads) },
   };
@@ -113,39 +104,27 @@ async function prepare(tier, shape) {
     ...{ dq: tensor('dq', query), dk: tensor('dk', key), dv: tensor('dv', key) },
   };
   const record = {
-    forward: (tape) => attentionFwd(tape, call),
-    backward: (tape) => attentionBwd(tape, { ...call, ...grads }),
+    forward: (rec) => attentionFwd(rec, call),
+    backward: (rec) => attentionBwd(rec, { ...call, ...grads }),
   };
-  const kept = [];
-  const programs = {};
   const compileMs = {};
-  for (const [direction, write] of Object.entries(record)) {
-    const tape = new Tape({ profile: { ...profile, tier }, shaders: device.shaders, step, flags: flagsWord });
-    write(tape);
-    const made = makePlan(direction, tape.commands);
-    const arena = new Arena(allocator, [made]);
-    const prepared = preparePlan(made, allocator);
-    programs[direction] = await Program.compile(device, prepared, { residents, arena });
-    kept.push(
-      () => arena.destroy(),
-      () => allocator.free(prepared.params),
-    );
-  }
+  const phases = Object.entries(record).map(([name, write]) => {
+    const rec = machine.recorder();
+    write(rec);
+    return { name, commands: rec.commands };
+  });
+  machine.prepare(phases);
+  await machine.compile();
   const seconds = async (direction, repeats = 1) => {
     const started = performance.now();
-    const encoder = device.gpu.createCommandEncoder({ label: direction });
-    for (let i = 0; i < repeats; i++) programs[direction].encode(encoder);
-    device.gpu.queue.submit([encoder.finish()]);
+    machine.submission(direction).run(direction, repeats).submit();
     await device.gpu.queue.onSubmittedWorkDone();
     return (performance.now() - started) / 1000 / repeats;
   };
   // software drivers compile at the first dispatch
   for (const direction of Object.keys(record))
     compileMs[direction] = 1000 * (await device.guarded('first run', () => seconds(direction)));
-  const free = () => {
-    for (const drop of kept) drop();
-    residents.destroy();
-  };
+  const free = () => machine.destroy();
   return { seconds, free, compileMs };
 }
 

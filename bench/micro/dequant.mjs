@@ -5,19 +5,12 @@
  * `node bench/micro/dequant.mjs [--json] [--shape=11008x4096] [--dtype=f16] [--rows=1,2,4,8]`. Plain JavaScript over dist/.
  */
 import { parseArgs } from 'node:util';
-import { GpuAllocator } from '../../dist/gpu/allocator.js';
-import { Arena } from '../../dist/gpu/arena.js';
-import { Ledger } from '../../dist/gpu/ledger.js';
-import { makePlan } from '../../dist/gpu/plan.js';
-import { bufferOf, Program, preparePlan } from '../../dist/gpu/program.js';
-import { Residents } from '../../dist/gpu/residents.js';
-import { Tape } from '../../dist/gpu/tape.js';
+import { Machine } from '../../dist/gpu/machine.js';
 import { dequant4bit, TABLE_LENGTH } from '../../dist/kernels/dequant.js';
 import { matmulNt } from '../../dist/kernels/matmul.js';
 import { isMatvec, matvec4bit } from '../../dist/kernels/matvec-4bit.js';
 import { closeDevice, openDevice } from '../../dist/node/device.js';
 import { DEVICE_CHOICES } from '../../dist/node/device-choice.js';
-import { STEP_BYTES } from '../../dist/train/step-scalars.js';
 import { median } from './record.mjs';
 
 const BLOCK_SIZE = 64;
@@ -43,20 +36,17 @@ if (!DEVICE_CHOICES.includes(choice))
 
 const device = await openDevice({ device: choice, unchecked: true });
 const dtype = flags.dtype || (device.profile.shaderF16 ? 'f16' : 'f32');
-const allocator = new GpuAllocator(device.gpu, new Ledger());
-const residents = new Residents(allocator);
+const machine = Machine.on(device);
 const n = out * width;
 const blocks = Math.ceil(n / BLOCK_SIZE);
-const tensor = (label, elements, kind, usage = 'storage') =>
-  residents.tensor({ label, shape: [elements], dtype: kind, category: 'workspace', usage });
+const tensor = (label, elements, kind) =>
+  machine.residents.tensor({ label, shape: [elements], dtype: kind, category: 'workspace' });
 const packed = tensor('packed', Math.ceil(n / 2), 'u8');
 const codes = tensor('codes', blocks, 'u8');
 const nested = tensor('nested', Math.ceil(blocks / NESTED_BLOCK_SIZE) + 1, 'f32');
 const w = tensor('w', n, dtype);
 const target = tensor('target', n, dtype);
 const tables = tensor('tables', TABLE_LENGTH, 'f32');
-const step = tensor('step', STEP_BYTES / 4, 'u32', 'uniform');
-const flagWord = tensor('flags', 1, 'u32');
 
 const scales = { kind: 'double', codes, nested };
 const rowCounts = flags.rows.split(',').map(Number);
@@ -65,38 +55,41 @@ const [x, y] = [tensor('x', most * width, 'f32'), tensor('y', most * out, 'f32')
 // what a buffer starts with, zeros, is quicker to multiply on some GPUs than what weights hold
 const noise = (of, word) => {
   const words = Uint32Array.from({ length: of.bytes >> 2 }, (_, i) => word(Math.imul(i + 1, 2_654_435_761) >>> 0));
-  for (let at = 0; at < words.length; at += 2 ** 22)
-    device.gpu.queue.writeBuffer(
-      bufferOf(residents.allocationOf(of.storage)),
-      4 * at,
-      words.subarray(at, at + 2 ** 22),
-    );
+  machine.write(of, words);
 };
 noise(packed, (bits) => bits);
 noise(codes, (bits) => bits);
 // f32 bits of 1 to 2
 for (const of of [x, nested, tables]) noise(of, (bits) => 0x3f800000 | (bits >>> 9));
 
-/** What `record` puts on a tape, ready to be encoded again and again. */
-async function programOf(label, record) {
-  const tape = new Tape({ profile: device.profile, shaders: device.shaders, step, flags: flagWord });
-  record(tape);
-  const plan = makePlan(label, tape.commands);
-  const arena = new Arena(allocator, [plan]);
-  return Program.compile(device, preparePlan(plan, allocator), { residents, arena });
-}
 const weight = { blockSize: BLOCK_SIZE, firstBlock: 0, packed, scales, tables };
-const decode = (tape) => dequant4bit(tape, { n, ...weight, w });
-const program = await programOf('dequant', decode);
-const [from, to] = [w, target].map((t) => bufferOf(residents.allocationOf(t.storage)));
+const decode = (rec) => dequant4bit(rec, { n, ...weight, w });
+const phases = [];
+const record = (name, write) => {
+  const rec = machine.recorder();
+  write(rec);
+  phases.push({ name, commands: rec.commands });
+};
+record('dequant', decode);
+const matvecRows = isMatvec(1, width) ? rowCounts : [];
+for (const T of matvecRows) {
+  const call = { T, N: out, K: width, ...weight, x, y, operands: dtype };
+  record(`matvec(${T})`, (rec) => matvec4bit(rec, call));
+  record(`product(${T})`, (rec) => {
+    decode(rec);
+    matmulNt(rec, { M: T, N: out, K: width, x, w, y });
+  });
+}
+machine.prepare(phases);
+await machine.compile();
 
 /** Median seconds of one run, measured over as many as take LEAST_SECONDS. */
-async function seconds(encode) {
+async function seconds(add) {
   const run = async (times) => {
     const started = performance.now();
-    const encoder = device.gpu.createCommandEncoder();
-    for (let i = 0; i < times; i++) encode(encoder);
-    device.gpu.queue.submit([encoder.finish()]);
+    const submission = machine.submission('sample');
+    for (let i = 0; i < times; i++) add(submission);
+    submission.submit();
     await device.gpu.queue.onSubmittedWorkDone();
     return (performance.now() - started) / 1000;
   };
@@ -107,22 +100,16 @@ async function seconds(encode) {
   return median(samples);
 }
 
-const dequantSeconds = await seconds((encoder) => program.encode(encoder));
-const copySeconds = await seconds((encoder) => encoder.copyBufferToBuffer(from, 0, to, 0, w.bytes));
+const dequantSeconds = await seconds((submission) => submission.run('dequant'));
+const copySeconds = await seconds((submission) => submission.copy(w, target, w.bytes));
 const matvec = [];
-for (const T of isMatvec(1, width) ? rowCounts : []) {
-  const call = { T, N: out, K: width, ...weight, x, y, operands: dtype };
-  const fused = await programOf('matvec', (tape) => matvec4bit(tape, call));
-  const product = await programOf('product', (tape) => {
-    decode(tape);
-    matmulNt(tape, { M: T, N: out, K: width, x, w, y });
-  });
+for (const T of matvecRows) {
   // in turns, so that what drifts meets both
   const pairs = [];
   for (let i = 0; i < 3; i++)
     pairs.push([
-      await seconds((encoder) => fused.encode(encoder)),
-      await seconds((encoder) => product.encode(encoder)),
+      await seconds((submission) => submission.run(`matvec(${T})`)),
+      await seconds((submission) => submission.run(`product(${T})`)),
     ]);
   const [fusedSeconds, productSeconds] = [0, 1].map((side) => median(pairs.map((pair) => pair[side])));
   matvec.push({
@@ -157,6 +144,6 @@ else {
       `${rows} rows: fused ${fused_us.toFixed(0)} us, decoded for a product ${decoded_us.toFixed(0)} us, ratio ${ratio.toFixed(3)}`,
     );
 }
-residents.destroy();
+machine.destroy();
 await closeDevice(device);
 process.exit(0); // Dawn may keep a thread for a moment

@@ -43,65 +43,50 @@ const PRODUCTS = [
 /** A checkout's own modules, device and kernels: `{ name: { seconds(), free() } }`. */
 async function openTree(root) {
   const load = (file) => import(pathToFileURL(path.resolve(root, 'dist', file)).href);
-  const [{ GpuAllocator }, { Arena }, { Ledger }, { openDevice, closeDevice }, { makePlan }] = await Promise.all(
-    ['gpu/allocator.js', 'gpu/arena.js', 'gpu/ledger.js', 'gpu/node.js', 'gpu/plan.js'].map(load),
-  );
-  const [{ Program, preparePlan }, { Residents }, { STEP_BYTES }, { Tape }, attention, matmul] = await Promise.all(
-    [
-      'gpu/program.js',
-      'gpu/residents.js',
-      'gpu/step-scalars.js',
-      'gpu/tape.js',
-      'kernels/attention.js',
-      'kernels/matmul.js',
-    ].map(load),
+  const [{ Machine }, { openDevice, closeDevice }, attention, matmul] = await Promise.all(
+    ['gpu/machine.js', 'node/device.js', 'kernels/attention.js', 'kernels/matmul.js'].map(load),
   );
   const device = await openDevice({ device: process.env.NIBBLE_DEVICE ?? 'lavapipe' });
-  const allocator = new GpuAllocator(device.gpu, new Ledger());
   const profile = { ...device.profile, tier: 'direct' };
 
   async function prepare(record) {
-    const residents = new Residents(allocator);
-    const tensor = (label, elements, dtype = 'f32', usage = 'storage') =>
-      residents.tensor({ label, shape: [elements], dtype, category: 'activations', usage });
-    const step = tensor('step', STEP_BYTES / 4, 'u32', 'uniform');
-    const tape = new Tape({ profile, shaders: device.shaders, step, flags: tensor('flags', 1, 'u32') });
-    record(tape, tensor);
-    const plan = makePlan('kernel', tape.commands);
-    const arena = new Arena(allocator, [plan]);
-    const program = await Program.compile(device, preparePlan(plan, allocator), { residents, arena });
+    const machine = Machine.on(device, profile);
+    const tensor = (label, elements) =>
+      machine.residents.tensor({ label, shape: [elements], dtype: 'f32', category: 'activations' });
+    const rec = machine.recorder();
+    record(rec, tensor);
+    machine.prepare([{ name: 'kernel', commands: rec.commands }]);
+    await machine.compile();
     return async (times) => {
       const started = process.cpuUsage();
-      const encoder = device.gpu.createCommandEncoder();
-      for (let i = 0; i < times; i++) program.encode(encoder);
-      device.gpu.queue.submit([encoder.finish()]);
+      machine.submission('kernel').run('kernel', times).submit();
       await device.gpu.queue.onSubmittedWorkDone();
       const { user, system } = process.cpuUsage(started);
       return (user + system) / 1e6 / times;
     };
   }
 
-  const shape = { B, S, H, K, D, window: null, scale: 1 / Math.sqrt(D) };
-  const forward = (tape, tensor) => {
+  const shape = { B, Tq: S, Tk: S, H, K, D, window: null, scale: 1 / Math.sqrt(D) };
+  const forward = (rec, tensor) => {
     const [q, o] = ['q', 'o'].map((label) => tensor(label, ROWS * H * D));
     const [k, v] = ['k', 'v'].map((label) => tensor(label, ROWS * K * D));
-    attention.attentionFwd(tape, { ...shape, q, k, v, o, lse: tensor('lse', ROWS * H) });
+    attention.attentionFwd(rec, { ...shape, q, k, v, o, lse: tensor('lse', ROWS * H) });
   };
-  const backward = (tape, tensor) => {
+  const backward = (rec, tensor) => {
     const [q, o, dO, dq] = ['q', 'o', 'dO', 'dq'].map((label) => tensor(label, ROWS * H * D));
     const [k, v, dk, dv] = ['k', 'v', 'dk', 'dv'].map((label) => tensor(label, ROWS * K * D));
     const [lse, delta] = ['lse', 'delta'].map((label) => tensor(label, ROWS * H));
-    attention.attentionBwd(tape, { ...shape, q, k, v, o, lse, dO, delta, dq, dk, dv });
+    attention.attentionBwd(rec, { ...shape, q, k, v, o, lse, dO, delta, dq, dk, dv });
   };
   const product =
     ([op, M, N, depth]) =>
-    (tape, tensor) => {
+    (rec, tensor) => {
       const [small, wide] = [tensor('x', M * depth), tensor('y', M * N)];
       const w = tensor('w', N * depth);
       const sizes = { M, N, K: depth };
-      if (op === 'nt') matmul.matmulNt(tape, { ...sizes, x: small, w, y: wide });
-      else if (op === 'nn') matmul.matmulNn(tape, { ...sizes, x: wide, w, y: small });
-      else matmul.matmulTn(tape, { ...sizes, d: wide, x: small, y: w });
+      if (op === 'nt') matmul.matmulNt(rec, { ...sizes, x: small, w, y: wide });
+      else if (op === 'nn') matmul.matmulNn(rec, { ...sizes, x: wide, w, y: small });
+      else matmul.matmulTn(rec, { ...sizes, d: wide, x: small, y: w });
     };
   const kernels = new Map([
     ['attention, forward', await prepare(forward)],

@@ -14,7 +14,6 @@ import { Device } from '../../dist/gpu/device.js';
 import { KNOWN_PROFILES } from '../../dist/gpu/device-profile.js';
 import { loadShaders } from '../../dist/node/device.js';
 import { nodeReader } from '../../dist/node/files.js';
-import { Engine } from '../../dist/train/engine.js';
 import { allocate, readRunInput } from '../../dist/train/session.js';
 import { LoadWatch, writeRecord } from './record.mjs';
 
@@ -67,15 +66,17 @@ const { values: config } = loadTrainConfig({
   },
 });
 const input = await readRunInput(config, nodeReader);
-const { memory, ledger } = await allocate({ device }, input);
-const engine = await Engine.compile(device, memory);
+const engine = await allocate({ device }, input);
+const { machine } = engine;
+const { ledger } = machine;
+await engine.compile();
 const batch = { B: 1, S, inputIds: Uint32Array.from(ids), labels: Int32Array.from(ids) };
 const scalars = { lr: 1e-4, bias1: 1, sqrt_bias2: 1, inv_tokens: 1 / S, loss_scale: 1, step: 0, seed: 0 };
 const step = () => engine.trainStep([batch], scalars);
 
 // The calls of a step, as a program that knows nothing else would make them.
 const calls = [];
-for (const program of engine.programs()) program.encode(recorder(calls));
+for (const { name } of machine.plans) machine.program(name).encode(recorder(calls));
 function recorder(into) {
   let pipeline;
   let group;

@@ -1,12 +1,10 @@
 /** Memory of a run from its plan, without a GPU: the same allocations, counted and not made. */
 import type { TrainConfig } from '../config/settings.ts';
-import { DryAllocator } from '../gpu/allocator.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
-import { Ledger } from '../gpu/ledger.ts';
+import type { DeclaredModel } from '../model/declare.ts';
 import type { FourBitWeight } from '../model/weight.ts';
-import { buildMemory, type Shapes } from '../train/build.ts';
-import type { EngineMemory } from '../train/engine-memory.ts';
+import { buildEngine, type Shapes } from '../train/build.ts';
 import { countParameters, type ModelPlan } from '../train/model-plan.ts';
 import type { Estimate, QuantizedLinears } from './types.ts';
 
@@ -20,14 +18,8 @@ export function estimatePlan(
   profile: DeviceProfile,
   shaders: ShaderLibrary,
 ): Estimate {
-  const ledger = new Ledger();
-  const memory = buildMemory(
-    { allocator: new DryAllocator(ledger, profile.limits.maxBufferSize), profile, shaders },
-    plan,
-    config,
-    shapes,
-  );
-  const { peak, phasePeaks } = ledger;
+  const { machine, declared } = buildEngine({ device: null, profile, shaders }, plan, config, shapes);
+  const { peak, phasePeaks } = machine.ledger;
   const { trainable: trainableParams, all: allParams } = countParameters(plan);
   return {
     peakBytes: peak.peakBytes,
@@ -35,13 +27,12 @@ export function estimatePlan(
     phases: phasePeaks,
     trainableParams,
     allParams,
-    quantizedLinears: quantizedLinears(memory),
+    quantizedLinears: quantizedLinears(declared),
   };
 }
 
 /** Counts what the ledger holds for 4-bit weights; null where there are none. */
-export function quantizedLinears(memory: EngineMemory): QuantizedLinears | null {
-  const { weights, tables } = memory.parts.declared;
+export function quantizedLinears({ weights, tables }: DeclaredModel): QuantizedLinears | null {
   const fourBit = [...weights.values()].filter((w): w is FourBitWeight => w.kind === '4bit');
   if (fourBit.length === 0) return null;
   const tensors = fourBit.map(({ name, out, in: width, packed, scales }) => ({

@@ -4,7 +4,7 @@ import { ConfigError, DeviceError, exitCodeOf } from '../errors.ts';
 import { CATEGORIES } from '../gpu/category.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Shapes } from '../train/build.ts';
-import type { BatchShape } from '../train/engine-memory.ts';
+import type { BatchShape } from '../train/inputs.ts';
 import { planModel } from '../train/model-plan.ts';
 import type { RunInput } from '../train/session.ts';
 import { allowedBytes } from './allowed.ts';

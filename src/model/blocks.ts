@@ -66,7 +66,7 @@ export function projectQkv(ctx: OpContext, layer: Layer, x: Tensor): Projected {
   return { q: project('q_proj'), k: project('k_proj'), v: project('v_proj') };
 }
 
-/** Rotary embedding where the layer has it, attention and o_proj. q and k are rotated in place. */
+/** Rotary embedding where the layer has it, the cache where there is one, attention and o_proj. q and k are rotated in place. */
 export function attend(ctx: OpContext, model: Model, layer: Layer, qkv: Projected): Tensor {
   const { config, rope } = model;
   const { num_attention_heads: H, num_key_value_heads: K, head_dim: D } = config;
@@ -75,7 +75,8 @@ export function attend(ctx: OpContext, model: Model, layer: Layer, qkv: Projecte
     applyRope(ctx, qkv.k, rope, K, D);
   }
   const window = config.layer_types[layer.index] === 'sliding_attention' ? config.sliding_window : null;
-  const mixed = attention(ctx, layer.name, qkv, { H, K, D, window, scale: 1 / Math.sqrt(D) });
+  const seen = { ...qkv, ...ctx.cache?.append(ctx, layer.index, qkv) };
+  const mixed = attention(ctx, layer.name, seen, { H, K, D, window, scale: 1 / Math.sqrt(D) });
   return linear(ctx, mixed, layer.linear('self_attn.o_proj'));
 }
 

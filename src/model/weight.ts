@@ -1,7 +1,7 @@
 /** How a weight is stored in GPU memory, and how an op reads it in the compute dtype, a shard of rows at a time. */
 import { KernelCallError } from '../errors.ts';
 import { BINDING_ALIGNMENT } from '../gpu/device-profile.ts';
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import { bytesOf, type Tensor } from '../gpu/tensor.ts';
 import { dequant4bit, type Scales, widen } from '../kernels/dequant.ts';
 import type { Band } from '../kernels/matmul.ts';
@@ -48,14 +48,14 @@ function isDirect(weight: Weight, computeDtype: ComputeDtype): boolean {
  * @param scratchBudget most bytes of scratch a shard may need, where it needs one
  */
 export function shardsOf(
-  tape: Tape,
+  rec: Recorder,
   weight: Weight,
   computeDtype: ComputeDtype,
   scratchBudget = Number.POSITIVE_INFINITY,
 ): Shard[] {
   const forms = weight.kind === 'dense' ? [computeDtype, weight.tensor.dtype] : [computeDtype];
   const rowBytes = Math.max(...forms.map((dtype) => bytesOf(dtype, weight.in)));
-  const binding = tape.profile.limits.maxStorageBufferBindingSize;
+  const binding = rec.profile.limits.maxStorageBufferBindingSize;
   const limit = isDirect(weight, computeDtype) ? binding : Math.min(binding, scratchBudget);
   if (weight.out * rowBytes <= limit) return [{ row0: 0, rows: weight.out }];
   // The smallest unit of storage is half a byte, and a 4-bit shard has to start at a block.
@@ -69,17 +69,17 @@ export function shardsOf(
 }
 
 /** Gives the rows of a shard as a matmul reads them: the stored tensor itself, or a scratch of the compute dtype. */
-export function materialize(tape: Tape, weight: Weight, { row0, rows }: Shard, computeDtype: ComputeDtype): Tensor {
+export function materialize(rec: Recorder, weight: Weight, { row0, rows }: Shard, computeDtype: ComputeDtype): Tensor {
   if (weight.kind === 'dense' && isDirect(weight, computeDtype)) return weight.tensor.rows(row0, rows);
   const n = rows * weight.in;
-  const w = tape.tensor(`${weight.name}.scratch`, [rows, weight.in], { dtype: computeDtype, category: 'workspace' });
+  const w = rec.tensor(`${weight.name}.scratch`, [rows, weight.in], { dtype: computeDtype, category: 'workspace' });
   if (weight.kind === 'dense') {
-    widen(tape, { n, source: weight.tensor.rows(row0, rows), w });
+    widen(rec, { n, source: weight.tensor.rows(row0, rows), w });
     return w;
   }
   const { blockSize, scales, tables } = weight;
   const firstBlock = (row0 * weight.in) / blockSize;
-  dequant4bit(tape, { n, blockSize, firstBlock, packed: packedRows(weight, row0, rows), scales, tables, w });
+  dequant4bit(rec, { n, blockSize, firstBlock, packed: packedRows(weight, row0, rows), scales, tables, w });
   return w;
 }
 
@@ -96,7 +96,7 @@ export function projectsPacked(weight: Weight, T: number): weight is FourBitWeig
 
 /** Computes y (T, rows of the shard) = x (T, in) W^T without a scratch; `yBand` places its columns. */
 export function projectPacked(
-  tape: Tape,
+  rec: Recorder,
   weight: FourBitWeight,
   { row0, rows }: Shard,
   computeDtype: ComputeDtype,
@@ -106,7 +106,7 @@ export function projectPacked(
   const firstBlock = (row0 * weight.in) / blockSize;
   const packed = packedRows(weight, row0, rows);
   const sizes = { N: rows, K: weight.in, blockSize, firstBlock };
-  matvec4bit(tape, { ...product, ...sizes, packed, scales, tables, operands: computeDtype });
+  matvec4bit(rec, { ...product, ...sizes, packed, scales, tables, operands: computeDtype });
 }
 
 /** Slices the packed nibbles of whole rows. A single shard takes all: an odd count has half a byte more than its rows. */

@@ -129,7 +129,7 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
   const perSecond = (of: (s: (typeof timed)[number]) => number): number | null =>
     seconds > 0 ? timed.reduce((sum, s) => sum + of(s), 0) / seconds : null;
   const { peak } = ledger;
-  const { profile } = result.engine.memory.parts;
+  const { profile } = result.engine.machine;
   const { attention, lora } = runTiers(profile, input.config, input.plan.spec.config.head_dim);
   return {
     num_trainable_params: result.trainableParams,
@@ -171,7 +171,7 @@ const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ?
 
 function memoryInfo(predicted: Estimate, { ledger, engine }: TrainResult): RunRecord['train_info']['memory'] {
   const { peak, phasePeaks } = ledger;
-  const linears = quantizedLinears(engine.memory);
+  const linears = quantizedLinears(engine.declared);
   return {
     source: ['ledger: every GPUBuffer of the process, by label and category'],
     unit: 'bytes',

@@ -4,7 +4,7 @@ import type { MicroBatch } from '../data/batch.ts';
 import { evalBatches, type OrderSettings, START, type TrainBatches, trainBatches } from '../data/batches.ts';
 import type { Row } from '../data/row.ts';
 import type { Shapes } from './build.ts';
-import type { BatchShape } from './engine-memory.ts';
+import type { BatchShape } from './inputs.ts';
 
 export type RunBatches = {
   readonly train: TrainBatches;

@@ -17,7 +17,7 @@ export async function initializeAdapter(
   config: TrainConfig,
   adapter: Adapter | null,
 ): Promise<void> {
-  const { trainable, dora } = engine.memory.parts.declared;
+  const { trainable, dora } = engine.declared;
   const values = adapter === null ? freshValues(plan, config) : await storedValues(adapter);
   for (const [name, start] of values) {
     const found = trainable.tensors.get(name);

@@ -6,7 +6,7 @@ import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Ledger } from '../gpu/ledger.ts';
 import { flagMessages } from '../kernels/flags.ts';
 import type { LoadTimes } from '../model/load.ts';
-import { Engine } from './engine.ts';
+import type { Engine } from './engine.ts';
 import { evaluate } from './evaluate.ts';
 import type { EvalResult, StepEvent, Timing, TrainEvent } from './events.ts';
 import { loadNote, NOTHING_LOADED, type Timed, timed } from './load-times.ts';
@@ -78,7 +78,6 @@ class Run {
     ...{ warmup_s: 0, train_s: 0, eval_s: 0, save_s: 0 },
   };
   #engine!: Engine;
-  #ledger!: Ledger;
   #clock = 0;
   /** The evaluation after the last step, when the schedule already asked for it. */
   lastEvaluation: EvalResult | null = null;
@@ -93,11 +92,10 @@ class Run {
   /** Pipelines are compiled while weights are loaded; the weights decide when the phase ends. */
   async *prepare(): AsyncGenerator<TrainEvent, void> {
     const started = performance.now();
-    const { memory, ledger } = await allocate(this.#runtime, this.#input);
-    this.#ledger = ledger;
-    const compiling = timed(Engine.compile(this.#runtime.device, memory));
+    this.#engine = await allocate(this.#runtime, this.#input);
+    const compiling = timed(this.#engine.compile());
     try {
-      const { quantizeSeconds, quantizeBusySeconds } = yield* this.#load(memory, compiling);
+      const { quantizeSeconds, quantizeBusySeconds } = yield* this.#load(compiling);
       const loaded = performance.now();
       this.#timing.quantize_s = quantizeSeconds;
       this.#timing.quantize_busy_s = quantizeBusySeconds;
@@ -110,11 +108,11 @@ class Run {
     yield* this.#warmUp();
   }
 
-  async *#load(memory: Engine['memory'], compiling: Timed<Engine>): AsyncGenerator<TrainEvent, LoadTimes> {
+  async *#load(compiling: Timed<void>): AsyncGenerator<TrainEvent, LoadTimes> {
     const { signal } = this.#options;
-    const { declared } = memory.parts;
+    const { declared } = this.#engine;
     yield { type: 'phase', phase: 'load', total: declared.weights.size + declared.vectors.size };
-    const filling = fill(this.#runtime, this.#input, memory, signal);
+    const filling = fill(this.#runtime, this.#input, this.#engine, signal);
     try {
       let next = await filling.next();
       for (; !next.done; next = await filling.next()) {
@@ -129,9 +127,9 @@ class Run {
     }
   }
 
-  async *#compile(compiling: Timed<Engine>, loaded: number): AsyncGenerator<TrainEvent, void> {
+  async *#compile(compiling: Timed<void>, loaded: number): AsyncGenerator<TrainEvent, void> {
     yield { type: 'phase', phase: 'compile', total: 0 };
-    this.#engine = await compiling.result;
+    await compiling.result;
     const { from, to } = await compiling.ended;
     this.#timing.compile_overlapped_s = (Math.min(to, loaded) - from) / 1000;
     await initialize(this.#input, this.#engine);
@@ -273,7 +271,7 @@ class Run {
       evalAfter,
       trainableParams: trainable,
       allParams: all,
-      ledger: this.#ledger,
+      ledger: this.#engine.machine.ledger,
       engine: this.#engine,
     };
   }

@@ -22,7 +22,7 @@ export async function saveTrainedAdapter(
   writer: FileWriter,
 ): Promise<void> {
   if (plan.lora === null) return;
-  const { tensors } = engine.memory.parts.declared.trainable;
+  const { tensors } = engine.declared.trainable;
   const values = async (name: string): Promise<Float32Array> => {
     const trainable = tensors.get(name);
     if (trainable === undefined) throw new Error(`adapter: no trainable for ${name}`);
@@ -39,7 +39,7 @@ export async function saveTrainedModel(
   options: { dtype: TorchFloat; codec: Codec; model: ModelConfig },
 ): Promise<void> {
   const { dtype, codec } = options;
-  const tensors = [...engine.memory.parts.declared.trainable.tensors].map(([name, trainable]) => ({
+  const tensors = [...engine.declared.trainable.tensors].map(([name, trainable]) => ({
     name,
     dtype: floatType(dtype).safetensors,
     shape: trainable.shape,

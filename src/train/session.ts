@@ -4,17 +4,14 @@ import type { TrainConfig } from '../config/settings.ts';
 import { type Dataset, loadDataset } from '../data/dataset.ts';
 import { ConfigError } from '../errors.ts';
 import type { FileReader } from '../formats/reader.ts';
-import { GpuAllocator } from '../gpu/allocator.ts';
 import type { Device } from '../gpu/device.ts';
-import { Ledger } from '../gpu/ledger.ts';
 import { type LoadTimes, loadModel } from '../model/load.ts';
 import { type OpenedModel, openModel } from '../model/open.ts';
 import type { Codec } from '../wasm/codec.ts';
 import type { Quantizer, SourceDtype } from '../wasm/types.ts';
 import { type RunBatches, runBatches } from './batching.ts';
-import { buildMemory } from './build.ts';
+import { buildEngine } from './build.ts';
 import type { Engine } from './engine.ts';
-import type { EngineMemory } from './engine-memory.ts';
 import { initializeAdapter } from './initialize-adapter.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
 import { longestRow, packingOf } from './packing.ts';
@@ -59,27 +56,21 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
   return { config, model, source, tokenizer, adapter, train, evaluation, batches, plan };
 }
 
-/** Allocates the model and the arena. Takes GPU memory, loads nothing. @throws DeviceError */
-export async function allocate(
-  { device }: Runtime,
-  { plan, config, batches }: RunInput,
-): Promise<{ memory: EngineMemory; ledger: Ledger }> {
-  const ledger = new Ledger();
-  const target = { allocator: new GpuAllocator(device.gpu, ledger), profile: device.profile, shaders: device.shaders };
-  const memory = await device.guarded('allocating', () => buildMemory(target, plan, config, batches.shapes));
-  return { memory, ledger };
+/** Allocates the model and the arena. Takes GPU memory, loads and compiles nothing. @throws DeviceError */
+export function allocate({ device }: Pick<Runtime, 'device'>, { plan, config, batches }: RunInput): Promise<Engine> {
+  const target = { device, profile: device.profile, shaders: device.shaders };
+  return device.guarded('allocating', () => buildEngine(target, plan, config, batches.shapes));
 }
 
 /** Fills the base weights; yields their names one by one. @throws DataError; the signal's reason */
 export function fill(
   runtime: Runtime,
   input: RunInput,
-  memory: EngineMemory,
+  { machine, declared }: Engine,
   signal: AbortSignal,
 ): AsyncGenerator<string, LoadTimes> {
-  const { residents, declared } = memory.parts;
   const sourceDtype: SourceDtype | null = input.config.dtype === 'auto' ? null : input.config.dtype;
-  return loadModel({ ...runtime, residents, sourceDtype, signal }, declared, input.source);
+  return loadModel({ ...runtime, residents: machine.residents, sourceDtype, signal }, declared, input.source);
 }
 
 /** Writes the adapter's first values; full training starts from the weights themselves. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Device } from '../../src/gpu/device.ts';
-import { type KernelSpec, kernelKey, ShaderLibrary } from '../../src/gpu/kernel.ts';
+import { kernelKey, ShaderLibrary } from '../../src/gpu/kernel.ts';
+import type { KernelSpec } from '../../src/gpu/kernel-spec.ts';
 import { rejection, thrown } from '../formats/files.ts';
 import { device } from './harness.ts';
 

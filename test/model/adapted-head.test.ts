@@ -41,7 +41,7 @@ test('loss, dX, dA and dB in three chunks', async () => {
     lora: pair,
   };
   const loss = { labels: bench.input('labels', Int32Array.from(targets)), rowLoss: bench.output('rowLoss', [T]) };
-  crossEntropy({ tape, computeDtype: 'f32', B: 1, S: T, dropout: 'train' }, hidden, head, loss, true);
+  crossEntropy({ tape, computeDtype: 'f32', B: 1, S: T, phase: 'train' }, hidden, head, loss, true);
   const dx = bench.output('dx', [T, C]);
   tape.copy(tape.gradOf(hidden), dx);
   await bench.run();

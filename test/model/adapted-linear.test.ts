@@ -56,7 +56,7 @@ describe.each([
     const weight = { kind: 'dense', name: 'q_proj.weight', out: N, in: K, tensor } as const;
     const layer = { name: 'q_proj', weight, bias: bias.tensor, lora: { ...pair, magnitude: m.tensor } };
     const input = bench.input('x', x, [T, K], { requiresGrad: true });
-    const ctx = { tape, computeDtype: 'f32', B: 1, S: T, dropout: 'train' } as const;
+    const ctx = { tape, computeDtype: 'f32', B: 1, S: T, phase: 'train' } as const;
     const y = linear(ctx, input, layer);
     const [out, dx] = [bench.output('out', [T, N]), bench.output('dx', [T, K])];
     tape.copy(y, out);
@@ -98,7 +98,7 @@ test('LoRA on an embedding: rows of the table with the pair on them, and the gra
   tape.bindGrad(a, dA);
   tape.bindGrad(b, dB);
   const weight = { kind: 'dense', name: 'embed', out: V, in: C, tensor: bench.input('table', table, [V, C]) } as const;
-  const ctx = { tape, computeDtype: 'f32', B: 1, S: T, dropout: 'train' } as const;
+  const ctx = { tape, computeDtype: 'f32', B: 1, S: T, phase: 'train' } as const;
   const y = embed(ctx, bench.input('ids', ids), { ...weight, lora: { A: a, B: b, r: R, scaling } }, scale);
   const out = bench.output('out', [T, C]);
   tape.copy(y, out);

@@ -2,7 +2,14 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { sha256OfText } from '../../src/node/environment.ts';
 import { canonicalJson, type RunIdentity, runIdOf } from '../../src/results/identity.ts';
-import { MEMORY_CATEGORIES, type RunRecord, runJsonSchema, runSchema, runShape } from '../../src/results/run-schema.ts';
+import {
+  categoryBytesOf,
+  MEMORY_CATEGORIES,
+  type RunRecord,
+  runJsonSchema,
+  runSchema,
+  runShape,
+} from '../../src/results/run-schema.ts';
 import { suiteSummarySchema } from '../../src/results/summary-schema.ts';
 import { makeRun, makeRuns, makeSummary } from '../report/fixture.ts';
 
@@ -57,6 +64,26 @@ test('the category list is the keys of by_category, in order', () => {
     ...MEMORY_CATEGORIES,
   ]);
   expect(MEMORY_CATEGORIES).toHaveLength(10);
+});
+
+test('a record from before a category was known reads as 0 there; one whose rows then miss bytes is refused', () => {
+  const { by_category } = makeRun('qlora', 0).train_info.memory!;
+  const later = categoryBytesOf([...MEMORY_CATEGORIES, 'kv_cache']);
+  expect(later.parse(by_category)).toEqual({ ...by_category, kv_cache: 0 });
+  expect(later.safeParse({ ...by_category, kv_cash: 0 }).success).toBe(false);
+  const without = (category: 'quant_state' | 'logits', of: RunRecord) => {
+    const { memory } = of.train_info;
+    for (const rows of [memory!.by_category, memory!.predicted!.by_category] as Partial<typeof by_category>[])
+      delete rows[category];
+  };
+  const lora = structuredClone(makeRun('lora', 0));
+  expect(lora.train_info.memory!.by_category.quant_state).toBe(0);
+  without('quant_state', lora);
+  expect(runSchema.parse(lora).train_info.memory!.by_category.quant_state).toBe(0);
+  expect(problemsOf(withRun((r) => without('logits', r)))).toEqual([
+    'train_info.memory.by_category',
+    'train_info.memory.predicted.by_category',
+  ]);
 });
 
 test('a summary of three pairs satisfies its schema', () => {

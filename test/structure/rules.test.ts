@@ -72,6 +72,19 @@ function writtenFiles(): Map<string, string> {
   );
 }
 
+const MACHINE_PARTS = ['new Arena', 'Program.compile', 'new Residents', 'new Readback', 'makePlan', 'preparePlan'];
+
+/** Which of a machine's parts a file puts together by itself; comments, imports and the parts' own declarations aside. */
+function assemblies(text: string): string[] {
+  const code = text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/'[^'\n]*'|`[^`\n]*`/g, "''");
+  return MACHINE_PARTS.filter((part) =>
+    new RegExp(`(?<!function |static async )\\b${part.replaceAll(/[ .]/g, '\\W\\s*')}\\(`).test(code),
+  );
+}
+
+const everywhere = (folder: string, ending: string) =>
+  [...textFiles(folder, ending)].map(([path, text]) => [`${folder}/${path}`, text] as const);
+
 describe('house rules', () => {
   it('files stay short enough to read', () => {
     expect(sources.size).toBeGreaterThan(110);
@@ -88,6 +101,15 @@ describe('house rules', () => {
   it('createBuffer is called in one file', () => {
     const calling = [...sources].filter(([, text]) => /\.\s*createBuffer\s*\(/.test(text));
     expect(calling.map(([path]) => path)).toEqual(['gpu/allocator.ts']);
+  });
+
+  it('what a machine is made of is put together in src/gpu alone', () => {
+    const texts = [...everywhere('src', '.ts'), ...everywhere('test', '.ts'), ...everywhere('bench', '.mjs')];
+    expect(texts.length).toBeGreaterThan(400);
+    const assembling = texts.flatMap(([path, text]) => assemblies(text).map((what) => ({ path, what })));
+    // a pattern that finds nothing must not pass: gpu has each of these, if only in its own tests
+    expect([...new Set(assembling.map(({ what }) => what))].sort()).toEqual([...MACHINE_PARTS].sort());
+    expect(assembling.filter(({ path }) => !/^(src|test)\/gpu\//.test(path))).toEqual([]);
   });
 
   it('GPU work is submitted by the engine, never by a kernel', () => {
@@ -126,6 +148,12 @@ describe('the rules see what they are for', () => {
     const fine = ['{ ...rest, a },', '...(a === null ? {} : { a }),', 'f(...list)'];
     expect(packedKeys(new Map([['src/data/a.ts', ['x = {', literal, '}'].join('\n')]]))).toEqual(['src/data/a.ts:2']);
     expect(packedKeys(new Map([['src/data/a.ts', fine.join('\n')]]))).toEqual([]);
+  });
+
+  it('a machine put together by hand', () => {
+    const byHand = 'const arena = new Arena(a, [makePlan("x", c)]);\nawait Program.compile(d, p, m);';
+    expect(assemblies(byHand)).toEqual(['new Arena', 'Program.compile', 'makePlan']);
+    expect(assemblies("/** new Readback(a) */ import { makePlan } from './plan.ts'; // 'preparePlan('")).toEqual([]);
   });
 
   it('a kernel without places, with dead ones, or unknown to its host', () => {
