@@ -9,8 +9,17 @@ export { type DeviceProfile, KNOWN_PROFILES } from './gpu/device-profile.ts';
 export { loadShaders } from './node/device.ts';
 export type { DeviceChoice } from './node/device-choice.ts';
 export { nodeReader, nodeWriter } from './node/files.ts';
+export {
+  type DatasetOption,
+  type FinetuneEvent,
+  type FinetuneOptions,
+  type FinetuneResult,
+  finetune,
+  type TrainRow,
+} from './node/finetune.ts';
+export type { Evaluation, RunPaths } from './node/run-types.ts';
 export { type NodeRuntime, openNodeRuntime } from './node/runtime.ts';
 export { type RunRecord, runSchema } from './results/run-schema.ts';
-export type { EvalResult, TrainEvent } from './train/events.ts';
+export type { EvalResult, StepEvent, Timing, TrainEvent } from './train/events.ts';
 export { type TrainOptions, type TrainResult, train } from './train/run.ts';
 export { type RunInput, type Runtime, readRunInput } from './train/session.ts';
