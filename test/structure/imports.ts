@@ -11,7 +11,7 @@ export const ROWS: readonly (readonly string[])[] = [
   ['train', 'generate'],
   ['estimate', 'eval', 'serve'],
   ['node'],
-  ['doctor', 'api'],
+  ['doctor'],
   ['bench', 'edge', 'index', 'core'],
   ['cli'],
 ];
