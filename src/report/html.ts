@@ -16,7 +16,7 @@ import { PAGE_CSS } from './page-style.ts';
 
 const CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
-/** A whole page. The runs and the summary go in as JSON, so that the page can be read back by a program. */
+/** Renders a whole page. The runs and the summary go in as JSON, so that a program can read the page back. */
 export function renderHtml(
   report: ReportDocument,
   data: { runs: readonly RunRecord[]; summary: SuiteSummary },
