@@ -27,7 +27,7 @@ function loads(settings: Record<string, unknown>): boolean {
 }
 
 describe('JSON Schema', () => {
-  // One setting at a time: rules between settings are the loader's alone.
+  // one setting at a time: only the loader knows rules between settings
   const cases: Record<string, unknown>[] = [
     {},
     { lora_r: 4 },
@@ -88,7 +88,7 @@ describe('JSON Schema', () => {
     expect([answers.filter(Boolean).length, answers.filter((a) => !a).length]).toEqual([25, 20]);
   });
 
-  test('describes every setting with text and default, and asks for no integer bound that nobody wrote', () => {
+  test('describes every setting with text and default, and has no integer bound beyond those of the settings', () => {
     const { properties } = configJsonSchema();
     expect(settingKeys).toHaveLength(70);
     for (const key of settingKeys) {
@@ -137,7 +137,7 @@ describe('flagTable', () => {
 
 describe('printConfig', () => {
   test('reads back as the same values, whatever the texts hold', () => {
-    // Anything a path can hold, with the characters that mean something to YAML in front.
+    // anything a path can hold, starting with characters that mean something to YAML
     const path = fc.oneof(
       fc.string({ minLength: 1 }),
       fc.constantFrom('# x', 'a: b', '- a', '1e5', 'null', 'a\nb', ' a ', '"', "'", '*a', 'no'),

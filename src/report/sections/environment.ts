@@ -56,11 +56,11 @@ function byEnvironment(runs: readonly RunRecord[]): (readonly [RunRecord, string
 }
 
 function deviceRows({ meta_info: { gpu, runtime }, train_info }: RunRecord): Row[] {
-  const adapter: Row[] =
+  const device: Row[] =
     gpu === null
-      ? [['adapter', '–']]
+      ? [['device', '–']]
       : [
-          ['adapter', `${gpu.description} (${gpu.vendor}, ${gpu.architecture}, ${gpu.backend})`],
+          ['device', `${gpu.description} (${gpu.vendor}, ${gpu.architecture}, ${gpu.backend})`],
           ['driver', gpu.driver ?? '–'],
           ['software-rendered', gpu.software_rendered ? 'yes' : 'no'],
           ['features', gpu.features.join(', ')],
@@ -68,7 +68,7 @@ function deviceRows({ meta_info: { gpu, runtime }, train_info }: RunRecord): Row
           ['subgroup size', gpu.subgroup === null ? '–' : `${gpu.subgroup.min} to ${gpu.subgroup.max}`],
         ];
   return [
-    ...adapter,
+    ...device,
     ['matmul tier', train_info.tier ?? '–'],
     ['attention tier', train_info.attention_tier ?? '–'],
     ['LoRA products', loraProducts(train_info)],
