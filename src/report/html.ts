@@ -98,7 +98,7 @@ ${body}</tbody>
 `;
 }
 
-/** A figure keeps its raw value in the markup: what is shown can be held against the data. */
+/** Renders text or a figure, which keeps its raw value in the markup so that a page can be checked against its data. */
 function inlineHtml(inline: Inline): Html {
   if (typeof inline === 'string') return html`${inline}`;
   if (inline.kind === 'code') return html`<code>${inline.text}</code>`;

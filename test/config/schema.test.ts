@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { z } from 'zod';
+import { schemaOf } from '../../src/config/describe.ts';
 import {
   configJsonSchema,
   flagTable,
@@ -13,6 +14,8 @@ import {
   settingKeys,
   suiteJsonSchema,
 } from '../../src/config/index.ts';
+import { settings } from '../../src/config/settings.ts';
+import { BLOCK_SIZES } from '../../src/wasm/types.ts';
 
 const MINIMAL = { model_name_or_path: './llama', datasets: [{ path: 'rows.jsonl' }] };
 const validator = z.fromJSONSchema(configJsonSchema() as Parameters<typeof z.fromJSONSchema>[0]);
@@ -106,6 +109,11 @@ describe('JSON Schema', () => {
     const file = new URL(`../../schemas/${name}.schema.json`, import.meta.url);
     expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual(schema());
   });
+});
+
+test('bnb_4bit_blocksize offers the block sizes of the codec', () => {
+  const offered = schemaOf(settings.shape.bnb_4bit_blocksize).anyOf?.map((choice) => choice.const);
+  expect(offered).toEqual([...BLOCK_SIZES]);
 });
 
 describe('flagTable', () => {
