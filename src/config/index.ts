@@ -6,6 +6,13 @@ export { configJsonSchema, type JsonSchema, suiteJsonSchema } from './json-schem
 export { envName, flagName, type Origin, type SourceKind } from './layers.ts';
 export { type ConfigSources, loadTrainConfig, type ResolvedConfig, wasSet, withValues } from './load.ts';
 export { printConfig } from './print.ts';
+export {
+  checkQuantizeSettings,
+  type QuantizeConfig,
+  type QuantizeInput,
+  type QuantizeKey,
+  quantizeSettings,
+} from './quantize.ts';
 export type { Purpose } from './rules.ts';
 export {
   type ComputeDtype,
@@ -15,6 +22,7 @@ export {
   type SettingKey,
   settingKeys,
   type TrainConfig,
+  type TrainSettings,
 } from './settings.ts';
 export { type Arm, loadSuite, type ResolvedSuite } from './suite.ts';
 export type { SourceFile } from './yaml-file.ts';

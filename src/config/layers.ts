@@ -7,7 +7,7 @@ import { valueOfText } from './text-value.ts';
 import { UNSUPPORTED, UNSUPPORTED_VALUES, WHY_UNSUPPORTED } from './unsupported.ts';
 import type { YamlFile } from './yaml-file.ts';
 
-export type SourceKind = 'default' | 'file' | 'env' | 'flag' | 'arm' | 'adapter';
+export type SourceKind = 'default' | 'file' | 'env' | 'flag' | 'options' | 'arm' | 'adapter';
 
 /** Where a value came from: `where` is what a person looks up ("train.yaml:4", "NIBBLE_LORA_R", "--lora_r"). */
 export type Origin = { readonly source: SourceKind; readonly where: string; readonly note?: string };
@@ -42,8 +42,8 @@ type Draft = {
 const ENV_PREFIX = 'NIBBLE_';
 // The test suite's own switches; child processes inherit them.
 const TEST_PREFIX = 'NIBBLE_TEST_';
-/** Chooses the device of the process (src/cli/shared/device-choice.ts): a fact of the machine, not of the run. */
-const DEVICE_VARIABLE = 'NIBBLE_DEVICE';
+/** They choose the device of the process (src/node/device-choice.ts): a fact of the machine, not of the run. */
+const DEVICE_VARIABLES: readonly string[] = ['NIBBLE_DEVICE', 'NIBBLE_ADAPTER'];
 const settingNames = new Set<string>([...settingKeys, ...ALIASES.keys()]);
 const known = (): Iterable<string> => [...settingNames, ...UNSUPPORTED.keys()];
 
@@ -65,7 +65,7 @@ export function fileLayer(file: YamlFile, at: readonly string[], mapping: object
 /** Reads the settings among environment variables. An unknown NIBBLE_ name is a notice: another program may use it. */
 export function envLayer(env: Readonly<Record<string, string | undefined>>): Layer {
   const isSetting = (name: string): boolean =>
-    name.startsWith(ENV_PREFIX) && !name.startsWith(TEST_PREFIX) && name !== DEVICE_VARIABLE;
+    name.startsWith(ENV_PREFIX) && !name.startsWith(TEST_PREFIX) && !DEVICE_VARIABLES.includes(name);
   const named = Object.entries(env).filter(([name]) => isSetting(name));
   const key = (name: string) => name.slice(ENV_PREFIX.length).toLowerCase();
   const layer = layerOf(
@@ -84,6 +84,18 @@ export function flagLayer(flags: Readonly<Record<string, string | true | undefin
   return layerOf(
     Object.entries(flags).flatMap(([name, text]) =>
       text === undefined ? [] : [textDraft(name.replaceAll('-', '_'), flagName(name), String(text), 'flag')],
+    ),
+  );
+}
+
+/** The settings of an object that a program made: values with their own types. An undefined value sets nothing. */
+export function optionsLayer(options: object): Layer {
+  const where = 'options';
+  return layerOf(
+    Object.entries(options).flatMap(([name, value]) =>
+      value === undefined
+        ? []
+        : [{ name, value, path: name, origin: { source: 'options' as const, where }, place: () => where }],
     ),
   );
 }

@@ -1,9 +1,9 @@
-/** A training configuration from its sources: default < file < environment < flag, with the origin of every value. */
+/** A training configuration from its sources: default < file < environment < flag < options, with the origin of every value. */
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import type { Merged } from './couple.ts';
-import { envLayer, fileLayer, flagLayer, type Layer, type Origin } from './layers.ts';
+import { envLayer, fileLayer, flagLayer, type Layer, type Origin, optionsLayer } from './layers.ts';
 import { applyRules, type Purpose } from './rules.ts';
-import { type SettingKey, settingKeys, settings, type TrainConfig } from './settings.ts';
+import { type SettingKey, settingKeys, settings, type TrainConfig, type TrainSettings } from './settings.ts';
 import { readYaml, type SourceFile } from './yaml-file.ts';
 
 export type ResolvedConfig = {
@@ -18,6 +18,8 @@ export type ConfigSources = {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Text by key, underscores or hyphens; `true` for a flag without a value. */
   readonly flags?: Readonly<Record<string, string | true | undefined>>;
+  /** Values with their own types, by key. */
+  readonly options?: TrainSettings;
 };
 
 /**
@@ -25,7 +27,7 @@ export type ConfigSources = {
  * @throws ConfigError with every problem of every source at once.
  */
 export function loadTrainConfig(sources: ConfigSources, purpose: Purpose = 'train'): ResolvedConfig {
-  const layers = [envLayer(sources.env ?? {}), flagLayer(sources.flags ?? {})];
+  const layers = [envLayer(sources.env ?? {}), flagLayer(sources.flags ?? {}), optionsLayer(sources.options ?? {})];
   if (sources.file === undefined) return resolveLayers(layers, purpose);
   const yaml = readYaml(sources.file);
   // rules between settings would only repeat what an unreadable file left out

@@ -252,6 +252,9 @@ export const settings = z.strictObject({
   ...watching,
 });
 
+/** Settings as a program writes them: numbers, lists and names. What is left out takes its default. */
+export type TrainSettings = Partial<z.input<typeof settings>>;
+
 type Parsed = z.output<typeof settings>;
 export type SettingKey = keyof Parsed;
 export type Method = Parsed['method'];

@@ -1,39 +1,14 @@
 /** Memory of a run from its plan, without a GPU: the same allocations, counted and not made. */
 import type { TrainConfig } from '../config/settings.ts';
-import type { ModelConfig } from '../formats/hf-config.ts';
 import { DryAllocator } from '../gpu/allocator.ts';
-import type { CategoryBytes } from '../gpu/category.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
-import { Ledger, type PhasePeak } from '../gpu/ledger.ts';
+import { Ledger } from '../gpu/ledger.ts';
 import type { FourBitWeight } from '../model/weight.ts';
 import { buildMemory, type Shapes } from '../train/build.ts';
 import type { EngineMemory } from '../train/engine-memory.ts';
-import { countParameters, type ModelPlan, planModel } from '../train/model-plan.ts';
-import { longestRow } from '../train/packing.ts';
-
-export type Estimate = {
-  readonly peakBytes: number;
-  readonly byCategory: CategoryBytes;
-  readonly phases: readonly PhasePeak[];
-  readonly trainableParams: number;
-  readonly allParams: number;
-  readonly quantizedLinears: QuantizedLinears | null;
-};
-
-/** Bytes of the quantized linears, tensor by tensor, and what the format's formula says they should be. */
-export type QuantizedLinears = {
-  readonly tensors: readonly {
-    name: string;
-    elements: number;
-    packedBytes: number;
-    absmaxBytes: number;
-    nestedBytes: number;
-    offsetBytes: number;
-  }[];
-  readonly codeTablesBytes: number;
-  readonly formulaBytes: number;
-};
+import { countParameters, type ModelPlan } from '../train/model-plan.ts';
+import type { Estimate, QuantizedLinears } from './types.ts';
 
 const F32_BYTES = 4;
 
@@ -62,20 +37,6 @@ export function estimatePlan(
     allParams,
     quantizedLinears: quantizedLinears(memory),
   };
-}
-
-/** The estimate from a config.json: full batches of max_length tokens, evaluation batches where evaluation is configured. */
-export async function estimateModel(
-  model: ModelConfig,
-  config: TrainConfig,
-  profile: DeviceProfile,
-  shaders: ShaderLibrary,
-): Promise<Estimate> {
-  const S = longestRow(config, model);
-  const evaluation = config.eval_datasets.length > 0 ? [{ B: config.per_device_eval_batch_size, S }] : [];
-  const shapes = { train: [{ B: config.per_device_train_batch_size, S }], evaluation };
-  const plan = await planModel({ config, model, source: null, adapter: null, maxPositions: S });
-  return estimatePlan(plan, config, shapes, profile, shaders);
 }
 
 /** Counts what the ledger holds for 4-bit weights; null where there are none. */

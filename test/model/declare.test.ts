@@ -1,7 +1,7 @@
 /** Bytes of a declared model: what the 4-bit format says, tensor by tensor, and what workspace there may be beside it. */
 import { describe, expect, test } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
-import { estimateModel } from '../../src/estimate/estimate.ts';
+import { estimateModel } from '../../src/estimate/model.ts';
 import { type ModelConfig, parseModelConfig } from '../../src/formats/hf-config.ts';
 import { DryAllocator } from '../../src/gpu/allocator.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
