@@ -2,7 +2,7 @@
 import { DataError } from '../errors.ts';
 import { openSafetensors, type TensorSource } from '../formats/checkpoint.ts';
 import { firstDifference } from '../formats/compare-tensors.ts';
-import { isFloatDtype } from '../formats/dtype.ts';
+import { isFloatDtype, rawBytes } from '../formats/dtype.ts';
 import { show } from '../formats/json.ts';
 import { isPickle } from '../formats/pickle.ts';
 import { type FileReader, type FileWriter, place, writeText } from '../formats/reader.ts';
@@ -168,8 +168,7 @@ export async function saveAdapter(writer: FileWriter, adapter: AdapterToSave): P
     dtype: 'F32' as const,
     shape,
     data: async function* () {
-      const { buffer, byteOffset, byteLength } = await values(name);
-      yield new Uint8Array(buffer, byteOffset, byteLength);
+      yield rawBytes(await values(name));
     },
   }));
   await writeSafetensors(writer, ADAPTER_FILE, [...tensors, ...embeddingsBeside(adapter, saved)]);

@@ -1,5 +1,6 @@
 /** What an adapter consists of: LoRA pairs on their targets, and parameters of the base that are trained with them. */
 import { ConfigError } from '../errors.ts';
+import { elementCount } from '../formats/dtype.ts';
 import { show } from '../formats/json.ts';
 import { type Module, type Parameter, parametersOfModule } from '../formats/modules.ts';
 import { type AdapterBase, lastSegment } from './base.ts';
@@ -89,13 +90,12 @@ export function transposed(values: Float32Array, rows: number, columns: number):
 
 /** Counts the parameters that are trained, and those that PEFT adds to the base model's own. */
 export function adapterCounts(layout: AdapterLayout): { readonly trainable: number; readonly added: number } {
-  const size = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
-  const pairs = adapterTensors({ ...layout, trained: [] }).reduce((sum, { shape }) => sum + size(shape), 0);
-  const of = (parameters: readonly TrainedParameter[]): number =>
-    parameters.reduce((sum, { shape }) => sum + size(shape), 0);
+  const total = (tensors: readonly { readonly shape: readonly number[] }[]): number =>
+    tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const pairs = total(adapterTensors({ ...layout, trained: [] }));
   return {
-    trainable: pairs + of(layout.trained),
-    added: pairs + of(layout.trained.filter(({ isCopy }) => isCopy)),
+    trainable: pairs + total(layout.trained),
+    added: pairs + total(layout.trained.filter(({ isCopy }) => isCopy)),
   };
 }
 

@@ -3,7 +3,7 @@ import { KernelCallError } from '../errors.ts';
 import { DYNAMIC_CODE, FP4_CODE, NF4_CODE } from '../wasm/tables.ts';
 import { NESTED_BLOCK_SIZE, type QuantType } from '../wasm/types.ts';
 import { STATE_SUFFIX } from './bnb4bit.ts';
-import { DTYPE_BYTES, type Dtype, elementCount, floatType, type TorchFloat } from './dtype.ts';
+import { DTYPE_BYTES, type Dtype, elementCount, floatType, rawBytes, type TorchFloat } from './dtype.ts';
 import type { Chunks } from './reader.ts';
 import type { TensorToWrite } from './safetensors-write.ts';
 
@@ -61,12 +61,12 @@ export function bnb4bitTensors(weight: Bnb4bitToWrite): TensorToWrite[] {
   return [
     { name, dtype, shape: [packedBytes(shape) / DTYPE_BYTES[dtype], 1], data: weight.packed },
     companion('.absmax', nested === null ? 'F32' : 'U8', blocks, weight.absmax),
-    companion('.quant_map', 'F32', 16, () => [floatBytes(quantType === 'nf4' ? NF4_CODE : FP4_CODE)]),
+    companion('.quant_map', 'F32', 16, () => [rawBytes(quantType === 'nf4' ? NF4_CODE : FP4_CODE)]),
     ...(nested === null
       ? []
       : [
           companion('.nested_absmax', 'F32', nestedBlocks, nested.absmax),
-          companion('.nested_quant_map', 'F32', 256, () => [floatBytes(DYNAMIC_CODE)]),
+          companion('.nested_quant_map', 'F32', 256, () => [rawBytes(DYNAMIC_CODE)]),
         ]),
     companion(`${STATE_SUFFIX}${quantType}`, 'U8', record.byteLength, () => [record]),
   ];
@@ -104,8 +104,4 @@ export function pythonFloat(value: number): string {
 
 function storageDtype(storage: QuantStorage): Dtype {
   return storage === 'uint8' ? 'U8' : floatType(storage).safetensors;
-}
-
-function floatBytes(values: Float32Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

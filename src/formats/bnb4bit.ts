@@ -2,7 +2,7 @@
 import { DataError } from '../errors.ts';
 import { BLOCK_SIZES, type QuantType } from '../wasm/types.ts';
 import { readFloats, type StoredTensor, type TensorSource } from './checkpoint.ts';
-import { DTYPE_BYTES, isTorchFloat, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
+import { DTYPE_BYTES, elementCount, isTorchFloat, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
 import { type JsonObject, parseObject, show } from './json.ts';
 import { decodeUtf8, place } from './reader.ts';
 
@@ -59,7 +59,7 @@ export async function readBnb4bit(source: TensorSource, weight: string): Promise
   if (!isTorchFloat(dtype)) return fail(`dtype is ${show(dtype)}; supported are ${TORCH_FLOATS.join(', ')}.`);
   if (!isBlockSize(blocksize)) return fail(`blocksize is ${show(blocksize)}; supported are ${BLOCK_SIZES.join(', ')}.`);
   checkNames(source, weight, stateName, fail);
-  const count = shape.reduce((n, size) => n * size, 1);
+  const count = elementCount(shape);
   const blocks = Math.ceil(count / blocksize);
   const isNested = source.has(`${weight}.nested_absmax`);
   expectBytes(packed, Math.ceil(count / 2), `codes of ${show(shape)}`, fail);

@@ -71,6 +71,11 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((n, size) => n * size, 1);
 }
 
+/** Views f32 values as their little-endian bytes. */
+export function rawBytes({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+}
+
 /** Reads little-endian bytes of `dtype` as f32. Exact: every f16 and bf16 value is an f32 value. */
 export function widenToF32(bytes: Uint8Array, dtype: FloatDtype): Float32Array {
   // a fresh copy starts at offset 0, so any view of it is aligned

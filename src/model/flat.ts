@@ -3,6 +3,7 @@
  * four, so that zeroing, norm and update are ranges. A segment is a set of flat buffers that can be bound whole.
  */
 import { DeviceError } from '../errors.ts';
+import { elementCount } from '../formats/dtype.ts';
 import type { Category } from '../gpu/category.ts';
 import { alignUp } from '../gpu/device-profile.ts';
 import type { Residents } from '../gpu/residents.ts';
@@ -80,7 +81,7 @@ function draftSegments(specs: readonly TrainableSpec[], maxBindingBytes: number)
   for (const decay of [true, false]) {
     let open: Draft | null = null;
     for (const spec of specs.filter(({ name }) => isDecayed(name) === decay)) {
-      const bytes = F32_BYTES * spec.shape.reduce((p, n) => p * n, 1);
+      const bytes = F32_BYTES * elementCount(spec.shape);
       const padded = alignUp(bytes);
       if (padded > maxBindingBytes) {
         throw new DeviceError(

@@ -1,4 +1,5 @@
 /** Lists a model's modules with parameters, by their checkpoint names, in the order in which PyTorch walks them. */
+import { elementCount } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import { type LinearModule, type Module, type Parameter, parametersOfModule } from '../formats/modules.ts';
 import { ARCHITECTURES } from './architectures.ts';
@@ -40,5 +41,5 @@ export function parametersOf(config: ModelConfig): Parameter[] {
 
 /** Counts a model's parameters; a tied head counts once. */
 export function parameterCount(config: ModelConfig): number {
-  return parametersOf(config).reduce((sum, { shape }) => sum + shape.reduce((n, size) => n * size, 1), 0);
+  return parametersOf(config).reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }

@@ -4,6 +4,7 @@
  */
 import { DataError } from '../errors.ts';
 import { openCheckpoint, type TensorSource } from '../formats/checkpoint.ts';
+import { DTYPE_BYTES, elementCount } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import { readObject, show } from '../formats/json.ts';
 import { type FileReader, place } from '../formats/reader.ts';
@@ -15,7 +16,7 @@ export const RANDOM_WEIGHTS_FILE = 'random_weights.json';
 const POOL_ELEMENTS = 2 ** 20 + 7;
 /** Elements between the starts of two tensors; no divisor of the pool. */
 const START_STRIDE = 65_537;
-const BF16_BYTES = 2;
+const { BF16: BF16_BYTES } = DTYPE_BYTES;
 
 /** Opens the weights of a model directory: its checkpoint, or random ones where it asks for those. @throws DataError */
 export async function openWeights(reader: FileReader, config: ModelConfig): Promise<TensorSource> {
@@ -47,7 +48,7 @@ function randomSource(root: string, config: ModelConfig, { seed, std }: Random):
     has: (name) => parameters.has(name),
     info: (name) => {
       const { shape } = parameterOf(name);
-      const bytes = BF16_BYTES * shape.reduce((n, d) => n * d, 1);
+      const bytes = BF16_BYTES * elementCount(shape);
       return { name, dtype: 'BF16', shape, bytes, offset: 0, file: RANDOM_WEIGHTS_FILE };
     },
     read: async (name, byteOffset, into) => {

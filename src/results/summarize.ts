@@ -58,7 +58,8 @@ export function summarizeRuns(runs: readonly RunRecord[], options: SummarizeOpti
   };
 }
 
-function seededValues(runs: readonly RunRecord[], metric: Metric): SeededValue[] {
+/** Reads a metric of runs by seed, leaving out runs that did not measure it. */
+export function seededValues(runs: readonly RunRecord[], metric: Metric): SeededValue[] {
   return runs.flatMap((run) => {
     const value = metricOf(run, metric);
     return value === null ? [] : [{ seed: run.run_info.seed, value }];

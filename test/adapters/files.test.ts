@@ -75,7 +75,7 @@ test('read and saved again, the tensors are the same file and the config says th
   expect(new TextDecoder().decode(files.get('README.md'))).toContain('Rank 4, alpha 8, dropout 0, on');
 });
 
-test('what nibble has no use for is written as it was read, its numbers too', async () => {
+test('keys that nibble has no use for are written as they were read, numbers as they were spelled', async () => {
   const kept = [
     '  "auto_mapping": {\n    "base_model_class": "LlamaForCausalLM",\n    "parent_library": "transformers.models.llama"\n  }',
     '  "invented": {\n    "deep": [\n      {\n        "one": 1.0,\n        "small": 1e-05\n      },\n      "2.0",\n      -0.50\n    ]\n  }',

@@ -138,7 +138,7 @@ describe('refused by name', () => {
     expect(error.message).toContain(message);
   });
 
-  test('of an adapter that exists, only what nibble cannot do', () => {
+  test('an adapter that exists is refused only for what nibble cannot do', () => {
     const lax = (changes: Partial<LoraConfig>, base: AdapterBase) =>
       adapterLayout(config(changes), base, { strict: false }).trained;
     expect(lax({ ensure_weight_tying: true }, TIED)).toEqual([]);
@@ -148,13 +148,13 @@ describe('refused by name', () => {
     expect(thrown(() => lax({ modules_to_save: ['proj'] }, BASE)).message).toContain('is part of the name');
   });
 
-  test('all of them at once', () => {
+  test('all problems at once', () => {
     const both = { modules_to_save: ['wte', 'lm_head'], target_modules: ['embed_tokens'], use_dora: true };
     expect(thrown(() => adapterLayout(config(both), BASE)).message.split('\n').length).toBe(2);
   });
 });
 
-/** A file of zeros under these names, and of `ones` under others. */
+/** Makes a file of zeros under these names, and of ones under the names in `ones`. */
 async function stored(shapes: Readonly<Record<string, readonly number[]>>, filled = ''): Promise<Uint8Array> {
   const files = new Map<string, Uint8Array>();
   const tensors = Object.entries(shapes).map(([name, shape]) => {
@@ -192,7 +192,7 @@ test('an adapter lists every missing, foreign and misshapen tensor of all kinds 
   ]);
 });
 
-describe('an adapter that brings an embedding along has to bring the one of the base', () => {
+describe('an embedding that an adapter brings along has to equal that of the base', () => {
   const heads = { [`${KEY_PREFIX}lm_head.lora_A.weight`]: [2, 8], [`${KEY_PREFIX}lm_head.lora_B.weight`]: [32, 2] };
   const queries = {
     [`${KEY_PREFIX}${LAYER}self_attn.q_proj.lora_A.weight`]: [2, 8],
@@ -224,7 +224,7 @@ describe('an adapter that brings an embedding along has to bring the one of the 
     expect(larger.message).toContain(`${own} is [33,8], needs [32,8]`);
   });
 
-  test('one that is trained is its own', async () => {
+  test('a trained embedding may differ from that of the base', async () => {
     const settings = config({ modules_to_save: ['lm_head'] });
     const own = `${KEY_PREFIX}lm_head.weight`;
     const adapter = await openAdapter(directory(settings, await stored({ ...queries, [own]: [32, 8] }, own)), BASE);

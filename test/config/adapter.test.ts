@@ -1,4 +1,4 @@
-/** An adapter to go on with decides what the adapter is; a setting that says otherwise is refused. */
+/** A run that continues an adapter takes its settings; a setting that differs is refused. */
 import { expect, test } from 'vitest';
 import { type AdapterFacts, adapterConfig, loadTrainConfig } from '../../src/config/index.ts';
 

@@ -10,7 +10,7 @@ function load(yaml: string, more: Omit<ConfigSources, 'file'> = {}) {
   return loadTrainConfig({ file: { path: 'run.yaml', text: MINIMAL + yaml }, ...more });
 }
 
-/** The problems of a configuration that must be refused, as "path: message". */
+/** Lists the problems of a configuration that must be refused, as "path: message". */
 function refused(attempt: () => unknown): string[] {
   try {
     attempt();
@@ -82,7 +82,7 @@ describe('precedence', () => {
     ]);
   });
 
-  test('an unknown NIBBLE_ variable is a notice, because the run did not have to set it', () => {
+  test('an unknown NIBBLE_ variable is a notice, because another program may use it', () => {
     expect(load('', { env: { NIBBLE_LORA_RR: '4', NIBBLE_TEST_DEVICE: 'x' } }).notices.map(line)).toEqual([
       'NIBBLE_LORA_RR: unknown key, did you mean lora_r? (not read)',
     ]);
@@ -339,7 +339,7 @@ describe('compute dtype', () => {
   test('its two spellings are one setting', () => {
     const { values, notices } = load('bnb_4bit_compute_dtype: float16\n');
     expect([values.compute_dtype, values.requested_compute_dtype]).toEqual(['float16', 'float16']);
-    // It has an effect on a 16-bit base too, so nobody is told otherwise.
+    // it has an effect on a 16-bit base too, so there is no notice
     expect(notices).toEqual([]);
     expect(refused(() => load('bnb_4bit_compute_dtype: float16\ncompute_dtype: float32\n'))[0]).toMatch(
       /two spellings/,

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { z } from 'zod';
+import { schemaOf } from '../../src/config/describe.ts';
 import {
   configJsonSchema,
   flagTable,
@@ -13,6 +14,8 @@ import {
   settingKeys,
   suiteJsonSchema,
 } from '../../src/config/index.ts';
+import { settings } from '../../src/config/settings.ts';
+import { BLOCK_SIZES } from '../../src/wasm/types.ts';
 
 const MINIMAL = { model_name_or_path: './llama', datasets: [{ path: 'rows.jsonl' }] };
 const validator = z.fromJSONSchema(configJsonSchema() as Parameters<typeof z.fromJSONSchema>[0]);
@@ -27,7 +30,7 @@ function loads(settings: Record<string, unknown>): boolean {
 }
 
 describe('JSON Schema', () => {
-  // One setting at a time: rules between settings are the loader's alone.
+  // one setting at a time: only the loader knows rules between settings
   const cases: Record<string, unknown>[] = [
     {},
     { lora_r: 4 },
@@ -88,7 +91,7 @@ describe('JSON Schema', () => {
     expect([answers.filter(Boolean).length, answers.filter((a) => !a).length]).toEqual([25, 20]);
   });
 
-  test('describes every setting with text and default, and asks for no integer bound that nobody wrote', () => {
+  test('describes every setting with text and default, and has no integer bound beyond those of the settings', () => {
     const { properties } = configJsonSchema();
     expect(settingKeys).toHaveLength(70);
     for (const key of settingKeys) {
@@ -106,6 +109,11 @@ describe('JSON Schema', () => {
     const file = new URL(`../../schemas/${name}.schema.json`, import.meta.url);
     expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual(schema());
   });
+});
+
+test('bnb_4bit_blocksize offers the block sizes of the codec', () => {
+  const offered = schemaOf(settings.shape.bnb_4bit_blocksize).anyOf?.map((choice) => choice.const);
+  expect(offered).toEqual([...BLOCK_SIZES]);
 });
 
 describe('flagTable', () => {
@@ -137,7 +145,7 @@ describe('flagTable', () => {
 
 describe('printConfig', () => {
   test('reads back as the same values, whatever the texts hold', () => {
-    // Anything a path can hold, with the characters that mean something to YAML in front.
+    // anything a path can hold, starting with characters that mean something to YAML
     const path = fc.oneof(
       fc.string({ minLength: 1 }),
       fc.constantFrom('# x', 'a: b', '- a', '1e5', 'null', 'a\nb', ' a ', '"', "'", '*a', 'no'),

@@ -62,7 +62,7 @@ describe('a micro-batch', () => {
     expect([S(1), S(8), S(9), S(9, 12), S(9, 9)]).toEqual([8, 8, 16, 12, 9]);
   });
 
-  test('of no rows is our bug', () => {
+  test('without rows is a KernelCallError', () => {
     expect(thrown(() => makeMicroBatch([], { padId: 0 }))).toBeInstanceOf(KernelCallError);
   });
 });

@@ -1,4 +1,4 @@
-/** Rows packed as TRL packs them (test/golden/make/packing.py), and where their documents are said to lie. */
+/** Rows packed as TRL packs them (test/golden/make/packing.py), and the places of their documents. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { makeMicroBatch } from '../../src/data/batch.ts';

@@ -64,7 +64,7 @@ async function bytesOf(source: TensorSource, name: string): Promise<Uint8Array> 
   return bytes;
 }
 
-/** Every weight read as our loader reads it and given to our writer; all else copied. */
+/** Reads every weight and writes it again; other tensors are copied. */
 async function written(reader: FileReader): Promise<{ file: Uint8Array; weights: number }> {
   const source = await openCheckpoint(reader);
   const weights = source.names().filter((name) => isBnb4bit(source, name));

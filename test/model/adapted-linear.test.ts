@@ -8,6 +8,7 @@ import { expectClose, random } from '../ref/compare.ts';
 import { doraBwdRef, doraFwdRef, doraNormRef } from '../ref/dora.ts';
 import { embeddingFwdRef } from '../ref/embedding.ts';
 import { linearBwdDwRef, linearBwdDxRef, linearFwdRef } from '../ref/linear.ts';
+import { trained } from './trained.ts';
 
 const SITE = 5;
 
@@ -41,16 +42,10 @@ describe.each([
     const simt = { tier: 'simt', tiles: { simt: { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 } } } as const;
     const bench = new Bench({ profile: { limits: limits as never, ...(name.endsWith('simt') && simt) } });
     const { tape } = bench;
-    const trained = (label: string, data: Float32Array<ArrayBuffer>, dims: number[]) => {
-      const tensor = bench.input(label, data, dims, { requiresGrad: true });
-      const grad = bench.input(`d${label}`, new Float32Array(data.length), dims);
-      tape.bindGrad(tensor, grad);
-      return { tensor, grad };
-    };
-    const A = trained('A', weights.A, [R, K]);
-    const B = trained('B', weights.B, [N, R]);
-    const m = trained('m', weights.m, [N]);
-    const bias = trained('bias', weights.bias, [N]);
+    const A = trained(bench, 'A', weights.A, [R, K]);
+    const B = trained(bench, 'B', weights.B, [N, R]);
+    const m = trained(bench, 'm', weights.m, [N]);
+    const bias = trained(bench, 'bias', weights.bias, [N]);
     const pair = { A: A.tensor, B: B.tensor, r: R, scaling: weights.scaling, dropout: p, site: SITE };
     const tensor = bench.input('W', weights.W, [N, K]);
     const weight = { kind: 'dense', name: 'q_proj.weight', out: N, in: K, tensor } as const;

@@ -24,7 +24,7 @@ beforeAll(async () => {
   markdown = renderMarkdown(report);
 });
 
-/** What stands before the embedded data. */
+/** Cuts the page before the embedded data. */
 const visible = () => page.slice(0, page.indexOf('<script'));
 const decode = (text: string) =>
   text
@@ -36,7 +36,7 @@ const decode = (text: string) =>
 
 type Cell = { text: string; value: number | null };
 
-/** Rows of a table of the page, with the raw value of every figure. */
+/** Reads the rows of a table of the page, with the raw value of every figure. */
 function htmlTable(id: string): Cell[][] {
   const table = new RegExp(`<table id="${id}">([\\s\\S]*?)</table>`).exec(page)![1]!;
   const body = /<tbody>([\s\S]*)<\/tbody>/.exec(table)![1]!;
@@ -48,7 +48,7 @@ function htmlTable(id: string): Cell[][] {
   );
 }
 
-/** Rows of the Markdown table under a caption. */
+/** Reads the rows of the Markdown table under a caption. */
 function markdownTable(caption: string): string[][] {
   const lines = markdown.split('\n');
   const start = lines.indexOf(`**${caption}**`) + 4;

@@ -9,7 +9,7 @@ const CODES = { fp4: 1, cpu: 2 };
 const ORDER = [11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3];
 const BOUNDS = ORDER.slice(1).map((code, i) => Math.fround(Math.fround(FP4_CODE[ORDER[i]!]! + FP4_CODE[code]!) / 2));
 
-/** Number of midpoints below s, looked up in the sorted codes. */
+/** Counts the midpoints below s and looks the count up in the sorted codes. */
 const cpuCode = (s: number): number => ORDER[BOUNDS.filter((bound) => bound < s).length]!;
 
 function packedBy(wasm: Codec, code: number, raw: Uint8Array<ArrayBuffer>, dtype: SourceDtype): Uint8Array {

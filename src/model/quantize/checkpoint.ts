@@ -10,6 +10,7 @@ import {
   type FloatDtype,
   floatType,
   isFloatDtype,
+  rawBytes,
   type TorchFloat,
 } from '../../formats/dtype.ts';
 import { CONFIG_FILE, type ModelConfig } from '../../formats/hf-config.ts';
@@ -110,9 +111,9 @@ async function quantizeTensor(job: QuantizeJob, spool: Spool, tensor: FourBit): 
     },
   });
   await written;
-  const scales = await spool.append(state.nested ? state.codes : bytesOf(state.absmax));
+  const scales = await spool.append(state.nested ? state.codes : rawBytes(state.absmax));
   const nested = state.nested
-    ? { absmax: spooledData(spool, await spool.append(bytesOf(state.nestedAbsmax))), offset: state.offset }
+    ? { absmax: spooledData(spool, await spool.append(rawBytes(state.nestedAbsmax))), offset: state.offset }
     : null;
   const data = (range: Spooled) => spooledData(spool, range);
   const { quantType, blockSize, storage } = settings;
@@ -176,8 +177,4 @@ function reported({ source, onTensor }: QuantizeJob, tensor: TensorToWrite): Ten
       if (source.has(tensor.name)) onTensor('write', tensor.name);
     },
   };
-}
-
-function bytesOf(values: Float32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

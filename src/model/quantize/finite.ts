@@ -2,7 +2,7 @@
 import type { TorchFloat } from '../../formats/dtype.ts';
 import { FLOAT_LAYOUT } from '../../wasm/types.ts';
 
-/** Index of the first element that is NaN or infinite, or -1. */
+/** Finds the first element that is NaN or infinite: its index, or -1. */
 export function nonFiniteAt(raw: Uint8Array, dtype: TorchFloat): number {
   const own = raw.byteOffset % 4 === 0 ? raw : raw.slice();
   const { bytes, exponent: mask } = FLOAT_LAYOUT[dtype];

@@ -10,7 +10,7 @@ import { planQuantization, type QuantizeSettings } from '../../../src/model/quan
 import { skipTest } from '../../../src/model/skips.ts';
 import { nodeReader } from '../../../src/node/files.ts';
 import { goldenJson, rejection, thrown } from '../../formats/files.ts';
-import { GOLDEN, PLAIN_NF4, quantizeInto } from './open.ts';
+import { GOLDEN, PLAIN_NF4, quantizeInto } from './job.ts';
 
 const model = (name: string) => nodeReader(`${GOLDEN}${name}`);
 
@@ -26,13 +26,13 @@ describe('llm_int8_skip_modules keeps out what transformers keeps out', () => {
   test('the golden patterns are all there', () => expect(Object.keys(kept).length).toBe(28));
 
   test.each(Object.entries(kept))('%s', (pattern, want) => {
-    // a name of its own, so that a pattern that keeps nothing else is no stray
+    // an extra name, so that every pattern keeps something
     const all = [...names, 'x'];
     if (want === null) expect(thrown(() => skipTest([pattern], all)).message).toContain('is no regular expression');
     else expect(names.filter(skipTest([pattern, 'x'], want.length > 0 ? all : [...all, pattern]))).toEqual(want);
   });
 
-  test('several entries add up, and each stray is named', () => {
+  test('several entries add up, and each that matches nothing is named', () => {
     const isKept = skipTest(['lm_head', 'gate'], names);
     expect(names.filter(isKept)).toEqual(['lm_head', 'model.layers.1.mlp.gate', 'model.layers.11.mlp.gate']);
     const error = thrown(() => skipTest(['mlp', 'lm_head', 'k_proj', ''], names));
