@@ -33,12 +33,12 @@ export async function runTuneKernels(
   const shapes = await shapesOf(args);
   const progress = createProgress(stderr, env);
   const choice = deviceChoice(env);
-  let adapter: Device['adapter'] | null = null;
+  let adapter: Device['info'] | null = null;
   const open = async (): Promise<Device> => {
     const device = await openDevice({ adapter: choice, unchecked: true });
     if (adapter === null && device.profile.software)
       progress.note(`no GPU: tuning ${device.profile.name}, a software driver, which auto never gives workgroup tiles`);
-    adapter = device.adapter;
+    adapter = device.info;
     return device;
   };
   try {
@@ -50,7 +50,7 @@ export async function runTuneKernels(
       }),
       progress,
     );
-    const key = tuningKey(adapter as unknown as Device['adapter']);
+    const key = tuningKey(adapter as unknown as Device['info']);
     const left = untriedText(
       result,
       signal.aborted ? 'interrupted' : `the ${args.minutes} minutes of --minutes were over`,
