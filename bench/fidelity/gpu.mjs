@@ -12,7 +12,7 @@ import { createQuantizer } from '../../dist/wasm/quantizer.js';
 
 export async function openGpu() {
   const device = await openDevice({ device: process.env.NIBBLE_DEVICE ?? 'auto' });
-  const { description, device: name } = device.adapter;
+  const { description, device: name } = device.info;
   return { device, adapterName: description || name, close: () => closeDevice(device) };
 }
 

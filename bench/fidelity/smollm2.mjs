@@ -245,7 +245,7 @@ await withScratch(given, async (folder) => {
   root = folder;
   const reference = await prepare(given);
   const runtime = await openNodeRuntime(process.env.NIBBLE_DEVICE ?? 'lavapipe');
-  const adapter = runtime.device.adapter.description;
+  const adapter = runtime.device.info.description;
   const measured = new Map();
   for (const method of ['lora', 'qlora']) measured.set(method, await measure(runtime, method, reference));
   await runtime.close();

@@ -138,10 +138,10 @@ const rowText = ({ shape, direction, tier, ms, tflops, ratio, firstRunMs }) =>
     (ratio?.toFixed(2) ?? '–').padStart(9),
     firstRunMs.toFixed(0).padStart(13),
   ].join(' ');
-if (flags.json) console.log(JSON.stringify({ adapter: device.adapter.description, documents, window, rounds }));
+if (flags.json) console.log(JSON.stringify({ adapter: device.info.description, documents, window, rounds }));
 else
   console.log(
-    `${device.adapter.description}; median of up to ${rounds}, tiers interleaved\nBxSxHxKxD            direction tier                   ms    TFLOP/s  x direct  first run ms`,
+    `${device.info.description}; median of up to ${rounds}, tiers interleaved\nBxSxHxKxD            direction tier                   ms    TFLOP/s  x direct  first run ms`,
   );
 for (const shape of shapes) {
   const ready = new Map();

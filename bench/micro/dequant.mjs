@@ -123,7 +123,7 @@ for (const T of matvecRows) {
 device.throwIfFailed();
 const bytes = packed.bytes + codes.bytes + nested.bytes + w.bytes;
 const result = {
-  adapter: device.adapter.description,
+  adapter: device.info.description,
   software: device.profile.software,
   shape: [out, width],
   dtype,

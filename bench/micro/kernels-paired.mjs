@@ -96,7 +96,7 @@ async function openTree(root) {
     const [op, M, N, depth] = call;
     kernels.set(`matmul ${op}, M ${M}, N ${N}, K ${depth}`, await prepare(product(call)));
   }
-  return { kernels, adapter: device.adapter.description, close: () => closeDevice(device) };
+  return { kernels, adapter: device.info.description, close: () => closeDevice(device) };
 }
 
 const trees = { before: await openTree(flags.before), after: await openTree(flags.after) };

@@ -57,12 +57,12 @@ for (const op of ['nt', 'nn'])
 await closeDevice(device);
 
 if (flags.json) {
-  const { description } = device.adapter;
+  const { description } = device.info;
   console.log(
     JSON.stringify({ adapter: description, software: profile.software, rounds: Number(flags.rounds), rows }, null, 2),
   );
 } else {
-  console.log(`${device.adapter.description}; rank ${r}, median of ${flags.rounds} paired rounds`);
+  console.log(`${device.info.description}; rank ${r}, median of ${flags.rounds} paired rounds`);
   for (const { op, shape, tier, dtype, separateMs, foldedMs, ratio } of rows)
     console.log(
       `${op} ${shape.padEnd(16)} ${tier} ${dtype}: ${separateMs.toFixed(2)} ms separate, ${foldedMs.toFixed(2)} ms folded, ${ratio.toFixed(2)} of it`,

@@ -36,7 +36,7 @@ const rowText = ({ op, shape, dtype, tier, ms, gflops, ratio }) =>
     gflops.toFixed(1).padStart(9),
     (ratio?.toFixed(2) ?? '–').padStart(9),
   ].join(' ');
-const { description } = device.adapter;
+const { description } = device.info;
 if (flags.json)
   console.log(JSON.stringify({ adapter: description, software: profile.software, tiles: profile.tiles ?? {}, rounds }));
 else

@@ -47,7 +47,7 @@ try {
   const { ledger, engine, planBytes, planLossBytes } = await step(runtime, point.shape, point.S);
   const grownBytes = resident('VmHWM') - before;
   const { peakBytes, byCategory } = ledger.peak;
-  const adapter = runtime.device.adapter.description;
+  const adapter = runtime.device.info.description;
   const lossBytes = byCategory.logits;
   console.log(JSON.stringify({ adapter, peakBytes, planBytes, lossBytes, planLossBytes, grownBytes }));
   engine.destroy();

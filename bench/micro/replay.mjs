@@ -46,7 +46,7 @@ const description = { vendor: '', architecture: '', device: '', description: 'nu
 const device = new Device({
   gpu,
   profile,
-  adapter: { ...description, features: [], limits: {}, toggles: [] },
+  info: { ...description, features: [], limits: {}, toggles: [] },
   shaders: loadShaders(),
 });
 

@@ -58,11 +58,11 @@ class Workbench {
 
 /** @throws DeviceError when the device fails meanwhile */
 export async function probeDevice(device: Device): Promise<Omit<DeviceFacts, 'backend'>> {
-  const { profile, adapter } = device;
+  const { profile, info } = device;
   // first, so that nothing of it is compiled yet
   const { compile, matmul } = await tryMatmul(device);
   const [add, multiply] = await tryElementwise(device);
-  return { profile, adapter, compile, selfTests: [add, multiply, matmul], subnormals: await probeSubnormals(device) };
+  return { profile, adapter: info, compile, selfTests: [add, multiply, matmul], subnormals: await probeSubnormals(device) };
 }
 
 /** What the device does to subnormals of each type it has. */

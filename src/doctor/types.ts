@@ -1,5 +1,5 @@
 /** What the doctor looks at, and what it says. */
-import type { AdapterDescription } from '../gpu/device.ts';
+import type { DeviceInfo } from '../gpu/device.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { MachineView } from '../node/machine.ts';
 
@@ -65,7 +65,7 @@ export type CompileTimes = {
 
 export type DeviceFacts = {
   readonly profile: DeviceProfile;
-  readonly adapter: AdapterDescription;
+  readonly adapter: DeviceInfo;
   readonly backend: string;
   readonly subnormals: { readonly f32: Subnormals; readonly f16: Subnormals | null };
   readonly selfTests: readonly SelfTest[];

@@ -22,15 +22,15 @@ export type GpuMemory = { readonly name: string; readonly totalBytes: number; re
  */
 export async function estimateThatFits(
   input: RunInput,
-  device: Pick<Device, 'profile' | 'shaders' | 'adapter'>,
+  device: Pick<Device, 'profile' | 'shaders' | 'info'>,
   driver: (names: readonly string[]) => GpuMemory | null,
 ): Promise<Estimate> {
   const { config, plan, batches } = input;
-  const { profile, shaders, adapter } = device;
+  const { profile, shaders, info } = device;
   const estimate = estimatePlan(plan, config, batches.shapes, profile, shaders);
   const asked = allowedBytes(config);
-  const isNvidia = !profile.software && adapter.vendor.toLowerCase() === 'nvidia';
-  const memory = asked === null && isNvidia ? driver([adapter.device, adapter.description]) : null;
+  const isNvidia = !profile.software && info.vendor.toLowerCase() === 'nvidia';
+  const memory = asked === null && isNvidia ? driver([info.device, info.description]) : null;
   const most = asked ?? memory?.freeBytes ?? Number.POSITIVE_INFINITY;
   if (estimate.peakBytes <= most) return estimate;
   const detail = [arithmetic(estimate), ...(await remedies(input, device, most))].join('\n');

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { DeviceError } from '../errors.ts';
-import { type AdapterDescription, Device } from '../gpu/device.ts';
+import { type DeviceInfo, Device } from '../gpu/device.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import { ShaderLibrary } from '../gpu/kernel.ts';
 import { matrixConfigOf } from '../gpu/subgroup-matrix.ts';
@@ -117,7 +117,7 @@ export async function openDevice(options: OpenOptions = {}): Promise<Device> {
   }
   const profile = tuned === null ? facts : { ...facts, tiles: tuned.tiles };
   const notices = tuned?.notice == null ? [] : [tuned.notice];
-  const device = new Device({ gpu, profile, adapter: description, shaders: loadShaders(), notices });
+  const device = new Device({ gpu, profile, info: description, shaders: loadShaders(), notices });
   pinned.set(device, instance);
   return device;
 }
@@ -227,7 +227,7 @@ function profileOf(adapter: GPUAdapter, gpu: GPUDevice): DeviceProfile {
   return { ...facts, tier: bestTier(facts).tier };
 }
 
-function describe(adapter: GPUAdapter, toggles: readonly string[]): AdapterDescription {
+function describe(adapter: GPUAdapter, toggles: readonly string[]): DeviceInfo {
   const { info } = adapter;
   const limits: Record<string, number> = {};
   for (const name in adapter.limits) {

@@ -76,19 +76,19 @@ function containerOf(): string | null {
   }
 }
 
-export function gpuInfo({ adapter, profile }: Device): NonNullable<Meta['gpu']> {
+export function gpuInfo({ info, profile }: Device): NonNullable<Meta['gpu']> {
   return {
-    vendor: adapter.vendor,
-    architecture: adapter.architecture,
-    device: adapter.device,
-    description: adapter.description,
+    vendor: info.vendor,
+    architecture: info.architecture,
+    device: info.device,
+    description: info.description,
     driver: null,
-    isFallbackAdapter: adapter.isFallbackAdapter,
+    isFallbackAdapter: info.isFallbackAdapter,
     software_rendered: profile.software,
-    features: [...adapter.features],
-    limits: { ...adapter.limits },
+    features: [...info.features],
+    limits: { ...info.limits },
     backend: 'vulkan',
-    toggles: [...adapter.toggles],
+    toggles: [...info.toggles],
     subgroup: null,
   };
 }

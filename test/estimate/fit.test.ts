@@ -25,7 +25,7 @@ async function asked(overrides: Partial<TrainConfig>, adapter: { vendor: string;
   const described = { ...of, architecture: '', description: '', isFallbackAdapter: false };
   const profile = KNOWN_PROFILES[adapter === null ? 'nvidia' : 'lavapipe'];
   if (profile === undefined) throw new Error('no profile');
-  const device = { profile, shaders, adapter: { ...described, features: [], limits: {}, toggles: [] } };
+  const device = { profile, shaders, info: { ...described, features: [], limits: {}, toggles: [] } };
   return { input, device };
 }
 

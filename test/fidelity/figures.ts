@@ -41,7 +41,7 @@ function environment(): Record<string, string> {
     cpu: cpus()[0]?.model ?? 'unknown',
     node: process.versions.node,
     webgpu: webgpu.version,
-    adapter: device.adapter.description || device.adapter.device,
+    adapter: device.info.description || device.info.device,
     torch,
     transformers,
     peft,

@@ -118,8 +118,8 @@ describe('linking', () => {
 describe('errors of the compiler', () => {
   /** The device of the tests, with shaders of our own. */
   const compile = async (files: Record<string, string>, spec: KernelSpec) => {
-    const { gpu, profile, adapter } = device;
-    const other = new Device({ gpu, profile, adapter, shaders: library(files) });
+    const { gpu, profile, info } = device;
+    const other = new Device({ gpu, profile, info, shaders: library(files) });
     return rejection(other.guarded('compile', () => other.pipeline(other.shaders.interfaceOf(spec))));
   };
 

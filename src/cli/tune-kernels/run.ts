@@ -33,12 +33,12 @@ export async function runTuneKernels(
   const shapes = await shapesOf(args);
   const progress = createProgress(stderr, env);
   const choice = askedDevice({ env, stderr });
-  let adapter: Device['adapter'] | null = null;
+  let info: Device['info'] | null = null;
   const open = async (): Promise<Device> => {
     const device = await openDevice({ device: choice, unchecked: true });
-    if (adapter === null && device.profile.software)
+    if (info === null && device.profile.software)
       progress.note(`no GPU: tuning ${device.profile.name}, a software driver, which auto never gives workgroup tiles`);
-    adapter = device.adapter;
+    info = device.info;
     return device;
   };
   try {
@@ -50,7 +50,7 @@ export async function runTuneKernels(
       }),
       progress,
     );
-    const key = tuningKey(adapter as unknown as Device['adapter']);
+    const key = tuningKey(info as unknown as Device['info']);
     const left = untriedText(
       result,
       signal.aborted ? 'interrupted' : `the ${args.minutes} minutes of --minutes were over`,
