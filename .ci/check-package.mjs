@@ -82,7 +82,7 @@ function runFrom(folder) {
   if (!existsSync(path.join(folder, 'quantized/model.safetensors')))
     fail('nibble quantize of the package wrote nothing');
   const names = node('the library', '-e', "import('nibble-tune').then((m) => console.log(Object.keys(m).join()))");
-  for (const name of ['estimate', 'quantize'])
+  for (const name of ['estimate', 'finetune', 'quantize'])
     if (names !== null && !names.trim().split(',').includes(name)) fail(`the library exports no ${name} (${names})`);
   console.log('the package runs: --version, doctor, quantize, import');
 }

@@ -1,4 +1,4 @@
-/** nibble's library in Node: estimate and quantize from TypeScript. What is not exported here is private. */
+/** nibble's library in Node: fine-tune, estimate and quantize from TypeScript. What is not exported here is private. */
 
 export { loadTrainConfig, type ResolvedConfig, type TrainConfig, type TrainSettings } from './config/index.ts';
 export { ConfigError, type ConfigProblem, DataError, DeviceError, KernelCallError } from './errors.ts';
@@ -10,6 +10,17 @@ export type {
   QuantizedFigures,
 } from './estimate/types.ts';
 export { type DeviceProfile, KNOWN_PROFILES } from './gpu/device-profile.ts';
+export type { DeviceChoice } from './node/device-choice.ts';
 export { type EstimateEvent, type EstimateOptions, estimate } from './node/estimate.ts';
+export {
+  type DatasetOption,
+  type FinetuneEvent,
+  type FinetuneOptions,
+  type FinetuneResult,
+  finetune,
+  type TrainRow,
+} from './node/finetune.ts';
 export { type QuantizeEvent, type QuantizeOptions, type QuantizeSummary, quantize } from './node/quantize.ts';
+export type { Evaluation, RunPaths } from './node/run-types.ts';
 export { type RunRecord, runSchema } from './results/run-schema.ts';
+export type { EvalResult, StepEvent, Timing } from './train/events.ts';

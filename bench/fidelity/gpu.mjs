@@ -19,7 +19,7 @@ import { Codec } from '../../dist/wasm/codec.js';
 import { createQuantizer } from '../../dist/wasm/quantizer.js';
 
 export async function openGpu() {
-  const device = await openDevice({ adapter: process.env.NIBBLE_DEVICE ?? 'auto' });
+  const device = await openDevice({ device: process.env.NIBBLE_DEVICE ?? 'auto' });
   const { description, device: name } = device.adapter;
   return { device, adapterName: description || name, close: () => closeDevice(device) };
 }

@@ -53,7 +53,7 @@ const shapes = flags.shapes.split(',').map((text) => {
   return { B, S, H, K, D };
 });
 
-const device = await openDevice({ adapter: process.env.NIBBLE_DEVICE ?? 'auto', unchecked: true });
+const device = await openDevice({ device: process.env.NIBBLE_DEVICE ?? 'auto', unchecked: true });
 const { profile } = device;
 
 /** Scores that are seen: of each query the keys of its window and document up to itself. */

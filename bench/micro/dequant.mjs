@@ -15,7 +15,8 @@ import { Tape } from '../../dist/gpu/tape.js';
 import { dequant4bit, TABLE_LENGTH } from '../../dist/kernels/dequant.js';
 import { matmulNt } from '../../dist/kernels/matmul.js';
 import { isMatvec, matvec4bit } from '../../dist/kernels/matvec-4bit.js';
-import { closeDevice, DEVICE_CHOICES, openDevice } from '../../dist/node/device.js';
+import { closeDevice, openDevice } from '../../dist/node/device.js';
+import { DEVICE_CHOICES } from '../../dist/node/device-choice.js';
 import { STEP_BYTES } from '../../dist/train/step-scalars.js';
 import { median } from './record.mjs';
 
@@ -40,7 +41,7 @@ const choice = process.env.NIBBLE_DEVICE ?? 'auto';
 if (!DEVICE_CHOICES.includes(choice))
   throw new RangeError(`NIBBLE_DEVICE=${choice}: needs ${DEVICE_CHOICES.join(', ')}`);
 
-const device = await openDevice({ adapter: choice, unchecked: true });
+const device = await openDevice({ device: choice, unchecked: true });
 const dtype = flags.dtype || (device.profile.shaderF16 ? 'f16' : 'f32');
 const allocator = new GpuAllocator(device.gpu, new Ledger());
 const residents = new Residents(allocator);

@@ -56,7 +56,7 @@ async function openTree(root) {
       'kernels/matmul.js',
     ].map(load),
   );
-  const device = await openDevice({ adapter: process.env.NIBBLE_DEVICE ?? 'lavapipe' });
+  const device = await openDevice({ device: process.env.NIBBLE_DEVICE ?? 'lavapipe' });
   const allocator = new GpuAllocator(device.gpu, new Ledger());
   const profile = { ...device.profile, tier: 'direct' };
 

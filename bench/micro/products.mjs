@@ -13,7 +13,7 @@ export const productShapes = (flag) =>
 
 export const openTunedDevice = () =>
   openDevice({
-    adapter: process.env.NIBBLE_DEVICE ?? 'auto',
+    device: process.env.NIBBLE_DEVICE ?? 'auto',
     unchecked: true,
     tuning: tuningDirectory(process.env),
   });

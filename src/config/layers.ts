@@ -42,8 +42,8 @@ type Draft = {
 const ENV_PREFIX = 'NIBBLE_';
 // The test suite's own switches; child processes inherit them.
 const TEST_PREFIX = 'NIBBLE_TEST_';
-/** Chooses the device of the process (src/cli/shared/device-choice.ts): a fact of the machine, not of the run. */
-const DEVICE_VARIABLE = 'NIBBLE_DEVICE';
+/** They choose the device of the process (src/node/device-choice.ts): a fact of the machine, not of the run. */
+const DEVICE_VARIABLES: readonly string[] = ['NIBBLE_DEVICE', 'NIBBLE_ADAPTER'];
 const ours = new Set<string>([...settingKeys, ...ALIASES.keys()]);
 const known = (): Iterable<string> => [...ours, ...UNSUPPORTED.keys()];
 
@@ -64,7 +64,7 @@ export function fileLayer(file: YamlFile, at: readonly string[], mapping: object
 /** The settings among environment variables. Unknown NIBBLE_ names are a notice: the run did not have to set them. */
 export function envLayer(env: Readonly<Record<string, string | undefined>>): Layer {
   const isSetting = (name: string): boolean =>
-    name.startsWith(ENV_PREFIX) && !name.startsWith(TEST_PREFIX) && name !== DEVICE_VARIABLE;
+    name.startsWith(ENV_PREFIX) && !name.startsWith(TEST_PREFIX) && !DEVICE_VARIABLES.includes(name);
   const named = Object.entries(env).filter(([name]) => isSetting(name));
   const key = (name: string) => name.slice(ENV_PREFIX.length).toLowerCase();
   const layer = layerOf(

@@ -3,8 +3,6 @@ import { sizeInWords, type TrainConfig } from '../config/index.ts';
 import { ConfigError, DeviceError, exitCodeOf } from '../errors.ts';
 import { CATEGORIES } from '../gpu/category.ts';
 import type { Device } from '../gpu/device.ts';
-import { type GpuMemory, gpuMemories, memoryOf } from '../node/gpu-memory.ts';
-import { thisMachine } from '../node/machine.ts';
 import type { Shapes } from '../train/build.ts';
 import type { BatchShape } from '../train/engine-memory.ts';
 import { planModel } from '../train/model-plan.ts';
@@ -14,11 +12,18 @@ import { baseQuantization } from './base-quantization.ts';
 import { estimatePlan } from './estimate.ts';
 import type { Estimate } from './types.ts';
 
-/** The plan of a run on a device, within the memory it may have. @throws ConfigError, DeviceError with what would help */
+/** The memory of a GPU as its driver counts it. */
+export type GpuMemory = { readonly name: string; readonly totalBytes: number; readonly freeBytes: number };
+
+/**
+ * The plan of a run on a device, within the memory it may have.
+ * @param driver the memory of an NVIDIA GPU that calls itself any of the names; null where nobody tells it
+ * @throws ConfigError, DeviceError with what would help
+ */
 export async function estimateThatFits(
   input: RunInput,
   device: Pick<Device, 'profile' | 'shaders' | 'adapter'>,
-  driver: (names: readonly string[]) => GpuMemory | null = driverMemory,
+  driver: (names: readonly string[]) => GpuMemory | null,
 ): Promise<Estimate> {
   const { config, plan, batches } = input;
   const { profile, shaders, adapter } = device;
@@ -38,10 +43,6 @@ export async function estimateThatFits(
     `${needs}, ${sizeInWords(most)} of ${sizeInWords(memory.totalBytes)} are free on ${memory.name} (nvidia-smi)\n${detail}\n` +
       'End what else uses this GPU, or set max_gpu_memory to overrule its driver.',
   );
-}
-
-function driverMemory(names: readonly string[]): GpuMemory | null {
-  return memoryOf(names, gpuMemories(thisMachine(process.env)));
 }
 
 /** The categories of the peak, a line each, and their sum. */

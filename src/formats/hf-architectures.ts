@@ -3,7 +3,6 @@
  * transformers' config class (5.23); fields that a row does not name mean nothing in its architecture.
  */
 import type { Fields } from './fields.ts';
-import type { ModelConfig } from './hf-config.ts';
 import type { JsonObject } from './json.ts';
 import type { RopeType } from './rope-config.ts';
 
@@ -12,7 +11,14 @@ export type LayerType = (typeof LAYER_TYPES)[number];
 export type Activation = 'silu' | 'gelu_pytorch_tanh';
 
 /** Fields that say how layers differ from each other. */
-export type LayerFields = Pick<ModelConfig, 'sliding_window' | 'layer_types' | 'no_rope_layers'>;
+export type LayerFields = {
+  /** Keys that a query of a sliding_attention layer sees, itself among them; null where there is no such layer. */
+  readonly sliding_window: number | null;
+  /** One for each layer. */
+  readonly layer_types: readonly LayerType[];
+  /** 1 where a layer rotates q and k, 0 where it does not: one for each layer, named as Hugging Face names it. */
+  readonly no_rope_layers: readonly (0 | 1)[];
+};
 
 export type ConfigRow = {
   readonly model_type: string;

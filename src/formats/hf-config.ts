@@ -8,14 +8,14 @@ import {
   type ArchitectureName,
   CONFIG_ROWS,
   type ConfigRow,
-  type LayerType,
+  type LayerFields,
 } from './hf-architectures.ts';
 import { type JsonObject, readObject, show } from './json.ts';
 import { type FileReader, place } from './reader.ts';
 import { type RopeParameters, ropeParameters } from './rope-config.ts';
 
 /** Fields keep Hugging Face's names; defaults that config.json leaves out are filled in. */
-export type ModelConfig = {
+export type ModelConfig = LayerFields & {
   readonly architecture: ArchitectureName;
   readonly model_type: string;
   readonly vocab_size: number;
@@ -30,12 +30,6 @@ export type ModelConfig = {
   readonly rms_norm_eps: number;
   readonly rope_parameters: RopeParameters;
   readonly tie_word_embeddings: boolean;
-  /** Keys that a query of a sliding_attention layer sees, itself among them; null where there is no such layer. */
-  readonly sliding_window: number | null;
-  /** One for each layer. */
-  readonly layer_types: readonly LayerType[];
-  /** 1 where a layer rotates q and k, 0 where it does not: one for each layer, named as Hugging Face names it. */
-  readonly no_rope_layers: readonly (0 | 1)[];
   readonly attention_bias: boolean;
   readonly mlp_bias: boolean;
   readonly initializer_range: number;

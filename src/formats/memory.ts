@@ -25,6 +25,20 @@ export function memoryReader(files: ReadonlyMap<string, Uint8Array | string>, ro
   };
 }
 
+/** The files of the map, and below them those of `reader`; messages call each by its path alone. */
+export function layeredReader(files: ReadonlyMap<string, Uint8Array | string>, reader: FileReader): FileReader {
+  const memory = memoryReader(files, '');
+  const of = (path: string): FileReader => (files.has(path) ? memory : reader);
+  return {
+    root: '',
+    exists: (path) => of(path).exists(path),
+    size: (path) => of(path).size(path),
+    read: (path, offset, into) => of(path).read(path, offset, into),
+    readText: (path) => of(path).readText(path),
+    list: () => reader.list(),
+  };
+}
+
 /** Writes into a map; an entry is replaced only after its last chunk. */
 export function memoryWriter(files: Map<string, Uint8Array | string>, root = 'memory'): FileWriter {
   return {

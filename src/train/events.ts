@@ -49,7 +49,7 @@ export type TrainEvent =
   | { readonly type: 'eval'; readonly step: number; readonly epoch: number; readonly result: EvalResult }
   | StepEvent;
 
-export type Phase = 'load' | 'compile' | 'warmup' | 'train' | 'eval' | 'save';
+export type Phase = 'hash' | 'load' | 'compile' | 'warmup' | 'train' | 'eval' | 'save';
 
 /** Disjoint wall-clock seconds: load_s and quantize_s together are what loading took, compile_s is what compiling took beyond that. */
 type DisjointTiming = Record<

@@ -16,12 +16,15 @@ import { allocate, fill, initialize, type RunInput, type Runtime } from './sessi
 import { type SubmittedStep, submitStep } from './steps.ts';
 import { formatTrainerState, TrainerLog, type TrainerState, trainerState } from './trainer-state.ts';
 
-/** Beside trainer_state.json, whose fields are Hugging Face's: a run that did not end, and why. */
+/** What training writes last. */
+export const TRAINER_STATE_FILE = 'trainer_state.json';
+/** Beside it, whose fields are Hugging Face's: a run that did not end, and why. */
 export const INTERRUPTED_FILE = 'interrupted.json';
 export type Interruption = { readonly reason: string; readonly step: number; readonly max_steps: number };
 
 export type TrainOptions = {
-  readonly signal: AbortSignal /** Where the results go; null keeps nothing. */;
+  readonly signal: AbortSignal;
+  /** Where the results go; null keeps nothing. */
   readonly writer: FileWriter | null;
 };
 
@@ -227,7 +230,7 @@ class Run {
       await saveTrainedModel(this.#engine, from, writer, { dtype, codec: this.#runtime.codec, model });
     }
     this.#timing.save_s = secondsSince(started);
-    await writeText(writer, 'trainer_state.json', formatTrainerState(this.#trainerState()));
+    await writeText(writer, TRAINER_STATE_FILE, formatTrainerState(this.#trainerState()));
   }
 
   /** What was logged before `error` ended the steps; weights are only written by a run that ends well. */
@@ -242,7 +245,7 @@ class Run {
       max_steps: this.#input.batches.totalSteps,
     };
     try {
-      await writeText(writer, 'trainer_state.json', formatTrainerState(this.#trainerState()));
+      await writeText(writer, TRAINER_STATE_FILE, formatTrainerState(this.#trainerState()));
       await writeText(writer, INTERRUPTED_FILE, `${JSON.stringify(interruption, null, 2)}\n`);
     } catch {
       return; // the error that is on its way says more
@@ -278,10 +281,4 @@ class Run {
 
 function secondsSince(started: number): number {
   return (performance.now() - started) / 1000;
-}
-
-/** The first files of a run's folder: written before the first step, so that even a crash can be repeated. */
-export async function writeRunHead(writer: FileWriter, resolvedYaml: string, environment: object): Promise<void> {
-  await writeText(writer, 'config.yaml', resolvedYaml);
-  await writeText(writer, 'environment.json', `${JSON.stringify(environment, null, 2)}\n`);
 }

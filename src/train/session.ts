@@ -1,21 +1,14 @@
 /** From a resolved config to a loaded model on the GPU: everything before the first step. */
 
-import { type Adapter, checkOwnEmbeddings, openAdapter } from '../adapters/files.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import { type Dataset, loadDataset } from '../data/dataset.ts';
 import { ConfigError } from '../errors.ts';
-import type { TensorSource } from '../formats/checkpoint.ts';
-import { type ModelConfig, readModelConfig } from '../formats/hf-config.ts';
 import type { FileReader } from '../formats/reader.ts';
-import { loadTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../formats/tokenizer.ts';
 import { GpuAllocator } from '../gpu/allocator.ts';
 import type { Device } from '../gpu/device.ts';
 import { Ledger } from '../gpu/ledger.ts';
-import { adapterBase } from '../model/adapter-base.ts';
-import { checkWeights } from '../model/check-weights.ts';
 import { type LoadTimes, loadModel } from '../model/load.ts';
-import { openWeights } from '../model/random-weights.ts';
-import { withTiedHead } from '../model/tied-head.ts';
+import { type OpenedModel, openModel } from '../model/open.ts';
 import type { Codec } from '../wasm/codec.ts';
 import type { Quantizer, SourceDtype } from '../wasm/types.ts';
 import { initializeAdapter } from './adapter-state.ts';
@@ -35,12 +28,8 @@ export type Runtime = {
 };
 
 /** What is known of a run before any GPU memory is taken. */
-export type RunInput = {
+export type RunInput = OpenedModel & {
   readonly config: TrainConfig;
-  readonly model: ModelConfig;
-  readonly source: TensorSource;
-  readonly tokenizer: TextTokenizer | null;
-  readonly adapter: Adapter | null;
   readonly train: Dataset;
   readonly evaluation: Dataset;
   readonly batches: RunBatches;
@@ -49,16 +38,7 @@ export type RunInput = {
 
 /** Reads and checks everything but the weights. @throws ConfigError, DataError */
 export async function readRunInput(config: TrainConfig, readerOf: Runtime['readerOf']): Promise<RunInput> {
-  const reader = readerOf(config.model_name_or_path);
-  const model = await readModelConfig(reader);
-  const source = await withTiedHead(model, await openWeights(reader, model));
-  await checkWeights(model, source);
-  const tokenizer = (await reader.exists(TOKENIZER_FILE)) ? await loadTokenizer(reader, model.vocab_size) : null;
-  const adapter =
-    config.adapter_name_or_path === null
-      ? null
-      : await openAdapter(readerOf(config.adapter_name_or_path), adapterBase(model));
-  if (adapter !== null) await checkOwnEmbeddings(adapter, source);
+  const { model, source, tokenizer, adapter } = await openModel(config, readerOf);
   const limits = {
     vocabSize: model.vocab_size,
     maxPositions: model.max_position_embeddings,

@@ -11,12 +11,13 @@ import { Residents } from '../../src/gpu/residents.ts';
 import { Tape } from '../../src/gpu/tape.ts';
 import type { Dtype, Tensor } from '../../src/gpu/tensor.ts';
 import { Readback, upload } from '../../src/gpu/transfer.ts';
-import { closeDevice, type DeviceChoice, openDevice } from '../../src/node/device.ts';
+import { closeDevice, openDevice } from '../../src/node/device.ts';
+import type { DeviceChoice } from '../../src/node/device-choice.ts';
 import { packStepScalars, STEP_BYTES, type StepScalars } from '../../src/train/step-scalars.ts';
 
 /** The tests' device: NIBBLE_TEST_DEVICE, or whatever the machine has. NIBBLE_TEST_UNCHECKED=1 opens it as runs do, without bounds checks. */
 export const device: Device = await openDevice({
-  adapter: (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice,
+  device: (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice,
   unchecked: process.env.NIBBLE_TEST_UNCHECKED === '1',
 });
 afterAll(() => closeDevice(device));

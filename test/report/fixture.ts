@@ -1,4 +1,5 @@
 /** A suite as the quick suite would write it: two arms, three paired seeds, sizes of a tiny Llama. Values are invented. */
+import { sha256OfText } from '../../src/node/environment.ts';
 import { runIdOf } from '../../src/results/identity.ts';
 import { type CategoryBytes, RUN_SCHEMA_ID, type RunRecord, totalBytes } from '../../src/results/run-schema.ts';
 import { distribution } from '../../src/results/statistics.ts';
@@ -189,13 +190,16 @@ export function makeRun(arm: 'lora' | 'qlora', seed: number): RunRecord {
     schema: RUN_SCHEMA_ID,
     schema_version: 1,
     run_info: {
-      run_id: runIdOf({
-        config: train_config,
-        modelSha256: HASH.weights,
-        dataSha256: { train: HASH.train },
-        seed,
-        arm,
-      }),
+      run_id: runIdOf(
+        {
+          config: train_config,
+          modelSha256: HASH.weights,
+          dataSha256: { train: HASH.train },
+          seed,
+          arm,
+        },
+        sha256OfText,
+      ),
       suite: 'quick',
       experiment_name: `${arm}-r8`,
       arm,

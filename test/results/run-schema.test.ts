@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { canonicalJson, runIdOf } from '../../src/results/identity.ts';
+import { sha256OfText } from '../../src/node/environment.ts';
+import { canonicalJson, type RunIdentity, runIdOf } from '../../src/results/identity.ts';
 import { MEMORY_CATEGORIES, type RunRecord, runJsonSchema, runSchema, runShape } from '../../src/results/run-schema.ts';
 import { suiteSummarySchema } from '../../src/results/summary-schema.ts';
 import { makeRun, makeRuns, makeSummary } from '../report/fixture.ts';
@@ -71,16 +72,17 @@ test('run_id depends on every part of the identity and not on the order of keys'
     seed: 1,
     arm: 'lora',
   };
-  const id = runIdOf(identity);
+  const idOf = (of: RunIdentity) => runIdOf(of, sha256OfText);
+  const id = idOf(identity);
   expect(id).toMatch(/^[0-9a-f]{16}$/);
-  expect(runIdOf({ ...identity, config: { b: { d: 3, c: 2 }, a: 1 } })).toBe(id);
+  expect(idOf({ ...identity, config: { b: { d: 3, c: 2 }, a: 1 } })).toBe(id);
   const changed = [
     { ...identity, config: { a: 1, b: { c: 2, d: 4 } } },
     { ...identity, modelSha256: 'n' },
     { ...identity, dataSha256: { train: 'u' } },
     { ...identity, seed: 2 },
     { ...identity, arm: 'qlora' },
-  ].map(runIdOf);
+  ].map(idOf);
   expect(new Set([id, ...changed]).size).toBe(6);
 });
 
