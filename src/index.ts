@@ -23,4 +23,4 @@ export {
 export { type QuantizeEvent, type QuantizeOptions, type QuantizeSummary, quantize } from './node/quantize.ts';
 export type { Evaluation, RunPaths } from './node/run-types.ts';
 export { type RunRecord, runSchema } from './results/run-schema.ts';
-export type { EvalResult, StepEvent, Timing, TrainEvent } from './train/events.ts';
+export type { EvalResult, StepEvent, Timing } from './train/events.ts';

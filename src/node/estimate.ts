@@ -10,7 +10,7 @@ import { memoryReader } from '../formats/memory.ts';
 import type { FileReader } from '../formats/reader.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../gpu/device-profile.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
-import type { CallOptions, WorkEvent } from './call.ts';
+import { type CallOptions, collect, type WorkEvent } from './call.ts';
 import { loadShaders } from './device.ts';
 import { nodeReader } from './files.ts';
 import { requireModel } from './inputs.ts';
@@ -98,15 +98,4 @@ function withModelName(settings: TrainSettings, modelConfig: object | undefined)
   throw new ConfigError([
     { path: GIVEN, message: 'says the same as model_name_or_path; keep one of the two (options)' },
   ]);
-}
-
-/** What `read` returns; undefined where it throws a ConfigError, whose problems join the others. */
-function collect<T>(problems: ConfigProblem[], read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    problems.push(...error.problems);
-    return undefined;
-  }
 }

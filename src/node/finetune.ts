@@ -1,7 +1,7 @@
 /** finetune(): a run from a program, with the settings of `nibble train` as typed options and rows from memory. */
 import { loadTrainConfig, type ResolvedConfig, type TrainSettings } from '../config/index.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
-import type { CallOptions } from './call.ts';
+import { type CallOptions, collect } from './call.ts';
 import { type DeviceChoice, deviceChoice, knownChoice } from './device-choice.ts';
 import { type DatasetOption, datasetsInMemory, type TrainRow } from './finetune-rows.ts';
 import { placeOfSingleRun, run } from './run.ts';
@@ -68,15 +68,4 @@ function resolve(settings: Settings, rows: Map<string, RowsInMemory>, problems: 
     output_dir: output_dir ?? undefined,
   };
   return loadTrainConfig({ options: named as TrainSettings });
-}
-
-/** What `read` returns; undefined where it throws a ConfigError, whose problems join the others. */
-function collect<T>(problems: ConfigProblem[], read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    problems.push(...error.problems);
-    return undefined;
-  }
 }
