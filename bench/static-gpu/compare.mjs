@@ -1,7 +1,7 @@
 /** An earlier result beside this one. */
 import { readFileSync } from 'node:fs';
 import { DataError } from './from-nibble.mjs';
-import { aligned, figure, shortVariant } from './table.mjs';
+import { aligned, figure, shortVariant, tflopsFigure } from './table.mjs';
 
 /** @import { Result, Row } from './types.d.ts' */
 
@@ -18,6 +18,15 @@ export function readResult(file) {
   }
   if (typeof found?.chips === 'object' && typeof found?.paper_model === 'object') return found;
   throw new DataError(file, 'has no chips and paper_model: give a file that --json wrote');
+}
+
+/** A row a line, so that two results can be compared as text. @param {Result} result */
+export function resultText({ chips, paper_model }) {
+  const lines = Object.entries(chips).map(([chip, rows]) => {
+    const own = rows.map((row) => `      ${JSON.stringify(row)}`).join(',\n');
+    return `    ${JSON.stringify(chip)}: [\n${own}\n    ]`;
+  });
+  return `{\n  "chips": {\n${lines.join(',\n')}\n  },\n  "paper_model": ${JSON.stringify(paper_model)}\n}\n`;
 }
 
 /** @param {Row} row */
@@ -70,14 +79,15 @@ export function comparison(chip, before, after) {
         `${old === null ? 'none' : of(old)} -> ${now === null ? 'none' : of(now)}`;
       const row = /** @type {Row} */ (now ?? old);
       return [
-        ...[
-          row.kernel,
-          `${row.tier} ${shortVariant(row.variant)}`,
-          both((r) => figure(r.tflops)),
-          both((r) => r.bound_by),
-        ],
-        ...[both((r) => `${r.registers}`), both((r) => `${r.scratch_bytes}`), both((r) => `${r.spills}`)],
-        ...[both((r) => `${r.resident_workgroups}`), both((r) => figure(r.round_clocks))],
+        row.kernel,
+        `${row.tier} ${shortVariant(row.variant)}`,
+        both((r) => tflopsFigure(r.tflops)),
+        both((r) => r.bound_by),
+        both((r) => `${r.registers}`),
+        both((r) => `${r.scratch_bytes}`),
+        both((r) => `${r.spills}`),
+        both((r) => `${r.resident_workgroups}`),
+        both((r) => figure(r.round_clocks)),
       ];
     });
   return `${chip}, before -> after\n${aligned([HEAD, ...lines])}`;

@@ -5,7 +5,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { behind, budgetOf, readBudget, writeBudget } from './budget.mjs';
 import { chipNamed } from './chips.mjs';
-import { comparison, modelComparison, readResult } from './compare.mjs';
+import { comparison, modelComparison, readResult, resultText } from './compare.mjs';
 import { compileOn } from './compile.mjs';
 import { exitCodeOf } from './from-nibble.mjs';
 import { installed } from './install.mjs';
@@ -97,7 +97,7 @@ function tellAll(found, options) {
     chips: Object.fromEntries([...found].map(([chip, { rows }]) => [chip, rows])),
     paper_model: paperModel(found, options),
   };
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
+  if (options.json !== undefined) writeFileSync(options.json, resultText(result));
   if (options.writeBudget)
     writeBudget(Object.fromEntries([...found].map(([chip, { rows, steps }]) => [chip, budgetOf(rows, steps)])));
   if (options.writePage) writePage(Object.fromEntries([...found].map(([chip, { steps }]) => [chip, steps])));

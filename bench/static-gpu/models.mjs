@@ -29,7 +29,9 @@ export const MODEL_NAMES = [...Object.keys(REFERENCE_MODELS), WIDE_HEADS];
 export function modelName(asked) {
   const name = MODEL_NAMES.find((known) => known.toLowerCase() === asked.toLowerCase());
   if (name !== undefined) return name;
-  throw new ConfigError([{ path: '--models', message: `${asked} is not known: give one of ${MODEL_NAMES.join(', ')}` }]);
+  throw new ConfigError([
+    { path: '--models', message: `${asked} is not known: give one of ${MODEL_NAMES.join(', ')}` },
+  ]);
 }
 
 /** The model's config.json. @param {string} name */

@@ -41,17 +41,18 @@ export function readOptions(args) {
     parseArgs({
       args: [...args],
       options: {
-        ...{
-          chips: text,
-          models: text,
-          shapes: text,
-          tiers: text,
-          json: text,
-          before: text,
-          install: text,
-          keep: text,
-        },
-        ...{ check: flag, 'write-budget': flag, 'write-page': flag, help: flag },
+        chips: text,
+        models: text,
+        shapes: text,
+        tiers: text,
+        json: text,
+        before: text,
+        install: text,
+        keep: text,
+        check: flag,
+        'write-budget': flag,
+        'write-page': flag,
+        help: flag,
       },
     }),
   );
@@ -68,8 +69,14 @@ export function readOptions(args) {
     ),
     shapes: (list(values.shapes) ?? (values['write-page'] ? ['4x1024', '1x4096'] : ['4x1024'])).map(shape),
     tiers: (list(values.tiers) ?? [...GPU_TIERS]).map(tier),
-    ...{ json, before, install, keep, help: values.help },
-    ...{ check: values.check, writeBudget: values['write-budget'], writePage: values['write-page'] },
+    json,
+    before,
+    install,
+    keep,
+    help: values.help,
+    check: values.check,
+    writeBudget: values['write-budget'],
+    writePage: values['write-page'],
   };
 }
 

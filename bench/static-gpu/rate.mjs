@@ -33,7 +33,10 @@ export function mainLoop(program) {
     const matrices = all.filter(({ kind }) => kind === 'matrix').length;
     const sums = all.filter(({ kind }) => kind === 'fma').length;
     return {
-      ...{ header, body, size: all.length, products: matrices > 0 ? 1000 * matrices : sums },
+      header,
+      body,
+      size: all.length,
+      products: matrices > 0 ? 1000 * matrices : sums,
       barrier: all.some(({ kind }) => kind === 'barrier'),
     };
   });
@@ -148,7 +151,10 @@ export function rateOf(whole, alone, round, chip, assumed, few) {
   const perRound = Object.fromEntries(Object.entries(all).map(([name, value]) => [name, value / rounds]));
   const [boundBy, roundClocks] = Object.entries(perRound).reduce((most, one) => (one[1] > most[1] ? one : most));
   return {
-    ...{ boundBy, roundClocks, clocks: perRound, residentWorkgroups: resident },
+    boundBy,
+    roundClocks,
+    clocks: perRound,
+    residentWorkgroups: resident,
     tflops: (assumed.rate_share * round.flops * chip.units * chip.clock_hz) / roundClocks / 1e12,
     matrixInstructions: matrices / rounds,
     instructions: count / rounds,

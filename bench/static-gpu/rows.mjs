@@ -3,7 +3,7 @@ import { readPipeline } from './assembly/read.mjs';
 import { ASSUMED } from './chips.mjs';
 import { rateOf, residentWorkgroups } from './rate.mjs';
 import { modelStep } from './step-model.mjs';
-import { roundOf } from './work.mjs';
+import { multiplies, roundOf } from './work.mjs';
 
 /** @import { Chip, Compiled, Dispatches, Output, Pipeline, PipelineSpec, Rate, Row, Step, StepPlan, Tier } from './types.d.ts' */
 
@@ -76,7 +76,7 @@ function rowOf(spec, tier, pipeline, rate, chip) {
     instructions_per_matrix: rate !== null && matrices !== null ? rounded(rate.instructions / matrices) : null,
     copies_per_matrix: rate !== null && matrices !== null ? rounded(rate.copies / matrices) : null,
     round_clocks: rate === null ? null : rounded(rate.roundClocks),
-    bound_by: rate === null ? 'memory' : rate.boundBy,
+    bound_by: rate !== null ? rate.boundBy : multiplies(spec) ? 'not modelled' : 'memory',
     tflops: rate === null ? null : rounded(rate.tflops),
     compiler_cycles: statistics.cycles,
   };

@@ -19,6 +19,9 @@ export function aligned(lines) {
 /** @param {number | null} value @param {number} [digits] */
 export const figure = (value, digits = 0) => (value === null ? '-' : value.toFixed(digits));
 
+/** A rate with two digits at least. @param {number | null} value */
+export const tflopsFigure = (value) => figure(value, value !== null && value < 10 ? 1 : 0);
+
 /** Tiles without what every one of the device's matrices shares. @param {string} variant */
 export const shortVariant = (variant) =>
   variant
@@ -51,7 +54,7 @@ const cells = (row) => [
   figure(row.instructions_per_matrix, 1),
   figure(row.copies_per_matrix, 1),
   figure(row.round_clocks),
-  figure(row.tflops),
+  tflopsFigure(row.tflops),
   row.bound_by,
 ];
 
@@ -62,7 +65,7 @@ export function kernelTable(name, chip, device, rows) {
     const own = rows
       .filter((row) => row.tier === tier)
       .sort((a, b) => (a.kernel < b.kernel ? -1 : a.kernel > b.kernel ? 1 : 0));
-    const told = own.filter((row) => row.tflops !== null || row.scratch_bytes > 0 || row.spills > 0);
+    const told = own.filter((row) => row.bound_by !== 'memory' || row.scratch_bytes > 0 || row.spills > 0);
     parts.push(`\n${tier}`, aligned([HEAD, ...told.map(cells)]));
     const rest = own.filter((row) => !told.includes(row));
     if (rest.length > 0)
@@ -77,8 +80,9 @@ export function kernelTable(name, chip, device, rows) {
 export const stepName = ({ plan: { model, batch, sequence, checkpointing, tier } }) =>
   `${model} ${batch}x${sequence} ${tier}${checkpointing ? '' : ' without checkpointing'}`;
 
-/** @param {readonly ModelledStep[]} steps */
+/** Milliseconds by kind of dispatch; `lora by replay` is what their own code would take, in place of the assumed time. @param {readonly ModelledStep[]} steps */
 export function stepTable(steps) {
+  if (steps.length === 0) return 'no step is modelled: the model takes the simt and subgroup_matrix tiers';
   const head = [
     'modelled step',
     '',
@@ -97,9 +101,13 @@ export function stepTable(steps) {
     const { plan, step } = modelled;
     const part = (/** @type {string} */ name) => figure(step.parts[name] ?? 0);
     return [
-      ...[stepName(modelled), '', figure(step.ms), figure((1e3 * plan.batch * plan.sequence) / step.ms)],
+      stepName(modelled),
+      '',
+      figure(step.ms),
+      figure((1e3 * plan.batch * plan.sequence) / step.ms),
       ...['gemm', 'attention', 'lora', 'dequant', 'elementwise', 'gaps'].map(part),
-      ...[`${step.dispatches}`, figure(step.derivedLoraMs)],
+      `${step.dispatches}`,
+      figure(step.derivedLoraMs),
     ];
   });
   return aligned([head, ...lines]);

@@ -36,6 +36,10 @@ export function partOf(spec, { params }) {
   return Math.min(R, C) <= THIN ? 'lora' : 'gemm';
 }
 
+/** Whether a kernel's time is that of its products, not of the memory that it touches. @param {PipelineSpec} spec */
+export const multiplies = (spec) =>
+  attentionPart(spec) !== null || (spec.kernel.startsWith('matmul_') && spec.kernel !== 'matmul_reduce');
+
 /** Useful operations of a dispatch; half of all pairs of attention are masked. @param {PipelineSpec} spec @param {Dispatches} dispatch */
 export function flopsOf(spec, { params, bindings }) {
   const part = attentionPart(spec);

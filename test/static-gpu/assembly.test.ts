@@ -47,7 +47,15 @@ describe('the loop of matmul_reduce, as each compiler wrote it', () => {
     const loop = onlyLoop(parseAgx(captured('matmul_reduce.agx')));
     // load, wait, while, imadd, load, wait, fadd, iadd, jmp_any
     expect(loop.map(({ kind }) => kind)).toEqual([
-      ...['global_load', 'wait', 'branch', 'integer', 'global_load', 'wait', 'fma', 'integer', 'branch'],
+      'global_load',
+      'wait',
+      'branch',
+      'integer',
+      'global_load',
+      'wait',
+      'fma',
+      'integer',
+      'branch',
     ]);
     expect(ofKind(loop, 'global_load').map((one) => [one.bytes, one.signals])).toEqual([
       [16, 'a'],
@@ -97,7 +105,14 @@ describe('the instructions of a product', () => {
 `;
     const list = all(parseAco(text));
     expect(list.map(({ kind }) => kind)).toEqual([
-      ...['fma', 'copy', 'fma', 'wait', 'wait', 'private', 'workgroup_load', 'branch'],
+      'fma',
+      'copy',
+      'fma',
+      'wait',
+      'wait',
+      'private',
+      'workgroup_load',
+      'branch',
     ]);
     expect(list.map(({ flops }) => flops)).toEqual([2, 0, 4, 0, 0, 0, 0, 0]);
     expect(list[3]?.waits).toEqual([{ queue: 'global', leave: 3 }]);

@@ -9,11 +9,17 @@ import type { Bound, Dispatches, PipelineSpec, Rate, Row } from '../../bench/sta
 import { bytesOf, flopsOf, partOf, roundOf } from '../../bench/static-gpu/work.mjs';
 
 const bound = (name: string, shape: number[], dtype = 'f32', writable = false): Bound => ({
-  ...{ name, shape, dtype, writable },
+  name,
+  shape,
+  dtype,
+  writable,
   bytes: shape.reduce((a, b) => a * b, dtype === 'f16' ? 2 : 4),
 });
 const spec = (kernel: string, when: string[] = [], constants: Record<string, number> = {}): PipelineSpec => ({
-  ...{ key: [kernel, ...when].join('|'), kernel, when, constants },
+  key: [kernel, ...when].join('|'),
+  kernel,
+  when,
+  constants,
 });
 const dispatch = (
   of: PipelineSpec,
@@ -22,7 +28,11 @@ const dispatch = (
   count = 1,
   workgroups = 100,
 ): Dispatches => ({
-  ...{ key: of.key, params, bindings, count, workgroups },
+  key: of.key,
+  params,
+  bindings,
+  count,
+  workgroups,
 });
 
 const PRODUCT = spec('matmul_subgroup_matrix', ['B_DEPTH']);
@@ -57,7 +67,9 @@ describe('the work of a dispatch', () => {
 
   it('is a product of the base or a thin one of LoRA', () => {
     expect([partOf(PRODUCT, product), partOf(THIN, thin), partOf(spec('matmul_reduce'), thin)]).toEqual([
-      ...['gemm', 'lora', 'lora_reduce'],
+      'gemm',
+      'lora',
+      'lora_reduce',
     ]);
     expect(partOf(spec('dequant_4bit'), product)).toBe('dequant');
     expect(partOf(spec('attention_delta'), product)).toBe('elementwise');
@@ -104,15 +116,13 @@ describe('the model of a step', () => {
     dequant_of_its_bytes: 1.5,
   };
   const plan = (pipelines: PipelineSpec[], dispatches: Dispatches[]) => ({
-    ...{
-      model: 'm',
-      batch: 1,
-      sequence: 1,
-      checkpointing: true,
-      tier: 'subgroup_matrix' as const,
-      pipelines,
-      dispatches,
-    },
+    model: 'm',
+    batch: 1,
+    sequence: 1,
+    checkpointing: true,
+    tier: 'subgroup_matrix' as const,
+    pipelines,
+    dispatches,
   });
   const at = (tflops: number) => ({ tflops }) as Rate;
 
@@ -123,7 +133,8 @@ describe('the model of a step', () => {
     const step = modelStep(
       plan([PRODUCT, THIN, decode, add], [product, thin, dispatch(decode, {}, megabyte), dispatch(add, {}, megabyte)]),
       () => at(1),
-      ...([chip, assumed] as const),
+      chip,
+      assumed,
     );
     expect(step.parts.gemm).toBeCloseTo((3 * 1e3 * 2 * 4096 * 512 * 1040) / 1e12, 9);
     // 16.8 MB at 50 GB/s are 337 us, less than 500
@@ -158,15 +169,21 @@ describe('the model of a step', () => {
 });
 
 const row = (variant: string, fields: Partial<Row> = {}): Row => ({
-  ...{ kernel: 'matmul', variant, tier: 'simt', registers: 1, scratch_bytes: 0, spills: 0, resident_workgroups: 1 },
-  ...{
-    matrix_instructions: null,
-    instructions_per_matrix: null,
-    copies_per_matrix: null,
-    round_clocks: 1,
-    bound_by: 'l2',
-  },
-  ...{ tflops: 100, compiler_cycles: null, ...fields },
+  kernel: 'matmul',
+  variant,
+  tier: 'simt',
+  registers: 1,
+  scratch_bytes: 0,
+  spills: 0,
+  resident_workgroups: 1,
+  matrix_instructions: null,
+  instructions_per_matrix: null,
+  copies_per_matrix: null,
+  round_clocks: 1,
+  bound_by: 'l2',
+  tflops: 100,
+  compiler_cycles: null,
+  ...fields,
 });
 
 describe('the budget', () => {
@@ -220,8 +237,11 @@ describe('the command line', () => {
     expect(
       readOptions(['--chips', 'nv:180,amd:navi31', '--shapes', '1x4096', '--models', 'smollm2-135m']),
     ).toMatchObject({
-      ...{ chips: ['nv:180', 'amd:navi31'], shapes: [{ batch: 1, sequence: 4096 }], models: ['SmolLM2-135M'] },
-      ...{ tiers: ['subgroup_matrix', 'simt'], check: false },
+      chips: ['nv:180', 'amd:navi31'],
+      shapes: [{ batch: 1, sequence: 4096 }],
+      models: ['SmolLM2-135M'],
+      tiers: ['subgroup_matrix', 'simt'],
+      check: false,
     });
     expect(readOptions(['--check']).models).toEqual(['Llama-2-7B', 'SmolLM2-135M', 'Head-Dim-256']);
     expect(() => readOptions(['--chips', 'nv:999'])).toThrow(/--chips: nv:999 is not known: give some of nv:172/);
