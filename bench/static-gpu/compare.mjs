@@ -32,8 +32,11 @@ export function resultText({ chips, paper_model }) {
 /** @param {Row} row */
 const rowKey = ({ tier, kernel, variant }) => `${tier} ${kernel} ${variant}`;
 
+/** Words of two variants that are the same. @param {Row} one @param {Row | null} other */
+const shared = (one, other) => one.variant.split(' ').filter((word) => other?.variant.split(' ').includes(word)).length;
+
 /**
- * Rows of the same tier, kernel and variant together; then those left of the same tier and kernel, in their order, since a tile that
+ * Rows of the same tier, kernel and variant together; then the likest of those left of the same tier and kernel, since a tile that
  * changed is another variant.
  * @param {readonly Row[]} before
  * @param {readonly Row[]} after
@@ -48,7 +51,10 @@ export function paired(before, after) {
   });
   for (const pair of pairs) {
     if (pair.before !== null) continue;
-    const kin = [...left.values()].find((row) => row.tier === pair.after?.tier && row.kernel === pair.after.kernel);
+    const { after: row } = pair;
+    const [kin] = [...left.values()]
+      .filter(({ tier, kernel }) => tier === row?.tier && kernel === row.kernel)
+      .sort((a, b) => shared(b, row) - shared(a, row));
     if (kin === undefined) continue;
     pair.before = kin;
     left.delete(rowKey(kin));

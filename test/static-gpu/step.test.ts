@@ -213,15 +213,16 @@ describe('the budget', () => {
 });
 
 describe('before and after', () => {
-  it('pairs what is the same, then what is left of the same kernel', () => {
+  it('pairs what is the same, then what is likest of the same kernel', () => {
     const pairs = paired(
-      [row('A'), row('tile 64'), row('gone', { kernel: 'rope' })],
+      [row('A'), row('PLUS 64'), row('tile 64'), row('gone', { kernel: 'rope' })],
       [row('tile 128'), row('A'), row('new', { tier: 'direct' })],
     );
     expect(pairs.map(({ before, after }) => [before?.variant, after?.variant])).toEqual([
       ['tile 64', 'tile 128'],
       ['A', 'A'],
       [undefined, 'new'],
+      ['PLUS 64', undefined],
       ['gone', undefined],
     ]);
   });
