@@ -42,7 +42,7 @@ type Draft = {
 const ENV_PREFIX = 'NIBBLE_';
 // The test suite's own switches; child processes inherit them.
 const TEST_PREFIX = 'NIBBLE_TEST_';
-/** They choose the device of the process (src/node/device-choice.ts): a fact of the machine, not of the run. */
+/** Variables that choose the device of the process (src/node/device-choice.ts): a fact of the machine, not of the run. */
 const DEVICE_VARIABLES: readonly string[] = ['NIBBLE_DEVICE', 'NIBBLE_ADAPTER'];
 const settingNames = new Set<string>([...settingKeys, ...ALIASES.keys()]);
 const known = (): Iterable<string> => [...settingNames, ...UNSUPPORTED.keys()];
@@ -88,7 +88,7 @@ export function flagLayer(flags: Readonly<Record<string, string | true | undefin
   );
 }
 
-/** The settings of an object that a program made: values with their own types. An undefined value sets nothing. */
+/** Reads the settings of an object that a program made: values with their own types. An undefined value sets nothing. */
 export function optionsLayer(options: object): Layer {
   const where = 'options';
   return layerOf(

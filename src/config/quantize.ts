@@ -40,7 +40,7 @@ export type QuantizeConfig = Omit<z.output<typeof quantizeSettings>, 'max_shard_
 };
 
 /**
- * The settings with their defaults. `whereOf` names the source of a setting in messages: its flag, or the options.
+ * Checks settings and fills in defaults. `whereOf` names the source of a setting in messages: its flag, or the options.
  * @throws ConfigError with every name that is unknown and every value that does not fit, and with `found` before them
  */
 export function checkQuantizeSettings(

@@ -25,7 +25,7 @@ export function memoryReader(files: ReadonlyMap<string, Uint8Array | string>, ro
   };
 }
 
-/** The files of the map, and below them those of `reader`; messages call each by its path alone. */
+/** Reads from a map, and from `reader` what the map lacks; messages name a file by its path alone. */
 export function layeredReader(files: ReadonlyMap<string, Uint8Array | string>, reader: FileReader): FileReader {
   const memory = memoryReader(files, '');
   const of = (path: string): FileReader => (files.has(path) ? memory : reader);

@@ -1,4 +1,4 @@
-/** A model directory, opened: its config, weights, tokenizer and, where one is named, an adapter. No data, no GPU. */
+/** Opens a model directory: its config, weights, tokenizer and, where one is named, an adapter. No data, no GPU. */
 import { type Adapter, checkOwnEmbeddings, openAdapter } from '../adapters/files.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';

@@ -1,4 +1,4 @@
-/** The face of the room: results as files hold them, and what is computed from them. */
+/** What other rooms and users of the library take from results: the schemas of files, and statistics over them. */
 export {
   type CategoryBytes,
   MEMORY_CATEGORIES,

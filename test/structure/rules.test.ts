@@ -36,6 +36,7 @@ const PACKED_KEYS = /\.\.\.\s*\(?\{/;
 const PACKED_ROOMS = ['gpu', 'kernels', 'model/ops', 'train', 'tune', 'doctor', 'node', 'cli', 'bench', 'estimate'];
 const STILL_PACKED = [
   ...PACKED_ROOMS.flatMap((room) => [`src/${room}/`, `test/${room}/`]),
+  'test/package/',
   'test/performance/',
   'test/ref/',
   'bench/',
