@@ -1,6 +1,6 @@
 /** The QLoRA step of a model as counted dispatches, recorded against a device's profile: nothing is allocated or run. */
 import { tmpdir } from 'node:os';
-import { buildMemory, DryAllocator, Ledger, loadTrainConfig, parseModelConfig, planModel } from './from-nibble.mjs';
+import { buildEngine, loadTrainConfig, parseModelConfig, planModel } from './from-nibble.mjs';
 import { modelConfig } from './models.mjs';
 
 /** @import { Dispatches, PipelineSpec, StepPlan, Tier } from './types.d.ts' */
@@ -24,7 +24,7 @@ const SETTINGS = {
  * @typedef {{ model: string, batch: number, sequence: number, checkpointing: boolean, tier: Tier }} StepOptions
  * @typedef {import('../../dist/gpu/device-profile.js').DeviceProfile} DeviceProfile
  * @typedef {import('../../dist/gpu/kernel.js').ShaderLibrary} ShaderLibrary
- * @typedef {import('../../dist/gpu/tape.js').DispatchCommand} DispatchCommand
+ * @typedef {import('../../dist/gpu/command.js').DispatchCommand} DispatchCommand
  */
 
 /**
@@ -50,12 +50,13 @@ export async function planStep(options, profile, shaders) {
   const { values: config } = loadTrainConfig({ flags }, 'estimate');
   const parsed = parseModelConfig(modelConfig(model), `${model}'s config.json`);
   const plan = await planModel({ config, model: parsed, source: null, adapter: null, maxPositions: sequence });
-  const allocator = new DryAllocator(new Ledger(), Number.MAX_SAFE_INTEGER);
+  // every shape is looked at, also one whose buffers this chip could not hold
+  const limits = { ...profile.limits, maxBufferSize: Number.MAX_SAFE_INTEGER };
   const shapes = { train: [{ B: batch, S: sequence }], evaluation: [] };
-  const memory = buildMemory({ allocator, profile, shaders }, plan, config, shapes);
+  const { machine } = buildEngine({ device: null, profile: { ...profile, limits }, shaders }, plan, config, shapes);
   /** @type {DispatchCommand[]} */
   const commands = [];
-  for (const { plan: recorded } of memory.prepared.values())
+  for (const recorded of machine.plans)
     for (const command of recorded.commands) if (command.kind === 'dispatch') commands.push(command);
   return { ...options, dispatches: counted(commands.map(described)), pipelines: pipelinesOf(commands) };
 }

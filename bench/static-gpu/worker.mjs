@@ -70,7 +70,7 @@ async function compile(device, { kernel: name, when, constants }, tag) {
 async function main() {
   /** @type {Job} */
   const job = JSON.parse(readFileSync(file, 'utf8'));
-  const device = await openDevice({ adapter: 'gpu', unchecked: true });
+  const device = await openDevice({ device: 'gpu', unchecked: true });
   const plans = await planAll(job, device);
   const specs = new Map(plans.flatMap(({ pipelines }) => pipelines.map((spec) => [spec.key, spec])));
   /** @type {Record<string, Output>} */
