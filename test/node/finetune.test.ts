@@ -4,13 +4,31 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { ConfigError, DataError } from '../../src/errors.ts';
 import type { DeviceChoice } from '../../src/node/device-choice.ts';
 import { type FinetuneEvent, type FinetuneOptions, finetune } from '../../src/node/finetune.ts';
+import type { NodeRuntime } from '../../src/node/runtime.ts';
 import { runSchema } from '../../src/results/run-schema.ts';
 import { contentOf, directory, nibbleTrain, trainerState } from '../e2e/nibble.ts';
 import { rejection } from '../formats/files.ts';
+
+const opened = vi.hoisted(() => [] as NodeRuntime[]);
+vi.mock('../../src/node/runtime.ts', async (load) => {
+  const actual = await load<typeof import('../../src/node/runtime.ts')>();
+  const openNodeRuntime = async (choice: DeviceChoice): Promise<NodeRuntime> => {
+    const runtime = await actual.openNodeRuntime(choice);
+    opened.push(runtime);
+    return runtime;
+  };
+  return { ...actual, openNodeRuntime };
+});
+
+afterEach(async () => {
+  const open = new Promise((resolve) => setImmediate(resolve, 'open'));
+  const states = opened.splice(0).map(({ device }) => Promise.race([device.gpu.lost.then(() => 'closed'), open]));
+  for (const state of await Promise.all(states)) expect(state, 'a device after the run').toBe('closed');
+});
 
 const TINY = new URL('../../bench/models/tiny', import.meta.url).pathname;
 const device = (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice;
