@@ -1,6 +1,7 @@
 import package::lib::cursor::Cursor;
 import package::lib::grid::flat_index;
 import constants::D4;
+@if(CURSOR) import constants::TK;
 
 // attention_fwd: o = softmax(q . k^T * scale, the last `window` keys up to the query) . v, kept online; lse = log of the softmax's denominator
 //
@@ -11,7 +12,7 @@ import constants::D4;
 //   lse (B*S, H)    f32  out  of the scaled scores; kept for the backward
 //   starts (B*S)    u32  in   PACKED: the first key of the query's document, by its place in the row
 //
-// Grid: one thread per (sequence, head, query), queries side by side; flat. D4 = D/4 is compiled in. Four keys a round, so
+// Grid: one thread per (sequence, head, query), queries side by side; flat. D4 = D/4 and Tk are compiled in. Four keys a round, so
 // that an accumulator is touched once per four; q is read where it lies, which leaves the registers to the accumulators.
 // Memory grows with S, not S^2. Sums in f32 in key order: bit-repeatable.
 // Host: src/kernels/attention-direct.ts   Reference: test/ref/attention.ts
@@ -23,7 +24,6 @@ const MASKED: f32 = -3.0e38; // finite: no NaN from inf - inf
 struct Params {
   B: u32,
   S: u32,
-  Tk: u32,
   H: u32,
   K: u32,
   window: u32, // keys that a query sees at most, itself among them
@@ -51,7 +51,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let row = (b * params.S + t) * params.H + h;
   let from_q = row * D4;
   let stride = params.K * D4; // from one key to the next
-  let from_k = b * params.Tk * stride + h / (params.H / params.K) * D4;
+  @if(CURSOR) let first_k = b * TK * stride;
+  @if(!CURSOR) let first_k = b * params.S * stride;
+  let from_k = first_k + h / (params.H / params.K) * D4;
   var acc: array<vec4f, D4>;
   var peak = MASKED;
   var total = 0.0;

@@ -62,7 +62,13 @@ export async function probeDevice(device: Device): Promise<Omit<DeviceFacts, 'ba
   // first, so that nothing of it is compiled yet
   const { compile, matmul } = await tryMatmul(device);
   const [add, multiply] = await tryElementwise(device);
-  return { profile, adapter: info, compile, selfTests: [add, multiply, matmul], subnormals: await probeSubnormals(device) };
+  return {
+    profile,
+    adapter: info,
+    compile,
+    selfTests: [add, multiply, matmul],
+    subnormals: await probeSubnormals(device),
+  };
 }
 
 /** What the device does to subnormals of each type it has. */

@@ -4,15 +4,14 @@
  */
 import { KernelCallError } from '../errors.ts';
 import { type Allocation, type Allocator, DryAllocator, GpuAllocator } from './allocator.ts';
-import { Arena } from './arena.ts';
-import type { Command } from './command.ts';
 import type { Device } from './device.ts';
 import type { DeviceProfile } from './device-profile.ts';
 import type { ShaderLibrary } from './kernel.ts';
 import { Ledger } from './ledger.ts';
-import { makePlan, type Plan } from './plan.ts';
+import type { Plan } from './plan.ts';
+import { PreparedPhases, type Recorded } from './prepared-phases.ts';
 import { profileProgram, type Span } from './profiler.ts';
-import { compilePipelines, type PreparedPlan, Program, preparePlan } from './program.ts';
+import type { Program } from './program.ts';
 import { type Ambient, Recorder, type RecorderOptions } from './recorder.ts';
 import { Residents } from './residents.ts';
 import { Submission } from './submission.ts';
@@ -28,8 +27,7 @@ export type MachineTarget = {
   readonly shaders: ShaderLibrary;
 };
 
-/** A phase to prepare: what was recorded of it, under the name that `submission` and `run` know it by. */
-export type Recorded = { readonly name: string; readonly commands: readonly Command[] };
+export type { Recorded } from './prepared-phases.ts';
 
 /** Buffers that results are read back through, one after the other. */
 export type Staging = { readonly buffers: number; readonly bytes: number };
@@ -41,10 +39,8 @@ export class Machine {
   readonly residents: Residents;
   readonly #device: Device | null;
   readonly #allocator: Allocator;
-  readonly #prepared = new Map<string, PreparedPlan>();
-  readonly #programs = new Map<string, Program>();
   readonly #staging: Readback[] = [];
-  #arena: Arena | null = null;
+  #phases: PreparedPhases | null = null;
   #flags: Tensor | null = null;
   #turn = 0;
 
@@ -91,36 +87,30 @@ export class Machine {
 
   /** Plans what was recorded and allocates what the plans need together: arena, parameters, staging. Once in a machine's life. */
   prepare(phases: readonly Recorded[], staging: Staging = { buffers: 0, bytes: 0 }): void {
-    if (this.#arena !== null) throw new KernelCallError('machine', 'its phases are prepared already');
+    if (this.#phases !== null) throw new KernelCallError('machine', 'its phases are prepared already');
     for (let i = 0; i < staging.buffers; i++)
       this.#staging.push(new Readback(this.#allocator, `readback[${i}]`, staging.bytes));
-    const plans = phases.map(({ name, commands }) => makePlan(name, commands));
-    this.#arena = new Arena(this.#allocator, plans);
-    for (const plan of plans) this.#prepared.set(plan.name, preparePlan(plan, this.#allocator));
+    this.#phases = new PreparedPhases(this.#allocator, phases);
+  }
+
+  #requirePhases(): PreparedPhases {
+    if (this.#phases === null) throw new KernelCallError('machine', 'no phase is prepared');
+    return this.#phases;
   }
 
   /** What is prepared, in its order. */
   get plans(): readonly Plan[] {
-    return [...this.#prepared.values()].map(({ plan }) => plan);
+    return this.#requirePhases().plans;
   }
 
   /** Compiles every pipeline and builds every bind group; reads no resident, so that they may be on their way. @throws DeviceError */
   async compile(): Promise<void> {
-    await compilePipelines(this.device, [...this.#prepared.values()]);
-    for (const [name, prepared] of this.#prepared) this.#programs.set(name, await this.#build(prepared, this.#arena));
-  }
-
-  #build(prepared: PreparedPlan, arena: Arena | null): Promise<Program> {
-    if (arena === null) throw new KernelCallError(prepared.plan.name, 'no phase is prepared');
-    return Program.compile(this.device, prepared, { residents: this.residents, arena });
+    await this.#requirePhases().compile(this.device, this.residents);
   }
 
   /** A compiled phase. */
   program(name: string): Program {
-    const program = this.#programs.get(name);
-    if (program === undefined)
-      throw new KernelCallError('machine', `no program ${name} among ${[...this.#programs.keys()].join(', ')}`);
-    return program;
+    return this.#requirePhases().program(name);
   }
 
   /** Commands of one submit, to be put together. */
@@ -134,15 +124,13 @@ export class Machine {
   }
 
   /** Plans, compiles and runs what was recorded, with memory of its own that is freed again: for what is not replayed. @throws DeviceError */
-  async runOnce({ name, commands }: Recorded, times = 1): Promise<void> {
-    const plan = makePlan(name, commands);
-    const arena = new Arena(this.#allocator, [plan]);
-    const prepared = preparePlan(plan, this.#allocator);
+  async runOnce(recorded: Recorded, times = 1): Promise<void> {
+    const phases = new PreparedPhases(this.#allocator, [recorded]);
     try {
-      await this.#guarded(name, await this.#build(prepared, arena), times);
+      await phases.compile(this.device, this.residents);
+      await this.#guarded(recorded.name, phases.program(recorded.name), times);
     } finally {
-      arena.destroy();
-      this.#allocator.free(prepared.params);
+      phases.destroy();
     }
   }
 
@@ -209,10 +197,9 @@ export class Machine {
   }
 
   destroy(): void {
-    this.#arena?.destroy();
+    this.#phases?.destroy();
+    this.#phases = null;
     this.residents.destroy();
-    for (const { params } of this.#prepared.values()) this.#allocator.free(params);
-    for (const { staging } of this.#staging) this.#allocator.free(staging);
-    this.#prepared.clear();
+    for (const { staging } of this.#staging.splice(0)) this.#allocator.free(staging);
   }
 }

@@ -14,8 +14,8 @@ export function directFwd(rec: Recorder, { q, k, v, o, lse, ...shape }: Attentio
   rec.dispatch({
     name: 'attention_fwd',
     when: [...conditions(sizes, shape), ...(shape.atCursor ? ['CURSOR'] : [])],
-    constants: { D4: shape.D / 4 },
-    params: { ...params, Tk: shape.Tk },
+    constants: { D4: shape.D / 4, ...(shape.atCursor ? { TK: shape.Tk } : {}) },
+    params,
     buffers: { q: [q, query], k: [k, key], v: [v, key], o: [o, query], lse: [lse, heads], ...starts },
     threads: heads,
   });

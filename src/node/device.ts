@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { DeviceError } from '../errors.ts';
-import { type DeviceInfo, Device } from '../gpu/device.ts';
+import { Device, type DeviceInfo } from '../gpu/device.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import { ShaderLibrary } from '../gpu/kernel.ts';
 import { matrixConfigOf } from '../gpu/subgroup-matrix.ts';

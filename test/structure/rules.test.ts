@@ -102,6 +102,12 @@ describe('house rules', () => {
     expect(assembling.filter(({ path }) => !/^(src|test)\/gpu\//.test(path))).toEqual([]);
   });
 
+  it('kernels record, and know no gradient tape', () => {
+    const naming = (what: string) => [...sources].filter(([, text]) => text.includes(what)).map(([path]) => path);
+    expect(naming('gpu/recorder.ts').filter((path) => path.startsWith('kernels/')).length).toBeGreaterThan(20);
+    expect(naming('gpu/tape.ts').filter((path) => !/^(model|train)\//.test(path))).toEqual([]);
+  });
+
   it('GPU work is submitted by the engine, never by a kernel', () => {
     const submitting = [...sources].filter(
       ([path, text]) => path.startsWith('kernels/') && /\.submit\(|mapAsync/.test(text),
