@@ -6,16 +6,16 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { loadTrainConfig } from '../../dist/config/index.js';
-import { nodeReader, nodeWriter } from '../../dist/node/files.js';
-import { openNodeRuntime } from '../../dist/node/runtime.js';
-import { withAdapterSettings } from '../../dist/train/adapter-settings.js';
-import { Engine } from '../../dist/train/engine.js';
-import { countParameters } from '../../dist/train/model-plan.js';
-import { train } from '../../dist/train/run.js';
-import { allocate, fill, initialize, readRunInput } from '../../dist/train/session.js';
+import { loadTrainConfig } from '#dist/config/index.js';
+import { nodeReader, nodeWriter } from '#dist/node/files.js';
+import { openNodeRuntime } from '#dist/node/runtime.js';
+import { withAdapterSettings } from '#dist/train/adapter-settings.js';
+import { Engine } from '#dist/train/engine.js';
+import { countParameters } from '#dist/train/model-plan.js';
+import { train } from '#dist/train/run.js';
+import { allocate, fill, initialize, readRunInput } from '#dist/train/session.js';
 import { logitsOf } from './logits.mjs';
-import { options, python, record, relativeError, withScratch } from './record.mjs';
+import { options, python, record, relativeError, withScratch } from './peer.mjs';
 
 /** Correct f32 code, sums in another order. */
 const LOGITS = { bound: 1e-5, unit: 'of max |logit|' };

@@ -7,17 +7,17 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isBnb4bit, readBnb4bit } from '../../dist/formats/bnb4bit.js';
-import { openCheckpoint } from '../../dist/formats/checkpoint.js';
-import { writeSafetensors } from '../../dist/formats/safetensors-write.js';
-import { prequantizedState } from '../../dist/model/prequantized.js';
-import { loadWasmModule } from '../../dist/node/codec.js';
-import { nodeReader, nodeWriter } from '../../dist/node/files.js';
-import { dequantize4bit } from '../../dist/wasm/buffers.js';
-import { Codec } from '../../dist/wasm/codec.js';
-import { options, python, record, withScratch } from './record.mjs';
+import { isBnb4bit, readBnb4bit } from '#dist/formats/bnb4bit.js';
+import { openCheckpoint } from '#dist/formats/checkpoint.js';
+import { writeSafetensors } from '#dist/formats/safetensors-write.js';
+import { prequantizedState } from '#dist/model/prequantized.js';
+import { loadWasmModule } from '#dist/node/codec.js';
+import { nodeReader, nodeWriter } from '#dist/node/files.js';
+import { dequantize4bit } from '#dist/wasm/buffers.js';
+import { Codec } from '#dist/wasm/codec.js';
+import { options, python, record, withScratch } from './peer.mjs';
 
-const NIBBLE = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const NIBBLE = fileURLToPath(new URL('#dist/cli/main.js', import.meta.url));
 const MODELS = ['llama-bf16', 'llama-f32-tied', 'qwen2-f16'];
 /** f32 sums in another order: the fused 4-bit product of bitsandbytes against a plain one. */
 const F32_NOISE = 1e-5;

@@ -1,22 +1,22 @@
 /** The 4-bit weights of a checkpoint as the GPU decodes them: our loader, our kernel, the result read back. */
 
-import { readBnb4bit } from '../../dist/formats/bnb4bit.js';
-import { GpuAllocator } from '../../dist/gpu/allocator.js';
-import { Arena } from '../../dist/gpu/arena.js';
-import { Ledger } from '../../dist/gpu/ledger.js';
-import { makePlan } from '../../dist/gpu/plan.js';
-import { Program, preparePlan } from '../../dist/gpu/program.js';
-import { Residents } from '../../dist/gpu/residents.js';
-import { Tape } from '../../dist/gpu/tape.js';
-import { Readback } from '../../dist/gpu/transfer.js';
-import { dequant4bit } from '../../dist/kernels/dequant.js';
-import { declareModel } from '../../dist/model/declare.js';
-import { loadModel } from '../../dist/model/load.js';
-import { loadWasmModule } from '../../dist/node/codec.js';
-import { closeDevice, openDevice } from '../../dist/node/device.js';
-import { STEP_BYTES } from '../../dist/train/step-scalars.js';
-import { Codec } from '../../dist/wasm/codec.js';
-import { createQuantizer } from '../../dist/wasm/quantizer.js';
+import { readBnb4bit } from '#dist/formats/bnb4bit.js';
+import { GpuAllocator } from '#dist/gpu/allocator.js';
+import { Arena } from '#dist/gpu/arena.js';
+import { Ledger } from '#dist/gpu/ledger.js';
+import { makePlan } from '#dist/gpu/plan.js';
+import { Program, preparePlan } from '#dist/gpu/program.js';
+import { Residents } from '#dist/gpu/residents.js';
+import { Tape } from '#dist/gpu/tape.js';
+import { Readback } from '#dist/gpu/transfer.js';
+import { dequant4bit } from '#dist/kernels/dequant.js';
+import { declareModel } from '#dist/model/declare.js';
+import { loadModel } from '#dist/model/load.js';
+import { loadWasmModule } from '#dist/node/codec.js';
+import { closeDevice, openDevice } from '#dist/node/device.js';
+import { STEP_BYTES } from '#dist/train/step-scalars.js';
+import { Codec } from '#dist/wasm/codec.js';
+import { createQuantizer } from '#dist/wasm/quantizer.js';
 
 export async function openGpu() {
   const device = await openDevice({ adapter: process.env.NIBBLE_DEVICE ?? 'auto' });

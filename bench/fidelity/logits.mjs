@@ -1,10 +1,10 @@
 /** Logits of an engine's model, which a training run never makes. */
-import { Arena } from '../../dist/gpu/arena.js';
-import { makePlan } from '../../dist/gpu/plan.js';
-import { Program, preparePlan } from '../../dist/gpu/program.js';
-import { Tape } from '../../dist/gpu/tape.js';
-import { decoderHidden } from '../../dist/model/decoder.js';
-import { headLogits } from '../../dist/model/ops/cross-entropy.js';
+import { Arena } from '#dist/gpu/arena.js';
+import { makePlan } from '#dist/gpu/plan.js';
+import { Program, preparePlan } from '#dist/gpu/program.js';
+import { Tape } from '#dist/gpu/tape.js';
+import { decoderHidden } from '#dist/model/decoder.js';
+import { headLogits } from '#dist/model/ops/cross-entropy.js';
 
 /** (B * S, V) of the head over the final hidden states, which a loss never holds whole. */
 export async function logitsOf(engine, ids, shape) {

@@ -5,17 +5,17 @@
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { readBnb4bit } from '../../dist/formats/bnb4bit.js';
-import { openCheckpoint, openSafetensors } from '../../dist/formats/checkpoint.js';
-import { readModelConfig } from '../../dist/formats/hf-config.js';
-import { allLinears } from '../../dist/model/modules.js';
-import { prequantizedState } from '../../dist/model/prequantized.js';
-import { loadWasmModule } from '../../dist/node/codec.js';
-import { nodeReader } from '../../dist/node/files.js';
-import { dequantize4bit, quantize4bit } from '../../dist/wasm/buffers.js';
-import { Codec, dtypeCode, MAX_SLAB_BYTES, REGION } from '../../dist/wasm/codec.js';
+import { readBnb4bit } from '#dist/formats/bnb4bit.js';
+import { openCheckpoint, openSafetensors } from '#dist/formats/checkpoint.js';
+import { readModelConfig } from '#dist/formats/hf-config.js';
+import { allLinears } from '#dist/model/modules.js';
+import { prequantizedState } from '#dist/model/prequantized.js';
+import { loadWasmModule } from '#dist/node/codec.js';
+import { nodeReader } from '#dist/node/files.js';
+import { dequantize4bit, quantize4bit } from '#dist/wasm/buffers.js';
+import { Codec, dtypeCode, MAX_SLAB_BYTES, REGION } from '#dist/wasm/codec.js';
 import { dequantizeOnGpu, openGpu } from './gpu.mjs';
-import { options, python, record, withScratch } from './record.mjs';
+import { options, python, record, withScratch } from './peer.mjs';
 
 /** The module's number for FP4 as bitsandbytes encodes it on a CPU; no setting reaches it. */
 const FP4_CPU = 2;

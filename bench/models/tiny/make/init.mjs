@@ -3,10 +3,10 @@
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { mobyDickChapters } from '../../../../dist/bench/builtin-data.js';
-import { writeSafetensors } from '../../../../dist/formats/safetensors-write.js';
-import { TorchRng } from '../../../../dist/formats/torch-rng.js';
-import { nodeWriter } from '../../../../dist/node/files.js';
+import { mobyDickChapters } from '#dist/bench/builtin-data.js';
+import { writeSafetensors } from '#dist/formats/safetensors-write.js';
+import { TorchRng } from '#dist/formats/torch-rng.js';
+import { nodeWriter } from '#dist/node/files.js';
 
 const SEED = 1851;
 

@@ -3,7 +3,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { mobyDickChapters } from '../../../../dist/bench/builtin-data.js';
+import { mobyDickChapters } from '#dist/bench/builtin-data.js';
 import { trainBpe } from './bpe.mjs';
 
 const VOCAB_SIZE = 1024;
