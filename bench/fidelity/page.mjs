@@ -1,7 +1,19 @@
 /** docs/fidelity.md from the records of results/fidelity: nothing on it is typed in. */
-import { misses, ROWS } from '../shared/records.mjs';
+import { block, standing } from '../shared/page.mjs';
 
-/** @returns {string} the page */
+/** @typedef {import('../shared/records.mjs').StoredRecord} StoredRecord */
+/** @typedef {{ number: number, title: string, records: StoredRecord[] }} Row */
+
+/** What the page holds against the originals, by row. */
+export const ROWS = [
+  'Quantized bytes against bitsandbytes',
+  'Logits of every architecture against transformers',
+  'Training steps of every architecture against PEFT',
+  'Files that go both ways',
+  'A real pretrained model',
+];
+
+/** @param {readonly StoredRecord[]} records @returns {string} the page */
 export function renderPage(records) {
   const rows = ROWS.map((title, i) => ({ number: i + 1, title, records: records.filter((r) => r.row === i + 1) }));
   return `${[HEAD, summary(rows), ...rows.map(section)].join('\n\n')}\n`;
@@ -16,20 +28,16 @@ and writes the page again. Do not edit it.
 Relative differences are against the original's value. A 2-norm is relative to the original's own update. Where a bound is
 given, the figure has to be at most that.`;
 
+/** @param {readonly Row[]} rows */
 function summary(rows) {
   const lines = rows.map(({ number, title, records }) => `| ${number} | ${title} | ${standing(records)} |`);
   return ['| | what | where it stands |', '| --- | --- | --- |', ...lines].join('\n');
 }
 
-export function standing(records) {
-  const bounded = records.flatMap(({ figures }) => figures.filter(({ bound }) => bound !== null));
-  const missed = bounded.filter(misses).length;
-  if (records.length === 0) return 'not measured';
-  if (missed > 0) return `**${missed} of ${bounded.length} figures miss their bound**`;
-  return bounded.length === 0 ? 'reported, nothing was promised' : `all ${bounded.length} figures within their bounds`;
-}
-
-/** What a reader has to know of a row to take its figures for what they are; the tests hold models and settings to it. */
+/**
+ * What a reader has to know of a row to take its figures for what they are; the tests hold models and settings to it.
+ * @type {Readonly<Record<number, string>>}
+ */
 const ABOUT = {
   2: `Models of two layers of width 64 with random weights ([test/golden](../test/golden/README.md)), 32 tokens. The reference
 of a bnb-4bit checkpoint is transformers on the base that the format's definition dequantizes, not bitsandbytes' layers.
@@ -58,86 +66,9 @@ is from one bnb-4bit checkpoint, which PEFT trains on as the format's definition
 CPU is not reliable.`,
 };
 
+/** @param {Row} row */
 function section({ number, title, records }) {
   const head = `## ${number}. ${title}${number in ABOUT ? `\n\n${ABOUT[number]}` : ''}`;
   if (records.length === 0) return `${head}\n\nNot measured.`;
   return [head, ...records.map(block)].join('\n\n');
-}
-
-export function block(record) {
-  return [`### ${record.title}`, provenance(record), pivot(record.figures) ?? list(record.figures)].join('\n\n');
-}
-
-function provenance({ measured, command, environment }) {
-  const parts = Object.entries(environment).map(([key, value]) => `${key} ${value}`);
-  return `Measured ${measured} by \`${command}\`: ${parts.join('; ')}.`;
-}
-
-/** A row each. */
-function list(figures) {
-  const noted = figures.some(({ note }) => note !== undefined);
-  const head = ['what', 'reached', 'bound', 'unit', '', ...(noted ? ['note'] : [])];
-  const body = figures.map((figure) => {
-    const { what, reached, bound, unit, note = '' } = figure;
-    return [
-      what,
-      shown(reached),
-      bound === null ? 'none' : `${figure.least ? 'at least ' : ''}${exact(bound)}`,
-      unit,
-      verdict(figure),
-      ...(noted ? [note] : []),
-    ];
-  });
-  return table(head, body);
-}
-
-/** Figures named "subject: figure" become a row a subject; null where they are not, or share too few columns for that. */
-function pivot(figures) {
-  const [subjects, columns] = [new Map(), new Map()];
-  for (const figure of figures) {
-    const at = figure.what.lastIndexOf(': ');
-    if (at < 0 || figure.note !== undefined) return null;
-    const [subject, name] = [figure.what.slice(0, at), figure.what.slice(at + 2)];
-    const head = `${name}, ${figure.unit}${figure.bound === null ? '' : ` (${exact(figure.bound)})`}`;
-    if ((columns.get(name) ?? head) !== head) return null;
-    columns.set(name, head);
-    subjects.set(subject, (subjects.get(subject) ?? new Map()).set(name, figure));
-  }
-  const cells = subjects.size * columns.size;
-  if (subjects.size === 1 || columns.size === 1 || figures.length < FILLED * cells) return null;
-  const body = [...subjects].map(([subject, row]) => [
-    subject,
-    ...[...columns.keys()].map((name) => cell(row.get(name))),
-  ]);
-  return `${table(['', ...columns.values()], body)}\n\nBounds are in brackets.`;
-}
-
-/** A table with fewer of its cells filled reads worse than a list. */
-const FILLED = 0.8;
-
-function cell(figure) {
-  if (figure === undefined) return 'none';
-  return misses(figure) ? `**${shown(figure.reached)} (misses)**` : shown(figure.reached);
-}
-
-function verdict(figure) {
-  if (figure.bound === null) return 'reported';
-  return misses(figure) ? '**misses**' : 'within';
-}
-
-export function table(head, body) {
-  const line = (cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...body.map(line)].join('\n');
-}
-
-/** Two digits are enough of a difference; counts and large figures are given whole or to four digits. */
-function shown(value) {
-  if (value === null) return 'not a number';
-  if (Number.isInteger(value)) return value.toLocaleString('en-US');
-  if (Math.abs(value) < 0.1) return value.toExponential(1);
-  return Number(value.toPrecision(4)).toString();
-}
-
-function exact(value) {
-  return Number.isInteger(value) || Math.abs(value) >= 0.1 ? String(value) : value.toExponential();
 }

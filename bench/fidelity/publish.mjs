@@ -1,33 +1,40 @@
-/**
- * npm run fidelity [-- --page-only | --check]: measures logits and training against the golden files (test/fidelity), writes
- * results/fidelity, and makes docs/fidelity.md of every record there. --page-only measures nothing; --check writes nothing
- * and fails where the page is not what the records make. Exit code 1: a figure misses its bound, or a test failed.
- */
+#!/usr/bin/env node
+/** Measures what needs no Python and makes docs/fidelity.md of every record in results/fidelity: `npm run fidelity`. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { misses, ROWS, readRecords } from '../shared/records.mjs';
-import { renderPage } from './page.mjs';
+import path from 'node:path';
+import { readOptions } from '../shared/options.mjs';
+import { ROOT } from '../shared/record.mjs';
+import { inWords, misses, readRecords } from '../shared/records.mjs';
+import { ROWS, renderPage } from './page.mjs';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const USAGE = `usage: npm run fidelity [-- options]
+Measures logits and training against the golden files (test/fidelity), writes results/fidelity, and makes docs/fidelity.md of
+every record there. Exit code 1: a figure misses its bound, or a test failed.
+  --page-only      measures nothing
+  --check          writes nothing, and fails where the page is not what the records make
+  --results DIR    folder of the records  (results/fidelity)
+  --page FILE      (docs/fidelity.md)`;
 
+/** Tests that write a record where NIBBLE_FIDELITY_OUT names a folder. */
+const TESTS = [
+  'test/fidelity/logits.test.ts',
+  'test/fidelity/training.test.ts',
+  'test/fidelity/planted-bugs.test.ts',
+  'test/train/trainer.test.ts',
+  'test/train/packing-runs.test.ts',
+  'test/train/peft-options.test.ts',
+];
+
+/** @param {string} folder @returns whether all tests passed */
 function measure(folder) {
   mkdirSync(folder, { recursive: true });
-  const vitest = fileURLToPath(new URL('../../node_modules/vitest/vitest.mjs', import.meta.url));
-  const tests = [
-    'fidelity/logits',
-    'fidelity/training',
-    'fidelity/planted-bugs',
-    'train/trainer',
-    'train/packing-runs',
-    'train/peft-options',
-  ].map((name) => `test/${name}.test.ts`);
+  const vitest = path.join(ROOT, 'node_modules/vitest/vitest.mjs');
   const env = { ...process.env, NIBBLE_FIDELITY_OUT: folder };
-  const ran = spawnSync(process.execPath, [vitest, 'run', ...tests], { cwd: ROOT, env, stdio: 'inherit' });
-  return ran.status === 0;
+  return spawnSync(process.execPath, [vitest, 'run', ...TESTS], { cwd: ROOT, env, stdio: 'inherit' }).status === 0;
 }
 
+/** @param {readonly import('../shared/records.mjs').StoredRecord[]} records */
 function report(records) {
   for (const [i, title] of ROWS.entries()) {
     const figures = records.filter(({ row }) => row === i + 1).flatMap((record) => record.figures);
@@ -35,20 +42,18 @@ function report(records) {
     const state =
       figures.length === 0 ? 'not measured' : `${figures.length} figures, ${missed.length} miss their bound`;
     console.log(`${i + 1}. ${title}: ${state}`);
-    for (const { what, reached, bound, unit } of missed) console.log(`   ${what}: ${reached} ${unit}, bound ${bound}`);
+    for (const figure of missed) console.log(`   ${inWords(figure)}`);
   }
 }
 
-const { values } = parseArgs({
-  options: {
-    'page-only': { type: 'boolean' },
-    check: { type: 'boolean' },
-    results: { type: 'string', default: `${ROOT}results/fidelity` },
-    page: { type: 'string', default: `${ROOT}docs/fidelity.md` },
-  },
+const values = readOptions(USAGE, {
+  'page-only': { type: 'boolean' },
+  check: { type: 'boolean' },
+  results: { type: 'string', default: path.join(ROOT, 'results/fidelity') },
+  page: { type: 'string', default: path.join(ROOT, 'docs/fidelity.md') },
 });
-const passed = values.check || values['page-only'] ? true : measure(values.results);
-const records = readRecords(values.results);
+const passed = values.check || values['page-only'] ? true : measure(path.resolve(values.results));
+const records = readRecords(values.results, ROWS, 'results/fidelity');
 const page = renderPage(records);
 if (values.check) {
   if (readFileSync(values.page, 'utf8') !== page) {

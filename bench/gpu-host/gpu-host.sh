@@ -267,7 +267,7 @@ prepare_vulkan() {
 [ -n "${NIBBLE_DEVICE:-}" ] || prepare_vulkan
 device=$("$python" -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")' 2>> "$log") || device=""
 [ "${stages[*]}" = summary ] ||
-  node bench/gpu-host/facts.mjs "$python" ${rehearse:+--rehearsed} > "$output/host-$stamp.json" 2>> "$log" ||
+  node bench/gpu-host/host.mjs "$python" ${rehearse:+--rehearsed} > "$output/host-$stamp.json" 2>> "$log" ||
   fail "this host cannot be described: see $log"
 watch_memory
 for stage in "${stages[@]}"; do

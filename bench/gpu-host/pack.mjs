@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * `npm run build && node bench/gpu-host/pack.mjs FILE.tar.gz`: everything that bench/gpu-host/gpu-host.sh needs on a Linux x64 machine
- * without network: nibble as built, what its tests import, the packages of both, this Node, and the Vulkan loader.
+ * Packs everything that gpu-host.sh needs on a Linux x64 machine without network: nibble as built, what its tests import, the
+ * packages of both, this Node, and the Vulkan loader.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -17,32 +17,28 @@ import {
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readArguments, refuse } from '../shared/options.mjs';
+import { commitOf, ROOT } from '../shared/record.mjs';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const FOLDER = 'nibble-gpu-host';
 const OWN = [
-  ...[
-    'package.json',
-    'package-lock.json',
-    'tsconfig.json',
-    'vitest.config.ts',
-    'dist',
-    'build',
-    'shaders',
-    'schemas',
-    'src',
-  ],
-  ...[
-    'bench',
-    'test/kernels',
-    'test/gpu',
-    'test/ref',
-    'test/formats/files.ts',
-    'test/wasm/helpers.ts',
-    'test/swiftshader',
-    'test/setup.ts',
-  ],
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'vitest.config.ts',
+  'dist',
+  'build',
+  'shaders',
+  'schemas',
+  'src',
+  'bench',
+  'test/kernels',
+  'test/gpu',
+  'test/ref',
+  'test/formats/files.ts',
+  'test/wasm/helpers.ts',
+  'test/swiftshader',
+  'test/setup.ts',
 ];
 /** What runs beside nibble's own dependencies: the kernel tests. */
 const TESTING = ['vitest', 'fast-check'];
@@ -54,23 +50,20 @@ const LEFT_OUT_FILES =
 const LIBRARIES =
   /^(libvulkan\.so\.1|lib(EGL|GL|GLX|GLdispatch|OpenGL|GLESv2)\.so\.\d|lib(X11|Xext|Xau|Xdmcp|xcb|bsd|md)\.so\.\d+)$/;
 
-const [target] = process.argv.slice(2);
-if (target === undefined || !/\.(tar\.gz|tgz|tar\.xz)$/.test(target)) {
-  console.error(
-    'gpu-host-pack: give the archive to write: node bench/gpu-host/pack.mjs nibble-gpu-host.tar.gz (or .tar.xz)',
-  );
-  process.exit(2);
-}
-if (!existsSync(path.join(ROOT, 'dist/cli/main.js'))) {
-  console.error('gpu-host-pack: dist/ is missing: npm run build first');
-  process.exit(2);
-}
+const USAGE = `usage: npm run build && node bench/gpu-host/pack.mjs FILE.tar.gz   (or .tgz, .tar.xz)`;
+const [target] = readArguments(USAGE, {}).positionals;
+if (target === undefined || !/\.(tar\.gz|tgz|tar\.xz)$/.test(target)) refuse(`wanted the archive to write\n${USAGE}`);
+if (!existsSync(path.join(ROOT, 'dist/cli/main.js'))) refuse('dist/ is missing: npm run build first');
 
-/** Folders below node_modules that these packages need, as Node would find them. */
+/**
+ * Folders below node_modules that these packages need, as Node would find them.
+ * @param {readonly string[]} names
+ */
 function packageFolders(names) {
   const locked = JSON.parse(readFileSync(path.join(ROOT, 'package-lock.json'), 'utf8')).packages;
+  /** @type {Set<string>} */
   const found = new Set();
-  const visit = (name, from) => {
+  const visit = (/** @type {string} */ name, /** @type {string} */ from) => {
     if (LEFT_OUT.test(name)) return;
     for (let base = from; ; base = base.slice(0, Math.max(0, base.lastIndexOf('/node_modules/')))) {
       const folder = `${base === '' ? '' : `${base}/`}node_modules/${name}`;
@@ -91,7 +84,7 @@ function packageFolders(names) {
 const work = mkdtempSync(path.join(os.tmpdir(), 'nibble-pack-'));
 try {
   const into = path.join(work, FOLDER);
-  const take = (from, to) => {
+  const take = (/** @type {string} */ from, /** @type {string} */ to) => {
     mkdirSync(path.dirname(to), { recursive: true });
     cpSync(realpathSync(from), to, {
       recursive: true,
@@ -106,11 +99,12 @@ try {
   take(process.execPath, path.join(into, 'bin/node'));
   const libraries = execFileSync('/sbin/ldconfig', ['-p'], { encoding: 'utf8' })
     .split('\n')
-    .map((line) => /^\s+(\S+) .*x86-64.* => (.*)$/.exec(line))
-    .filter((found) => found !== null && LIBRARIES.test(found[1]));
-  for (const [, name, file] of libraries) take(file, path.join(into, 'lib', name));
-  const git = (...args) => execFileSync('git', args, { cwd: ROOT, encoding: 'utf8' }).trim();
-  const commit = existsSync(path.join(ROOT, '.git')) ? git('describe', '--always', '--dirty') : null;
+    .flatMap((line) => {
+      const [, name = '', file = ''] = /^\s+(\S+) .*x86-64.* => (.*)$/.exec(line) ?? [];
+      return LIBRARIES.test(name) ? [{ name, file }] : [];
+    });
+  for (const { name, file } of libraries) take(file, path.join(into, 'lib', name));
+  const commit = commitOf(ROOT, '--dirty');
   writeFileSync(path.join(into, 'packed.json'), `${JSON.stringify({ commit, at: new Date().toISOString() })}\n`);
   const flags = target.endsWith('.xz') ? ['--use-compress-program=xz -T0', '-cf'] : ['-czf'];
   execFileSync('tar', ['-C', work, ...flags, path.resolve(target), FOLDER], { stdio: 'inherit' });

@@ -1,22 +1,27 @@
 #!/usr/bin/env node
-/**
- * `profile.mjs FOLDER MODEL [--SETTING VALUE ...]`: two steps of QLoRA as the suite of Llama-2-7B has it, and a third of
- * which every dispatch is timed. Prints where its time went, by kernel and variant, as JSON; the trace itself is not kept.
- */
+/** GPU time of a step of QLoRA, as the suite of Llama-2-7B has it, by kernel and variant. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { resolveBuiltins } from '#dist/bench/builtin.js';
-import { byKernel } from './figures.mjs';
+import { refuse } from '../shared/options.mjs';
+import { ROOT } from '../shared/record.mjs';
+import { byKernel } from './by-kernel.mjs';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const USAGE = `usage: node bench/gpu-host/profile.mjs FOLDER MODEL [--SETTING VALUE ...]
+Runs two steps and a third in which every dispatch is timed, and prints where its time went as JSON; the trace is not kept.
+  FOLDER  gets the run's files
+  MODEL   such as builtin:random-llama-2-7b
+Settings are those of nibble train.`;
+
+// settings are passed on as they are, so that node:util's parser has nothing to read
 const [folder, model, ...settings] = process.argv.slice(2);
-if (model === undefined) {
-  console.error('gpu-host-profile: give a folder for its run and a model, such as builtin:random-llama-2-7b');
-  process.exit(2);
+if (folder === '--help' || folder === '-h') {
+  console.log(USAGE);
+  process.exit(0);
 }
+if (folder === undefined || model === undefined) refuse(`wanted a folder and a model\n${USAGE}`);
 const suite = parse(readFileSync(path.join(ROOT, 'bench/suites/speed-llama-2-7b.yaml'), 'utf8'));
 const wanted = {
   ...suite.base,

@@ -1,24 +1,19 @@
 #!/usr/bin/env node
-/**
- * `shapes.mjs FOLDER NAME[=LAYERS]...` writes models of published shapes with random weights, whole or cut to fewer
- * layers, which their folder's name then says, and prints the folders, one a line.
- */
-import { mkdirSync, writeFileSync } from 'node:fs';
+/** Writes models of published shapes with random weights, whole or cut to fewer layers, which their folder's name then says. */
 import path from 'node:path';
 import { REFERENCE_MODELS, referenceConfig } from '#dist/estimate/reference-models.js';
+import { count, readArguments, refuse } from '../shared/options.mjs';
+import { writeRandomModel } from '../shared/training.mjs';
 
-const [folder, ...wanted] = process.argv.slice(2);
+const USAGE = `usage: node bench/gpu-host/shapes.mjs FOLDER NAME[=LAYERS]...   prints the folders that it made, one a line
+NAME is one of ${Object.keys(REFERENCE_MODELS).join(', ')}`;
+const [folder, ...wanted] = readArguments(USAGE, {}).positionals;
 for (const each of wanted) {
   const [name, layers] = each.split('=');
-  if (!Object.hasOwn(REFERENCE_MODELS, name)) {
-    console.error(`gpu-host-shapes: ${name} is none of ${Object.keys(REFERENCE_MODELS).join(', ')}`);
-    process.exit(2);
-  }
-  const config = referenceConfig(name);
-  if (layers !== undefined) config.num_hidden_layers = Number(layers);
+  if (!Object.hasOwn(REFERENCE_MODELS, name)) refuse(`got ${name}, wanted one of the models\n${USAGE}`);
+  const config = referenceConfig(/** @type {keyof typeof REFERENCE_MODELS} */ (name));
+  const cut = layers === undefined ? {} : { num_hidden_layers: count('layers', layers) };
   const model = path.join(folder, `${name.toLowerCase()}${layers === undefined ? '' : `-cut-to-${layers}-layers`}`);
-  mkdirSync(model, { recursive: true });
-  writeFileSync(path.join(model, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
-  writeFileSync(path.join(model, 'random_weights.json'), `${JSON.stringify({ seed: 0, std: 0.02 })}\n`);
+  writeRandomModel(model, { ...config, ...cut });
   console.log(model);
 }

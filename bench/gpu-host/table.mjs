@@ -1,32 +1,32 @@
 #!/usr/bin/env node
-/** `node bench/gpu-host/table.mjs FOLDER`: what a GPU host was promised to reach and what it reached, from bench/gpu-host/gpu-host.sh. */
+/** What a GPU host was promised to reach and what it reached, from the folder of gpu-host.sh. */
 import { existsSync } from 'node:fs';
+import { messageOf, readArguments, refuse } from '../shared/options.mjs';
 import { misses } from '../shared/records.mjs';
-import { readResults } from './figures.mjs';
+import { readResults } from './results.mjs';
 
-const folder = process.argv[2];
-if (folder === undefined || !existsSync(folder)) {
-  console.error('gpu-host-table: give the folder that bench/gpu-host/gpu-host.sh wrote');
-  process.exit(2);
+const USAGE = 'usage: node bench/gpu-host/table.mjs FOLDER   FOLDER is what bench/gpu-host/gpu-host.sh wrote';
+const [folder] = readArguments(USAGE, {}).positionals;
+if (folder === undefined || !existsSync(folder)) refuse(`wanted a folder that is there\n${USAGE}`);
+
+function results() {
+  try {
+    return readResults(folder);
+  } catch (error) {
+    return refuse(messageOf(error));
+  }
 }
+const { hosts, rehearsed, figures, facts } = results();
 
-let results;
-try {
-  results = readResults(folder);
-} catch (error) {
-  console.error(`gpu-host-table: ${error.message}`);
-  process.exit(2);
-}
-const { hosts, rehearsed, figures, facts } = results;
-
+/** @param {import('./figures.mjs').Promised} figure */
 function verdict(figure) {
   if (figure.reached === null) return 'not measured';
   if (rehearsed) return 'rehearsed';
   return misses(figure) ? 'MISS' : 'PASS';
 }
 
-const shown = (value) => (value === null ? '–' : Number(value.toPrecision(4)).toString());
-const print = (rows) => {
+const shown = (/** @type {number | null} */ value) => (value === null ? '–' : Number(value.toPrecision(4)).toString());
+const print = (/** @type {readonly (readonly string[])[]} */ rows) => {
   const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
   for (const row of rows)
     console.log(
@@ -41,11 +41,11 @@ for (const { gpu, driver, cpu, cores, commit, torch } of hosts.slice(-1))
   console.log(`${gpu}, driver ${driver}; ${cpu}, ${cores} cores; commit ${commit}; torch ${torch || 'none'}\n`);
 if (rehearsed) console.log('REHEARSAL on software or at tiny sizes: these figures mean nothing\n');
 print([
-  ['row', '', 'what', 'bar', 'wanted', 'reached', '', ''],
+  ['', 'what', 'bar', 'wanted', 'reached', '', ''],
   ...figures.map((figure) => {
     const side = figure.least ? 'at least ' : 'at most ';
-    const { row, what, bound, wanted, reached, unit, note } = figure;
-    return [`${row}`, verdict(figure), what, side + bound, shown(wanted), shown(reached), unit, note ?? ''];
+    const { what, bound, wanted, reached, unit, note } = figure;
+    return [verdict(figure), what, side + bound, shown(wanted), shown(reached), unit, note ?? ''];
   }),
 ]);
 console.log('');

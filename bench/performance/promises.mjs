@@ -1,6 +1,11 @@
-/** What issue 4 promises, by row: what, the promise in words, and what measures it or tests it. */
+/** The rows of docs/performance.md: what, the promise in words, and what measures it or tests it. */
+
+/** @param {string} stages */
 const gpu = (stages) => `\`bash bench/gpu-host/gpu-host.sh ${stages}\` on a GPU host`;
 
+/** @typedef {{ what: string, promised: string, by: string, tests?: readonly string[] }} Promised */
+
+/** @type {readonly Promised[]} */
 export const PROMISES = [
   {
     what: 'Matrix products',
@@ -62,5 +67,5 @@ export const PROMISES = [
   },
 ];
 
-/** Titles, as records are checked against. */
+/** Titles, which the records of the page are held against. */
 export const ROWS = PROMISES.map(({ what }) => what);

@@ -4,18 +4,10 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import * as folders from '../../../bench/golden/folders.mjs';
+import { ROUNDING } from '../../../bench/golden/numbers.mjs';
 
-type Compared = { file: string; verdict: 'equal' | 'rounding' | 'differs'; words: string };
-type Folders = {
-  listed(golden: string): { folder: string; script: string }[];
-  unlisted(golden: string): string[];
-  recordedVersions(golden: string, folders: string[]): Map<string, string>;
-  compareFolders(made: string, committed: string): Compared[];
-};
-type Numbers = { ROUNDING: { number: number; grad_norm: number; tensor: number } };
 const ROOT = new URL('../../../', import.meta.url);
-const folders = (await import(new URL('bench/golden/folders.mjs', ROOT).href)) as Folders;
-const { ROUNDING } = (await import(new URL('bench/golden/numbers.mjs', ROOT).href)) as Numbers;
 const GOLDEN = new URL('test/golden/', ROOT).pathname;
 
 const scratch = () => mkdtempSync(path.join(tmpdir(), 'nibble-golden-test-'));

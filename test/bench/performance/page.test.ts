@@ -2,19 +2,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import * as render from '../../../src/report/charts/render.ts';
-import * as theme from '../../../src/report/charts/theme.ts';
-
-// plain JavaScript without types: imported by their addresses
-const script = (name: string) => import(new URL(`../../../bench/${name}.mjs`, import.meta.url).href);
-const { misses, readRecords } = await script('shared/records');
-const { drawPictures } = await script('performance/charts');
-const { renderPage } = await script('performance/page');
-const { PROMISES, ROWS } = await script('performance/promises');
+import { drawPictures } from '../../../bench/performance/charts.mjs';
+import { renderPage } from '../../../bench/performance/page.mjs';
+import { PROMISES, ROWS } from '../../../bench/performance/promises.mjs';
+import { misses, readRecords } from '../../../bench/shared/records.mjs';
 
 const ROOT = new URL('../../../', import.meta.url).pathname;
 const text = (file: string) => readFileSync(path.join(ROOT, file), 'utf8');
-const draw = { ...render, ...theme };
 
 const record = (row: number, figures: object[], rest: object = {}) => ({
   ...{ row, title: `Row ${row}`, command: 'make it', measured: '2026-01-02', environment: { os: 'Linux' }, figures },
@@ -22,9 +16,9 @@ const record = (row: number, figures: object[], rest: object = {}) => ({
 });
 
 test('docs/performance.md and its pictures are what results/performance makes', async () => {
-  const records = readRecords(path.join(ROOT, 'results/performance'), ROWS);
-  const pictures = await drawPictures(records, draw);
-  expect(pictures.map(({ file }: { file: string }) => file)).toEqual([
+  const records = readRecords(path.join(ROOT, 'results/performance'), ROWS, 'results/performance');
+  const pictures = await drawPictures(records);
+  expect(pictures.map(({ file }) => file)).toEqual([
     'memory-sequence-Llama-2-7B.svg',
     'memory-sequence-small.svg',
     'memory-vocabulary.svg',
@@ -36,10 +30,10 @@ test('docs/performance.md and its pictures are what results/performance makes', 
 test('a picture has both themes, its points and its description', async () => {
   const values = [512, 1024].map((x) => ({ x, y: x * 2 ** 20 }));
   const curve = { picture: 'sequence-small', method: 'LoRA', checkpointing: 'off', values, run: values[0] };
-  const [picture] = await drawPictures([record(7, [], { curves: [curve] })], draw);
-  expect(picture.svg).toContain('prefers-color-scheme:dark');
-  expect(picture.description).toBe('LoRA, checkpointing off from 0.5 to 1.0 GiB');
-  expect(picture.svg.match(/aria-roledescription|mark-symbol/g)?.length).toBeGreaterThan(0);
+  const [picture] = await drawPictures([record(7, [], { curves: [curve] })]);
+  expect(picture?.svg).toContain('prefers-color-scheme:dark');
+  expect(picture?.description).toBe('LoRA, checkpointing off from 0.5 to 1.0 GiB');
+  expect(picture?.svg.match(/aria-roledescription|mark-symbol/g)?.length).toBeGreaterThan(0);
 });
 
 test('rows of a GPU say the command that would measure them, tests are linked', () => {
@@ -47,7 +41,7 @@ test('rows of a GPU say the command that would measure them, tests are linked', 
   expect(
     page.match(/^Not measured; `bash bench\/gpu-host\/gpu-host\.sh [a-z0-9. -]+` on a GPU host would\.$/gm)?.length,
   ).toBe(5);
-  const tests = PROMISES.flatMap((promise: { tests?: string[] }) => promise.tests ?? []);
+  const tests = PROMISES.flatMap((promise) => promise.tests ?? []);
   expect(tests.length).toBeGreaterThan(3);
   for (const file of tests) {
     expect(existsSync(path.join(ROOT, file)), file).toBe(true);
