@@ -1,19 +1,23 @@
-/**
- * npm run golden:check [-- FOLDER...] [--any-version] [--keep]: makes the golden files again in a scratch copy and compares
- * them. Needs Python with the recorded packages (PYTHON chooses it). Exit code 0: all equal, but for the rounding of another
- * CPU (ROUNDING in numbers.mjs); 1: some differ or could not be made; 2: no such Python.
- */
+#!/usr/bin/env node
+/** Makes the golden files again in a scratch copy and compares them: `npm run golden:check`. */
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { messageOf, readArguments } from '../shared/options.mjs';
 import { compareFolders, leftAlone, listed, recordedVersions, unlisted } from './folders.mjs';
 import { ROUNDING } from './numbers.mjs';
 import { checkPython, runScript, Unavailable } from './python.mjs';
 
+const USAGE = `usage: npm run golden:check [-- FOLDER... options]
+Makes the golden files of these folders of test/golden, or of all, again in a scratch copy and compares them. Needs Python with
+the recorded packages; PYTHON chooses it. Exit code 0: all equal, but for the rounding of another CPU (ROUNDING in numbers.mjs);
+1: some differ or could not be made; 2: no such Python.
+  --any-version  other versions of the packages will do
+  --keep         keeps the scratch copy`;
 const GOLDEN = fileURLToPath(new URL('../../test/golden/', import.meta.url));
 
+/** @param {readonly string[]} names */
 function chosen(names) {
   const all = listed(GOLDEN);
   const strange = names.filter((name) => !all.some(({ folder }) => folder === name));
@@ -27,7 +31,12 @@ function chosen(names) {
   return all.filter(({ needs }) => needs === undefined);
 }
 
-/** Only the folder that is made is emptied: scripts may read what others made. */
+/**
+ * Only the folder that is made is emptied: scripts may read what others made.
+ * @param {string} python
+ * @param {import('./folders.mjs').Made} golden
+ * @param {string} scratch
+ */
 function remake(python, { folder, script }, scratch) {
   const place = path.join(scratch, folder);
   rmSync(place, { recursive: true, force: true });
@@ -52,9 +61,9 @@ const WITHIN = Object.entries(ROUNDING)
   .join(', ');
 
 function main() {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { 'any-version': { type: 'boolean' }, keep: { type: 'boolean' } },
+  const { values, positionals } = readArguments(USAGE, {
+    'any-version': { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
   });
   const goldens = chosen(positionals);
   const python = process.env.PYTHON || 'python3';
@@ -62,13 +71,14 @@ function main() {
     GOLDEN,
     goldens.map(({ folder }) => folder),
   );
-  const version = checkPython(python, wanted, values['any-version'] === true);
+  const version = checkPython(python, wanted, values['any-version']);
   console.log(`Python ${version} (${python}); ${goldens.length} folders to make`);
   const scratch = mkdtempSync(path.join(tmpdir(), 'nibble-golden-'));
   try {
     cpSync(GOLDEN, scratch, { recursive: true });
     const results = goldens.map((golden) => remake(python, golden, scratch));
-    const count = (verdict) => results.reduce((sum, result) => sum + result[verdict], 0);
+    const count = (/** @type {keyof typeof LABELS} */ verdict) =>
+      results.reduce((sum, result) => sum + result[verdict], 0);
     for (const { folder, because } of leftAlone(GOLDEN)) console.log(`\n${folder}: not made again (${because})`);
     const strays = unlisted(GOLDEN);
     for (const folder of strays)
@@ -86,7 +96,7 @@ function main() {
 try {
   process.exitCode = main();
 } catch (error) {
-  if (!(error instanceof Unavailable) && !error.code?.startsWith?.('ERR_PARSE_ARGS')) throw error;
-  console.error(`golden:check: ${error.message}`);
+  if (!(error instanceof Unavailable)) throw error;
+  console.error(`golden:check: ${messageOf(error)}`);
   process.exitCode = 2;
 }

@@ -6,25 +6,26 @@ import { difference } from './numbers.mjs';
 /** Entries of versions.json that are no packages. */
 const NO_PACKAGE = new Set(['python', 'script']);
 
-/**
- * script null: it cannot be made the same again; needs: packages that no other folder needs
- * @returns {{ folder: string, script: string | null, because?: string, needs?: string[] }[]}
- */
+/** @typedef {{ folder: string, script: string, needs?: string[] }} Made needs: packages that no other folder needs */
+/** @typedef {{ folder: string, script: null, because: string }} Left it cannot be made the same again */
+/** @typedef {{ file: string, verdict: 'equal' | 'rounding' | 'differs', words: string }} Compared */
+
+/** @param {string} golden @returns {(Made | Left)[]} */
 function entries(golden) {
   return JSON.parse(readFileSync(path.join(golden, 'make', 'goldens.json'), 'utf8'));
 }
 
-/** @returns {{ folder: string, script: string, needs?: string[] }[]} in the order in which the scripts have to run */
+/** @param {string} golden @returns {Made[]} in the order in which the scripts have to run */
 export function listed(golden) {
-  return entries(golden).filter(({ script }) => script !== null);
+  return entries(golden).filter((entry) => entry.script !== null);
 }
 
-/** @returns {{ folder: string, because: string }[]} folders that are left alone */
+/** @param {string} golden @returns {Left[]} folders that are left alone */
 export function leftAlone(golden) {
-  return entries(golden).filter(({ script }) => script === null);
+  return entries(golden).filter((entry) => entry.script === null);
 }
 
-/** Folders that no script is listed for: nobody could say where their numbers come from. */
+/** @param {string} golden @returns folders that no script is listed for: nobody could say where their numbers come from */
 export function unlisted(golden) {
   const known = new Set(entries(golden).map(({ folder }) => folder));
   return readdirSync(golden, { withFileTypes: true })
@@ -32,10 +33,15 @@ export function unlisted(golden) {
     .map((entry) => entry.name);
 }
 
-/** @returns {Map<string, string>} the recorded version of every package that made one of the folders */
+/**
+ * @param {string} golden
+ * @param {readonly string[]} folders
+ * @returns {Map<string, string>} the recorded version of every package that made one of the folders
+ */
 export function recordedVersions(golden, folders) {
   const wanted = new Map();
   for (const folder of folders) {
+    /** @type {Record<string, string>} */
     const versions = JSON.parse(readFileSync(path.join(golden, folder, 'versions.json'), 'utf8'));
     for (const [name, version] of Object.entries(versions)) {
       if (NO_PACKAGE.has(name)) continue;
@@ -48,16 +54,16 @@ export function recordedVersions(golden, folders) {
   return wanted;
 }
 
-/** Every file below a folder, by its path from there. */
+/** @param {string} folder @returns every file below it, by its path from there */
 export function filesIn(folder) {
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => path.relative(folder, path.join(entry.parentPath ?? entry.path, entry.name)))
+    .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)))
     .sort();
 }
 
-/** @returns {{ file: string, verdict: 'equal' | 'rounding' | 'differs', words: string }[]} one for every file on either side */
+/** @param {string} made @param {string} committed @returns {Compared[]} one for every file on either side */
 export function compareFolders(made, committed) {
   const [have, want] = [new Set(filesIn(made)), new Set(filesIn(committed))];
   return [...new Set([...have, ...want])].sort().map((file) => {

@@ -1,4 +1,5 @@
 /** By how much two versions of a golden file differ: floats are compared as numbers where the format is known. */
+import { messageOf } from '../shared/options.mjs';
 
 /**
  * Differences up to these are the rounding of another CPU. `number`: of a number in JSON, and of logits by their largest;
@@ -11,6 +12,11 @@ export const ROUNDING = { number: 5e-6, grad_norm: 4e-5, tensor: 6e-5 };
 /** Settings are exact, floats or not. */
 const SETTINGS = /(^|[/\\])(config(-[^/\\]*)?|\w*_config|versions|settings|tokens|tokenizer)\.json$/;
 
+/** @typedef {'F32' | 'BF16' | 'F16'} FloatType */
+/** @typedef {{ words: string, error: number, isRounding: boolean }} Difference error: the largest, relative */
+/** @typedef {{ dtype: string, shape: number[], bytes: Buffer }} Tensor */
+
+/** @type {Record<FloatType, (bytes: Buffer, at: number) => number>} */
 const FLOATS = {
   F32: (bytes, at) => bytes.readFloatLE(4 * at),
   BF16: (bytes, at) => bitsToFloat(bytes.readUInt16LE(2 * at) << 16),
@@ -19,6 +25,9 @@ const FLOATS = {
 const FLOAT_BYTES = { F32: 4, BF16: 2, F16: 2 };
 
 /**
+ * @param {string} file
+ * @param {Buffer} got
+ * @param {Buffer} want
  * @returns {{ words: string, isRounding: boolean }} what is different between two unequal files, `want` the committed one, and
  *   whether it is floats alone, by no more than ROUNDING
  */
@@ -27,19 +36,22 @@ export function difference(file, got, want) {
   return { words, isRounding: isRounding && !SETTINGS.test(file) };
 }
 
+/** @param {string} file @param {Buffer} got @param {Buffer} want */
 function compared(file, got, want) {
   try {
     if (file.endsWith('.json')) return jsonDifference(got, want);
     if (file.endsWith('.safetensors')) return safetensorsDifference(got, want);
     if (file.endsWith('.bin') && got.length === want.length) return floatDifference('F32', got, want, ROUNDING.number);
   } catch (error) {
-    return other(`cannot be compared as what its name says (${error.message}); ${byteDifference(got, want)}`);
+    return other(`cannot be compared as what its name says (${messageOf(error)}); ${byteDifference(got, want)}`);
   }
   return other(byteDifference(got, want));
 }
 
+/** @param {string} words @returns {Difference} */
 const other = (words) => ({ words, error: Number.POSITIVE_INFINITY, isRounding: false });
 
+/** @param {Buffer} got @param {Buffer} want */
 function byteDifference(got, want) {
   const shorter = Math.min(got.length, want.length);
   let at = 0;
@@ -48,6 +60,13 @@ function byteDifference(got, want) {
   return `first differing byte ${at}${size}`;
 }
 
+/**
+ * @param {FloatType} dtype
+ * @param {Buffer} got
+ * @param {Buffer} want
+ * @param {number} bound
+ * @returns {Difference}
+ */
 function floatDifference(dtype, got, want, bound) {
   const read = FLOATS[dtype];
   const count = want.length / FLOAT_BYTES[dtype];
@@ -68,10 +87,12 @@ function floatDifference(dtype, got, want, bound) {
   };
 }
 
+/** @param {Buffer} got @param {Buffer} want */
 function safetensorsDifference(got, want) {
   const [a, b] = [readHeader(got), readHeader(want)];
   const names = [...new Set([...a.tensors.keys(), ...b.tensors.keys()])].sort();
-  const shape = ({ dtype, shape }) => `${dtype} [${shape}]`;
+  const shape = (/** @type {Tensor} */ { dtype, shape }) => `${dtype} [${shape}]`;
+  /** @type {Difference[]} */
   const parts = [];
   for (const name of names) {
     const [x, y] = [a.tensors.get(name), b.tensors.get(name)];
@@ -92,19 +113,26 @@ function safetensorsDifference(got, want) {
   };
 }
 
+/** @param {Tensor} got @param {Tensor} want @returns {Difference} */
 function tensorDifference({ dtype, bytes }, want) {
-  if (dtype in FLOATS) return floatDifference(dtype, bytes, want.bytes, ROUNDING.tensor);
+  if (isFloatType(dtype)) return floatDifference(dtype, bytes, want.bytes, ROUNDING.tensor);
   const differing = bytes.reduce((n, byte, i) => n + (byte === want.bytes[i] ? 0 : 1), 0);
   return other(`${differing} of ${bytes.length} bytes`);
 }
 
+/** @param {string} dtype @returns {dtype is FloatType} */
+const isFloatType = (dtype) => dtype in FLOATS;
+
+/** @param {Buffer} file of safetensors */
 function readHeader(file) {
   const start = 8 + Number(file.readBigUInt64LE(0));
   const header = JSON.parse(file.toString('utf8', 8, start));
   const metadata = JSON.stringify(header.__metadata__);
   delete header.__metadata__;
   const tensors = new Map(
-    Object.entries(header).map(
+    /** @type {[string, { dtype: string, shape: number[], data_offsets: [number, number] }][]} */ (
+      Object.entries(header)
+    ).map(
       ([
         name,
         {
@@ -118,7 +146,9 @@ function readHeader(file) {
   return { metadata, tensors };
 }
 
+/** @param {Buffer} got @param {Buffer} want */
 function jsonDifference(got, want) {
+  /** @type {Found} */
   const found = { numbers: 0, differing: 0, error: { number: 0, grad_norm: 0 }, other: [] };
   compareJson('', '', parseFloats(got), parseFloats(want), found);
   const { error } = found;
@@ -137,19 +167,33 @@ function jsonDifference(got, want) {
 
 const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
 
-/** What Python printed as a float is a Float: 4.0 is one, 4 is a count. */
+/**
+ * What Python printed as a float is a Float: 4.0 is one, 4 is a count.
+ * @param {Buffer} bytes
+ * @returns {unknown}
+ */
 function parseFloats(bytes) {
-  const isFloat = (token) => !token.startsWith('"') && /[.eE]/.test(token);
+  const isFloat = (/** @type {string} */ token) => !token.startsWith('"') && /[.eE]/.test(token);
   const text = bytes.toString().replace(STRING_OR_NUMBER, (token) => (isFloat(token) ? `{"\\u0000":${token}}` : token));
-  return JSON.parse(text, (_, value) => (isBranch(value) && '\0' in value ? new Float(value['\0']) : value));
+  return JSON.parse(text, (_, value) => (isBranch(value) && '\0' in value ? new Float(Number(value['\0'])) : value));
 }
 
 class Float {
+  /** @param {number} value */
   constructor(value) {
     this.value = value;
   }
 }
 
+/** @typedef {{ numbers: number, differing: number, error: { number: number, grad_norm: number }, other: string[] }} Found */
+
+/**
+ * @param {string} place
+ * @param {string} key
+ * @param {unknown} got
+ * @param {unknown} want
+ * @param {Found} found what it adds to
+ */
 function compareJson(place, key, got, want, found) {
   if (got instanceof Float && want instanceof Float) {
     found.numbers++;
@@ -165,15 +209,18 @@ function compareJson(place, key, got, want, found) {
   }
 }
 
+/** @param {unknown} value @returns {value is Record<string, unknown>} an object or an array */
 const isBranch = (value) => typeof value === 'object' && value !== null;
 
 const word = new DataView(new ArrayBuffer(4));
 
+/** @param {number} bits */
 function bitsToFloat(bits) {
   word.setInt32(0, bits);
   return word.getFloat32(0);
 }
 
+/** @param {number} bits */
 function halfToFloat(bits) {
   const sign = bits & 0x8000 ? -1 : 1;
   const [exponent, mantissa] = [(bits >> 10) & 31, bits & 1023];

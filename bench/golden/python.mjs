@@ -47,7 +47,12 @@ export function checkPython(python, wanted, anyVersion) {
   return version;
 }
 
-/** @returns {{ ok: boolean, seconds: number, tail: string }} tail: the last lines of what it printed */
+/**
+ * @param {string} python command or path
+ * @param {string} script
+ * @param {string} folder that it runs in
+ * @returns {{ ok: boolean, seconds: number, tail: string }} tail: the last lines of what it printed
+ */
 export function runScript(python, script, folder) {
   const started = performance.now();
   const env = {
@@ -63,5 +68,6 @@ export function runScript(python, script, folder) {
   return { ok: ran.status === 0, seconds: (performance.now() - started) / 1000, tail };
 }
 
-const pins = (wanted) => [...wanted].map(([name, version]) => `${name}==${version}`).join(' ');
-const lastLine = (text) => text.trimEnd().split('\n').at(-1) || 'it failed and said nothing';
+const pins = (/** @type {Map<string, string>} */ wanted) =>
+  [...wanted].map(([name, version]) => `${name}==${version}`).join(' ');
+const lastLine = (/** @type {string} */ text) => text.trimEnd().split('\n').at(-1) || 'it failed and said nothing';

@@ -5,13 +5,23 @@ import { expect, test } from 'vitest';
 import { drawPictures } from '../../../bench/performance/charts.mjs';
 import { renderPage } from '../../../bench/performance/page.mjs';
 import { PROMISES, ROWS } from '../../../bench/performance/promises.mjs';
+import type { Curve, Figure } from '../../../bench/shared/records.mjs';
 import { misses, readRecords } from '../../../bench/shared/records.mjs';
 
 const ROOT = new URL('../../../', import.meta.url).pathname;
 const text = (file: string) => readFileSync(path.join(ROOT, file), 'utf8');
 
-const record = (row: number, figures: object[], rest: object = {}) => ({
-  ...{ row, title: `Row ${row}`, command: 'make it', measured: '2026-01-02', environment: { os: 'Linux' }, figures },
+const record = (
+  row: number,
+  figures: readonly Figure[],
+  rest: { remark?: string; curves?: readonly Curve[] } = {},
+) => ({
+  row,
+  title: `Title ${row}`,
+  command: 'make it',
+  measured: '2026-01-02',
+  environment: { os: 'Linux' },
+  figures,
   ...rest,
 });
 
@@ -29,7 +39,7 @@ test('docs/performance.md and its pictures are what results/performance makes', 
 
 test('a picture has both themes, its points and its description', async () => {
   const values = [512, 1024].map((x) => ({ x, y: x * 2 ** 20 }));
-  const curve = { picture: 'sequence-small', method: 'LoRA', checkpointing: 'off', values, run: values[0] };
+  const curve = { picture: 'sequence-small', method: 'LoRA', checkpointing: 'off', values, run: values[0] ?? null };
   const [picture] = await drawPictures([record(7, [], { curves: [curve] })]);
   expect(picture?.svg).toContain('prefers-color-scheme:dark');
   expect(picture?.description).toBe('LoRA, checkpointing off from 0.5 to 1.0 GiB');
