@@ -1,8 +1,8 @@
+#!/usr/bin/env node
 /**
  * Speed of the attention tiers at given shapes, forward and backward apart: ms, TFLOP/s of the scores that causal attention needs,
- * and the ratio to `direct` in the same run. `npm run build` first.
+ * and the ratio to `direct` in the same run.
  */
-import { parseArgs } from 'node:util';
 import { GpuAllocator } from '#dist/gpu/allocator.js';
 import { Arena } from '#dist/gpu/arena.js';
 import { Ledger } from '#dist/gpu/ledger.js';
@@ -13,8 +13,10 @@ import { Tape } from '#dist/gpu/tape.js';
 import { obstacle } from '#dist/gpu/tier.js';
 import { upload } from '#dist/gpu/transfer.js';
 import { attentionBwd, attentionFwd, planAttention } from '#dist/kernels/attention.js';
-import { closeDevice, openDevice } from '#dist/node/device.js';
+import { closeDevice } from '#dist/node/device.js';
 import { STEP_BYTES } from '#dist/train/step-scalars.js';
+import { openTunedDevice, secondsOf } from '../shared/device.mjs';
+import { count, readOptions, shapes, words } from '../shared/options.mjs';
 import { interleaved } from './sampling.mjs';
 
 const USAGE = `usage: node bench/performance/attention.mjs [options]   NIBBLE_DEVICE picks the device
@@ -24,39 +26,32 @@ const USAGE = `usage: node bench/performance/attention.mjs [options]   NIBBLE_DE
   --window N             keys that a query sees at most  (0: all)
   --rounds N             the median of so many or of those that 3 s have room for, tiers interleaved  (7)
   --json                 an object a line: what the device is, then the rows as they come`;
-const { values: flags } = parseArgs({
-  options: {
-    shapes: { type: 'string', default: '1x128x4x2x32' },
-    tiers: { type: 'string', default: 'direct,simt,subgroup_matrix' },
-    documents: { type: 'string', default: '0' },
-    window: { type: 'string', default: '0' },
-    rounds: { type: 'string', default: '7' },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
+const flags = readOptions(USAGE, {
+  shapes: { type: 'string', default: '1x128x4x2x32' },
+  tiers: { type: 'string', default: 'direct,simt,subgroup_matrix' },
+  documents: { type: 'string', default: '0' },
+  window: { type: 'string', default: '0' },
+  rounds: { type: 'string', default: '7' },
+  json: { type: 'boolean', default: false },
 });
-if (flags.help) {
-  console.log(USAGE);
-  process.exit(0);
-}
-const count = (name) => {
-  const value = Number(flags[name]);
-  if (!Number.isInteger(value) || value < 0) throw new RangeError(`--${name}: ${flags[name]} is no count`);
-  return value;
-};
-const [documents, window, rounds] = ['documents', 'window', 'rounds'].map(count);
-const shapes = flags.shapes.split(',').map((text) => {
-  const sizes = text.split('x').map(Number);
-  if (sizes.length !== 5 || !sizes.every((n) => Number.isInteger(n) && n > 0))
-    throw new RangeError(`--shapes: ${text} is not BxSxHxKxD, such as 1x4096x32x8x128`);
-  const [B, S, H, K, D] = sizes;
-  return { B, S, H, K, D };
-});
+const [documents, window] = [count('documents', flags.documents, 0), count('window', flags.window, 0)];
+const rounds = count('rounds', flags.rounds);
+const tiers = words('tiers', flags.tiers, /** @type {const} */ (['direct', 'simt', 'subgroup_matrix']));
+/** @typedef {{ B: number, S: number, H: number, K: number, D: number }} Shape */
+/** @type {Shape[]} */
+const sizes = shapes('shapes', flags.shapes, 'BxSxHxKxD').map(([B, S, H, K, D]) => ({ B, S, H, K, D }));
 
-const device = await openDevice({ adapter: process.env.NIBBLE_DEVICE ?? 'auto', unchecked: true });
+/** @typedef {'forward' | 'backward'} Direction */
+/** @type {readonly Direction[]} */
+const DIRECTIONS = ['forward', 'backward'];
+
+const device = await openTunedDevice();
 const { profile } = device;
 
-/** Scores that are seen: of each query the keys of its window and document up to itself. */
+/**
+ * Scores that are seen: for each query the keys of its window and document up to itself.
+ * @param {Shape} shape
+ */
 function seen({ B, S, H }) {
   let sum = 0;
   for (let s = 0; s < S; s++) {
@@ -67,88 +62,107 @@ function seen({ B, S, H }) {
 }
 
 /** Products of 2 D flop a score: two forward; backward five, of which the two of dq and of dk and dv repeat two. */
-const flopOf = { forward: (shape) => 4 * shape.D * seen(shape), backward: (shape) => 10 * shape.D * seen(shape) };
+const FLOP_BY_SCORE = { forward: 4, backward: 10 };
 
+/**
+ * @param {number} elements
+ * @param {'f32' | 'u32'} dtype
+ * @param {(i: number) => number} at value of a u32
+ */
 function pattern(elements, dtype, at) {
-  if (dtype === 'u32') return Uint32Array.from({ length: elements }, at);
+  if (dtype === 'u32') return Uint32Array.from({ length: elements }, (_, i) => at(i));
   return Float32Array.from({ length: elements }, (_, i) => (((i * 7919) % 17) - 8) / 8);
 }
 
-/** Buffers, and a compiled program for each direction that ran once. */
+/**
+ * Buffers, and a compiled program for each direction that ran once.
+ * @param {import('#dist/gpu/device-profile.js').Tier} tier
+ * @param {Shape} shape
+ */
 async function prepare(tier, shape) {
   const { B, S, H, K, D } = shape;
   const computeDtype = tier === 'subgroup_matrix' ? 'f16' : 'f32';
-  const plan = planAttention({ ...profile, tier }, computeDtype, D);
-  if (plan.tier !== tier) return { skipped: plan.reason };
+  const chosen = planAttention({ ...profile, tier }, computeDtype, D);
+  if (chosen.tier !== tier) return { skipped: chosen.reason };
   const allocator = new GpuAllocator(device.gpu, new Ledger());
   const residents = new Residents(allocator);
-  const tensor = (label, elements, { dtype = 'f32', usage, at } = {}) => {
-    const made = residents.tensor({
-      label,
-      shape: [elements],
-      dtype,
-      category: 'activations',
-      ...(usage && { usage }),
-    });
-    if (usage === undefined) upload(device, residents.allocationOf(made.storage), 0, pattern(elements, dtype, at));
+  /** @type {(label: string, elements: number, dtype?: 'f32' | 'u32', at?: (i: number) => number) => import('#dist/gpu/tensor.js').Tensor} */
+  const tensor = (label, elements, dtype = 'f32', at = () => 0) => {
+    const made = residents.tensor({ label, shape: [elements], dtype, category: 'activations' });
+    upload(device, residents.allocationOf(made.storage), 0, pattern(elements, dtype, at));
     return made;
   };
-  const flagsWord = tensor('flags', 1, { dtype: 'u32', at: () => 0 });
-  const step = tensor('step', STEP_BYTES / 4, { dtype: 'u32', usage: 'uniform' });
+  const flagsWord = tensor('flags', 1, 'u32');
+  const step = residents.tensor({
+    label: 'step',
+    shape: [STEP_BYTES / 4],
+    dtype: 'u32',
+    category: 'activations',
+    usage: 'uniform',
+  });
   const [query, key, heads] = [B * S * H * D, B * S * K * D, B * S * H];
-  const start = (i) => (i % S) - ((i % S) % documents);
+  const start = (/** @type {number} */ i) => (i % S) - ((i % S) % documents);
   const packed = documents > 0 && {
     documents: {
-      starts: tensor('starts', B * S, { dtype: 'u32', at: (_, i) => start(i) }),
-      ends: tensor('ends', B * S, { dtype: 'u32', at: (_, i) => Math.min(S, start(i) + documents) }),
+      starts: tensor('starts', B * S, 'u32', start),
+      ends: tensor('ends', B * S, 'u32', (i) => Math.min(S, start(i) + documents)),
     },
   };
   const call = {
-    ...{ ...shape, computeDtype, window: window === 0 ? null : window, scale: 1 / Math.sqrt(D), ...packed },
-    ...{ q: tensor('q', query), k: tensor('k', key), v: tensor('v', key) },
-    ...{ o: tensor('o', query), lse: tensor('lse', heads) },
+    ...shape,
+    ...packed,
+    computeDtype: /** @type {'f16' | 'f32'} */ (computeDtype),
+    window: window === 0 ? null : window,
+    scale: 1 / Math.sqrt(D),
+    q: tensor('q', query),
+    k: tensor('k', key),
+    v: tensor('v', key),
+    o: tensor('o', query),
+    lse: tensor('lse', heads),
   };
   const grads = {
-    ...{ dO: tensor('dO', query), delta: tensor('delta', heads) },
-    ...{ dq: tensor('dq', query), dk: tensor('dk', key), dv: tensor('dv', key) },
+    dO: tensor('dO', query),
+    delta: tensor('delta', heads),
+    dq: tensor('dq', query),
+    dk: tensor('dk', key),
+    dv: tensor('dv', key),
   };
   const record = {
-    forward: (tape) => attentionFwd(tape, call),
-    backward: (tape) => attentionBwd(tape, { ...call, ...grads }),
+    forward: (/** @type {Tape} */ tape) => attentionFwd(tape, call),
+    backward: (/** @type {Tape} */ tape) => attentionBwd(tape, { ...call, ...grads }),
   };
+  /** @type {(() => void)[]} */
   const kept = [];
-  const programs = {};
-  const compileMs = {};
-  for (const [direction, write] of Object.entries(record)) {
+  /** @param {Direction} direction */
+  const compile = async (direction) => {
     const tape = new Tape({ profile: { ...profile, tier }, shaders: device.shaders, step, flags: flagsWord });
-    write(tape);
+    record[direction](tape);
     const made = makePlan(direction, tape.commands);
     const arena = new Arena(allocator, [made]);
     const prepared = preparePlan(made, allocator);
-    programs[direction] = await Program.compile(device, prepared, { residents, arena });
     kept.push(
       () => arena.destroy(),
       () => allocator.free(prepared.params),
     );
-  }
-  const seconds = async (direction, repeats = 1) => {
-    const started = performance.now();
-    const encoder = device.gpu.createCommandEncoder({ label: direction });
-    for (let i = 0; i < repeats; i++) programs[direction].encode(encoder);
-    device.gpu.queue.submit([encoder.finish()]);
-    await device.gpu.queue.onSubmittedWorkDone();
-    return (performance.now() - started) / 1000 / repeats;
+    return Program.compile(device, prepared, { residents, arena });
   };
+  const programs = { forward: await compile('forward'), backward: await compile('backward') };
+  /** @param {Direction} direction @param {number} [repeats] */
+  const seconds = (direction, repeats) => secondsOf(device, (encoder) => programs[direction].encode(encoder), repeats);
   // software drivers compile at the first dispatch
-  for (const direction of Object.keys(record))
-    compileMs[direction] = 1000 * (await device.guarded('first run', () => seconds(direction)));
+  const first = { forward: 0, backward: 0 };
+  for (const direction of DIRECTIONS)
+    first[direction] = 1000 * (await device.guarded('first run', () => seconds(direction)));
   const free = () => {
     for (const drop of kept) drop();
     residents.destroy();
   };
-  return { seconds, free, compileMs };
+  return { seconds, free, firstRunMs: first };
 }
 
+/** @typedef {{ shape: string, direction: Direction, tier: string, ms: number, tflops: number, ratio: number | null, firstRunMs: number, samples: number }} Row */
+
+/** @param {Row} row */
 const rowText = ({ shape, direction, tier, ms, tflops, ratio, firstRunMs }) =>
   [
     shape.padEnd(20),
@@ -164,24 +178,33 @@ else
   console.log(
     `${device.adapter.description}; median of up to ${rounds}, tiers interleaved\nBxSxHxKxD            direction tier                   ms    TFLOP/s  x direct  first run ms`,
   );
-for (const shape of shapes) {
+for (const shape of sizes) {
   const ready = new Map();
-  for (const tier of flags.tiers.split(',')) {
+  for (const tier of tiers) {
     const why = obstacle(profile, tier);
     const made = why === null ? await prepare(tier, shape) : { skipped: why };
-    if (made.skipped === undefined) ready.set(tier, made);
-    else console.error(`left out: ${tier}: ${made.skipped}`);
+    if ('skipped' in made) console.error(`left out: ${tier}: ${made.skipped}`);
+    else ready.set(tier, made);
   }
-  for (const direction of ['forward', 'backward']) {
-    const arms = [...ready].map(([tier, { seconds }]) => [tier, (repeats) => seconds(direction, repeats)]);
-    const measured = await interleaved(new Map(arms), rounds);
+  for (const direction of DIRECTIONS) {
+    const arms = new Map(
+      [...ready].map(([tier, { seconds }]) => [
+        tier,
+        (/** @type {number | undefined} */ repeats) => seconds(direction, repeats),
+      ]),
+    );
+    const measured = await interleaved(arms, rounds);
     const direct = measured.get('direct')?.seconds ?? null;
     for (const [tier, { seconds, samples }] of measured) {
       const row = {
-        ...{ shape: Object.values(shape).join('x'), direction, tier, ms: seconds * 1000 },
-        tflops: flopOf[direction](shape) / seconds / 1e12,
+        shape: Object.values(shape).join('x'),
+        direction,
+        tier,
+        ms: seconds * 1000,
+        tflops: (FLOP_BY_SCORE[direction] * shape.D * seen(shape)) / seconds / 1e12,
         ratio: direct === null ? null : direct / seconds,
-        ...{ firstRunMs: ready.get(tier).compileMs[direction], samples },
+        firstRunMs: ready.get(tier).firstRunMs[direction],
+        samples,
       };
       console.log(flags.json ? JSON.stringify(row) : rowText(row));
     }

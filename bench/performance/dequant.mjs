@@ -1,10 +1,9 @@
 #!/usr/bin/env node
 /**
  * NF4 with double quantization decoded on the GPU, as bytes per second against a copy of buffers in the same process; and a few
- * rows through the packed weight (matvec_4bit) against decoding it for a product:
- * `node bench/performance/dequant.mjs [--json] [--shape=11008x4096] [--dtype=f16] [--rows=1,2,4,8]`. Plain JavaScript over dist/.
+ * rows through the packed weight (matvec_4bit) against decoding it for a product.
  */
-import { parseArgs } from 'node:util';
+import { median } from 'simple-statistics';
 import { GpuAllocator } from '#dist/gpu/allocator.js';
 import { Arena } from '#dist/gpu/arena.js';
 import { Ledger } from '#dist/gpu/ledger.js';
@@ -15,37 +14,47 @@ import { Tape } from '#dist/gpu/tape.js';
 import { dequant4bit, TABLE_LENGTH } from '#dist/kernels/dequant.js';
 import { matmulNt } from '#dist/kernels/matmul.js';
 import { isMatvec, matvec4bit } from '#dist/kernels/matvec-4bit.js';
-import { closeDevice, DEVICE_CHOICES, openDevice } from '#dist/node/device.js';
+import { closeDevice } from '#dist/node/device.js';
 import { STEP_BYTES } from '#dist/train/step-scalars.js';
-import { median } from '../shared/record.mjs';
+import { NESTED_BLOCK_SIZE } from '#dist/wasm/types.js';
+import { openTunedDevice, secondsOf } from '../shared/device.mjs';
+import { count, readOptions, refuse, shapes } from '../shared/options.mjs';
+
+const USAGE = `usage: node bench/performance/dequant.mjs [options]   NIBBLE_DEVICE picks the device
+  --shape OUTxIN  of the weight  (11008x4096)
+  --dtype D       that it is decoded to: f16 or f32  (f16 where the device has it)
+  --rows a,b      of the products  (1,2,4,8)
+  --json`;
+const flags = readOptions(USAGE, {
+  shape: { type: 'string', default: '11008x4096' },
+  dtype: { type: 'string', default: '' },
+  rows: { type: 'string', default: '1,2,4,8' },
+  json: { type: 'boolean', default: false },
+});
+const [[out, width]] = shapes('shape', flags.shape, 'OUTxIN');
+const rowCounts = flags.rows.split(',').map((text) => count('rows', text));
 
 const BLOCK_SIZE = 64;
-const NESTED_BLOCK_SIZE = 256;
 /** Long enough that the timer and the submit do not matter. */
 const LEAST_SECONDS = 0.5;
 const SAMPLES = 7;
 
-const { values: flags } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    shape: { type: 'string', default: '11008x4096' },
-    dtype: { type: 'string', default: '' },
-    rows: { type: 'string', default: '1,2,4,8' },
-  },
-});
-const [out, width] = flags.shape.split('x').map(Number);
-if (!Number.isSafeInteger(out * width) || out < 1 || width < 1)
-  throw new RangeError(`--shape=${flags.shape}: needs OUTxIN, for example 11008x4096`);
-const choice = process.env.NIBBLE_DEVICE ?? 'auto';
-if (!DEVICE_CHOICES.includes(choice))
-  throw new RangeError(`NIBBLE_DEVICE=${choice}: needs ${DEVICE_CHOICES.join(', ')}`);
-
-const device = await openDevice({ adapter: choice, unchecked: true });
-const dtype = flags.dtype || (device.profile.shaderF16 ? 'f16' : 'f32');
+const device = await openTunedDevice();
+const dtype = chosenDtype();
 const allocator = new GpuAllocator(device.gpu, new Ledger());
 const residents = new Residents(allocator);
 const n = out * width;
 const blocks = Math.ceil(n / BLOCK_SIZE);
+
+/** @returns {'f16' | 'f32'} */
+function chosenDtype() {
+  if (flags.dtype === '') return device.profile.shaderF16 ? 'f16' : 'f32';
+  if (flags.dtype !== 'f16' && flags.dtype !== 'f32') return refuse(`--dtype: got ${flags.dtype}, wanted f16 or f32`);
+  return flags.dtype;
+}
+
+/** @typedef {import('#dist/gpu/tensor.js').Tensor} Tensor */
+/** @type {(label: string, elements: number, kind: 'f16' | 'f32' | 'u8' | 'u32', usage?: 'storage' | 'uniform') => Tensor} */
 const tensor = (label, elements, kind, usage = 'storage') =>
   residents.tensor({ label, shape: [elements], dtype: kind, category: 'workspace', usage });
 const packed = tensor('packed', Math.ceil(n / 2), 'u8');
@@ -57,26 +66,25 @@ const tables = tensor('tables', TABLE_LENGTH, 'f32');
 const step = tensor('step', STEP_BYTES / 4, 'u32', 'uniform');
 const flagWord = tensor('flags', 1, 'u32');
 
-const scales = { kind: 'double', codes, nested };
-const rowCounts = flags.rows.split(',').map(Number);
+const scales = { kind: /** @type {const} */ ('double'), codes, nested };
 const most = Math.max(...rowCounts);
 const [x, y] = [tensor('x', most * width, 'f32'), tensor('y', most * out, 'f32')];
-// what a buffer starts with, zeros, is quicker to multiply on some GPUs than what weights hold
-const noise = (of, word) => {
-  const words = Uint32Array.from({ length: of.bytes >> 2 }, (_, i) => word(Math.imul(i + 1, 2_654_435_761) >>> 0));
-  for (let at = 0; at < words.length; at += 2 ** 22)
-    device.gpu.queue.writeBuffer(
-      bufferOf(residents.allocationOf(of.storage)),
-      4 * at,
-      words.subarray(at, at + 2 ** 22),
-    );
-};
-noise(packed, (bits) => bits);
-noise(codes, (bits) => bits);
+/**
+ * What a buffer starts with, zeros, is quicker to multiply on some GPUs than what weights hold.
+ * @param {Tensor} into
+ * @param {(bits: number) => number} word
+ */
+function fillWithNoise(into, word) {
+  const noise = Uint32Array.from({ length: into.bytes >> 2 }, (_, i) => word(Math.imul(i + 1, 2_654_435_761) >>> 0));
+  const buffer = bufferOf(residents.allocationOf(into.storage));
+  for (let at = 0; at < noise.length; at += 2 ** 22)
+    device.gpu.queue.writeBuffer(buffer, 4 * at, noise.subarray(at, at + 2 ** 22));
+}
+for (const bits of [packed, codes]) fillWithNoise(bits, (word) => word);
 // f32 bits of 1 to 2
-for (const of of [x, nested, tables]) noise(of, (bits) => 0x3f800000 | (bits >>> 9));
+for (const floats of [x, nested, tables]) fillWithNoise(floats, (bits) => 0x3f800000 | (bits >>> 9));
 
-/** What `record` puts on a tape, ready to be encoded again and again. */
+/** What `record` puts on a tape, ready to be encoded again and again. @param {string} label @param {(tape: Tape) => void} record */
 async function programOf(label, record) {
   const tape = new Tape({ profile: device.profile, shaders: device.shaders, step, flags: flagWord });
   record(tape);
@@ -85,24 +93,16 @@ async function programOf(label, record) {
   return Program.compile(device, preparePlan(plan, allocator), { residents, arena });
 }
 const weight = { blockSize: BLOCK_SIZE, firstBlock: 0, packed, scales, tables };
-const decode = (tape) => dequant4bit(tape, { n, ...weight, w });
+const decode = (/** @type {Tape} */ tape) => dequant4bit(tape, { n, ...weight, w });
 const program = await programOf('dequant', decode);
 const [from, to] = [w, target].map((t) => bufferOf(residents.allocationOf(t.storage)));
 
-/** Median seconds of one run, measured over as many as take LEAST_SECONDS. */
+/** Median seconds of one run, measured over as many as take LEAST_SECONDS. @param {(encoder: GPUCommandEncoder) => void} encode */
 async function seconds(encode) {
-  const run = async (times) => {
-    const started = performance.now();
-    const encoder = device.gpu.createCommandEncoder();
-    for (let i = 0; i < times; i++) encode(encoder);
-    device.gpu.queue.submit([encoder.finish()]);
-    await device.gpu.queue.onSubmittedWorkDone();
-    return (performance.now() - started) / 1000;
-  };
-  await run(1);
-  const times = Math.max(1, Math.ceil(LEAST_SECONDS / SAMPLES / (await run(1))));
+  await secondsOf(device, encode);
+  const repeats = Math.max(1, Math.ceil(LEAST_SECONDS / SAMPLES / (await secondsOf(device, encode))));
   const samples = [];
-  for (let i = 0; i < SAMPLES; i++) samples.push((await run(times)) / times);
+  for (let i = 0; i < SAMPLES; i++) samples.push(await secondsOf(device, encode, repeats));
   return median(samples);
 }
 
@@ -110,8 +110,9 @@ const dequantSeconds = await seconds((encoder) => program.encode(encoder));
 const copySeconds = await seconds((encoder) => encoder.copyBufferToBuffer(from, 0, to, 0, w.bytes));
 const matvec = [];
 for (const T of isMatvec(1, width) ? rowCounts : []) {
-  const call = { T, N: out, K: width, ...weight, x, y, operands: dtype };
-  const fused = await programOf('matvec', (tape) => matvec4bit(tape, call));
+  const fused = await programOf('matvec', (tape) =>
+    matvec4bit(tape, { T, N: out, K: width, ...weight, x, y, operands: dtype }),
+  );
   const product = await programOf('product', (tape) => {
     decode(tape);
     matmulNt(tape, { M: T, N: out, K: width, x, w, y });
@@ -119,43 +120,50 @@ for (const T of isMatvec(1, width) ? rowCounts : []) {
   // in turns, so that what drifts meets both
   const pairs = [];
   for (let i = 0; i < 3; i++)
-    pairs.push([
-      await seconds((encoder) => fused.encode(encoder)),
-      await seconds((encoder) => product.encode(encoder)),
-    ]);
-  const [fusedSeconds, productSeconds] = [0, 1].map((side) => median(pairs.map((pair) => pair[side])));
+    pairs.push({
+      fused: await seconds((encoder) => fused.encode(encoder)),
+      product: await seconds((encoder) => product.encode(encoder)),
+    });
+  const fusedSeconds = median(pairs.map((pair) => pair.fused));
   matvec.push({
     rows: T,
     fused_us: 1e6 * fusedSeconds,
-    decoded_us: 1e6 * productSeconds,
+    decoded_us: 1e6 * median(pairs.map((pair) => pair.product)),
     fused_gb_per_s: (packed.bytes + codes.bytes + nested.bytes) / fusedSeconds / 1e9,
-    ratio: median(pairs.map(([one, other]) => one / other)),
+    ratio: median(pairs.map((pair) => pair.fused / pair.product)),
   });
 }
 device.throwIfFailed();
 const bytes = packed.bytes + codes.bytes + nested.bytes + w.bytes;
-const result = {
-  adapter: device.adapter.description,
-  software: device.profile.software,
-  shape: [out, width],
-  dtype,
-  bytes,
-  dequant_gb_per_s: bytes / dequantSeconds / 1e9,
-  // a copy reads and writes
-  copy_gb_per_s: (2 * w.bytes) / copySeconds / 1e9,
-  matvec,
-};
-result.ratio = result.dequant_gb_per_s / result.copy_gb_per_s;
-if (flags.json) console.log(JSON.stringify(result));
-else {
-  console.log(`${result.adapter}${result.software ? ' (software driver)' : ''}, NF4 ${flags.shape} to ${dtype}`);
-  console.log(`dequantize ${result.dequant_gb_per_s.toFixed(2)} GB/s, copy ${result.copy_gb_per_s.toFixed(2)} GB/s`);
-  console.log(`ratio ${result.ratio.toFixed(3)}`);
-  for (const { rows, fused_us, decoded_us, ratio } of matvec)
+const dequant_gb_per_s = bytes / dequantSeconds / 1e9;
+// a copy reads and writes
+const copy_gb_per_s = (2 * w.bytes) / copySeconds / 1e9;
+const ratio = dequant_gb_per_s / copy_gb_per_s;
+const { software } = device.profile;
+const { description } = device.adapter;
+if (flags.json) {
+  const shape = [out, width];
+  const result = {
+    adapter: description,
+    software,
+    shape,
+    dtype,
+    bytes,
+    dequant_gb_per_s,
+    copy_gb_per_s,
+    ratio,
+    matvec,
+  };
+  console.log(JSON.stringify(result));
+} else {
+  console.log(`${description}${software ? ' (software driver)' : ''}, NF4 ${flags.shape} to ${dtype}`);
+  console.log(`dequantize ${dequant_gb_per_s.toFixed(2)} GB/s, copy ${copy_gb_per_s.toFixed(2)} GB/s`);
+  console.log(`ratio ${ratio.toFixed(3)}`);
+  for (const { rows, fused_us, decoded_us, ratio: fusedOver } of matvec)
     console.log(
-      `${rows} rows: fused ${fused_us.toFixed(0)} us, decoded for a product ${decoded_us.toFixed(0)} us, ratio ${ratio.toFixed(3)}`,
+      `${rows} rows: fused ${fused_us.toFixed(0)} us, decoded for a product ${decoded_us.toFixed(0)} us, ratio ${fusedOver.toFixed(3)}`,
     );
 }
 residents.destroy();
 await closeDevice(device);
-process.exit(0); // Dawn may keep a thread for a moment
+process.exit(); // Dawn may keep a thread for a moment

@@ -1,203 +1,164 @@
 #!/usr/bin/env node
 /**
  * Seconds from nothing on the GPU to loaded weights and compiled pipelines, of two built checkouts in turn, and the resident
- * memory that took: `node bench/performance/load.mjs --before DIR --after DIR [--adapter lavapipe] [--rounds 5] [--record FILE]`. The models
- * have random weights in safetensors files of a temporary folder (1 GB), which the page cache holds. A process per run.
+ * memory that took. A process per run.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { commitOf, LoadWatch, median, writeRecord } from '../shared/record.mjs';
+import { median } from 'simple-statistics';
+import { parseModelConfig } from '#dist/formats/hf-config.js';
+import { writeSafetensors } from '#dist/formats/safetensors-write.js';
+import { parametersOf } from '#dist/model/modules.js';
+import { nodeWriter } from '#dist/node/files.js';
+import { LoadWatch } from '../shared/clock.mjs';
+import { chosenDevice } from '../shared/device.mjs';
+import { checkouts, count, readOptions } from '../shared/options.mjs';
+import { commitOf, writeRecord } from '../shared/record.mjs';
+import { writeRows } from '../shared/training.mjs';
+import { inTurns } from './sampling.mjs';
 
-/** Of bench/performance/promises.mjs. */
-const ROW = 11;
+const USAGE = `usage: node bench/performance/load.mjs --before DIR --after DIR [options]   NIBBLE_DEVICE picks the device (lavapipe)
+Each checkout brings its own bench/performance/load-point.mjs. The models have random weights in safetensors files of a temporary
+folder (1 GB), which the page cache holds.
+  --rounds N     (5)
+  --record FILE  writes what was measured`;
+const flags = readOptions(USAGE, {
+  before: { type: 'string' },
+  after: { type: 'string' },
+  rounds: { type: 'string', default: '5' },
+  record: { type: 'string' },
+});
+const trees = checkouts(flags);
+const rounds = count('rounds', flags.rounds);
+const device = chosenDevice('lavapipe');
+
 const MIB = 2 ** 20;
-const S = 64;
-/** SmolLM2-135M's shapes: most tensors are smaller than a slab; and 16 layers of half of TinyLlama's width, several slabs each. */
+const TOKENS = 64;
 const MODELS = {
-  'SmolLM2-135M shapes': { hidden: 576, ffn: 1536, layers: 30, heads: 9, kv: 3, vocab: 49_152 },
-  '16 layers of width 1024': { hidden: 1024, ffn: 2816, layers: 16, heads: 16, kv: 16, vocab: 32_000 },
+  // most tensors are smaller than a slab
+  'SmolLM2-135M shapes': {
+    vocab_size: 49_152,
+    hidden_size: 576,
+    intermediate_size: 1536,
+    num_hidden_layers: 30,
+    num_attention_heads: 9,
+    num_key_value_heads: 3,
+  },
+  // half of TinyLlama's width: several slabs each
+  '16 layers of width 1024': {
+    vocab_size: 32_000,
+    hidden_size: 1024,
+    intermediate_size: 2816,
+    num_hidden_layers: 16,
+    num_attention_heads: 16,
+    num_key_value_heads: 16,
+  },
 };
 
-const { values: flags } = parseArgs({
-  options: {
-    before: { type: 'string' },
-    after: { type: 'string' },
-    adapter: { type: 'string', default: 'lavapipe' },
-    rounds: { type: 'string', default: '5' },
-    record: { type: 'string' },
-    // one run in this process: the tree, then the model's folder and the method
-    one: { type: 'string' },
-    model: { type: 'string' },
-    method: { type: 'string' },
-  },
-});
+/** @typedef {import('./load-point.mjs').LoadPoint} LoadPoint */
+/** @typedef {'before' | 'after'} Side */
+/** @type {readonly Side[]} */
+const SIDES = ['before', 'after'];
 
-/** Loads and compiles as a run does, up to its warm-up. Prints seconds and bytes as JSON. */
-async function one(tree, directory, method) {
-  const from = (file) => import(path.join(path.resolve(tree), 'dist', file));
-  const [{ loadTrainConfig }, { openNodeRuntime }, { train }, { readRunInput }] = await Promise.all(
-    ['config/index.js', 'train/node.js', 'train/run.js', 'train/session.js'].map(from),
-  );
-  const { values: config } = loadTrainConfig({
-    flags: {
-      ...{ model_name_or_path: directory, method, lora_target_modules: 'all-linear', max_steps: '1' },
-      ...{ datasets: JSON.stringify([{ path: path.join(directory, 'rows.jsonl') }]), per_device_train_batch_size: '1' },
-    },
-  });
-  const runtime = await openNodeRuntime(flags.adapter);
-  const input = await readRunInput(config, runtime.readerOf);
-  const idle = process.memoryUsage.rss();
-  const cpu = process.cpuUsage();
-  const started = performance.now();
-  const at = {};
-  const signal = new AbortController().signal;
-  for await (const event of train(runtime, input, { signal, writer: null })) {
-    if (event.type !== 'phase') continue;
-    at[event.phase] = (performance.now() - started) / 1000;
-    if (event.phase === 'warmup') break;
-  }
-  const { user, system } = process.cpuUsage(cpu);
-  const result = {
-    load: at.compile,
-    ready: at.warmup,
-    cpu: (user + system) / 1e6,
-    // on a software driver the weights are the process's own memory
-    resident: 1024 * process.resourceUsage().maxRSS - idle,
-  };
-  console.log(JSON.stringify(result));
-  process.exit(0);
+/** bf16 of magnitudes near 0.01, either sign; every tensor repeats them. */
+const POOL = new Uint8Array(
+  Uint16Array.from({ length: 2 * MIB }, (_, i) => 0x3c00 + ((i * 40_503) % 512) + (i % 2) * 0x8000).buffer,
+);
+
+/** @param {number} bytes */
+function* weights(bytes) {
+  for (let at = 0; at < bytes; at += POOL.length) yield POOL.subarray(0, Math.min(POOL.length, bytes - at));
 }
 
-function writeModel(root, name, { hidden, ffn, layers, heads, kv, vocab }) {
-  const directory = path.join(root, name.replaceAll(' ', '-'));
-  mkdirSync(directory);
+/** @param {string} directory is made @param {object} shape @returns bytes of its weights */
+async function writeModel(directory, shape) {
   const config = {
-    ...{ architectures: ['LlamaForCausalLM'], vocab_size: vocab, hidden_size: hidden, intermediate_size: ffn },
-    ...{ num_hidden_layers: layers, num_attention_heads: heads, num_key_value_heads: kv },
-    ...{ max_position_embeddings: S, dtype: 'bfloat16', tie_word_embeddings: true },
+    ...shape,
+    architectures: ['LlamaForCausalLM'],
+    max_position_embeddings: TOKENS,
+    dtype: 'bfloat16',
+    tie_word_embeddings: true,
   };
+  let total = 0;
+  const tensors = parametersOf(parseModelConfig(config)).map((parameter) => {
+    const bytes = 2 * parameter.shape.reduce((product, size) => product * size, 1);
+    total += bytes;
+    return {
+      name: parameter.name,
+      shape: parameter.shape,
+      dtype: /** @type {const} */ ('BF16'),
+      data: () => weights(bytes),
+    };
+  });
+  await writeSafetensors(nodeWriter(directory), 'model.safetensors', tensors);
   writeFileSync(path.join(directory, 'config.json'), JSON.stringify(config));
-  writeFileSync(
-    path.join(directory, 'rows.jsonl'),
-    `${JSON.stringify({ input_ids: Array.from({ length: S }, (_, i) => i) })}\n`,
-  );
-  const kvOut = (hidden / heads) * kv;
-  const tensors = [
-    ['model.embed_tokens.weight', [vocab, hidden]],
-    ...Array.from({ length: layers }, (_, i) =>
-      [
-        ['input_layernorm', [hidden]],
-        ['post_attention_layernorm', [hidden]],
-        ['self_attn.q_proj', [hidden, hidden]],
-        ['self_attn.k_proj', [kvOut, hidden]],
-        ['self_attn.v_proj', [kvOut, hidden]],
-        ['self_attn.o_proj', [hidden, hidden]],
-        ['mlp.gate_proj', [ffn, hidden]],
-        ['mlp.up_proj', [ffn, hidden]],
-        ['mlp.down_proj', [hidden, ffn]],
-      ].map(([module, shape]) => [`model.layers.${i}.${module}.weight`, shape]),
-    ).flat(),
-    ['model.norm.weight', [hidden]],
-  ];
-  let end = 0;
-  const header = Object.fromEntries(
-    tensors.map(([tensor, shape]) => {
-      const from = end;
-      end += 2 * shape.reduce((p, n) => p * n, 1);
-      return [tensor, { dtype: 'BF16', shape, data_offsets: [from, end] }];
-    }),
-  );
-  const json = Buffer.from(JSON.stringify(header));
-  const size = Buffer.alloc(8);
-  size.writeBigUInt64LE(BigInt(json.length));
-  const file = openSync(path.join(directory, 'model.safetensors'), 'w');
-  writeSync(file, Buffer.concat([size, json]));
-  // bf16 of magnitudes near 0.01, either sign
-  const pool = Buffer.from(
-    Uint16Array.from({ length: 2 * MIB }, (_, i) => 0x3c00 + ((i * 40_503) % 512) + (i % 2) * 0x8000).buffer,
-  );
-  for (let at = 0; at < end; at += pool.length) writeSync(file, pool, 0, Math.min(pool.length, end - at));
-  closeSync(file);
-  return { directory, bytes: end };
+  writeRows(directory, [Array.from({ length: TOKENS }, (_, i) => i)]);
+  return total;
 }
 
+/** @param {string} tree @param {string} directory @param {string} method @returns {LoadPoint} */
 function measure(tree, directory, method) {
-  const script = fileURLToPath(import.meta.url);
-  const args = [script, '--one', tree, '--model', directory, '--method', method, '--adapter', flags.adapter];
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  const script = path.join(tree, 'bench/performance/load-point.mjs');
+  const env = { ...process.env, NIBBLE_DEVICE: device };
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script, directory, method], {
+    encoding: 'utf8',
+    env,
+  });
   if (status !== 0) throw new Error(`${tree}: a run ended with ${status}\n${stderr}`);
-  return JSON.parse(stdout.trim().split('\n').at(-1));
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
 }
 
-if (flags.one) await one(flags.one, flags.model, flags.method);
-if (!flags.before || !flags.after) throw new RangeError('needs --before DIR and --after DIR, two built checkouts');
-const trees = { before: path.resolve(flags.before), after: path.resolve(flags.after) };
-const rounds = Number(flags.rounds);
-if (!Number.isSafeInteger(rounds) || rounds < 1) throw new RangeError(`--rounds=${flags.rounds}: needs a whole number`);
 const root = mkdtempSync(path.join(os.tmpdir(), 'nibble-load-'));
 const load = new LoadWatch();
+/** @type {import('../shared/records.mjs').Figure[]} */
 const figures = [];
+
+/** @param {string} directory @param {string} method @param {string} what */
+async function compare(directory, method, what) {
+  /** @type {Record<Side, LoadPoint[]>} */
+  const seen = { before: [], after: [] };
+  await inTurns(rounds, (side) => {
+    seen[side].push(measure(trees[side], directory, method));
+    load.look();
+  });
+  /** @param {Side} side @param {keyof LoadPoint} key */
+  const middle = (side, key) => median(seen[side].map((run) => run[key]));
+  for (const side of SIDES) {
+    const [ready, mib] = [middle(side, 'ready'), middle(side, 'resident') / MIB];
+    console.log(
+      `${what}, ${side}: loaded ${middle(side, 'load').toFixed(2)} s, ready ${ready.toFixed(2)} s, ` +
+        `CPU ${middle(side, 'cpu').toFixed(2)} s, ${mib.toFixed(0)} MiB more resident at most`,
+    );
+    figures.push(
+      { what: `${what}: loaded and compiled, ${side}`, reached: ready, bound: null, unit: 's' },
+      { what: `${what}: resident memory, most it grew by, ${side}`, reached: mib, bound: null, unit: 'MiB' },
+    );
+  }
+  const paired = median(seen.before.map((run, i) => run.ready / seen.after[i].ready));
+  console.log(`${what}: before / after ${paired.toFixed(2)}`);
+  figures.push({ what: `${what}: before over after, median of pairs`, reached: paired, bound: null, unit: 'times' });
+}
+
 try {
   for (const [name, shape] of Object.entries(MODELS)) {
-    const { directory, bytes } = writeModel(root, name, shape);
-    for (const method of ['lora', 'qlora']) {
-      const seen = { before: [], after: [] };
-      for (let i = 0; i < rounds; i++) {
-        // before and after in turn, and either of them first
-        for (const arm of i % 2 === 0 ? ['before', 'after'] : ['after', 'before'])
-          seen[arm].push(measure(trees[arm], directory, method));
-        load.look();
-      }
-      const of = (arm, key) => median(seen[arm].map((run) => run[key]));
-      const paired = median(seen.before.map((run, i) => run.ready / seen.after[i].ready));
-      const what = `${method}, ${name} (${Math.round(bytes / MIB)} MiB of bf16)`;
-      for (const arm of ['before', 'after']) {
-        const at = of(arm, 'load');
-        const mib = of(arm, 'resident') / MIB;
-        console.log(
-          `${what}, ${arm}: loaded ${at.toFixed(2)} s, ready ${of(arm, 'ready').toFixed(2)} s, ` +
-            `CPU ${of(arm, 'cpu').toFixed(2)} s, ${mib.toFixed(0)} MiB more resident at most`,
-        );
-      }
-      console.log(`${what}: before / after ${paired.toFixed(2)}`);
-      for (const arm of ['before', 'after']) {
-        figures.push({
-          what: `${what}: loaded and compiled, ${arm}`,
-          reached: of(arm, 'ready'),
-          bound: null,
-          unit: 's',
-        });
-        figures.push({
-          what: `${what}: resident memory, most it grew by, ${arm}`,
-          reached: of(arm, 'resident') / MIB,
-          bound: null,
-          unit: 'MiB',
-        });
-      }
-      figures.push({
-        what: `${what}: before over after, median of pairs`,
-        reached: paired,
-        bound: null,
-        unit: 'times',
-      });
-    }
+    const directory = path.join(root, name.replaceAll(' ', '-'));
+    const bytes = await writeModel(directory, shape);
+    for (const method of ['lora', 'qlora'])
+      await compare(directory, method, `${method}, ${name} (${Math.round(bytes / MIB)} MiB of bf16)`);
     rmSync(directory, { recursive: true });
   }
 } finally {
   rmSync(root, { recursive: true, force: true });
 }
-if (flags.record) {
+if (flags.record)
   writeRecord(flags.record, {
-    row: ROW,
+    row: 11,
     title: 'Loading a model',
-    command: `node bench/performance/load.mjs --before DIR --after DIR --adapter ${flags.adapter} --rounds ${rounds} --record FILE`,
-    versions: { before: commitOf(trees.before), after: commitOf(trees.after) },
-    adapter: flags.adapter,
+    command: `NIBBLE_DEVICE=${device} node bench/performance/load.mjs --before DIR --after DIR --rounds ${rounds} --record FILE`,
+    adapter: device,
     load,
+    versions: { before: commitOf(trees.before), after: commitOf(trees.after) },
     figures,
   });
-}

@@ -1,50 +1,59 @@
-/**
- * A layer's product with its LoRA term: summed on the way as a second source, against a product of its own that is added.
- * `npm run build` first; `node bench/performance/lora-fold.mjs [--json] [--shapes MxNxK,...] [--rank 16]`.
- */
-import { parseArgs } from 'node:util';
+#!/usr/bin/env node
+/** A layer's product with its LoRA term: summed on the way as a second source, against a product of its own that is added. */
+import { median } from 'simple-statistics';
 import { obstacle } from '#dist/gpu/tier.js';
 import { closeDevice } from '#dist/node/device.js';
 import { prepareProduct } from '#dist/tune/product.js';
-import { median } from '../shared/record.mjs';
-import { openTunedDevice, productShapes } from './products.mjs';
+import { openTunedDevice } from '../shared/device.mjs';
+import { count, readOptions, shapes } from '../shared/options.mjs';
 import { calibrate } from './sampling.mjs';
 
-const { values: flags } = parseArgs({
-  options: {
-    shapes: { type: 'string', default: '256x512x512,256x1024x256' },
-    rank: { type: 'string', default: '16' },
-    rounds: { type: 'string', default: '9' },
-    json: { type: 'boolean', default: false },
-  },
+const USAGE = `usage: node bench/performance/lora-fold.mjs [options]   NIBBLE_DEVICE picks the device
+  --shapes MxNxK,..  (256x512x512,256x1024x256)
+  --rank N           of the LoRA term  (16)
+  --rounds N         the median of so many pairs or of those that 3 s have room for  (9)
+  --json`;
+const flags = readOptions(USAGE, {
+  shapes: { type: 'string', default: '256x512x512,256x1024x256' },
+  rank: { type: 'string', default: '16' },
+  rounds: { type: 'string', default: '9' },
+  json: { type: 'boolean', default: false },
 });
-const shapes = productShapes(flags.shapes);
-const r = Number(flags.rank);
-if (!Number.isInteger(r) || r < 1) throw new RangeError(`--rank: ${flags.rank} is no rank`);
+const sizes = shapes('shapes', flags.shapes, 'MxNxK');
+const [r, rounds] = [count('rank', flags.rank), count('rounds', flags.rounds)];
 
 const device = await openTunedDevice();
 const { profile } = device;
-/** The tiers that fold, each with the weights it takes. */
-const kinds = [
+/** @typedef {readonly [tier: 'simt' | 'subgroup_matrix', dtype: 'f32' | 'f16']} Kind */
+/** The tiers that fold, each with the weights it takes. @type {readonly Kind[]} */
+const KINDS = [
   ['simt', 'f32'],
   ['simt', 'f16'],
   ['subgroup_matrix', 'f16'],
-].filter(([tier, dtype]) => obstacle(profile, tier) === null && (dtype === 'f32' || profile.shaderF16));
+];
+const kinds = KINDS.filter(
+  ([tier, dtype]) => obstacle(profile, tier) === null && (dtype === 'f32' || profile.shaderF16),
+);
 
+/** @param {'nt' | 'nn'} op @param {number[]} shape @param {Kind} kind */
 async function pair(op, [M, N, K], [tier, dtype]) {
   const arms = [];
   for (const folded of [false, true]) {
     const product = await prepareProduct(device, { ...profile, tier }, { op, M, N, K, dtype, lora: { r, folded } });
     product.fillWithNoise();
-    arms.push({ product, times: [], ...(await calibrate(product.seconds, Number(flags.rounds))) });
+    arms.push({ product, times: /** @type {number[]} */ ([]), ...(await calibrate(product.seconds, rounds)) });
   }
-  const rounds = Math.min(...arms.map((arm) => arm.rounds));
-  for (let round = 0; round < rounds; round++)
+  const pairs = Math.min(...arms.map((arm) => arm.rounds));
+  for (let round = 0; round < pairs; round++)
     for (const { product, repeats, times } of arms) times.push(await product.seconds(repeats));
   for (const { product } of arms) product.free();
   const [separate, folded] = arms.map(({ times }) => times);
   return {
-    ...{ op, shape: `${M}x${N}x${K}`, rank: r, tier, dtype },
+    op,
+    shape: `${M}x${N}x${K}`,
+    rank: r,
+    tier,
+    dtype,
     separateMs: median(separate) * 1000,
     foldedMs: median(folded) * 1000,
     ratio: median(folded.map((seconds, i) => seconds / separate[i])),
@@ -52,17 +61,15 @@ async function pair(op, [M, N, K], [tier, dtype]) {
 }
 
 const rows = [];
-for (const op of ['nt', 'nn'])
-  for (const shape of shapes) for (const kind of kinds) rows.push(await pair(op, shape, kind));
+for (const op of /** @type {const} */ (['nt', 'nn']))
+  for (const shape of sizes) for (const kind of kinds) rows.push(await pair(op, shape, kind));
 await closeDevice(device);
 
+const { description } = device.adapter;
 if (flags.json) {
-  const { description } = device.adapter;
-  console.log(
-    JSON.stringify({ adapter: description, software: profile.software, rounds: Number(flags.rounds), rows }, null, 2),
-  );
+  console.log(JSON.stringify({ adapter: description, software: profile.software, rounds, rows }, null, 2));
 } else {
-  console.log(`${device.adapter.description}; rank ${r}, median of ${flags.rounds} paired rounds`);
+  console.log(`${description}; rank ${r}, median of ${rounds} paired rounds`);
   for (const { op, shape, tier, dtype, separateMs, foldedMs, ratio } of rows)
     console.log(
       `${op} ${shape.padEnd(16)} ${tier} ${dtype}: ${separateMs.toFixed(2)} ms separate, ${foldedMs.toFixed(2)} ms folded, ${ratio.toFixed(2)} of it`,

@@ -1,46 +1,53 @@
 #!/usr/bin/env node
 /**
- * CPU time of a replayed training step against a bare loop of the same calls, and whether steps leave anything behind:
- * `node bench/performance/replay.mjs [--json] [--layers=16] [--steps=1000] [--record FILE]`. Dawn's null backend runs no kernel, so that all time
- * is the host's. Plain JavaScript over dist/.
+ * CPU time of a replayed training step against a bare loop of the same calls, and whether steps leave anything behind. Dawn's null
+ * backend runs no kernel, so that all time is the host's.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
+import { median } from 'simple-statistics';
 import { create, globals } from 'webgpu';
 import { loadTrainConfig } from '#dist/config/index.js';
 import { Device } from '#dist/gpu/device.js';
 import { KNOWN_PROFILES } from '#dist/gpu/device-profile.js';
+import { loadWasmModule } from '#dist/node/codec.js';
 import { loadShaders } from '#dist/node/device.js';
 import { nodeReader } from '#dist/node/files.js';
 import { Engine } from '#dist/train/engine.js';
 import { allocate, readRunInput } from '#dist/train/session.js';
-import { LoadWatch, writeRecord } from '../shared/record.mjs';
+import { Codec } from '#dist/wasm/codec.js';
+import { createQuantizer } from '#dist/wasm/quantizer.js';
+import { cpuSeconds, LoadWatch, timed } from '../shared/clock.mjs';
+import { count, readOptions } from '../shared/options.mjs';
+import { writeRecord } from '../shared/record.mjs';
+import { collectGarbage } from '../shared/resident.mjs';
+import { writeRandomModel, writeRows } from '../shared/training.mjs';
 
 /** What the project promises: CPU time of a step over that of the bare loop. */
 const MOST_RATIO = 1.5;
 const SAMPLES = 15;
 const S = 32;
 
-const { values: flags } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    layers: { type: 'string', default: '16' },
-    steps: { type: 'string', default: '1000' },
-    record: { type: 'string' },
-  },
+const USAGE = `usage: node bench/performance/replay.mjs [options]
+  --layers N     of the model  (16)
+  --steps N      over which the heap and the ledger are watched  (1000)
+  --record FILE  writes what was measured
+  --json`;
+const flags = readOptions(USAGE, {
+  layers: { type: 'string', default: '16' },
+  steps: { type: 'string', default: '1000' },
+  record: { type: 'string' },
+  json: { type: 'boolean', default: false },
 });
-const [layers, steps] = [Number(flags.layers), Number(flags.steps)];
-if (!(Number.isSafeInteger(layers) && layers > 0 && Number.isSafeInteger(steps) && steps >= SAMPLES))
-  throw new RangeError(
-    `--layers=${flags.layers} --steps=${flags.steps}: need whole numbers, at least ${SAMPLES} steps`,
-  );
+const [layers, steps] = [count('layers', flags.layers), count('steps', flags.steps, SAMPLES)];
 
 Object.assign(globalThis, globals);
 // held until the end: Dawn aborts the process when it is collected while a device lives
+/** @type {GPU | null} */
 let instance = create(['backend=null', 'enable-dawn-features=allow_unsafe_apis']);
 const adapter = await instance.requestAdapter();
+if (adapter === null) throw new Error('Dawn has no null backend');
 const gpu = await adapter.requestDevice({ requiredFeatures: ['shader-f16'] });
 const profile = { ...KNOWN_PROFILES.swiftshader, name: 'null' };
 const description = { vendor: '', architecture: '', device: '', description: 'null backend', isFallbackAdapter: false };
@@ -53,45 +60,67 @@ const device = new Device({
 
 const directory = mkdtempSync(path.join(os.tmpdir(), 'nibble-replay-'));
 const shape = {
-  ...{ architectures: ['LlamaForCausalLM'], vocab_size: 64, hidden_size: 64, intermediate_size: 128 },
-  ...{ num_hidden_layers: layers, num_attention_heads: 4, max_position_embeddings: S, dtype: 'float32' },
+  architectures: ['LlamaForCausalLM'],
+  vocab_size: 64,
+  hidden_size: 64,
+  intermediate_size: 128,
+  num_hidden_layers: layers,
+  num_attention_heads: 4,
+  max_position_embeddings: S,
+  dtype: 'float32',
 };
-writeFileSync(path.join(directory, 'config.json'), JSON.stringify(shape));
-writeFileSync(path.join(directory, 'random_weights.json'), '{"seed": 0, "std": 0.02}');
+writeRandomModel(directory, shape);
 const ids = Array.from({ length: S }, (_, i) => i);
-writeFileSync(path.join(directory, 'rows.jsonl'), `${JSON.stringify({ input_ids: ids })}\n`);
 const { values: config } = loadTrainConfig({
   flags: {
-    ...{ model_name_or_path: directory, method: 'qlora', lora_target_modules: 'all-linear', max_steps: String(steps) },
-    ...{ datasets: JSON.stringify([{ path: path.join(directory, 'rows.jsonl') }]), per_device_train_batch_size: '1' },
+    model_name_or_path: directory,
+    method: 'qlora',
+    datasets: JSON.stringify([{ path: writeRows(directory, [ids]) }]),
+    lora_target_modules: 'all-linear',
+    per_device_train_batch_size: '1',
+    max_steps: String(steps),
   },
 });
 const input = await readRunInput(config, nodeReader);
-const { memory, ledger } = await allocate({ device }, input);
+const module = await loadWasmModule();
+const runtime = { device, quantizer: createQuantizer(module), codec: new Codec(module), readerOf: nodeReader };
+const { memory, ledger } = await allocate(runtime, input);
 const engine = await Engine.compile(device, memory);
 const batch = { B: 1, S, inputIds: Uint32Array.from(ids), labels: Int32Array.from(ids) };
 const scalars = { lr: 1e-4, bias1: 1, sqrt_bias2: 1, inv_tokens: 1 / S, loss_scale: 1, step: 0, seed: 0 };
 const step = () => engine.trainStep([batch], scalars);
 
-// The calls of a step, as a program that knows nothing else would make them.
-const calls = [];
-for (const program of engine.programs()) program.encode(recorder(calls));
-function recorder(into) {
+/** @typedef {readonly [pipeline: GPUComputePipeline, group: GPUBindGroup, x: number, y: number | undefined]} Call */
+
+/**
+ * The calls of a step, as a program that knows nothing else would make them.
+ * @returns {Call[]}
+ */
+function callsOfStep() {
+  /** @type {Call[]} */
+  const made = [];
+  /** @type {GPUComputePipeline} */
   let pipeline;
+  /** @type {GPUBindGroup} */
   let group;
   const pass = {
-    setPipeline: (p) => {
-      pipeline = p;
+    setPipeline: (/** @type {GPUComputePipeline} */ next) => {
+      pipeline = next;
     },
-    setBindGroup: (_, g) => {
-      group = g;
+    setBindGroup: (/** @type {number} */ _, /** @type {GPUBindGroup} */ next) => {
+      group = next;
     },
-    dispatchWorkgroups: (x, y) => into.push([pipeline, group, x, y]),
+    dispatchWorkgroups: (/** @type {number} */ x, /** @type {number} */ y) => made.push([pipeline, group, x, y]),
     end: () => undefined,
   };
-  return { beginComputePass: () => pass, clearBuffer: () => undefined, copyBufferToBuffer: () => undefined };
+  const encoder = { beginComputePass: () => pass, clearBuffer: () => undefined, copyBufferToBuffer: () => undefined };
+  for (const program of engine.programs())
+    program.encode(/** @type {GPUCommandEncoder} */ (/** @type {unknown} */ (encoder)));
+  return made;
 }
-function bareLoop() {
+const calls = callsOfStep();
+
+async function bareLoop() {
   const encoder = gpu.createCommandEncoder();
   const pass = encoder.beginComputePass();
   for (const [pipeline, group, x, y] of calls) {
@@ -101,83 +130,77 @@ function bareLoop() {
   }
   pass.end();
   gpu.queue.submit([encoder.finish()]);
+  await gpu.queue.onSubmittedWorkDone();
 }
 
-const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
-/** CPU time of the process, so that other work on the machine does not count. */
-async function cpuMs(work) {
-  const before = process.cpuUsage();
-  await work();
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1000;
-}
 /** Heap that a step may leave: what V8 itself keeps is spread over the steps, and is no tensor, buffer or closure. */
 const MOST_HEAP_BYTES = 256;
 
-function recordOf({ dispatches, ratio, bare_ms, step_ms, heap_bytes_per_step, ledger_bytes, buffers }) {
-  const over = `over ${steps} steps`;
-  const figures = [
-    {
-      what: `CPU time of a step over a bare loop of its ${dispatches} dispatches`,
-      reached: ratio,
-      bound: MOST_RATIO,
-      unit: 'times',
-    },
-    { what: 'bare loop', reached: bare_ms, bound: null, unit: 'ms of CPU time' },
-    { what: 'step', reached: step_ms, bound: null, unit: 'ms of CPU time' },
-    { what: `ledger's growth ${over}`, reached: ledger_bytes, bound: 0, unit: 'bytes' },
-    { what: `buffers more ${over}`, reached: buffers, bound: 0, unit: 'buffers' },
-    { what: `heap's growth ${over}`, reached: heap_bytes_per_step, bound: MOST_HEAP_BYTES, unit: 'bytes a step' },
-  ];
-  const command = `npm run build && node --expose-gc bench/performance/replay.mjs --layers=${layers} --steps=${steps} --record FILE`;
-  const title = `A replayed QLoRA step of ${layers} layers`;
-  return { row: 6, title, command, adapter: "Dawn's null backend", load: new LoadWatch(), figures };
-}
-
-const bare = [];
-const replayed = [];
+const [bare, replayed] = [/** @type {number[]} */ ([]), /** @type {number[]} */ ([])];
 await step();
-bareLoop();
+await bareLoop();
 for (let i = 0; i < SAMPLES; i++) {
   // one after the other, so that what drifts meets both
-  bare.push(
-    await cpuMs(async () => {
-      bareLoop();
-      await gpu.queue.onSubmittedWorkDone();
-    }),
-  );
-  replayed.push(await cpuMs(step));
+  bare.push(1000 * (await timed(bareLoop, cpuSeconds)));
+  replayed.push(1000 * (await timed(step, cpuSeconds)));
 }
 
-global.gc?.();
+collectGarbage();
 const before = { heap: process.memoryUsage().heapUsed, ledger: ledger.currentBytes, buffers: ledger.liveCount };
 for (let i = 0; i < steps; i++) await step();
-global.gc?.();
+collectGarbage();
+const [bare_ms, step_ms] = [median(bare), median(replayed)];
 const result = {
   dispatches: calls.length,
-  bare_ms: median(bare),
-  step_ms: median(replayed),
+  bare_ms,
+  step_ms,
+  ratio: step_ms / bare_ms,
   steps,
-  heap_bytes_per_step: global.gc ? (process.memoryUsage().heapUsed - before.heap) / steps : null,
+  heap_bytes_per_step: (process.memoryUsage().heapUsed - before.heap) / steps,
   ledger_bytes: ledger.currentBytes - before.ledger,
   buffers: ledger.liveCount - before.buffers,
 };
-result.ratio = result.step_ms / result.bare_ms;
 if (flags.json) console.log(JSON.stringify(result));
 else {
   console.log(`${result.dispatches} dispatches of a QLoRA step, ${layers} layers, null backend, CPU time`);
-  console.log(`bare loop ${result.bare_ms.toFixed(2)} ms, step ${result.step_ms.toFixed(2)} ms`);
+  console.log(`bare loop ${bare_ms.toFixed(2)} ms, step ${step_ms.toFixed(2)} ms`);
   console.log(`ratio ${result.ratio.toFixed(3)} (promised: at most ${MOST_RATIO})`);
-  const heap = result.heap_bytes_per_step;
   console.log(
     `over ${steps} steps: ledger ${result.ledger_bytes} bytes, ${result.buffers} buffers, ` +
-      `heap ${heap === null ? 'not measured (node --expose-gc)' : `${heap.toFixed(1)} bytes a step`}`,
+      `heap ${result.heap_bytes_per_step.toFixed(1)} bytes a step`,
   );
 }
-if (flags.record) writeRecord(flags.record, recordOf(result));
+if (flags.record) {
+  const over = `over ${steps} steps`;
+  writeRecord(flags.record, {
+    row: 6,
+    title: `A replayed QLoRA step of ${layers} layers`,
+    command: `npm run build && node bench/performance/replay.mjs --layers=${layers} --steps=${steps} --record FILE`,
+    adapter: "Dawn's null backend",
+    load: new LoadWatch(),
+    figures: [
+      {
+        what: `CPU time of a step over a bare loop of its ${result.dispatches} dispatches`,
+        reached: result.ratio,
+        bound: MOST_RATIO,
+        unit: 'times',
+      },
+      { what: 'bare loop', reached: bare_ms, bound: null, unit: 'ms of CPU time' },
+      { what: 'step', reached: step_ms, bound: null, unit: 'ms of CPU time' },
+      { what: `ledger's growth ${over}`, reached: result.ledger_bytes, bound: 0, unit: 'bytes' },
+      { what: `buffers more ${over}`, reached: result.buffers, bound: 0, unit: 'buffers' },
+      {
+        what: `heap's growth ${over}`,
+        reached: result.heap_bytes_per_step,
+        bound: MOST_HEAP_BYTES,
+        unit: 'bytes a step',
+      },
+    ],
+  });
+}
 engine.destroy();
 device.destroy();
 await gpu.lost;
 instance = null;
 rmSync(directory, { recursive: true });
-process.exit(0);
+process.exit();
