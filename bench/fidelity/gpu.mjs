@@ -17,14 +17,21 @@ import { closeDevice, openDevice } from '#dist/node/device.js';
 import { STEP_BYTES } from '#dist/train/step-scalars.js';
 import { Codec } from '#dist/wasm/codec.js';
 import { createQuantizer } from '#dist/wasm/quantizer.js';
+import { chosenDevice, nameOf } from '../shared/device.mjs';
+
+/** @typedef {Awaited<ReturnType<typeof openGpu>>} Gpu */
 
 export async function openGpu() {
-  const device = await openDevice({ adapter: process.env.NIBBLE_DEVICE ?? 'auto' });
-  const { description, device: name } = device.adapter;
-  return { device, adapterName: description || name, close: () => closeDevice(device) };
+  const device = await openDevice({ adapter: chosenDevice() });
+  return { device, adapterName: nameOf(device), close: () => closeDevice(device) };
 }
 
-/** f32 weights by tensor name. */
+/**
+ * @param {Gpu} gpu
+ * @param {import('#dist/formats/hf-config.js').ModelConfig} config
+ * @param {import('#dist/formats/checkpoint.js').TensorSource} source
+ * @returns {Promise<Map<string, Float32Array>>} weights by tensor name
+ */
 export async function dequantizeOnGpu({ device }, config, source) {
   const allocator = new GpuAllocator(device.gpu, new Ledger());
   const residents = new Residents(allocator);
@@ -33,6 +40,7 @@ export async function dequantizeOnGpu({ device }, config, source) {
     const stored = name.endsWith('.weight') ? await readBnb4bit(source, name) : null;
     if (stored !== null) records.set(name.replace(/\.weight$/, ''), stored);
   }
+  /** @type {(module: string) => import('#dist/model/declare.js').StoredAs} */
   const storedAs = (module) => {
     const stored = records.get(module);
     if (stored === undefined) return { kind: 'dense', dtype: 'f32' };
@@ -50,6 +58,7 @@ export async function dequantizeOnGpu({ device }, config, source) {
     sourceDtype: null,
   };
   for await (const _ of loadModel(context, declared, source));
+  /** @type {(label: string, n: number, dtype: 'f32' | 'u32', usage?: 'storage' | 'uniform') => import('#dist/gpu/tensor.js').Tensor} */
   const resident = (label, n, dtype, usage = 'storage') =>
     residents.tensor({ label, shape: [n], dtype, category: 'staging', usage });
   const step = resident('step', STEP_BYTES / 4, 'u32', 'uniform');

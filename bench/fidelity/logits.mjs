@@ -6,11 +6,17 @@ import { Tape } from '#dist/gpu/tape.js';
 import { decoderHidden } from '#dist/model/decoder.js';
 import { headLogits } from '#dist/model/ops/cross-entropy.js';
 
-/** (B * S, V) of the head over the final hidden states, which a loss never holds whole. */
+/**
+ * (B * S, V) of the head over the final hidden states, which a loss never holds whole.
+ * @param {import('#dist/train/engine.js').Engine} engine
+ * @param {readonly number[]} ids
+ * @param {{ B: number, S: number }} shape
+ */
 export async function logitsOf(engine, ids, shape) {
   const { device, memory } = engine;
   const { allocator, residents, profile, shaders, declared } = memory.parts;
   const tape = new Tape({ profile, shaders, step: memory.inputs.step });
+  /** @type {import('#dist/model/ops/context.js').OpContext} */
   const ctx = { tape, computeDtype: 'f32', ...shape, dropout: 'eval' };
   const { head } = declared.model;
   const hidden = decoderHidden(ctx, declared.model, memory.inputs.ids.slice(0, ids.length));
@@ -21,7 +27,8 @@ export async function logitsOf(engine, ids, shape) {
   const arena = new Arena(allocator, [plan]);
   const prepared = preparePlan(plan, allocator);
   const program = await Program.compile(device, prepared, { residents, arena });
-  engine.writeTensor(memory.inputs.ids, Uint32Array.from(ids));
+  // the bits of u32 ids, as they are
+  engine.writeTensor(memory.inputs.ids, new Float32Array(Uint32Array.from(ids).buffer));
   await device.guarded('logits', async () => {
     program.run();
     await device.gpu.queue.onSubmittedWorkDone();
