@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    exclude: ['test/slow/**'],
     // Dawn's process-wide state survives only in a real process; two cores are the size CI has.
     pool: 'forks',
     maxWorkers: 2,

@@ -8,7 +8,11 @@ const WANTED = [
   /^dist\/cli\/main\.js$/,
   /^dist\/index\.js$/,
   /^dist\/index\.d\.ts$/,
-  /^dist\/doctor\/probe-child\.node\.js$/,
+  /^dist\/core\.js$/,
+  /^dist\/core\.d\.ts$/,
+  /^dist\/shaders\.js$/,
+  /^dist\/nibble\.wasm\.d\.ts$/,
+  /^dist\/doctor\/probe-child\.js$/,
   /^shaders\/matmul_nt\.wgsl$/,
   /^shaders\/lib\/grid\.wgsl$/,
   /^build\/nibble\.wasm$/,
@@ -78,6 +82,7 @@ function runFrom(folder) {
   if (!existsSync(path.join(folder, 'quantized/model.safetensors')))
     fail('nibble quantize of the package wrote nothing');
   const names = node('the library', '-e', "import('nibble-tune').then((m) => console.log(Object.keys(m).join()))");
-  if (names !== null && !names.includes('train')) fail(`the library of the package exports ${names}`);
+  for (const name of ['estimate', 'finetune', 'quantize'])
+    if (names !== null && !names.trim().split(',').includes(name)) fail(`the library exports no ${name} (${names})`);
   console.log('the package runs: --version, doctor, quantize, import');
 }

@@ -7,27 +7,27 @@ export { dequantize4bit } from "./dequantize4";
 export { dequantizeDynamic8bit, quantizeDynamic8bit, sumF32 } from "./dynamic8";
 export { narrow, widen } from "./convert";
 
-/** First byte that the tables do not use. */
+/** Address of the first byte after the tables. */
 export function heapBase(): usize {
   return __heap_base;
 }
 
-/** f32[16]. */
+/** Address of the NF4 values, f32[16]. */
 export function nf4Code(): usize {
   return NF4_CODE;
 }
 
-/** f32[16]. */
+/** Address of the FP4 values, f32[16]. */
 export function fp4Code(): usize {
   return FP4_CODE;
 }
 
-/** f32[256]. */
+/** Address of the dynamic 8-bit map, f32[256]. */
 export function dynamicCode(): usize {
   return DYNAMIC_CODE;
 }
 
-/** f32[256], for the host to fill: a map to decode with instead of the dynamic one. */
+/** Address of f32[256] for the host to fill: a map to decode with instead of the dynamic one. */
 export function givenCode(): usize {
   return GIVEN_CODE;
 }

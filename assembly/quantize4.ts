@@ -16,8 +16,8 @@ import {
 // @ts-ignore: decorator
 @inline const MIN_ABSMAX: f32 = 1e-38;
 
-// What `code` says. bitsandbytes has two ways of encoding FP4: its CUDA kernel's, which is ours, and its CPU's, which is
-// here to be held against it bit for bit.
+// Values of `code`. bitsandbytes encodes FP4 in two ways: its CUDA kernel's way is the one nibble uses, its CPU's is here
+// for comparing the two bit for bit.
 // @ts-ignore: decorator
 @inline const NF4: i32 = 0;
 // @ts-ignore: decorator
@@ -61,7 +61,7 @@ import {
   return refine(lowest, NF4_UPPER_PLANES, s0, s1, s2, s3);
 }
 
-/** |s|; for the CPU's code one ulp more where s is negative: there a tie goes to the larger magnitude. */
+/** |s|, for the CPU's code one ulp more where s is negative: a tie then goes to the larger magnitude. */
 // @ts-ignore: decorator
 @inline function magnitude(cpu: bool, s: v128): v128 {
   const size = f32x4.abs(s);
@@ -79,7 +79,7 @@ import {
   const zero = f32x4.splat(0);
   let signed = packMasks(f32x4.lt(s0, zero), f32x4.lt(s1, zero), f32x4.lt(s2, zero), f32x4.lt(s3, zero));
   if (cpu) {
-    // Of its two zeros it gives the one with the sign bit to what is above zero.
+    // bitsandbytes' CPU code rounds values above zero to the zero with the sign bit, and others to the zero without.
     const positive = packMasks(f32x4.gt(s0, zero), f32x4.gt(s1, zero), f32x4.gt(s2, zero), f32x4.gt(s3, zero));
     signed = v128.bitselect(positive, signed, i8x16.eq(rank, i8x16.splat(0)));
   }
@@ -167,7 +167,7 @@ export function quantize4bit(
   return quantizeFrom(NF4, dtype, src, count, blockSize, packed, absmax);
 }
 
-/** A loop of its own for each code and type. */
+/** Compiles to a loop of its own for each code and type. */
 // @ts-ignore: decorator
 @inline function quantizeFrom(
   code: i32, dtype: i32, src: usize, count: i32, blockSize: i32, packed: usize, absmax: usize,

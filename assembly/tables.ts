@@ -55,7 +55,7 @@ const DYNAMIC_POSITIVE: usize = memory.data<u32>([
   0x3f68999a, 0x3f6c3333, 0x3f6fcccd, 0x3f736666, 0x3f770000, 0x3f7a999a, 0x3f7e3333, 0x3f800000,
 ]);
 export const DYNAMIC_CODE: usize = memory.data(256 * 4, 16);
-// Where a host writes the map of a checkpoint that was made with another one.
+// The host writes the map of a checkpoint here, where it is another one.
 export const GIVEN_CODE: usize = memory.data(256 * 4, 16);
 
 // A 32-bit entry of a 16-entry table reaches a lane through four byte lookups, so each table is kept as

@@ -11,12 +11,29 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../', import.meta.url));
 const at = (/** @type {string[]} */ ...names) => path.join(root, ...names);
 
-const SOURCES = ['src', 'assembly', 'asconfig.json', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json'];
+const SOURCES = [
+  'src',
+  'assembly',
+  'shaders',
+  'scripts/build-assets.mjs',
+  'asconfig.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'package-lock.json',
+];
 const COMMAND = 'dist/cli/main.js';
-const PRODUCTS = [COMMAND, 'dist/bench/worker.js', 'dist/index.js', 'build/nibble.wasm', 'build/nibble.debug.wasm'];
+const PRODUCTS = [
+  COMMAND,
+  'dist/bench/worker.js',
+  'dist/index.js',
+  'dist/core.js',
+  'dist/shaders.js',
+  'build/nibble.wasm',
+  'build/nibble.debug.wasm',
+];
 const TOOLS = ['typescript', 'assemblyscript'];
 const STAMP = at('build', 'built-from.sha256');
-const STEPS = ['build:wasm', 'build:ts'];
+const STEPS = ['build:wasm', 'build:ts', 'build:assets'];
 
 /** @param {string} name */
 function filesOf(name) {

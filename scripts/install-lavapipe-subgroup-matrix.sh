@@ -8,7 +8,9 @@ readonly WANTED_MAJOR=26 WANTED_MINOR=1
 # The release whose backports have that Mesa.
 readonly RELEASE=${NIBBLE_LAVAPIPE_RELEASE:-trixie}
 # Its C library runs the programs of the folder, so the libraries that Node itself needs come along.
-readonly PACKAGES=(libc6 libstdc++6 libgcc-s1 libvulkan1)
+# NIBBLE_LAVAPIPE_EXTRA: further ones, such as those of bench/static-gpu.
+read -ra extra <<<"${NIBBLE_LAVAPIPE_EXTRA:-}"
+readonly PACKAGES=(libc6 libstdc++6 libgcc-s1 libvulkan1 "${extra[@]}")
 readonly USAGE="usage: scripts/install-lavapipe-subgroup-matrix.sh FOLDER   (then: FOLDER/run npx vitest run test/kernels/matmul.test.ts)"
 
 fail() {

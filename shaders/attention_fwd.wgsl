@@ -1,11 +1,12 @@
+import package::lib::cursor::Cursor;
 import package::lib::grid::flat_index;
 import constants::D4;
 
 // attention_fwd: o = softmax(q . k^T * scale, the last `window` keys up to the query) . v, kept online; lse = log of the softmax's denominator
 //
-//   q   (B*S, H*D)  f32  in
-//   k   (B*S, K*D)  f32  in
-//   v   (B*S, K*D)  f32  in
+//   q   (B*S, H*D)   f32  in
+//   k   (B*Tk, K*D)  f32  in   Tk is S but with CURSOR, where query s stands at position cursor.first + s
+//   v   (B*Tk, K*D)  f32  in
 //   o   (B*S, H*D)  f32  out
 //   lse (B*S, H)    f32  out  of the scaled scores; kept for the backward
 //   starts (B*S)    u32  in   PACKED: the first key of the query's document, by its place in the row
@@ -22,6 +23,7 @@ const MASKED: f32 = -3.0e38; // finite: no NaN from inf - inf
 struct Params {
   B: u32,
   S: u32,
+  Tk: u32,
   H: u32,
   K: u32,
   window: u32, // keys that a query sees at most, itself among them
@@ -35,18 +37,21 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> o: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;
 @if(PACKED) @group(0) @binding(6) var<storage, read> starts: array<u32>;
+@if(CURSOR) @group(0) @binding(6) var<uniform> cursor: Cursor;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = flat_index(wg, grid, lane, WG);
   if (i >= params.B * params.S * params.H) { return; }
-  let s = i % params.S;
+  let t = i % params.S;
   let h = i / params.S % params.H;
   let b = i / params.S / params.H;
-  let row = (b * params.S + s) * params.H + h;
+  @if(CURSOR) let s = cursor.first + t;
+  @if(!CURSOR) let s = t;
+  let row = (b * params.S + t) * params.H + h;
   let from_q = row * D4;
   let stride = params.K * D4; // from one key to the next
-  let from_k = b * params.S * stride + h / (params.H / params.K) * D4;
+  let from_k = b * params.Tk * stride + h / (params.H / params.K) * D4;
   var acc: array<vec4f, D4>;
   var peak = MASKED;
   var total = 0.0;

@@ -1,20 +1,12 @@
 /** The 4-bit weights of a checkpoint as the GPU decodes them: our loader, our kernel, the result read back. */
 
 import { readBnb4bit } from '#dist/formats/bnb4bit.js';
-import { GpuAllocator } from '#dist/gpu/allocator.js';
-import { Arena } from '#dist/gpu/arena.js';
-import { Ledger } from '#dist/gpu/ledger.js';
-import { makePlan } from '#dist/gpu/plan.js';
-import { Program, preparePlan } from '#dist/gpu/program.js';
-import { Residents } from '#dist/gpu/residents.js';
-import { Tape } from '#dist/gpu/tape.js';
-import { Readback } from '#dist/gpu/transfer.js';
+import { Machine } from '#dist/gpu/machine.js';
 import { dequant4bit } from '#dist/kernels/dequant.js';
 import { declareModel } from '#dist/model/declare.js';
 import { loadModel } from '#dist/model/load.js';
 import { loadWasmModule } from '#dist/node/codec.js';
 import { closeDevice, openDevice } from '#dist/node/device.js';
-import { STEP_BYTES } from '#dist/train/step-scalars.js';
 import { Codec } from '#dist/wasm/codec.js';
 import { createQuantizer } from '#dist/wasm/quantizer.js';
 import { chosenDevice, nameOf } from '../shared/device.mjs';
@@ -22,7 +14,7 @@ import { chosenDevice, nameOf } from '../shared/device.mjs';
 /** @typedef {Awaited<ReturnType<typeof openGpu>>} Gpu */
 
 export async function openGpu() {
-  const device = await openDevice({ adapter: chosenDevice() });
+  const device = await openDevice({ device: chosenDevice() });
   return { device, adapterName: nameOf(device), close: () => closeDevice(device) };
 }
 
@@ -33,8 +25,8 @@ export async function openGpu() {
  * @returns {Promise<Map<string, Float32Array>>} weights by tensor name
  */
 export async function dequantizeOnGpu({ device }, config, source) {
-  const allocator = new GpuAllocator(device.gpu, new Ledger());
-  const residents = new Residents(allocator);
+  const machine = Machine.on(device);
+  const { residents } = machine;
   const records = new Map();
   for (const name of source.names()) {
     const stored = name.endsWith('.weight') ? await readBnb4bit(source, name) : null;
@@ -58,37 +50,19 @@ export async function dequantizeOnGpu({ device }, config, source) {
     sourceDtype: null,
   };
   for await (const _ of loadModel(context, declared, source));
-  /** @type {(label: string, n: number, dtype: 'f32' | 'u32', usage?: 'storage' | 'uniform') => import('#dist/gpu/tensor.js').Tensor} */
-  const resident = (label, n, dtype, usage = 'storage') =>
-    residents.tensor({ label, shape: [n], dtype, category: 'staging', usage });
-  const step = resident('step', STEP_BYTES / 4, 'u32', 'uniform');
-  const tape = new Tape({ profile: device.profile, shaders: device.shaders, step });
+  const rec = machine.recorder();
   const found = new Map();
   for (const [name, weight] of declared.weights) {
     if (weight.kind !== '4bit') continue;
     const { blockSize, packed, scales, tables } = weight;
     const n = weight.out * weight.in;
-    const w = resident(`${name}.f32`, n, 'f32');
-    dequant4bit(tape, { n, blockSize, firstBlock: 0, packed, scales, tables, w });
+    const w = residents.tensor({ label: `${name}.f32`, shape: [n], dtype: 'f32', category: 'staging' });
+    dequant4bit(rec, { n, blockSize, firstBlock: 0, packed, scales, tables, w });
     found.set(name, w);
   }
-  const plan = makePlan('dequantize', tape.commands);
-  const arena = new Arena(allocator, [plan]);
-  const prepared = preparePlan(plan, allocator);
-  const program = await Program.compile(device, prepared, { residents, arena });
-  await device.guarded('dequantize', async () => {
-    program.run();
-    await device.gpu.queue.onSubmittedWorkDone();
-  });
-  const readback = new Readback(allocator, 'readback', Math.max(...[...found.values()].map((w) => w.bytes)));
+  await machine.runOnce({ name: 'dequantize', commands: rec.commands });
   const values = new Map();
-  for (const [name, w] of found) {
-    const bytes = await readback.read(device, residents.allocationOf(w.storage), w.byteOffset, w.bytes);
-    values.set(name, new Float32Array(bytes.buffer, bytes.byteOffset, w.elements).slice());
-  }
-  residents.destroy();
-  arena.destroy();
-  allocator.free(readback.staging);
-  allocator.free(prepared.params);
+  for (const [name, w] of found) values.set(name, new Float32Array(await machine.read(w)));
+  machine.destroy();
   return values;
 }

@@ -105,7 +105,7 @@ async function measureBase(runtime, method, reference, ids, shape) {
   const engine = await loadedEngine(runtime, input);
   tell(`${method}: logits`);
   const adapted = relativeError(await logitsOf(engine, ids, shape), storedLogits(`peft-${method}`));
-  for (const [name, { param }] of engine.memory.parts.declared.trainable.tensors)
+  for (const [name, { param }] of engine.declared.trainable.tensors)
     if (name.includes('lora_B')) engine.writeTensor(param, new Float32Array(param.elements));
   const logits = relativeError(await logitsOf(engine, ids, shape), storedLogits(method));
   tell(
@@ -121,7 +121,7 @@ async function measureBase(runtime, method, reference, ids, shape) {
 async function perplexityOf(engine, batches) {
   let [total, count] = [0, 0];
   for (const batch of batches) {
-    for (const loss of await engine.rowLosses({ ...batch, S: batch.T })) total += loss;
+    for (const loss of await engine.rowLosses(batch)) total += loss;
     count += batch.lossTokens;
   }
   return Math.exp(total / count);

@@ -16,16 +16,19 @@ import torch
 from measure import autocast, checkpointing
 
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors", "tokenizers")
-CATEGORIES = (
-    *("base_weights", "quant_state", "adapter", "gradients", "optimizer"),
-    *("activations", "logits", "workspace", "staging", "alignment"),
-)
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXCLUDED_WARMUP_STEPS = 1
 QUANTIZATION = (
     *("load_in_4bit", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_compute_dtype"),
     *("bnb_4bit_quant_storage", "llm_int8_skip_modules"),
 )
+
+
+def categories():
+    """The rows of by_category, from the schema that the package ships."""
+    schema = json.loads((ROOT / "schemas/run.schema.json").read_text())
+    memory = schema["properties"]["train_info"]["properties"]["memory"]["anyOf"][0]
+    return tuple(memory["properties"]["by_category"]["properties"])
 
 
 def build(config, options, arm, result, total_seconds):
@@ -139,7 +142,7 @@ def memory_info(memory):
         "process_vram": None,
         "device_vram": {"peak": device, "method": "nvidia-smi memory.used", "baseline": memory["baseline"]} if device else None,
         "host_rss": {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024},
-        "by_category": {category: memory["parts"].get(category, 0) for category in CATEGORIES},
+        "by_category": {category: memory["parts"].get(category, 0) for category in categories()},
         "by_phase": [{"phase": "train", "peak": memory["peak"]}],
         "predicted": None,
         "prediction_error_pct": None,

@@ -3,18 +3,10 @@
  * Speed of the attention tiers at given shapes, forward and backward apart: ms, TFLOP/s of the scores that causal attention needs,
  * and the ratio to `direct` in the same run.
  */
-import { GpuAllocator } from '#dist/gpu/allocator.js';
-import { Arena } from '#dist/gpu/arena.js';
-import { Ledger } from '#dist/gpu/ledger.js';
-import { makePlan } from '#dist/gpu/plan.js';
-import { Program, preparePlan } from '#dist/gpu/program.js';
-import { Residents } from '#dist/gpu/residents.js';
-import { Tape } from '#dist/gpu/tape.js';
+import { Machine } from '#dist/gpu/machine.js';
 import { obstacle } from '#dist/gpu/tier.js';
-import { upload } from '#dist/gpu/transfer.js';
 import { attentionBwd, attentionFwd, planAttention } from '#dist/kernels/attention.js';
 import { closeDevice } from '#dist/node/device.js';
-import { STEP_BYTES } from '#dist/train/step-scalars.js';
 import { openTunedDevice, secondsOf } from '../shared/device.mjs';
 import { count, readOptions, shapes, words } from '../shared/options.mjs';
 import { interleaved } from './sampling.mjs';
@@ -41,6 +33,7 @@ const tiers = words('tiers', flags.tiers, /** @type {const} */ (['direct', 'simt
 /** @type {Shape[]} */
 const sizes = shapes('shapes', flags.shapes, 'BxSxHxKxD').map(([B, S, H, K, D]) => ({ B, S, H, K, D }));
 
+/** @typedef {import('#dist/gpu/recorder.js').Recorder} Recorder */
 /** @typedef {'forward' | 'backward'} Direction */
 /** @type {readonly Direction[]} */
 const DIRECTIONS = ['forward', 'backward'];
@@ -84,22 +77,13 @@ async function prepare(tier, shape) {
   const computeDtype = tier === 'subgroup_matrix' ? 'f16' : 'f32';
   const chosen = planAttention({ ...profile, tier }, computeDtype, D);
   if (chosen.tier !== tier) return { skipped: chosen.reason };
-  const allocator = new GpuAllocator(device.gpu, new Ledger());
-  const residents = new Residents(allocator);
+  const machine = Machine.on(device, { ...profile, tier });
   /** @type {(label: string, elements: number, dtype?: 'f32' | 'u32', at?: (i: number) => number) => import('#dist/gpu/tensor.js').Tensor} */
   const tensor = (label, elements, dtype = 'f32', at = () => 0) => {
-    const made = residents.tensor({ label, shape: [elements], dtype, category: 'activations' });
-    upload(device, residents.allocationOf(made.storage), 0, pattern(elements, dtype, at));
+    const made = machine.residents.tensor({ label, shape: [elements], dtype, category: 'activations' });
+    machine.write(made, pattern(elements, dtype, at));
     return made;
   };
-  const flagsWord = tensor('flags', 1, 'u32');
-  const step = residents.tensor({
-    label: 'step',
-    shape: [STEP_BYTES / 4],
-    dtype: 'u32',
-    category: 'activations',
-    usage: 'uniform',
-  });
   const [query, key, heads] = [B * S * H * D, B * S * K * D, B * S * H];
   const start = (/** @type {number} */ i) => (i % S) - ((i % S) % documents);
   const packed = documents > 0 && {
@@ -110,6 +94,8 @@ async function prepare(tier, shape) {
   };
   const call = {
     ...shape,
+    Tq: S,
+    Tk: S,
     ...packed,
     computeDtype: /** @type {'f16' | 'f32'} */ (computeDtype),
     window: window === 0 ? null : window,
@@ -128,35 +114,24 @@ async function prepare(tier, shape) {
     dv: tensor('dv', key),
   };
   const record = {
-    forward: (/** @type {Tape} */ tape) => attentionFwd(tape, call),
-    backward: (/** @type {Tape} */ tape) => attentionBwd(tape, { ...call, ...grads }),
+    forward: (/** @type {Recorder} */ rec) => attentionFwd(rec, call),
+    backward: (/** @type {Recorder} */ rec) => attentionBwd(rec, { ...call, ...grads }),
   };
-  /** @type {(() => void)[]} */
-  const kept = [];
-  /** @param {Direction} direction */
-  const compile = async (direction) => {
-    const tape = new Tape({ profile: { ...profile, tier }, shaders: device.shaders, step, flags: flagsWord });
-    record[direction](tape);
-    const made = makePlan(direction, tape.commands);
-    const arena = new Arena(allocator, [made]);
-    const prepared = preparePlan(made, allocator);
-    kept.push(
-      () => arena.destroy(),
-      () => allocator.free(prepared.params),
-    );
-    return Program.compile(device, prepared, { residents, arena });
-  };
-  const programs = { forward: await compile('forward'), backward: await compile('backward') };
+  machine.prepare(
+    DIRECTIONS.map((name) => {
+      const rec = machine.recorder();
+      record[name](rec);
+      return { name, commands: rec.commands };
+    }),
+  );
+  await machine.compile();
   /** @param {Direction} direction @param {number} [repeats] */
-  const seconds = (direction, repeats) => secondsOf(device, (encoder) => programs[direction].encode(encoder), repeats);
+  const seconds = (direction, repeats) => secondsOf(machine, (submission) => submission.run(direction), repeats);
   // software drivers compile at the first dispatch
   const first = { forward: 0, backward: 0 };
   for (const direction of DIRECTIONS)
     first[direction] = 1000 * (await device.guarded('first run', () => seconds(direction)));
-  const free = () => {
-    for (const drop of kept) drop();
-    residents.destroy();
-  };
+  const free = () => machine.destroy();
   return { seconds, free, firstRunMs: first };
 }
 
@@ -173,10 +148,10 @@ const rowText = ({ shape, direction, tier, ms, tflops, ratio, firstRunMs }) =>
     (ratio?.toFixed(2) ?? '–').padStart(9),
     firstRunMs.toFixed(0).padStart(13),
   ].join(' ');
-if (flags.json) console.log(JSON.stringify({ adapter: device.adapter.description, documents, window, rounds }));
+if (flags.json) console.log(JSON.stringify({ adapter: device.info.description, documents, window, rounds }));
 else
   console.log(
-    `${device.adapter.description}; median of up to ${rounds}, tiers interleaved\nBxSxHxKxD            direction tier                   ms    TFLOP/s  x direct  first run ms`,
+    `${device.info.description}; median of up to ${rounds}, tiers interleaved\nBxSxHxKxD            direction tier                   ms    TFLOP/s  x direct  first run ms`,
   );
 for (const shape of sizes) {
   const ready = new Map();

@@ -65,7 +65,7 @@ for (const op of /** @type {const} */ (['nt', 'nn']))
   for (const shape of sizes) for (const kind of kinds) rows.push(await pair(op, shape, kind));
 await closeDevice(device);
 
-const { description } = device.adapter;
+const { description } = device.info;
 if (flags.json) {
   console.log(JSON.stringify({ adapter: description, software: profile.software, rounds, rows }, null, 2));
 } else {

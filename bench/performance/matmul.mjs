@@ -44,7 +44,7 @@ const rowText = ({ op, shape, dtype, tier, ms, gflops, ratio }) =>
 
 const device = await openTunedDevice();
 const { profile } = device;
-const { description } = device.adapter;
+const { description } = device.info;
 if (flags.json)
   console.log(JSON.stringify({ adapter: description, software: profile.software, tiles: profile.tiles ?? {}, rounds }));
 else

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { linearRegression, linearRegressionLine } from 'simple-statistics';
-import { estimateModel } from '#dist/estimate/estimate.js';
+import { estimateModel } from '#dist/estimate/model.js';
 import { REFERENCE_MODELS } from '#dist/estimate/reference-models.js';
 import { parseModelConfig } from '#dist/formats/hf-config.js';
 import { KNOWN_PROFILES } from '#dist/gpu/device-profile.js';

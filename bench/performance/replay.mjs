@@ -11,13 +11,9 @@ import { create, globals } from 'webgpu';
 import { loadTrainConfig } from '#dist/config/index.js';
 import { Device } from '#dist/gpu/device.js';
 import { KNOWN_PROFILES } from '#dist/gpu/device-profile.js';
-import { loadWasmModule } from '#dist/node/codec.js';
 import { loadShaders } from '#dist/node/device.js';
 import { nodeReader } from '#dist/node/files.js';
-import { Engine } from '#dist/train/engine.js';
 import { allocate, readRunInput } from '#dist/train/session.js';
-import { Codec } from '#dist/wasm/codec.js';
-import { createQuantizer } from '#dist/wasm/quantizer.js';
 import { cpuSeconds, LoadWatch, timed } from '../shared/clock.mjs';
 import { count, readOptions } from '../shared/options.mjs';
 import { writeRecord } from '../shared/record.mjs';
@@ -54,7 +50,7 @@ const description = { vendor: '', architecture: '', device: '', description: 'nu
 const device = new Device({
   gpu,
   profile,
-  adapter: { ...description, features: [], limits: {}, toggles: [] },
+  info: { ...description, features: [], limits: {}, toggles: [] },
   shaders: loadShaders(),
 });
 
@@ -82,10 +78,10 @@ const { values: config } = loadTrainConfig({
   },
 });
 const input = await readRunInput(config, nodeReader);
-const module = await loadWasmModule();
-const runtime = { device, quantizer: createQuantizer(module), codec: new Codec(module), readerOf: nodeReader };
-const { memory, ledger } = await allocate(runtime, input);
-const engine = await Engine.compile(device, memory);
+const engine = await allocate({ device }, input);
+const { machine } = engine;
+const { ledger } = machine;
+await engine.compile();
 const batch = { B: 1, S, inputIds: Uint32Array.from(ids), labels: Int32Array.from(ids) };
 const scalars = { lr: 1e-4, bias1: 1, sqrt_bias2: 1, inv_tokens: 1 / S, loss_scale: 1, step: 0, seed: 0 };
 const step = () => engine.trainStep([batch], scalars);
@@ -114,8 +110,8 @@ function callsOfStep() {
     end: () => undefined,
   };
   const encoder = { beginComputePass: () => pass, clearBuffer: () => undefined, copyBufferToBuffer: () => undefined };
-  for (const program of engine.programs())
-    program.encode(/** @type {GPUCommandEncoder} */ (/** @type {unknown} */ (encoder)));
+  for (const { name } of machine.plans)
+    machine.program(name).encode(/** @type {GPUCommandEncoder} */ (/** @type {unknown} */ (encoder)));
   return made;
 }
 const calls = callsOfStep();

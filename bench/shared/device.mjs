@@ -1,12 +1,13 @@
 /** The device that a measurement runs on: NIBBLE_DEVICE chooses it, as for every command of nibble. */
-import { deviceChoice } from '#dist/cli/shared/device-choice.js';
+
 import { openDevice } from '#dist/node/device.js';
+import { deviceChoice } from '#dist/node/device-choice.js';
 import { tuningDirectory } from '#dist/node/tuning.js';
 import { wallSeconds } from './clock.mjs';
 import { messageOf, refuse } from './options.mjs';
 
 /** @typedef {import('#dist/gpu/device.js').Device} Device */
-/** @typedef {import('#dist/node/device.js').DeviceChoice} DeviceChoice */
+/** @typedef {import('#dist/node/device-choice.js').DeviceChoice} DeviceChoice */
 
 /**
  * @param {DeviceChoice} [otherwise] where NIBBLE_DEVICE is not set
@@ -14,7 +15,9 @@ import { messageOf, refuse } from './options.mjs';
  */
 export function chosenDevice(otherwise = 'auto') {
   try {
-    return deviceChoice({ NIBBLE_DEVICE: process.env.NIBBLE_DEVICE || otherwise });
+    const { NIBBLE_DEVICE, NIBBLE_ADAPTER } = process.env;
+    if (NIBBLE_DEVICE === undefined && NIBBLE_ADAPTER === undefined) return otherwise;
+    return deviceChoice(process.env, (note) => console.error(note));
   } catch (error) {
     return refuse(messageOf(error));
   }
@@ -25,25 +28,27 @@ export function chosenDevice(otherwise = 'auto') {
  * @param {DeviceChoice} [otherwise] where NIBBLE_DEVICE is not set
  */
 export function openTunedDevice(otherwise) {
-  return openDevice({ adapter: chosenDevice(otherwise), unchecked: true, tuning: tuningDirectory(process.env) });
+  return openDevice({ device: chosenDevice(otherwise), unchecked: true, tuning: tuningDirectory(process.env) });
 }
 
 /** @param {Device} device */
-export const nameOf = ({ adapter }) => adapter.description || adapter.device;
+export const nameOf = ({ info }) => info.description || info.device;
+
+/** @typedef {import('#dist/gpu/submission.js').Submission} Submission */
 
 /**
  * Times work from its submit to its end.
- * @param {Device} device
- * @param {(encoder: GPUCommandEncoder) => void} encode
+ * @param {import('#dist/gpu/machine.js').Machine} machine
+ * @param {(submission: Submission) => unknown} add what is to be done once
  * @param {number} [repeats] of it in one submit
  * @param {import('./clock.mjs').Clock} [clock]
  * @returns {Promise<number>} seconds of one
  */
-export async function secondsOf(device, encode, repeats = 1, clock = wallSeconds) {
+export async function secondsOf(machine, add, repeats = 1, clock = wallSeconds) {
   const started = clock();
-  const encoder = device.gpu.createCommandEncoder();
-  for (let i = 0; i < repeats; i++) encode(encoder);
-  device.gpu.queue.submit([encoder.finish()]);
-  await device.gpu.queue.onSubmittedWorkDone();
+  const submission = machine.submission('sample');
+  for (let i = 0; i < repeats; i++) add(submission);
+  submission.submit();
+  await machine.device.gpu.queue.onSubmittedWorkDone();
   return (clock() - started) / repeats;
 }

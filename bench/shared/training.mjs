@@ -1,7 +1,6 @@
 /** Runs of the library from scripts: a model with random weights, and a training to its end. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { Engine } from '#dist/train/engine.js';
 import { train } from '#dist/train/run.js';
 import { allocate, fill, initialize } from '#dist/train/session.js';
 
@@ -49,11 +48,11 @@ export async function trainToEnd(runtime, input, { writer = null, onEvent = () =
  * @returns its base and adapter on the device, its plans compiled, no step taken
  */
 export async function loadedEngine(runtime, input) {
-  const { memory } = await allocate(runtime, input);
-  for await (const _ of fill(runtime, input, memory, new AbortController().signal)) {
+  const engine = await allocate(runtime, input);
+  for await (const _ of fill(runtime, input, engine, new AbortController().signal)) {
     // nobody watches
   }
-  const engine = await Engine.compile(runtime.device, memory);
+  await engine.compile();
   await initialize(input, engine);
   return engine;
 }

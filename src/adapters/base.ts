@@ -1,4 +1,4 @@
-/** What an adapter file has to know of its base model: the modules it can sit on, by the names PyTorch gives them. */
+/** What an adapter file needs to know of its base model: the modules it can adapt, by the names PyTorch gives them. */
 import type { Module } from '../formats/modules.ts';
 
 export type AdapterBase = {
@@ -7,17 +7,18 @@ export type AdapterBase = {
   /** Full names of the modules that turn tokens into hidden states, and hidden states into logits. */
   readonly inputEmbedding: string;
   readonly outputEmbedding: string;
-  /** The two share their weight. */
+  /** Whether the two embeddings share their weight. */
   readonly tied: boolean;
-  /** What is adapted where target_modules says nothing; null where PEFT has no default for the architecture. */
+  /** The target_modules that PEFT takes where none are given; null where it has no default for the architecture. */
   readonly defaultTargets: readonly string[] | null;
 };
 
-/** `name` is `ending`, or ends in it at a dot. */
+/** Tells whether `name` is `ending`, or ends in it after a dot. */
 export function endsInPath(name: string, ending: string): boolean {
   return name === ending || name.endsWith(`.${ending}`);
 }
 
+/** Cuts a module's name to what follows its last dot. */
 export function lastSegment(name: string): string {
   return name.slice(name.lastIndexOf('.') + 1);
 }

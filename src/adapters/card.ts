@@ -1,7 +1,7 @@
-/** The README.md that lies beside a saved adapter. */
+/** The README.md beside a saved adapter. */
 import type { LoraConfig } from './config.ts';
 
-/** @param config as saved: target_modules is a list */
+/** Formats the README.md. @param config as saved: target_modules is a list */
 export function modelCard(config: LoraConfig): string {
   const base = config.base_model_name_or_path ?? 'not recorded';
   return `---

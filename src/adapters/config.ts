@@ -9,7 +9,7 @@ export const ADAPTER_CONFIG_FILE = 'adapter_config.json';
 const BIASES = ['none', 'all', 'lora_only'] as const;
 export type Bias = (typeof BIASES)[number];
 
-/** Fields keep PEFT's names. `unknown` holds what nibble has no use for and writes back as it was read. */
+/** Fields keep PEFT's names. `unknown` holds keys that nibble has no use for and writes back as it read them. */
 export type LoraConfig = {
   readonly base_model_name_or_path: string | null;
   readonly revision: string | null;
@@ -21,7 +21,7 @@ export type LoraConfig = {
   readonly use_dora: boolean;
   /** Biases of the base that are trained: none, all there are, or those of the adapted layers. */
   readonly bias: Bias;
-  /** How the first values were drawn. Of an adapter that exists this is history, unless `initialisation` says otherwise. */
+  /** How the first values were drawn: history once an adapter is saved. `initialisation` refuses what still matters then. */
   readonly init_lora_weights: boolean | 'gaussian' | 'eva' | 'orthogonal';
   /** Names or name endings, one regular expression, or "all-linear"; null for the architecture's default. */
   readonly target_modules: readonly string[] | string | null;
@@ -61,7 +61,7 @@ export const LORA_DEFAULTS: LoraConfig = {
   unknown: {},
 };
 
-/** Long-standing keys that nibble has no use for: what it writes where an adapter of its own says nothing of them. */
+/** Long-standing keys that nibble has no use for, with the values that it writes where an adapter has none. */
 const ABSENT: JsonObject = {
   auto_mapping: null,
   fan_in_fan_out: false,
@@ -72,13 +72,13 @@ const ABSENT: JsonObject = {
   megatron_core: 'megatron.core',
 };
 
-/** What PEFT writes into the config of every adapter it saves, whatever stood there. */
+/** What PEFT writes into the config of every adapter it saves. */
 const ALWAYS: JsonObject = { inference_mode: true, peft_type: 'LORA' };
 
-/** Younger keys, of which an older PEFT would warn: left out where they are false, unless they stood there already. */
+/** Newer keys, about which an older PEFT would warn: left out where they are false, unless the file had them. */
 const WRITTEN_WHEN_SET: readonly string[] = ['ensure_weight_tying'];
 
-/** Keys that change what an adapter computes, and that nibble does not do yet; falsy, or absent, or refused. */
+/** Keys that change what an adapter computes and are not supported yet: refused unless absent, false, null or empty. */
 const NOT_YET = [
   'lora_bias',
   'fan_in_fan_out',
@@ -134,7 +134,7 @@ export function parseLoraConfig(json: JsonObject, file = ADAPTER_CONFIG_FILE): L
   return config;
 }
 
-/** Settings that PEFT does not take together, by their PEFT names. */
+/** Finds settings that PEFT does not take together; problems go by PEFT's names. */
 export function contradictions(
   config: Pick<LoraConfig, 'target_modules' | 'layers_to_transform' | 'layers_pattern'>,
 ): ConfigProblem[] {
@@ -152,14 +152,14 @@ export function contradictions(
   return problems;
 }
 
-/** A flag that is written only when set keeps its place here, so that an explicit false stays. */
+/** Collects keys nibble has no use for, and flags that are written only when set, so that an explicit false stays. */
 function unknownOf(json: JsonObject): JsonObject {
   const known = new Set([...Object.keys(LORA_DEFAULTS), ...Object.keys(ALWAYS)]);
   for (const key of WRITTEN_WHEN_SET) known.delete(key);
   return Object.fromEntries(Object.entries(json).filter(([key]) => !known.has(key)));
 }
 
-/** The JSON that PEFT reads back: its long-standing keys and the unknown ones, alphabetical, indented by 2. */
+/** Formats the JSON that PEFT reads back: its long-standing keys and the unknown ones, alphabetical, indented by 2. */
 export function formatLoraConfig(config: LoraConfig): string {
   const { unknown, ...known } = config;
   const said = Object.entries(known).filter(([key, value]) => value || !WRITTEN_WHEN_SET.includes(key));
@@ -189,9 +189,9 @@ function list(names: readonly string[] | string | null): readonly string[] | nul
   return typeof names === 'string' ? [names] : names;
 }
 
-/** Initialisations that only choose first values: an adapter of theirs is a plain one by the time it is saved. */
+/** Initialisations that only choose first values: their adapters are plain ones by the time they are saved. */
 const PLAIN_INITS = ['gaussian', 'eva', 'orthogonal'] as const;
-/** These take the first adapter out of the base's weights as well (peft.tuners.lora.layer, *_init). */
+/** Initialisations that also subtract the first adapter from the base's weights (peft.tuners.lora.layer, *_init). */
 const CHANGES_BASE = /^(pissa(_niter_.*)?|olora|corda|lora_ga)$/;
 
 function initialisation(json: JsonObject, fields: Fields): LoraConfig['init_lora_weights'] {

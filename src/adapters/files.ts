@@ -2,7 +2,7 @@
 import { DataError } from '../errors.ts';
 import { openSafetensors, type TensorSource } from '../formats/checkpoint.ts';
 import { firstDifference } from '../formats/compare-tensors.ts';
-import { isFloatDtype } from '../formats/dtype.ts';
+import { isFloatDtype, rawBytes } from '../formats/dtype.ts';
 import { show } from '../formats/json.ts';
 import { isPickle } from '../formats/pickle.ts';
 import { type FileReader, type FileWriter, place, writeText } from '../formats/reader.ts';
@@ -10,18 +10,18 @@ import { type TensorToWrite, writeSafetensors } from '../formats/safetensors-wri
 import { type AdapterBase, lastSegment } from './base.ts';
 import { modelCard } from './card.ts';
 import { ADAPTER_CONFIG_FILE, formatLoraConfig, type LoraConfig, readLoraConfig } from './config.ts';
-import { type AdapterLayout, adapterLayout, adapterTensors, PREFIX } from './layout.ts';
-import { explicitTargets, type LoraTarget, type MatchOptions, whatThereIs } from './match.ts';
+import { type AdapterLayout, adapterLayout, adapterTensors, isTransposed, KEY_PREFIX, transposed } from './layout.ts';
+import { adaptableModules, explicitTargets, type LoraTarget, type MatchOptions } from './match.ts';
 
 export const ADAPTER_FILE = 'adapter_model.safetensors';
-/** Of an embedding, this much is copied at once. */
+/** Bytes of an embedding that are copied at once. */
 const SLAB_BYTES = 4 * 2 ** 20;
 
 export type Adapter = {
   readonly config: LoraConfig;
   readonly layout: AdapterLayout;
   readonly source: TensorSource;
-  /** What of the base its file may bring along: see `checkOwnEmbeddings`. */
+  /** Embeddings of the base that the file may bring along: see `checkOwnEmbeddings`. */
   readonly embeddings: readonly OwnEmbedding[];
 };
 
@@ -55,7 +55,7 @@ export async function openAdapter(reader: FileReader, base: AdapterBase): Promis
   return { config, layout, source, embeddings };
 }
 
-/** Why a file of this name is not read; null where it is no pickle of an adapter. */
+/** Says why a file of this name is not read; null where it is no pickle of an adapter. */
 export function pickleRefusal(file: string): string | null {
   if (!isPickle(file)) return null;
   return (
@@ -73,8 +73,8 @@ async function refusePickle(reader: FileReader): Promise<void> {
 const EMBEDDING_NAMES: readonly string[] = ['embed_tokens', 'lm_head'];
 
 /**
- * PEFT saves an adapted embedding with the adapter, and with save_embedding_layers=True, or after a resize, one that is not
- * adapted too. It is not wanted back, since the base has it.
+ * Lists the embeddings that a file may bring along: PEFT saves one with the adapter where it is adapted, was resized, or
+ * save_embedding_layers=True asks for it. None is required, since the base has it.
  */
 function ownEmbeddings({ targets }: AdapterLayout, base: AdapterBase): OwnEmbedding[] {
   const ends = base.modules.filter(({ name }) => name === base.inputEmbedding || name === base.outputEmbedding);
@@ -83,7 +83,7 @@ function ownEmbeddings({ targets }: AdapterLayout, base: AdapterBase): OwnEmbedd
     const { name, out, in: width } = module;
     const isAdapted = targets.some((target) => target.name === name);
     const names = [name, ...ends.map((end) => end.name).filter((end) => base.tied && end !== name)];
-    const key = `${PREFIX}${name}.${isAdapted ? 'base_layer.' : ''}weight`;
+    const key = `${KEY_PREFIX}${name}.${isAdapted ? 'base_layer.' : ''}weight`;
     return [{ key, shape: [out, width] as const, weights: names.map((end) => `${end}.weight`) }];
   });
 }
@@ -93,7 +93,7 @@ function headline(faults: number, config: LoraConfig, { targets }: AdapterLayout
   return (
     `${faults} tensors do not fit the model: target_modules ${show(config.target_modules ?? base.defaultTargets)} of ` +
     `${ADAPTER_CONFIG_FILE}, after exclude_modules, modules_to_save and layers_to_transform, matches no layer. ` +
-    `${whatThereIs(base)}.`
+    `${adaptableModules(base)}.`
   );
 }
 
@@ -103,7 +103,7 @@ function tensorFaults(source: TensorSource, layout: AdapterLayout, embeddings: r
   for (const [name, shape] of wanted) {
     if (!source.has(name)) faults.push(`${name} is missing, needs ${show(shape)}`);
   }
-  // one that is trained is wanted already, in the same shape
+  // a trained embedding is listed already, in the same shape
   for (const { key, shape } of embeddings) wanted.set(key, shape);
   for (const [name, shape] of wanted) {
     if (!source.has(name)) continue;
@@ -118,7 +118,7 @@ function tensorFaults(source: TensorSource, layout: AdapterLayout, embeddings: r
 }
 
 /**
- * PEFT loads the embedding that an adapter brings over the base's own; nibble only takes one that is the same.
+ * Requires that an embedding which an adapter's file brings along equals the base's own, over which PEFT would load it.
  * DataError naming the first value that differs.
  */
 export async function checkOwnEmbeddings({ layout, source, embeddings }: Adapter, base: TensorSource): Promise<void> {
@@ -142,13 +142,19 @@ export async function checkOwnEmbeddings({ layout, source, embeddings }: Adapter
   }
 }
 
+/** A trained tensor's values as adapter files have them, from those it was trained in; `shape` is that of training. */
+export function asInFile(name: string, shape: readonly number[], values: Float32Array): Float32Array {
+  const [rows = 1, columns = 1] = shape;
+  return isTransposed(name) ? transposed(values, rows, columns) : values;
+}
+
 export type AdapterToSave = {
   readonly config: LoraConfig;
   readonly layout: AdapterLayout;
   readonly base: AdapterBase;
-  /** The checkpoint of the base, from which an adapted embedding is copied as PEFT does; null leaves it out. */
+  /** The checkpoint of the base: an adapted embedding is copied from it, as PEFT does. null leaves it out. */
   readonly source: TensorSource | null;
-  /** A tensor's values, f32 row-major, by the names of `adapterTensors`. */
+  /** Gives a tensor's values, f32 row-major, by the names of `adapterTensors`. */
   readonly values: (name: string) => Float32Array | Promise<Float32Array>;
 };
 
@@ -162,8 +168,7 @@ export async function saveAdapter(writer: FileWriter, adapter: AdapterToSave): P
     dtype: 'F32' as const,
     shape,
     data: async function* () {
-      const { buffer, byteOffset, byteLength } = await values(name);
-      yield new Uint8Array(buffer, byteOffset, byteLength);
+      yield rawBytes(await values(name));
     },
   }));
   await writeSafetensors(writer, ADAPTER_FILE, [...tensors, ...embeddingsBeside(adapter, saved)]);
@@ -173,7 +178,7 @@ export async function saveAdapter(writer: FileWriter, adapter: AdapterToSave): P
 
 const isEmbedding = ({ name }: LoraTarget): boolean => EMBEDDING_NAMES.includes(lastSegment(name));
 
-/** PEFT writes adapted embeddings out where target_modules names one of them by its last part alone. */
+/** Lists the base's embeddings to save: PEFT writes adapted ones where target_modules names one by its last part alone. */
 function embeddingsBeside({ layout, source }: AdapterToSave, saved: LoraConfig): TensorToWrite[] {
   const named = (saved.target_modules as readonly string[]).some((entry) => EMBEDDING_NAMES.includes(entry));
   if (source === null || !named) return [];
@@ -186,24 +191,24 @@ function embeddingsBeside({ layout, source }: AdapterToSave, saved: LoraConfig):
         yield slab;
       }
     };
-    return { name: `${PREFIX}${name}.base_layer.weight`, dtype, shape, data };
+    return { name: `${KEY_PREFIX}${name}.base_layer.weight`, dtype, shape, data };
   });
 }
 
-/** A list is what every reader of adapters understands; it already says what exclusions and layers said. */
+/** Writes the targets as a list, which every reader of adapters understands; exclusions and layers are then part of it. */
 function asList(config: LoraConfig, targets: readonly LoraTarget[], base: AdapterBase): LoraConfig {
   const target_modules = explicitTargets(targets, base);
   return { ...config, target_modules, exclude_modules: null, layers_to_transform: null, layers_pattern: null };
 }
 
-/** The line PEFT's print_trainable_parameters prints, without a line end. */
-export function printTrainable(trainable: number, all: number): string {
+/** Formats the line that PEFT's print_trainable_parameters prints, without a line end. */
+export function trainableParametersLine(trainable: number, all: number): string {
   const count = (n: number): string => n.toLocaleString('en-US');
   const percent = percent4((100 * trainable) / all);
   return `trainable params: ${count(trainable)} || all params: ${count(all)} || trainable%: ${percent}`;
 }
 
-/** Python rounds an exact half to the even digit, toFixed up; exact halves of a 4th decimal are odd multiples of 1/32. */
+/** Rounds to 4 decimals as Python does, an exact half to the even digit: such halves are odd multiples of 1/32. */
 function percent4(value: number): string {
   const truncated = value.toFixed(5).slice(0, -1);
   const isHalf = Math.abs((value * 32) % 2) === 1;

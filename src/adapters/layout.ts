@@ -1,5 +1,6 @@
-/** What an adapter consists of: LoRA pairs on their targets, and what of the base is trained beside them. */
+/** What an adapter consists of: LoRA pairs on their targets, and parameters of the base that are trained with them. */
 import { ConfigError } from '../errors.ts';
+import { elementCount } from '../formats/dtype.ts';
 import { show } from '../formats/json.ts';
 import { type Module, type Parameter, parametersOfModule } from '../formats/modules.ts';
 import { type AdapterBase, lastSegment } from './base.ts';
@@ -23,14 +24,15 @@ export type TrainedParameter = Parameter & {
 
 /** A tensor of adapter_model.safetensors. */
 export type AdapterTensor = {
-  /** In the file. */
+  /** Its name in the file. */
   readonly key: string;
-  /** Of what is trained: a module's name and a suffix, or the name of a parameter of the base. */
+  /** Its name while it is trained: a module's name and a suffix, or the name of a parameter of the base. */
   readonly name: string;
   readonly shape: readonly number[];
 };
 
-export const PREFIX = 'base_model.model.';
+/** What PEFT puts in front of a module's name in adapter_model.safetensors. */
+export const KEY_PREFIX = 'base_model.model.';
 
 /** The suffixes under which the parts of a target are trained and saved. */
 export const LORA_A = 'lora_A.weight';
@@ -39,7 +41,10 @@ export const EMBEDDING_A = 'lora_embedding_A';
 export const EMBEDDING_B = 'lora_embedding_B';
 export const MAGNITUDE = 'lora_magnitude_vector';
 
-/** @throws ConfigError for combinations that PEFT or nibble does not have and, where `strict`, for what matches nothing */
+/**
+ * Works out what an adapter consists of.
+ * @throws ConfigError for combinations that PEFT or nibble does not have and, where `strict`, for entries that match nothing
+ */
 export function adapterLayout(config: AdapterFields, base: AdapterBase, options: MatchOptions = {}): AdapterLayout {
   const { keyOf = (setting) => setting, strict = true } = options;
   const targets = matchTargets(config, base, options);
@@ -56,41 +61,50 @@ export function adapterLayout(config: AdapterFields, base: AdapterBase, options:
   return { targets, dora: config.use_dora, trained: [...saved, ...biases] };
 }
 
-/** Every tensor of the file that PEFT would write, targets first, in the order of the modules. */
+/** Lists every tensor of the file that PEFT would write, targets first, in the order of the modules. */
 export function adapterTensors({ targets, dora, trained }: AdapterLayout): AdapterTensor[] {
   const pairs = targets.flatMap(({ name: module, kind, rank, out, in: width }) => {
     const tensor = (suffix: string, shape: readonly number[]): AdapterTensor => {
-      return { key: `${PREFIX}${module}.${suffix}`, name: `${module}.${suffix}`, shape };
+      return { key: `${KEY_PREFIX}${module}.${suffix}`, name: `${module}.${suffix}`, shape };
     };
-    // an embedding's `out` are the tokens, its `in` the hidden size
+    // an embedding's `out` is the number of tokens, its `in` the hidden size
     if (kind === 'embedding') return [tensor(EMBEDDING_A, [rank, out]), tensor(EMBEDDING_B, [width, rank])];
     const pair = [tensor(LORA_A, [rank, width]), tensor(LORA_B, [out, rank])];
     return dora ? [...pair, tensor(MAGNITUDE, [out])] : pair;
   });
   const beside = trained.flatMap(({ name, shape, keys }) =>
-    keys.map((key) => ({ key: `${PREFIX}${key}`, name, shape })),
+    keys.map((key) => ({ key: `${KEY_PREFIX}${key}`, name, shape })),
   );
   return [...pairs, ...beside];
 }
 
-/** Numbers that are trained, and those that PEFT counts beyond the base model's own. */
+/** An embedding's A lies (tokens, r) while it is trained, so that a token's row is read at once, and (r, tokens) in files. */
+export const isTransposed = (name: string): boolean => name.endsWith(`.${EMBEDDING_A}`);
+
+/** (rows, columns) -> (columns, rows) */
+export function transposed(values: Float32Array, rows: number, columns: number): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(values.length);
+  for (let i = 0; i < values.length; i++) out[(i % columns) * rows + Math.floor(i / columns)] = values[i] as number;
+  return out;
+}
+
+/** Counts the parameters that are trained, and those that PEFT adds to the base model's own. */
 export function adapterCounts(layout: AdapterLayout): { readonly trainable: number; readonly added: number } {
-  const size = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
-  const pairs = adapterTensors({ ...layout, trained: [] }).reduce((sum, { shape }) => sum + size(shape), 0);
-  const of = (parameters: readonly TrainedParameter[]): number =>
-    parameters.reduce((sum, { shape }) => sum + size(shape), 0);
+  const total = (tensors: readonly { readonly shape: readonly number[] }[]): number =>
+    tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const pairs = total(adapterTensors({ ...layout, trained: [] }));
   return {
-    trainable: pairs + of(layout.trained),
-    added: pairs + of(layout.trained.filter(({ isCopy }) => isCopy)),
+    trainable: pairs + total(layout.trained),
+    added: pairs + total(layout.trained.filter(({ isCopy }) => isCopy)),
   };
 }
 
-/** PEFT compares plain endings here, without regard to dots: "norm" is every norm, and "mlp" all of a layer's mlp. */
+/** Finds modules_to_save. PEFT compares plain endings, dots or not: "norm" is every norm, and "mlp" all of a layer's mlp. */
 function savedModules({ modules_to_save, ensure_weight_tying }: AdapterFields, base: AdapterBase): Module[] {
   const isSaved = ({ name }: Module): boolean => (modules_to_save ?? []).some((entry) => matchesEntry(name, entry));
   const found = base.modules.filter(isSaved);
   if (!ensure_weight_tying || !base.tied) return found;
-  // tied, the copy of the input embedding stands for both ends
+  // where the ends are tied, the copy of the input embedding stands for both
   const isEnd = ({ name }: Module): boolean => name === base.inputEmbedding || name === base.outputEmbedding;
   const embedding = base.modules.filter(({ name }) => name === base.inputEmbedding && found.some(isEnd));
   return [...embedding, ...found.filter((module) => !isEnd(module))];
@@ -132,7 +146,7 @@ function trainedBiases({ bias }: AdapterFields, base: AdapterBase, targets: read
 
 type Problem = readonly [setting: keyof TargetFields, message: string];
 
-/** What PEFT takes with a warning, or without one. */
+/** Finds settings that would do nothing, which PEFT takes with a warning or silently. */
 function withoutEffect(config: AdapterFields, base: AdapterBase): Problem[] {
   const problems: Problem[] = [];
   const endings = [...new Set(base.modules.map(({ name }) => lastSegment(name)))].join(', ');

@@ -33,11 +33,11 @@ export type TargetFields = Pick<
 >;
 
 export type MatchOptions = {
-  /** How a setting is called where the user wrote it. */
+  /** The name of a setting where the user wrote it. */
   readonly keyOf?: (setting: keyof TargetFields) => string;
   /**
-   * Refuses what has no effect, of which PEFT would warn; an adapter that exists already is taken as it is, and its file
-   * has to show whether it is one for this model.
+   * Refuses settings without effect, about which PEFT only warns. false for an adapter that exists already: its file shows
+   * whether it is one for this model.
    */
   readonly strict?: boolean;
 };
@@ -45,8 +45,8 @@ export type MatchOptions = {
 const ALL_LINEAR = 'all-linear';
 
 /**
- * The modules that the config adapts, in the order of named_modules. An adapter on a tied embedding is on both ends of it.
- * ConfigError when, strictly, an entry, a pattern or the whole matches nothing: it lists the name endings there are.
+ * Finds the modules that the config adapts, in the order of named_modules. ConfigError: an adapter on a tied embedding and,
+ * where `strict`, an entry, a pattern or a whole config that matches nothing; it lists the name endings there are.
  */
 export function matchTargets(config: TargetFields, base: AdapterBase, options: MatchOptions = {}): LoraTarget[] {
   const { keyOf = (setting) => setting, strict = true } = options;
@@ -69,7 +69,8 @@ export function matchTargets(config: TargetFields, base: AdapterBase, options: M
   const rankOf = patternRule(config, 'rank_pattern', modules, strict, report);
   const alphaOf = patternRule(config, 'alpha_pattern', modules, strict, report);
   report.throwIfAny();
-  return withTied(modules, config, base, report).map((module) => {
+  refuseTied(modules, config, base, report);
+  return modules.map((module) => {
     const rank = rankOf(module.name) ?? config.r;
     const alpha = alphaOf(module.name) ?? config.lora_alpha;
     const { name, kind, out, in: width } = module;
@@ -78,8 +79,8 @@ export function matchTargets(config: TargetFields, base: AdapterBase, options: M
 }
 
 /**
- * The same targets as a list that stands without the words "all-linear": name endings where they say exactly this
- * set, else full names. Other tools that read adapters expect a list.
+ * Writes targets as a list for target_modules: name endings where those select exactly this set, else full names. Other
+ * tools that read adapters expect a list.
  */
 export function explicitTargets(targets: readonly LoraTarget[], base: AdapterBase): string[] {
   const adapted = new Set(targets.map(({ name }) => name));
@@ -103,9 +104,9 @@ class Report {
     this.#problems.push({ path: this.#keyOf(setting), message });
   }
 
-  /** A problem of target_modules, with what there is to choose from. */
+  /** Adds a problem of target_modules, with the modules there are to choose from. @returns the error to throw */
   targets(problem: string): ConfigError {
-    this.add('target_modules', `${problem} ${whatThereIs(this.#base)}; or use "${ALL_LINEAR}".`);
+    this.add('target_modules', `${problem} ${adaptableModules(this.#base)}; or use "${ALL_LINEAR}".`);
     return new ConfigError(this.#problems);
   }
 
@@ -124,8 +125,8 @@ class Report {
   }
 }
 
-/** What an adapter can sit on, in words. A tied embedding takes none: see `withTied`. */
-export function whatThereIs({ modules, inputEmbedding, outputEmbedding, tied }: AdapterBase): string {
+/** Says which modules can be adapted. Neither end of a tied embedding can: see `refuseTied`. */
+export function adaptableModules({ modules, inputEmbedding, outputEmbedding, tied }: AdapterBase): string {
   const linear = modules.filter(({ kind, name }) => kind === 'linear' && !(tied && name === outputEmbedding));
   const endings = [...new Set(linear.map(({ name }) => lastSegment(name)))].join(', ');
   return `Linear layers here end in ${endings}${tied ? '' : `, the embedding in ${lastSegment(inputEmbedding)}`}`;
@@ -173,7 +174,7 @@ function targetRule(
   return ({ name }) => rule(name);
 }
 
-/** A module that is trained whole takes no adapter, nor does any inside it. */
+/** Excludes modules by exclude_modules, and those that are trained whole, with all modules inside them. */
 function exclusionRule(config: TargetFields, report: Report): Rule {
   const { exclude_modules: excluded, modules_to_save: saved } = config;
   const byName: Rule =
@@ -184,7 +185,7 @@ function exclusionRule(config: TargetFields, report: Report): Rule {
   return (name) => byName(name) || inside.some((module) => module.test(name));
 }
 
-/** A layer's index is the first numbered segment after a name, or after one of `layers_pattern`. */
+/** Selects modules by layer: its index is the first numbered segment after a name, or after one of `layers_pattern`. */
 function layerRule(config: TargetFields, targets: readonly string[] | string, report: Report): Rule {
   const { layers_to_transform: wanted, layers_pattern: pattern } = config;
   const layers: readonly number[] = typeof wanted === 'number' ? [wanted] : (wanted ?? []);
@@ -219,16 +220,11 @@ function patternRule(
   return (name) => rules.find(({ rule }) => rule.test(name))?.value;
 }
 
-/** An adapter on one end of a tied embedding would untie the two, or change both when it is merged. */
-function withTied<M extends Module>(
-  modules: readonly M[],
-  config: TargetFields,
-  base: AdapterBase,
-  report: Report,
-): M[] {
+/** Refuses an adapter on a tied embedding: on one end it would untie the two, or change both when it is merged. */
+function refuseTied(modules: readonly Module[], config: TargetFields, base: AdapterBase, report: Report): void {
   const ends = [base.inputEmbedding, base.outputEmbedding];
   const adapted = modules.filter(({ name }) => ends.includes(name));
-  if (!base.tied || adapted.length === 0) return [...modules];
+  if (!base.tied || adapted.length === 0) return;
   const [first, second] = adapted.map(({ name }) => name);
   const names = second === undefined ? first : `${first} and ${second}`;
   const shared =

@@ -1,24 +1,71 @@
-/** Fresh adapters as PEFT draws them from a torch seed (numerics of peft.tuners.lora.layer, reset_lora_parameters). */
-import type { TorchRng } from '../formats/torch-rng.ts';
+/** Values of an adapter before its first step: drawn as PEFT draws them from a torch seed, or read from its file. */
+import { readFloats } from '../formats/checkpoint.ts';
+import type { GpuFloat } from '../formats/dtype.ts';
+import { roundedTo } from '../formats/rounding.ts';
+import { TorchRng } from '../formats/torch-rng.ts';
+import type { Adapter } from './files.ts';
+import {
+  type AdapterLayout,
+  adapterTensors,
+  EMBEDDING_A,
+  EMBEDDING_B,
+  isTransposed,
+  LORA_A,
+  LORA_B,
+  transposed,
+} from './layout.ts';
 
-/** false leaves both matrices as PyTorch makes them: random, so that the adapter changes the model from the start. */
+/** PEFT's init_lora_weights. false leaves both matrices random, so that the adapter changes the model from the start. */
 export type LoraInit = boolean | 'gaussian';
-export type LoraInitTarget = {
-  readonly kind: 'linear' | 'embedding';
-  readonly r: number;
-  readonly in: number;
-  readonly out: number;
-};
-/** A (r, in), B (out, r); of an embedding A (r, tokens), B (hidden size, r). */
-export type InitialPair = { readonly A: Float32Array; readonly B: Float32Array };
 
-/** The values of a pair. Every pair takes its draws from `rng` in the order of the targets. */
-export function initialPair(rng: TorchRng, target: LoraInitTarget, init: LoraInit): InitialPair {
-  return target.kind === 'linear' ? linearPair(rng, target, init) : embeddingPair(rng, target, init);
+/** Values by the names of `adapterTensors`, f32, each as it lies while it is trained: see `isTransposed`. */
+export type StartValues = ReadonlyMap<string, Float32Array<ArrayBuffer>>;
+
+type Shape = { readonly r: number; readonly in: number; readonly out: number };
+/** A (r, in), B (out, r); for an embedding A (r, tokens), B (hidden size, r). */
+type Pair = { readonly A: Float32Array; readonly B: Float32Array };
+
+/**
+ * Draws every pair of a fresh adapter, target by target from one generator. DoRA's magnitudes are not among them: they are
+ * norms of the weights. Source: peft.tuners.lora.layer, reset_lora_parameters.
+ * @param dtypeOf the type in which PEFT creates the adapter of a module; values carry its rounding
+ */
+export function drawAdapter(
+  { targets }: AdapterLayout,
+  { seed, init }: { readonly seed: number; readonly init: LoraInit },
+  dtypeOf: (module: string) => GpuFloat,
+): StartValues {
+  const rng = new TorchRng(seed);
+  const values = new Map<string, Float32Array<ArrayBuffer>>();
+  for (const { name, kind, rank: r, in: width, out } of targets) {
+    const shape = { r, in: width, out };
+    const dtype = dtypeOf(name);
+    if (kind === 'linear') {
+      const { A, B } = linearPair(rng, shape, init);
+      values.set(`${name}.${LORA_A}`, roundedTo(A, dtype));
+      values.set(`${name}.${LORA_B}`, roundedTo(B, dtype));
+    } else {
+      const { A, B } = embeddingPair(rng, shape, init);
+      values.set(`${name}.${EMBEDDING_A}`, roundedTo(transposed(A, r, out), dtype));
+      values.set(`${name}.${EMBEDDING_B}`, roundedTo(B, dtype));
+    }
+  }
+  return values;
+}
+
+/** Reads every tensor of an adapter's file, what it trains of the base included. */
+export async function storedValues({ source, layout }: Adapter): Promise<StartValues> {
+  const values = new Map<string, Float32Array<ArrayBuffer>>();
+  for (const { key, name, shape } of adapterTensors(layout)) {
+    const stored = (await readFloats(source, key)) as Float32Array<ArrayBuffer>;
+    const [rows = 1, columns = 1] = shape;
+    values.set(name, isTransposed(name) ? transposed(stored, rows, columns) : stored);
+  }
+  return values;
 }
 
 /** nn.Linear draws its own weights first: PEFT's A and B, which it then replaces. */
-function linearPair(rng: TorchRng, { r, in: width, out }: LoraInitTarget, init: LoraInit): InitialPair {
+function linearPair(rng: TorchRng, { r, in: width, out }: Shape, init: LoraInit): Pair {
   if (init === false) return { A: kaiming(rng, r, width), B: kaiming(rng, out, r) };
   rng.skip(r * width + r * out);
   const A = init === 'gaussian' ? rng.normal(r * width, 1 / r) : kaiming(rng, r, width);
@@ -26,7 +73,7 @@ function linearPair(rng: TorchRng, { r, in: width, out }: LoraInitTarget, init: 
 }
 
 /** PEFT draws both as normals, then starts A at zero and B anew. */
-function embeddingPair(rng: TorchRng, { r, in: width, out }: LoraInitTarget, init: LoraInit): InitialPair {
+function embeddingPair(rng: TorchRng, { r, in: width, out }: Shape, init: LoraInit): Pair {
   const drawn = { A: rng.normal(r * out, 1), B: rng.normal(width * r, 1) };
   return init === false ? drawn : { A: new Float32Array(r * out), B: rng.normal(width * r, 1) };
 }

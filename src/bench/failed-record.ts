@@ -25,7 +25,8 @@ export async function failedRecord(
 ): Promise<RunRecord> {
   const { values } = await withAdapterSettings(job.config, nodeReader).catch(() => job.config);
   const material = await readMaterial(values);
-  const planned = plannedRunInfo({ ...job, createdAt, totalSeconds, code: await codeInfo() }, values, material);
+  const attempt = { createdAt, totalSeconds, code: await codeInfo() };
+  const planned = plannedRunInfo({ place: job, config: values, material, ...attempt });
   const peft = values.method === 'full' ? null : { peft_type: 'LORA', r: values.lora_r, lora_alpha: values.lora_alpha };
   return {
     schema: RUN_SCHEMA_ID,

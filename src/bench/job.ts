@@ -1,16 +1,12 @@
 /** One run of a suite, as it is handed to the process that makes it. */
 import type { ResolvedConfig } from '../config/index.ts';
-import type { DeviceChoice } from '../node/device.ts';
+import type { DeviceChoice } from '../node/device-choice.ts';
+import type { RunPlace } from '../node/run-types.ts';
 
 /** What the parent process hands to the child, as JSON. */
-export type RunJob = {
-  readonly suite: string;
-  readonly arm: string;
-  readonly replicate: number;
-  readonly division: 'closed' | 'open';
+export type RunJob = RunPlace & {
   readonly config: ResolvedConfig;
-  readonly adapter: DeviceChoice;
-  readonly command: readonly string[];
+  readonly device: DeviceChoice;
   /** File that receives the run's JSON. */
   readonly recordFile: string;
 };

@@ -1,5 +1,4 @@
 /** A suite: every arm with every seed, interleaved, a process per run; then the summary. */
-import { fork } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +6,9 @@ import { type ResolvedConfig, type ResolvedSuite, withValues } from '../config/i
 import { ConfigError, type ConfigProblem, DataError, exitCodeOf } from '../errors.ts';
 import { scaleUp } from '../estimate/scale-up.ts';
 import { writeText } from '../formats/reader.ts';
-import { type DeviceChoice, loadShaders } from '../node/device.ts';
+import { runScript } from '../node/child.ts';
+import { loadShaders } from '../node/device.ts';
+import type { DeviceChoice } from '../node/device-choice.ts';
 import { nodeWriter } from '../node/files.ts';
 import { requireInputs } from '../node/inputs.ts';
 import { type RunRecord, runSchema, SCHEMA_VERSION } from '../results/run-schema.ts';
@@ -26,7 +27,7 @@ export type SuiteEvent =
 
 export type SuiteOptions = {
   readonly directory: string;
-  readonly adapter: DeviceChoice;
+  readonly device: DeviceChoice;
   readonly command: readonly string[];
   readonly signal: AbortSignal;
   readonly onEvent: (event: SuiteEvent) => void;
@@ -49,7 +50,7 @@ export const RUN_SUFFIX = '.run.json';
  * @throws ConfigError before the first run when files are not there; the signal's reason, and then what finished stays
  */
 export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Promise<SuiteResult> {
-  const { directory, adapter, command, signal, onEvent, worker = WORKER } = options;
+  const { directory, device, command, signal, onEvent, worker = WORKER } = options;
   const estimates = await scaleUpOrNull(suite);
   const order = interleave(suite);
   await requireAllInputs(suite, directory);
@@ -65,7 +66,7 @@ export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Pro
       replicate,
       division: suite.division,
       config,
-      adapter,
+      device,
       command,
       recordFile,
     };
@@ -195,27 +196,19 @@ async function runOrRecord(job: RunJob, surroundings: Surroundings): Promise<voi
 /** One process per run: Dawn's memory goes with it, and no arm warms the other's caches. @returns what went wrong */
 async function runInChild(job: RunJob, { worker, signal, onEvent }: Surroundings): Promise<RunFailure | null> {
   signal.throwIfAborted();
-  const child = fork(worker, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  const stop = (): void => {
-    child.kill('SIGTERM');
-  };
-  signal.addEventListener('abort', stop, { once: true });
-  const endings: WorkerMessage[] = [];
-  child.on('message', (message: WorkerMessage) => {
-    if (message.kind === 'event') return onEvent(message.event);
-    endings.push(message);
-    // All that counts is on disk, and webgpu 0.6.2 was seen to hang while a process took its device down.
-    child.kill('SIGKILL');
+  const ended = await runScript<WorkerMessage>(worker, {
+    job,
+    output: 'inherited',
+    signal,
+    onMessage: (message) => {
+      if (message.kind === 'event') onEvent(message.event);
+    },
+    isLast: ({ kind }) => kind !== 'event',
   });
-  child.send(job);
-  const [code, how] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
-    child.once('close', (c, s) => resolve([c, s])),
-  );
-  signal.removeEventListener('abort', stop);
   signal.throwIfAborted();
-  const [ending] = endings;
+  const { message: ending, code, signal: how } = ended;
   if (ending?.kind === 'failed') return { kind: ending.name, message: ending.message, stack: ending.stack };
-  if (ending !== undefined) return null;
+  if (ending !== null) return null;
   const hint = how === 'SIGKILL' ? ' (the system may have had no memory left)' : '';
   return {
     kind: CRASH,

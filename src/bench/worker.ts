@@ -1,6 +1,7 @@
 /** Entry of a run's own process: takes a job from its parent, sends events back and how it ended. */
 import { exitCodeOf } from '../errors.ts';
-import { runOne } from '../node/run.ts';
+import { run } from '../node/run.ts';
+import type { RunEvent } from '../node/run-types.ts';
 import type { TrainEvent } from '../train/events.ts';
 import type { RunJob } from './job.ts';
 
@@ -33,14 +34,28 @@ process.once('message', (job: RunJob) => {
 });
 
 /** Says how it ended and waits for the parent to end this process, which then needs no orderly way out. */
-async function work(job: RunJob): Promise<void> {
-  try {
-    const running = runOne(job, controller.signal);
-    for (let next = await running.next(); !next.done; next = await running.next())
-      send({ kind: 'event', event: next.value });
-    send({ kind: 'done' });
-  } catch (error) {
-    const { name, message, stack } = error as Error;
-    send({ kind: 'failed', name, message, stack: exitCodeOf(error) === 1 ? (stack ?? message) : null });
+async function work({ config, device, recordFile, ...place }: RunJob): Promise<void> {
+  const { signal } = controller;
+  await run(config, { place, device, recordFile, signal, onEvent: tell }).catch(fail);
+}
+
+function tell(event: RunEvent): void {
+  switch (event.type) {
+    case 'device':
+    case 'data':
+    case 'plan':
+      return; // alike for all runs of an arm
+    case 'end':
+      // the device closes next, and that was seen to hang
+      if (event.error === null) send({ kind: 'done' });
+      else fail(event.error);
+      return;
+    default:
+      send({ kind: 'event', event });
   }
+}
+
+function fail(error: unknown): void {
+  const { name, message, stack } = error as Error;
+  send({ kind: 'failed', name, message, stack: exitCodeOf(error) === 1 ? (stack ?? message) : null });
 }

@@ -1,10 +1,10 @@
-/** Going on with a PEFT adapter: its adapter_config.json decides what the adapter is. */
+/** Continues a PEFT adapter: its adapter_config.json decides rank, alpha, targets and scaling. */
 import { ConfigError } from '../errors.ts';
 import { show } from './describe.ts';
 import { type ResolvedConfig, wasSet, withValues } from './load.ts';
 import type { SettingKey, TrainConfig } from './settings.ts';
 
-/** The facts of an adapter_config.json that our settings repeat. */
+/** Settings that an adapter_config.json decides. */
 export type AdapterFacts = Pick<
   TrainConfig,
   | 'lora_r'
@@ -23,7 +23,7 @@ export type AdapterFacts = Pick<
 >;
 
 /**
- * The configuration with the adapter's own rank, alpha, targets and scaling; `where` names its adapter_config.json.
+ * Puts the adapter's own settings into a configuration; `where` names its adapter_config.json.
  * @throws ConfigError naming every setting that somebody set to something else.
  */
 export function adapterConfig(config: ResolvedConfig, facts: AdapterFacts, where: string): ResolvedConfig {
@@ -42,5 +42,5 @@ export function adapterConfig(config: ResolvedConfig, facts: AdapterFacts, where
   return withValues(config, facts, { source: 'adapter', where });
 }
 
-// Target modules are a set; PEFT writes them in no particular order.
+// target modules are a set, which PEFT writes in any order
 const canonical = (value: unknown): string => JSON.stringify(Array.isArray(value) ? [...value].sort() : value);

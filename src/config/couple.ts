@@ -8,7 +8,7 @@ import type { Method, SettingKey } from './settings.ts';
 export type Merged = Map<SettingKey, Entry & { readonly rank: number }>;
 export type Findings = { problems: ConfigProblem[]; notices: ConfigProblem[] };
 
-/** method: qlora is method: lora with load_in_4bit: true. */
+/** Makes method and load_in_4bit agree: qlora is lora with load_in_4bit: true. */
 export function coupleMethod(set: Merged, found: Findings): void {
   const method = set.get('method');
   const in4bit = set.get('load_in_4bit');
@@ -27,7 +27,7 @@ export function coupleMethod(set: Merged, found: Findings): void {
   else override(set, found, method, implied, 'load_in_4bit');
 }
 
-/** compute_dtype and bnb_4bit_compute_dtype: one dtype for a run, so that both arms of a comparison compute alike. */
+/** Makes compute_dtype and bnb_4bit_compute_dtype agree: a run has one, so that both arms of a comparison compute alike. */
 export function coupleComputeDtype(set: Merged, found: Findings): void {
   const ours = set.get('compute_dtype');
   const theirs = set.get('bnb_4bit_compute_dtype');

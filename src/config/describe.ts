@@ -21,7 +21,7 @@ export type SchemaNode = {
   exclusiveMaximum?: number;
 };
 
-/** The JSON Schema of what a user may write for `type`, without zod's bounds for integers that a double can hold. */
+/** Builds the JSON Schema of what a user may write for `type`, without zod's bounds for integers that a double can hold. */
 export function schemaOf(type: z.ZodType): SchemaNode {
   const node = z.toJSONSchema(type, {
     io: 'input',
@@ -34,7 +34,7 @@ export function schemaOf(type: z.ZodType): SchemaNode {
   return node as SchemaNode;
 }
 
-/** A type in words: "an integer of at least 1", "one of linear, cosine". */
+/** Describes a type in words: "an integer of at least 1", "one of linear, cosine". */
 export function inWords(node: SchemaNode): string {
   if ('const' in node) return show(node.const);
   if (node.enum) return `one of ${node.enum.join(', ')}`;
@@ -73,7 +73,7 @@ function numberInWords(node: SchemaNode): string {
 
 const SHOWN_CHARACTERS = 80;
 
-/** A value as a message shows it: short, in quotes where it is text, "nothing" where it is null. */
+/** Formats a value for a message: short, text in quotes, null as "nothing". */
 export function show(value: unknown): string {
   if (value === null || value === undefined) return 'nothing';
   const json = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
@@ -81,10 +81,10 @@ export function show(value: unknown): string {
 }
 
 /**
- * What is wrong with `value`, one problem per place in it; empty when it fits `type`.
+ * Finds what is wrong with `value`: one problem per place in it, none when it fits `type`.
  * `place(inner)` says where a part of the value stands, such as "train.yaml:7".
  */
-export function misfits(
+export function typeProblems(
   type: z.ZodType,
   value: unknown,
   path: string,
@@ -99,23 +99,23 @@ export function misfits(
     const where = place(issue.path);
     if (issue.code === 'unrecognized_keys')
       return issue.keys.map((key) => unknownKey(`${at}.${key}`, key, Object.keys(node.properties ?? {}), where));
-    return [misfit(at, valueAt(value, issue.path), node, where)];
+    return [typeProblem(at, valueAt(value, issue.path), node, where)];
   });
 }
 
-function misfit(path: string, got: unknown, node: SchemaNode, where: string): ConfigProblem {
+function typeProblem(path: string, got: unknown, node: SchemaNode, where: string): ConfigProblem {
   const choices = [node, ...(node.anyOf ?? [])].flatMap(
     (choice) => choice.enum ?? ('const' in choice ? [choice.const] : []),
   );
   const texts = choices.filter((choice): choice is string => typeof choice === 'string');
   const meant = typeof got === 'string' ? nearest(got, texts) : undefined;
-  const hint = meant === undefined ? spelledOut(got, node) : `; did you mean ${meant}?`;
+  const hint = meant === undefined ? mappingHint(got, node) : `; did you mean ${meant}?`;
   const found = got === undefined ? 'is missing; wanted' : `got ${show(got)}, wanted`;
   return { path, message: `${found} ${inWords(node)}${hint} (${where})` };
 }
 
-/** A text where a mapping is wanted (a path instead of {path: ...}) is shown as that mapping. */
-function spelledOut(got: unknown, node: SchemaNode): string {
+/** Suggests the mapping for a text that stands where one is wanted (a path instead of {path: ...}). */
+function mappingHint(got: unknown, node: SchemaNode): string {
   const item = node.type === 'array' ? node.items : node;
   const [key] = Object.keys(item?.properties ?? {});
   if (typeof got !== 'string' || item?.type !== 'object' || key === undefined) return '';
@@ -123,7 +123,7 @@ function spelledOut(got: unknown, node: SchemaNode): string {
   return `; write ${node.type === 'array' ? `[${mapping}]` : mapping}`;
 }
 
-/** The problem of a key nobody knows, with the nearest one of `known`. */
+/** Reports an unknown key, with the nearest one of `known`. */
 export function unknownKey(path: string, key: string, known: Iterable<string>, where: string): ConfigProblem {
   const names = [...known];
   const meant = nearest(key, names);
@@ -133,7 +133,7 @@ export function unknownKey(path: string, key: string, known: Iterable<string>, w
 
 function nodeAt(root: SchemaNode, path: readonly PropertyKey[]): SchemaNode {
   return path.reduce<SchemaNode>((node, part) => {
-    // "a list or nothing": the part that has insides is the one the path leads into.
+    // in "a list or nothing" the path leads into the choice that has parts
     const choices = [node, ...(node.anyOf ?? [])];
     const inside = (choice: SchemaNode) => {
       if (typeof part === 'number') return choice.items;

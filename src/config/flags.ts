@@ -1,4 +1,4 @@
-/** The settings as a table: what a command line, a help text or a page of documentation needs to know of each. */
+/** The settings as a table, for a command line, a help text or a page of documentation. */
 import { inWords, type SchemaNode, schemaOf } from './describe.ts';
 import { envName, flagName } from './layers.ts';
 import { ALIASES } from './names.ts';
@@ -12,11 +12,11 @@ export type FlagRow = {
   readonly section: string;
   /** The type in words, such as "an integer of at least 1". */
   readonly type: string;
-  /** The same as it is typed after a flag or into the environment. */
+  /** The type as it is typed after a flag or into the environment. */
   readonly flagType: string;
-  /** A bare flag means true. */
+  /** A flag without a value means true. */
   readonly isBoolean: boolean;
-  /** undefined where the setting has to be given. */
+  /** undefined where a value is required. */
   readonly default: unknown;
   /** Present where Hugging Face has another default. */
   readonly huggingFaceDefault?: unknown;
@@ -24,7 +24,7 @@ export type FlagRow = {
   readonly aliases: readonly string[];
 };
 
-/** One row per setting, in the order of the sections. */
+/** Lists the settings, one row each, in the order of the sections. */
 export function flagTable(): FlagRow[] {
   const sections = Object.entries(SECTIONS);
   return settingKeys.map((key) => {
@@ -46,7 +46,7 @@ export function flagTable(): FlagRow[] {
   });
 }
 
-/** Lists and mappings are typed with commas; a mapping in a list, which only has a path, is typed as that path. */
+/** Describes a type as text on a command line: lists and mappings with commas, a dataset as its path. */
 function onOneLine(schema: SchemaNode): string {
   const { anyOf, type, items } = schema;
   if (type === 'object') return 'name=value pairs with commas between them';
@@ -56,7 +56,7 @@ function onOneLine(schema: SchemaNode): string {
   return items?.type === 'object' ? 'paths with commas between them' : 'words with commas between them';
 }
 
-/** Names that a command line accepts without advertising them: aliases, and what is refused by name. */
+/** Lists flags that are left out of the help: aliases, and names that are refused with a reason. */
 export function quietFlagNames(): string[] {
   return [...ALIASES.keys(), ...UNSUPPORTED.keys()];
 }

@@ -1,4 +1,4 @@
-/** The face of the room: what other rooms and users of the library take from the configuration. */
+/** What other rooms and users of the library take from the configuration. */
 export { type AdapterFacts, adapterConfig } from './adapter.ts';
 export { bytesOfSize, sizeInWords } from './bytes.ts';
 export { type FlagRow, flagTable, quietFlagNames } from './flags.ts';
@@ -6,6 +6,13 @@ export { configJsonSchema, type JsonSchema, suiteJsonSchema } from './json-schem
 export { envName, flagName, type Origin, type SourceKind } from './layers.ts';
 export { type ConfigSources, loadTrainConfig, type ResolvedConfig, wasSet, withValues } from './load.ts';
 export { printConfig } from './print.ts';
+export {
+  checkQuantizeSettings,
+  type QuantizeConfig,
+  type QuantizeInput,
+  type QuantizeKey,
+  quantizeSettings,
+} from './quantize.ts';
 export type { Purpose } from './rules.ts';
 export {
   type ComputeDtype,
@@ -15,6 +22,7 @@ export {
   type SettingKey,
   settingKeys,
   type TrainConfig,
+  type TrainSettings,
 } from './settings.ts';
 export { type Arm, loadSuite, type ResolvedSuite } from './suite.ts';
 export type { SourceFile } from './yaml-file.ts';

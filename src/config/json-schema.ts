@@ -1,4 +1,4 @@
-/** JSON Schema of what may stand in a configuration file, for editors and other tools. */
+/** JSON Schemas of configuration files, for editors and other tools. */
 import { type SchemaNode, schemaOf } from './describe.ts';
 import { ALIASES, typeOf } from './names.ts';
 import { settingKeys, settings } from './settings.ts';
@@ -21,14 +21,14 @@ export type JsonSchema = SchemaNode & {
 };
 
 /**
- * Schema of a training configuration. Nothing is required, because flags and the environment may add what a file
+ * Builds the schema of a training configuration. Nothing is required, because flags and the environment may add what a file
  * leaves out; rules between settings are only known to the loader.
  */
 export function configJsonSchema(): JsonSchema {
   return { $schema: DIALECT, title: 'nibble training configuration', ...trainingKeys() };
 }
 
-/** Schema of a suite of the benchmark: a base configuration and the arms that depart from it. */
+/** Builds the schema of a benchmark suite: a base configuration and the arms that depart from it. */
 export function suiteJsonSchema(): JsonSchema {
   const keys = Object.entries(suiteShape).map(([key, type]) => [key, schemaOf(type)] as const);
   const training: JsonSchema = { $ref: '#/$defs/training' };

@@ -1,13 +1,13 @@
 /** One source of settings (a file, the environment, the flags) as entries under our own names. */
 import type { ConfigProblem } from '../errors.ts';
-import { inWords, misfits, schemaOf, show, unknownKey } from './describe.ts';
+import { inWords, schemaOf, show, typeProblems, unknownKey } from './describe.ts';
 import { ALIASES, isSettingKey, typeOf } from './names.ts';
 import { type SettingKey, settingKeys, settings } from './settings.ts';
 import { valueOfText } from './text-value.ts';
 import { UNSUPPORTED, UNSUPPORTED_VALUES, WHY_UNSUPPORTED } from './unsupported.ts';
 import type { YamlFile } from './yaml-file.ts';
 
-export type SourceKind = 'default' | 'file' | 'env' | 'flag' | 'arm' | 'adapter';
+export type SourceKind = 'default' | 'file' | 'env' | 'flag' | 'options' | 'arm' | 'adapter';
 
 /** Where a value came from: `where` is what a person looks up ("train.yaml:4", "NIBBLE_LORA_R", "--lora_r"). */
 export type Origin = { readonly source: SourceKind; readonly where: string; readonly note?: string };
@@ -23,9 +23,9 @@ export type Entry = {
 };
 
 export type Layer = {
-  /** What the source sets and what fits its type. */
+  /** What the source sets, where the value fits its type. */
   readonly entries: ReadonlyMap<SettingKey, Entry>;
-  /** What the source sets at all; a value that cannot be read is not missing. */
+  /** Every setting the source names, even with a value that does not fit: it is wrong then, not missing. */
   readonly mentioned: ReadonlySet<SettingKey>;
   readonly problems: readonly ConfigProblem[];
   readonly notices: readonly ConfigProblem[];
@@ -42,16 +42,17 @@ type Draft = {
 const ENV_PREFIX = 'NIBBLE_';
 // The test suite's own switches; child processes inherit them.
 const TEST_PREFIX = 'NIBBLE_TEST_';
-/** Chooses the device of the process (src/cli/shared/device-choice.ts): a fact of the machine, not of the run. */
-const DEVICE_VARIABLE = 'NIBBLE_DEVICE';
-const ours = new Set<string>([...settingKeys, ...ALIASES.keys()]);
-const known = (): Iterable<string> => [...ours, ...UNSUPPORTED.keys()];
+/** Variables that choose the device of the process (src/node/device-choice.ts): a fact of the machine, not of the run. */
+const DEVICE_VARIABLES: readonly string[] = ['NIBBLE_DEVICE', 'NIBBLE_ADAPTER'];
+const settingNames = new Set<string>([...settingKeys, ...ALIASES.keys()]);
+const known = (): Iterable<string> => [...settingNames, ...UNSUPPORTED.keys()];
 
-/** Name of the flag and of the environment variable of a setting. */
+/** Names the flag of a setting. */
 export const flagName = (key: string): string => `--${key}`;
+/** Names the environment variable of a setting. */
 export const envName = (key: string): string => ENV_PREFIX + key.toUpperCase();
 
-/** The settings in a mapping of a file; `at` is the way to it from the root (empty for a training config). */
+/** Reads the settings in a mapping of a file; `at` is the path to it from the root (empty for a training config). */
 export function fileLayer(file: YamlFile, at: readonly string[], mapping: object, source: SourceKind = 'file'): Layer {
   return layerOf(
     Object.entries(mapping).map(([name, value]) => {
@@ -61,28 +62,40 @@ export function fileLayer(file: YamlFile, at: readonly string[], mapping: object
   );
 }
 
-/** The settings among environment variables. Unknown NIBBLE_ names are a notice: the run did not have to set them. */
+/** Reads the settings among environment variables. An unknown NIBBLE_ name is a notice: another program may use it. */
 export function envLayer(env: Readonly<Record<string, string | undefined>>): Layer {
   const isSetting = (name: string): boolean =>
-    name.startsWith(ENV_PREFIX) && !name.startsWith(TEST_PREFIX) && name !== DEVICE_VARIABLE;
+    name.startsWith(ENV_PREFIX) && !name.startsWith(TEST_PREFIX) && !DEVICE_VARIABLES.includes(name);
   const named = Object.entries(env).filter(([name]) => isSetting(name));
   const key = (name: string) => name.slice(ENV_PREFIX.length).toLowerCase();
   const layer = layerOf(
     named
-      .filter(([name, text]) => text !== undefined && (ours.has(key(name)) || UNSUPPORTED.has(key(name))))
+      .filter(([name, text]) => text !== undefined && (settingNames.has(key(name)) || UNSUPPORTED.has(key(name))))
       .map(([name, text]) => textDraft(key(name), name, text!, 'env')),
   );
-  const strangers = named
-    .filter(([name]) => !ours.has(key(name)) && !UNSUPPORTED.has(key(name)))
+  const unknown = named
+    .filter(([name]) => !settingNames.has(key(name)) && !UNSUPPORTED.has(key(name)))
     .map(([name]) => unknownKey(name, key(name), known(), 'not read'));
-  return { ...layer, notices: [...layer.notices, ...strangers] };
+  return { ...layer, notices: [...layer.notices, ...unknown] };
 }
 
-/** The settings among flags, given as text by key. A flag without a value is `true`. */
+/** Reads the settings among flags, given as text by key. A flag without a value is `true`. */
 export function flagLayer(flags: Readonly<Record<string, string | true | undefined>>): Layer {
   return layerOf(
     Object.entries(flags).flatMap(([name, text]) =>
       text === undefined ? [] : [textDraft(name.replaceAll('-', '_'), flagName(name), String(text), 'flag')],
+    ),
+  );
+}
+
+/** Reads the settings of an object that a program made: values with their own types. An undefined value sets nothing. */
+export function optionsLayer(options: object): Layer {
+  const where = 'options';
+  return layerOf(
+    Object.entries(options).flatMap(([name, value]) =>
+      value === undefined
+        ? []
+        : [{ name, value, path: name, origin: { source: 'options' as const, where }, place: () => where }],
     ),
   );
 }
@@ -109,7 +122,7 @@ function layerOf(drafts: Draft[]): Layer {
     if (key === undefined) continue;
     mentioned.add(key);
     const type = typeOf(draft.name) ?? settings.shape[key];
-    const wrong = unsupportedValue(key, draft) ?? misfits(type, draft.value, draft.path, draft.place);
+    const wrong = unsupportedValue(key, draft) ?? typeProblems(type, draft.value, draft.path, draft.place);
     problems.push(...wrong);
     const earlier = entries.get(key);
     if (earlier)
@@ -125,7 +138,7 @@ function layerOf(drafts: Draft[]): Layer {
   return { entries, mentioned, problems, notices };
 }
 
-/** Our name for what the draft sets, or undefined after saying why there is none to use. */
+/** Finds the setting that a draft sets; undefined after reporting why there is none. */
 function keyOf(draft: Draft, problems: ConfigProblem[], notices: ConfigProblem[]): SettingKey | undefined {
   const { name, path, value, origin } = draft;
   if (isSettingKey(name)) return name;

@@ -1,15 +1,15 @@
-/** A training configuration from its sources: default < file < environment < flag, with the origin of every value. */
+/** A training configuration from its sources: default < file < environment < flag < options, with the origin of every value. */
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import type { Merged } from './couple.ts';
-import { envLayer, fileLayer, flagLayer, type Layer, type Origin } from './layers.ts';
+import { envLayer, fileLayer, flagLayer, type Layer, type Origin, optionsLayer } from './layers.ts';
 import { applyRules, type Purpose } from './rules.ts';
-import { type SettingKey, settingKeys, settings, type TrainConfig } from './settings.ts';
+import { type SettingKey, settingKeys, settings, type TrainConfig, type TrainSettings } from './settings.ts';
 import { readYaml, type SourceFile } from './yaml-file.ts';
 
 export type ResolvedConfig = {
   readonly values: TrainConfig;
   readonly origins: Readonly<Record<SettingKey, Origin>>;
-  /** What the user should know and need not mend: other names read, settings without effect. */
+  /** What the user should know but need not change: other names read, settings without effect. */
   readonly notices: readonly ConfigProblem[];
 };
 
@@ -18,6 +18,8 @@ export type ConfigSources = {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Text by key, underscores or hyphens; `true` for a flag without a value. */
   readonly flags?: Readonly<Record<string, string | true | undefined>>;
+  /** Values with their own types, by key. */
+  readonly options?: TrainSettings;
 };
 
 /**
@@ -25,10 +27,10 @@ export type ConfigSources = {
  * @throws ConfigError with every problem of every source at once.
  */
 export function loadTrainConfig(sources: ConfigSources, purpose: Purpose = 'train'): ResolvedConfig {
-  const layers = [envLayer(sources.env ?? {}), flagLayer(sources.flags ?? {})];
+  const layers = [envLayer(sources.env ?? {}), flagLayer(sources.flags ?? {}), optionsLayer(sources.options ?? {})];
   if (sources.file === undefined) return resolveLayers(layers, purpose);
   const yaml = readYaml(sources.file);
-  // Rules between settings would only blame what an unreadable file could not say.
+  // rules between settings would only repeat what an unreadable file left out
   if (yaml.problems.length > 0) throw new ConfigError([...yaml.problems, ...layers.flatMap((layer) => layer.problems)]);
   return resolveLayers([fileLayer(yaml, [], yaml.root), ...layers], purpose);
 }
@@ -56,13 +58,13 @@ export function resolveLayers(layers: readonly Layer[], purpose: Purpose): Resol
   return { values, origins, notices: [...layers.flatMap((layer) => layer.notices), ...found.notices] };
 }
 
-/** Whether somebody asked for this value, rather than leaving it to its default or to another setting. */
+/** Tells whether somebody asked for this value, rather than leaving it to its default or to another setting. */
 export function wasSet(config: ResolvedConfig, key: SettingKey): boolean {
   const { source, note } = config.origins[key];
   return source !== 'default' && note === undefined;
 }
 
-/** The same configuration with some values replaced, for a caller that decides them: a seed per replicate, a folder. */
+/** Replaces some values, for a caller that decides them: a seed per replicate, a folder. */
 export function withValues(config: ResolvedConfig, values: Partial<TrainConfig>, origin: Origin): ResolvedConfig {
   const origins = { ...config.origins };
   for (const key of Object.keys(values) as SettingKey[]) origins[key] = origin;

@@ -1,4 +1,4 @@
-/** Other names that people bring with them, each read as one of our settings and answered with a notice. */
+/** Names that settings have in other tools; each is read as one of our settings, with a notice. */
 import { z } from 'zod';
 import { type SettingKey, settings } from './settings.ts';
 
@@ -9,39 +9,39 @@ export type Alias = {
   readonly convert?: (value: unknown) => unknown;
 };
 
-const of = (to: SettingKey, names: string[]): [string, Alias][] => names.map((name) => [name, { to }]);
+const aliases = (to: SettingKey, names: string[]): [string, Alias][] => names.map((name) => [name, { to }]);
 
 export const ALIASES: ReadonlyMap<string, Alias> = new Map<string, Alias>([
-  ...of('model_name_or_path', ['base_model', 'model', 'model_id', 'base_model_name_or_path']),
-  ...of('method', ['adapter', 'fine_tune_type', 'finetuning_type']),
-  ...of('dtype', ['torch_dtype']),
-  ...of('bnb_4bit_use_double_quant', ['use_bnb_nested_quant', 'double_quant']),
-  ...of('bnb_4bit_quant_type', ['quant_type']),
-  ...of('lora_r', ['r', 'rank', 'lora_rank']),
-  ...of('lora_alpha', ['alpha']),
-  ...of('lora_target_modules', ['target_modules']),
-  ...of('lora_modules_to_save', ['modules_to_save']),
+  ...aliases('model_name_or_path', ['base_model', 'model', 'model_id', 'base_model_name_or_path']),
+  ...aliases('method', ['adapter', 'fine_tune_type', 'finetuning_type']),
+  ...aliases('dtype', ['torch_dtype']),
+  ...aliases('bnb_4bit_use_double_quant', ['use_bnb_nested_quant', 'double_quant']),
+  ...aliases('bnb_4bit_quant_type', ['quant_type']),
+  ...aliases('lora_r', ['r', 'rank', 'lora_rank']),
+  ...aliases('lora_alpha', ['alpha']),
+  ...aliases('lora_target_modules', ['target_modules']),
+  ...aliases('lora_modules_to_save', ['modules_to_save']),
   ['lora_target', { to: 'lora_target_modules', convert: (value) => (value === 'all' ? 'all-linear' : value) }],
-  ...of('eval_datasets', ['test_datasets']),
-  ...of('max_length', ['max_seq_length', 'max_seq_len', 'sequence_len', 'cutoff_len']),
+  ...aliases('eval_datasets', ['test_datasets']),
+  ...aliases('max_length', ['max_seq_length', 'max_seq_len', 'sequence_len', 'cutoff_len']),
   [
     'group_by_length',
     { to: 'train_sampling_strategy', type: z.boolean(), convert: (value) => (value ? 'group_by_length' : 'random') },
   ],
-  ...of('per_device_train_batch_size', ['micro_batch_size', 'batch_size', 'train_batch_size']),
-  ...of('per_device_eval_batch_size', ['eval_batch_size']),
-  ...of('gradient_accumulation_steps', ['grad_accumulation_steps', 'gradient_accumulation']),
-  ...of('num_train_epochs', ['num_epochs', 'epochs']),
-  ...of('max_steps', ['iters']),
-  ...of('learning_rate', ['lr']),
-  ...of('lr_scheduler_type', ['lr_scheduler']),
-  // As a count of steps, a ratio of 1 would turn from "the whole run" into "one step".
+  ...aliases('per_device_train_batch_size', ['micro_batch_size', 'batch_size', 'train_batch_size']),
+  ...aliases('per_device_eval_batch_size', ['eval_batch_size']),
+  ...aliases('gradient_accumulation_steps', ['grad_accumulation_steps', 'gradient_accumulation']),
+  ...aliases('num_train_epochs', ['num_epochs', 'epochs']),
+  ...aliases('max_steps', ['iters']),
+  ...aliases('learning_rate', ['lr']),
+  ...aliases('lr_scheduler_type', ['lr_scheduler']),
+  // a ratio of 1 is the whole run, and as a count of steps would be one step
   ['warmup_ratio', { to: 'warmup_steps', type: z.number().min(0).lt(1) }],
-  ...of('optim', ['optimizer']),
-  ...of('eval_strategy', ['evaluation_strategy']),
+  ...aliases('optim', ['optimizer']),
+  ...aliases('eval_strategy', ['evaluation_strategy']),
 ]);
 
-/** What may be written under a name of ours: a setting's own type, or its alias's. */
+/** Finds the type of what may be written under a setting's name or under an alias; undefined for other names. */
 export function typeOf(name: string): z.ZodType | undefined {
   const alias = ALIASES.get(name);
   const key = alias?.to ?? name;

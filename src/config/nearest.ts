@@ -1,6 +1,6 @@
-/** The word someone probably meant. */
+/** Suggests the word that was probably meant. */
 
-/** The candidate with the fewest single-character edits from `word`, or undefined when none is close. */
+/** Finds the candidate with the fewest single-character edits from `word`; undefined when none is close. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   const wanted = word.toLowerCase().replaceAll('-', '_');
   // A third of the word may be wrong; past that a suggestion misleads more often than it helps.
@@ -15,7 +15,7 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   return best.candidate;
 }
 
-/** Insertions, deletions, substitutions and swaps of neighbours between two words (optimal string alignment). */
+/** Counts insertions, deletions, substitutions and swaps of neighbours between two words (optimal string alignment). */
 export function editDistance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {

@@ -1,5 +1,4 @@
-/** What no single setting can say: rules between settings. */
-
+/** Rules between settings. */
 import { coupleComputeDtype, coupleMethod, type Findings, type Merged } from './couple.ts';
 import { inWords, schemaOf, show } from './describe.ts';
 import type { Entry } from './layers.ts';
@@ -29,7 +28,7 @@ export function applyRules(set: Merged, purpose: Purpose): Findings {
   return found;
 }
 
-/** A setting's value as far as it is known: what was set, else the default. */
+/** Reads a setting's value as far as it is known: what was set, else the default. */
 function current(set: Merged, key: SettingKey): unknown {
   return set.has(key) ? set.get(key)!.value : defaultOf(key);
 }
@@ -171,7 +170,7 @@ function lossScaling(set: Merged, found: Findings): void {
   }
 }
 
-/** A default that is written out, as in the config of an earlier run, asks for nothing and is not worth a notice. */
+/** Reports a setting without effect, unless it is the default written out, as in the config of an earlier run. */
 function noEffect(found: Findings, { key, value, path, origin }: Entry, because: string): void {
   if (show(value) === show(defaultOf(key))) return;
   found.notices.push({ path, message: `has no effect: ${because} (${origin.where})` });

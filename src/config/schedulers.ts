@@ -6,7 +6,7 @@ const atLeastZero = z.number().min(0);
 const stepCount = z.int().min(0);
 const curve = z.enum(['linear', 'cosine', '1-sqrt']);
 
-/** Every keyword of every schedule; which of them a schedule takes is in KWARGS. A stranger is left to that check. */
+/** Every keyword of every schedule. KWARGS says which of them a schedule takes, and `scheduleProblems` refuses others. */
 export const schedulerKwargs = z.looseObject({
   num_cycles: atLeastZero.optional().describe('waves of a cosine, or hard restarts'),
   lr_end: atLeastZero.optional().describe('polynomial: the learning rate at the end'),
@@ -38,8 +38,16 @@ type KwargName =
 export type SchedulerKwargs = Partial<Pick<z.output<typeof schedulerKwargs>, KwargName>>;
 
 export const SCHEDULER_TYPES = [
-  ...(['linear', 'cosine', 'cosine_with_restarts', 'polynomial', 'constant', 'constant_with_warmup'] as const),
-  ...(['inverse_sqrt', 'cosine_with_min_lr', 'cosine_warmup_with_min_lr', 'warmup_stable_decay'] as const),
+  'linear',
+  'cosine',
+  'cosine_with_restarts',
+  'polynomial',
+  'constant',
+  'constant_with_warmup',
+  'inverse_sqrt',
+  'cosine_with_min_lr',
+  'cosine_warmup_with_min_lr',
+  'warmup_stable_decay',
 ] as const;
 export type SchedulerType = (typeof SCHEDULER_TYPES)[number];
 
@@ -54,7 +62,12 @@ const KWARGS: Record<SchedulerType, readonly KwargName[]> = {
   cosine_with_min_lr: ['min_lr', 'min_lr_rate', 'num_cycles'],
   cosine_warmup_with_min_lr: ['min_lr', 'min_lr_rate', 'warmup_lr_rate', 'num_cycles'],
   warmup_stable_decay: [
-    ...(['num_decay_steps', 'num_stable_steps', 'warmup_type', 'decay_type', 'min_lr_ratio', 'num_cycles'] as const),
+    'num_decay_steps',
+    'num_stable_steps',
+    'warmup_type',
+    'decay_type',
+    'min_lr_ratio',
+    'num_cycles',
   ],
 };
 
@@ -69,16 +82,16 @@ export type ScheduleChoice = {
   readonly where: string;
 };
 
-/** What is wrong with a schedule as a whole: strangers, what is missing, what cannot stand together. */
+/** Finds what is wrong with a schedule as a whole: keywords it does not take, missing ones, contradictions. */
 export function scheduleProblems({ type, kwargs, learningRate, where }: ScheduleChoice): ConfigProblem[] {
   const takes: readonly string[] = KWARGS[type];
   const path = 'lr_scheduler_kwargs';
   const choice = takes.length === 0 ? `${type} takes none` : `${type} takes ${takes.join(', ')}`;
-  const strangers = Object.keys(kwargs)
+  const unknown = Object.keys(kwargs)
     .filter((key) => !takes.includes(key))
     .map((key) => ({ path: `${path}.${key}`, message: `is not for this schedule: ${choice} (${where})` }));
   return [
-    ...strangers,
+    ...unknown,
     ...contradictions(type, kwargs, learningRate).map((message) => ({ path, message: `${message} (${where})` })),
   ];
 }

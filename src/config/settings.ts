@@ -243,8 +243,17 @@ export const SECTIONS = {
 
 /** A complete training configuration; what no source sets takes its default. */
 export const settings = z.strictObject({
-  ...{ ...model, ...quantization, ...adapter, ...data, ...training, ...lossScaling, ...watching },
+  ...model,
+  ...quantization,
+  ...adapter,
+  ...data,
+  ...training,
+  ...lossScaling,
+  ...watching,
 });
+
+/** Settings as a program writes them: numbers, lists and names. What is left out takes its default. */
+export type TrainSettings = Partial<z.input<typeof settings>>;
 
 type Parsed = z.output<typeof settings>;
 export type SettingKey = keyof Parsed;
@@ -252,11 +261,11 @@ export type Method = Parsed['method'];
 export type ComputeDtype = 'float32' | 'float16';
 export type DatasetSource = Parsed['datasets'][number];
 
-/** What a run reads. compute_dtype and optim are already reduced to what the engine knows, eval_steps is filled in. */
+/** What a run reads: compute_dtype and optim reduced to what the engine knows, eval_steps filled in. */
 export type TrainConfig = Omit<Parsed, 'compute_dtype' | 'bnb_4bit_compute_dtype' | 'optim' | 'eval_steps'> & {
   compute_dtype: ComputeDtype;
   bnb_4bit_compute_dtype: ComputeDtype;
-  /** What compute_dtype was asked to be, before bf16_as: PEFT rounds a fresh adapter on a 4-bit base to it. No setting itself. */
+  /** What compute_dtype was asked to be, before bf16_as: PEFT rounds a fresh adapter on a 4-bit base to it. Not a setting of its own. */
   requested_compute_dtype: Parsed['compute_dtype'];
   optim: 'adamw_torch';
   eval_steps: number;
@@ -264,13 +273,13 @@ export type TrainConfig = Omit<Parsed, 'compute_dtype' | 'bnb_4bit_compute_dtype
 
 export const settingKeys = Object.keys(settings.shape) as SettingKey[];
 
-/** The default of a setting; undefined where there is none. */
+/** Reads the default of a setting; undefined where there is none. */
 export function defaultOf(key: SettingKey): unknown {
   const parsed = settings.shape[key].safeParse(undefined);
   return parsed.success ? parsed.data : undefined;
 }
 
-/** Where a default of ours is not the one of Hugging Face: theirs, and why. Printed and recorded with a run. */
+/** Defaults that differ from Hugging Face's: theirs, and why ours. Printed and recorded with a run. */
 export const DEPARTURES: Readonly<Partial<Record<SettingKey, { huggingFace: unknown; reason: string }>>> = {
   bnb_4bit_quant_type: { huggingFace: 'fp4', reason: 'nf4 is the code of the QLoRA recipe' },
   logging_steps: { huggingFace: 500, reason: 'the loss is read back late and costs nothing' },

@@ -22,5 +22,5 @@ export const suiteShape = {
     .describe('closed: arms may differ only in how the base is stored and what is trained; open: in anything'),
 };
 
-/** Keys other suites know and this version does not have. */
+/** Keys that are refused as not supported yet, rather than as unknown. */
 export const UNSUPPORTED_SUITE_KEYS: readonly string[] = ['matrix', 'exclude', 'tasks', 'budget', 'target', 'shard'];

@@ -1,6 +1,6 @@
 /** A benchmark suite: one base configuration, arms that depart from it, seeds that repeat them. */
 import { ConfigError, type ConfigProblem } from '../errors.ts';
-import { misfits, show, unknownKey } from './describe.ts';
+import { show, typeProblems, unknownKey } from './describe.ts';
 import { envLayer, fileLayer, flagLayer, type Layer } from './layers.ts';
 import { type ConfigSources, type ResolvedConfig, resolveLayers } from './load.ts';
 import { type SettingKey, settingKeys } from './settings.ts';
@@ -26,8 +26,14 @@ const RUNNER_KEYS: readonly SettingKey[] = ['seed', 'output_dir'];
 
 /** What arms of a closed division may differ in: how the base is stored and what is trained. */
 const CLOSED_MAY_DIFFER: readonly SettingKey[] = [
-  ...(['method', 'load_in_4bit', 'dtype', 'llm_int8_skip_modules', 'bnb_4bit_quant_type'] as const),
-  ...(['bnb_4bit_use_double_quant', 'bnb_4bit_quant_storage', 'bnb_4bit_blocksize'] as const),
+  'method',
+  'load_in_4bit',
+  'dtype',
+  'llm_int8_skip_modules',
+  'bnb_4bit_quant_type',
+  'bnb_4bit_use_double_quant',
+  'bnb_4bit_quant_storage',
+  'bnb_4bit_blocksize',
 ];
 
 /**
@@ -60,7 +66,9 @@ export function loadSuite(sources: ConfigSources & { readonly file: SourceFile }
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       problems.push(
-        ...error.problems.map((p) => (fromArms(p) || stands(shared, p) ? p : { ...p, path: `arms.${name}.${p.path}` })),
+        ...error.problems.map((p) =>
+          isFromArm(p) || isFromSource(shared, p) ? p : { ...p, path: `arms.${name}.${p.path}` },
+        ),
       );
     }
   }
@@ -73,7 +81,7 @@ function readHead(file: YamlFile, problems: ConfigProblem[]): Head {
   const head: Record<string, unknown> = {};
   for (const [key, type] of Object.entries(suiteShape)) {
     const value = file.root[key];
-    const wrong = misfits(type, value, key, (inner) => file.place([key, ...inner]));
+    const wrong = typeProblems(type, value, key, (inner) => file.place([key, ...inner]));
     problems.push(...wrong);
     if (wrong.length === 0) head[key] = type.parse(value);
   }
@@ -110,7 +118,7 @@ function runnerKeys(layer: Layer): ConfigProblem[] {
 
 function closedDifferences([first, ...others]: readonly Arm[]): ConfigProblem[] {
   if (first === undefined) return [];
-  // as it was asked for, since fresh adapters are rounded to that
+  // the dtype that was asked for, because fresh adapters are rounded to it
   const said = ({ values }: Arm['config'], key: SettingKey): string =>
     show(values[key === 'compute_dtype' ? 'requested_compute_dtype' : key]);
   return others.flatMap(({ name, config }) =>
@@ -126,14 +134,14 @@ function closedDifferences([first, ...others]: readonly Arm[]): ConfigProblem[] 
   );
 }
 
-/** A base shared by all arms holds settings that only some of them use, so "has no effect" is news only from an arm. */
+/** Keeps "has no effect" from an arm only: a base shared by all arms holds settings that only some of them use. */
 function armNotices({ config }: Arm, shared: readonly Layer[]): ConfigProblem[] {
   const fromSources = new Set(shared.flatMap((layer) => layer.notices));
-  return config.notices.filter((n) => fromSources.has(n) || fromArms(n) || !n.message.startsWith('has no effect'));
+  return config.notices.filter((n) => fromSources.has(n) || isFromArm(n) || !n.message.startsWith('has no effect'));
 }
 
-const fromArms = (problem: ConfigProblem): boolean => problem.path.startsWith('arms.');
-const stands = (layers: readonly Layer[], problem: ConfigProblem): boolean =>
+const isFromArm = (problem: ConfigProblem): boolean => problem.path.startsWith('arms.');
+const isFromSource = (layers: readonly Layer[], problem: ConfigProblem): boolean =>
   layers.some(
     (layer) => layer.problems.includes(problem) || [...layer.entries.values()].some((e) => e.path === problem.path),
   );

@@ -1,4 +1,4 @@
-/** The value that a flag or an environment variable spells as text. */
+/** Reads the value that a flag or an environment variable spells as text. */
 import { parse } from 'yaml';
 import type { z } from 'zod';
 

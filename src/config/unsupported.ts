@@ -1,32 +1,69 @@
 /** Settings of Hugging Face, PEFT and TRL that nibble knows by name and does not have yet: refused, never ignored. */
 import type { SettingKey } from './settings.ts';
 
-/** Values that ask for nothing we lack. Anything else is refused. */
+/** Values that ask for nothing nibble lacks; any other is refused. */
 const OFF = [false, null];
 const UNSET = [null];
 
-/** Key to the values that are accepted, because they are the default that we have as well. */
+/** Accepted values by setting: those that ask for what nibble does anyway. */
 export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<string, readonly unknown[]>([
   ...each(OFF, [
-    ...['bf16', 'fp16', 'tf32', 'bf16_full_eval', 'fp16_full_eval', 'load_in_8bit'],
-    ...['activation_checkpointing', 'torch_compile', 'use_liger_kernel', 'auto_find_batch_size', 'push_to_hub'],
-    ...['load_best_model_at_end', 'full_determinism', 'enable_jit_checkpoint', 'dataloader_drop_last', 'use_cpu'],
-    ...['assistant_only_loss', 'completion_only_loss', 'save_only_model', 'deepspeed', 'shuffle_dataset'],
-    ...['use_qalora', 'use_bdlora', 'lora_bias', 'logging_nan_inf_filter', 'resume_from_checkpoint', 'fsdp'],
-    ...['llm_int8_enable_fp32_cpu_offload', 'llm_int8_has_fp16_weight'],
+    'bf16',
+    'fp16',
+    'tf32',
+    'bf16_full_eval',
+    'fp16_full_eval',
+    'load_in_8bit',
+    'activation_checkpointing',
+    'torch_compile',
+    'use_liger_kernel',
+    'auto_find_batch_size',
+    'push_to_hub',
+    'load_best_model_at_end',
+    'full_determinism',
+    'enable_jit_checkpoint',
+    'dataloader_drop_last',
+    'use_cpu',
+    'assistant_only_loss',
+    'completion_only_loss',
+    'save_only_model',
+    'deepspeed',
+    'shuffle_dataset',
+    'use_qalora',
+    'use_bdlora',
+    'lora_bias',
+    'logging_nan_inf_filter',
+    'resume_from_checkpoint',
+    'fsdp',
+    'llm_int8_enable_fp32_cpu_offload',
+    'llm_int8_has_fp16_weight',
   ]),
   ...each(UNSET, [
-    ...['model_revision', 'dataset_name', 'dataset_config', 'chat_template_path', 'run_name', 'peft_config_path'],
-    ...['optim_args', 'optim_target_modules', 'neftune_noise_alpha', 'save_total_limit'],
-    ...['hub_model_id', 'metric_for_best_model', 'gradient_checkpointing_kwargs', 'attn_implementation'],
-    ...['target_parameters', 'layer_replication', 'trainable_token_indices', 'accelerator_config'],
+    'model_revision',
+    'dataset_name',
+    'dataset_config',
+    'chat_template_path',
+    'run_name',
+    'peft_config_path',
+    'optim_args',
+    'optim_target_modules',
+    'neftune_noise_alpha',
+    'save_total_limit',
+    'hub_model_id',
+    'metric_for_best_model',
+    'gradient_checkpointing_kwargs',
+    'attn_implementation',
+    'target_parameters',
+    'layer_replication',
+    'trainable_token_indices',
+    'accelerator_config',
   ]),
   ['loftq_config', [{}, null]],
   ['use_peft', [true]],
   ['label_smoothing_factor', [0]],
   ['llm_int8_threshold', [6]],
   ['logging_strategy', ['steps']],
-  // What it says about 500 is only asked for where save_strategy is, and that is refused by its own name.
+  // counts only beside a save_strategy, which is refused by its own name
   ['save_steps', [500]],
   ['report_to', ['none', null]],
   ['eval_delay', [0]],
@@ -34,20 +71,29 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
   ['dataloader_num_workers', [0]],
 ]);
 
-/** Values Hugging Face takes and we do not have yet, so that the message can say which of the two it is. */
+/** Values that Hugging Face takes and nibble does not yet: the message then says so, instead of calling them unknown. */
 export const UNSUPPORTED_VALUES: Readonly<Partial<Record<SettingKey, readonly unknown[]>>> = {
   save_strategy: ['steps', 'epoch', 'best'],
   bnb_4bit_quant_storage: ['bfloat16', 'float16', 'float32'],
   init_lora_weights: ['pissa', 'olora', 'eva', 'loftq', 'orthogonal', 'corda', 'lora_ga', 'mica'],
   optim: [
-    ...['paged_adamw_32bit', 'paged_adamw_8bit', 'paged_adamw', 'adamw_bnb_8bit', 'adamw_8bit', 'adafactor', 'sgd'],
-    ...['paged_lion_32bit', 'lion_32bit', 'adagrad', 'rmsprop'],
+    'paged_adamw_32bit',
+    'paged_adamw_8bit',
+    'paged_adamw',
+    'adamw_bnb_8bit',
+    'adamw_8bit',
+    'adafactor',
+    'sgd',
+    'paged_lion_32bit',
+    'lion_32bit',
+    'adagrad',
+    'rmsprop',
   ],
   lr_scheduler_type: ['reduce_lr_on_plateau', 'greedy'],
   train_sampling_strategy: ['batch_rebalance'],
 };
 
-/** Why such a value is not there, where its name does not say it. */
+/** Why such a value is not supported, where its name does not say it. */
 export const WHY_UNSUPPORTED: Readonly<Partial<Record<SettingKey, string>>> = {
   lr_scheduler_type: 'it follows a metric, and the rate of every step is fixed before a run starts',
 };

@@ -1,4 +1,4 @@
-/** A YAML file as a plain value that still knows the line of each of its parts. */
+/** Reads a YAML file as a plain value that still knows the line of each of its parts. */
 import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument, type YAMLError } from 'yaml';
 import type { ConfigProblem } from '../errors.ts';
 
@@ -23,13 +23,13 @@ export function readYaml(file: SourceFile): YamlFile {
 
   if (doc.errors.length > 0)
     return failed(
-      doc.errors.map((error) => ({ path: '', message: `${wrong(error, file.text)} (${at(error.pos[0])})` })),
+      doc.errors.map((error) => ({ path: '', message: `${syntaxMessage(error, file.text)} (${at(error.pos[0])})` })),
     );
   let root: unknown;
   try {
     root = doc.toJS() ?? {};
   } catch (error) {
-    // Aliases that unfold into far more than the file holds are only noticed here.
+    // here the library notices aliases that unfold into far more than the file holds
     return failed([{ path: '', message: `not usable YAML: ${(error as Error).message} (${at(0)})` }]);
   }
   if (typeof root !== 'object' || Array.isArray(root))
@@ -37,7 +37,7 @@ export function readYaml(file: SourceFile): YamlFile {
   return { root: root as Record<string, unknown>, problems: [], place };
 }
 
-function wrong(error: YAMLError, text: string): string {
+function syntaxMessage(error: YAMLError, text: string): string {
   if (error.code !== 'DUPLICATE_KEY') return `not valid YAML: ${error.message}`;
   const key = /^[^\s:]+/.exec(text.slice(error.pos[0]))?.[0] ?? 'a key';
   return `${key} stands twice; keep one of the two`;

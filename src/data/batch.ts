@@ -4,14 +4,15 @@ import { locateDocuments, type PackedDocuments } from './documents.ts';
 import { IGNORED, lossTokens, type Row } from './row.ts';
 
 export type MicroBatch = {
-  /** Rows, and columns: the longest row, rounded up where asked for. */
+  /** Rows. */
   readonly B: number;
-  readonly T: number;
-  /** (B, T); past a row's length the pad id. */
+  /** Columns: the length of the longest row, rounded up where asked for. */
+  readonly S: number;
+  /** (B, S); past a row's length the pad id. */
   readonly inputIds: Uint32Array;
-  /** (B, T), already shifted: the token that position t predicts; -100 where nothing counts. */
+  /** (B, S), already shifted: the token that position s predicts; -100 where nothing counts. */
   readonly labels: Int32Array;
-  /** (B); attention sees this many tokens of each row. */
+  /** (B): the tokens of each row that attention sees. */
   readonly lengths: Uint32Array;
   /** Tokens without padding. */
   readonly tokens: number;
@@ -19,7 +20,7 @@ export type MicroBatch = {
   readonly lossTokens: number;
   /** Rows whose first label is not -100. No position predicts it. */
   readonly firstLabels: number;
-  /** Of rows that keep documents apart; null where a row is one sequence. */
+  /** Where the documents of packed rows lie; null where every row is one sequence. */
   readonly documents: PackedDocuments | null;
 };
 
@@ -27,7 +28,7 @@ export type MicroBatch = {
 export type LossDenominator = 'shifted_labels' | 'all_labels';
 
 /**
- * N, the number by which a loss over these labels is divided. transformers counts labels[:, 1:] since 5.10 (its pull
+ * Counts the labels that a loss is divided by. transformers counts labels[:, 1:] since 5.10 (its pull
  * request 46204) and counted labels at all positions from 4.46 to 5.9.
  */
 export function countItems(
@@ -38,30 +39,30 @@ export function countItems(
 }
 
 export type PaddingOptions = {
-  /** Any id of the vocabulary: what is padded is masked by length, never by id, so that an EOS may serve. */
+  /** Any id of the vocabulary: padding is masked by length, so that even an EOS may serve. */
   readonly padId: number;
-  /** Rounds T up, so that fewer shapes (and so fewer recorded plans) occur. 1 by default. */
+  /** Rounds S up, so that fewer shapes (and so fewer recorded plans) occur. 1 by default. */
   readonly padToMultipleOf?: number;
-  /** T is never rounded beyond this: the positions of the model. */
+  /** The positions of the model, beyond which S is never rounded. */
   readonly maxPositions?: number;
 };
 
-/** Puts at least one row into a micro-batch. */
+/** Pads at least one row to one length and shifts the labels. KernelCallError where there is no row. */
 export function makeMicroBatch(rows: readonly Row[], options: PaddingOptions): MicroBatch {
   const { padId, padToMultipleOf = 1, maxPositions = Number.POSITIVE_INFINITY } = options;
   if (rows.length === 0) throw new KernelCallError('makeMicroBatch', 'no rows');
   const B = rows.length;
   const longest = Math.max(...rows.map(({ inputIds }) => inputIds.length));
-  const T = Math.max(longest, Math.min(Math.ceil(longest / padToMultipleOf) * padToMultipleOf, maxPositions));
-  const inputIds = new Uint32Array(B * T).fill(padId);
-  const labels = new Int32Array(B * T).fill(IGNORED);
+  const S = Math.max(longest, Math.min(Math.ceil(longest / padToMultipleOf) * padToMultipleOf, maxPositions));
+  const inputIds = new Uint32Array(B * S).fill(padId);
+  const labels = new Int32Array(B * S).fill(IGNORED);
   rows.forEach((row, b) => {
-    inputIds.set(row.inputIds, b * T);
-    labels.set((row.labels ?? row.inputIds).subarray(1), b * T);
+    inputIds.set(row.inputIds, b * S);
+    labels.set((row.labels ?? row.inputIds).subarray(1), b * S);
   });
   return {
     B,
-    T,
+    S,
     inputIds,
     labels,
     lengths: Uint32Array.from(rows, (row) => row.inputIds.length),
@@ -71,7 +72,7 @@ export function makeMicroBatch(rows: readonly Row[], options: PaddingOptions): M
     documents: rows.some((row) => row.documents !== undefined)
       ? locateDocuments(
           rows.map((row) => row.documents ?? [row.inputIds.length]),
-          T,
+          S,
         )
       : null,
   };

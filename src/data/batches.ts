@@ -8,7 +8,7 @@ export type BatchState = { readonly epoch: number; readonly batch: number };
 
 export const START: BatchState = { epoch: 0, batch: 0 };
 
-/** Which rows come when; the size of a group is the batches' own. */
+/** Which rows come when. Batch sizes give the size of a group. */
 export type OrderSettings = Omit<OrderOptions, 'groupSize'>;
 
 export type TrainBatchOptions = PaddingOptions &
@@ -35,7 +35,7 @@ export type TrainBatches = {
   step(state: BatchState): StepBatches;
 };
 
-/** Batches of at least one row. */
+/** Plans the micro-batches of a run over at least one row. */
 export function trainBatches(rows: readonly Row[], options: TrainBatchOptions): TrainBatches {
   const { perDeviceTrainBatchSize: B, gradientAccumulationSteps: accumulation, lossDenominator } = options;
   const lengths = rows.map(({ inputIds }) => inputIds.length);
@@ -66,7 +66,7 @@ export function trainBatches(rows: readonly Row[], options: TrainBatchOptions): 
 
 export type EvalBatchOptions = PaddingOptions & OrderSettings & { readonly perDeviceEvalBatchSize: number };
 
-/** Batches for an evaluation, the last one as short as it comes: in the order of the file unless grouped by length. */
+/** Makes the batches of an evaluation, in the order of the file unless grouped by length; the last one may be short. */
 export function evalBatches(rows: readonly Row[], options: EvalBatchOptions): MicroBatch[] {
   const { perDeviceEvalBatchSize: B } = options;
   const lengths = rows.map(({ inputIds }) => inputIds.length);

@@ -18,7 +18,7 @@ export type DatasetSpec = {
 
 export type DatasetOptions = JsonlOptions &
   RowLimits & {
-    /** How rows are packed into rows of maxLength tokens; null or left out, they stay as they are. */
+    /** How rows are packed into rows of maxLength tokens; null, or left out, keeps them as they are. */
     readonly packing?: PackingStrategy | null;
   };
 
@@ -35,7 +35,7 @@ export type Dataset = {
   readonly truncatedTokens: number;
   /** Documents in which nothing counts; they are kept, as Hugging Face keeps them. */
   readonly rowsWithoutLoss: number;
-  /** Documents that appendEos was to end, of a tokenizer that names no EOS. */
+  /** Documents that end without an EOS although appendEos is set: the tokenizer names none. */
   readonly rowsWithoutEos: number;
 };
 
@@ -73,7 +73,7 @@ type Documents = Pick<Dataset, 'truncatedRows' | 'truncatedTokens' | 'rowsWithou
   readonly documents: readonly Row[];
 };
 
-/** The rows of the files, checked, and cut to max_length unless packing has another use for what is beyond it. */
+/** Reads and checks the rows of the files, and cuts them to max_length unless packing splits what is beyond it. */
 async function readDocuments(
   reader: FileReader,
   specs: readonly DatasetSpec[],
@@ -107,7 +107,7 @@ async function readDocuments(
   return { documents, truncatedRows, truncatedTokens, rowsWithoutEos };
 }
 
-/** A stream cut into rows needs a position for each of their tokens; packed documents only for their own. */
+/** Packs rows. A row of a stream needs a position for each of its tokens, packed documents only for each of their own. */
 function packed(documents: readonly Row[], strategy: PackingStrategy, { maxLength, maxPositions }: RowLimits): Row[] {
   const message = (problem: string) => new ConfigError([{ path: 'max_length', message: problem }]);
   if (maxLength === null) throw message('is not set; packing fills rows of that many tokens.');

@@ -11,8 +11,8 @@ export type JsonlOptions = {
   readonly tokenizer: TextTokenizer | null;
   /**
    * Ends every text row with the tokenizer's EOS, unless its last token is one; tokenizers without an EOS add none. TRL's
-   * SFTTrainer does the same, before it cuts rows to max_length. Of a tokenizer that itself ends texts with an EOS, TRL
-   * gets two, nibble one.
+   * SFTTrainer does the same, before it cuts rows to max_length. Where a tokenizer itself ends texts with an EOS, TRL adds
+   * a second one and nibble none.
    */
   readonly appendEos?: boolean;
 };
@@ -23,7 +23,7 @@ const CHAT_KEYS = ['messages', 'conversations', 'prompt', 'completion', 'instruc
 /** A row with its file:line, and whether it was text that lacks the EOS which appendEos asks for. */
 export type ReadRow = { readonly row: Row; readonly where: string; readonly lacksEos: boolean };
 
-/** The rows of one file. Blank lines are passed over. DataError for a line that is no row. */
+/** Reads the rows of one file, passing over blank lines. DataError for a line that is no row. */
 export async function* readJsonl(reader: FileReader, path: string, options: JsonlOptions): AsyncGenerator<ReadRow> {
   const cannotEnd = options.appendEos === true && options.tokenizer?.eosId === null;
   for await (const { text, number } of readLines(reader, path)) {
@@ -63,7 +63,7 @@ function parseRow(json: JsonObject, options: JsonlOptions, where: string): Row {
 function encode(text: string, tokenizer: TextTokenizer, appendEos: boolean): number[] {
   const ids = tokenizer.encode(text);
   const { eosId } = tokenizer;
-  // A row without tokens stays one, to be refused.
+  // a row without tokens stays without, so that it is refused
   const open = ids.length > 0 && ids.at(-1) !== eosId;
   return appendEos && eosId !== null && open ? [...ids, eosId] : ids;
 }

@@ -4,7 +4,7 @@ import { type FileReader, place } from '../formats/reader.ts';
 
 const PIECE_BYTES = 1 << 20;
 
-/** Lines without their ends (LF or CRLF), from number 1 on. DataError when the file is absent or not UTF-8. */
+/** Reads lines, numbered from 1, without their ends (LF or CRLF). DataError when the file is absent or not UTF-8. */
 export async function* readLines(
   reader: FileReader,
   path: string,

@@ -15,14 +15,14 @@ export type OrderOptions = {
   readonly evaluationsBefore?: (epoch: number) => number;
 };
 
-/** transformers groups so many steps' rows before sorting them by length, fewer when the data are few. */
-const MOST_STEPS_A_GROUP = 50;
-const LEAST_GROUPS = 4;
+/** transformers sorts rows by length within groups of this many steps, or of fewer so that there are MIN_GROUPS. */
+const MAX_STEPS_PER_GROUP = 50;
+const MIN_GROUPS = 4;
 /** 32-bit numbers behind the 64-bit seed that every iteration of a torch DataLoader draws for its workers. */
 const DRAWS_PER_ITERATION = 2;
 
 /**
- * Indices of all rows in the order of epoch `epoch` (from 0).
+ * Orders all rows for epoch `epoch` (from 0). @returns their indices
  *
  * `random` takes a generator of its own, seeded with the data seed plus the epoch. `group_by_length` takes torch's
  * process-wide one, which Trainer seeds with `seed` (never with data_seed) and which every pass over training or
@@ -40,7 +40,7 @@ export function epochOrder(lengths: readonly number[], epoch: number, options: O
   return groupByLength(rng.randperm(lengths.length), lengths, groupSize);
 }
 
-/** The order in which an evaluation visits its rows, the same every time: batches of another order have other means. */
+/** Orders the rows of an evaluation, the same every time: batches of another order have other means. @returns their indices */
 export function evaluationOrder(lengths: readonly number[], options: OrderOptions): Uint32Array {
   const { strategy, seed, dataSeed, groupSize } = options;
   if (strategy !== 'group_by_length') return inFileOrder(lengths.length);
@@ -52,11 +52,11 @@ function inFileOrder(count: number): Uint32Array {
 }
 
 /**
- * The rows of `permutation`, sorted within groups, longest first, and the longest row of all brought to the front, so that
+ * Sorts the rows of `permutation` within groups, longest first, and brings the longest row of all to the front, so that
  * memory peaks early. Source: get_length_grouped_indices.
  */
 export function groupByLength(permutation: Uint32Array, lengths: readonly number[], groupSize: number): Uint32Array {
-  const steps = Math.min(Math.floor(lengths.length / (groupSize * LEAST_GROUPS)), MOST_STEPS_A_GROUP);
+  const steps = Math.min(Math.floor(lengths.length / (groupSize * MIN_GROUPS)), MAX_STEPS_PER_GROUP);
   const size = Math.max(1, steps) * groupSize;
   const order = new Uint32Array(permutation.length);
   let longest = 0;

@@ -7,27 +7,27 @@ import { cutRow, IGNORED, type Row } from './row.ts';
  */
 export type PackingStrategy = 'bfd' | 'bfd_split' | 'wrapped';
 
-/** Whether rows of a strategy say where their documents begin. */
+/** Tells whether rows of a strategy say where their documents begin. */
 export function keepsDocuments(strategy: PackingStrategy): boolean {
   return strategy !== 'wrapped';
 }
 
-/** TRL packs within batches of this many documents: the default of datasets' map. No row has documents of two. */
-const DOCUMENTS_A_BATCH = 1000;
+/** TRL packs within batches of this many documents, the default of datasets' map: no row has documents of two batches. */
+const DOCUMENTS_PER_BATCH = 1000;
 
 /**
- * Rows of at most `length` tokens that hold all documents (none of them empty). Of rows with documents the first label of
- * each is -100, so that no token is predicted from the document before it. Source: trl 1.16, data_utils._pack_bfd,
+ * Packs all documents (none of them empty) into rows of at most `length` tokens. Where rows keep documents apart, the first
+ * label of each document is -100, so that no token is predicted from the document before it. Source: trl 1.16, data_utils._pack_bfd,
  * _pack_wrapped, and DataCollatorForLanguageModeling with padding_free.
  */
 export function packRows(documents: readonly Row[], length: number, strategy: PackingStrategy): Row[] {
   const rows: Row[] = [];
-  for (let at = 0; at < documents.length; at += DOCUMENTS_A_BATCH) {
-    const batch = documents.slice(at, at + DOCUMENTS_A_BATCH);
+  for (let at = 0; at < documents.length; at += DOCUMENTS_PER_BATCH) {
+    const batch = documents.slice(at, at + DOCUMENTS_PER_BATCH);
     if (strategy === 'wrapped') rows.push(...pieces(concatenated(batch), length));
     else {
       const fitting = batch.flatMap((d) => (strategy === 'bfd' ? [cutRow(d, length)] : pieces(d, length)));
-      rows.push(...bestFitDecreasing(fitting, length).map(apart));
+      rows.push(...bestFitDecreasing(fitting, length).map(packedRow));
     }
   }
   return rows;
@@ -35,7 +35,7 @@ export function packRows(documents: readonly Row[], length: number, strategy: Pa
 
 type Bin = { readonly documents: Row[]; space: number; since: number };
 
-/** The longest first, those of one length as they come; each into the bin with the least space that takes it. */
+/** Puts documents, the longest first, into the bin with the least space that takes them; equal lengths keep their order. */
 function bestFitDecreasing(documents: readonly Row[], length: number): Row[][] {
   const bins: Bin[] = [];
   let turn = 0;
@@ -50,7 +50,7 @@ function bestFitDecreasing(documents: readonly Row[], length: number): Row[][] {
   return bins.map((bin) => bin.documents);
 }
 
-/** Of those with room for `size` the fullest; of equally full ones that which has been so for longest. */
+/** Finds the fullest bin with room for `size`; among equally full ones, the one that has been so for longest. */
 function bestBin(bins: readonly Bin[], size: number): Bin | undefined {
   let best: Bin | undefined;
   for (const bin of bins) {
@@ -61,8 +61,8 @@ function bestBin(bins: readonly Bin[], size: number): Bin | undefined {
   return best;
 }
 
-/** A row of documents that do not see each other. */
-function apart(documents: readonly Row[]): Row {
+/** Makes one row of documents that do not see each other. */
+function packedRow(documents: readonly Row[]): Row {
   const { inputIds, labels } = concatenated(documents);
   const kept = labels ?? Int32Array.from(inputIds);
   const lengths = documents.map((document) => document.inputIds.length);
@@ -74,7 +74,7 @@ function apart(documents: readonly Row[]): Row {
   return { inputIds, labels: kept, documents: lengths };
 }
 
-/** One after the other, as new arrays; labels stay null where nobody has any. */
+/** Joins rows in new arrays; labels stay null where no row has any. */
 function concatenated(rows: readonly Row[]): Row {
   const length = rows.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
   const inputIds = new Uint32Array(length);
@@ -88,7 +88,7 @@ function concatenated(rows: readonly Row[]): Row {
   return { inputIds, labels };
 }
 
-/** The row cut into rows of `length` tokens, the last as short as it comes. */
+/** Cuts a row into rows of `length` tokens, the last of which may be shorter. */
 function pieces({ inputIds, labels }: Row, length: number): Row[] {
   return Array.from({ length: Math.ceil(inputIds.length / length) }, (_, i) => {
     const [from, to] = [i * length, (i + 1) * length];

@@ -6,7 +6,7 @@ export const IGNORED = -100;
 
 export type Row = {
   readonly inputIds: Uint32Array;
-  /** As Hugging Face has them: labels[t] belongs to inputIds[t] and is not shifted; null when they are the ids. */
+  /** Not shifted, as Hugging Face has them: labels[s] belongs to inputIds[s]. null stands for the ids themselves. */
   readonly labels: Int32Array | null;
   /** Lengths of the documents that a packed row consists of, which do not see each other; absent: one document. */
   readonly documents?: readonly number[];
@@ -20,7 +20,7 @@ export type RowLimits = {
   readonly maxLength: number | null;
 };
 
-/** Positions that predict a token that counts: labels after the first that are not ignored. */
+/** Counts the positions whose prediction enters the loss: labels after the first that are not ignored. */
 export function lossTokens({ inputIds, labels }: Row): number {
   if (labels === null) return Math.max(0, inputIds.length - 1);
   let count = 0;
@@ -28,12 +28,12 @@ export function lossTokens({ inputIds, labels }: Row): number {
   return count;
 }
 
-/** The first `length` tokens. */
+/** Keeps the first `length` tokens of a row. */
 export function cutRow({ inputIds, labels }: Row, length: number): Row {
   return { inputIds: inputIds.subarray(0, length), labels: labels?.subarray(0, length) ?? null };
 }
 
-/** DataError, `where` being file:line, when a row has no tokens, ids the model lacks, or more tokens than positions. */
+/** Checks a row at `where` (file:line). DataError: no tokens, ids the model lacks, or more tokens than positions. */
 export function checkRow(row: Row, limits: RowLimits, where: string): void {
   const { vocabSize, maxPositions, maxLength } = limits;
   const { inputIds, labels } = row;

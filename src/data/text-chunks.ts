@@ -4,7 +4,7 @@ import type { TextTokenizer } from '../formats/tokenizer.ts';
 import type { Row } from './row.ts';
 
 /**
- * Rows of exactly `length` tokens, in the order of the text and without special tokens; the short rest is left out.
+ * Cuts a text into rows of exactly `length` tokens, in order and without special tokens; the short rest is left out.
  * DataError, `where` being the file, when the text does not fill one row.
  */
 export function textChunks(text: string, tokenizer: TextTokenizer, length: number, where: string): Row[] {

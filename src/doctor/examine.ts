@@ -1,5 +1,5 @@
 /** The whole examination of this machine. */
-import type { DeviceChoice } from '../node/device.ts';
+import type { DeviceChoice } from '../node/device-choice.ts';
 import { thisMachine } from '../node/machine.ts';
 import { diagnose } from './diagnose.ts';
 import { machineFacts } from './machine-facts.ts';
@@ -8,9 +8,9 @@ import type { Examination } from './types.ts';
 
 /** Looks at the machine and tries the device that training would choose. Takes about 2 s on a software driver. */
 export async function examine(
-  adapter: DeviceChoice,
+  choice: DeviceChoice,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<Examination> {
-  const probe = await probeInChild(adapter, env);
-  return diagnose(machineFacts(thisMachine(env)), probe, adapter);
+  const probe = await probeInChild(choice, env);
+  return diagnose(machineFacts(thisMachine(env)), probe, choice);
 }

@@ -1,21 +1,7 @@
 /** Reads the facts of a machine through a view of its files and programs, so that a test can show it another machine. */
+import type { MachineView } from '../node/machine.ts';
 import { backportsSource } from './apt.ts';
 import type { BackportsSource, IcdFile, MachineFacts, NvidiaFacts, VulkanFacts } from './types.ts';
-
-/** All that is asked of a machine. Absent things are null or empty, never an error. */
-export type MachineView = Pick<
-  MachineFacts,
-  'platform' | 'arch' | 'kernel' | 'glibc' | 'node' | 'nibble' | 'webgpu' | 'cores' | 'memoryBytes' | 'isRoot'
-> & {
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly home: string;
-  readText(path: string): string | null;
-  /** Names in a directory, in order. */
-  list(path: string): readonly string[];
-  canOpen(path: string): boolean;
-  /** Standard output of a program that ended with 0; null otherwise. */
-  output(program: string, ...args: readonly string[]): string | null;
-};
 
 const LOADER = 'libvulkan.so.1';
 const ICD_FOLDERS = ['/etc/vulkan/icd.d', '/usr/local/share/vulkan/icd.d', '/usr/share/vulkan/icd.d'];

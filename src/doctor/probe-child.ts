@@ -1,5 +1,5 @@
-/** The process that probe.node.ts starts: argument is the adapter, the answer goes to the parent. */
-import type { DeviceChoice } from '../node/device.ts';
+/** The process that probe-process.ts starts: its argument is the device, the answer goes to the parent. */
+import type { DeviceChoice } from '../node/device-choice.ts';
 import { probeHere } from './probe-process.ts';
 
 // the parent ends this process once it has the answer

@@ -1,46 +1,30 @@
 /** Tries a device: subnormals, a few sums against f64, the time to compile a kernel. Knows no Node. */
-import { GpuAllocator } from '../gpu/allocator.ts';
-import { Arena } from '../gpu/arena.ts';
 import type { Device } from '../gpu/device.ts';
-import { Ledger } from '../gpu/ledger.ts';
-import { makePlan } from '../gpu/plan.ts';
-import { Program, preparePlan } from '../gpu/program.ts';
-import { Residents } from '../gpu/residents.ts';
-import { Tape } from '../gpu/tape.ts';
+import { Machine } from '../gpu/machine.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Dtype, Tensor } from '../gpu/tensor.ts';
-import { Readback, upload } from '../gpu/transfer.ts';
 import { addFwd } from '../kernels/add.ts';
 import { matmulNt } from '../kernels/matmul.ts';
 import { scaleTiny } from '../kernels/subnormal.ts';
-import { STEP_BYTES } from '../train/step-scalars.ts';
 import type { CompileTimes, DeviceFacts, SelfTest, Subnormals } from './types.ts';
 
 type Words = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 
-/** A tape over resident buffers, and one run of it. */
+const PLAN = 'doctor';
+
+/** A machine with one phase, and one run of it. */
 class Workbench {
-  readonly #device: Device;
-  readonly #allocator: GpuAllocator;
-  readonly #residents: Residents;
-  readonly tape: Tape;
+  readonly #machine: Machine;
+  readonly rec: Recorder;
 
   constructor(device: Device) {
-    this.#device = device;
-    this.#allocator = new GpuAllocator(device.gpu, new Ledger());
-    this.#residents = new Residents(this.#allocator);
-    const step = this.#residents.tensor({
-      label: 'step',
-      shape: [STEP_BYTES / 4],
-      dtype: 'u32',
-      category: 'staging',
-      usage: 'uniform',
-    });
-    this.tape = new Tape({ profile: device.profile, shaders: device.shaders, step });
+    this.#machine = Machine.on(device);
+    this.rec = this.#machine.recorder();
   }
 
   tensor(label: string, data: Words, dtype: Dtype = 'f32', elements = data.length): Tensor {
-    const tensor = this.#residents.tensor({ label, shape: [elements], dtype, category: 'activations' });
-    upload(this.#device, this.#residents.allocationOf(tensor.storage), 0, data);
+    const tensor = this.#machine.residents.tensor({ label, shape: [elements], dtype, category: 'activations' });
+    this.#machine.write(tensor, data);
     return tensor;
   }
 
@@ -52,42 +36,33 @@ class Workbench {
   /** Returns a function that runs the recorded dispatches once and says how long that took. */
   async compile(): Promise<{ compileMs: number; run: () => Promise<number> }> {
     const start = performance.now();
-    const plan = makePlan('doctor', this.tape.commands);
-    const memory = { residents: this.#residents, arena: new Arena(this.#allocator, [plan]) };
-    const program = await Program.compile(this.#device, preparePlan(plan, this.#allocator), memory);
+    this.#machine.prepare([{ name: PLAN, commands: this.rec.commands }]);
+    await this.#machine.compile();
     const compileMs = performance.now() - start;
     const run = async (): Promise<number> => {
       const before = performance.now();
-      await this.#device.guarded('doctor', async () => {
-        program.run();
-        await this.#device.gpu.queue.onSubmittedWorkDone();
-      });
-      this.#device.throwIfFailed();
+      await this.#machine.run(PLAN);
       return performance.now() - before;
     };
     return { compileMs, run };
   }
 
-  async read(tensor: Tensor): Promise<ArrayBuffer> {
-    const bytes = Math.ceil(tensor.bytes / 4) * 4;
-    const readback = new Readback(this.#allocator, 'doctor.readback', bytes);
-    const out = await readback.read(this.#device, this.#residents.allocationOf(tensor.storage), 0, bytes);
-    this.#allocator.free(readback.staging);
-    return out.buffer;
+  read(tensor: Tensor): Promise<ArrayBuffer> {
+    return this.#machine.read(tensor);
   }
 
   destroy(): void {
-    this.#residents.destroy();
+    this.#machine.destroy();
   }
 }
 
 /** @throws DeviceError when the device fails meanwhile */
 export async function probeDevice(device: Device): Promise<Omit<DeviceFacts, 'backend'>> {
-  const { profile, adapter } = device;
+  const { profile, info } = device;
   // first, so that nothing of it is compiled yet
   const { compile, matmul } = await tryMatmul(device);
   const [add, multiply] = await tryElementwise(device);
-  return { profile, adapter, compile, selfTests: [add, multiply, matmul], subnormals: await probeSubnormals(device) };
+  return { profile, adapter: info, compile, selfTests: [add, multiply, matmul], subnormals: await probeSubnormals(device) };
 }
 
 /** What the device does to subnormals of each type it has. */
@@ -110,7 +85,7 @@ async function tryMatmul(device: Device): Promise<{ compile: CompileTimes; matmu
   const bench = new Workbench(device);
   const [x, w] = [wave(M * K, 0.37), wave(N * K, 0.73)];
   const y = bench.output('y', M * N);
-  matmulNt(bench.tape, { M, N, K, x: bench.tensor('x', x), w: bench.tensor('w', w), y });
+  matmulNt(bench.rec, { M, N, K, x: bench.tensor('x', x), w: bench.tensor('w', w), y });
   const { compileMs, run } = await bench.compile();
   const [firstRunMs, laterRunMs] = [await run(), await run()];
   const want = Float64Array.from({ length: M * N }, (_, i) => {
@@ -129,9 +104,9 @@ async function tryElementwise(device: Device): Promise<[SelfTest, SelfTest]> {
   const [a, b] = [wave(ELEMENTS, 0.37), wave(ELEMENTS, 0.73)];
   const [sum, product] = [bench.output('sum', ELEMENTS), bench.output('product', ELEMENTS)];
   const first = bench.tensor('a', a);
-  addFwd(bench.tape, { a: first, b: bench.tensor('b', b), y: sum });
+  addFwd(bench.rec, { a: first, b: bench.tensor('b', b), y: sum });
   const scale = Math.fround(1.7);
-  scaleTiny(bench.tape, { x: first, y: product, scale });
+  scaleTiny(bench.rec, { x: first, y: product, scale });
   await (await bench.compile()).run();
   // WGSL asks for correctly rounded sums and products, so nothing is allowed
   const add = compared(
@@ -167,12 +142,12 @@ async function subnormalsF32(device: Device): Promise<Subnormals> {
   const bench = new Workbench(device);
   const [operand, result] = [bench.output('operand', 1), bench.output('result', 1)];
   // doubled, a flushed operand stays 0 while a kept one becomes a normal number; halved, only the result is subnormal
-  scaleTiny(bench.tape, {
+  scaleTiny(bench.rec, {
     x: bench.tensor('tiny', Float32Array.of(F32_SMALLEST_NORMAL / 2)),
     y: operand,
     scale: 2,
   });
-  scaleTiny(bench.tape, { x: bench.tensor('small', Float32Array.of(F32_SMALLEST_NORMAL)), y: result, scale: 0.5 });
+  scaleTiny(bench.rec, { x: bench.tensor('small', Float32Array.of(F32_SMALLEST_NORMAL)), y: result, scale: 0.5 });
   await (await bench.compile()).run();
   const [doubled = 0] = new Float32Array(await bench.read(operand));
   const [halved = 0] = new Float32Array(await bench.read(result));
@@ -188,8 +163,8 @@ async function subnormalsF16(device: Device): Promise<Subnormals> {
   const bench = new Workbench(device);
   const half = (label: string, bits: number): Tensor => bench.tensor(label, Uint32Array.of(bits), 'f16', 1);
   const [operand, result] = [half('operand', 0x7e00), half('result', 0x7e00)];
-  scaleTiny(bench.tape, { x: half('tiny', F16_HALF_OF_THAT_BITS), y: operand, scale: 2 });
-  scaleTiny(bench.tape, { x: half('small', F16_SMALLEST_NORMAL_BITS), y: result, scale: 0.5 });
+  scaleTiny(bench.rec, { x: half('tiny', F16_HALF_OF_THAT_BITS), y: operand, scale: 2 });
+  scaleTiny(bench.rec, { x: half('small', F16_SMALLEST_NORMAL_BITS), y: result, scale: 0.5 });
   await (await bench.compile()).run();
   const isZero = async (tensor: Tensor): Promise<boolean> =>
     ((new Uint16Array(await bench.read(tensor))[0] ?? 0) & ~SIGN_BIT) === 0;

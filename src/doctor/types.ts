@@ -1,22 +1,14 @@
 /** What the doctor looks at, and what it says. */
-import type { AdapterDescription } from '../gpu/device.ts';
+import type { DeviceInfo } from '../gpu/device.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
+import type { MachineView } from '../node/machine.ts';
 
 /** Facts of the machine that decide whether WebGPU finds a driver. Versions as text; null for absent or unknown. */
-export type MachineFacts = {
-  readonly platform: string;
-  readonly arch: string;
-  readonly kernel: string;
+export type MachineFacts = Pick<
+  MachineView,
+  'platform' | 'arch' | 'kernel' | 'glibc' | 'node' | 'nibble' | 'webgpu' | 'cores' | 'memoryBytes' | 'isRoot'
+> & {
   readonly os: { readonly id: string; readonly codename: string; readonly name: string };
-  /** The C library of this process; null on musl and outside Linux. */
-  readonly glibc: string | null;
-  readonly node: string;
-  readonly nibble: string;
-  /** The installed binding, not the wanted one. */
-  readonly webgpu: string | null;
-  readonly cores: number;
-  readonly memoryBytes: number;
-  readonly isRoot: boolean;
   readonly vulkan: VulkanFacts;
   readonly nvidia: NvidiaFacts | null;
   /** Render nodes below /dev/dri, and whether this user may open them. */
@@ -73,7 +65,7 @@ export type CompileTimes = {
 
 export type DeviceFacts = {
   readonly profile: DeviceProfile;
-  readonly adapter: AdapterDescription;
+  readonly adapter: DeviceInfo;
   readonly backend: string;
   readonly subnormals: { readonly f32: Subnormals; readonly f16: Subnormals | null };
   readonly selfTests: readonly SelfTest[];

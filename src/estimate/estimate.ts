@@ -1,39 +1,12 @@
 /** Memory of a run from its plan, without a GPU: the same allocations, counted and not made. */
 import type { TrainConfig } from '../config/settings.ts';
-import type { ModelConfig } from '../formats/hf-config.ts';
-import { DryAllocator } from '../gpu/allocator.ts';
-import type { CategoryBytes } from '../gpu/category.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
-import { Ledger, type PhasePeak } from '../gpu/ledger.ts';
+import type { DeclaredModel } from '../model/declare.ts';
 import type { FourBitWeight } from '../model/weight.ts';
-import { buildMemory, type Shapes } from '../train/build.ts';
-import type { EngineMemory } from '../train/engine-memory.ts';
-import { countParameters, type ModelPlan, planModel } from '../train/model-plan.ts';
-import { longestRow } from '../train/packing.ts';
-
-export type Estimate = {
-  readonly peakBytes: number;
-  readonly byCategory: CategoryBytes;
-  readonly phases: readonly PhasePeak[];
-  readonly trainableParams: number;
-  readonly allParams: number;
-  readonly quantizedLinears: QuantizedLinears | null;
-};
-
-/** Bytes of the quantized linears, tensor by tensor, and what the format's formula says they should be. */
-export type QuantizedLinears = {
-  readonly tensors: readonly {
-    name: string;
-    elements: number;
-    packedBytes: number;
-    absmaxBytes: number;
-    nestedBytes: number;
-    offsetBytes: number;
-  }[];
-  readonly codeTablesBytes: number;
-  readonly formulaBytes: number;
-};
+import { buildEngine, type Shapes } from '../train/build.ts';
+import { countParameters, type ModelPlan } from '../train/model-plan.ts';
+import type { Estimate, QuantizedLinears } from './types.ts';
 
 const F32_BYTES = 4;
 
@@ -45,14 +18,8 @@ export function estimatePlan(
   profile: DeviceProfile,
   shaders: ShaderLibrary,
 ): Estimate {
-  const ledger = new Ledger();
-  const memory = buildMemory(
-    { allocator: new DryAllocator(ledger, profile.limits.maxBufferSize), profile, shaders },
-    plan,
-    config,
-    shapes,
-  );
-  const { peak, phasePeaks } = ledger;
+  const { machine, declared } = buildEngine({ device: null, profile, shaders }, plan, config, shapes);
+  const { peak, phasePeaks } = machine.ledger;
   const { trainable: trainableParams, all: allParams } = countParameters(plan);
   return {
     peakBytes: peak.peakBytes,
@@ -60,27 +27,12 @@ export function estimatePlan(
     phases: phasePeaks,
     trainableParams,
     allParams,
-    quantizedLinears: quantizedLinears(memory),
+    quantizedLinears: quantizedLinears(declared),
   };
 }
 
-/** The estimate from a config.json: full batches of max_length tokens, evaluation batches where evaluation is configured. */
-export async function estimateModel(
-  model: ModelConfig,
-  config: TrainConfig,
-  profile: DeviceProfile,
-  shaders: ShaderLibrary,
-): Promise<Estimate> {
-  const S = longestRow(config, model);
-  const evaluation = config.eval_datasets.length > 0 ? [{ B: config.per_device_eval_batch_size, S }] : [];
-  const shapes = { train: [{ B: config.per_device_train_batch_size, S }], evaluation };
-  const plan = await planModel({ config, model, source: null, adapter: null, maxPositions: S });
-  return estimatePlan(plan, config, shapes, profile, shaders);
-}
-
 /** Counts what the ledger holds for 4-bit weights; null where there are none. */
-export function quantizedLinears(memory: EngineMemory): QuantizedLinears | null {
-  const { weights, tables } = memory.parts.declared;
+export function quantizedLinears({ weights, tables }: DeclaredModel): QuantizedLinears | null {
   const fourBit = [...weights.values()].filter((w): w is FourBitWeight => w.kind === '4bit');
   if (fourBit.length === 0) return null;
   const tensors = fourBit.map(({ name, out, in: width, packed, scales }) => ({

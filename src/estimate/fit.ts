@@ -1,29 +1,36 @@
 /** Whether a plan fits the memory it may have: asked before anything is allocated, answered with the arithmetic. */
-import { bytesOfSize, sizeInWords, type TrainConfig } from '../config/index.ts';
+import { sizeInWords, type TrainConfig } from '../config/index.ts';
 import { ConfigError, DeviceError, exitCodeOf } from '../errors.ts';
 import { CATEGORIES } from '../gpu/category.ts';
 import type { Device } from '../gpu/device.ts';
-import { type GpuMemory, gpuMemories, memoryOf } from '../node/gpu-memory.ts';
-import { thisMachine } from '../node/machine.ts';
 import type { Shapes } from '../train/build.ts';
-import type { BatchShape } from '../train/engine-memory.ts';
+import type { BatchShape } from '../train/inputs.ts';
 import { planModel } from '../train/model-plan.ts';
 import type { RunInput } from '../train/session.ts';
+import { allowedBytes } from './allowed.ts';
 import { baseQuantization } from './base-quantization.ts';
-import { type Estimate, estimatePlan } from './estimate.ts';
+import { estimatePlan } from './estimate.ts';
+import type { Estimate } from './types.ts';
 
-/** The plan of a run on a device, within the memory it may have. @throws ConfigError, DeviceError with what would help */
+/** The memory of a GPU as its driver counts it. */
+export type GpuMemory = { readonly name: string; readonly totalBytes: number; readonly freeBytes: number };
+
+/**
+ * The plan of a run on a device, within the memory it may have.
+ * @param driver the memory of an NVIDIA GPU that calls itself any of the names; null where nobody tells it
+ * @throws ConfigError, DeviceError with what would help
+ */
 export async function estimateThatFits(
   input: RunInput,
-  device: Pick<Device, 'profile' | 'shaders' | 'adapter'>,
-  driver: (names: readonly string[]) => GpuMemory | null = driverMemory,
+  device: Pick<Device, 'profile' | 'shaders' | 'info'>,
+  driver: (names: readonly string[]) => GpuMemory | null,
 ): Promise<Estimate> {
   const { config, plan, batches } = input;
-  const { profile, shaders, adapter } = device;
+  const { profile, shaders, info } = device;
   const estimate = estimatePlan(plan, config, batches.shapes, profile, shaders);
   const asked = allowedBytes(config);
-  const isNvidia = !profile.software && adapter.vendor.toLowerCase() === 'nvidia';
-  const memory = asked === null && isNvidia ? driver([adapter.device, adapter.description]) : null;
+  const isNvidia = !profile.software && info.vendor.toLowerCase() === 'nvidia';
+  const memory = asked === null && isNvidia ? driver([info.device, info.description]) : null;
   const most = asked ?? memory?.freeBytes ?? Number.POSITIVE_INFINITY;
   if (estimate.peakBytes <= most) return estimate;
   const detail = [arithmetic(estimate), ...(await remedies(input, device, most))].join('\n');
@@ -36,15 +43,6 @@ export async function estimateThatFits(
     `${needs}, ${sizeInWords(most)} of ${sizeInWords(memory.totalBytes)} are free on ${memory.name} (nvidia-smi)\n${detail}\n` +
       'End what else uses this GPU, or set max_gpu_memory to overrule its driver.',
   );
-}
-
-/** Bytes that `max_gpu_memory` allows; null where it is not set. */
-export function allowedBytes({ max_gpu_memory: size }: Pick<TrainConfig, 'max_gpu_memory'>): number | null {
-  return size === null ? null : bytesOfSize(size);
-}
-
-function driverMemory(names: readonly string[]): GpuMemory | null {
-  return memoryOf(names, gpuMemories(thisMachine(process.env)));
 }
 
 /** The categories of the peak, a line each, and their sum. */

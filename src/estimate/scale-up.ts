@@ -3,7 +3,7 @@ import type { TrainConfig } from '../config/settings.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
 import type { ScaleUp } from '../results/summary-schema.ts';
-import { estimateModel } from './estimate.ts';
+import { estimateModel } from './model.ts';
 import { referenceModel } from './reference-models.ts';
 
 /** The sizes people ask about. */

@@ -1,10 +1,10 @@
-/** config.json of a quantized model: the given text with quantization_config in it, all else to the letter. */
+/** config.json of a quantized model: the given text with a quantization_config, everything else unchanged. */
 import type { QuantType } from '../wasm/types.ts';
 import type { QuantStorage } from './bnb4bit-write.ts';
 import type { TorchFloat } from './dtype.ts';
 import { parseObject } from './json.ts';
 
-/** What transformers' BitsAndBytesConfig says of a 4-bit model; block sizes stand in the checkpoint, not here. */
+/** Fields of transformers' BitsAndBytesConfig for a 4-bit model; the checkpoint itself holds block sizes. */
 export type BnbConfig = {
   readonly bnb_4bit_compute_dtype: TorchFloat;
   readonly bnb_4bit_quant_storage: QuantStorage;
@@ -14,7 +14,7 @@ export type BnbConfig = {
 };
 
 /**
- * `text` (a config.json) with the quantization_config that transformers would write, in its place if the keys are
+ * Adds to `text` (a config.json) the quantization_config that transformers would write, in its place if the keys are
  * sorted. Numbers keep their spelling: 1e-05 and 10000.0 are Python's, and JavaScript would write 0.00001 and 10000.
  * @param dtype the type of the weights, where it was changed
  * @throws DataError when the text is no JSON object
@@ -24,15 +24,15 @@ export function quantizedConfig(text: string, config: BnbConfig, dtype: TorchFlo
   const given = new Map(members(text));
   given.delete('quantization_config');
   // transformers 5 writes `dtype`, 4 wrote `torch_dtype`
-  if (dtype !== null && (given.has('dtype') || !given.has('torch_dtype'))) place(given, 'dtype', `"${dtype}"`);
-  if (dtype !== null && given.has('torch_dtype')) place(given, 'torch_dtype', `"${dtype}"`);
-  place(given, 'quantization_config', bnbConfigJson(config));
+  if (dtype !== null && (given.has('dtype') || !given.has('torch_dtype'))) setMember(given, 'dtype', `"${dtype}"`);
+  if (dtype !== null && given.has('torch_dtype')) setMember(given, 'torch_dtype', `"${dtype}"`);
+  setMember(given, 'quantization_config', bnbConfigJson(config));
   const rows = [...given].map(([key, value]) => `  ${JSON.stringify(key)}: ${value}`);
   return `{\n${rows.join(',\n')}\n}\n`;
 }
 
 /** Sets a member: where it is, else before the first larger key if the keys are sorted, else at the end. */
-function place(members: Map<string, string>, key: string, value: string): void {
+function setMember(members: Map<string, string>, key: string, value: string): void {
   const keys = [...members.keys()];
   const isSorted = keys.every((other, i) => i === 0 || (keys[i - 1] as string) < other);
   const after = members.has(key) || !isSorted ? [] : [...members].filter(([other]) => other > key);
@@ -41,7 +41,7 @@ function place(members: Map<string, string>, key: string, value: string): void {
   for (const [other, kept] of after) members.set(other, kept);
 }
 
-/** json.dumps(indent=2, sort_keys=True) of transformers' dictionary, one level in. */
+/** Formats transformers' dictionary as json.dumps(indent=2, sort_keys=True) does, one level in. */
 function bnbConfigJson(config: BnbConfig): string {
   const skips = config.llm_int8_skip_modules;
   const list = skips?.map((skip) => `      ${asciiJson(skip)}`).join(',\n');
@@ -65,7 +65,7 @@ function bnbConfigJson(config: BnbConfig): string {
   return `{\n${rows.join(',\n')}\n  }`;
 }
 
-/** A JSON string as Python writes it: beyond ASCII in escapes. */
+/** Formats a JSON string as Python does: all but ASCII in escapes. */
 function asciiJson(text: string): string {
   return JSON.stringify(text).replaceAll(
     /[\u007f-\uffff]/g,
@@ -73,7 +73,7 @@ function asciiJson(text: string): string {
   );
 }
 
-/** The members of the outermost object, their values as they are written. `text` is known to be an object. */
+/** Lists the members of the outermost object, their values as they are written. `text` is known to be an object. */
 function members(text: string): [key: string, value: string][] {
   const found: [string, string][] = [];
   let at = skipSpace(text, 0) + 1;
@@ -94,7 +94,7 @@ function skipSpace(text: string, from: number): number {
   return at;
 }
 
-/** Where the value that begins at `from` ends. */
+/** Finds the end (exclusive) of the value that begins at `from`. */
 function valueEnd(text: string, from: number): number {
   let depth = 0;
   for (let at = from; at < text.length; at++) {
@@ -109,7 +109,7 @@ function valueEnd(text: string, from: number): number {
   return text.length;
 }
 
-/** Index of the quote that closes the string opened at `from`. */
+/** Finds the quote that closes the string opened at `from`. */
 function stringEnd(text: string, from: number): number {
   let at = from + 1;
   while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1;

@@ -3,20 +3,20 @@ import { KernelCallError } from '../errors.ts';
 import { DYNAMIC_CODE, FP4_CODE, NF4_CODE } from '../wasm/tables.ts';
 import { NESTED_BLOCK_SIZE, type QuantType } from '../wasm/types.ts';
 import { STATE_SUFFIX } from './bnb4bit.ts';
-import { DTYPE_BYTES, type Dtype, elementCount, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
+import { DTYPE_BYTES, type Dtype, elementCount, floatType, rawBytes, type TorchFloat } from './dtype.ts';
 import type { Chunks } from './reader.ts';
 import type { TensorToWrite } from './safetensors-write.ts';
 
 /** The type under which the packed bytes are stored (`bnb_4bit_quant_storage`); the bytes are the same under each. */
 export type QuantStorage = 'uint8' | TorchFloat;
 
-/** One weight, quantized. Whatever is large comes as chunks, which are asked for when their turn to be written comes. */
+/** One quantized weight. Large parts are functions that give chunks, called when the part is written. */
 export type Bnb4bitToWrite = {
   /** Full name, ending in `.weight`. */
   readonly name: string;
   /** (out, in) of the weight before quantization. */
   readonly shape: readonly [number, number];
-  /** Its type before quantization. */
+  /** Its type before it was quantized. */
   readonly dtype: TorchFloat;
   readonly quantType: QuantType;
   readonly blockSize: number;
@@ -29,18 +29,18 @@ export type Bnb4bitToWrite = {
   readonly nested: { readonly absmax: () => Chunks; readonly offset: number } | null;
 };
 
-/** Bytes of the packed codes. */
+/** Counts the bytes of packed codes. */
 export function packedBytes([out, width]: readonly [number, number]): number {
   return Math.ceil((out * width) / 2);
 }
 
-/** Whether the packed codes are a whole number of elements of `storage`. */
+/** Tells whether the packed codes are a whole number of elements of `storage`. */
 export function fitsStorage(shape: readonly [number, number], storage: QuantStorage): boolean {
   return packedBytes(shape) % DTYPE_BYTES[storageDtype(storage)] === 0;
 }
 
 /**
- * The weight and its companions, to be written by `writeSafetensors`.
+ * Lists the weight and its companions, for `writeSafetensors`.
  * @throws KernelCallError when the storage type does not divide the packed bytes (`fitsStorage` says so before)
  */
 export function bnb4bitTensors(weight: Bnb4bitToWrite): TensorToWrite[] {
@@ -61,18 +61,18 @@ export function bnb4bitTensors(weight: Bnb4bitToWrite): TensorToWrite[] {
   return [
     { name, dtype, shape: [packedBytes(shape) / DTYPE_BYTES[dtype], 1], data: weight.packed },
     companion('.absmax', nested === null ? 'F32' : 'U8', blocks, weight.absmax),
-    companion('.quant_map', 'F32', 16, () => [floatBytes(quantType === 'nf4' ? NF4_CODE : FP4_CODE)]),
+    companion('.quant_map', 'F32', 16, () => [rawBytes(quantType === 'nf4' ? NF4_CODE : FP4_CODE)]),
     ...(nested === null
       ? []
       : [
           companion('.nested_absmax', 'F32', nestedBlocks, nested.absmax),
-          companion('.nested_quant_map', 'F32', 256, () => [floatBytes(DYNAMIC_CODE)]),
+          companion('.nested_quant_map', 'F32', 256, () => [rawBytes(DYNAMIC_CODE)]),
         ]),
     companion(`${STATE_SUFFIX}${quantType}`, 'U8', record.byteLength, () => [record]),
   ];
 }
 
-/** The record beside a weight, to the letter of Python's json.dumps: bitsandbytes' own has the same bytes. */
+/** Formats the record beside a weight as Python's json.dumps does, byte for byte what bitsandbytes writes. */
 export function quantRecord({ quantType, blockSize, dtype, shape, nested }: Omit<Bnb4bitToWrite, 'name'>): string {
   const fields = [
     `"quant_type": "${quantType}"`,
@@ -88,7 +88,7 @@ export function quantRecord({ quantType, blockSize, dtype, shape, nested }: Omit
 }
 
 /**
- * A double as Python's repr prints it: the shortest digits that read back as the same number, with an exponent of two
+ * Formats a double as Python's repr does: the shortest digits that read back as the same number, with an exponent of two
  * digits below 1e-4 and from 1e16 on, and `.0` behind whole numbers.
  */
 export function pythonFloat(value: number): string {
@@ -103,9 +103,5 @@ export function pythonFloat(value: number): string {
 }
 
 function storageDtype(storage: QuantStorage): Dtype {
-  return storage === 'uint8' ? 'U8' : TORCH_FLOATS[storage];
-}
-
-function floatBytes(values: Float32Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  return storage === 'uint8' ? 'U8' : floatType(storage).safetensors;
 }

@@ -1,16 +1,17 @@
 /** Weights that bitsandbytes quantized to 4 bits and that a checkpoint holds ready-made, found tensor by tensor. */
 import { DataError } from '../errors.ts';
+import { BLOCK_SIZES, type QuantType } from '../wasm/types.ts';
 import { readFloats, type StoredTensor, type TensorSource } from './checkpoint.ts';
-import { isTorchFloat, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
+import { DTYPE_BYTES, elementCount, isTorchFloat, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
 import { type JsonObject, parseObject, show } from './json.ts';
 import { decodeUtf8, place } from './reader.ts';
 
 /** One quantized weight. `packed` and `absmax` are read by name through the source, as raw bytes. */
 export type Bnb4bitTensor = {
-  readonly quantType: 'nf4' | 'fp4';
+  readonly quantType: QuantType;
   /** Elements per absmax; blocks run over the flat row-major index. */
   readonly blockSize: number;
-  /** Of the weight before quantization, (out, in). */
+  /** Shape (out, in) and dtype of the weight before it was quantized. */
   readonly shape: readonly number[];
   readonly dtype: TorchFloat;
   /** Two codes a byte, the first in the high half; the stored dtype and shape mean nothing. */
@@ -28,9 +29,8 @@ export type Bnb4bitTensor = {
 /** What stands between a weight's name and the quant type in the name of its record. */
 export const STATE_SUFFIX = '.quant_state.bitsandbytes__';
 const COMPANIONS = ['absmax', 'quant_map', 'nested_absmax', 'nested_quant_map'];
-const BLOCK_SIZES = [32, 64, 128, 256, 512, 1024, 2048, 4096];
 
-/** Whether the checkpoint holds this weight in bitsandbytes' 4-bit form. */
+/** Tells whether the checkpoint holds this weight in bitsandbytes' 4-bit form. */
 export function isBnb4bit(source: TensorSource, weight: string): boolean {
   return source.has(`${weight}${STATE_SUFFIX}nf4`) || source.has(`${weight}${STATE_SUFFIX}fp4`);
 }
@@ -56,11 +56,10 @@ export async function readBnb4bit(source: TensorSource, weight: string): Promise
     return fail(`its record is called ${stateName} and says quant_type ${quantType}.`);
   const { shape, dtype, blocksize } = state;
   if (!isShape(shape)) return fail(`shape is ${show(shape)}, needs the sizes [out, in].`);
-  if (!isTorchFloat(dtype))
-    return fail(`dtype is ${show(dtype)}; supported are ${Object.keys(TORCH_FLOATS).join(', ')}.`);
+  if (!isTorchFloat(dtype)) return fail(`dtype is ${show(dtype)}; supported are ${TORCH_FLOATS.join(', ')}.`);
   if (!isBlockSize(blocksize)) return fail(`blocksize is ${show(blocksize)}; supported are ${BLOCK_SIZES.join(', ')}.`);
   checkNames(source, weight, stateName, fail);
-  const count = shape.reduce((n, size) => n * size, 1);
+  const count = elementCount(shape);
   const blocks = Math.ceil(count / blocksize);
   const isNested = source.has(`${weight}.nested_absmax`);
   expectBytes(packed, Math.ceil(count / 2), `codes of ${show(shape)}`, fail);
@@ -98,7 +97,7 @@ async function readState(source: TensorSource, name: string): Promise<JsonObject
   return parseObject(decodeUtf8(json, where), where);
 }
 
-/** bitsandbytes refuses names it does not know beside a quantized weight; so a misspelt one cannot be overlooked. */
+/** Refuses unknown names beside a quantized weight, as bitsandbytes does: a misspelt companion is not overlooked. */
 function checkNames(source: TensorSource, weight: string, stateName: string, fail: Fail): void {
   const known = new Set([stateName, ...COMPANIONS.map((companion) => `${weight}.${companion}`)]);
   const foreign = source.names().find((name) => name.startsWith(`${weight}.`) && !known.has(name));
@@ -117,7 +116,7 @@ function expectTensor(
   if (!source.has(name)) return fail(`lacks ${name}. The checkpoint is incomplete; fetch it again.`);
   const tensor = source.info(name);
   if (tensor.dtype !== dtype) fail(`${name} is ${tensor.dtype}, needs ${dtype}.`);
-  expectBytes(tensor, count * (dtype === 'F32' ? 4 : 1), `${count} values`, fail);
+  expectBytes(tensor, count * DTYPE_BYTES[dtype], `${count} values`, fail);
   return tensor;
 }
 
@@ -135,5 +134,5 @@ function isShape(value: unknown): value is readonly number[] {
 }
 
 function isBlockSize(value: unknown): value is number {
-  return typeof value === 'number' && BLOCK_SIZES.includes(value);
+  return (BLOCK_SIZES as readonly unknown[]).includes(value);
 }

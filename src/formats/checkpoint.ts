@@ -10,12 +10,12 @@ export type StoredTensor = TensorInfo & { readonly file: string };
 
 /** Tensors by name, their bytes read on demand. */
 export interface TensorSource {
-  /** What messages call the place. */
+  /** The place, as messages name it. */
   readonly root: string;
   /** Sorted. */
   names(): readonly string[];
   has(name: string): boolean;
-  /** DataError naming the nearest thing to do when the tensor is absent. */
+  /** DataError when the tensor is absent, naming others that end alike. */
   info(name: string): StoredTensor;
   /** Fills `into` from `byteOffset` inside the tensor. DataError when that goes beyond its end. */
   read(name: string, byteOffset: number, into: Uint8Array): Promise<void>;
@@ -40,7 +40,7 @@ export async function openCheckpoint(reader: FileReader): Promise<TensorSource> 
   );
 }
 
-/** One safetensors file as a TensorSource. */
+/** Opens one safetensors file. DataError as `readSafetensorsHeader`. */
 export async function openSafetensors(reader: FileReader, path: string): Promise<TensorSource> {
   const { tensors } = await readSafetensorsHeader(reader, path);
   return sourceOf(reader, new Map([...tensors].map(([name, info]) => [name, { ...info, file: path }])));
@@ -85,7 +85,7 @@ async function openSharded(reader: FileReader): Promise<TensorSource> {
   return sourceOf(reader, tensors);
 }
 
-/** Shards lie beside their index: no separators, no drive letters, no way up. */
+/** Tells whether a name is a file beside the index: no separators, no drive letters, no way up. */
 function isPlainName(name: string): boolean {
   return name !== '' && name !== '.' && name !== '..' && !/[/\\:\0]/.test(name);
 }
@@ -121,7 +121,7 @@ function sourceOf(reader: FileReader, tensors: ReadonlyMap<string, StoredTensor>
   };
 }
 
-/** A whole tensor of F32, F16 or BF16, widened to f32. For small tensors; weights are streamed with `read`. */
+/** Reads a whole tensor of F32, F16 or BF16, widened to f32. For small tensors; weights are streamed with `read`. */
 export async function readFloats(source: TensorSource, name: string): Promise<Float32Array> {
   const { dtype, bytes, file } = source.info(name);
   if (!isFloatDtype(dtype)) {

@@ -1,4 +1,4 @@
-/** The files beside weights and config.json without which a model cannot be used elsewhere. */
+/** Files beside weights and config.json that a model needs to be used elsewhere. */
 import type { FileReader, FileWriter } from './reader.ts';
 
 /** Tokenizers in all their forms, chat templates, defaults of generation, and the terms the model comes under. */
@@ -7,7 +7,7 @@ const COMPANION =
 
 const CHUNK_BYTES = 2 ** 20;
 
-/** Copies them byte for byte. @returns their names, sorted */
+/** Copies a model's companions byte for byte. @returns their names, sorted */
 export async function copyCompanions(from: FileReader, to: FileWriter): Promise<string[]> {
   const files = (await from.list()).filter((name) => COMPANION.test(name));
   for (const file of files) await to.write(file, contentOf(from, file));

@@ -1,4 +1,4 @@
-/** Whether two stored tensors hold the same values, looked at in slabs: neither is ever held whole. */
+/** Compares two stored tensors in slabs, so that neither is ever held whole. */
 import type { TensorSource } from './checkpoint.ts';
 import { DTYPE_BYTES, elementCount, type FloatDtype, widenToF32 } from './dtype.ts';
 
@@ -9,8 +9,8 @@ export type TensorAt = { readonly source: TensorSource; readonly name: string };
 export type Difference = { readonly index: number; readonly a: number; readonly b: number };
 
 /**
- * The first element in which two float tensors of one shape differ, and its values there; null where none does. Types may
- * differ: values count, and both zeros are one.
+ * Finds the first element in which two float tensors of one shape differ, and both values; null where none does. Types may
+ * differ, since values count; both zeros are equal.
  */
 export async function firstDifference(a: TensorAt, b: TensorAt): Promise<Difference | null> {
   const elements = elementCount(a.source.info(a.name).shape);

@@ -3,7 +3,6 @@
  * transformers' config class (5.23); fields that a row does not name mean nothing in its architecture.
  */
 import type { Fields } from './fields.ts';
-import type { ModelConfig } from './hf-config.ts';
 import type { JsonObject } from './json.ts';
 import type { RopeType } from './rope-config.ts';
 
@@ -12,28 +11,44 @@ export type LayerType = (typeof LAYER_TYPES)[number];
 export type Activation = 'silu' | 'gelu_pytorch_tanh';
 
 /** Fields that say how layers differ from each other. */
-export type LayerFields = Pick<ModelConfig, 'sliding_window' | 'layer_types' | 'no_rope_layers'>;
+export type LayerFields = {
+  /** Keys that a query of a sliding_attention layer sees, itself among them; null where there is no such layer. */
+  readonly sliding_window: number | null;
+  /** One for each layer. */
+  readonly layer_types: readonly LayerType[];
+  /** 1 where a layer rotates q and k, 0 where it does not: one for each layer, named as Hugging Face names it. */
+  readonly no_rope_layers: readonly (0 | 1)[];
+};
 
 export type ConfigRow = {
   readonly model_type: string;
-  /** null: derived from other fields. */
+  /** Values of fields that a file leaves out; null for those derived from other fields. */
   readonly defaults: JsonObject;
-  /** What the values of hidden_act stand for. */
+  /** The activation that each value of hidden_act means. */
   readonly activations: Readonly<Record<string, Activation>>;
   readonly layers: (fields: Fields, count: number) => LayerFields;
-  /** Where not all of ROPE_TYPES. */
+  /** The supported rope types, where not all of ROPE_TYPES are. */
   readonly ropeTypes?: readonly RopeType[];
-  /** Fields that only one value is supported of. */
+  /** Fields of which one value is supported, and that value. */
   readonly only?: Readonly<Record<string, unknown>>;
 };
 
 const LLAMA: ConfigRow = {
   model_type: 'llama',
   defaults: {
-    ...{ num_key_value_heads: null, head_dim: null, hidden_act: 'silu', max_position_embeddings: 2048 },
-    ...{ rms_norm_eps: 1e-6, rope_theta: 10_000, tie_word_embeddings: false, initializer_range: 0.02 },
-    ...{ bos_token_id: 1, eos_token_id: 2, pad_token_id: null },
-    ...{ attention_bias: false, mlp_bias: false },
+    num_key_value_heads: null,
+    head_dim: null,
+    hidden_act: 'silu',
+    max_position_embeddings: 2048,
+    rms_norm_eps: 1e-6,
+    rope_theta: 10_000,
+    tie_word_embeddings: false,
+    initializer_range: 0.02,
+    bos_token_id: 1,
+    eos_token_id: 2,
+    pad_token_id: null,
+    attention_bias: false,
+    mlp_bias: false,
   },
   activations: { silu: 'silu' },
   layers: fullAttention,
@@ -46,8 +61,13 @@ const QWEN2: ConfigRow = {
   model_type: 'qwen2',
   defaults: {
     ...NO_BIASES,
-    ...{ num_key_value_heads: 32, max_position_embeddings: 32_768, bos_token_id: null, eos_token_id: null },
-    ...{ use_sliding_window: false, sliding_window: 4096, max_window_layers: 28 },
+    num_key_value_heads: 32,
+    max_position_embeddings: 32_768,
+    bos_token_id: null,
+    eos_token_id: null,
+    use_sliding_window: false,
+    sliding_window: 4096,
+    max_window_layers: 28,
   },
   layers: slidingFromLayer,
 };
@@ -71,8 +91,15 @@ export const CONFIG_ROWS = {
     model_type: 'gemma',
     defaults: {
       ...NO_BIASES,
-      ...{ num_key_value_heads: 16, head_dim: 256, hidden_act: 'gelu_pytorch_tanh', max_position_embeddings: 8192 },
-      ...{ tie_word_embeddings: true, bos_token_id: 2, eos_token_id: 1, pad_token_id: 0, attention_bias: false },
+      num_key_value_heads: 16,
+      head_dim: 256,
+      hidden_act: 'gelu_pytorch_tanh',
+      max_position_embeddings: 8192,
+      tie_word_embeddings: true,
+      bos_token_id: 2,
+      eos_token_id: 1,
+      pad_token_id: 0,
+      attention_bias: false,
     },
     // the first Gemma files say gelu and mean its tanh form
     activations: { gelu_pytorch_tanh: 'gelu_pytorch_tanh', gelu: 'gelu_pytorch_tanh' },
@@ -83,7 +110,10 @@ export const CONFIG_ROWS = {
     model_type: 'phi3',
     defaults: {
       ...NO_BIASES,
-      ...{ max_position_embeddings: 4096, rms_norm_eps: 1e-5, eos_token_id: 32_000, pad_token_id: 32_000 },
+      max_position_embeddings: 4096,
+      rms_norm_eps: 1e-5,
+      eos_token_id: 32_000,
+      pad_token_id: 32_000,
     },
     layers: slidingEverywhere,
     ropeTypes: ['default'], // what Phi-3 calls yarn is longrope
@@ -94,9 +124,16 @@ export const CONFIG_ROWS = {
     model_type: 'smollm3',
     defaults: {
       ...LLAMA.defaults,
-      ...{ num_key_value_heads: 4, max_position_embeddings: 32_768, rope_theta: 2_000_000, tie_word_embeddings: true },
-      ...{ bos_token_id: 128_000, eos_token_id: 128_001, pad_token_id: 128_004 },
-      ...{ use_sliding_window: false, sliding_window: null, no_rope_layer_interval: 4 },
+      num_key_value_heads: 4,
+      max_position_embeddings: 32_768,
+      rope_theta: 2_000_000,
+      tie_word_embeddings: true,
+      bos_token_id: 128_000,
+      eos_token_id: 128_001,
+      pad_token_id: 128_004,
+      use_sliding_window: false,
+      sliding_window: null,
+      no_rope_layer_interval: 4,
     },
     layers: someWithoutRope,
   },
@@ -105,7 +142,11 @@ export const CONFIG_ROWS = {
     model_type: 'olmo2',
     defaults: {
       ...NO_BIASES,
-      ...{ rms_norm_eps: 1e-5, bos_token_id: null, eos_token_id: 50_279, pad_token_id: 1, attention_bias: false },
+      rms_norm_eps: 1e-5,
+      bos_token_id: null,
+      eos_token_id: 50_279,
+      pad_token_id: 1,
+      attention_bias: false,
     },
   },
 } as const satisfies Record<string, ConfigRow>;

@@ -8,14 +8,14 @@ import {
   type ArchitectureName,
   CONFIG_ROWS,
   type ConfigRow,
-  type LayerType,
+  type LayerFields,
 } from './hf-architectures.ts';
 import { type JsonObject, readObject, show } from './json.ts';
 import { type FileReader, place } from './reader.ts';
 import { type RopeParameters, ropeParameters } from './rope-config.ts';
 
 /** Fields keep Hugging Face's names; defaults that config.json leaves out are filled in. */
-export type ModelConfig = {
+export type ModelConfig = LayerFields & {
   readonly architecture: ArchitectureName;
   readonly model_type: string;
   readonly vocab_size: number;
@@ -30,12 +30,6 @@ export type ModelConfig = {
   readonly rms_norm_eps: number;
   readonly rope_parameters: RopeParameters;
   readonly tie_word_embeddings: boolean;
-  /** Keys that a query of a sliding_attention layer sees, itself among them; null where there is no such layer. */
-  readonly sliding_window: number | null;
-  /** One for each layer. */
-  readonly layer_types: readonly LayerType[];
-  /** 1 where a layer rotates q and k, 0 where it does not: one for each layer, named as Hugging Face names it. */
-  readonly no_rope_layers: readonly (0 | 1)[];
   readonly attention_bias: boolean;
   readonly mlp_bias: boolean;
   readonly initializer_range: number;
@@ -98,7 +92,7 @@ export function parseModelConfig(given: JsonObject, file = CONFIG_FILE): ModelCo
   return config;
 }
 
-/** Lists by layer are made before anything can be refused: a slip of the pen must not fill the memory. */
+/** Limits the layers: lists with an entry for each are made before a config is refused, and a typo must not fill memory. */
 function layerCount(fields: Fields): number {
   const count = fields.count('num_hidden_layers');
   if (count <= MOST_LAYERS) return count;
@@ -106,7 +100,7 @@ function layerCount(fields: Fields): number {
   return 1;
 }
 
-/** `architectures` decides; a file without it is what its model_type says. */
+/** Finds the architecture by `architectures`, or by model_type where a file has none. */
 function checkArchitecture(json: JsonObject, fields: Fields): ArchitectureName | undefined {
   const named = Array.isArray(json.architectures) ? json.architectures[0] : undefined;
   const known =
@@ -131,15 +125,12 @@ function checkActivation({ hidden_act }: JsonObject, row: ConfigRow, fields: Fie
   return 'silu';
 }
 
-/** transformers 5 writes `dtype`, 4 wrote `torch_dtype`. */
+/** Reads `dtype`, or `torch_dtype` as transformers wrote it up to version 4. */
 function storedDtype(json: JsonObject, fields: Fields): TorchFloat | null {
   const key = json.dtype === undefined || json.dtype === null ? 'torch_dtype' : 'dtype';
   const got = json[key] ?? null;
   if (got === null || isTorchFloat(got)) return got;
-  fields.report(
-    key,
-    `is ${show(got)}; supported are ${Object.keys(TORCH_FLOATS).join(', ')}. Save the model in one of them.`,
-  );
+  fields.report(key, `is ${show(got)}; supported are ${TORCH_FLOATS.join(', ')}. Save the model in one of them.`);
   return null;
 }
 

@@ -1,4 +1,4 @@
-/** JSON text into checked shapes: the one place where `unknown` from a file becomes something typed. */
+/** Parses and formats JSON: the one place where `unknown` from a file becomes something typed. */
 import { DataError } from '../errors.ts';
 import { type FileReader, place } from './reader.ts';
 
@@ -8,7 +8,7 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** JSON as it stands in a message: short, so that a lying header cannot flood the screen. */
+/** Formats a value as JSON for a message: short, so that a corrupt header cannot flood the screen. */
 export function show(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
@@ -33,8 +33,8 @@ export async function readObject(reader: FileReader, path: string): Promise<Json
 }
 
 /**
- * JSON whose numbers keep their spelling: `1.0`, `1e-05`, `12345678901234567890`. What JavaScript would print otherwise is a
- * marked text; `formatSpelled` turns it back. (JSON.rawJSON does this too, from Node 21 on.)
+ * Parses JSON and keeps the spelling of numbers: `1.0`, `1e-05`, `12345678901234567890`. A number that JavaScript would
+ * print differently becomes a marked text, which `formatSpelled` turns back. (JSON.rawJSON does this too, from Node 21 on.)
  */
 export function parseSpelled(text: string): unknown {
   const marked = (token: string): string => JSON.stringify(SPELLED + token);
@@ -45,7 +45,7 @@ export function parseSpelled(text: string): unknown {
   );
 }
 
-/** JSON indented by 2, numbers as `parseSpelled` found them. */
+/** Formats JSON indented by 2, numbers as `parseSpelled` found them. */
 export function formatSpelled(value: unknown): string {
   return JSON.stringify(value, null, 2).replace(MARKED, '$1');
 }

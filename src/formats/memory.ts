@@ -1,8 +1,8 @@
-/** Files held in memory: what a browser or an edge handler hands in, and what tests corrupt. */
+/** Files held in memory, for browsers, edge handlers and tests. */
 import { DataError } from '../errors.ts';
 import { type Chunks, decodeUtf8, type FileReader, type FileWriter, place, shortRead } from './reader.ts';
 
-/** Reads from a map of path to content; text is taken as UTF-8. The map is read at each call, so later changes show. */
+/** Reads from a map of path to content; text is taken as UTF-8. Later changes of the map show: it is read at each call. */
 export function memoryReader(files: ReadonlyMap<string, Uint8Array | string>, root = 'memory'): FileReader {
   const bytesOf = (path: string): Uint8Array => {
     const content = files.get(path);
@@ -22,6 +22,20 @@ export function memoryReader(files: ReadonlyMap<string, Uint8Array | string>, ro
     },
     readText: async (path) => decodeUtf8(bytesOf(path), place({ root }, path)),
     list: async () => [...files.keys()].filter((path) => !path.includes('/')).sort(),
+  };
+}
+
+/** Reads from a map, and from `reader` what the map lacks; messages name a file by its path alone. */
+export function layeredReader(files: ReadonlyMap<string, Uint8Array | string>, reader: FileReader): FileReader {
+  const memory = memoryReader(files, '');
+  const of = (path: string): FileReader => (files.has(path) ? memory : reader);
+  return {
+    root: '',
+    exists: (path) => of(path).exists(path),
+    size: (path) => of(path).size(path),
+    read: (path, offset, into) => of(path).read(path, offset, into),
+    readText: (path) => of(path).readText(path),
+    list: () => reader.list(),
   };
 }
 

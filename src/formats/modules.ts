@@ -26,7 +26,7 @@ export type Parameter = {
   readonly module: Module;
 };
 
-/** Weight and, where there is one, bias. */
+/** Lists a module's weight and, where it has one, its bias. */
 export function parametersOfModule(module: Module): Parameter[] {
   const weight = `${module.name}.weight`;
   if (module.kind === 'norm') return [{ name: weight, shape: [module.width], module }];

@@ -1,14 +1,15 @@
-/** Python's regular expressions as JavaScript runs them: adapter configs hold patterns that PEFT gives to Python's `re`. */
+/** Translates Python's regular expressions: adapter configs hold patterns that PEFT gives to Python's `re`. */
 
-/** `fullmatch` has to take in the whole text, `match` only its beginning, as the functions of `re` do. */
+/** `fullmatch` has to match the whole text, `match` its beginning, as the functions of `re` do. */
 export type Anchor = 'fullmatch' | 'match';
 
-/** What both languages write alike after a backslash; other letters are errors in Python or mean something else here. */
+/** Escapes that mean the same in both languages; other letters are errors in Python or mean something else here. */
 const SHARED_ESCAPES = /[dDsSwWbBnrtfvxu0-9]/;
 const START = '(?<![\\s\\S])';
 const END = '(?![\\s\\S])';
 
 /**
+ * Translates a pattern.
  * @returns a RegExp that matches what `re.fullmatch` or `re.match` does
  * @throws Error with the reason, where JavaScript has no way to say the same
  */
@@ -18,7 +19,7 @@ export function pythonRegex(pattern: string, anchor: Anchor): RegExp {
   return new RegExp(anchor === 'fullmatch' ? `${START}(?:${source})${END}` : `${START}(?:${source})`, flags);
 }
 
-/** (?i) and its like are allowed at the very start only, as since Python 3.11. */
+/** Reads flags such as (?i), which stand at the very start only, as in Python since 3.11. */
 function leadingFlags(pattern: string): { flags: string; rest: string } {
   const found = /^\(\?([aiLmsux]+)\)/.exec(pattern);
   if (found === null) return { flags: '', rest: pattern };
@@ -38,7 +39,7 @@ function translate(pattern: string): string {
   return out;
 }
 
-/** The piece at `i` in JavaScript's spelling, and how long it is in Python's. */
+/** Translates the piece at `i`. @returns JavaScript's spelling, and the length of Python's */
 function piece(pattern: string, i: number): readonly [text: string, length: number] {
   const rest = pattern.slice(i);
   const first = rest[0] as string;
@@ -68,7 +69,7 @@ function escapeSequence(rest: string, inClass: boolean): readonly [string, numbe
   return [`\\${letter}`, 2];
 }
 
-/** A `]` that comes first is a member of the class in Python, and would end it here. */
+/** Translates a class. A `]` that comes first is a member in Python, and would end the class in JavaScript. */
 function characterClass(rest: string): readonly [string, number] {
   let out = rest.startsWith('[^') ? '[^' : '[';
   let i = out.length;
@@ -94,7 +95,7 @@ function group(rest: string): readonly [string, number] {
   throw new Error(`the group ${rest.slice(0, 5)}... has no counterpart in JavaScript`);
 }
 
-/** {,n} counts from 0 in Python; braces that count nothing are themselves. */
+/** Translates braces. {,n} counts from 0 in Python; braces that hold no count stand for themselves. */
 function repetition(rest: string): readonly [string, number] {
   const counted = /^\{(\d*)(,?)(\d*)\}/.exec(rest);
   if (counted === null || counted[0] === '{}') return ['\\{', 1];

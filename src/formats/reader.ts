@@ -1,9 +1,9 @@
-/** The two doors through which formats/ and data/ reach files; node.ts and memory.ts stand behind them. */
+/** How files are read and written, wherever they are: node/files.ts and formats/memory.ts implement these interfaces. */
 import { DataError } from '../errors.ts';
 
 /** Reads files below one root. Paths are relative to it, with forward slashes. */
 export interface FileReader {
-  /** What messages call the place: a directory, a URL. */
+  /** The place, as messages name it: a directory, a URL. */
   readonly root: string;
   exists(path: string): Promise<boolean>;
   /** Size in bytes. DataError when the file is absent. */
@@ -21,7 +21,7 @@ export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 /** Writes files below one root. */
 export interface FileWriter {
   readonly root: string;
-  /** Replaces `path` by the concatenated chunks, or leaves what was there untouched: nothing in between. */
+  /** Replaces `path` by the concatenated chunks, or leaves it as it was: a failure writes nothing. */
   write(path: string, chunks: Chunks): Promise<void>;
 }
 
@@ -30,13 +30,13 @@ export function writeText(writer: FileWriter, path: string, text: string): Promi
   return writer.write(path, [new TextEncoder().encode(text)]);
 }
 
-/** How a file is named in messages: the root and the path below it, or an absolute path alone. */
+/** Names a file for messages: the root and the path below it, or an absolute path alone. */
 export function place(files: { readonly root: string }, path: string): string {
   const isAbsolute = /^(\/|[A-Za-z]:[/\\])/.test(path);
   return files.root === '' || isAbsolute ? path : `${files.root}/${path}`;
 }
 
-/** UTF-8 text, a leading byte order mark dropped; DataError when the bytes are not UTF-8. */
+/** Decodes UTF-8 without its byte order mark. DataError when the bytes are not UTF-8. */
 export function decodeUtf8(bytes: Uint8Array, file: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -45,7 +45,7 @@ export function decodeUtf8(bytes: Uint8Array, file: string): string {
   }
 }
 
-/** The error of a file that ends before a read does. */
+/** Makes the error for a file that ends before a read does. */
 export function shortRead(file: string, offset: number, got: number, want: number): DataError {
   return new DataError(
     file,

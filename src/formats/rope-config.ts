@@ -18,7 +18,7 @@ export type YarnRope = {
   readonly original_max_position_embeddings: number;
   readonly beta_fast: number;
   readonly beta_slow: number;
-  /** Factor of cos and sin. */
+  /** Multiplies cos and sin. */
   readonly attention_factor: number;
   readonly truncate: boolean;
 };
@@ -30,11 +30,11 @@ export type RopeParameters =
 export type RopeType = RopeParameters['rope_type'];
 
 const ROPE_TYPES: readonly RopeType[] = ['default', 'linear', 'llama3', 'yarn'];
-/** Their frequencies change with the length of the sequence. */
+/** Types whose frequencies change with the length of the sequence. */
 const BY_LENGTH = ['dynamic', 'longrope', 'su'];
 
 /**
- * Version 5 writes one `rope_parameters`; version 4 `rope_theta` beside a `rope_scaling` with `rope_type` or `type`.
+ * Reads the settings: version 5 writes one `rope_parameters`, version 4 `rope_theta` beside a `rope_scaling` with `rope_type` or `type`.
  * @param json the fields of config.json, defaults filled in
  */
 export function ropeParameters(json: JsonObject, fields: Fields, supported = ROPE_TYPES): RopeParameters {
@@ -62,14 +62,14 @@ export function ropeParameters(json: JsonObject, fields: Fields, supported = ROP
   return parameters;
 }
 
-/** Where a setting of the rotary embedding stands: in the scaling, or beside it as transformers 4 has some of them. */
+/** Names a setting for messages: it stands in the scaling or, as transformers 4 has some, beside it. */
 function placeOf(name: string, key: string, json: JsonObject, scaling: JsonObject): string {
   if (name === '') return key;
   const isBeside = (scaling[name] ?? null) === null && (json[name] ?? null) !== null;
   return isBeside ? name : `${key}.${name}`;
 }
 
-/** What a scaling takes from outside of it. A length beside it wins; without any, there is no other length. */
+/** Collects what a scaling takes from outside it. An original length beside it wins over one inside it. */
 function inherited(json: JsonObject, scaling: JsonObject): JsonObject {
   const length = json.original_max_position_embeddings ?? scaling.original_max_position_embeddings;
   return {
@@ -98,7 +98,7 @@ const BETA_SLOW = 1;
 
 function yarn(inner: Fields, rope_theta: number): YarnRope {
   const factor = inner.positive('factor');
-  // transformers heeds the two only together
+  // transformers reads the two only together
   const [mscale, allDims] = [inner.number('mscale', 0), inner.number('mscale_all_dim', 0)];
   const byDefault =
     mscale !== 0 && allDims !== 0 ? lengthened(factor, mscale) / lengthened(factor, allDims) : lengthened(factor, 1);
@@ -114,7 +114,7 @@ function yarn(inner: Fields, rope_theta: number): YarnRope {
   };
 }
 
-/** How much larger attention scores get in a context `factor` times as long, as YaRN's paper fitted it. */
+/** Computes how much larger attention scores get in a context `factor` times as long (YaRN's fit). */
 function lengthened(factor: number, mscale: number): number {
   return factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1;
 }

@@ -3,13 +3,13 @@ import type { ModelConfig } from './hf-config.ts';
 import type { Llama3Rope, YarnRope } from './rope-config.ts';
 
 const { fround } = Math;
-/** As torch rounds it before dividing: in f64, the blended entries would be up to 4 units in the last place away. */
+/** Rounded as torch rounds it before dividing: with f64 the blended entries would be up to 4 units in the last place off. */
 const FULL_TURN = fround(2 * Math.PI);
 type RotaryFields = Pick<ModelConfig, 'head_dim' | 'rope_parameters'>;
 
 /**
- * Radians per position of each rotated pair, (head_dim / 2), rounded to f32 after every operation as torch does:
- * at most two entries differ from torch's (whose f32 pow is not exact), by one unit in the last place.
+ * Computes the radians per position of each rotated pair, (head_dim / 2), rounded to f32 after every operation as torch
+ * does: at most two entries differ from torch's (whose f32 pow is not exact), by one unit in the last place.
  */
 export function inverseFrequencies({ head_dim, rope_parameters: rope }: RotaryFields): Float32Array {
   const wavelengths = Float32Array.from(
@@ -22,7 +22,7 @@ export function inverseFrequencies({ head_dim, rope_parameters: rope }: RotaryFi
   return rope.rope_type === 'llama3' ? frequencies.map((f) => scaleLlama3(f, rope)) : frequencies;
 }
 
-/** Long wavelengths slow down by `factor`, short ones stay, those in between are blended linearly. */
+/** Slows long wavelengths down by `factor`, keeps short ones, and blends those in between linearly. */
 function scaleLlama3(frequency: number, rope: Llama3Rope): number {
   const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: length } = rope;
   const wavelength = fround(FULL_TURN / frequency);
@@ -33,7 +33,7 @@ function scaleLlama3(frequency: number, rope: Llama3Rope): number {
   return fround(fround(fround(fround(1 - smooth) * frequency) / factor) + fround(smooth * frequency));
 }
 
-/** Pairs that turn more than beta_fast times over the original length stay, less than beta_slow slow down by `factor`. */
+/** Keeps pairs that turn more than beta_fast times over the original length; slows those below beta_slow by `factor`. */
 function yarnFrequencies(wavelengths: Float32Array, head_dim: number, rope: YarnRope): Float32Array {
   const { factor, beta_fast, beta_slow, truncate } = rope;
   const pairOf = (turns: number) =>
@@ -52,7 +52,7 @@ function yarnFrequencies(wavelengths: Float32Array, head_dim: number, rope: Yarn
 }
 
 /**
- * cos and sin of position * frequency, each (positions, head_dim / 2) row-major, f32, times YaRN's attention_factor. The
+ * Computes cos and sin of position * frequency, each (positions, head_dim / 2) row-major, f32, times YaRN's attention_factor. The
  * second half of a head uses the same entries, since pair j is (j, j + head_dim / 2).
  * @param positions a count, for 0, 1, 2 ...; or the positions themselves
  */

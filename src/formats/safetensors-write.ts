@@ -1,4 +1,4 @@
-/** The safetensors container, written: streamed tensor by tensor, in the reference writer's order. */
+/** Writes the safetensors container, streamed tensor by tensor in the reference writer's order. */
 import { KernelCallError } from '../errors.ts';
 import { DTYPE_BYTES, type Dtype, elementCount } from './dtype.ts';
 import type { Chunks, FileWriter } from './reader.ts';
@@ -29,7 +29,7 @@ export async function writeSafetensors(
   await writer.write(path, fileChunks(ordered, { format: 'pt', ...metadata }));
 }
 
-/** By code points, as the reference sorts; localeCompare would depend on the machine. */
+/** Orders by code units, for ASCII names the order of the reference; localeCompare would depend on the machine. */
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -1,4 +1,4 @@
-/** The safetensors container, read: a header that is believed only after every number in it was checked. */
+/** Reads the safetensors container. A header is trusted only after every number in it was checked. */
 import { DataError } from '../errors.ts';
 import { DTYPE_BYTES, type Dtype, elementCount, isDtype } from './dtype.ts';
 import { isObject, type JsonObject, parseObject, show } from './json.ts';
@@ -104,7 +104,7 @@ function isSizes(value: unknown): value is readonly number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
-/** The data must be covered exactly once: that is what makes a file of this format unable to hide anything. */
+/** Requires that tensors cover the data exactly once, so that a file cannot hide anything. */
 function checkLayout(tensors: readonly TensorInfo[], file: string, dataStart: number, fileBytes: number): void {
   const inOrder = [...tensors].sort((a, b) => a.offset - b.offset || a.bytes - b.bytes);
   let end = dataStart;

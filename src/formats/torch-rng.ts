@@ -6,7 +6,7 @@ const UPPER = 0x80000000;
 const LOWER = 0x7fffffff;
 const F32_STEP = 2 ** -24;
 const F64_STEP = 2 ** -53;
-/** torch draws this many normals at once; shorter tensors take another path. */
+/** torch draws this many normals at once, and shorter tensors one by one. */
 const NORMAL_BLOCK = 16;
 
 /** MT19937 (Matsumoto and Nishimura 1998), seeded by init_genrand; torch.manual_seed uses the low 32 bits of a seed. */
@@ -23,7 +23,7 @@ export class TorchRng {
     }
   }
 
-  /** A whole number in [0, 2^32). */
+  /** Draws a whole number in [0, 2^32). */
   u32(): number {
     if (this.#next === N) this.#twist();
     let y = this.#state[this.#next++]!;
@@ -54,7 +54,7 @@ export class TorchRng {
     return Float32Array.from({ length: n }, () => (this.u32() & 0xffffff) * F32_STEP * range + from);
   }
 
-  /** Passes over `n` draws of f32 values. */
+  /** Skips the draws of `n` f32 values. */
   skip(n: number): void {
     for (let i = 0; i < n; i++) this.u32();
   }
@@ -94,7 +94,7 @@ export class TorchRng {
     return out;
   }
 
-  /** A double in [0, 1): 53 bits out of two draws, the first one high. */
+  /** Draws a double in [0, 1): 53 bits out of two draws, the first one high. */
   #f64(): number {
     const high = this.u32() & 0x1fffff;
     return (high * 2 ** 32 + this.u32()) * F64_STEP;

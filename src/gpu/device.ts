@@ -5,8 +5,8 @@ import { type KernelInterface, kernelKey, type ShaderLibrary } from './kernel.ts
 
 export type Pipeline = { readonly pipeline: GPUComputePipeline; readonly layout: GPUBindGroupLayout };
 
-/** What an adapter says of itself, as recorded with every run. */
-export type AdapterDescription = {
+/** What the driver says of the device, as recorded with every run. */
+export type DeviceInfo = {
   readonly vendor: string;
   readonly architecture: string;
   readonly device: string;
@@ -20,7 +20,7 @@ export type AdapterDescription = {
 export class Device {
   readonly gpu: GPUDevice;
   readonly profile: DeviceProfile;
-  readonly adapter: AdapterDescription;
+  readonly info: DeviceInfo;
   readonly shaders: ShaderLibrary;
   /** What a person should know of how it was opened. */
   readonly notices: readonly string[];
@@ -31,13 +31,13 @@ export class Device {
   constructor(init: {
     gpu: GPUDevice;
     profile: DeviceProfile;
-    adapter: AdapterDescription;
+    info: DeviceInfo;
     shaders: ShaderLibrary;
     notices?: readonly string[];
   }) {
     this.gpu = init.gpu;
     this.profile = init.profile;
-    this.adapter = init.adapter;
+    this.info = init.info;
     this.shaders = init.shaders;
     this.notices = init.notices ?? [];
     this.gpu.addEventListener('uncapturederror', (event) => {

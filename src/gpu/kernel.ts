@@ -1,14 +1,8 @@
 /** Reads a shader's bindings and Params from its text, so that hosts go by name, and links its imports and variants with wesl. */
 import { link } from 'wesl';
 import { KernelCallError } from '../errors.ts';
+import type { KernelSpec } from './kernel-spec.ts';
 import { isPlainWgsl, plainVariant, withIncludes } from './plain-wgsl.ts';
-
-/** A shader file with its variant chosen: `when` names the true `@if` conditions, `constants` the `constants::NAME` values. */
-export type KernelSpec = {
-  readonly name: string;
-  readonly when?: readonly string[];
-  readonly constants?: Readonly<Record<string, number>>;
-};
 
 export type Access = 'uniform' | 'read' | 'read_write';
 export type Binding = { readonly index: number; readonly name: string; readonly access: Access };
@@ -24,11 +18,8 @@ export type KernelInterface = {
   readonly overrides: readonly string[];
 };
 
-/** Names of the uniform bindings that the tape fills in by itself. */
+/** Name of the uniform binding that holds a dispatch's own scalars. */
 export const PARAMS_BINDING = 'params';
-export const STEP_BINDING = 'step';
-/** The one word in which kernels say what went wrong, bit by bit (shaders/lib/flags.wgsl); the tape binds it as well. */
-export const FLAGS_BINDING = 'flags';
 
 type Linked = { readonly code: string; origin(offset: number): string };
 

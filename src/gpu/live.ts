@@ -1,5 +1,5 @@
 /** Drops what a recorded phase computes and nobody reads, such as the last sum of a layer that is recorded again. */
-import type { Command } from './tape.ts';
+import type { Command } from './command.ts';
 import type { Storage, Tensor } from './tensor.ts';
 
 /**

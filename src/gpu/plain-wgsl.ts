@@ -5,7 +5,7 @@
  * behind the file's own, so that lines and columns stay where they were.
  */
 import { KernelCallError } from '../errors.ts';
-import type { KernelSpec } from './kernel.ts';
+import type { KernelSpec } from './kernel-spec.ts';
 
 /** Whether a shader is read here rather than by wesl. */
 export const isPlainWgsl = (source: string): boolean => /^enable chromium_experimental_subgroup_matrix;/m.test(source);

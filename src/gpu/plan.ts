@@ -1,7 +1,7 @@
 /** From a list of commands to arena slots: lifetimes of planned storages, and which of them can share a buffer. */
 import { KernelCallError } from '../errors.ts';
 import { CATEGORIES, type Category } from './category.ts';
-import type { Command } from './tape.ts';
+import type { Command } from './command.ts';
 import type { Storage, Tensor } from './tensor.ts';
 
 /** A buffer of the arena: the index counts within its category. */

@@ -2,12 +2,12 @@
 import { KernelCallError } from '../errors.ts';
 import type { Allocation, Allocator } from './allocator.ts';
 import type { Arena } from './arena.ts';
+import type { DispatchCommand } from './command.ts';
 import type { Device, Pipeline } from './device.ts';
 import { alignUp, BINDING_ALIGNMENT } from './device-profile.ts';
 import { PARAMS_BINDING } from './kernel.ts';
 import type { Plan } from './plan.ts';
 import type { Residents } from './residents.ts';
-import type { DispatchCommand } from './tape.ts';
 import type { Storage, Tensor } from './tensor.ts';
 
 /** A plan with its parameter buffer. Needs no device, so that an estimate counts the same bytes. */
@@ -76,11 +76,9 @@ export type Memory = { readonly residents: Residents; readonly arena: Arena };
 
 export class Program {
   readonly name: string;
-  readonly #device: Device;
   readonly #steps: readonly Step[];
 
-  private constructor(device: Device, name: string, steps: readonly Step[]) {
-    this.#device = device;
+  private constructor(name: string, steps: readonly Step[]) {
     this.name = name;
     this.#steps = steps;
   }
@@ -111,7 +109,7 @@ export class Program {
         const group = bindGroup(device, command, pipeline, locate, params);
         return { kind: 'dispatch', pipeline: pipeline.pipeline, group, grid: command.grid, label: command.kernel.key };
       });
-      return new Program(device, plan.name, steps);
+      return new Program(plan.name, steps);
     });
   }
 
@@ -141,13 +139,6 @@ export class Program {
       if (step.kind === 'clear') encoder.clearBuffer(step.target.buffer, step.target.offset ?? 0, step.size);
     }
     pass?.end();
-  }
-
-  /** Submits one run. It returns before the GPU is done. */
-  run(): void {
-    const encoder = this.#device.gpu.createCommandEncoder({ label: this.name });
-    this.encode(encoder);
-    this.#device.gpu.queue.submit([encoder.finish()]);
   }
 }
 

@@ -91,9 +91,13 @@ export class Readback {
     return out;
   }
 
-  /** Records a copy into the staging buffer at byte `to`; `finish` waits for all that were recorded. */
-  record(encoder: GPUCommandEncoder, from: Allocation, bytes: number, to: number): void {
-    encoder.copyBufferToBuffer(bufferOf(from), 0, bufferOf(this.staging), to, bytes);
+  /** Records a copy from byte `from` of a buffer to byte `to` of the staging buffer; `finish` waits for all that were recorded. */
+  record(
+    encoder: GPUCommandEncoder,
+    source: Allocation,
+    { from = 0, bytes, to }: { readonly from?: number; readonly bytes: number; readonly to: number },
+  ): void {
+    encoder.copyBufferToBuffer(bufferOf(source), from, bufferOf(this.staging), to, bytes);
   }
 
   async finish(device: Device, bytes: number): Promise<ArrayBuffer> {

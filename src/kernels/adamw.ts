@@ -1,5 +1,5 @@
 /** Host side of shaders/adamw.wgsl: one optimizer step on a range of parameters. */
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { METRIC_COUNT } from './grad-norm.ts';
 import { flatWidth } from './vec4.ts';
@@ -15,10 +15,10 @@ export type Adamw = AdamwSettings & {
 };
 
 /** AdamW as torch computes it; learning rate and bias corrections are in the step scalars. Skipped when not finite. */
-export function adamw(tape: Tape, { beta1, beta2, eps, weightDecay, p, g, m, v, metrics }: Adamw): void {
+export function adamw(rec: Recorder, { beta1, beta2, eps, weightDecay, p, g, m, v, metrics }: Adamw): void {
   const size = p.elements;
   const { when, n } = flatWidth(size);
-  tape.dispatch({
+  rec.dispatch({
     name: 'adamw',
     when,
     params: {

@@ -2,10 +2,17 @@
 import { KernelCallError } from '../errors.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 
-/** B sequences of S tokens, H query heads over K key/value heads, head dim D. Right padding is left to the loss to ignore. */
+/** B rows of queries and keys, H query heads over K key/value heads, head dim D. Right padding is left to the loss to ignore. */
 export type AttentionShape = {
   B: number;
-  S: number;
+  /** Queries and keys of a row: as many of either, unless the queries stand at the cursor. */
+  Tq: number;
+  Tk: number;
+  /**
+   * The first query of every row stands at the position that the ambient binding `cursor` has, and its keys from 0 on in a cache
+   * of Tk; forward only. Absent: both begin at 0.
+   */
+  atCursor?: boolean;
   H: number;
   K: number;
   D: number;
@@ -14,7 +21,7 @@ export type AttentionShape = {
   /** Factor of the scores. */
   scale: number;
   /**
-   * Documents packed into the rows, both (B*S) u32: by its place in the row, of each token the first of its document and the
+   * Documents packed into the rows, both (B*Tk) u32: by its place in the row, of each token the first of its document and the
    * one past its last. Neither may fall along a row, and starts[s] <= s < ends[s].
    */
   documents?: { readonly starts: Tensor; readonly ends: Tensor };
@@ -23,24 +30,25 @@ export type AttentionShape = {
 };
 
 export type AttentionFwd = AttentionShape & {
-  q: Tensor; //   (B*S, H*D) in, after RoPE
-  k: Tensor; //   (B*S, K*D) in, after RoPE
-  v: Tensor; //   (B*S, K*D) in
-  o: Tensor; //   (B*S, H*D) out
-  lse: Tensor; // (B*S, H)   out, read by the backward
+  q: Tensor; //   (B*Tq, H*D) in, after RoPE
+  k: Tensor; //   (B*Tk, K*D) in, after RoPE
+  v: Tensor; //   (B*Tk, K*D) in
+  o: Tensor; //   (B*Tq, H*D) out
+  lse: Tensor; // (B*Tq, H)   out, read by the backward
 };
 
+/** T: queries and keys of a row. */
 export type AttentionBwd = AttentionShape & {
-  q: Tensor; //     (B*S, H*D) in
-  k: Tensor; //     (B*S, K*D) in
-  v: Tensor; //     (B*S, K*D) in
-  o: Tensor; //     (B*S, H*D) in
-  lse: Tensor; //   (B*S, H)   in
-  dO: Tensor; //    (B*S, H*D) in
-  delta: Tensor; // (B*S, H)   workspace
-  dq: Tensor; //    (B*S, H*D) out
-  dk: Tensor; //    (B*S, K*D) out
-  dv: Tensor; //    (B*S, K*D) out
+  q: Tensor; //     (B*T, H*D) in
+  k: Tensor; //     (B*T, K*D) in
+  v: Tensor; //     (B*T, K*D) in
+  o: Tensor; //     (B*T, H*D) in
+  lse: Tensor; //   (B*T, H)   in
+  dO: Tensor; //    (B*T, H*D) in
+  delta: Tensor; // (B*T, H)   workspace
+  dq: Tensor; //    (B*T, H*D) out
+  dk: Tensor; //    (B*T, K*D) out
+  dv: Tensor; //    (B*T, K*D) out
 };
 
 type Buffers = Readonly<Record<string, readonly [Tensor, elements: number]>>;
@@ -55,16 +63,22 @@ type Prepared = {
 };
 
 /** Element counts of what is as large as q, as k, and of one number per query head; and what every tier's shaders take. */
-export function prepare(kernel: string, { B, S, H, K, D, window, scale, documents }: AttentionShape): Prepared {
+export function prepare(kernel: string, shape: AttentionShape): Prepared {
+  const { B, Tq, Tk, atCursor = false, H, K, D, window, scale, documents } = shape;
   if (D % 4 !== 0) throw new KernelCallError(kernel, `head dim ${D} is not a multiple of 4`);
   if (H % K !== 0) throw new KernelCallError(kernel, `${H} query heads do not divide among ${K} key/value heads`);
   if (window !== null && window < 1) throw new KernelCallError(kernel, `a window of ${window} hides every key`);
-  const rows = B * S;
+  if (atCursor ? documents !== undefined || Tq > Tk : Tq !== Tk)
+    throw new KernelCallError(
+      kernel,
+      `${Tq} queries ${atCursor ? 'at the cursor ' : ''}do not go with ${Tk} keys of a row`,
+    );
+  const rows = B * Tk;
   return {
-    query: rows * H * D,
+    query: B * Tq * H * D,
     key: rows * K * D,
-    heads: rows * H,
-    params: { B, S, H, K, window: Math.min(window ?? S, S), scale },
+    heads: B * Tq * H,
+    params: { B, S: Tq, H, K, window: Math.min(window ?? Tk, Tk), scale },
     packed: documents === undefined ? [] : ['PACKED'],
     starts: documents === undefined ? {} : { starts: [documents.starts, rows] },
     ends: documents === undefined ? {} : { ends: [documents.ends, rows] },

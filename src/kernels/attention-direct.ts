@@ -1,41 +1,47 @@
 /** Host side of shaders/attention_{fwd,bwd_dq,bwd_dkv}.wgsl: a thread per row, without workgroup memory. */
-import type { Tape } from '../gpu/tape.ts';
-import { type AttentionBwd, type AttentionFwd, backwardInputs, prepare } from './attention-call.ts';
+import type { Recorder } from '../gpu/recorder.ts';
+import {
+  type AttentionBwd,
+  type AttentionFwd,
+  type AttentionShape,
+  backwardInputs,
+  prepare,
+} from './attention-call.ts';
 
-export function directFwd(tape: Tape, { q, k, v, o, lse, ...shape }: AttentionFwd): void {
+export function directFwd(rec: Recorder, { q, k, v, o, lse, ...shape }: AttentionFwd): void {
   const sizes = prepare('attention_fwd', shape);
   const { query, key, heads, params, starts } = sizes;
-  tape.dispatch({
+  rec.dispatch({
     name: 'attention_fwd',
-    when: conditions(sizes),
+    when: [...conditions(sizes, shape), ...(shape.atCursor ? ['CURSOR'] : [])],
     constants: { D4: shape.D / 4 },
-    params,
+    params: { ...params, Tk: shape.Tk },
     buffers: { q: [q, query], k: [k, key], v: [v, key], o: [o, query], lse: [lse, heads], ...starts },
     threads: heads,
   });
 }
 
-const conditions = ({ packed, params }: ReturnType<typeof prepare>): string[] => [
+const conditions = ({ packed, params }: ReturnType<typeof prepare>, { Tk }: AttentionShape): string[] => [
   ...packed,
-  ...((params.window as number) < (params.S as number) ? ['WINDOW'] : []),
+  ...((params.window as number) < Tk ? ['WINDOW'] : []),
 ];
 
 /** dq by query; dk and dv by key. */
-export function directBwd(tape: Tape, call: AttentionBwd): void {
+export function directBwd(rec: Recorder, call: AttentionBwd): void {
   const sizes = prepare('attention_bwd', call);
   const { query, key, heads, params, starts, ends } = sizes;
   const inputs = backwardInputs(call, sizes);
-  const common = { when: conditions(sizes), constants: { D4: call.D / 4 }, params };
-  tape.dispatch({
+  const common = { when: conditions(sizes, call), constants: { D4: call.D / 4 }, params };
+  rec.dispatch({
     name: 'attention_bwd_dq',
     ...common,
     buffers: { ...inputs, dq: [call.dq, query], ...starts },
     threads: heads,
   });
-  tape.dispatch({
+  rec.dispatch({
     name: 'attention_bwd_dkv',
     ...common,
     buffers: { ...inputs, dk: [call.dk, key], dv: [call.dv, key], ...ends },
-    threads: call.B * call.S * call.K,
+    threads: call.B * call.Tk * call.K,
   });
 }

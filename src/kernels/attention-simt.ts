@@ -1,6 +1,6 @@
 /** Host side of shaders/attention_{fwd,bwd}_simt.wgsl: blocks of rows against blocks of columns in workgroup memory, in f32. */
 import type { DeviceProfile } from '../gpu/device-profile.ts';
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import { type AttentionBwd, type AttentionFwd, backwardInputs, prepare } from './attention-call.ts';
 
 /**
@@ -47,32 +47,32 @@ function columnsStaged(block: Omit<SimtBlock, 'VK'>, D: number): number {
   return Math.max(LEAST_VK, 2 ** Math.floor(Math.log2(room)));
 }
 
-export function simtFwd(tape: Tape, { q, k, v, o, lse, ...shape }: AttentionFwd, block: SimtBlock): void {
+export function simtFwd(rec: Recorder, { q, k, v, o, lse, ...shape }: AttentionFwd, block: SimtBlock): void {
   const { query, key, heads, params, packed, starts } = prepare('attention_fwd', shape);
-  tape.dispatch({
+  rec.dispatch({
     name: 'attention_fwd_simt',
     when: packed,
     constants: { ...block, D4: shape.D / 4 },
     params,
     buffers: { q: [q, query], k: [k, key], v: [v, key], o: [o, query], lse: [lse, heads], ...starts },
-    workgroups: Math.ceil(shape.S / block.BR) * shape.B * shape.H,
+    workgroups: Math.ceil(shape.Tq / block.BR) * shape.B * shape.H,
   });
 }
 
 /** dq by blocks of queries; dk and dv by blocks of keys. */
-export function simtBwd(tape: Tape, call: AttentionBwd, block: SimtBlock): void {
+export function simtBwd(rec: Recorder, call: AttentionBwd, block: SimtBlock): void {
   const sizes = prepare('attention_bwd', call);
   const { query, key, params, packed, starts, ends } = sizes;
   const inputs = backwardInputs(call, sizes);
   const common = { name: 'attention_bwd_simt', constants: { ...block, D4: call.D / 4 }, params };
-  const blocks = Math.ceil(call.S / block.BR) * call.B;
-  tape.dispatch({
+  const blocks = Math.ceil(call.Tq / block.BR) * call.B;
+  rec.dispatch({
     ...common,
     when: packed,
     buffers: { ...inputs, dq: [call.dq, query], ...starts },
     workgroups: blocks * call.H,
   });
-  tape.dispatch({
+  rec.dispatch({
     ...common,
     when: ['BY_KEY', ...packed],
     buffers: { ...inputs, dk: [call.dk, key], dv: [call.dv, key], ...ends },

@@ -1,7 +1,7 @@
 /** Host side of shaders/attention_{fwd,bwd}_subgroup_matrix.wgsl: attention on tensor cores, f16 operands and f32 sums. */
 import { KernelCallError } from '../errors.ts';
 import type { DeviceProfile, MatrixConfig } from '../gpu/device-profile.ts';
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import { type AttentionBwd, type AttentionFwd, backwardInputs, prepare } from './attention-call.ts';
 
 /** A workgroup's grid of subgroups, each a matrix of rows high, and the columns of a round. */
@@ -85,7 +85,7 @@ export const matrixBlockConstants = (config: MatrixConfig, block: MatrixBlock, D
   ...{ ...block, D },
 });
 
-function specOf({ profile }: Tape, block: MatrixBlock, D: number) {
+function specOf({ profile }: Recorder, block: MatrixBlock, D: number) {
   const config = profile.subgroupMatrix;
   if (config === null) throw new KernelCallError('attention', `${profile.name} has no subgroup matrices`);
   return {
@@ -95,35 +95,35 @@ function specOf({ profile }: Tape, block: MatrixBlock, D: number) {
   };
 }
 
-export function matrixFwd(tape: Tape, { q, k, v, o, lse, ...shape }: AttentionFwd, { fwd }: MatrixBlocks): void {
+export function matrixFwd(rec: Recorder, { q, k, v, o, lse, ...shape }: AttentionFwd, { fwd }: MatrixBlocks): void {
   const { query, key, heads, params, packed, starts } = prepare('attention_fwd', shape);
-  const { constants, sized, rows } = specOf(tape, fwd, shape.D);
-  tape.dispatch({
+  const { constants, sized, rows } = specOf(rec, fwd, shape.D);
+  rec.dispatch({
     name: 'attention_fwd_subgroup_matrix',
     when: [...packed, ...sized],
     constants,
     params,
     buffers: { q: [q, query], k: [k, key], v: [v, key], o: [o, query], lse: [lse, heads], ...starts },
-    workgroups: Math.ceil(shape.S / rows) * shape.B * shape.H,
+    workgroups: Math.ceil(shape.Tq / rows) * shape.B * shape.H,
   });
 }
 
 /** dq by blocks of queries; dk and dv by blocks of keys. */
-export function matrixBwd(tape: Tape, call: AttentionBwd, { dq, dkv }: MatrixBlocks): void {
+export function matrixBwd(rec: Recorder, call: AttentionBwd, { dq, dkv }: MatrixBlocks): void {
   const sizes = prepare('attention_bwd', call);
   const { query, key, params, packed, starts, ends } = sizes;
   const inputs = backwardInputs(call, sizes);
   const name = 'attention_bwd_subgroup_matrix';
-  const byQuery = specOf(tape, dq, call.D);
-  tape.dispatch({
+  const byQuery = specOf(rec, dq, call.D);
+  rec.dispatch({
     ...{ name, params, when: [...packed, ...byQuery.sized], constants: byQuery.constants },
     buffers: { ...inputs, dq: [call.dq, query], ...starts },
-    workgroups: Math.ceil(call.S / byQuery.rows) * call.B * call.H,
+    workgroups: Math.ceil(call.Tq / byQuery.rows) * call.B * call.H,
   });
-  const byKey = specOf(tape, dkv, call.D);
-  tape.dispatch({
+  const byKey = specOf(rec, dkv, call.D);
+  rec.dispatch({
     ...{ name, params, when: ['BY_KEY', ...packed, ...byKey.sized], constants: byKey.constants },
     buffers: { ...inputs, dk: [call.dk, key], dv: [call.dv, key], ...ends },
-    workgroups: Math.ceil(call.S / byKey.rows) * call.B * call.K,
+    workgroups: Math.ceil(call.Tk / byKey.rows) * call.B * call.K,
   });
 }

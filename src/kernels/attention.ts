@@ -1,6 +1,7 @@
 /** Causal attention with grouped queries, a window and packed documents, memory linear in S; on the best tier of the device. */
+import { KernelCallError } from '../errors.ts';
 import type { DeviceProfile, Tier } from '../gpu/device-profile.ts';
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import { type AttentionBwd, type AttentionFwd, prepare } from './attention-call.ts';
 import { directBwd, directFwd } from './attention-direct.ts';
 import { planSimtBlock, type SimtBlock, simtBwd, simtFwd } from './attention-simt.ts';
@@ -33,26 +34,30 @@ export function planAttention(profile: DeviceProfile, computeDtype: 'f32' | 'f16
   return { tier: 'direct', reason: below('direct', [why, block].filter((w) => w !== '').join('; ')) };
 }
 
-/** o = softmax(q . k^T * scale) . v over the last `window` keys of its document up to each query. */
-export function attentionFwd(tape: Tape, call: AttentionFwd): void {
+/**
+ * o = softmax(q . k^T * scale) . v over the last `window` keys of its document up to each query. At the cursor `direct` takes it on
+ * every tier: the others stage whole blocks of queries, of which decoding has one.
+ */
+export function attentionFwd(rec: Recorder, call: AttentionFwd): void {
   prepare('attention_fwd', call);
-  const plan = planAttention(tape.profile, call.computeDtype ?? 'f32', call.D);
-  if (plan.tier === 'direct') directFwd(tape, call);
-  else if (plan.tier === 'simt') simtFwd(tape, call, plan.block);
-  else matrixFwd(tape, call, plan.blocks);
+  const plan = planAttention(rec.profile, call.computeDtype ?? 'f32', call.D);
+  if (plan.tier === 'direct' || call.atCursor) directFwd(rec, call);
+  else if (plan.tier === 'simt') simtFwd(rec, call, plan.block);
+  else matrixFwd(rec, call, plan.blocks);
 }
 
 /** delta = rowsum(dO * o); then dq by query, and dk and dv by key. All outputs are stored, not added to. */
-export function attentionBwd(tape: Tape, call: AttentionBwd): void {
+export function attentionBwd(rec: Recorder, call: AttentionBwd): void {
   const { query, heads } = prepare('attention_bwd', call);
-  tape.dispatch({
+  if (call.atCursor) throw new KernelCallError('attention_bwd', 'has no queries at a cursor');
+  rec.dispatch({
     name: 'attention_delta',
     params: { rows: heads, D4: call.D / 4 },
     buffers: { dO: [call.dO, query], o: [call.o, query], delta: [call.delta, heads] },
     threads: heads,
   });
-  const plan = planAttention(tape.profile, call.computeDtype ?? 'f32', call.D);
-  if (plan.tier === 'direct') directBwd(tape, call);
-  else if (plan.tier === 'simt') simtBwd(tape, call, plan.block);
-  else matrixBwd(tape, call, plan.blocks);
+  const plan = planAttention(rec.profile, call.computeDtype ?? 'f32', call.D);
+  if (plan.tier === 'direct') directBwd(rec, call);
+  else if (plan.tier === 'simt') simtBwd(rec, call, plan.block);
+  else matrixBwd(rec, call, plan.blocks);
 }

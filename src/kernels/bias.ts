@@ -1,5 +1,5 @@
 /** Host side of shaders/bias_{fwd,bwd}.wgsl: the bias of a linear layer. T rows, N outputs. */
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { rowCondition } from './vec4.ts';
 
@@ -7,20 +7,20 @@ import { rowCondition } from './vec4.ts';
 export type BiasFwd = { T: number; N: number; b: Tensor; y: Tensor };
 
 /** y[t] += b. */
-export function biasFwd(tape: Tape, { T, N, b, y }: BiasFwd): void {
+export function biasFwd(rec: Recorder, { T, N, b, y }: BiasFwd): void {
   const when = rowCondition(N);
   const columns = when.length > 0 ? N / 4 : N;
   const n = T * columns;
-  tape.dispatch({ name: 'bias_fwd', when, params: { n, columns }, buffers: { b: [b, N], y: [y, T * N] }, threads: n });
+  rec.dispatch({ name: 'bias_fwd', when, params: { n, columns }, buffers: { b: [b, N], y: [y, T * N] }, threads: n });
 }
 
 /** dy (T, N) in; db (N) in/out. */
 export type BiasBwd = { T: number; N: number; dy: Tensor; db: Tensor };
 
 /** db += the sum of dy over its rows. */
-export function biasBwd(tape: Tape, { T, N, dy, db }: BiasBwd): void {
+export function biasBwd(rec: Recorder, { T, N, dy, db }: BiasBwd): void {
   const when = rowCondition(N);
   const columns = when.length > 0 ? N / 4 : N;
   const buffers = { dy: [dy, T * N], db: [db, N] } as const;
-  tape.dispatch({ name: 'bias_bwd', when, params: { T, columns }, buffers, threads: columns });
+  rec.dispatch({ name: 'bias_bwd', when, params: { T, columns }, buffers, threads: columns });
 }

@@ -1,6 +1,6 @@
 /** Host side of shaders/dequant_4bit.wgsl and shaders/widen.wgsl: from how a weight is stored to what a matmul reads. */
 import { KernelCallError } from '../errors.ts';
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { NESTED_BLOCK_SIZE } from '../wasm/types.ts';
 
@@ -27,14 +27,14 @@ export type Dequant4bit = {
 const THREAD_ELEMENTS = 32;
 
 /** w (n) f32 or f16 from packed nibbles. A shard has to start at a block. */
-export function dequant4bit(tape: Tape, { n, blockSize, firstBlock, packed, scales, tables, w }: Dequant4bit): void {
+export function dequant4bit(rec: Recorder, { n, blockSize, firstBlock, packed, scales, tables, w }: Dequant4bit): void {
   if (blockSize % THREAD_ELEMENTS !== 0)
     throw new KernelCallError('dequant_4bit', `block size ${blockSize} is not a multiple of ${THREAD_ELEMENTS}`);
   const blocks = firstBlock + Math.ceil(n / blockSize);
   const double = scales.kind === 'double';
   // Software drivers run one thread after the other: nothing joins their loads, and a scale decoded once is cheaper.
-  const spread = tape.profile.tier !== 'direct';
-  tape.dispatch({
+  const spread = rec.profile.tier !== 'direct';
+  rec.dispatch({
     name: 'dequant_4bit',
     when: [...(w.dtype === 'f16' ? ['F16'] : []), ...(double ? ['DOUBLE'] : []), ...(spread ? ['SPREAD'] : [])],
     params: { n, first_block: firstBlock, Q: blockSize, offset_at: double ? scales.nested.elements - 1 : 0 },
@@ -51,11 +51,11 @@ export function dequant4bit(tape: Tape, { n, blockSize, firstBlock, packed, scal
 }
 
 /** w (n) f32 or f16 from a weight stored as bf16, f16 or f32. */
-export function widen(tape: Tape, { n, source, w }: { n: number; source: Tensor; w: Tensor }): void {
+export function widen(rec: Recorder, { n, source, w }: { n: number; source: Tensor; w: Tensor }): void {
   if (source.dtype !== 'bf16' && source.dtype !== 'f16' && source.dtype !== 'f32') {
     throw new KernelCallError('widen', `source is ${source.dtype}`);
   }
-  tape.dispatch({
+  rec.dispatch({
     name: 'widen',
     when: [source.dtype.toUpperCase(), ...(w.dtype === 'f16' ? ['TO_F16'] : [])],
     params: { n },

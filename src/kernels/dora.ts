@@ -1,6 +1,6 @@
 /** Host side of shaders/dora_{norm_partial,norm,scale,bwd_dm}.wgsl: T rows, a layer of N outputs and K inputs, rank R. */
 import { KernelCallError } from '../errors.ts';
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { flag, rowCondition } from './vec4.ts';
 
@@ -22,11 +22,11 @@ export type DoraNormPartial = {
 };
 
 /** Shares of the squared row norms of W + scaling * BA. */
-export function doraNormPartial(tape: Tape, call: DoraNormPartial): void {
+export function doraNormPartial(rec: Recorder, call: DoraNormPartial): void {
   const { row0, rows, N, K, R, scaling, w, A, B, partial } = call;
   if (w.dtype !== 'f32' && w.dtype !== 'f16')
     throw new KernelCallError('dora_norm_partial', `w is ${w.dtype}: widen it to f32 or f16 first`);
-  tape.dispatch({
+  rec.dispatch({
     name: 'dora_norm_partial',
     when: [...rowCondition(K), ...(w.dtype === 'f16' ? ['F16'] : [])],
     constants: { PARTS: DORA_PARTS },
@@ -37,8 +37,8 @@ export function doraNormPartial(tape: Tape, call: DoraNormPartial): void {
 }
 
 /** norm (N) out = the square root of each row's shares. */
-export function doraNorm(tape: Tape, { N, partial, norm }: { N: number; partial: Tensor; norm: Tensor }): void {
-  tape.dispatch({
+export function doraNorm(rec: Recorder, { N, partial, norm }: { N: number; partial: Tensor; norm: Tensor }): void {
+  rec.dispatch({
     name: 'dora_norm',
     constants: { PARTS: DORA_PARTS },
     params: { N },
@@ -60,12 +60,12 @@ export type DoraScale = {
 };
 
 /** y = or += x * (gain * m / norm + offset), column by column. */
-export function doraScale(tape: Tape, call: DoraScale): void {
+export function doraScale(rec: Recorder, call: DoraScale): void {
   const { T, N, gain = 1, offset = 0, accumulate = false, x, m, norm, y } = call;
   const when = rowCondition(N);
   const columns = when.length > 0 ? N / 4 : N;
   const n = T * columns;
-  tape.dispatch({
+  rec.dispatch({
     name: 'dora_scale',
     when,
     params: { n, columns, gain, offset, accumulate: flag(accumulate) },
@@ -78,7 +78,7 @@ export function doraScale(tape: Tape, call: DoraScale): void {
 export type DoraBwdDm = { T: number; N: number; dy: Tensor; u: Tensor; norm: Tensor; dm: Tensor };
 
 /** dm += the sum over rows of dy * u / norm. */
-export function doraBwdDm(tape: Tape, { T, N, dy, u, norm, dm }: DoraBwdDm): void {
+export function doraBwdDm(rec: Recorder, { T, N, dy, u, norm, dm }: DoraBwdDm): void {
   const buffers = { dy: [dy, T * N], u: [u, T * N], norm: [norm, N], dm: [dm, N] } as const;
-  tape.dispatch({ name: 'dora_bwd_dm', params: { T, N }, buffers, threads: N });
+  rec.dispatch({ name: 'dora_bwd_dm', params: { T, N }, buffers, threads: N });
 }

@@ -1,6 +1,6 @@
 /** Host side of shaders/dropout_{fwd,bwd}.wgsl. The mask is never stored: both directions make it from Philox. */
 import { KernelCallError } from '../errors.ts';
-import type { GradTarget, Tape } from '../gpu/tape.ts';
+import type { GradTarget, Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { dropThreshold } from './philox.ts';
 import { rowCondition } from './vec4.ts';
@@ -9,9 +9,9 @@ import { rowCondition } from './vec4.ts';
 export type DropoutSettings = { p: number; op: number };
 
 /** y = x * keep / (1 - p); x and y of one size. */
-export function dropoutFwd(tape: Tape, { p, op, x, y }: DropoutSettings & { x: Tensor; y: Tensor }): void {
+export function dropoutFwd(rec: Recorder, { p, op, x, y }: DropoutSettings & { x: Tensor; y: Tensor }): void {
   const n = y.elements;
-  tape.dispatch({
+  rec.dispatch({
     name: 'dropout_fwd',
     when: rowCondition(n),
     params: { n, ...settings('dropout_fwd', p, op) },
@@ -21,9 +21,9 @@ export function dropoutFwd(tape: Tape, { p, op, x, y }: DropoutSettings & { x: T
 }
 
 /** dx = or += dy * keep / (1 - p), with the mask of the forward of the same `op` in the same micro-step. */
-export function dropoutBwd(tape: Tape, { p, op, dy, dx }: DropoutSettings & { dy: Tensor; dx: GradTarget }): void {
+export function dropoutBwd(rec: Recorder, { p, op, dy, dx }: DropoutSettings & { dy: Tensor; dx: GradTarget }): void {
   const n = dy.elements;
-  tape.dispatch({
+  rec.dispatch({
     name: 'dropout_bwd',
     when: rowCondition(n),
     params: { n, ...settings('dropout_bwd', p, op), accumulate: dx.accumulate ? 1 : 0 },

@@ -1,6 +1,6 @@
 /** Host side of shaders/embedding_{fwd,bwd}.wgsl. The table may be one of several row shards. */
 import { KernelCallError } from '../errors.ts';
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Dtype, Tensor } from '../gpu/tensor.ts';
 import { rowCondition } from './vec4.ts';
 
@@ -20,12 +20,12 @@ export type EmbeddingFwd = Shard & {
 };
 
 /** y[t] = scale * table[ids[t]]. Tokens outside the shard leave their row alone, so all shards write one y. */
-export function embeddingFwd(tape: Tape, { T, C, scale, row0, rows, ids, table, y }: EmbeddingFwd): void {
+export function embeddingFwd(rec: Recorder, { T, C, scale, row0, rows, ids, table, y }: EmbeddingFwd): void {
   const condition = TABLE_CONDITION[table.dtype];
   if (condition === undefined)
     throw new KernelCallError('embedding_fwd', `table is ${table.dtype}, wants f32, bf16 or f16`);
   const wide = rowCondition(C);
-  tape.dispatch({
+  rec.dispatch({
     name: 'embedding_fwd',
     when: [condition, ...wide],
     params: { T, C, row0, rows, scale },
@@ -44,9 +44,9 @@ export type EmbeddingBwd = Shard & {
 };
 
 /** dtable[ids[t]] += scale * dy[t], in token order. */
-export function embeddingBwd(tape: Tape, { T, C, scale, row0, rows, ids, dy, dtable }: EmbeddingBwd): void {
+export function embeddingBwd(rec: Recorder, { T, C, scale, row0, rows, ids, dy, dtable }: EmbeddingBwd): void {
   const wide = rowCondition(C);
-  tape.dispatch({
+  rec.dispatch({
     name: 'embedding_bwd',
     when: wide,
     params: { T, C, row0, rows, scale },

@@ -1,5 +1,5 @@
 /** Host side of shaders/glu_{fwd,bwd}.wgsl: h = act(gate) * up, any number of elements. */
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { flatWidth } from './vec4.ts';
 
@@ -10,10 +10,10 @@ export type Activation = 'silu' | 'gelu_pytorch_tanh';
 export type GluFwd = { act: Activation; gate: Tensor; up: Tensor; h: Tensor };
 
 /** h = act(gate) * up. */
-export function gluFwd(tape: Tape, { act, gate, up, h }: GluFwd): void {
+export function gluFwd(rec: Recorder, { act, gate, up, h }: GluFwd): void {
   const size = h.elements;
   const { when, n } = flatWidth(size);
-  tape.dispatch({
+  rec.dispatch({
     name: 'glu_fwd',
     when: [...when, ...variant(act)],
     params: { n },
@@ -26,10 +26,10 @@ export function gluFwd(tape: Tape, { act, gate, up, h }: GluFwd): void {
 export type GluBwd = { act: Activation; gate: Tensor; up: Tensor; dh: Tensor; dgate: Tensor; dup: Tensor };
 
 /** dgate = dh * up * act'(gate) and dup = dh * act(gate). */
-export function gluBwd(tape: Tape, { act, gate, up, dh, dgate, dup }: GluBwd): void {
+export function gluBwd(rec: Recorder, { act, gate, up, dh, dgate, dup }: GluBwd): void {
   const size = dh.elements;
   const { when, n } = flatWidth(size);
-  tape.dispatch({
+  rec.dispatch({
     name: 'glu_bwd',
     when: [...when, ...variant(act)],
     params: { n },

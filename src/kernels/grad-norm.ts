@@ -1,6 +1,6 @@
 /** Host side of shaders/{sum_partial,grad_norm_final}.wgsl: the norm of all gradients, in levels, without barriers. */
 import { KernelCallError } from '../errors.ts';
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { rowCondition } from './vec4.ts';
 
@@ -25,17 +25,17 @@ export type GradNorm = {
 };
 
 /** metrics = 2-norm, the factor that AdamW applies, and whether the gradient is not finite. */
-export function gradNorm(tape: Tape, { gradients, maxNorm, workspace, metrics }: GradNorm): void {
+export function gradNorm(rec: Recorder, { gradients, maxNorm, workspace, metrics }: GradNorm): void {
   if (gradients.length === 0) throw new KernelCallError('grad_norm', 'no gradients given');
   let at = 0;
-  for (const g of gradients) at += sumPartial(tape, g, g.elements, { squares: true, into: workspace[0], at });
+  for (const g of gradients) at += sumPartial(rec, g, g.elements, { squares: true, into: workspace[0], at });
   let [from, into] = workspace;
   let count = at;
   while (count > FAN_IN) {
-    count = sumPartial(tape, from, count, { squares: false, into, at: 0 });
+    count = sumPartial(rec, from, count, { squares: false, into, at: 0 });
     [from, into] = [into, from];
   }
-  tape.dispatch({
+  rec.dispatch({
     name: 'grad_norm_final',
     params: { count, max_norm: maxNorm },
     buffers: { partial: [from, count], metrics: [metrics, METRIC_COUNT] },
@@ -44,10 +44,10 @@ export function gradNorm(tape: Tape, { gradients, maxNorm, workspace, metrics }:
 }
 
 /** @returns how many sums it writes from `at` on */
-function sumPartial(tape: Tape, x: Tensor, n: number, to: { squares: boolean; into: Tensor; at: number }): number {
+function sumPartial(rec: Recorder, x: Tensor, n: number, to: { squares: boolean; into: Tensor; at: number }): number {
   const wide = rowCondition(n);
   const threads = Math.ceil(n / FAN_IN);
-  tape.dispatch({
+  rec.dispatch({
     name: 'sum_partial',
     when: [...wide, ...(to.squares ? ['SQUARES'] : [])],
     params: { n: wide.length > 0 ? n / 4 : n, threads, at: to.at },

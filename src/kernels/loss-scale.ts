@@ -1,5 +1,5 @@
 /** Host side of shaders/loss_scale.wgsl: dynamic loss scaling as torch.amp.GradScaler does it, decided on the GPU. */
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { METRIC_COUNT } from './grad-norm.ts';
 
@@ -27,9 +27,9 @@ export type LossScale = Omit<LossScaling, 'initScale'> & {
 };
 
 /** After gradNorm and before adamw. */
-export function lossScale(tape: Tape, call: LossScale): void {
+export function lossScale(rec: Recorder, call: LossScale): void {
   const { growthFactor, backoffFactor, growthInterval, metrics, rates, scaler } = call;
-  tape.dispatch({
+  rec.dispatch({
     name: 'loss_scale',
     params: { growth_factor: growthFactor, backoff_factor: backoffFactor, growth_interval: growthInterval },
     buffers: {

@@ -1,5 +1,5 @@
 /** Host side of shaders/matmul_{nt,nn,tn}.wgsl: products by register tiles alone, without workgroup memory. */
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import { type Gemm, readsVectors, spanOf } from './gemm.ts';
 import { flag } from './vec4.ts';
 
@@ -10,9 +10,9 @@ const vec4 = (on: boolean): string[] => (on ? ['VEC4'] : []);
 const f16 = ({ b }: Gemm): string[] => (b.tensor.dtype === 'f16' ? ['F16'] : []);
 
 /** x (M, K) . w (N, K)^T */
-export function directNt(tape: Tape, gemm: Gemm): void {
+export function directNt(rec: Recorder, gemm: Gemm): void {
   const { R: M, C: N, D: K, a, b, y, scale, accumulate, bias } = gemm;
-  tape.dispatch({
+  rec.dispatch({
     name: 'matmul_nt',
     when: [...vec4(K % 4 === 0 && b.col0 % 4 === 0), ...f16(gemm), ...(bias ? ['BIAS'] : [])],
     params: {
@@ -27,9 +27,9 @@ export function directNt(tape: Tape, gemm: Gemm): void {
 }
 
 /** x (M, N) . w (N, K) */
-export function directNn(tape: Tape, gemm: Gemm): void {
+export function directNn(rec: Recorder, gemm: Gemm): void {
   const { R: M, C: K, D: N, a, b, y, scale, accumulate } = gemm;
-  tape.dispatch({
+  rec.dispatch({
     name: 'matmul_nn',
     when: [...vec4(K % 4 === 0), ...f16(gemm), ...(readsVectors(a) ? ['DEPTH4'] : [])],
     params: { M, N, K, ldx: a.ld, col0: a.col0, scale, accumulate: flag(accumulate) },
@@ -39,9 +39,9 @@ export function directNn(tape: Tape, gemm: Gemm): void {
 }
 
 /** d (M, N)^T . x (M, K) */
-export function directTn(tape: Tape, gemm: Gemm): void {
+export function directTn(rec: Recorder, gemm: Gemm): void {
   const { R: N, C: K, D: M, a, b, y, scale, accumulate } = gemm;
-  tape.dispatch({
+  rec.dispatch({
     name: 'matmul_tn',
     when: [...vec4(K % 4 === 0), ...(readsVectors(a) ? ['ROWS4'] : [])],
     params: { M, N, K, ldd: a.ld, col0: a.col0, scale, accumulate: flag(accumulate) },

@@ -1,6 +1,6 @@
 /** Host side of shaders/matmul_simt.wgsl and matmul_reduce.wgsl: products through workgroup tiles, split along their depth where they are thin. */
 import type { DeviceProfile, SimtTile } from '../gpu/device-profile.ts';
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import { extrasOf, type Gemm, readsVectors, spanOf } from './gemm.ts';
 import { flag } from './vec4.ts';
 
@@ -31,19 +31,19 @@ export function planSimt(profile: DeviceProfile, { R, C, D, b }: Pick<Gemm, 'R' 
 }
 
 /** Records a product, in two dispatches and with a workspace of its slices where it is split. */
-export function simt(tape: Tape, gemm: Gemm): void {
+export function simt(rec: Recorder, gemm: Gemm): void {
   const { R, C, scale, y, bias } = gemm;
-  const plan = planSimt(tape.profile, gemm);
+  const plan = planSimt(rec.profile, gemm);
   const { slices } = plan;
   if (slices === 1) {
-    dispatch(tape, gemm, plan);
+    dispatch(rec, gemm, plan);
     return;
   }
-  const part = tape.tensor(`${gemm.label}.part`, [slices, R, C], { category: 'workspace' });
+  const part = rec.tensor(`${gemm.label}.part`, [slices, R, C], { category: 'workspace' });
   const plus = gemm.plus && { ...gemm.plus, scale: gemm.plus.scale / scale };
   const sliced = { ...gemm, y: { tensor: part, ld: C, col0: 0 }, scale: 1, accumulate: false, plus, bias: null };
-  dispatch(tape, sliced, plan);
-  tape.dispatch({
+  dispatch(rec, sliced, plan);
+  rec.dispatch({
     name: 'matmul_reduce',
     when: bias ? ['BIAS'] : [],
     params: { R, C, ldy: y.ld, y0: y.col0, slices, scale, accumulate: flag(gemm.accumulate), bias0: bias?.col0 ?? 0 },
@@ -52,7 +52,7 @@ export function simt(tape: Tape, gemm: Gemm): void {
   });
 }
 
-function dispatch(tape: Tape, gemm: Gemm, { tile, slices, depth }: SimtPlan): void {
+function dispatch(rec: Recorder, gemm: Gemm, { tile, slices, depth }: SimtPlan): void {
   const { R, C, D, a, b, y, scale, accumulate } = gemm;
   const extras = extrasOf(gemm);
   const when = [
@@ -63,7 +63,7 @@ function dispatch(tape: Tape, gemm: Gemm, { tile, slices, depth }: SimtPlan): vo
     ...(b.tensor.dtype === 'f16' ? ['F16'] : []),
     ...extras.when,
   ];
-  tape.dispatch({
+  rec.dispatch({
     name: 'matmul_simt',
     when,
     constants: tile,

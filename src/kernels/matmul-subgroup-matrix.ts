@@ -1,7 +1,7 @@
 /** Host side of shaders/matmul_subgroup_matrix.wgsl: products with an f16 matrix on tensor cores. */
 import { KernelCallError } from '../errors.ts';
 import type { DeviceProfile, MatrixConfig, MatrixTile } from '../gpu/device-profile.ts';
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import { extrasOf, type Gemm, readsVectors, spanOf } from './gemm.ts';
 import { flag } from './vec4.ts';
 
@@ -53,11 +53,11 @@ function matrixVariant({ a, b }: Pick<Gemm, 'a' | 'b'>, { sized }: MatrixConfig)
   ];
 }
 
-export function subgroupMatrix(tape: Tape, gemm: Gemm): void {
+export function subgroupMatrix(rec: Recorder, gemm: Gemm): void {
   const { R, C, D, a, b, y, scale, accumulate } = gemm;
   const extras = extrasOf(gemm);
-  const { config, tile } = requireMatrices(tape.profile, gemm);
-  tape.dispatch({
+  const { config, tile } = requireMatrices(rec.profile, gemm);
+  rec.dispatch({
     name: 'matmul_subgroup_matrix',
     when: [...matrixVariant({ a, b }, config), ...(tile.stages === 2 ? ['AHEAD'] : []), ...extras.when],
     constants: matrixConstants(config, tile),

@@ -1,6 +1,6 @@
 /** The three products that a linear layer and its gradients are made of; the kernels of the profile's tier do them. */
 import { KernelCallError } from '../errors.ts';
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { Gemm, Operand, Plus } from './gemm.ts';
 import { directNn, directNt, directTn } from './matmul-direct.ts';
@@ -33,9 +33,9 @@ export type MatmulNt = Common & {
 };
 
 /** y (M, N) = x (M, K) . w (N, K)^T (+ plus, + bias): a linear layer's forward. `yBand` places the N columns inside a wider y. */
-export function matmulNt(tape: Tape, call: MatmulNt): void {
+export function matmulNt(rec: Recorder, call: MatmulNt): void {
   const { M, N, K, x, w, y, yBand = { ld: N, col0: 0 }, plus, bias = null } = call;
-  product(tape, 'matmul_nt', directNt, {
+  product(rec, 'matmul_nt', directNt, {
     ...common(call),
     bias,
     plus:
@@ -61,9 +61,9 @@ export type MatmulNn = Common & {
 };
 
 /** y (M, K) = x (M, N) . w (N, K) (+ plus): the gradient of a linear layer's input. */
-export function matmulNn(tape: Tape, call: MatmulNn): void {
+export function matmulNn(rec: Recorder, call: MatmulNn): void {
   const { M, N, K, x, w, y, xBand = { ld: N, col0: 0 }, plus } = call;
-  product(tape, 'matmul_nn', directNn, {
+  product(rec, 'matmul_nn', directNn, {
     ...common(call),
     bias: null,
     plus: plus === undefined ? null : second(M, plus, { ld: K, col0: 0, rows: plus.r, cols: K, alongDepth: false }),
@@ -77,9 +77,9 @@ export function matmulNn(tape: Tape, call: MatmulNn): void {
 export type MatmulTn = Common & { M: number; N: number; K: number; d: Tensor; x: Tensor; y: Tensor; dBand?: Band };
 
 /** y (N, K) = d (M, N)^T . x (M, K): the gradient of a linear layer's weight. */
-export function matmulTn(tape: Tape, call: MatmulTn): void {
+export function matmulTn(rec: Recorder, call: MatmulTn): void {
   const { M, N, K, d, x, y, dBand = { ld: N, col0: 0 } } = call;
-  product(tape, 'matmul_tn', directTn, {
+  product(rec, 'matmul_tn', directTn, {
     ...common(call),
     ...{ plus: null, bias: null },
     ...{ R: N, C: K, D: M },
@@ -102,17 +102,22 @@ function requireFloat(w: Tensor): Tensor {
   return w;
 }
 
-function product(tape: Tape, label: string, direct: (tape: Tape, gemm: Gemm) => void, gemm: Omit<Gemm, 'label'>): void {
+function product(
+  rec: Recorder,
+  label: string,
+  direct: (rec: Recorder, gemm: Gemm) => void,
+  gemm: Omit<Gemm, 'label'>,
+): void {
   const named = { ...gemm, label };
-  const { tier } = tape.profile;
-  if (tier === 'direct') inTurn(tape, named, direct);
-  else if (tier === 'subgroup_matrix' && isMatrixProduct(named)) subgroupMatrix(tape, named);
-  else simt(tape, named);
+  const { tier } = rec.profile;
+  if (tier === 'direct') inTurn(rec, named, direct);
+  else if (tier === 'subgroup_matrix' && isMatrixProduct(named)) subgroupMatrix(rec, named);
+  else simt(rec, named);
 }
 
 /** The direct kernels have one source: a second one is a product of its own. */
-function inTurn(tape: Tape, gemm: Gemm, direct: (tape: Tape, gemm: Gemm) => void): void {
+function inTurn(rec: Recorder, gemm: Gemm, direct: (rec: Recorder, gemm: Gemm) => void): void {
   const { plus } = gemm;
-  direct(tape, { ...gemm, plus: null });
-  if (plus !== null) direct(tape, { ...gemm, ...plus, accumulate: true, plus: null, bias: null });
+  direct(rec, { ...gemm, plus: null });
+  if (plus !== null) direct(rec, { ...gemm, ...plus, accumulate: true, plus: null, bias: null });
 }

@@ -1,6 +1,6 @@
 /** Host side of shaders/matvec_4bit.wgsl: a few rows through a 4-bit weight that is decoded on the way and never written. */
 import { KernelCallError } from '../errors.ts';
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { NESTED_BLOCK_SIZE } from '../wasm/types.ts';
 import { type Scales, TABLE_LENGTH } from './dequant.ts';
@@ -38,7 +38,7 @@ export function isMatvec(T: number, K: number): boolean {
 }
 
 /** y (T, N) = x (T, K) . w (N, K)^T, w in 4 bits. Forward only. `yBand` places the N columns inside a wider y. */
-export function matvec4bit(tape: Tape, call: Matvec4bit): void {
+export function matvec4bit(rec: Recorder, call: Matvec4bit): void {
   const { T, N, K, blockSize, firstBlock, x, packed, scales, tables, y, operands } = call;
   if (!isMatvec(T, K))
     throw new KernelCallError(
@@ -50,8 +50,8 @@ export function matvec4bit(tape: Tape, call: Matvec4bit): void {
   const { ld, col0 } = call.yBand ?? { ld: N, col0: 0 };
   const blocks = firstBlock + Math.ceil((N * K) / blockSize);
   const double = scales.kind === 'double';
-  const { when, grid } = rowWork(tape.profile, N);
-  tape.dispatch({
+  const { when, grid } = rowWork(rec.profile, N);
+  rec.dispatch({
     name: 'matvec_4bit',
     when: [...when, ...(double ? ['DOUBLE'] : []), ...(operands === 'f16' ? ['F16'] : [])],
     constants: { T },

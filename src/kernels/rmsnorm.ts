@@ -1,5 +1,5 @@
 /** Host side of shaders/rmsnorm_{fwd,bwd_dx,bwd_dw}.wgsl. T tokens, C channels. */
-import type { GradTarget, Tape } from '../gpu/tape.ts';
+import type { GradTarget, Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { rowWork } from './team.ts';
 import { flag, rowCondition } from './vec4.ts';
@@ -17,9 +17,9 @@ export type RmsnormFwd = {
 };
 
 /** y = x * rstd * (offset + w) with rstd = 1/sqrt(mean(x^2) + eps). */
-export function rmsnormFwd(tape: Tape, { T, C, eps, offset, x, w, y, rstd }: RmsnormFwd): void {
-  const { when, grid } = rowWork(tape.profile, T);
-  tape.dispatch({
+export function rmsnormFwd(rec: Recorder, { T, C, eps, offset, x, w, y, rstd }: RmsnormFwd): void {
+  const { when, grid } = rowWork(rec.profile, T);
+  rec.dispatch({
     name: 'rmsnorm_fwd',
     when: [...rowCondition(C), ...when],
     params: { T, C, eps, offset },
@@ -40,9 +40,9 @@ export type RmsnormBwdDx = {
 };
 
 /** The gradient of the input, stored or added. */
-export function rmsnormBwdDx(tape: Tape, { T, C, offset, x, w, rstd, dy, dx }: RmsnormBwdDx): void {
-  const { when, grid } = rowWork(tape.profile, T);
-  tape.dispatch({
+export function rmsnormBwdDx(rec: Recorder, { T, C, offset, x, w, rstd, dy, dx }: RmsnormBwdDx): void {
+  const { when, grid } = rowWork(rec.profile, T);
+  rec.dispatch({
     name: 'rmsnorm_bwd_dx',
     when: [...rowCondition(C), ...when],
     params: { T, C, offset, accumulate: flag(dx.accumulate) },
@@ -61,8 +61,8 @@ export type RmsnormBwdDw = {
 };
 
 /** Adds to the gradient of the weight. */
-export function rmsnormBwdDw(tape: Tape, { T, C, x, rstd, dy, dw }: RmsnormBwdDw): void {
-  tape.dispatch({
+export function rmsnormBwdDw(rec: Recorder, { T, C, x, rstd, dy, dw }: RmsnormBwdDw): void {
+  rec.dispatch({
     name: 'rmsnorm_bwd_dw',
     params: { T, C },
     buffers: { x: [x, T * C], rstd: [rstd, T], dy: [dy, T * C], dw: [dw, C] },

@@ -1,6 +1,6 @@
 /** Host side of shaders/rope.wgsl. The tables come from the host: sin and cos of large angles are wrong on some drivers. */
 import { KernelCallError } from '../errors.ts';
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 
 export type Rope = {
@@ -13,27 +13,30 @@ export type Rope = {
   sin: Tensor; // (>= S, D/2)   in
   /** (T) u32, in: where each row stands, below S; t mod S where absent. */
   positions?: Tensor | undefined;
+  /** Row t stands t mod S after the position that the ambient binding `cursor` has, and the tables have this many positions. */
+  atCursor?: number | undefined;
 };
 
 /** Turns the heads of q or k by their positions, in place, pairs (j, j + D/2). */
-export function ropeFwd(tape: Tape, call: Rope): void {
-  rope(tape, call, 1);
+export function ropeFwd(rec: Recorder, call: Rope): void {
+  rope(rec, call, 1);
 }
 
 /** Turns a gradient of the output into that of the input, in place. */
-export function ropeBwd(tape: Tape, call: Rope): void {
-  rope(tape, call, -1);
+export function ropeBwd(rec: Recorder, call: Rope): void {
+  rope(rec, call, -1);
 }
 
-function rope(tape: Tape, { T, S, heads, D, x, cos, sin, positions }: Rope, sign: 1 | -1): void {
+function rope(rec: Recorder, { T, S, heads, D, x, cos, sin, positions, atCursor }: Rope, sign: 1 | -1): void {
   if (D % 2 !== 0) throw new KernelCallError('rope', `head dim ${D} is odd: it has no pairs (j, j + D/2)`);
   const vec4 = D % 8 === 0;
-  tape.dispatch({
+  const reach = ((atCursor ?? S) * D) / 2;
+  rec.dispatch({
     name: 'rope',
-    when: [...(vec4 ? ['VEC4'] : []), ...(positions ? ['POSITIONS'] : [])],
+    when: [...(vec4 ? ['VEC4'] : []), ...(positions ? ['POSITIONS'] : []), ...(atCursor ? ['CURSOR'] : [])],
     params: { T, S, heads, D, sign },
     buffers: {
-      ...{ x: [x, T * heads * D], cos_table: [cos, (S * D) / 2], sin_table: [sin, (S * D) / 2] },
+      ...{ x: [x, T * heads * D], cos_table: [cos, reach], sin_table: [sin, reach] },
       ...(positions ? { positions: [positions, T] } : {}),
     },
     threads: (T * heads * D) / (vec4 ? 8 : 2),

@@ -1,20 +1,20 @@
 /** Host side of shaders/split_{fwd,bwd}.wgsl: a fused projection's output, taken apart by columns. */
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 
 /** Columns first .. first + columns of a matrix (T, width). */
 export type ColumnBand = { T: number; width: number; first: number; columns: number };
 
 /** x (T, width) in; y (T, columns) out. */
-export function splitFwd(tape: Tape, { x, y, ...band }: ColumnBand & { x: Tensor; y: Tensor }): void {
+export function splitFwd(rec: Recorder, { x, y, ...band }: ColumnBand & { x: Tensor; y: Tensor }): void {
   const { when, params, whole, part } = prepare(band);
-  tape.dispatch({ name: 'split_fwd', when, params, buffers: { x: [x, whole], y: [y, part] }, threads: params.n });
+  rec.dispatch({ name: 'split_fwd', when, params, buffers: { x: [x, whole], y: [y, part] }, threads: params.n });
 }
 
 /** dy (T, columns) in; dx (T, width) out: its other columns stay as they are. */
-export function splitBwd(tape: Tape, { dy, dx, ...band }: ColumnBand & { dy: Tensor; dx: Tensor }): void {
+export function splitBwd(rec: Recorder, { dy, dx, ...band }: ColumnBand & { dy: Tensor; dx: Tensor }): void {
   const { when, params, whole, part } = prepare(band);
-  tape.dispatch({ name: 'split_bwd', when, params, buffers: { dy: [dy, part], dx: [dx, whole] }, threads: params.n });
+  rec.dispatch({ name: 'split_bwd', when, params, buffers: { dy: [dy, part], dx: [dx, whole] }, threads: params.n });
 }
 
 function prepare({ T, width, first, columns }: ColumnBand) {

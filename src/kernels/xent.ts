@@ -1,5 +1,5 @@
 /** Host side of shaders/xent_{partial,loss,bwd}.wgsl: softmax cross entropy on a chunk of logits rows. */
-import type { Tape } from '../gpu/tape.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { rowCondition } from './vec4.ts';
 
@@ -20,10 +20,10 @@ export type Xent = {
 };
 
 /** The losses of the rows. The logits stay. */
-export function xentFwd(tape: Tape, { rows, V, row0, logits, targets, peak, total, lse, rowLoss }: Xent): void {
+export function xentFwd(rec: Recorder, { rows, V, row0, logits, targets, peak, total, lse, rowLoss }: Xent): void {
   const constants = { PARTS: XENT_PARTS };
   const parts = rows * XENT_PARTS;
-  tape.dispatch({
+  rec.dispatch({
     name: 'xent_partial',
     when: rowCondition(V),
     constants,
@@ -31,7 +31,7 @@ export function xentFwd(tape: Tape, { rows, V, row0, logits, targets, peak, tota
     buffers: { logits: [logits, rows * V], peak: [peak, parts], total: [total, parts] },
     threads: parts,
   });
-  tape.dispatch({
+  rec.dispatch({
     name: 'xent_loss',
     constants,
     params: { rows, V, row0 },
@@ -48,9 +48,9 @@ export function xentFwd(tape: Tape, { rows, V, row0, logits, targets, peak, tota
 }
 
 /** After xentFwd: the logits become the gradient of sum(rowLoss) * step.inv_tokens * step.loss_scale, in place. */
-export function xentBwd(tape: Tape, { rows, V, row0, logits, targets, lse }: Xent): void {
+export function xentBwd(rec: Recorder, { rows, V, row0, logits, targets, lse }: Xent): void {
   const wide = rowCondition(V);
-  tape.dispatch({
+  rec.dispatch({
     name: 'xent_bwd',
     when: wide,
     params: { rows, V, row0 },

@@ -1,4 +1,4 @@
-/** The architectures nibble trains. What their config.json fields mean is in formats/hf-architectures. */
+/** The architectures nibble trains. formats/hf-architectures says what their config.json fields mean. */
 import type { ModelConfig } from '../formats/hf-config.ts';
 import { GEMMA } from './gemma.ts';
 import { LLAMA, QWEN2 } from './llama.ts';

@@ -18,12 +18,12 @@ export const matrix = (name: string, out: number, width: number, bias = false): 
 };
 export const normOf = (name: string, width: number): NormModule => ({ kind: 'norm', name, width });
 
-/** Rows of the query and of the key (or value) projection. */
+/** Counts the rows of the query projection (Q) and of the key or value projection (KV). */
 export function projectionRows({ num_attention_heads: H, num_key_value_heads: K, head_dim: D }: ModelConfig) {
   return { Q: H * D, KV: K * D };
 }
 
-/** q, k, v and o. */
+/** Lists the projections of an attention: q, k, v and o. */
 export function attentionModules(config: ModelConfig, biases: Biases): Module[] {
   const { hidden_size: C } = config;
   const { Q, KV } = projectionRows(config);
@@ -35,17 +35,17 @@ export function attentionModules(config: ModelConfig, biases: Biases): Module[] 
   ];
 }
 
-/** gate, up and down. */
+/** Lists the projections of a gated MLP: gate, up and down. */
 export function mlpModules({ hidden_size: C, intermediate_size: F }: ModelConfig, bias: boolean): Module[] {
   return [matrix('mlp.gate_proj', F, C, bias), matrix('mlp.up_proj', F, C, bias), matrix('mlp.down_proj', C, F, bias)];
 }
 
-/** The two norms of a pre-norm layer. */
+/** Lists the two norms of a pre-norm layer. */
 export function preNormModules({ hidden_size: C }: ModelConfig): Module[] {
   return [normOf('input_layernorm', C), normOf('post_attention_layernorm', C)];
 }
 
-/** x + attend(norm(x)), then + feed(norm(that)). */
+/** Builds a layer: h = x + attend(norm(x)), then h + feed(norm(h)). */
 export function preNorm(attend: SubLayer, feed: SubLayer, normOffset = 0): Architecture['block'] {
   return (ctx, model, layer, x) => {
     const normed = (name: string, input: Tensor) =>
@@ -66,7 +66,7 @@ export function projectQkv(ctx: OpContext, layer: Layer, x: Tensor): Projected {
   return { q: project('q_proj'), k: project('k_proj'), v: project('v_proj') };
 }
 
-/** Rotary embedding where the layer has it, attention and o_proj. q and k are rotated in place. */
+/** Rotary embedding where the layer has it, the cache where there is one, attention and o_proj. q and k are rotated in place. */
 export function attend(ctx: OpContext, model: Model, layer: Layer, qkv: Projected): Tensor {
   const { config, rope } = model;
   const { num_attention_heads: H, num_key_value_heads: K, head_dim: D } = config;
@@ -75,7 +75,8 @@ export function attend(ctx: OpContext, model: Model, layer: Layer, qkv: Projecte
     applyRope(ctx, qkv.k, rope, K, D);
   }
   const window = config.layer_types[layer.index] === 'sliding_attention' ? config.sliding_window : null;
-  const mixed = attention(ctx, layer.name, qkv, { H, K, D, window, scale: 1 / Math.sqrt(D) });
+  const seen = { ...qkv, ...ctx.cache?.append(ctx, layer.index, qkv) };
+  const mixed = attention(ctx, layer.name, seen, { H, K, D, window, scale: 1 / Math.sqrt(D) });
   return linear(ctx, mixed, layer.linear('self_attn.o_proj'));
 }
 

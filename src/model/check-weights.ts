@@ -1,4 +1,4 @@
-/** Whether a checkpoint holds the weights that config.json describes: known from its headers, before anything is loaded. */
+/** Checks that a checkpoint holds the weights that config.json describes, by its headers, before anything is loaded. */
 import { DataError } from '../errors.ts';
 import { readBnb4bit } from '../formats/bnb4bit.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
@@ -7,7 +7,7 @@ import type { ModelConfig } from '../formats/hf-config.ts';
 import { HEAD, parametersOf } from './modules.ts';
 import { requireKnownCodes } from './prequantized.ts';
 
-/** @throws DataError naming the first tensor that is missing, of another shape, or of a type that is no float */
+/** Checks every weight. @throws DataError naming the first that is missing, of another shape, or of a type that is no float */
 export async function checkWeights(config: ModelConfig, source: TensorSource): Promise<void> {
   if (!config.tie_word_embeddings) requireHead(source);
   for (const { name, shape, module } of parametersOf(config)) {
@@ -16,7 +16,7 @@ export async function checkWeights(config: ModelConfig, source: TensorSource): P
   }
 }
 
-/** A model saved with tied embeddings has no head of its own; its config.json has to say so. */
+/** Requires a head of its own, which a model saved with tied embeddings lacks: config.json then has to say so. */
 function requireHead(source: TensorSource): void {
   if (source.has(`${HEAD}.weight`)) return;
   throw new DataError(
@@ -25,7 +25,7 @@ function requireHead(source: TensorSource): void {
   );
 }
 
-/** A linear weight may be one that bitsandbytes quantized; its record then says the shape. */
+/** Requires a matrix of shape `want`, or one that bitsandbytes quantized, whose record says its shape. */
 async function requireMatrix(source: TensorSource, name: string, want: readonly number[]): Promise<void> {
   const quantized = source.has(name) ? await readBnb4bit(source, name) : null;
   if (quantized === null) {
@@ -41,7 +41,7 @@ async function requireMatrix(source: TensorSource, name: string, want: readonly 
   }
 }
 
-/** The type a tensor is stored in. @throws DataError when it is not a float tensor of shape `want` */
+/** Reads the type a tensor is stored in. @throws DataError when it is not a float tensor of shape `want` */
 export function requireShape(source: TensorSource, name: string, want: readonly number[]): FloatDtype {
   const { dtype, shape, file } = source.info(name);
   if (shape.join() !== want.join()) {

@@ -1,7 +1,7 @@
 /** Allocates a model as a method needs it. Reads no file and no value, so that an estimate makes the same allocations. */
-
 import { EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B, MAGNITUDE } from '../adapters/layout.ts';
 import { ConfigError, KernelCallError } from '../errors.ts';
+import type { GpuFloat } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { LinearModule, Parameter } from '../formats/modules.ts';
 import type { Residents } from '../gpu/residents.ts';
@@ -17,19 +17,19 @@ import type { EmbeddingLayer } from './ops/embedding.ts';
 import type { LinearLayer, LoraPair } from './ops/linear.ts';
 import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
 
-/** How the matrix of a module is to lie in GPU memory. */
+/** How the matrix of a module is stored in GPU memory. */
 export type StoredAs =
-  | { readonly kind: 'dense'; readonly dtype: 'f32' | 'f16' | 'bf16' }
+  | { readonly kind: 'dense'; readonly dtype: GpuFloat }
   | {
       readonly kind: '4bit';
       readonly quantType: QuantType;
       readonly blockSize: number;
       readonly doubleQuant: boolean;
-      /** The 256 values of the absmax codes where a checkpoint brings its own; else bitsandbytes' dynamic map. */
+      /** The 256 values of the absmax codes where a checkpoint brings its own; left out, bitsandbytes' dynamic map. */
       readonly dynamicCode?: Float32Array;
     };
 
-/** What codes stand for: the 16 values of a 4-bit type, then the 256 of absmax codes, as they lie on the GPU. */
+/** Values of codes, as they are stored on the GPU: 16 of a 4-bit type, then 256 of absmax codes. */
 export type CodeTables = {
   readonly quantType: QuantType;
   readonly dynamicCode: Float32Array;
@@ -43,8 +43,8 @@ export type LoraSpec = {
   /** DoRA: every pair has a magnitude for each row of its weight. */
   readonly dora: boolean;
   /**
-   * Parameters of the base that are trained beside the adapter, in f32, by their checkpoint names. They take the place of the
-   * frozen ones, which PEFT keeps beside its copy: less memory than there.
+   * Parameters of the base that are trained beside the adapter, in f32, by their checkpoint names. They replace the frozen
+   * ones, which PEFT keeps beside its copy: less memory than there.
    */
   readonly trained: ReadonlySet<string>;
 };
@@ -74,7 +74,7 @@ export type DeclaredModel = {
   readonly tables: readonly CodeTables[];
 };
 
-/** @throws ConfigError for what this version cannot train */
+/** Allocates a model and what it trains. @throws ConfigError for what this version cannot train */
 export function declareModel(residents: Residents, spec: ModelSpec, maxBindingBytes: number): DeclaredModel {
   const { config } = spec;
   requireSupported(config);
@@ -123,7 +123,7 @@ function adapterSpecs(config: ModelConfig, lora: LoraSpec | null): TrainableSpec
   ];
 }
 
-/** A lies transposed here, (tokens, r): a token's row is gathered like one of the table. */
+/** Lists an embedding's pair. A is transposed here, (tokens, r): a token's row is gathered like one of the table. */
 function embeddingPair(name: string, tokens: number, width: number, r: number): TrainableSpec[] {
   return [
     { name: `${name}.${EMBEDDING_A}`, shape: [tokens, r] },
@@ -159,7 +159,7 @@ class Builder {
     return { name: `layers.${i}`, index: i, linear: pick(prefix, linears), norm: pick(prefix, norms) };
   }
 
-  /** A norm's weight or a linear layer's bias. */
+  /** Declares a norm's weight or a linear layer's bias. */
   vector(name: string, width: number): Tensor {
     const tensor =
       this.#trainable.tensors.get(name)?.param ??
@@ -168,7 +168,7 @@ class Builder {
     return tensor;
   }
 
-  /** As it is stored, or in f32 where it is trained. */
+  /** Declares a matrix in the type it is stored in, or in f32 where it is trained. */
   dense(module: string, out: number, width: number): DenseWeight {
     const stored = this.#spec.storedAs(module);
     const dtype = stored.kind === 'dense' ? stored.dtype : 'f32';
@@ -189,7 +189,7 @@ class Builder {
     return { ...this.dense(module, tokens, width), lora };
   }
 
-  /** Tied, it shares the embedding's weight. */
+  /** Declares the head, which shares the embedding's weight where the two are tied. */
   head(embed: DenseWeight): LinearLayer {
     const weight = this.#spec.config.tie_word_embeddings
       ? { ...embed, name: `${HEAD}.weight` }
@@ -202,7 +202,7 @@ class Builder {
     return { name, weight, bias: bias ? this.vector(`${name}.bias`, out) : null, lora: this.#lora(name, weight) };
   }
 
-  /** The weight of a linear layer. Of the head too: bitsandbytes keeps it unless told otherwise. */
+  /** Declares the weight of a linear layer or of the head, which bitsandbytes leaves dense unless told otherwise. */
   #matrix(module: string, out: number, width: number): Weight {
     const stored = this.#spec.storedAs(module);
     const isTrained = this.#spec.full || this.#spec.lora?.trained.has(`${module}.weight`) === true;

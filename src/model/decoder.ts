@@ -3,7 +3,7 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { ARCHITECTURES } from './architectures.ts';
 import type { Model } from './model.ts';
 import type { OpContext } from './ops/context.ts';
-import { crossEntropy, type LossTensors } from './ops/cross-entropy.ts';
+import { crossEntropy, headLogits, type LossTensors } from './ops/cross-entropy.ts';
 import { rmsNorm } from './ops/elementwise.ts';
 import { embed } from './ops/embedding.ts';
 
@@ -23,4 +23,20 @@ export function decoderLoss(ctx: OpContext, model: Model, ids: Tensor, loss: Los
   const hidden = decoderHidden(ctx, model, ids);
   crossEntropy(ctx, hidden, model.head, loss, backward);
   if (backward) ctx.tape.backward();
+}
+
+/**
+ * Logits (rows, V) of some rows of the batch from `row0` on, all at once: what follows each of these tokens.
+ * @param logits where they go; a planned tensor where absent
+ */
+export function decoderLogits(
+  ctx: OpContext,
+  model: Model,
+  ids: Tensor,
+  { row0, rows }: { readonly row0: number; readonly rows: number },
+  logits = ctx.tape.tensor('logits', [rows, model.head.weight.out], { category: 'logits' }),
+): Tensor {
+  const hidden = decoderHidden(ctx, model, ids);
+  headLogits(ctx, hidden.rows(row0, rows), model.head, logits);
+  return logits;
 }

@@ -3,6 +3,7 @@
  * four, so that zeroing, norm and update are ranges. A segment is a set of flat buffers that can be bound whole.
  */
 import { DeviceError } from '../errors.ts';
+import { elementCount } from '../formats/dtype.ts';
 import type { Category } from '../gpu/category.ts';
 import { alignUp } from '../gpu/device-profile.ts';
 import type { Residents } from '../gpu/residents.ts';
@@ -18,7 +19,7 @@ export type Trainable = TrainableSpec & { readonly param: Tensor; readonly grad:
 
 /** The flat tensors of one segment, f32, padding included (it stays zero). */
 export type Segment = {
-  /** Weight decay applies, to all of it. */
+  /** Whether weight decay applies to the segment. */
   readonly decay: boolean;
   readonly param: Tensor;
   readonly grad: Tensor;
@@ -35,7 +36,11 @@ const F32_BYTES = 4;
 
 type Draft = { decay: boolean; bytes: number; padding: number; specs: { spec: TrainableSpec; byteOffset: number }[] };
 
-/** @param category what the parameters themselves count as: `adapter`, or `base_weights` in full training */
+/**
+ * Allocates parameters, gradients and moments of `specs`.
+ * @param category memory category of the parameters: `adapter`, or `base_weights` in full training
+ * @throws DeviceError where a tensor is larger than a binding
+ */
 export function allocateFlat(
   residents: Residents,
   specs: readonly TrainableSpec[],
@@ -76,7 +81,7 @@ function draftSegments(specs: readonly TrainableSpec[], maxBindingBytes: number)
   for (const decay of [true, false]) {
     let open: Draft | null = null;
     for (const spec of specs.filter(({ name }) => isDecayed(name) === decay)) {
-      const bytes = F32_BYTES * spec.shape.reduce((p, n) => p * n, 1);
+      const bytes = F32_BYTES * elementCount(spec.shape);
       const padded = alignUp(bytes);
       if (padded > maxBindingBytes) {
         throw new DeviceError(

@@ -1,9 +1,10 @@
-/** One weight from a checkpoint into GPU memory, in slabs that share their buffers with the weights before and after it. */
+/** Loads one weight from a checkpoint into GPU memory, in slabs whose buffers all weights share. */
 import { DataError, KernelCallError } from '../errors.ts';
 import { readBnb4bit } from '../formats/bnb4bit.ts';
 import { readFloats, type TensorSource } from '../formats/checkpoint.ts';
+import { floatType, type GpuFloat } from '../formats/dtype.ts';
 import type { Residents } from '../gpu/residents.ts';
-import type { Dtype, Tensor } from '../gpu/tensor.ts';
+import type { Tensor } from '../gpu/tensor.ts';
 import type { Uploads } from '../gpu/transfer.ts';
 import type { Codec } from '../wasm/codec.ts';
 import { inLanes, Pool } from '../wasm/pipeline.ts';
@@ -11,7 +12,7 @@ import type { Quantizer, QuantState, SourceDtype } from '../wasm/types.ts';
 import { requireShape } from './check-weights.ts';
 import { prequantizedState } from './prequantized.ts';
 import { nonFiniteAt } from './quantize/finite.ts';
-import { convert, STORED, slabReader } from './slabs.ts';
+import { convert, slabReader } from './slabs.ts';
 import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
 
 /** Bytes read from the checkpoint at once; even, and a multiple of every dtype. */
@@ -19,7 +20,7 @@ const SLAB_BYTES = 4 * 2 ** 20;
 /** Slabs of weights that are not quantized: while one is converted and uploaded, others are read. */
 const SLABS_IN_FLIGHT = 3;
 
-/** Seconds during which at least one of several things was under way. */
+/** Measures the seconds during which at least one of several tasks was under way. */
 export class Stopwatch {
   seconds = 0;
   #running = 0;
@@ -42,26 +43,27 @@ export type WeightContext = {
   readonly uploads: Uploads;
   readonly quantizer: Quantizer;
   readonly codec: Codec;
-  /** The dtype that base weights have before they are quantized; null keeps the checkpoint's. */
+  /** The dtype that base weights are rounded to before they are quantized; null keeps the checkpoint's. */
   readonly sourceDtype: SourceDtype | null;
   readonly slabs: Pool<Uint8Array<ArrayBuffer>>;
   readonly quantizing: Stopwatch;
-  /** To be awaited before each read. @throws what ends the load */
-  readonly goOn: () => Promise<void>;
+  /** Waits until uploads have room for another slab; called before each read. @throws what ends the load */
+  readonly waitForRoom: () => Promise<void>;
 };
 
-/** One buffer for each slab in flight: a fresh one each would pile up until the next garbage collection. */
+/** Makes a buffer for each slab in flight: a fresh one for each slab would pile up until the next garbage collection. */
 export function slabPool(): Pool<Uint8Array<ArrayBuffer>> {
   return new Pool(Array.from({ length: SLABS_IN_FLIGHT }, () => new Uint8Array(SLAB_BYTES)));
 }
 
-/** A norm or a bias, whole. */
+/** Loads a norm or a bias, whole. */
 export async function loadVector(ctx: WeightContext, name: string, tensor: Tensor): Promise<void> {
   requireShape(ctx.source, name, tensor.shape);
-  await ctx.goOn();
+  await ctx.waitForRoom();
   write(ctx, tensor, (await readFloats(ctx.source, name)) as Float32Array<ArrayBuffer>);
 }
 
+/** Loads a matrix, and quantizes it where it is declared with 4 bits and stored without. */
 export async function loadWeight(ctx: WeightContext, name: string, weight: Weight): Promise<void> {
   if (weight.kind === 'dense') return loadDense(ctx, name, weight);
   if (await loadPrequantized(ctx, name, weight)) return;
@@ -70,21 +72,21 @@ export async function loadWeight(ctx: WeightContext, name: string, weight: Weigh
 
 async function loadDense(ctx: WeightContext, name: string, weight: DenseWeight): Promise<void> {
   const stored = requireShape(ctx.source, name, [weight.out, weight.in]);
-  const { dtype } = weight.tensor;
-  const size = stored === 'F32' ? 4 : 2;
+  const { torch, gpu, bytes } = floatType(weight.tensor.dtype as GpuFloat);
+  const size = floatType(stored).bytes;
   const n = weight.out * weight.in;
   const slab = SLAB_BYTES / 4;
   await inLanes(ctx.slabs, Math.ceil(n / slab), {
     begin: async (buffer: Uint8Array<ArrayBuffer>, k) => {
       const raw = buffer.subarray(0, Math.min(slab, n - k * slab) * size);
-      await ctx.goOn();
+      await ctx.waitForRoom();
       await ctx.source.read(name, k * slab * size, raw);
       return raw;
     },
     end: (raw, k) => {
-      const converted = convert(ctx.codec, raw, stored, torchOf(dtype));
-      if (dtype === 'f16' && stored !== 'F16') requireHalves(name, converted, k * slab, n);
-      writeBytes(ctx, weight.tensor, k * slab * (dtype === 'f32' ? 4 : 2), converted);
+      const converted = convert(ctx.codec, raw, stored, torch);
+      if (gpu === 'f16' && stored !== 'F16') requireHalves(name, converted, k * slab, n);
+      writeBytes(ctx, weight.tensor, k * slab * bytes, converted);
     },
   });
 }
@@ -99,15 +101,9 @@ function requireHalves(name: string, halves: Uint8Array, first: number, elements
   );
 }
 
-function torchOf(dtype: Dtype): SourceDtype {
-  const found = Object.values(STORED).find(({ gpu }) => gpu === dtype);
-  if (found === undefined) throw new KernelCallError('load', `a weight cannot be ${dtype}`);
-  return found.torch;
-}
-
 async function loadFourBit(ctx: WeightContext, name: string, weight: FourBitWeight): Promise<void> {
   const stored = requireShape(ctx.source, name, [weight.out, weight.in]);
-  const dtype = ctx.sourceDtype ?? STORED[stored].torch;
+  const dtype = ctx.sourceDtype ?? floatType(stored).torch;
   const read = slabReader(ctx.codec, ctx.source, name, stored, dtype);
   const state = await ctx.quantizer.quantize4bit({
     name,
@@ -115,7 +111,7 @@ async function loadFourBit(ctx: WeightContext, name: string, weight: FourBitWeig
     dtype,
     spec: { quantType: weight.quantType, blockSize: weight.blockSize, doubleQuant: weight.scales.kind === 'double' },
     read: async (byteOffset, into) => {
-      await ctx.goOn();
+      await ctx.waitForRoom();
       await read(byteOffset, into);
     },
     onPacked: (byteOffset, packed) => writeBytes(ctx, weight.packed, byteOffset, packed),
@@ -131,7 +127,7 @@ async function loadPrequantized(ctx: WeightContext, name: string, weight: FourBi
   await inLanes(ctx.slabs, Math.ceil(state.packedBytes / SLAB_BYTES), {
     begin: async (buffer: Uint8Array<ArrayBuffer>, k) => {
       const slab = buffer.subarray(0, Math.min(SLAB_BYTES, state.packedBytes - k * SLAB_BYTES));
-      await ctx.goOn();
+      await ctx.waitForRoom();
       await ctx.source.read(name, k * SLAB_BYTES, slab);
       return slab;
     },
@@ -153,7 +149,7 @@ function writeScales(ctx: WeightContext, { name, scales }: FourBitWeight, state:
     );
 }
 
-/** A whole tensor of f32. */
+/** Writes a whole f32 tensor. */
 export function write(
   ctx: Pick<WeightContext, 'uploads' | 'residents'>,
   tensor: Tensor,
@@ -164,7 +160,7 @@ export function write(
   ctx.uploads.write(ctx.residents.allocationOf(tensor.storage), tensor.byteOffset, data);
 }
 
-/** The GPU takes whole words; the buffer is padded for that. */
+/** Writes bytes in whole words, as the GPU takes them: the tensor's buffer is padded for that. */
 function writeBytes(ctx: WeightContext, tensor: Tensor, byteOffset: number, bytes: Uint8Array<ArrayBuffer>): void {
   const whole = bytes.byteLength % 4 === 0 ? bytes : new Uint8Array(Math.ceil(bytes.byteLength / 4) * 4);
   if (whole !== bytes) whole.set(bytes);

@@ -18,29 +18,29 @@ export type LoadContext = {
   readonly residents: Residents;
   readonly quantizer: Quantizer;
   readonly codec: Codec;
-  /** The dtype that base weights have before they are quantized; null keeps the checkpoint's. */
+  /** The dtype that base weights are rounded to before they are quantized; null keeps the checkpoint's. */
   readonly sourceDtype: SourceDtype | null;
   /** Ends the load between two slabs. */
   readonly signal?: AbortSignal;
 };
 
 export type LoadTimes = {
-  /** During which a weight was being quantized, its reading and uploading included. */
+  /** Seconds during which a weight was being quantized, its reading and uploading included. */
   readonly quantizeSeconds: number;
-  /** Of the quantizer's threads together. */
+  /** Seconds that the quantizer's threads worked, added up. */
   readonly quantizeBusySeconds: number;
 };
 
 /**
- * Tensors that are begun before the first of them is done. What they hold is bounded by their slabs; of each that is
- * quantized its scales wait as well, a sixteenth of a byte an element.
+ * Tensors under way at once. Their slabs bound the memory they hold; a quantized one also holds its scales, a sixteenth of a
+ * byte an element.
  */
 const TENSORS_IN_FLIGHT = 16;
 
 /**
- * Yields the name of each tensor once it is loaded, in the model's order.
+ * Loads a model and yields the name of each tensor once it is loaded, in the model's order.
  * @throws DataError naming the first tensor in that order that is missing, of another shape, of a type that is no float, or not
- * finite; DeviceError; the signal's reason. Nothing is under way any more then, nor after a `return`.
+ * finite; DeviceError; the signal's reason. After a throw or a `return` nothing is under way any more.
  */
 export async function* loadModel(
   ctx: LoadContext,
@@ -49,19 +49,19 @@ export async function* loadModel(
 ): AsyncGenerator<string, LoadTimes> {
   const uploads = new Uploads(ctx.device);
   let ended = false;
-  const goOn = async (): Promise<void> => {
+  const waitForRoom = async (): Promise<void> => {
     await uploads.room();
     ctx.signal?.throwIfAborted();
     if (ended) throw new Error('the load has ended');
   };
   const quantizing = new Stopwatch();
-  const weights: WeightContext = { ...ctx, source, uploads, slabs: slabPool(), quantizing, goOn };
+  const weights: WeightContext = { ...ctx, source, uploads, slabs: slabPool(), quantizing, waitForRoom };
   writeTables(weights, declared);
   const busyBefore = ctx.quantizer.busySeconds;
   const underWay: { readonly name: string; readonly done: Promise<void> }[] = [];
   const begin = ({ name, load }: Job): void => {
     const done = load(weights);
-    // A tensor may fail before its turn comes; its error is met in order.
+    // a tensor may fail before it is awaited; its error is thrown in order
     done.catch(() => undefined);
     underWay.push({ name, done });
   };

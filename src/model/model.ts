@@ -1,4 +1,4 @@
-/** A declared model as its forward pass sees it, and what an architecture has to say about itself. */
+/** A declared model as its forward pass uses it, and what an architecture defines. */
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { Module } from '../formats/modules.ts';
 import type { Tensor } from '../gpu/tensor.ts';
@@ -9,7 +9,7 @@ import type { LinearLayer } from './ops/linear.ts';
 
 /** One decoder layer: its modules by their names inside the layer. Asking for one that was not declared throws. */
 export type Layer = {
-  /** Starts the labels of its activations. */
+  /** The prefix of its activations' labels. */
   readonly name: string;
   readonly index: number;
   readonly linear: (name: string) => LinearLayer;

@@ -1,4 +1,4 @@
-/** Scales of a weight that bitsandbytes quantized, in the form our own quantizer gives them. */
+/** Reads the scales of a weight that bitsandbytes quantized, in the form nibble's own quantizer gives them. */
 import { DataError } from '../errors.ts';
 import type { Bnb4bitTensor } from '../formats/bnb4bit.ts';
 import { readFloats, type TensorSource } from '../formats/checkpoint.ts';
@@ -7,10 +7,9 @@ import { FP4_CODE, NF4_CODE } from '../wasm/tables.ts';
 import { NESTED_BLOCK_SIZE, type QuantState } from '../wasm/types.ts';
 
 /**
- * The map of the absmax codes is the checkpoint's own affair: bitsandbytes computes it, and where torch has no fused
- * multiply-add, 42 of its values come out a unit or two in the last place away from those that are common.
- * @throws DataError for what the kernels cannot decode: a 4-bit code that is not bitsandbytes', other nested blocks, a map that
- * is none
+ * Checks that the kernels can decode a weight. A checkpoint may bring its own map of the absmax codes: bitsandbytes computes
+ * it, and where torch has no fused multiply-add, 42 values come out a unit or two in the last place from the usual ones.
+ * @throws DataError for a 4-bit code that is not bitsandbytes', nested blocks of another size, or a map that is not ascending
  */
 export function requireKnownCodes(source: TensorSource, name: string, stored: Bnb4bitTensor): void {
   const fail = (detail: string): never => {

@@ -1,4 +1,4 @@
-/** Qwen3 (transformers' Qwen3ForCausalLM): Llama with a norm of each head of q and k before they are rotated. */
+/** Qwen3 (transformers' Qwen3ForCausalLM): Llama, with a norm of each head of q and k before the rotation. */
 import {
   attend,
   attentionModules,

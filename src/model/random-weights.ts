@@ -1,9 +1,10 @@
 /**
- * bfloat16 weights of the right shapes and no meaning, for measuring speed and memory of models whose weights are not at hand. A
- * directory asks for them with a random_weights.json beside its config.json; nothing else takes them for a model.
+ * Random bfloat16 weights of the right shapes, for measuring speed and memory of models whose weights are not at hand. A
+ * directory asks for them with a random_weights.json beside its config.json.
  */
 import { DataError } from '../errors.ts';
 import { openCheckpoint, type TensorSource } from '../formats/checkpoint.ts';
+import { DTYPE_BYTES, elementCount } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import { readObject, show } from '../formats/json.ts';
 import { type FileReader, place } from '../formats/reader.ts';
@@ -11,13 +12,13 @@ import { parametersOf } from './modules.ts';
 
 export const RANDOM_WEIGHTS_FILE = 'random_weights.json';
 
-/** Normal values that are drawn once; a tensor starts at a place of its own among them and runs through them in a circle. */
+/** Normal values, drawn once: each tensor starts at its own place among them and wraps around. */
 const POOL_ELEMENTS = 2 ** 20 + 7;
 /** Elements between the starts of two tensors; no divisor of the pool. */
 const START_STRIDE = 65_537;
-const BF16_BYTES = 2;
+const { BF16: BF16_BYTES } = DTYPE_BYTES;
 
-/** The weights of a model directory: its checkpoint, or random ones where it asks for those. @throws DataError */
+/** Opens the weights of a model directory: its checkpoint, or random ones where it asks for those. @throws DataError */
 export async function openWeights(reader: FileReader, config: ModelConfig): Promise<TensorSource> {
   if (!(await reader.exists(RANDOM_WEIGHTS_FILE))) return openCheckpoint(reader);
   const { seed, std } = await readObject(reader, RANDOM_WEIGHTS_FILE);
@@ -47,7 +48,7 @@ function randomSource(root: string, config: ModelConfig, { seed, std }: Random):
     has: (name) => parameters.has(name),
     info: (name) => {
       const { shape } = parameterOf(name);
-      const bytes = BF16_BYTES * shape.reduce((n, d) => n * d, 1);
+      const bytes = BF16_BYTES * elementCount(shape);
       return { name, dtype: 'BF16', shape, bytes, offset: 0, file: RANDOM_WEIGHTS_FILE };
     },
     read: async (name, byteOffset, into) => {
@@ -58,7 +59,7 @@ function randomSource(root: string, config: ModelConfig, { seed, std }: Random):
   };
 }
 
-/** Fills `into` with `source` from `at` on, over and over. */
+/** Fills `into` with `source` from `at` on, wrapping around. */
 function fillFrom(source: Uint8Array, at: number, into: Uint8Array): void {
   let filled = 0;
   let from = at;
@@ -70,13 +71,13 @@ function fillFrom(source: Uint8Array, at: number, into: Uint8Array): void {
   }
 }
 
-/** The upper halves of f32 values: bfloat16, rounded towards zero. */
+/** Takes the upper halves of f32 values: bfloat16, rounded towards zero. */
 function bfloat16(values: Float32Array): Uint8Array {
   const halves = Uint16Array.from(new Uint32Array(values.buffer), (word) => word >>> 16);
   return new Uint8Array(halves.buffer);
 }
 
-/** Box and Muller's normals from a 32-bit linear congruential generator: speed and memory need no better ones. */
+/** Draws Box and Muller's normals from a 32-bit linear congruential generator, good enough for speed and memory. */
 function normals(n: number, seed: number, std: number): Float32Array {
   let state = seed >>> 0;
   const uniform = (): number => {

@@ -1,9 +1,9 @@
-/** Which modules `llm_int8_skip_modules` keeps out of quantization, read as transformers reads it. */
+/** Reads `llm_int8_skip_modules` as transformers does: which modules stay out of quantization. */
 import { ConfigError } from '../errors.ts';
 import { pythonRegex } from '../formats/python-regex.ts';
 
 /**
- * A test for module names. An entry counts when the name begins with it or matches it as a regular expression from the
+ * Makes a test for module names. An entry counts when the name begins with it or matches it as a regular expression from the
  * start, in both cases up to a dot or the end, or when the name ends in it.
  * @throws ConfigError for an entry that is no regular expression, or that keeps out none of `modules`: what was meant
  * to stay would be quantized
@@ -14,14 +14,14 @@ export function skipTest(entries: readonly string[], modules: readonly string[])
     const test = entryTest(entry);
     if (typeof test === 'string') problems.push({ path: 'llm_int8_skip_modules', message: `"${entry}" ${test}` });
     else if (!modules.some(test))
-      problems.push({ path: 'llm_int8_skip_modules', message: strayMessage(entry, modules) });
+      problems.push({ path: 'llm_int8_skip_modules', message: unmatchedMessage(entry, modules) });
     return typeof test === 'string' ? () => false : test;
   });
   if (problems.length > 0) throw new ConfigError(problems);
   return (module) => tests.some((test) => test(module));
 }
 
-/** The test of one entry, or why there is none. */
+/** Makes the test of one entry, or says why there is none. */
 function entryTest(entry: string): ((module: string) => boolean) | string {
   if (entry === '') return 'is empty, and every name ends in that; leave it out';
   try {
@@ -32,7 +32,7 @@ function entryTest(entry: string): ((module: string) => boolean) | string {
   }
 }
 
-function strayMessage(entry: string, modules: readonly string[]): string {
+function unmatchedMessage(entry: string, modules: readonly string[]): string {
   const endings = [...new Set(modules.map((module) => module.slice(module.lastIndexOf('.') + 1)))].join(', ');
   return `"${entry}" names no module; give a full name, its beginning, its ending or a regular expression. Endings: ${endings}`;
 }

@@ -1,27 +1,19 @@
-/** Stored floats as another float type, a slab at a time. */
+/** Converts stored floats to another float type, a slab at a time. */
 import { KernelCallError } from '../errors.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
-import type { FloatDtype, TorchFloat } from '../formats/dtype.ts';
-import type { Dtype } from '../gpu/tensor.ts';
+import { type FloatDtype, floatType, type TorchFloat } from '../formats/dtype.ts';
 import { narrow, widen } from '../wasm/buffers.ts';
 import type { Codec } from '../wasm/codec.ts';
-import { bytesPerElement, type SlabReader } from '../wasm/types.ts';
+import type { SlabReader } from '../wasm/types.ts';
 
-/** A type of a checkpoint under its names in GPU memory and in configurations. */
-export const STORED: Record<FloatDtype, { readonly gpu: Dtype; readonly torch: TorchFloat }> = {
-  F32: { gpu: 'f32', torch: 'float32' },
-  F16: { gpu: 'f16', torch: 'float16' },
-  BF16: { gpu: 'bf16', torch: 'bfloat16' },
-};
-
-/** Raw elements of one float type as another: exact where it widens, one rounding where it narrows. */
+/** Converts raw elements from one float type to another: exact where it widens, one rounding where it narrows. */
 export function convert(
   codec: Codec,
   raw: Uint8Array<ArrayBuffer>,
   from: FloatDtype,
   to: TorchFloat,
 ): Uint8Array<ArrayBuffer> {
-  const stored = STORED[from].torch;
+  const stored = floatType(from).torch;
   if (stored === to) return raw;
   const values = stored === 'float32' ? alignedFloats(raw) : widen(codec, raw, stored);
   return to === 'float32' ? new Uint8Array(values.buffer) : narrow(codec, values, to);
@@ -34,7 +26,7 @@ function alignedFloats(raw: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> 
     : new Float32Array(raw.slice().buffer);
 }
 
-/** Reads slabs of `name`, which is stored as `stored`, as elements of `to`. */
+/** Makes a reader of slabs of `name`, converted from `stored` to `to`. */
 export function slabReader(
   codec: Codec,
   source: TensorSource,
@@ -42,11 +34,11 @@ export function slabReader(
   stored: FloatDtype,
   to: TorchFloat,
 ): SlabReader {
-  const [fromSize, toSize] = [bytesPerElement(STORED[stored].torch), bytesPerElement(to)];
-  if (STORED[stored].torch === to) return (byteOffset, into) => source.read(name, byteOffset, into);
+  const [from, { bytes: toSize }] = [floatType(stored), floatType(to)];
+  if (from.torch === to) return (byteOffset, into) => source.read(name, byteOffset, into);
   return async (byteOffset, into) => {
-    const raw = new Uint8Array((into.byteLength / toSize) * fromSize);
-    await source.read(name, (byteOffset / toSize) * fromSize, raw);
+    const raw = new Uint8Array((into.byteLength / toSize) * from.bytes);
+    await source.read(name, (byteOffset / toSize) * from.bytes, raw);
     into.set(convert(codec, raw, stored, to));
   };
 }

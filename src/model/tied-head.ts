@@ -1,4 +1,4 @@
-/** The one matrix of a tied model, whichever names a checkpoint has it under. */
+/** Finds the one matrix of a tied model under the embedding's name, the head's, or both. */
 import { DataError } from '../errors.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
 import { firstDifference } from '../formats/compare-tensors.ts';
@@ -11,24 +11,24 @@ const EMBEDDING_WEIGHT = `${EMBEDDING}.weight`;
 const HEAD_WEIGHT = `${HEAD}.weight`;
 
 /**
- * The checkpoint as a tied model reads it: the shared matrix under the embedding's name, and no other. A head that is stored
+ * Views a checkpoint as a tied model reads it, with the shared matrix under the embedding's name only. A head that is stored
  * beside an equal embedding is left out; one that is stored alone stands for it, as transformers 5 loads it.
  * @throws DataError where both are stored and differ. transformers unties such a model with a warning; here config.json would
- * go on saying something else to an estimate, and to all that read what full training or quantization writes.
+ * still say tied to an estimate, and to every reader of what full training or quantization writes.
  */
 export async function withTiedHead(config: ModelConfig, source: TensorSource): Promise<TensorSource> {
   if (!config.tie_word_embeddings || !source.has(HEAD_WEIGHT)) return source;
   const others = source.names().flatMap((name) => (name === HEAD_WEIGHT ? [] : [[name, name] as const]));
-  if (!source.has(EMBEDDING_WEIGHT)) return seenAs(source, new Map([...others, [EMBEDDING_WEIGHT, HEAD_WEIGHT]]));
+  if (!source.has(EMBEDDING_WEIGHT)) return renamed(source, new Map([...others, [EMBEDDING_WEIGHT, HEAD_WEIGHT]]));
   const difference = await differenceOf(source);
-  if (difference === null) return seenAs(source, new Map(others));
+  if (difference === null) return renamed(source, new Map(others));
   throw new DataError(
     place(source, source.info(HEAD_WEIGHT).file),
     `${difference}, but config.json says tie_word_embeddings is true, which makes them one matrix. Set tie_word_embeddings: false in config.json if the model was trained untied; else save the checkpoint without ${HEAD_WEIGHT}.`,
   );
 }
 
-/** In words; null where both hold the same values. */
+/** Says how head and embedding differ; null where both hold the same values. */
 async function differenceOf(source: TensorSource): Promise<string | null> {
   const [head, embedding] = [source.info(HEAD_WEIGHT), source.info(EMBEDDING_WEIGHT)];
   if (head.shape.join() !== embedding.shape.join() || !isFloatDtype(head.dtype) || !isFloatDtype(embedding.dtype)) {
@@ -40,8 +40,8 @@ async function differenceOf(source: TensorSource): Promise<string | null> {
   return `${HEAD_WEIGHT} differs from ${EMBEDDING_WEIGHT}: element ${found.index} is ${found.a}, there it is ${found.b}`;
 }
 
-/** `stored` says under which name the checkpoint has each tensor that is to be seen. */
-function seenAs(source: TensorSource, stored: ReadonlyMap<string, string>): TensorSource {
+/** Views a checkpoint under other names. @param stored for each tensor of the view, its name in the checkpoint */
+function renamed(source: TensorSource, stored: ReadonlyMap<string, string>): TensorSource {
   const names = [...stored.keys()].sort();
   const inFile = (name: string): string => stored.get(name) ?? name;
   return {

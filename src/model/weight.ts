@@ -1,8 +1,8 @@
-/** How a weight lies in GPU memory, and how an op gets at it in the compute dtype, a shard of rows at a time. */
+/** How a weight is stored in GPU memory, and how an op reads it in the compute dtype, a shard of rows at a time. */
 import { KernelCallError } from '../errors.ts';
 import { BINDING_ALIGNMENT } from '../gpu/device-profile.ts';
-import type { Tape } from '../gpu/tape.ts';
-import type { Tensor } from '../gpu/tensor.ts';
+import type { Recorder } from '../gpu/recorder.ts';
+import { bytesOf, type Tensor } from '../gpu/tensor.ts';
 import { dequant4bit, type Scales, widen } from '../kernels/dequant.ts';
 import type { Band } from '../kernels/matmul.ts';
 import { isMatvec, type Matvec4bit, matvec4bit } from '../kernels/matvec-4bit.ts';
@@ -38,24 +38,24 @@ export function isTrainable(weight: Weight): boolean {
   return weight.kind === 'dense' && weight.tensor.requiresGrad;
 }
 
-/** Whether a matmul can read the weight as it is stored. */
+/** Tells whether a matmul can read the weight as it is stored. */
 function isDirect(weight: Weight, computeDtype: ComputeDtype): boolean {
   return weight.kind === 'dense' && weight.tensor.dtype === computeDtype;
 }
 
 /**
- * Row ranges small enough to bind, whose bytes start aligned in every form the weight takes.
+ * Splits a weight into row ranges that are small enough to bind and start aligned in every form the weight takes.
  * @param scratchBudget most bytes of scratch a shard may need, where it needs one
  */
 export function shardsOf(
-  tape: Tape,
+  rec: Recorder,
   weight: Weight,
   computeDtype: ComputeDtype,
   scratchBudget = Number.POSITIVE_INFINITY,
 ): Shard[] {
-  const rowBytes =
-    weight.in * Math.max(computeDtype === 'f32' ? 4 : 2, weight.kind === 'dense' ? storedBytes(weight) : 0);
-  const binding = tape.profile.limits.maxStorageBufferBindingSize;
+  const forms = weight.kind === 'dense' ? [computeDtype, weight.tensor.dtype] : [computeDtype];
+  const rowBytes = Math.max(...forms.map((dtype) => bytesOf(dtype, weight.in)));
+  const binding = rec.profile.limits.maxStorageBufferBindingSize;
   const limit = isDirect(weight, computeDtype) ? binding : Math.min(binding, scratchBudget);
   if (weight.out * rowBytes <= limit) return [{ row0: 0, rows: weight.out }];
   // The smallest unit of storage is half a byte, and a 4-bit shard has to start at a block.
@@ -68,18 +68,18 @@ export function shardsOf(
   return Array.from({ length: count }, (_, i) => ({ row0: i * rows, rows: Math.min(rows, weight.out - i * rows) }));
 }
 
-/** The rows of a shard as a matmul reads them: the stored tensor itself where it can be, else a scratch of the compute dtype. */
-export function materialize(tape: Tape, weight: Weight, { row0, rows }: Shard, computeDtype: ComputeDtype): Tensor {
+/** Gives the rows of a shard as a matmul reads them: the stored tensor itself, or a scratch of the compute dtype. */
+export function materialize(rec: Recorder, weight: Weight, { row0, rows }: Shard, computeDtype: ComputeDtype): Tensor {
   if (weight.kind === 'dense' && isDirect(weight, computeDtype)) return weight.tensor.rows(row0, rows);
   const n = rows * weight.in;
-  const w = tape.tensor(`${weight.name}.scratch`, [rows, weight.in], { dtype: computeDtype, category: 'workspace' });
+  const w = rec.tensor(`${weight.name}.scratch`, [rows, weight.in], { dtype: computeDtype, category: 'workspace' });
   if (weight.kind === 'dense') {
-    widen(tape, { n, source: weight.tensor.rows(row0, rows), w });
+    widen(rec, { n, source: weight.tensor.rows(row0, rows), w });
     return w;
   }
   const { blockSize, scales, tables } = weight;
   const firstBlock = (row0 * weight.in) / blockSize;
-  dequant4bit(tape, { n, blockSize, firstBlock, packed: packedRows(weight, row0, rows), scales, tables, w });
+  dequant4bit(rec, { n, blockSize, firstBlock, packed: packedRows(weight, row0, rows), scales, tables, w });
   return w;
 }
 
@@ -89,14 +89,14 @@ export function materialize(tape: Tape, weight: Weight, { row0, rows }: Shard, c
  */
 const PACKED_ROWS = 2;
 
-/** Whether `projectPacked` can take `T` rows through a weight, and is faster. */
+/** Tells whether `projectPacked` can take `T` rows through a weight, and is faster. */
 export function projectsPacked(weight: Weight, T: number): weight is FourBitWeight {
   return weight.kind === '4bit' && T <= PACKED_ROWS && isMatvec(T, weight.in);
 }
 
-/** y (T, rows of the shard) = x (T, in) W^T, its columns placed by `yBand`, without a scratch. */
+/** Computes y (T, rows of the shard) = x (T, in) W^T without a scratch; `yBand` places its columns. */
 export function projectPacked(
-  tape: Tape,
+  rec: Recorder,
   weight: FourBitWeight,
   { row0, rows }: Shard,
   computeDtype: ComputeDtype,
@@ -106,17 +106,13 @@ export function projectPacked(
   const firstBlock = (row0 * weight.in) / blockSize;
   const packed = packedRows(weight, row0, rows);
   const sizes = { N: rows, K: weight.in, blockSize, firstBlock };
-  matvec4bit(tape, { ...product, ...sizes, packed, scales, tables, operands: computeDtype });
+  matvec4bit(rec, { ...product, ...sizes, packed, scales, tables, operands: computeDtype });
 }
 
-/** Packed nibbles of whole rows. A single shard takes all of them: an odd count has half a byte more than its rows say. */
+/** Slices the packed nibbles of whole rows. A single shard takes all: an odd count has half a byte more than its rows. */
 function packedRows(weight: FourBitWeight, row0: number, rows: number): Tensor {
   if (row0 === 0 && rows === weight.out) return weight.packed;
   return weight.packed.slice((row0 * weight.in) / 2, Math.ceil((rows * weight.in) / 2));
-}
-
-function storedBytes(weight: DenseWeight): number {
-  return weight.tensor.bytes / weight.tensor.elements;
 }
 
 function gcd(a: number, b: number): number {

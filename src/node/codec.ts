@@ -6,7 +6,7 @@ import { DataError, KernelCallError } from '../errors.ts';
 import { Codec, compileWasm, dtypeCode, fp4Flag, MAX_SLAB_BYTES, REGION, type WasmModule } from '../wasm/codec.ts';
 import { LaneQuantizer } from '../wasm/quantizer.ts';
 import type { Lane, SlabJob, SlabResult } from '../wasm/slabs.ts';
-import type { Quantizer } from '../wasm/types.ts';
+import { bytesPerElement, type Quantizer } from '../wasm/types.ts';
 import { WORKER_SOURCE } from '../wasm/worker-source.ts';
 
 /** Past this, reading the file is slower than quantizing it. */
@@ -97,7 +97,7 @@ class WorkerLane implements Lane {
       dtype: dtypeCode(dtype),
       elements,
       blockSize: spec.blockSize,
-      sourceBytes: elements * (dtype === 'float32' ? 4 : 2),
+      sourceBytes: elements * bytesPerElement(dtype),
       packedBytes,
       absmaxBytes: blocks * 4,
     };

@@ -2,17 +2,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { DeviceError } from '../errors.ts';
-import { type AdapterDescription, Device } from '../gpu/device.ts';
+import { type DeviceInfo, Device } from '../gpu/device.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import { ShaderLibrary } from '../gpu/kernel.ts';
 import { matrixConfigOf } from '../gpu/subgroup-matrix.ts';
 import { bestTier } from '../gpu/tier.ts';
+import type { DeviceChoice } from './device-choice.ts';
 import { unpackSwiftShader } from './swiftshader.ts';
 import { readTuning, tuningKey } from './tuning.ts';
-
-/** `auto`: a GPU, else a software driver. `gpu`: never software. The last two: that software driver. */
-export type DeviceChoice = 'auto' | 'gpu' | 'lavapipe' | 'swiftshader';
-export const DEVICE_CHOICES: readonly DeviceChoice[] = ['auto', 'gpu', 'lavapipe', 'swiftshader'];
 
 /** Both are needed for f16 on NVIDIA's Vulkan driver, and the first for subgroup matrices (Dawn crbug 42251215). */
 const ENABLED_TOGGLES = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
@@ -83,7 +80,7 @@ function readShaders(): ShaderLibrary {
 }
 
 export type OpenOptions = {
-  readonly adapter?: DeviceChoice;
+  readonly device?: DeviceChoice;
   /** Leaves out what makes wrong kernels harmless: bounds checks, cleared workgroup memory, guarded division. */
   readonly unchecked?: boolean;
   /** Folder of the tiles that `nibble tune-kernels` found; without it the defaults are taken. */
@@ -95,7 +92,7 @@ export type OpenOptions = {
 /** @throws DeviceError when no adapter of the chosen kind can be had, saying what was tried; DataError for a broken tuning file */
 export async function openDevice(options: OpenOptions = {}): Promise<Device> {
   const toggles = [...ENABLED_TOGGLES, ...(options.unchecked === true ? UNCHECKED_TOGGLES : [])];
-  const { instance, adapter } = await findAdapter(options.adapter ?? 'auto', toggles);
+  const { instance, adapter } = await findAdapter(options.device ?? 'auto', toggles);
   const requiredFeatures = WANTED_FEATURES.filter((f) => adapter.features.has(f));
   const requiredLimits = Object.fromEntries(
     WANTED_LIMITS.map((name) => [name, options.limits?.[name] ?? adapter.limits[name]]),
@@ -120,7 +117,7 @@ export async function openDevice(options: OpenOptions = {}): Promise<Device> {
   }
   const profile = tuned === null ? facts : { ...facts, tiles: tuned.tiles };
   const notices = tuned?.notice == null ? [] : [tuned.notice];
-  const device = new Device({ gpu, profile, adapter: description, shaders: loadShaders(), notices });
+  const device = new Device({ gpu, profile, info: description, shaders: loadShaders(), notices });
   pinned.set(device, instance);
   return device;
 }
@@ -230,7 +227,7 @@ function profileOf(adapter: GPUAdapter, gpu: GPUDevice): DeviceProfile {
   return { ...facts, tier: bestTier(facts).tier };
 }
 
-function describe(adapter: GPUAdapter, toggles: readonly string[]): AdapterDescription {
+function describe(adapter: GPUAdapter, toggles: readonly string[]): DeviceInfo {
   const { info } = adapter;
   const limits: Record<string, number> = {};
   for (const name in adapter.limits) {

@@ -5,6 +5,7 @@ import { createReadStream, readFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import type { FileReader } from '../formats/reader.ts';
 import type { Device } from '../gpu/device.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import { packageManifest, packageRoot } from './package-root.ts';
@@ -75,19 +76,19 @@ function containerOf(): string | null {
   }
 }
 
-export function gpuInfo({ adapter, profile }: Device): NonNullable<Meta['gpu']> {
+export function gpuInfo({ info, profile }: Device): NonNullable<Meta['gpu']> {
   return {
-    vendor: adapter.vendor,
-    architecture: adapter.architecture,
-    device: adapter.device,
-    description: adapter.description,
+    vendor: info.vendor,
+    architecture: info.architecture,
+    device: info.device,
+    description: info.description,
     driver: null,
-    isFallbackAdapter: adapter.isFallbackAdapter,
+    isFallbackAdapter: info.isFallbackAdapter,
     software_rendered: profile.software,
-    features: [...adapter.features],
-    limits: { ...adapter.limits },
+    features: [...info.features],
+    limits: { ...info.limits },
     backend: 'vulkan',
-    toggles: [...adapter.toggles],
+    toggles: [...info.toggles],
     subgroup: null,
   };
 }
@@ -120,14 +121,32 @@ export async function nvidiaSmi(): Promise<Meta['nvidia_smi']> {
   }
 }
 
+/** As 64 hex digits; text counts in UTF-8. */
+export function sha256OfText(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
 export async function sha256OfFile(file: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(file)) hash.update(chunk as Uint8Array);
   return hash.digest('hex');
 }
 
-/** One hash over several files, in the order given. */
-export async function sha256OfFiles(files: readonly string[]): Promise<string> {
-  const parts = await Promise.all(files.map(sha256OfFile));
-  return parts.length === 1 ? (parts[0] as string) : createHash('sha256').update(parts.join('\n')).digest('hex');
+const CHUNK_BYTES = 8 * 2 ** 20;
+
+/** Of a file wherever it lies. @throws DataError */
+export async function sha256Of(reader: FileReader, file: string): Promise<string> {
+  const hash = createHash('sha256');
+  const size = await reader.size(file);
+  for (let at = 0; at < size; at += CHUNK_BYTES) {
+    const chunk = new Uint8Array(Math.min(CHUNK_BYTES, size - at));
+    await reader.read(file, at, chunk);
+    hash.update(chunk);
+  }
+  return hash.digest('hex');
+}
+
+/** One hash over the hashes of several files, in the order given; of a single file its own. */
+export function joinHashes(parts: readonly string[]): string {
+  return parts.length === 1 ? (parts[0] as string) : sha256OfText(parts.join('\n'));
 }

@@ -1,7 +1,6 @@
 /** GPU memory as NVIDIA's driver counts it. Other drivers do not say. */
-import type { MachineView } from '../doctor/machine-facts.ts';
-
-export type GpuMemory = { readonly name: string; readonly totalBytes: number; readonly freeBytes: number };
+import type { GpuMemory } from '../estimate/fit.ts';
+import { type MachineView, thisMachine } from './machine.ts';
 
 const MIB = 2 ** 20;
 
@@ -27,4 +26,9 @@ export function memoryOf(names: readonly string[], gpus: readonly GpuMemory[]): 
   const named = gpus.filter(({ name }) => names.some((n) => n.toLowerCase().includes(name.toLowerCase())));
   const sorted = (named.length > 0 ? named : [...gpus]).sort((a, b) => b.freeBytes - a.freeBytes);
   return sorted[0] ?? null;
+}
+
+/** The memory of this machine's GPU behind an adapter of these names; null where no NVIDIA driver tells it. */
+export function driverMemory(names: readonly string[]): GpuMemory | null {
+  return memoryOf(names, gpuMemories(thisMachine(process.env)));
 }

@@ -9,11 +9,16 @@ import { CONFIG_FILE } from '../formats/hf-config.ts';
 import { modelPickleRefusal } from '../formats/pickle.ts';
 import { inWords } from './files.ts';
 
+/** Names of datasets that are no files. */
+type InMemory = { has(name: string): boolean };
+const NONE: InMemory = new Set();
+
 /** The same configuration, runnable from any directory. Whence its values came stays as it is. */
-export function withAbsolutePaths(config: ResolvedConfig): ResolvedConfig {
+export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): ResolvedConfig {
   const { values } = config;
   const { output_dir, model_name_or_path, adapter_name_or_path, datasets, eval_datasets } = values;
-  const whole = (sets: typeof datasets): typeof datasets => sets.map((s) => ({ ...s, path: path.resolve(s.path) }));
+  const whole = (sets: typeof datasets): typeof datasets =>
+    sets.map((s) => (inMemory.has(s.path) ? s : { ...s, path: path.resolve(s.path) }));
   return {
     ...config,
     values: {
@@ -31,7 +36,7 @@ export function withAbsolutePaths(config: ResolvedConfig): ResolvedConfig {
  * Whether the model, the adapter and the datasets are there at all; their content is checked where it is read.
  * @throws ConfigError naming every setting whose files are not there, and what to do
  */
-export async function requireInputs(config: ResolvedConfig): Promise<void> {
+export async function requireInputs(config: ResolvedConfig, inMemory = NONE): Promise<void> {
   const { model_name_or_path, adapter_name_or_path, datasets, eval_datasets } = config.values;
   const folders = [
     settingProblem(config, 'model_name_or_path', model_name_or_path, MODEL),
@@ -40,7 +45,7 @@ export async function requireInputs(config: ResolvedConfig): Promise<void> {
       : [settingProblem(config, 'adapter_name_or_path', adapter_name_or_path, ADAPTER)]),
   ];
   const files = Object.entries({ datasets, eval_datasets }).flatMap(([key, sets]) =>
-    sets.map((set, i) => fileProblem(config, key as SettingKey, i, set.path)),
+    sets.map((set, i) => (inMemory.has(set.path) ? null : fileProblem(config, key as SettingKey, i, set.path))),
   );
   const problems = (await Promise.all([...folders, ...files])).filter((problem) => problem !== null);
   if (problems.length > 0) throw new ConfigError(problems);

@@ -1,9 +1,32 @@
-/** This machine, as the doctor looks at it. */
+/** This machine: its facts, files and programs, behind a view of which a test can show another. */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
-import type { MachineView } from '../doctor/machine-facts.ts';
+
+/** All that is asked of a machine. Absent things are null or empty, never an error. */
+export type MachineView = {
+  readonly platform: string;
+  readonly arch: string;
+  readonly kernel: string;
+  /** The C library of this process; null on musl and outside Linux. */
+  readonly glibc: string | null;
+  readonly node: string;
+  readonly nibble: string;
+  /** The installed binding, not the wanted one. */
+  readonly webgpu: string | null;
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly isRoot: boolean;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly home: string;
+  readText(path: string): string | null;
+  /** Names in a directory, in order. */
+  list(path: string): readonly string[];
+  canOpen(path: string): boolean;
+  /** Standard output of a program that ended with 0; null otherwise. */
+  output(program: string, ...args: readonly string[]): string | null;
+};
 
 /** A program that asks a broken driver may hang. */
 const PROGRAM_TIMEOUT_MS = 10_000;

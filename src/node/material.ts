@@ -4,10 +4,11 @@ import path from 'node:path';
 import { ADAPTER_FILE } from '../adapters/files.ts';
 import type { TrainConfig } from '../config/index.ts';
 import { CONFIG_FILE, readModelConfig } from '../formats/hf-config.ts';
+import type { FileReader } from '../formats/reader.ts';
 import { TOKENIZER_FILE } from '../formats/tokenizer.ts';
 import { openWeights } from '../model/random-weights.ts';
 import type { RunRecord } from '../results/run-schema.ts';
-import { sha256OfFile, sha256OfFiles } from './environment.ts';
+import { joinHashes, sha256Of, sha256OfFile } from './environment.ts';
 import { nodeReader } from './files.ts';
 
 type Meta = RunRecord['meta_info'];
@@ -20,19 +21,19 @@ export type Material = {
   readonly initialAdapterSha256: string | null;
 };
 
-/** Reads every file once or twice; the weights need not be good ones. */
-export async function readMaterial(config: TrainConfig): Promise<Material> {
+/** Reads every file once or twice; the weights need not be good ones. `files` has the datasets. */
+export async function readMaterial(config: TrainConfig, files: FileReader = nodeReader('.')): Promise<Material> {
   const { model_name_or_path: directory, adapter_name_or_path: adapter } = config;
   const weights = await weightFiles(directory);
   return {
     modelInfo: {
       id: path.basename(path.resolve(directory)) || 'model',
       revision: null,
-      sha256_of_weights: await sha256OfFiles(weights.map((f) => path.join(directory, f))),
+      sha256_of_weights: joinHashes(await Promise.all(weights.map((f) => sha256OfFile(path.join(directory, f))))),
       config_sha: await sha256OfFile(path.join(directory, CONFIG_FILE)),
     },
-    datasetInfo: await datasetInfo(config),
-    dataHashes: await dataHashes(config),
+    datasetInfo: await datasetInfo(config, files),
+    dataHashes: await dataHashes(config, files),
     initialAdapterSha256: adapter === null ? null : await sha256OfFile(path.join(adapter, ADAPTER_FILE)),
   };
 }
@@ -48,20 +49,24 @@ async function weightFiles(directory: string): Promise<string[]> {
   }
 }
 
-async function datasetInfo({ datasets, eval_datasets }: TrainConfig): Promise<Meta['dataset_info']> {
+async function datasetInfo({ datasets, eval_datasets }: TrainConfig, files: FileReader): Promise<Meta['dataset_info']> {
   const info: Meta['dataset_info'] = {};
   for (const [role, sets] of Object.entries({ train: datasets, eval: eval_datasets }))
     for (const [i, { path: file }] of sets.entries())
-      info[`${role}[${i}] ${path.basename(file)}`] = { revision: null, sha256: await sha256OfFile(file), rows: null };
+      info[`${role}[${i}] ${path.basename(file)}`] = {
+        revision: null,
+        sha256: await sha256Of(files, file),
+        rows: null,
+      };
   return info;
 }
 
-async function dataHashes({
-  datasets,
-  eval_datasets,
-  model_name_or_path,
-}: TrainConfig): Promise<Material['dataHashes']> {
-  const hashOf = (files: readonly { path: string }[]) => sha256OfFiles(files.map((f) => f.path));
+async function dataHashes(
+  { datasets, eval_datasets, model_name_or_path }: TrainConfig,
+  files: FileReader,
+): Promise<Material['dataHashes']> {
+  const hashOf = async (sets: readonly { path: string }[]) =>
+    joinHashes(await Promise.all(sets.map((set) => sha256Of(files, set.path))));
   const tokenizer = (await nodeReader(model_name_or_path).exists(TOKENIZER_FILE))
     ? await sha256OfFile(path.join(model_name_or_path, TOKENIZER_FILE))
     : null;

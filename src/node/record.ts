@@ -1,30 +1,34 @@
 /** The JSON of a run from what training returned. */
 
 import { formatLoraConfig } from '../adapters/config.ts';
-import type { RunJob } from '../bench/job.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import { baseQuantization } from '../estimate/base-quantization.ts';
-import { type Estimate, type QuantizedLinears, quantizedLinears } from '../estimate/estimate.ts';
+import { quantizedLinears } from '../estimate/estimate.ts';
+import type { Estimate, QuantizedLinears } from '../estimate/types.ts';
 import type { CategoryBytes } from '../gpu/category.ts';
 import { runIdOf } from '../results/identity.ts';
 import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from '../results/run-schema.ts';
 import { distribution } from '../results/statistics.ts';
-import type { EvalResult } from '../train/evaluate.ts';
+import type { EvalResult } from '../train/events.ts';
 import type { TrainResult } from '../train/run.ts';
 import type { RunInput } from '../train/session.ts';
 import { runTiers } from '../train/tiers.ts';
-import type { CodeInfo } from './environment.ts';
+import { type CodeInfo, sha256OfText } from './environment.ts';
 import type { Material } from './material.ts';
+import type { RunPlace } from './run-types.ts';
 
-/** What is known of a run before it starts. */
-export type PlannedRun = Pick<RunJob, 'suite' | 'arm' | 'replicate' | 'division' | 'command'> & {
+/** What is known of a run whether it ends well or not. */
+export type PlannedRun = {
+  readonly place: RunPlace;
+  /** Paths as they were given: a record may be published, and where somebody's home is belongs to nobody else. */
+  readonly config: TrainConfig;
+  readonly material: Material;
   readonly createdAt: string;
   readonly totalSeconds: number;
   readonly code: CodeInfo;
 };
 
 export type RunContext = PlannedRun & {
-  readonly material: Material;
   readonly meta: RunRecord['meta_info'];
   readonly adapterBytes: number | null;
   readonly adapterSha256: string | null;
@@ -42,10 +46,10 @@ export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult)
     schema: RUN_SCHEMA_ID,
     schema_version: SCHEMA_VERSION,
     run_info: {
-      ...plannedRunInfo(ctx, input.config, ctx.material),
+      ...plannedRunInfo(ctx),
       status: finite ? 'success' : 'diverged',
       error: null,
-      peft_config: input.plan.lora === null ? null : JSON.parse(formatLoraConfig(input.plan.lora.config)),
+      peft_config: peftConfig(ctx, input),
       quantization_config: quantizationConfig(input),
     },
     train_info: trainInfo(ctx, input, result),
@@ -64,11 +68,14 @@ export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult)
 type Outcome = 'status' | 'error' | 'peft_config' | 'quantization_config';
 
 /** The part of run_info that does not depend on how the run ends. */
-export function plannedRunInfo(
-  ctx: PlannedRun,
-  config: TrainConfig,
-  { modelInfo, dataHashes, initialAdapterSha256 }: Material,
-): Omit<RunRecord['run_info'], Outcome> {
+export function plannedRunInfo({
+  place,
+  config,
+  material,
+  ...planned
+}: PlannedRun): Omit<RunRecord['run_info'], Outcome> {
+  const { suite, arm, replicate, division, command } = place;
+  const { modelInfo, dataHashes, initialAdapterSha256 } = material;
   // Where files lie does not make a run another one; what is in them does.
   const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...settings } = config;
   const identity = {
@@ -76,23 +83,28 @@ export function plannedRunInfo(
     modelSha256: modelInfo.sha256_of_weights,
     dataSha256: dataHashes,
     seed: config.seed,
-    arm: ctx.arm,
+    arm,
   };
   return {
-    run_id: runIdOf(identity),
-    suite: ctx.suite,
-    experiment_name: `${ctx.suite}/${ctx.arm}`,
-    arm: ctx.arm,
-    replicate: ctx.replicate,
+    run_id: runIdOf(identity, sha256OfText),
+    suite,
+    experiment_name: `${suite}/${arm}`,
+    arm,
+    replicate,
     seed: config.seed,
-    created_at: ctx.createdAt,
-    total_time: ctx.totalSeconds,
-    command: [...ctx.command],
+    created_at: planned.createdAt,
+    total_time: planned.totalSeconds,
+    command: [...command],
     shard: null,
-    code: ctx.code,
-    division: ctx.division,
+    code: planned.code,
+    division,
     train_config: JSON.parse(JSON.stringify(config)),
   };
+}
+
+function peftConfig({ config }: RunContext, { plan: { lora } }: RunInput): RunRecord['run_info']['peft_config'] {
+  if (lora === null) return null;
+  return { ...JSON.parse(formatLoraConfig(lora.config)), base_model_name_or_path: config.model_name_or_path };
 }
 
 /** What the base is quantized to in fact: a checkpoint that was quantized before decides over the settings. */
@@ -117,7 +129,7 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
   const perSecond = (of: (s: (typeof timed)[number]) => number): number | null =>
     seconds > 0 ? timed.reduce((sum, s) => sum + of(s), 0) / seconds : null;
   const { peak } = ledger;
-  const { profile } = result.engine.memory.parts;
+  const { profile } = result.engine.machine;
   const { attention, lora } = runTiers(profile, input.config, input.plan.spec.config.head_dim);
   return {
     num_trainable_params: result.trainableParams,
@@ -159,7 +171,7 @@ const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ?
 
 function memoryInfo(predicted: Estimate, { ledger, engine }: TrainResult): RunRecord['train_info']['memory'] {
   const { peak, phasePeaks } = ledger;
-  const linears = quantizedLinears(engine.memory);
+  const linears = quantizedLinears(engine.declared);
   return {
     source: ['ledger: every GPUBuffer of the process, by label and category'],
     unit: 'bytes',

@@ -1,64 +1,192 @@
-/** One run in a process of its own: trains, measures, writes its folder and its JSON. */
+/** One run, from its configuration to its folder: checks, device, plan, training, record. */
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
 import { ADAPTER_FILE } from '../adapters/files.ts';
-import type { RunJob } from '../bench/job.ts';
-import { printConfig } from '../config/index.ts';
+import { type ResolvedConfig, wasSet } from '../config/index.ts';
+import type { MicroBatch } from '../data/batch.ts';
+import { START } from '../data/batches.ts';
+import { DeviceError } from '../errors.ts';
 import { estimateThatFits } from '../estimate/fit.ts';
-import { writeText } from '../formats/reader.ts';
+import { type FileWriter, writeText } from '../formats/reader.ts';
+import { chromeTrace } from '../gpu/profiler.ts';
+import { formatBytes } from '../report/format.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
-import type { TrainEvent } from '../train/events.ts';
-import { train, writeRunHead } from '../train/run.ts';
-import { readRunInput } from '../train/session.ts';
+import type { Engine } from '../train/engine.ts';
+import { type TrainResult, train } from '../train/run.ts';
+import { type RunInput, readRunInput } from '../train/session.ts';
+import { runTiers } from '../train/tiers.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { nodeReader, nodeWriter } from './files.ts';
-import { withAbsolutePaths } from './inputs.ts';
+import { driverMemory } from './gpu-memory.ts';
+import { requireInputs, withAbsolutePaths } from './inputs.ts';
 import { readMaterial } from './material.ts';
 import { packageManifest } from './package-root.ts';
-import { runRecord } from './record.ts';
-import { openNodeRuntime } from './runtime.ts';
+import { type RunContext, runRecord } from './record.ts';
+import { RECORD_FILE, requireUsable, writeRunHead } from './run-folder.ts';
+import { dataNotes, deviceNotes, tierNotes } from './run-notes.ts';
+import { pathsInFolder, readerWithRows, writeRows } from './run-rows.ts';
+import type { Evaluation, RunEvent, RunOptions, RunOutcome, RunPaths, RunPlace } from './run-types.ts';
+import { type NodeRuntime, openNodeRuntime } from './runtime.ts';
+
+/** The place of a run that belongs to no suite. */
+export function placeOfSingleRun({ values }: ResolvedConfig, command: readonly string[]): RunPlace {
+  return { suite: 'train', arm: values.method, replicate: 0, division: 'open', command };
+}
+
+/** The configuration as it was given, with the settings that an adapter decides; and the same with whole paths. */
+type Configs = { readonly asGiven: ResolvedConfig; readonly absolute: ResolvedConfig };
 
 /**
- * Trains as the job says; yields the events of training. The device stays open: it ends with the process.
- * @throws as train() does; the record is then not written
+ * Runs a configuration and writes its folder; a run that ends early leaves what it logged. The device is closed on every
+ * way out.
+ * @throws ConfigError, DataError, DeviceError; the signal's reason when aborted, at the next step boundary
  */
-export async function* runOne(job: RunJob, signal: AbortSignal): AsyncGenerator<TrainEvent, RunRecord> {
-  const started = performance.now();
-  const createdAt = new Date().toISOString();
-  const config = await withAdapterSettings(job.config, nodeReader);
-  const { values } = config;
-  const runtime = await openNodeRuntime(job.adapter);
-  const input = await readRunInput(values, runtime.readerOf);
+export async function run(given: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
+  const clock = { startedMs: performance.now(), createdAt: new Date().toISOString() };
+  const { device, onEvent, keep = true, rows = new Map() } = options;
+  await requireInputs(given, rows);
+  if (keep) await requireUsable(given.values.output_dir);
+  const asGiven = await withAdapterSettings(given, nodeReader);
+  const runtime = await openNodeRuntime(device);
+  try {
+    const outcome = await runOn(
+      { ...runtime, readerOf: readerWithRows(runtime.readerOf, rows) },
+      { asGiven, absolute: withAbsolutePaths(asGiven, rows) },
+      options,
+      clock,
+    );
+    onEvent({ type: 'end', error: null });
+    return outcome;
+  } catch (error) {
+    onEvent({ type: 'end', error });
+    throw error;
+  } finally {
+    await runtime.close();
+  }
+}
+
+type Clock = { readonly startedMs: number; readonly createdAt: string };
+
+async function runOn(runtime: NodeRuntime, configs: Configs, options: RunOptions, clock: Clock): Promise<RunOutcome> {
+  const { place, signal, onEvent, profileFile, keep = true } = options;
   const { device } = runtime;
-  const predicted = await estimateThatFits(input, device);
-  const material = await readMaterial(values);
-  const meta = {
-    model_info: material.modelInfo,
-    dataset_info: material.datasetInfo,
-    gpu: gpuInfo(device),
-    nvidia_smi: await nvidiaSmi(),
-    runtime: runtimeInfo(),
-    package_info: { ...packageManifest().dependencies },
+  const { values } = configs.absolute;
+  const { name, software } = device.profile;
+  onEvent({ type: 'device', name, software, notes: deviceNotes(device) });
+  const input = await readRunInput(values, runtime.readerOf);
+  signal.throwIfAborted();
+  const { train: trainSet, evaluation, batches } = input;
+  const { totalSteps } = batches;
+  const notes = dataNotes(input, wasSet(configs.asGiven, 'max_length'));
+  onEvent({ type: 'data', trainRows: trainSet.rows.length, evalRows: evaluation.rows.length, totalSteps, notes });
+  // The plan without the device: what it cannot do is said before anything is written.
+  if (profileFile !== undefined && !device.profile.timestampQuery)
+    throw new DeviceError(`--profile needs timestamp queries, which ${name} lacks: leave it out`);
+  const tiers = runTiers(device.profile, values, input.plan.spec.config.head_dim);
+  const predicted = await estimateThatFits(input, device, driverMemory);
+  const { peakBytes, byCategory } = predicted;
+  const planNotes = [...tierNotes(tiers), `GPU memory needed: ${formatBytes(peakBytes)}`];
+  onEvent({ type: 'plan', peakBytes, byCategory, notes: planNotes });
+  onEvent({ type: 'phase', phase: 'hash', total: 0 });
+  const planned = { place, clock, predicted, ...(await provenance(runtime, configs.asGiven)) };
+  const writer = keep ? nodeWriter(values.output_dir) : null;
+  if (writer !== null) {
+    const { code, meta } = planned;
+    await writeRows(writer, options.rows);
+    const environment = { code, ...meta, ...tiers, tiles: device.profile.tiles ?? null };
+    await writeRunHead(writer, pathsInFolder(configs.absolute, options.rows), environment);
+  }
+  const { result, evaluations } = await trainTold(runtime, input, writer, options);
+  const paths = keep ? pathsOf(input, options) : null;
+  const record = runRecord(await contextOf(planned, configs.asGiven, paths), input, result);
+  if (paths !== null) await writeRecord(paths.recordFile, record);
+  if (profileFile !== undefined) await writeProfile(result.engine, input, profileFile);
+  result.engine.destroy();
+  return { ...outcomeOf(result), evaluations, paths, record };
+}
+
+/** Trains, and collects the evaluations on the way. */
+async function trainTold(
+  runtime: NodeRuntime,
+  input: RunInput,
+  writer: FileWriter | null,
+  { signal, onEvent }: RunOptions,
+): Promise<{ result: TrainResult; evaluations: readonly Evaluation[] }> {
+  const evaluations: Evaluation[] = [];
+  const tell = (event: RunEvent): void => {
+    if (event.type === 'eval') evaluations.push({ step: event.step, epoch: event.epoch, result: event.result });
+    onEvent(event);
   };
-  const code = await codeInfo();
-  const writer = nodeWriter(values.output_dir);
-  await writeRunHead(writer, printConfig(withAbsolutePaths(config)), { code, ...meta });
-  const result = yield* train(runtime, input, { signal, writer });
-  const adapter = path.join(values.output_dir, ADAPTER_FILE);
-  const saved = input.plan.lora !== null;
-  const record = runRecord(
-    {
-      ...{ suite: job.suite, arm: job.arm, replicate: job.replicate, division: job.division, command: job.command },
-      ...{ createdAt, code, material, meta, predicted },
-      totalSeconds: (performance.now() - started) / 1000,
-      adapterBytes: saved ? (await stat(adapter)).size : null,
-      adapterSha256: saved ? await sha256OfFile(adapter) : null,
+  const running = train(runtime, input, { signal, writer });
+  try {
+    let next = await running.next();
+    for (; !next.done; next = await running.next()) tell(next.value);
+    return { result: next.value, evaluations };
+  } finally {
+    // Where a listener threw, what is under way ends first; a generator that has ended takes no notice.
+    await running.return(undefined as never);
+  }
+}
+
+type Provenance = Pick<RunContext, 'code' | 'material' | 'meta'>;
+
+/** What the run is made from and made on. Reads every file of the model and the data once. */
+async function provenance({ device, readerOf }: NodeRuntime, { values }: ResolvedConfig): Promise<Provenance> {
+  const material = await readMaterial(values, readerOf('.'));
+  return {
+    code: await codeInfo(),
+    material,
+    meta: {
+      model_info: material.modelInfo,
+      dataset_info: material.datasetInfo,
+      gpu: gpuInfo(device),
+      nvidia_smi: await nvidiaSmi(),
+      runtime: runtimeInfo(),
+      package_info: { ...packageManifest().dependencies },
     },
-    input,
-    result,
-  );
-  const directory = path.dirname(job.recordFile);
-  await writeText(nodeWriter(directory), path.basename(job.recordFile), `${JSON.stringify(record, null, 2)}\n`);
-  return record;
+  };
+}
+
+function pathsOf({ config, plan }: RunInput, { recordFile }: RunOptions): RunPaths {
+  const { output_dir: outputDir } = config;
+  return {
+    outputDir,
+    adapterFile: plan.lora === null ? null : path.join(outputDir, ADAPTER_FILE),
+    recordFile: recordFile === undefined ? path.join(outputDir, RECORD_FILE) : path.resolve(recordFile),
+  };
+}
+
+async function contextOf(
+  { clock, ...planned }: Provenance & Pick<RunContext, 'place' | 'predicted'> & { readonly clock: Clock },
+  { values }: ResolvedConfig,
+  paths: RunPaths | null,
+): Promise<RunContext> {
+  const adapterFile = paths?.adapterFile ?? null;
+  return {
+    ...planned,
+    config: values,
+    createdAt: clock.createdAt,
+    totalSeconds: (performance.now() - clock.startedMs) / 1000,
+    adapterBytes: adapterFile === null ? null : (await stat(adapterFile)).size,
+    adapterSha256: adapterFile === null ? null : await sha256OfFile(adapterFile),
+  };
+}
+
+async function writeRecord(file: string, record: RunRecord): Promise<void> {
+  const { dir, base } = path.parse(file);
+  await writeText(nodeWriter(dir), base, `${JSON.stringify(record, null, 2)}\n`);
+}
+
+/** Opens in chrome://tracing or Perfetto. */
+async function writeProfile(engine: Engine, { batches }: RunInput, file: string): Promise<void> {
+  const [batch] = batches.train.step(START).microBatches as [MicroBatch];
+  const spans = await engine.profileStep(batch);
+  await writeFileAtomic(file, `${JSON.stringify(chromeTrace(spans))}\n`);
+}
+
+function outcomeOf({ steps, timing, trainableParams, allParams, ledger }: TrainResult) {
+  const { peakBytes, byCategory } = ledger.peak;
+  return { steps, timing, trainableParams, allParams, peakBytes, byCategory: { ...byCategory } };
 }

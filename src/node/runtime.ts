@@ -3,17 +3,18 @@
 import type { Runtime } from '../train/session.ts';
 import { Codec } from '../wasm/codec.ts';
 import { createQuantizerPool, loadWasmModule } from './codec.ts';
-import { closeDevice, type DeviceChoice, openDevice } from './device.ts';
+import { closeDevice, openDevice } from './device.ts';
+import type { DeviceChoice } from './device-choice.ts';
 import { nodeReader } from './files.ts';
 import { tuningDirectory } from './tuning.ts';
 
 export type NodeRuntime = Runtime & { close(): Promise<void> };
 
 /** Opens the device and starts the workers; `close` ends both, or the process does not exit. @throws DeviceError */
-export async function openNodeRuntime(adapter: DeviceChoice = 'auto'): Promise<NodeRuntime> {
+export async function openNodeRuntime(choice: DeviceChoice = 'auto'): Promise<NodeRuntime> {
   // The device last: one that is open keeps the process alive.
   const module = await loadWasmModule();
-  const device = await openDevice({ adapter, unchecked: true, tuning: tuningDirectory(process.env) });
+  const device = await openDevice({ device: choice, unchecked: true, tuning: tuningDirectory(process.env) });
   const quantizer = createQuantizerPool(module);
   const close = async (): Promise<void> => {
     await quantizer.close();

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { DataError } from '../errors.ts';
-import type { AdapterDescription } from '../gpu/device.ts';
+import type { DeviceInfo } from '../gpu/device.ts';
 import type { DeviceProfile, MatrixTile, SimtTile, TunedTiles } from '../gpu/device-profile.ts';
 import { isMatrixKind, MATRIX_FIELDS, SIMT_FIELDS, TILE_KINDS, type TileKind, tileProblem } from '../gpu/tiles.ts';
 
@@ -28,7 +28,7 @@ export function tuningDirectory(env: Readonly<Record<string, string | undefined>
 }
 
 /** What a tuning holds for: the adapter and its driver, this version of nibble and that of webgpu. */
-export function tuningKey({ vendor, architecture, device, description }: AdapterDescription): TuningKey {
+export function tuningKey({ vendor, architecture, device, description }: DeviceInfo): TuningKey {
   const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string;
     dependencies: Record<string, string>;

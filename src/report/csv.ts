@@ -1,4 +1,4 @@
-/** runs.csv: one row a run in full precision, PEFT's column names first. */
+/** runs.csv: a row for each run in full precision, PEFT's column names first. */
 import { stringify } from 'csv-stringify/sync';
 import { MEMORY_CATEGORIES, type RunRecord } from '../results/run-schema.ts';
 import { metricOf } from '../results/summarize.ts';
@@ -56,7 +56,7 @@ const OWN_COLUMNS: readonly Column[] = [
 
 const COLUMNS: readonly Column[] = [...PEFT_COLUMNS, ...OWN_COLUMNS];
 
-/** RFC 4180 with a header; an empty field is a value that was not measured. */
+/** Formats RFC 4180 with a header; an empty field is a value that was not measured. */
 export function renderCsv(runs: readonly RunRecord[]): string {
   const header = COLUMNS.map(([name]) => name);
   const rows = runs.map((run) => COLUMNS.map(([, read]) => guarded(read(run))));
@@ -64,8 +64,8 @@ export function renderCsv(runs: readonly RunRecord[]): string {
 }
 
 /**
- * A spreadsheet runs a cell that starts with = + - @, a tab or a return, so text gets an apostrophe in front.
- * Numbers do not: csv-stringify's own guard would turn -1 into '-1, and a minus before digits runs nothing.
+ * Puts an apostrophe before text that a spreadsheet would run: it starts with = + - @, a tab or a return. Numbers stay as they
+ * are: csv-stringify's own guard would turn -1 into '-1, and a minus before digits runs nothing.
  */
 function guarded(value: Value): Value {
   return typeof value === 'string' && /^[=+\-@\t\r\n＝＋－＠]/.test(value) ? `'${value}` : value;

@@ -12,7 +12,7 @@ import {
   formatSeconds,
 } from './format.ts';
 
-/** A number as shown, and as it is. */
+/** A number as it is shown, and as it is. */
 export type Figure = { readonly kind: 'figure'; readonly text: string; readonly raw: number | null };
 /** Text that is set as code. */
 export type Code = { readonly kind: 'code'; readonly text: string };
@@ -63,7 +63,7 @@ const figureIn =
   (format: (value: number | null) => string) =>
   (raw: number | null): Figure => ({ kind: 'figure', text: format(raw), raw });
 
-/** A figure in any format. */
+/** Formats a figure in any format. */
 export const figure = (raw: number | null, format: (value: number | null) => string): Figure => figureIn(format)(raw);
 export const bytesFigure = figureIn(formatBytes);
 export const countFigure = figureIn(formatCount);
@@ -74,12 +74,18 @@ export const percentFigure = figureIn(formatPercent);
 export const fixedFigure = (raw: number | null, decimals: number): Figure =>
   figureIn((v) => formatFixed(v, decimals))(raw);
 
-/** Columns that hold figures only, and are set flush right. */
+/** Two cells for a size: exact bytes, and the size in its unit. */
+export const bytesCells = (bytes: number | null): [exact: Figure, short: Figure] => [
+  countFigure(bytes),
+  bytesFigure(bytes),
+];
+
+/** Tells for each column whether it holds figures only, and is set flush right. */
 export function numericColumns({ columns, rows }: Pick<Table, 'columns' | 'rows'>): boolean[] {
   return columns.map((_, i) => rows.every((row) => typeof row[i] === 'object' && row[i].kind === 'figure'));
 }
 
-/** Every chart of a document, in reading order. */
+/** Lists the charts of a document in reading order. */
 export function chartsOf(document: ReportDocument): Chart[] {
   return [...document.lead, ...document.sections.flatMap((section) => section.blocks)].flatMap(chartsIn);
 }

@@ -61,3 +61,8 @@ export function withSign(value: number | null, format: (value: number | null) =>
 function signed(value: number): string {
   return value < 0 ? MINUS : '';
 }
+
+/** "1 row", "1,024 tokens". */
+export function counted(count: number, noun: string): string {
+  return `${count.toLocaleString('en-US')} ${noun}${count === 1 ? '' : 's'}`;
+}

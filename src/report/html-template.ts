@@ -1,6 +1,6 @@
-/** HTML by tagged template: what is put in is escaped, unless it is already HTML. */
+/** HTML by tagged template: values are escaped unless they are HTML already. */
 
-/** Text that is HTML and will not be escaped again. */
+/** Text that is HTML already. */
 export class Html {
   readonly text: string;
 
@@ -24,12 +24,12 @@ function render(part: Part): string {
 
 const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
-/** Safe in text and in quoted attributes. */
+/** Makes text safe in HTML text and in quoted attributes. */
 function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ENTITIES[character]!);
 }
 
-/** JSON that cannot end the script element it stands in. */
+/** Formats JSON that cannot end the script element around it. */
 export function scriptJson(value: unknown): Html {
   return new Html(JSON.stringify(value).replaceAll('<', '\\u003c'));
 }

@@ -16,7 +16,7 @@ import { PAGE_CSS } from './page-style.ts';
 
 const CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
-/** A whole page. The runs and the summary go in as JSON, so that the page can be read back by a program. */
+/** Renders a whole page. The runs and the summary go in as JSON, so that a program can read the page back. */
 export function renderHtml(
   report: ReportDocument,
   data: { runs: readonly RunRecord[]; summary: SuiteSummary },
@@ -98,7 +98,7 @@ ${body}</tbody>
 `;
 }
 
-/** A figure keeps its raw value in the markup: what is shown can be held against the data. */
+/** Renders text or a figure, which keeps its raw value in the markup so that a page can be checked against its data. */
 function inlineHtml(inline: Inline): Html {
   if (typeof inline === 'string') return html`${inline}`;
   if (inline.kind === 'code') return html`<code>${inline.text}</code>`;

@@ -4,7 +4,7 @@ import { type Block, type Inline, numericColumns, type ReportDocument, type Sect
 /** Folder of the chart files, relative to report.md. */
 export const CHART_FOLDER = 'charts';
 
-/** The same document as the HTML, in the same order, with the same figures. */
+/** Renders the document in the order and with the figures of the HTML. */
 export function renderMarkdown(report: ReportDocument): string {
   const head = [`# ${escapeText(report.title)}`, escapeText(report.subtitle)];
   const blocks = [...head, ...report.lead.map(blockText), ...report.sections.flatMap(sectionText)];
@@ -63,12 +63,12 @@ function inlineText(content: readonly Inline[]): string {
     .join('');
 }
 
-/** A backtick inside would end the code span; GitHub also splits table cells at a bar inside code. */
+/** Formats a code span: a backtick inside would end it, and GitHub splits table cells at a bar inside code. */
 function codeText(text: string): string {
   return `\`${text.replaceAll('`', "'").replaceAll('|', '\\|').replace(/\s+/g, ' ')}\``;
 }
 
-/** Text that Markdown must show as it is: no markup, no HTML, no line break inside a table row. */
+/** Escapes text that Markdown must show as it is: no markup, no HTML, no line break inside a table row. */
 function escapeText(text: string): string {
   return text
     .replace(/\s+/g, ' ')

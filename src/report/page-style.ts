@@ -1,4 +1,4 @@
-/** The page's style sheet: system fonts, one column, tables that scroll on their own, ink on white in print. */
+/** The page's style sheet: system fonts, one column, tables that scroll by themselves, black on white in print. */
 export const PAGE_CSS = `
 *{box-sizing:border-box}
 body{margin:0;background:var(--surface);color:var(--ink);font:16px/1.55 var(--font)}

@@ -1,7 +1,4 @@
-/** The report of a suite: its parts in reading order, and the files it is written to. */
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
+/** The report of a suite: its parts in reading order, and the text of its files. */
 import type { RunRecord } from '../results/run-schema.ts';
 import type { SuiteSummary } from '../results/summary-schema.ts';
 import { standaloneSvg } from './charts/render.ts';
@@ -20,7 +17,6 @@ import { speedSection } from './sections/speed.ts';
 import { leadBlocks, softwareBanner } from './sections/verdict.ts';
 
 export type ReportInput = { readonly runs: readonly RunRecord[]; readonly summary: SuiteSummary };
-export type ReportPaths = { readonly reportHtml: string; readonly reportMd: string; readonly runsCsv: string };
 
 /** Verdict first, then what it rests on, then how to get it again. Sections without data are left out. */
 export async function buildReport({ runs, summary }: ReportInput): Promise<ReportDocument> {
@@ -44,23 +40,18 @@ export async function buildReport({ runs, summary }: ReportInput): Promise<Repor
   };
 }
 
-/** Writes report.html, report.md with its charts, and runs.csv into `dir`; returns their paths. */
-export async function writeReport({ dir, ...input }: ReportInput & { readonly dir: string }): Promise<ReportPaths> {
+/** Names of the files that people open; charts lie in a folder beside them. */
+export const REPORT_FILES = { html: 'report.html', markdown: 'report.md', csv: 'runs.csv' } as const;
+
+/** The text of every file of a report, by its path below the report's folder. */
+export async function renderReport(input: ReportInput): Promise<ReadonlyMap<string, string>> {
   const report = await buildReport(input);
-  const charts = join(dir, CHART_FOLDER);
-  await mkdir(charts, { recursive: true });
-  const paths = {
-    reportHtml: join(dir, 'report.html'),
-    reportMd: join(dir, 'report.md'),
-    runsCsv: join(dir, 'runs.csv'),
-  };
-  await Promise.all([
-    ...chartsOf(report).map((chart) => writeFileAtomic(join(charts, `${chart.name}.svg`), standaloneSvg(chart))),
-    writeFileAtomic(paths.reportHtml, renderHtml(report, input)),
-    writeFileAtomic(paths.reportMd, renderMarkdown(report)),
-    writeFileAtomic(paths.runsCsv, renderCsv(input.runs)),
+  return new Map([
+    ...chartsOf(report).map((chart) => [`${CHART_FOLDER}/${chart.name}.svg`, standaloneSvg(chart)] as const),
+    [REPORT_FILES.html, renderHtml(report, input)],
+    [REPORT_FILES.markdown, renderMarkdown(report)],
+    [REPORT_FILES.csv, renderCsv(input.runs)],
   ]);
-  return paths;
 }
 
 function softwareNote(runs: readonly RunRecord[]): Block[] {

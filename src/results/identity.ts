@@ -1,5 +1,4 @@
 /** The identity of a run: equal inputs give an equal run_id, on any machine and on any day. */
-import { createHash } from 'node:crypto';
 
 /** What makes two runs the same run: same resolved config, weights, data, seed and arm. */
 export type RunIdentity = {
@@ -10,9 +9,12 @@ export type RunIdentity = {
   readonly arm: string;
 };
 
-/** First 16 hex digits of the sha256 over the identity's canonical JSON (keys sorted at every level). */
-export function runIdOf(identity: RunIdentity): string {
-  return createHash('sha256').update(canonicalJson(identity)).digest('hex').slice(0, 16);
+/**
+ * First 16 hex digits of the sha256 over the identity's canonical JSON (keys sorted at every level).
+ * @param sha256 of a text in UTF-8, as 64 hex digits: each platform has its own
+ */
+export function runIdOf(identity: RunIdentity, sha256: (text: string) => string): string {
+  return sha256(canonicalJson(identity)).slice(0, 16);
 }
 
 /** JSON with sorted keys, so that equal values give equal text whatever order they were built in. */

@@ -21,22 +21,18 @@ const seconds = z.number().nonnegative();
 const measured = z.number().nullable();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
-/** Bytes by category. Every category is named, so that a missing one cannot pass as zero. */
-export const categoryBytesSchema = z.strictObject({
-  base_weights: bytes,
-  quant_state: bytes,
-  adapter: bytes,
-  gradients: bytes,
-  optimizer: bytes,
-  activations: bytes,
-  logits: bytes,
-  workspace: bytes,
-  staging: bytes,
-  alignment: bytes,
-});
+/**
+ * Bytes by category. A record from before a category was known reads as 0 there; that no row was forgotten is what the sum over
+ * them says.
+ */
+export function categoryBytesOf<C extends string>(categories: readonly C[]) {
+  const row = bytes.default(0);
+  return z.strictObject(Object.fromEntries(categories.map((category) => [category, row])) as Record<C, typeof row>);
+}
+export const categoryBytesSchema = categoryBytesOf(MEMORY_CATEGORIES);
 export type CategoryBytes = z.infer<typeof categoryBytesSchema>;
 
-/** Sum over the ten rows, in bytes. */
+/** Sum over the rows, in bytes. */
 export function totalBytes(categories: CategoryBytes): number {
   return MEMORY_CATEGORIES.reduce((sum, category) => sum + categories[category], 0);
 }
@@ -337,5 +333,5 @@ function inconsistencies(run: RunRecord): Inconsistency[] {
 
 /** The JSON Schema of a run file, as the package ships it under schemas/. */
 export function runJsonSchema(): Record<string, unknown> {
-  return { $id: RUN_SCHEMA_ID, title: 'nibble benchmark run, v1', ...z.toJSONSchema(runShape) };
+  return { $id: RUN_SCHEMA_ID, title: 'nibble benchmark run, v1', ...z.toJSONSchema(runShape, { io: 'input' }) };
 }

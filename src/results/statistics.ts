@@ -14,9 +14,9 @@ export { mean, median };
 
 /** Fewer pairs than this name no winner: two seeds agree by chance half of the time. */
 export const MIN_SEEDS_FOR_WINNER = 3;
-/** Printed instead of a winner. */
+/** Stands in place of a winner where there is none. */
 export const UNDECIDED = '~';
-/** Resampling that every report uses; part of summary.json so that an interval can be worked out again. */
+/** Resampling of every report; part of summary.json so that an interval can be computed again. */
 export const BOOTSTRAP = { resamples: 10_000, seed: 20231 } as const;
 
 export type Interval = [low: number, high: number];
@@ -24,17 +24,17 @@ export type Bootstrap = { readonly resamples: number; readonly seed: number };
 export type SeededValue = { readonly seed: number; readonly value: number };
 export type Better = 'lower' | 'higher';
 
-/** Sample standard deviation (n - 1); null below two values, where it is unknown rather than 0. */
+/** Computes the sample standard deviation (n - 1); null below two values, where it is unknown rather than 0. */
 export function standardDeviation(values: readonly number[]): number | null {
   return values.length < 2 ? null : sampleStandardDeviation([...values]);
 }
 
-/** Quantile by linear interpolation at rank (n - 1) p, the default of numpy and R (Hyndman and Fan's definition 7). */
+/** Computes a quantile by linear interpolation at rank (n - 1) p, the default of numpy and R (Hyndman and Fan's definition 7). */
 export function quantile(values: readonly number[], p: number): number {
   return quantileSorted(ascending(values), p);
 }
 
-/** The step-time block of a run file; null for no values. Units are those of the values. */
+/** Describes a distribution as run files have it (step times); null for no values. Units are those of the values. */
 export function distribution(values: readonly number[]) {
   if (values.length === 0) return null;
   const sorted = ascending(values);
@@ -53,7 +53,7 @@ export function distribution(values: readonly number[]) {
 }
 
 /**
- * Percentile bootstrap interval (95 %) of the median; null below two values.
+ * Computes the percentile bootstrap interval (95 %) of the median; null below two values.
  * With three values it is their range: the chance of drawing one value three times is 1/27, above 2.5 %.
  */
 export function bootstrapMedianInterval(values: readonly number[], bootstrap: Bootstrap = BOOTSTRAP): Interval | null {
@@ -67,7 +67,7 @@ export function bootstrapMedianInterval(values: readonly number[], bootstrap: Bo
   return [quantileSorted(sorted, 0.025), quantileSorted(sorted, 0.975)];
 }
 
-/** Median, interval and spread of one metric over the seeds of one arm; null for no values. */
+/** Computes median, interval and spread of one metric over the seeds of one arm; null for no values. */
 export function summarizeValues(values: readonly number[], bootstrap: Bootstrap = BOOTSTRAP) {
   if (values.length === 0) return null;
   return {
@@ -81,7 +81,7 @@ export function summarizeValues(values: readonly number[], bootstrap: Bootstrap 
   };
 }
 
-/** Pairs two arms by seed, ascending; a seed that only one arm has is left out. */
+/** Pairs two arms by seed, ascending, leaving out seeds that only one arm has. */
 export function pairBySeed(baseline: readonly SeededValue[], treatment: readonly SeededValue[]) {
   const bySeed = new Map(treatment.map(({ seed, value }) => [seed, value]));
   return baseline
@@ -92,8 +92,8 @@ export function pairBySeed(baseline: readonly SeededValue[], treatment: readonly
 export type Arms = { readonly baseline: string; readonly treatment: string };
 
 /**
- * Paired comparison of one metric: treatment minus baseline seed by seed, its median and bootstrap interval,
- * the same for the ratio, and the winner if there is one. Null where no seed is in both arms.
+ * Compares one metric pair by pair: treatment minus baseline seed by seed, its median and bootstrap interval, the same for
+ * the ratio, and the winner if there is one. Null where no seed is in both arms.
  */
 export function comparePaired(
   arms: Arms,
@@ -119,7 +119,7 @@ export function comparePaired(
   };
 }
 
-/** The arm whose advantage the whole interval shows, else `~`; always `~` with fewer than three pairs. */
+/** Names the arm whose advantage the whole interval shows, else `~`; always `~` with fewer than three pairs. */
 export function decideWinner(arms: Arms, better: Better, n: number, difference: Interval | null): string {
   if (n < MIN_SEEDS_FOR_WINNER || difference === null) return UNDECIDED;
   const [low, high] = difference;

@@ -1,4 +1,4 @@
-/** From the runs of a suite to its summary.json. */
+/** Summarizes the runs of a suite as its summary.json. */
 import { type RunRecord, SCHEMA_VERSION } from './run-schema.ts';
 import { BOOTSTRAP, comparePaired, type SeededValue, summarizeValues } from './statistics.ts';
 import { METRICS, type Metric, type ScaleUp, type SuiteSummary } from './summary-schema.ts';
@@ -15,7 +15,7 @@ const READ: Record<Metric, (run: RunRecord) => number | null | undefined> = {
   perplexity: (run) => run.eval_info.metrics?.perplexity,
 };
 
-/** One metric of one run; null where it was not measured. Units: METRICS. */
+/** Reads one metric of one run, in the unit of METRICS; null where it was not measured. */
 export function metricOf(run: RunRecord, metric: Metric): number | null {
   return READ[metric](run) ?? null;
 }
@@ -29,7 +29,7 @@ export type SummarizeOptions = {
   readonly estimates?: ScaleUp | null;
 };
 
-/** Medians per arm, and the paired comparison where both arms are there. Runs that failed are counted, not used. */
+/** Computes medians by arm, and the paired comparison where both arms are there. Failed runs are only counted. */
 export function summarizeRuns(runs: readonly RunRecord[], options: SummarizeOptions): SuiteSummary {
   const { suite, createdAt, baseline = 'lora', treatment = 'qlora', estimates = null } = options;
   const arms = [...new Set(runs.map((run) => run.run_info.arm))];
@@ -58,7 +58,8 @@ export function summarizeRuns(runs: readonly RunRecord[], options: SummarizeOpti
   };
 }
 
-function seededValues(runs: readonly RunRecord[], metric: Metric): SeededValue[] {
+/** Reads a metric of runs by seed, leaving out runs that did not measure it. */
+export function seededValues(runs: readonly RunRecord[], metric: Metric): SeededValue[] {
   return runs.flatMap((run) => {
     const value = metricOf(run, metric);
     return value === null ? [] : [{ seed: run.run_info.seed, value }];

@@ -1,10 +1,9 @@
-/** The two files of a suite beside its runs: suite.json (what was run, in which order) and summary.json (what it says). */
+/** The two files of a suite beside its runs: suite.json (what was run, in which order) and summary.json (the statistics). */
 import { z } from 'zod';
 import { categoryBytesSchema, SCHEMA_VERSION } from './run-schema.ts';
 
 /**
- * What is compared between two arms, one number per run.
- * `better` is declared here once, so that no table decides on its own which way a number is good.
+ * What is compared between two arms, one number per run. `better` says which way a number is good, once for all tables.
  */
 export const METRICS = {
   peak_memory_bytes: { label: 'Peak memory', unit: 'bytes', better: 'lower' },
@@ -80,7 +79,7 @@ export type PairedSummary = z.infer<typeof pairedSchema>;
 
 const scaleUpSchema = z.strictObject({
   device_profile: name,
-  /** One statement each: batch, sequence length, rank, targets, optimizer, dtypes, checkpointing. */
+  /** A statement for each of batch, sequence length, rank, targets, optimizer, dtypes, checkpointing. */
   assumptions: z.array(z.string()),
   models: z.array(
     z.strictObject({
@@ -94,7 +93,7 @@ const scaleUpSchema = z.strictObject({
 });
 export type ScaleUp = z.infer<typeof scaleUpSchema>;
 
-/** summary.json: everything here can be worked out again from the run files, but for the estimates. */
+/** summary.json: all but the estimates can be computed again from the run files. */
 export const suiteSummarySchema = z.strictObject({
   schema_version: z.literal(SCHEMA_VERSION),
   suite: name,

@@ -4,7 +4,7 @@ import type { MicroBatch } from '../data/batch.ts';
 import { evalBatches, type OrderSettings, START, type TrainBatches, trainBatches } from '../data/batches.ts';
 import type { Row } from '../data/row.ts';
 import type { Shapes } from './build.ts';
-import type { BatchShape } from './engine-memory.ts';
+import type { BatchShape } from './inputs.ts';
 
 export type RunBatches = {
   readonly train: TrainBatches;
@@ -83,5 +83,5 @@ function trainShapes(batches: TrainBatches, totalSteps: number): BatchShape[] {
 }
 
 function distinctShapes(batches: readonly MicroBatch[]): BatchShape[] {
-  return [...new Map(batches.map(({ B, T }) => [`${B},${T}`, { B, S: T }])).values()];
+  return [...new Map(batches.map(({ B, S }) => [`${B},${S}`, { B, S }])).values()];
 }

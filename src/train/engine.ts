@@ -1,25 +1,16 @@
-/** Runs a prepared model: batches in, losses and norms out. */
+/** Training on a machine: batches in, losses and norms out. */
 import type { PackedDocuments } from '../data/documents.ts';
-import type { Allocation } from '../gpu/allocator.ts';
-import type { Device } from '../gpu/device.ts';
-import { profileProgram, type Span } from '../gpu/profiler.ts';
-import { compilePipelines, Program } from '../gpu/program.ts';
+import type { Machine } from '../gpu/machine.ts';
+import type { Span } from '../gpu/profiler.ts';
+import type { Submission } from '../gpu/submission.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { type Readback, upload } from '../gpu/transfer.ts';
-import { METRIC } from '../kernels/grad-norm.ts';
+import type { Readback } from '../gpu/transfer.ts';
+import { METRIC, METRIC_COUNT } from '../kernels/grad-norm.ts';
+import type { DeclaredModel } from '../model/declare.ts';
 import { wholeRows } from './document-inputs.ts';
-import {
-  type BatchShape,
-  type EngineMemory,
-  F32_BYTES,
-  FLAGS_AT,
-  MAGNITUDES_PLAN,
-  METRICS_BYTES,
-  planName,
-  SCALE_AT,
-  UPDATE_PLAN,
-} from './engine-memory.ts';
-import { LossScaler, type RatesAt } from './loss-scaler.ts';
+import { allocateInputs, type BatchShape, F32_BYTES, type Inputs } from './inputs.ts';
+import { LossScaler, type RatesAt, USED_BYTES } from './loss-scaler.ts';
+import { type EngineSettings, MAGNITUDES_PLAN, planName, recordPhases, UPDATE_PLAN } from './phases.ts';
 import { packStepScalars, STEP_BYTES, type StepScalars } from './step-scalars.ts';
 
 /** A batch as the GPU reads it: (B, S) row-major, labels already shifted, -100 for none. */
@@ -45,37 +36,46 @@ export type StepMetrics = {
   readonly updates: number;
 };
 
+/** Weights are read back in pieces of the staging buffer; smaller ones would make many round trips. */
+const MIN_STAGING_BYTES = 256 * 1024;
+/** Steps in flight: the loss of one is read while the next one runs. */
+const STAGING_BUFFERS = 2;
+/** An update's metrics stand at the start of a staging buffer, then flags, loss scale, its micro-batches' row losses. */
+const FLAGS_AT = F32_BYTES * METRIC_COUNT;
+const SCALE_AT = FLAGS_AT + F32_BYTES;
+const METRICS_BYTES = SCALE_AT + USED_BYTES;
+
 export class Engine {
-  readonly device: Device;
-  readonly memory: EngineMemory;
-  readonly #programs: ReadonlyMap<string, Program>;
+  readonly machine: Machine;
+  readonly declared: DeclaredModel;
+  readonly settings: EngineSettings;
+  readonly inputs: Inputs;
   readonly #scalars = new ArrayBuffer(STEP_BYTES);
   readonly #scaler: LossScaler | null;
-  #turn = 0;
   #evalFlags = 0;
 
-  private constructor(device: Device, memory: EngineMemory, programs: ReadonlyMap<string, Program>) {
-    this.device = device;
-    this.memory = memory;
-    this.#programs = programs;
-    this.#scaler = this.#makeScaler();
+  /** Allocates and records everything and runs nothing: what an estimate ends with. `compile` comes next. */
+  constructor(machine: Machine, declared: DeclaredModel, settings: EngineSettings) {
+    this.machine = machine;
+    this.declared = declared;
+    this.settings = settings;
+    const rows = Math.max(...[...settings.trainShapes, ...settings.evalShapes].map(({ B, S }) => B * S));
+    const { lossScaling, documents, gradientAccumulationSteps } = settings;
+    const packed = documents.train || documents.evaluation;
+    this.inputs = allocateInputs(machine.residents, rows, { packed, scaled: lossScaling !== null });
+    const { step, scaling } = this.inputs;
+    this.#scaler =
+      lossScaling === null || scaling === null
+        ? null
+        : new LossScaler(machine, { ...scaling, step }, lossScaling.initScale);
+    const lossBytes = F32_BYTES * rows * gradientAccumulationSteps;
+    const bytes = Math.max(MIN_STAGING_BYTES, METRICS_BYTES + lossBytes);
+    machine.prepare(recordPhases(this), { buffers: STAGING_BUFFERS, bytes });
   }
 
-  #makeScaler(): LossScaler | null {
-    const { inputs, settings } = this.memory;
-    if (inputs.scaling === null || settings.lossScaling === null) return null;
-    const { scaler, rates } = inputs.scaling;
-    const buffers = { scaler: this.#at(scaler), rates: this.#at(rates), step: this.#at(inputs.step) };
-    return new LossScaler(this.device, buffers, settings.lossScaling.initScale);
-  }
-
-  /** Compiles every pipeline and builds every bind group; reads no weight, so that they may be on their way. @throws DeviceError */
-  static async compile(device: Device, memory: EngineMemory): Promise<Engine> {
-    const place = { residents: memory.parts.residents, arena: memory.arena };
-    await compilePipelines(device, [...memory.prepared.values()]);
-    const programs = new Map<string, Program>();
-    for (const [name, prepared] of memory.prepared) programs.set(name, await Program.compile(device, prepared, place));
-    return new Engine(device, memory, programs);
+  /** Reads no weight, so that they may be on their way meanwhile. @throws DeviceError */
+  compile(): Promise<void> {
+    return this.machine.compile();
   }
 
   /**
@@ -89,25 +89,22 @@ export class Engine {
     scalars: Omit<StepScalars, 'micro'>,
     ratesAt: RatesAt = () => scalars,
   ): Promise<StepMetrics> {
-    const { inputs } = this.memory;
-    const staging = this.memory.staging[this.#turn++ % this.memory.staging.length] as Readback;
+    const { rowLoss, metrics } = this.inputs;
+    const into = this.machine.nextStaging();
     this.#scaler?.begin(ratesAt);
     let at = METRICS_BYTES;
     batches.forEach((batch, micro) => {
       this.#writeBatch(batch);
       this.#writeScalars({ ...scalars, micro });
       const bytes = F32_BYTES * batch.B * batch.S;
-      const encoder = this.#encode(this.#program(planName('micro', batch)), this.#scaler);
-      staging.record(encoder, this.#at(inputs.rowLoss), bytes, at);
-      this.#submit(encoder);
+      this.#scaled(planName('micro', batch)).read(rowLoss, { bytes, into, to: at }).submit();
       at += bytes;
     });
-    const encoder = this.#encode(this.#program(UPDATE_PLAN), this.#scaler);
-    staging.record(encoder, this.#at(inputs.metrics), FLAGS_AT, 0);
-    this.#takeFlags(encoder, staging, FLAGS_AT);
-    this.#scaler?.record(encoder, staging.staging, SCALE_AT);
-    this.#submit(encoder);
-    return staging.finish(this.device, at).then((buffer) => this.#metricsOf(buffer, scalars));
+    const submission = this.#scaled(UPDATE_PLAN).read(metrics, { bytes: FLAGS_AT, into, to: 0 });
+    this.#takeFlags(submission, into, FLAGS_AT);
+    this.#scaler?.read(submission, into, SCALE_AT);
+    submission.submit();
+    return into.finish(this.machine.device, at).then((buffer) => this.#metricsOf(buffer, scalars));
   }
 
   #metricsOf(buffer: ArrayBuffer, { inv_tokens, step }: Omit<StepScalars, 'micro'>): StepMetrics {
@@ -120,20 +117,20 @@ export class Engine {
       gradNorm: values[METRIC.norm] as number,
       finite,
       flags: new Uint32Array(buffer, FLAGS_AT, 1)[0] as number,
-      ...(this.#scaler?.read(buffer, SCALE_AT, finite) ?? { lossScale: null, updates: step }),
+      ...(this.#scaler?.finish(buffer, SCALE_AT, finite) ?? { lossScale: null, updates: step }),
     };
   }
 
   /** Cross-entropy of every position of a batch, 0 where it has no target. */
   async rowLosses(batch: Batch): Promise<Float32Array> {
-    const staging = this.memory.staging[this.#turn++ % this.memory.staging.length] as Readback;
+    const into = this.machine.nextStaging();
     this.#writeBatch(batch);
     const bytes = F32_BYTES * batch.B * batch.S;
-    const encoder = this.#encode(this.#program(planName('eval', batch)));
-    staging.record(encoder, this.#at(this.memory.inputs.rowLoss), bytes, 0);
-    this.#takeFlags(encoder, staging, bytes);
-    this.#submit(encoder);
-    const buffer = await staging.finish(this.device, bytes + F32_BYTES);
+    const name = planName('eval', batch);
+    const submission = this.machine.submission(name).run(name).read(this.inputs.rowLoss, { bytes, into, to: 0 });
+    this.#takeFlags(submission, into, bytes);
+    submission.submit();
+    const buffer = await into.finish(this.machine.device, bytes + F32_BYTES);
     this.#evalFlags |= new Uint32Array(buffer, bytes, 1)[0] as number;
     return new Float32Array(buffer, 0, bytes / F32_BYTES);
   }
@@ -147,128 +144,87 @@ export class Engine {
 
   /** Reads an f32 tensor (an adapter, a trained weight) back. */
   async readTensor(tensor: Tensor): Promise<Float32Array<ArrayBuffer>> {
-    const staging = this.memory.staging[0] as Readback;
-    const bytes = await staging.read(this.device, this.#at(tensor), tensor.byteOffset, tensor.bytes);
-    return new Float32Array(bytes.buffer);
+    return new Float32Array(await this.machine.read(tensor));
   }
 
   writeTensor(tensor: Tensor, values: Float32Array<ArrayBuffer>): void {
-    upload(this.device, this.#at(tensor), tensor.byteOffset, values);
+    this.machine.write(tensor, values);
   }
 
   /**
-   * Runs every program once, inside error scopes, so that drivers which compile at the first dispatch have done so. With a
-   * learning rate of 0 and no loss tokens no parameter changes; the moments are cleared again. Yields the name of each once
-   * it is done: on a software driver that can take a minute.
+   * Runs every program once. With a learning rate of 0 and no loss tokens no parameter changes; the moments are cleared again.
+   * Yields as `Machine.warmUp` does.
    */
   async *warmUp(): AsyncGenerator<string, void> {
     this.#writeScalars({ lr: 0, bias1: 1, sqrt_bias2: 1, inv_tokens: 0, loss_scale: 1, step: 0, micro: 0, seed: 0 });
-    for (const name of this.warmUpNames) {
-      this.#writeDocuments(this.#shapeOf(name));
-      await this.device.guarded(`warm-up of ${name}`, async () => {
-        this.#program(name).run();
-        await this.device.gpu.queue.onSubmittedWorkDone();
-      });
-      yield name;
-    }
+    yield* this.machine.warmUp(this.warmUpNames, (name) => this.#writeDocuments(this.#shapeOf(name)));
     this.clearOptimizer();
   }
 
   /** The programs that warming up runs. */
   get warmUpNames(): string[] {
-    return [...this.#programs.keys()].filter((name) => name !== MAGNITUDES_PLAN);
+    return this.machine.plans.map(({ name }) => name).filter((name) => name !== MAGNITUDES_PLAN);
   }
 
   /** Sets the magnitudes of a DoRA adapter to the row norms of the weights with the adapter as it is now. */
   initializeMagnitudes(): void {
-    this.#program(MAGNITUDES_PLAN).run();
+    this.machine.submission(MAGNITUDES_PLAN).run(MAGNITUDES_PLAN).submit();
   }
 
   /** Zero gradients and moments: the state before the first step. */
   clearOptimizer(): void {
     this.#scaler?.reset();
-    const encoder = this.device.gpu.createCommandEncoder({ label: 'clear' });
-    for (const { grad, m, v } of this.memory.parts.declared.trainable.segments) {
-      for (const tensor of [grad, m, v]) encoder.clearBuffer(this.#at(tensor).buffer as GPUBuffer);
-    }
-    encoder.clearBuffer(this.#at(this.memory.inputs.flags).buffer as GPUBuffer);
-    this.device.gpu.queue.submit([encoder.finish()]);
+    const submission = this.machine.submission('clear');
+    for (const { grad, m, v } of this.declared.trainable.segments)
+      for (const tensor of [grad, m, v]) submission.clear(tensor);
+    submission.clear(this.machine.flags).submit();
   }
 
   /** GPU time of every dispatch of one micro-batch and one update. Trains on it: for after a run. @throws DeviceError */
   async profileStep(batch: Batch): Promise<Span[]> {
-    const { allocator } = this.memory.parts;
     this.#writeBatch(batch);
-    const programs = [this.#program(planName('micro', batch)), this.#program(UPDATE_PLAN)];
-    const spans: Span[] = [];
-    for (const program of programs) spans.push(...(await profileProgram(this.device, allocator, program)));
-    return spans;
+    return this.machine.profileRun([planName('micro', batch), UPDATE_PLAN]);
   }
 
-  /** Every program, for those who measure what a replay costs. */
-  programs(): Iterable<Program> {
-    return this.#programs.values();
-  }
-
-  #encode(program: Program, scaler: LossScaler | null = null): GPUCommandEncoder {
-    const encoder = this.device.gpu.createCommandEncoder({ label: program.name });
-    scaler?.encode(encoder);
-    program.encode(encoder);
-    return encoder;
+  /** A phase of a step; with a loss scale, under the scalars that the GPU chose. */
+  #scaled(name: string): Submission {
+    const submission = this.machine.submission(name);
+    this.#scaler?.lay(submission);
+    return submission.run(name);
   }
 
   /** Copies the flags to byte `to` of a staging buffer and lowers them. */
-  #takeFlags(encoder: GPUCommandEncoder, staging: Readback, to: number): void {
-    const flags = this.#at(this.memory.inputs.flags);
-    staging.record(encoder, flags, F32_BYTES, to);
-    encoder.clearBuffer(flags.buffer as GPUBuffer);
-  }
-
-  #submit(encoder: GPUCommandEncoder): void {
-    this.device.gpu.queue.submit([encoder.finish()]);
-  }
-
-  #program(name: string): Program {
-    const program = this.#programs.get(name);
-    if (program === undefined)
-      throw new Error(`engine: no plan ${name} among ${[...this.#programs.keys()].join(', ')}`);
-    return program;
+  #takeFlags(submission: Submission, into: Readback, to: number): void {
+    submission.read(this.machine.flags, { bytes: F32_BYTES, into, to }).clear(this.machine.flags);
   }
 
   #writeBatch(batch: Batch): void {
-    upload(this.device, this.#at(this.memory.inputs.ids), 0, batch.inputIds as Uint32Array<ArrayBuffer>);
-    upload(this.device, this.#at(this.memory.inputs.labels), 0, batch.labels as Int32Array<ArrayBuffer>);
+    this.machine.write(this.inputs.ids, batch.inputIds as Uint32Array<ArrayBuffer>);
+    this.machine.write(this.inputs.labels, batch.labels as Int32Array<ArrayBuffer>);
     this.#writeDocuments(batch, batch.documents);
   }
 
   #writeDocuments(shape: BatchShape | undefined, documents?: PackedDocuments | null): void {
-    const { documents: inputs } = this.memory.inputs;
+    const { documents: inputs } = this.inputs;
     if (inputs === null || shape === undefined) return;
     const given = documents ?? wholeRows(shape);
     for (const key of ['positions', 'starts', 'ends'] as const)
-      upload(this.device, this.#at(inputs[key]), 0, given[key] as Uint32Array<ArrayBuffer>);
+      this.machine.write(inputs[key], given[key] as Uint32Array<ArrayBuffer>);
   }
 
   /** Of a plan that reads a batch. */
   #shapeOf(name: string): BatchShape | undefined {
-    const { trainShapes, evalShapes } = this.memory.settings;
+    const { trainShapes, evalShapes } = this.settings;
     const named = (phase: 'micro' | 'eval') => (shape: BatchShape) => planName(phase, shape) === name;
     return trainShapes.find(named('micro')) ?? evalShapes.find(named('eval'));
   }
 
   #writeScalars(scalars: StepScalars): void {
     packStepScalars(scalars, this.#scalars);
-    upload(this.device, this.#at(this.memory.inputs.step), 0, new Uint8Array(this.#scalars));
-  }
-
-  #at(tensor: Tensor): Allocation {
-    return this.memory.parts.residents.allocationOf(tensor.storage);
+    this.machine.write(this.inputs.step, new Uint8Array(this.#scalars));
   }
 
   destroy(): void {
-    this.memory.arena.destroy();
-    this.memory.parts.residents.destroy();
-    for (const { params } of this.memory.prepared.values()) this.memory.parts.allocator.free(params);
-    for (const { staging } of this.memory.staging) this.memory.parts.allocator.free(staging);
+    this.machine.destroy();
   }
 }

@@ -2,23 +2,7 @@
 import { countItems, type LossDenominator, type MicroBatch } from '../data/batch.ts';
 import { IGNORED } from '../data/row.ts';
 import type { Engine } from './engine.ts';
-
-export type EvalResult = {
-  /**
-   * transformers' eval_loss: each batch's sum over its count of labels, then the mean of that over rows. It depends on which
-   * rows share a batch. With all_labels the count takes in first positions, as transformers 4.57 to 5.9 did here as well.
-   */
-  readonly evalLoss: number;
-  /** exp(evalLoss). */
-  readonly perplexity: number;
-  /** The mean over all predicted tokens, whatever batch they were in. */
-  readonly tokenLoss: number;
-  /** Standard error of tokenLoss. */
-  readonly stderr: number;
-  readonly lossTokens: number;
-  readonly samples: number;
-  readonly seconds: number;
-};
+import type { EvalResult } from './events.ts';
 
 /** Runs all batches and yields how many are done. Sums are kept in f64. */
 export async function* evaluate(
@@ -32,7 +16,7 @@ export async function* evaluate(
   let samples = 0;
   const tokens = { count: 0, sum: 0, squares: 0 };
   for (const [i, batch] of batches.entries()) {
-    const losses = await engine.rowLosses({ ...batch, S: batch.T });
+    const losses = await engine.rowLosses(batch);
     let sum = 0;
     for (let t = 0; t < losses.length; t++) {
       if (batch.labels[t] === IGNORED) continue;

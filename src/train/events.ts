@@ -1,5 +1,21 @@
 /** What a training run tells while it runs, and what it ends with. Progress bars, logs and reports are consumers. */
-import type { EvalResult } from './evaluate.ts';
+
+export type EvalResult = {
+  /**
+   * transformers' eval_loss: each batch's sum over its count of labels, then the mean of that over rows. It depends on which
+   * rows share a batch. With all_labels the count takes in first positions, as transformers 4.57 to 5.9 did here as well.
+   */
+  readonly evalLoss: number;
+  /** exp(evalLoss). */
+  readonly perplexity: number;
+  /** The mean over all predicted tokens, whatever batch they were in. */
+  readonly tokenLoss: number;
+  /** Standard error of tokenLoss. */
+  readonly stderr: number;
+  readonly lossTokens: number;
+  readonly samples: number;
+  readonly seconds: number;
+};
 
 export type StepEvent = {
   readonly type: 'step';
@@ -33,7 +49,7 @@ export type TrainEvent =
   | { readonly type: 'eval'; readonly step: number; readonly epoch: number; readonly result: EvalResult }
   | StepEvent;
 
-export type Phase = 'load' | 'compile' | 'warmup' | 'train' | 'eval' | 'save';
+export type Phase = 'hash' | 'load' | 'compile' | 'warmup' | 'train' | 'eval' | 'save';
 
 /** Disjoint wall-clock seconds: load_s and quantize_s together are what loading took, compile_s is what compiling took beyond that. */
 type DisjointTiming = Record<

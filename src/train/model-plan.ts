@@ -9,7 +9,7 @@ import type { TrainConfig } from '../config/settings.ts';
 import { ConfigError } from '../errors.ts';
 import { isBnb4bit, readBnb4bit } from '../formats/bnb4bit.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
-import type { TorchFloat } from '../formats/dtype.ts';
+import { floatType, type GpuFloat, isFloatDtype } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import { adapterBase } from '../model/adapter-base.ts';
 import type { LoraSpec, ModelSpec, StoredAs } from '../model/declare.ts';
@@ -26,8 +26,6 @@ export type ModelPlan = {
 };
 
 type LinearNames = ReadonlySet<string>;
-
-const GPU_DTYPE: Record<TorchFloat, 'f32' | 'f16' | 'bf16'> = { float32: 'f32', float16: 'f16', bfloat16: 'bf16' };
 
 export type ModelPlanInput = {
   readonly config: TrainConfig;
@@ -170,15 +168,9 @@ function fourBit(config: TrainConfig): StoredAs {
   };
 }
 
-function denseDtype(
-  config: TrainConfig,
-  model: ModelConfig,
-  source: TensorSource | null,
-  module: string,
-): 'f32' | 'f16' | 'bf16' {
-  if (config.dtype !== 'auto') return GPU_DTYPE[config.dtype];
+function denseDtype(config: TrainConfig, model: ModelConfig, source: TensorSource | null, module: string): GpuFloat {
+  if (config.dtype !== 'auto') return floatType(config.dtype).gpu;
   const name = `${module}.weight`;
   const stored = source?.has(name) ? source.info(name).dtype : null;
-  if (stored === 'F16' || stored === 'BF16' || stored === 'F32') return stored.toLowerCase() as 'f16' | 'bf16' | 'f32';
-  return GPU_DTYPE[model.dtype ?? 'float32'];
+  return floatType(stored !== null && isFloatDtype(stored) ? stored : (model.dtype ?? 'float32')).gpu;
 }

@@ -1,27 +1,30 @@
 /** A training run as a generator of events: load, compile, warm up, train, evaluate, save. */
 
-import { printTrainable } from '../adapters/files.ts';
+import { trainableParametersLine } from '../adapters/files.ts';
 import { START } from '../data/batches.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Ledger } from '../gpu/ledger.ts';
 import { flagMessages } from '../kernels/flags.ts';
 import type { LoadTimes } from '../model/load.ts';
-import { Engine } from './engine.ts';
-import { type EvalResult, evaluate } from './evaluate.ts';
-import type { StepEvent, Timing, TrainEvent } from './events.ts';
+import type { Engine } from './engine.ts';
+import { evaluate } from './evaluate.ts';
+import type { EvalResult, StepEvent, Timing, TrainEvent } from './events.ts';
 import { loadNote, NOTHING_LOADED, type Timed, timed } from './load-times.ts';
 import { countParameters } from './model-plan.ts';
-import { type SaveDtype, saveTrainedAdapter, saveTrainedModel } from './save.ts';
+import { saveTrainedAdapter, saveTrainedModel } from './save.ts';
 import { allocate, fill, initialize, type RunInput, type Runtime } from './session.ts';
 import { type SubmittedStep, submitStep } from './steps.ts';
 import { formatTrainerState, TrainerLog, type TrainerState, trainerState } from './trainer-state.ts';
 
-/** Beside trainer_state.json, whose fields are Hugging Face's: a run that did not end, and why. */
+/** What training writes last. */
+export const TRAINER_STATE_FILE = 'trainer_state.json';
+/** Beside it, whose fields are Hugging Face's: a run that did not end, and why. */
 export const INTERRUPTED_FILE = 'interrupted.json';
 export type Interruption = { readonly reason: string; readonly step: number; readonly max_steps: number };
 
 export type TrainOptions = {
-  readonly signal: AbortSignal /** Where the results go; null keeps nothing. */;
+  readonly signal: AbortSignal;
+  /** Where the results go; null keeps nothing. */
   readonly writer: FileWriter | null;
 };
 
@@ -75,7 +78,6 @@ class Run {
     ...{ warmup_s: 0, train_s: 0, eval_s: 0, save_s: 0 },
   };
   #engine!: Engine;
-  #ledger!: Ledger;
   #clock = 0;
   /** The evaluation after the last step, when the schedule already asked for it. */
   lastEvaluation: EvalResult | null = null;
@@ -90,11 +92,10 @@ class Run {
   /** Pipelines are compiled while weights are loaded; the weights decide when the phase ends. */
   async *prepare(): AsyncGenerator<TrainEvent, void> {
     const started = performance.now();
-    const { memory, ledger } = await allocate(this.#runtime, this.#input);
-    this.#ledger = ledger;
-    const compiling = timed(Engine.compile(this.#runtime.device, memory));
+    this.#engine = await allocate(this.#runtime, this.#input);
+    const compiling = timed(this.#engine.compile());
     try {
-      const { quantizeSeconds, quantizeBusySeconds } = yield* this.#load(memory, compiling);
+      const { quantizeSeconds, quantizeBusySeconds } = yield* this.#load(compiling);
       const loaded = performance.now();
       this.#timing.quantize_s = quantizeSeconds;
       this.#timing.quantize_busy_s = quantizeBusySeconds;
@@ -107,11 +108,11 @@ class Run {
     yield* this.#warmUp();
   }
 
-  async *#load(memory: Engine['memory'], compiling: Timed<Engine>): AsyncGenerator<TrainEvent, LoadTimes> {
+  async *#load(compiling: Timed<void>): AsyncGenerator<TrainEvent, LoadTimes> {
     const { signal } = this.#options;
-    const { declared } = memory.parts;
+    const { declared } = this.#engine;
     yield { type: 'phase', phase: 'load', total: declared.weights.size + declared.vectors.size };
-    const filling = fill(this.#runtime, this.#input, memory, signal);
+    const filling = fill(this.#runtime, this.#input, this.#engine, signal);
     try {
       let next = await filling.next();
       for (; !next.done; next = await filling.next()) {
@@ -126,9 +127,9 @@ class Run {
     }
   }
 
-  async *#compile(compiling: Timed<Engine>, loaded: number): AsyncGenerator<TrainEvent, void> {
+  async *#compile(compiling: Timed<void>, loaded: number): AsyncGenerator<TrainEvent, void> {
     yield { type: 'phase', phase: 'compile', total: 0 };
-    this.#engine = await compiling.result;
+    await compiling.result;
     const { from, to } = await compiling.ended;
     this.#timing.compile_overlapped_s = (Math.min(to, loaded) - from) / 1000;
     await initialize(this.#input, this.#engine);
@@ -136,7 +137,7 @@ class Run {
     this.#options.signal.throwIfAborted();
     yield { type: 'note', text: loadNote(this.#timing) };
     const { trainable, all } = countParameters(this.#input.plan);
-    yield { type: 'note', text: printTrainable(trainable, all) };
+    yield { type: 'note', text: trainableParametersLine(trainable, all) };
   }
 
   async *#warmUp(): AsyncGenerator<TrainEvent, void> {
@@ -222,12 +223,12 @@ class Run {
     const started = performance.now();
     if (plan.lora !== null) await saveTrainedAdapter(this.#engine, plan, source, writer);
     else {
-      const dtype: SaveDtype = config.dtype === 'auto' ? (model.dtype ?? 'float32') : config.dtype;
+      const dtype = config.dtype === 'auto' ? (model.dtype ?? 'float32') : config.dtype;
       const from = this.#runtime.readerOf(config.model_name_or_path);
       await saveTrainedModel(this.#engine, from, writer, { dtype, codec: this.#runtime.codec, model });
     }
     this.#timing.save_s = secondsSince(started);
-    await writeText(writer, 'trainer_state.json', formatTrainerState(this.#trainerState()));
+    await writeText(writer, TRAINER_STATE_FILE, formatTrainerState(this.#trainerState()));
   }
 
   /** What was logged before `error` ended the steps; weights are only written by a run that ends well. */
@@ -242,7 +243,7 @@ class Run {
       max_steps: this.#input.batches.totalSteps,
     };
     try {
-      await writeText(writer, 'trainer_state.json', formatTrainerState(this.#trainerState()));
+      await writeText(writer, TRAINER_STATE_FILE, formatTrainerState(this.#trainerState()));
       await writeText(writer, INTERRUPTED_FILE, `${JSON.stringify(interruption, null, 2)}\n`);
     } catch {
       return; // the error that is on its way says more
@@ -270,7 +271,7 @@ class Run {
       evalAfter,
       trainableParams: trainable,
       allParams: all,
-      ledger: this.#ledger,
+      ledger: this.#engine.machine.ledger,
       engine: this.#engine,
     };
   }
@@ -278,10 +279,4 @@ class Run {
 
 function secondsSince(started: number): number {
   return (performance.now() - started) / 1000;
-}
-
-/** The first files of a run's folder: written before the first step, so that even a crash can be repeated. */
-export async function writeRunHead(writer: FileWriter, resolvedYaml: string, environment: object): Promise<void> {
-  await writeText(writer, 'config.yaml', resolvedYaml);
-  await writeText(writer, 'environment.json', `${JSON.stringify(environment, null, 2)}\n`);
 }

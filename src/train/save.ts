@@ -1,8 +1,9 @@
 /** What a run leaves behind: a PEFT adapter, or in full training a Hugging Face model directory. */
 
-import { saveAdapter } from '../adapters/files.ts';
+import { asInFile, saveAdapter } from '../adapters/files.ts';
 import { SINGLE_FILE, type TensorSource } from '../formats/checkpoint.ts';
 import { copyCompanions } from '../formats/companions.ts';
+import { floatType, type TorchFloat } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
 import type { FileReader, FileWriter } from '../formats/reader.ts';
@@ -10,7 +11,6 @@ import { writeText } from '../formats/reader.ts';
 import { writeSafetensors } from '../formats/safetensors-write.ts';
 import { narrow } from '../wasm/buffers.ts';
 import type { Codec } from '../wasm/codec.ts';
-import { asInFile } from './adapter-state.ts';
 import type { Engine } from './engine.ts';
 import type { ModelPlan } from './model-plan.ts';
 
@@ -22,29 +22,26 @@ export async function saveTrainedAdapter(
   writer: FileWriter,
 ): Promise<void> {
   if (plan.lora === null) return;
-  const { tensors } = engine.memory.parts.declared.trainable;
+  const { tensors } = engine.declared.trainable;
   const values = async (name: string): Promise<Float32Array> => {
     const trainable = tensors.get(name);
     if (trainable === undefined) throw new Error(`adapter: no trainable for ${name}`);
-    return asInFile(trainable, await engine.readTensor(trainable.param));
+    return asInFile(name, trainable.shape, await engine.readTensor(trainable.param));
   };
   await saveAdapter(writer, { ...plan.lora, base: plan.base, source, values });
 }
-
-export type SaveDtype = 'float32' | 'float16' | 'bfloat16';
-const STORED = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
 
 /** model.safetensors and config.json in `dtype`, and the tokenizer files of the model it started from. */
 export async function saveTrainedModel(
   engine: Engine,
   from: FileReader,
   writer: FileWriter,
-  options: { dtype: SaveDtype; codec: Codec; model: ModelConfig },
+  options: { dtype: TorchFloat; codec: Codec; model: ModelConfig },
 ): Promise<void> {
   const { dtype, codec } = options;
-  const tensors = [...engine.memory.parts.declared.trainable.tensors].map(([name, trainable]) => ({
+  const tensors = [...engine.declared.trainable.tensors].map(([name, trainable]) => ({
     name,
-    dtype: STORED[dtype],
+    dtype: floatType(dtype).safetensors,
     shape: trainable.shape,
     data: async function* () {
       const values = await engine.readTensor(trainable.param);

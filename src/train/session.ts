@@ -1,28 +1,18 @@
 /** From a resolved config to a loaded model on the GPU: everything before the first step. */
 
-import { type Adapter, checkOwnEmbeddings, openAdapter } from '../adapters/files.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import { type Dataset, loadDataset } from '../data/dataset.ts';
 import { ConfigError } from '../errors.ts';
-import type { TensorSource } from '../formats/checkpoint.ts';
-import { type ModelConfig, readModelConfig } from '../formats/hf-config.ts';
 import type { FileReader } from '../formats/reader.ts';
-import { loadTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../formats/tokenizer.ts';
-import { GpuAllocator } from '../gpu/allocator.ts';
 import type { Device } from '../gpu/device.ts';
-import { Ledger } from '../gpu/ledger.ts';
-import { adapterBase } from '../model/adapter-base.ts';
-import { checkWeights } from '../model/check-weights.ts';
 import { type LoadTimes, loadModel } from '../model/load.ts';
-import { openWeights } from '../model/random-weights.ts';
-import { withTiedHead } from '../model/tied-head.ts';
+import { type OpenedModel, openModel } from '../model/open.ts';
 import type { Codec } from '../wasm/codec.ts';
 import type { Quantizer, SourceDtype } from '../wasm/types.ts';
-import { initializeAdapter } from './adapter-state.ts';
 import { type RunBatches, runBatches } from './batching.ts';
-import { buildMemory } from './build.ts';
+import { buildEngine } from './build.ts';
 import type { Engine } from './engine.ts';
-import type { EngineMemory } from './engine-memory.ts';
+import { initializeAdapter } from './initialize-adapter.ts';
 import { type ModelPlan, planModel } from './model-plan.ts';
 import { longestRow, packingOf } from './packing.ts';
 
@@ -35,12 +25,8 @@ export type Runtime = {
 };
 
 /** What is known of a run before any GPU memory is taken. */
-export type RunInput = {
+export type RunInput = OpenedModel & {
   readonly config: TrainConfig;
-  readonly model: ModelConfig;
-  readonly source: TensorSource;
-  readonly tokenizer: TextTokenizer | null;
-  readonly adapter: Adapter | null;
   readonly train: Dataset;
   readonly evaluation: Dataset;
   readonly batches: RunBatches;
@@ -49,16 +35,7 @@ export type RunInput = {
 
 /** Reads and checks everything but the weights. @throws ConfigError, DataError */
 export async function readRunInput(config: TrainConfig, readerOf: Runtime['readerOf']): Promise<RunInput> {
-  const reader = readerOf(config.model_name_or_path);
-  const model = await readModelConfig(reader);
-  const source = await withTiedHead(model, await openWeights(reader, model));
-  await checkWeights(model, source);
-  const tokenizer = (await reader.exists(TOKENIZER_FILE)) ? await loadTokenizer(reader, model.vocab_size) : null;
-  const adapter =
-    config.adapter_name_or_path === null
-      ? null
-      : await openAdapter(readerOf(config.adapter_name_or_path), adapterBase(model));
-  if (adapter !== null) await checkOwnEmbeddings(adapter, source);
+  const { model, source, tokenizer, adapter } = await openModel(config, readerOf);
   const limits = {
     vocabSize: model.vocab_size,
     maxPositions: model.max_position_embeddings,
@@ -79,27 +56,21 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
   return { config, model, source, tokenizer, adapter, train, evaluation, batches, plan };
 }
 
-/** Allocates the model and the arena. Takes GPU memory, loads nothing. @throws DeviceError */
-export async function allocate(
-  { device }: Runtime,
-  { plan, config, batches }: RunInput,
-): Promise<{ memory: EngineMemory; ledger: Ledger }> {
-  const ledger = new Ledger();
-  const target = { allocator: new GpuAllocator(device.gpu, ledger), profile: device.profile, shaders: device.shaders };
-  const memory = await device.guarded('allocating', () => buildMemory(target, plan, config, batches.shapes));
-  return { memory, ledger };
+/** Allocates the model and the arena. Takes GPU memory, loads and compiles nothing. @throws DeviceError */
+export function allocate({ device }: Pick<Runtime, 'device'>, { plan, config, batches }: RunInput): Promise<Engine> {
+  const target = { device, profile: device.profile, shaders: device.shaders };
+  return device.guarded('allocating', () => buildEngine(target, plan, config, batches.shapes));
 }
 
 /** Fills the base weights; yields their names one by one. @throws DataError; the signal's reason */
 export function fill(
   runtime: Runtime,
   input: RunInput,
-  memory: EngineMemory,
+  { machine, declared }: Engine,
   signal: AbortSignal,
 ): AsyncGenerator<string, LoadTimes> {
-  const { residents, declared } = memory.parts;
   const sourceDtype: SourceDtype | null = input.config.dtype === 'auto' ? null : input.config.dtype;
-  return loadModel({ ...runtime, residents, sourceDtype, signal }, declared, input.source);
+  return loadModel({ ...runtime, residents: machine.residents, sourceDtype, signal }, declared, input.source);
 }
 
 /** Writes the adapter's first values; full training starts from the weights themselves. */

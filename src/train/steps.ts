@@ -28,7 +28,7 @@ export function submitStep(
     sqrt_bias2: Math.sqrt(1 - config.adam_beta2 ** (updates + 1)),
   });
   const submitted = engine.trainStep(
-    microBatches.map((b) => ({ ...b, S: b.T })),
+    microBatches,
     {
       ...ratesAt(index),
       // A step whose labels are all ignored has no gradient, and its loss is 0.
@@ -46,7 +46,7 @@ export function submitStep(
     epoch,
     lossTokens: numItemsInBatch,
     tokens: sum(microBatches, (b) => b.tokens),
-    paddedTokens: sum(microBatches, (b) => b.B * b.T),
+    paddedTokens: sum(microBatches, (b) => b.B * b.S),
     samples: sum(microBatches, (b) => b.B),
   };
   const done = submitted.then(({ updates, ...metrics }) => {

@@ -1,5 +1,6 @@
 /** What a run's kernels go by on a device, and why: printed before it starts, and recorded with it. */
 import type { TrainConfig } from '../config/settings.ts';
+import { floatType } from '../formats/dtype.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import { type ChosenTier, chooseTier } from '../gpu/tier.ts';
 import { planAttention } from '../kernels/attention.ts';
@@ -25,7 +26,7 @@ export type RunTiers = {
   readonly lora: LoraProducts | null;
 };
 
-const gpuDtype = (config: Settings): 'f32' | 'f16' => (config.compute_dtype === 'float16' ? 'f16' : 'f32');
+const gpuDtype = (config: Settings): 'f32' | 'f16' => floatType(config.compute_dtype).gpu;
 
 /** What a run's matrix products go by. @throws DeviceError when the device cannot do what was asked for */
 export function matmulTier(profile: DeviceProfile, config: Settings): ChosenTier {

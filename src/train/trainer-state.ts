@@ -1,8 +1,7 @@
 /** trainer_state.json as Hugging Face's Trainer writes it: the log of a run under its names, in full precision. */
 import type { TrainConfig } from '../config/settings.ts';
 import type { RunBatches } from './batching.ts';
-import type { EvalResult } from './evaluate.ts';
-import type { StepEvent } from './events.ts';
+import type { EvalResult, StepEvent } from './events.ts';
 import { documentsOf } from './packing.ts';
 
 export type LogRow = Readonly<Record<string, number>>;

@@ -1,17 +1,9 @@
 /** One matrix product with buffers of its own, to be timed or looked at: what the tuner and the micro-benchmark measure. */
-import { GpuAllocator } from '../gpu/allocator.ts';
-import { Arena } from '../gpu/arena.ts';
 import type { Device } from '../gpu/device.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
-import { Ledger } from '../gpu/ledger.ts';
-import { makePlan } from '../gpu/plan.ts';
-import { Program, preparePlan } from '../gpu/program.ts';
-import { Residents } from '../gpu/residents.ts';
-import { Tape } from '../gpu/tape.ts';
+import { Machine } from '../gpu/machine.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { Readback, upload } from '../gpu/transfer.ts';
 import { matmulNn, matmulNt, matmulTn } from '../kernels/matmul.ts';
-import { STEP_BYTES } from '../train/step-scalars.ts';
 
 export type ProductCall = {
   readonly op: 'nt' | 'nn' | 'tn';
@@ -47,15 +39,43 @@ export async function repeatsOf(
   return { repeats: Math.max(1, Math.ceil(LEAST_SECONDS / once)), once };
 }
 
+const PRODUCT_PLAN = 'product';
+
 /** Compiles it and runs it once, since software drivers compile at the first dispatch. @throws DeviceError */
 export async function prepareProduct(device: Device, profile: DeviceProfile, call: ProductCall): Promise<Product> {
-  const allocator = new GpuAllocator(device.gpu, new Ledger());
-  const residents = new Residents(allocator);
-  const { op, M, N, K, dtype, lora } = call;
-  const tensor = (label: string, elements: number, kind: 'f32' | 'f16' | 'u32' = 'f32', usage?: 'uniform'): Tensor =>
-    residents.tensor({ label, shape: [elements], dtype: kind, category: 'activations', ...(usage && { usage }) });
-  const [flags, step] = [tensor('flags', 1, 'u32'), tensor('step', STEP_BYTES / 4, 'u32', 'uniform')];
-  const tape = new Tape({ profile, shaders: device.shaders, step, flags });
+  const machine = Machine.on(device, profile);
+  const { operands, y, commands } = recordProduct(machine, call);
+  machine.prepare([{ name: PRODUCT_PLAN, commands }]);
+  await machine.compile();
+  const seconds = async (repeats = 1): Promise<number> => {
+    const started = performance.now();
+    machine.submission(PRODUCT_PLAN).run(PRODUCT_PLAN, repeats).submit();
+    await device.gpu.queue.onSubmittedWorkDone();
+    return (performance.now() - started) / 1000 / repeats;
+  };
+  const fillWithNoise = (): void => {
+    for (const operand of operands) {
+      const { dtype: kind, elements } = operand;
+      const words = kind === 'f32' ? elements : Math.ceil(elements / 2);
+      for (let at = 0; at < words; at += NOISE_WORDS) {
+        const part = noise(kind === 'f32' ? 'f32' : 'f16').subarray(0, Math.min(NOISE_WORDS, words - at));
+        machine.write(operand, part, 4 * at);
+      }
+    }
+  };
+  const result = async (): Promise<Float32Array> => {
+    for (const operand of operands) machine.write(operand, pattern(operand));
+    await seconds();
+    return new Float32Array(await machine.read(y));
+  };
+  await device.guarded('first run', seconds);
+  return { seconds, result, fillWithNoise, free: () => machine.destroy() };
+}
+
+function recordProduct(machine: Machine, { op, M, N, K, dtype, lora }: ProductCall) {
+  const rec = machine.recorder();
+  const tensor = (label: string, elements: number, kind: 'f32' | 'f16' = 'f32'): Tensor =>
+    machine.residents.tensor({ label, shape: [elements], dtype: kind, category: 'activations' });
   const sizes = { M, N, K };
   const [first, second] = [
     tensor('first', op === 'nt' ? M * K : M * N),
@@ -63,57 +83,20 @@ export async function prepareProduct(device: Device, profile: DeviceProfile, cal
   ];
   const y = tensor('y', op === 'nt' ? M * N : op === 'nn' ? M * K : N * K);
   const low = lora && {
-    ...{ r: lora.r, x: tensor('low', M * lora.r), w: tensor('up', lora.r * (op === 'nt' ? N : K)), scale: 1 },
+    r: lora.r,
+    x: tensor('low', M * lora.r),
+    w: tensor('up', lora.r * (op === 'nt' ? N : K)),
+    scale: 1,
   };
   const extras = low && lora.folded ? { plus: low } : {};
-  if (op === 'nt') matmulNt(tape, { ...sizes, x: first, w: second, y, ...extras });
-  else if (op === 'nn') matmulNn(tape, { ...sizes, x: first, w: second, y, ...extras });
-  else matmulTn(tape, { ...sizes, d: first, x: second, y });
+  if (op === 'nt') matmulNt(rec, { ...sizes, x: first, w: second, y, ...extras });
+  else if (op === 'nn') matmulNn(rec, { ...sizes, x: first, w: second, y, ...extras });
+  else matmulTn(rec, { ...sizes, d: first, x: second, y });
   if (low && !lora.folded) {
-    if (op === 'nt') matmulNt(tape, { ...low, M, N, K: low.r, y, accumulate: true });
-    else matmulNn(tape, { ...low, M, N: low.r, K, y, accumulate: true });
+    if (op === 'nt') matmulNt(rec, { ...low, M, N, K: low.r, y, accumulate: true });
+    else matmulNn(rec, { ...low, M, N: low.r, K, y, accumulate: true });
   }
-  const plan = makePlan('product', tape.commands);
-  const arena = new Arena(allocator, [plan]);
-  const prepared = preparePlan(plan, allocator);
-  const program = await Program.compile(device, prepared, { residents, arena });
-  const seconds = async (repeats = 1): Promise<number> => {
-    const started = performance.now();
-    const encoder = device.gpu.createCommandEncoder({ label: 'product' });
-    for (let i = 0; i < repeats; i++) program.encode(encoder);
-    device.gpu.queue.submit([encoder.finish()]);
-    await device.gpu.queue.onSubmittedWorkDone();
-    return (performance.now() - started) / 1000 / repeats;
-  };
-  const operands = [first, second, ...(low ? [low.x, low.w] : [])];
-  const fill = (values: (operand: Tensor) => Float32Array | Uint32Array): void => {
-    for (const operand of operands)
-      upload(device, residents.allocationOf(operand.storage), 0, values(operand) as Uint32Array<ArrayBuffer>);
-  };
-  const fillWithNoise = (): void => {
-    for (const { dtype: kind, elements, storage } of operands) {
-      const words = kind === 'f32' ? elements : Math.ceil(elements / 2);
-      for (let at = 0; at < words; at += NOISE_WORDS) {
-        const part = noise(kind === 'f32' ? 'f32' : 'f16').subarray(0, Math.min(NOISE_WORDS, words - at));
-        upload(device, residents.allocationOf(storage), 4 * at, part);
-      }
-    }
-  };
-  const result = async (): Promise<Float32Array> => {
-    fill(pattern);
-    await seconds();
-    const readback = new Readback(allocator, 'readback', y.bytes);
-    const bytes = await readback.read(device, residents.allocationOf(y.storage), 0, y.bytes);
-    allocator.free(readback.staging);
-    return new Float32Array(bytes.buffer);
-  };
-  const free = (): void => {
-    arena.destroy();
-    residents.destroy();
-    allocator.free(prepared.params);
-  };
-  await device.guarded('first run', seconds);
-  return { seconds, result, fillWithNoise, free };
+  return { operands: [first, second, ...(low ? [low.x, low.w] : [])], y, commands: rec.commands };
 }
 
 /** Noise is made once and repeats after so many words: making it for every product of a sweep would take longer than they do. */
@@ -136,7 +119,7 @@ function noise(dtype: 'f32' | 'f16'): Uint32Array<ArrayBuffer> {
 }
 
 /** Eighths from -1 to 1, exact in f16: sums of them are exact in f32, in whatever order. */
-function pattern({ dtype, elements }: Tensor): Float32Array | Uint32Array {
+function pattern({ dtype, elements }: Tensor): Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> {
   const value = (i: number): number => (((i * 7919) % 17) - 8) / 8;
   if (dtype === 'f32') return Float32Array.from({ length: elements }, (_, i) => value(i));
   return Uint32Array.from(

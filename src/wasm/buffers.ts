@@ -1,4 +1,4 @@
-/** Whole-buffer quantization and conversion, for tests and for writing files: everything in memory, no streaming. */
+/** Quantization and conversion of whole buffers, for tests and for writing files: all in memory, nothing streamed. */
 import { KernelCallError } from '../errors.ts';
 import { type Codec, checkQuantCall, dtypeCode, fp4Flag, MAX_SLAB_BYTES, REGION } from './codec.ts';
 import { decodedAbsmax, quantState } from './nested.ts';

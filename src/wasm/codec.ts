@@ -1,4 +1,4 @@
-/** One instance of the WASM module and the layout of its memory, which never grows: views into it stay valid. */
+/** An instance of the WASM module and the layout of its memory. Memory never grows, so views into it stay valid. */
 import { KernelCallError } from '../errors.ts';
 import { BLOCK_SIZES, type QuantSpec, type QuantType, type SourceDtype } from './types.ts';
 
@@ -65,9 +65,9 @@ export const MAX_SLAB_BYTES = 2 << 20;
 export const REGION = {
   source: 0,
   packed: MAX_SLAB_BYTES,
-  // 16-bit sources have the most elements: half a byte of nibbles for two bytes of source
+  // a 16-bit source has the most elements: half a byte of nibbles for two bytes of source
   absmax: MAX_SLAB_BYTES + MAX_SLAB_BYTES / 4,
-  // and, in blocks of 32, four bytes of absmax for 64 bytes of source
+  // in blocks of 32, four bytes of absmax for 64 bytes of source
   byteLength: MAX_SLAB_BYTES + MAX_SLAB_BYTES / 4 + MAX_SLAB_BYTES / 16,
 } as const;
 
@@ -91,7 +91,7 @@ export class Codec {
     }
   }
 
-  /** Byte address of region 0 or 1. */
+  /** Computes the byte address of region 0 or 1. */
   region(index: 0 | 1): number {
     const start = Math.ceil(this.wasm.heapBase() / REGION_ALIGNMENT) * REGION_ALIGNMENT;
     return start + index * REGION.byteLength;
@@ -105,25 +105,25 @@ export class Codec {
     return new Float32Array(this.memory.buffer, address, count);
   }
 
-  /** A copy of the code book this instance quantizes with. */
+  /** Copies a code book that this instance quantizes with: 16 values, or 256 for the dynamic code. */
   codeBook(name: QuantType | 'dynamic'): Float32Array<ArrayBuffer> {
     if (name === 'dynamic') return this.floats(this.wasm.dynamicCode(), 256).slice();
     return this.floats(name === 'nf4' ? this.wasm.nf4Code() : this.wasm.fp4Code(), 16).slice();
   }
 }
 
-/** The module's number for a dtype. */
+/** Gives the number by which the module knows a dtype. */
 export function dtypeCode(dtype: SourceDtype): 0 | 1 | 2 {
   if (dtype === 'float32') return 0;
   return dtype === 'float16' ? 1 : 2;
 }
 
-/** The module's number for a 4-bit type. */
+/** Gives the number by which the module knows a 4-bit type. */
 export function fp4Flag(quantType: QuantType): 0 | 1 {
   return quantType === 'fp4' ? 1 : 0;
 }
 
-/** @throws KernelCallError for an element count or a block size that the format does not have. */
+/** Checks the sizes of a call. @throws KernelCallError for an element count or a block size that the format lacks */
 export function checkQuantCall(where: string, elements: number, spec: QuantSpec): void {
   if (!Number.isSafeInteger(elements) || elements < 1) {
     throw new KernelCallError(where, `got ${elements} elements, needs a positive integer`);

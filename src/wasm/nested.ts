@@ -1,4 +1,4 @@
-/** The second level: absmax to 8-bit codes around its mean, and back; and the dynamic code for any f32 data. */
+/** Double quantization: absmax to 8-bit codes around its mean and back, and the dynamic 8-bit code for any f32 data. */
 import { DataError, KernelCallError } from '../errors.ts';
 import { type Codec, MAX_SLAB_BYTES, REGION } from './codec.ts';
 import { DYNAMIC_CODE } from './tables.ts';
@@ -9,10 +9,10 @@ export type DynamicCodes = {
   readonly absmax: Float32Array<ArrayBuffer>;
 };
 
-/** Elements a slab takes, rounded down to whole blocks. */
+/** Counts the elements of a slab, rounded down to whole blocks. */
 function slabElements(blockSize: number): number {
   const most = MAX_SLAB_BYTES / 4;
-  // one absmax for every 8 elements is what the region has room for
+  // the region has room for one absmax for every 8 elements
   if (!Number.isSafeInteger(blockSize) || blockSize < 8 || blockSize > most) {
     throw new KernelCallError('dynamic 8-bit code', `got block size ${blockSize}, needs 8 to ${most}`);
   }
@@ -20,8 +20,8 @@ function slabElements(blockSize: number): number {
 }
 
 /**
- * Signed dynamic 8-bit code of `values - offset` in blocks: nearest entry of DYNAMIC_CODE after scaling by the
- * block's largest magnitude. An exact tie goes to the even index, as in bitsandbytes' CUDA kernel.
+ * Encodes `values - offset` in blocks with the signed dynamic 8-bit code: the nearest entry of DYNAMIC_CODE after scaling
+ * by the block's largest magnitude. An exact tie goes to the even index, as in bitsandbytes' CUDA kernel.
  * `offset` is rounded to f32.
  * @throws DataError naming the first element that is NaN or infinite
  */
@@ -51,7 +51,7 @@ export function quantizeDynamic8bit(
   return { codes, absmax };
 }
 
-/** dynamicCode[codes[i]] * absmax[i / blockSize] + offset, rounded to f32 after each of the two operations. */
+/** Decodes dynamicCode[codes[i]] * absmax[i / blockSize] + offset, rounded to f32 after each of the two operations. */
 export function dequantizeDynamic8bit(
   codec: Codec,
   { codes, absmax }: { readonly codes: Uint8Array; readonly absmax: Float32Array },
@@ -78,7 +78,7 @@ export function dequantizeDynamic8bit(
   return values;
 }
 
-/** Where the module finds the map: its own, or a given one copied in. */
+/** Gives the address of a map in the module's memory: its own, or a given one that is copied in. */
 function mapAddress(codec: Codec, dynamicCode: Float32Array): number {
   if (dynamicCode === DYNAMIC_CODE) return codec.wasm.dynamicCode();
   if (dynamicCode.length !== DYNAMIC_CODE.length)
@@ -88,7 +88,7 @@ function mapAddress(codec: Codec, dynamicCode: Float32Array): number {
   return address;
 }
 
-/** The mean in f64, summed in index order, rounded once to f32: the same however the data was cut into slabs. */
+/** Computes the mean in f64, in index order, rounded once to f32: the same for every size of slabs. */
 function meanF32(codec: Codec, values: Float32Array): number {
   const address = codec.region(0);
   let sum = 0;
@@ -100,7 +100,7 @@ function meanF32(codec: Codec, values: Float32Array): number {
   return Math.fround(sum / values.length);
 }
 
-/** Turns a tensor's absmax into the state that is kept. Uses region 0. */
+/** Turns a tensor's absmax into the state that is kept with its packed codes. Uses region 0. */
 export function quantState(
   codec: Codec,
   absmax: Float32Array<ArrayBuffer>,
@@ -113,7 +113,7 @@ export function quantState(
   return { nested: true, packedBytes, codes, nestedAbsmax, offset, dynamicCode: DYNAMIC_CODE };
 }
 
-/** The f32 absmax of each block, as the decoder sees it. */
+/** Decodes the f32 absmax of each block. */
 export function decodedAbsmax(codec: Codec, state: QuantState): Float32Array<ArrayBuffer> {
   if (!state.nested) return state.absmax;
   const nested = { codes: state.codes, absmax: state.nestedAbsmax };

@@ -1,6 +1,6 @@
-/** Work that flows through a fixed number of lanes: several pieces under way at once, results taken in order. */
+/** Runs work through a fixed number of lanes: several pieces under way at once, results taken in order. */
 
-/** Things of which one user at a time has each; handed out in the order they were asked for. */
+/** Shares items among users: each item has one user at a time, and users get items in the order in which they ask. */
 export class Pool<T> {
   readonly #free: T[];
   readonly #waiting: ((item: T) => void)[] = [];
@@ -21,17 +21,17 @@ export class Pool<T> {
   }
 }
 
-/** Piece k of `count`: `begin` as soon as a lane is free, `end` in order; the lane is free again after that. */
+/** What happens to piece k: `begin` as soon as a lane is free, `end` in order. The lane is free again after `end`. */
 export type Stages<L, R> = {
   readonly begin: (lane: L, k: number) => Promise<R>;
   readonly end: (result: R, k: number) => void;
-  /** Every piece has a lane: another user of the pool may ask for its own. */
+  /** Called once every piece has a lane: another user of the pool may ask for lanes then. */
   readonly onAllBegun?: () => void;
 };
 
 /**
- * Resolves after the last piece. After a failure nothing more begins, and what is under way is waited for: it may still be
- * writing into its lane.
+ * Runs `count` pieces and resolves after the last. After a failure nothing more begins, and pieces under way are waited for,
+ * since they may still write into their lanes.
  * @throws what the first piece in order that failed has thrown
  */
 export async function inLanes<L, R>(pool: Pool<L>, count: number, stages: Stages<L, R>): Promise<void> {
@@ -40,7 +40,7 @@ export async function inLanes<L, R>(pool: Pool<L>, count: number, stages: Stages
   const follow = async (lane: L, k: number, before: Promise<void>): Promise<void> => {
     const result = stages.begin(lane, k);
     try {
-      // Settled before its turn comes: a failure is met in order, not when it happens.
+      // settled before the await, so that a failure is thrown in order and not when it happens
       await Promise.allSettled([result]);
       await before;
       stages.end(await result, k);

@@ -1,4 +1,4 @@
-/** The streaming quantizer, in one thread or over whatever lanes it is given. Knows no files and no GPU. */
+/** The streaming quantizer, in the calling thread or over given lanes. Knows no files and no GPU. */
 import { KernelCallError } from '../errors.ts';
 import { Codec, checkQuantCall, dtypeCode, fp4Flag, MAX_SLAB_BYTES, REGION, type WasmModule } from './codec.ts';
 import { quantState } from './nested.ts';
@@ -58,15 +58,15 @@ function checkSlabBytes(slabBytes: number): void {
 }
 
 /**
- * The Quantizer over any lanes. A tensor takes the lanes that the one before it needs no more, so that small tensors keep
- * them as busy as large ones. `dispose` runs once, after the last call has ended.
+ * A quantizer over any lanes. A tensor takes lanes as soon as the tensor before it has begun its last slab, so that small
+ * tensors keep them as busy as large ones. `dispose` runs once, after the last call has ended.
  */
 export class LaneQuantizer implements Quantizer {
   readonly #codec: Codec;
   readonly #lanes: Pool<Lane>;
   readonly #slabBytes: number;
   readonly #dispose: () => Promise<void>;
-  /** The latest call has begun its last slab. */
+  /** Resolves when the latest call has begun its last slab. */
   #turn: Promise<void> = Promise.resolve();
   #ended: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -115,7 +115,7 @@ export class LaneQuantizer implements Quantizer {
 }
 
 /**
- * A quantizer in the calling thread; works in browsers and on edge runtimes. Its memory is 24 MiB, whatever the tensor.
+ * Makes a quantizer in the calling thread, for browsers and edge runtimes too. Its memory is 24 MiB, whatever the tensor.
  * @param module the compiled `nibble.wasm`
  */
 export function createQuantizer(module: WasmModule, { slabBytes = MAX_SLAB_BYTES } = {}): Quantizer {

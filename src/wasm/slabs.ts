@@ -1,7 +1,7 @@
-/** Streams a tensor through lanes: reads run ahead, results come out in order. A lane is one slab in flight. */
+/** Streams a tensor through lanes, each with one slab at a time: reads run ahead, results come out in order. */
 import { DataError } from '../errors.ts';
 import { inLanes, type Pool } from './pipeline.ts';
-import { bytesPerElement, type QuantizeArgs, type QuantSpec, type SourceDtype } from './types.ts';
+import { bytesPerElement, FLOAT_LAYOUT, type QuantizeArgs, type QuantSpec, type SourceDtype } from './types.ts';
 
 export type SlabJob = { readonly elements: number; readonly dtype: SourceDtype; readonly spec: QuantSpec };
 
@@ -10,9 +10,9 @@ export type SlabResult = {
   readonly source: Uint8Array<ArrayBuffer>;
   readonly packed: Uint8Array<ArrayBuffer>;
   readonly absmax: Float32Array<ArrayBuffer>;
-  /** first element that is NaN or infinite, or -1 */
+  /** Index of the first element that is NaN or infinite, or -1. */
   readonly badIndex: number;
-  /** Of the thread that quantized it, copying in and out included. */
+  /** Seconds that the quantizing thread took, copying in and out included. */
   readonly seconds: number;
 };
 
@@ -22,7 +22,7 @@ export interface Lane {
   quantize(job: SlabJob): Promise<SlabResult>;
 }
 
-/** Names the offending element; the widest type's bits decide between NaN and the infinities. */
+/** Says where the offending element is, and whether its bits are a NaN or an infinity. `flatIndex` counts in the tensor. */
 export function nonFiniteError(
   name: string,
   dtype: SourceDtype,
@@ -32,13 +32,10 @@ export function nonFiniteError(
   elements: number,
 ): DataError {
   const view = new DataView(source.buffer, source.byteOffset, source.byteLength);
-  const at = badIndex * bytesPerElement(dtype);
-  const bits = dtype === 'float32' ? view.getUint32(at, true) : view.getUint16(at, true);
-  const [signShift, mantissa] = { float32: [31, 0x7fffff], float16: [15, 0x3ff], bfloat16: [15, 0x7f] }[dtype] as [
-    number,
-    number,
-  ];
-  const what = (bits & mantissa) !== 0 ? 'NaN' : bits >>> signShift === 1 ? '-Infinity' : 'Infinity';
+  const { bytes, mantissa } = FLOAT_LAYOUT[dtype];
+  const bits = bytes === 4 ? view.getUint32(badIndex * 4, true) : view.getUint16(badIndex * 2, true);
+  const isNegative = bits >>> (8 * bytes - 1) === 1;
+  const what = (bits & mantissa) !== 0 ? 'NaN' : isNegative ? '-Infinity' : 'Infinity';
   return new DataError(
     name,
     `element ${flatIndex} of ${elements} (${dtype}) is ${what}; a block with it cannot be quantized, all weights must be finite. Was the checkpoint damaged, or saved from a run that diverged?`,
@@ -46,9 +43,9 @@ export function nonFiniteError(
 }
 
 /**
- * Quantizes a tensor through `lanes` and returns its absmax, one f32 a block.
+ * Quantizes a tensor through `lanes`. @returns its absmax, one f32 a block, and the seconds its lanes took in all
  * @param slabBytes source bytes a lane takes at once, a multiple of 4096 elements
- * @param onAllBegun the tensor needs no further lane; the next one may take those that come free
+ * @param onAllBegun called when the tensor needs no further lane: the next one may take those that come free
  */
 export async function streamSlabs(
   args: QuantizeArgs,

@@ -1,6 +1,6 @@
-/** The words in which quantization is spoken of, by the WASM module and by those who call it. */
+/** Types of 4-bit quantization, shared by the WASM codec and its callers. */
 
-/** The layouts of a weight tensor that the quantizer reads and writes. */
+/** Float types that the codec reads and writes, by PyTorch's names. */
 export type SourceDtype = 'float32' | 'float16' | 'bfloat16';
 
 export type QuantType = 'nf4' | 'fp4';
@@ -8,7 +8,7 @@ export type QuantType = 'nf4' | 'fp4';
 /** Block sizes that bitsandbytes' format allows. */
 export const BLOCK_SIZES = [32, 64, 128, 256, 512, 1024, 2048, 4096] as const;
 
-/** Block size of the second level of double quantization; CUDA's kernels know no other. */
+/** Block size of the second level of double quantization, the only one in bitsandbytes' CUDA kernels. */
 export const NESTED_BLOCK_SIZE = 256;
 
 export type QuantSpec = {
@@ -19,7 +19,7 @@ export type QuantSpec = {
   readonly doubleQuant: boolean;
 };
 
-/** What it takes besides the packed nibbles to decode a tensor. */
+/** What is needed besides the packed nibbles to decode a tensor. */
 export type QuantState =
   | { readonly nested: false; readonly packedBytes: number; readonly absmax: Float32Array<ArrayBuffer> }
   | {
@@ -30,7 +30,7 @@ export type QuantState =
       readonly nestedAbsmax: Float32Array<ArrayBuffer>;
       /** an f32 value */
       readonly offset: number;
-      /** DYNAMIC_CODE for all that is quantized here; a checkpoint brings its own */
+      /** DYNAMIC_CODE for what is quantized here; a checkpoint brings its own */
       readonly dynamicCode: Float32Array<ArrayBuffer>;
     };
 
@@ -52,16 +52,24 @@ export type QuantizeArgs = {
 export interface Quantizer {
   /**
    * Quantizes a tensor of any size, slab by slab: memory stays bounded, nibbles leave through `onPacked`, the state
-   * comes at the end. Calls made while one is running follow it slab by slab: theirs begin once it has begun its last.
+   * comes at the end. A call that is made while another runs begins once that one has begun its last slab.
    * @throws DataError when an element is NaN or infinite, naming the tensor and the flat index; some nibbles may
    * have been handed out by then. Whatever `read` or `onPacked` throws passes through.
    */
   quantize4bit(args: QuantizeArgs): Promise<QuantState>;
-  /** Of all threads together, since it was made: what quantizing took of calls that ended well. */
+  /** Seconds that all threads together spent quantizing since it was made; failed calls are left out. */
   readonly busySeconds: number;
   close(): Promise<void>;
 }
 
+/** Size of an element, and the bits of its exponent and of its mantissa. An exponent of all ones means NaN or infinite. */
+export const FLOAT_LAYOUT: Readonly<Record<SourceDtype, { bytes: 2 | 4; exponent: number; mantissa: number }>> = {
+  float32: { bytes: 4, exponent: 0x7f800000, mantissa: 0x7fffff },
+  float16: { bytes: 2, exponent: 0x7c00, mantissa: 0x3ff },
+  bfloat16: { bytes: 2, exponent: 0x7f80, mantissa: 0x7f },
+};
+
+/** Gives the size of an element in bytes. */
 export function bytesPerElement(dtype: SourceDtype): 2 | 4 {
-  return dtype === 'float32' ? 4 : 2;
+  return FLOAT_LAYOUT[dtype].bytes;
 }

@@ -1,6 +1,6 @@
 /**
- * The body of a quantizer worker, as text. A file would have to be found again from dist/*.js, from .ts under a test
- * runner and from a bundle, with another extension and loader each time; text given to `new Worker(text, {eval: true})`
+ * The body of a quantizer worker, as text. A file would have to be found from dist/*.js, from .ts under a test runner and
+ * from a bundle, with another extension and loader each time; text given to `new Worker(text, {eval: true})`
  * runs in all of them, and the code that matters, the module, arrives compiled.
  *
  * workerData: {module, region, packed, absmax}: byte addresses. A message: {buffer, sourceBytes, packedBytes,

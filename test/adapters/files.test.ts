@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { AdapterBase } from '../../src/adapters/base.ts';
 import { formatLoraConfig, LORA_DEFAULTS, parseLoraConfig, readLoraConfig } from '../../src/adapters/config.ts';
-import { ADAPTER_FILE, openAdapter, printTrainable, saveAdapter } from '../../src/adapters/files.ts';
+import { ADAPTER_FILE, openAdapter, saveAdapter, trainableParametersLine } from '../../src/adapters/files.ts';
 import { adapterLayout, adapterTensors } from '../../src/adapters/layout.ts';
 import { ConfigError, DataError } from '../../src/errors.ts';
 import { readFloats } from '../../src/formats/checkpoint.ts';
@@ -75,7 +75,7 @@ test('read and saved again, the tensors are the same file and the config says th
   expect(new TextDecoder().decode(files.get('README.md'))).toContain('Rank 4, alpha 8, dropout 0, on');
 });
 
-test('what nibble has no use for is written as it was read, its numbers too', async () => {
+test('keys that nibble has no use for are written as they were read, numbers as they were spelled', async () => {
   const kept = [
     '  "auto_mapping": {\n    "base_model_class": "LlamaForCausalLM",\n    "parent_library": "transformers.models.llama"\n  }',
     '  "invented": {\n    "deep": [\n      {\n        "one": 1.0,\n        "small": 1e-05\n      },\n      "2.0",\n      -0.50\n    ]\n  }',
@@ -229,15 +229,17 @@ describe('an adapter that is not there as safetensors', () => {
   });
 });
 
-test('printTrainable is the line of PEFT', () => {
-  expect(printTrainable(9248, 141152)).toBe('trainable params: 9,248 || all params: 141,152 || trainable%: 6.5518');
-  expect(printTrainable(golden.trainable, golden.all)).toBe(
+test('trainableParametersLine is the line of PEFT', () => {
+  expect(trainableParametersLine(9248, 141152)).toBe(
+    'trainable params: 9,248 || all params: 141,152 || trainable%: 6.5518',
+  );
+  expect(trainableParametersLine(golden.trainable, golden.all)).toBe(
     'trainable params: 208 || all params: 3,200 || trainable%: 6.5000',
   );
-  expect(printTrainable(159_907_840, 6_898_323_456)).toContain(
+  expect(trainableParametersLine(159_907_840, 6_898_323_456)).toContain(
     '159,907,840 || all params: 6,898,323,456 || trainable%: 2.3181',
   );
   // 0.03125 and 0.09375 lie halfway; Python's format goes to the even digit
-  expect(printTrainable(1, 3200)).toContain('trainable%: 0.0312');
-  expect(printTrainable(3, 3200)).toContain('trainable%: 0.0938');
+  expect(trainableParametersLine(1, 3200)).toContain('trainable%: 0.0312');
+  expect(trainableParametersLine(3, 3200)).toContain('trainable%: 0.0938');
 });

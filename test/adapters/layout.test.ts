@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { AdapterBase } from '../../src/adapters/base.ts';
 import { formatLoraConfig, LORA_DEFAULTS, type LoraConfig } from '../../src/adapters/config.ts';
 import { ADAPTER_FILE, type Adapter, checkOwnEmbeddings, openAdapter } from '../../src/adapters/files.ts';
-import { adapterCounts, adapterLayout, adapterTensors, PREFIX } from '../../src/adapters/layout.ts';
+import { adapterCounts, adapterLayout, adapterTensors, KEY_PREFIX } from '../../src/adapters/layout.ts';
 import { ConfigError } from '../../src/errors.ts';
 import type { TensorSource } from '../../src/formats/checkpoint.ts';
 import { openSafetensors } from '../../src/formats/checkpoint.ts';
@@ -34,7 +34,7 @@ const config = (changes: Partial<LoraConfig>): LoraConfig => {
   return { ...LORA_DEFAULTS, r: 2, target_modules: ['q_proj'], ...changes };
 };
 const keysOf = (changes: Partial<LoraConfig>, base = BASE) =>
-  adapterTensors(adapterLayout(config(changes), base)).map(({ key }) => key.replace(PREFIX, '').replace(LAYER, ''));
+  adapterTensors(adapterLayout(config(changes), base)).map(({ key }) => key.replace(KEY_PREFIX, '').replace(LAYER, ''));
 const Q = ['self_attn.q_proj.lora_A.weight', 'self_attn.q_proj.lora_B.weight'];
 
 describe('keys of the file', () => {
@@ -138,7 +138,7 @@ describe('refused by name', () => {
     expect(error.message).toContain(message);
   });
 
-  test('of an adapter that exists, only what nibble cannot do', () => {
+  test('an adapter that exists is refused only for what nibble cannot do', () => {
     const lax = (changes: Partial<LoraConfig>, base: AdapterBase) =>
       adapterLayout(config(changes), base, { strict: false }).trained;
     expect(lax({ ensure_weight_tying: true }, TIED)).toEqual([]);
@@ -148,13 +148,13 @@ describe('refused by name', () => {
     expect(thrown(() => lax({ modules_to_save: ['proj'] }, BASE)).message).toContain('is part of the name');
   });
 
-  test('all of them at once', () => {
+  test('all problems at once', () => {
     const both = { modules_to_save: ['wte', 'lm_head'], target_modules: ['embed_tokens'], use_dora: true };
     expect(thrown(() => adapterLayout(config(both), BASE)).message.split('\n').length).toBe(2);
   });
 });
 
-/** A file of zeros under these names, and of `ones` under others. */
+/** Makes a file of zeros under these names, and of ones under the names in `ones`. */
 async function stored(shapes: Readonly<Record<string, readonly number[]>>, filled = ''): Promise<Uint8Array> {
   const files = new Map<string, Uint8Array>();
   const tensors = Object.entries(shapes).map(([name, shape]) => {
@@ -177,26 +177,26 @@ const directory = (settings: LoraConfig, tensors: Uint8Array) =>
 test('an adapter lists every missing, foreign and misshapen tensor of all kinds at once', async () => {
   const settings = config({ use_dora: true, bias: 'lora_only', modules_to_save: ['model.norm', 'lm_head'] });
   const found = {
-    [`${PREFIX}${LAYER}self_attn.q_proj.lora_A.weight`]: [2, 8],
-    [`${PREFIX}${LAYER}self_attn.q_proj.lora_B.weight`]: [8, 2],
-    [`${PREFIX}lm_head.weight`]: [33, 8],
-    [`${PREFIX}${LAYER}self_attn.k_proj.bias`]: [4],
+    [`${KEY_PREFIX}${LAYER}self_attn.q_proj.lora_A.weight`]: [2, 8],
+    [`${KEY_PREFIX}${LAYER}self_attn.q_proj.lora_B.weight`]: [8, 2],
+    [`${KEY_PREFIX}lm_head.weight`]: [33, 8],
+    [`${KEY_PREFIX}${LAYER}self_attn.k_proj.bias`]: [4],
   };
   const error = await rejection(openAdapter(directory(settings, await stored(found)), BASE));
   expect(error.message.split('\n').slice(1)).toEqual([
-    `  ${PREFIX}${LAYER}self_attn.q_proj.lora_magnitude_vector is missing, needs [8]`,
-    `  ${PREFIX}model.norm.weight is missing, needs [8]`,
-    `  ${PREFIX}${LAYER}self_attn.q_proj.base_layer.bias is missing, needs [8]`,
-    `  ${PREFIX}lm_head.weight is [33,8], needs [32,8]`,
-    `  ${PREFIX}${LAYER}self_attn.k_proj.bias belongs to no adapted layer of this model`,
+    `  ${KEY_PREFIX}${LAYER}self_attn.q_proj.lora_magnitude_vector is missing, needs [8]`,
+    `  ${KEY_PREFIX}model.norm.weight is missing, needs [8]`,
+    `  ${KEY_PREFIX}${LAYER}self_attn.q_proj.base_layer.bias is missing, needs [8]`,
+    `  ${KEY_PREFIX}lm_head.weight is [33,8], needs [32,8]`,
+    `  ${KEY_PREFIX}${LAYER}self_attn.k_proj.bias belongs to no adapted layer of this model`,
   ]);
 });
 
-describe('an adapter that brings an embedding along has to bring the one of the base', () => {
-  const heads = { [`${PREFIX}lm_head.lora_A.weight`]: [2, 8], [`${PREFIX}lm_head.lora_B.weight`]: [32, 2] };
+describe('an embedding that an adapter brings along has to equal that of the base', () => {
+  const heads = { [`${KEY_PREFIX}lm_head.lora_A.weight`]: [2, 8], [`${KEY_PREFIX}lm_head.lora_B.weight`]: [32, 2] };
   const queries = {
-    [`${PREFIX}${LAYER}self_attn.q_proj.lora_A.weight`]: [2, 8],
-    [`${PREFIX}${LAYER}self_attn.q_proj.lora_B.weight`]: [8, 2],
+    [`${KEY_PREFIX}${LAYER}self_attn.q_proj.lora_A.weight`]: [2, 8],
+    [`${KEY_PREFIX}${LAYER}self_attn.q_proj.lora_B.weight`]: [8, 2],
   };
   const weights = async (...names: string[]): Promise<TensorSource> => {
     const tensors = await stored(Object.fromEntries(names.map((name) => [name, [32, 8]])));
@@ -210,7 +210,7 @@ describe('an adapter that brings an embedding along has to bring the one of the 
     ['of a tied head', TIED, 'q_proj', ['model.embed_tokens.weight'], queries, 'lm_head.weight'],
   ];
   test.each(cases)('%s', async (_, base, target, names, shapes, key) => {
-    const own = `${PREFIX}${key}`;
+    const own = `${KEY_PREFIX}${key}`;
     const open = async (tensors: Uint8Array): Promise<Adapter> =>
       openAdapter(directory(config({ target_modules: [target] }), tensors), base);
     const model = await weights(...names);
@@ -224,9 +224,9 @@ describe('an adapter that brings an embedding along has to bring the one of the 
     expect(larger.message).toContain(`${own} is [33,8], needs [32,8]`);
   });
 
-  test('one that is trained is its own', async () => {
+  test('a trained embedding may differ from that of the base', async () => {
     const settings = config({ modules_to_save: ['lm_head'] });
-    const own = `${PREFIX}lm_head.weight`;
+    const own = `${KEY_PREFIX}lm_head.weight`;
     const adapter = await openAdapter(directory(settings, await stored({ ...queries, [own]: [32, 8] }, own)), BASE);
     await checkOwnEmbeddings(adapter, await weights('lm_head.weight'));
   });

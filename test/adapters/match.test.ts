@@ -34,7 +34,7 @@ test.each(Object.entries(golden.cases))('%s: the layers, ranks and scalings of P
   expect(got).toEqual(wanted.targets);
 });
 
-describe('a setting that matches nothing says what there is', () => {
+describe('a setting that matches nothing is refused with the names there are', () => {
   const endings =
     'Linear layers here end in q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head, the embedding in embed_tokens; or use "all-linear".';
   const cases: Record<string, [Partial<LoraConfig>, string]> = {
@@ -101,7 +101,7 @@ test('a tied embedding is not adapted at one end', () => {
   expect(thrown(() => tied({ target_modules: ['lm_head', 'embed_tokens'] })).message).toContain(
     'adapts model.embed_tokens and lm_head, which share their weight: merging would change both',
   );
-  // neither end is offered
+  // the message offers neither end
   expect(thrown(() => tied({ target_modules: ['query'] })).message).toContain('up_proj, down_proj; or use');
   expect(tied({ target_modules: 'all-linear' }).length).toBe(14);
 });
@@ -109,7 +109,7 @@ test('a tied embedding is not adapted at one end', () => {
 test('an adapter that exists is taken as it is: entries without effect are passed over', () => {
   const config = { target_modules: ['q_proj', 'query'], exclude_modules: ['x'], rank_pattern: { k_proj: 2 } };
   expect(match(config, { strict: false }).length).toBe(2);
-  // whether it is one for this model is for its file to say
+  // its file shows whether it fits this model
   expect(match({ target_modules: ['query'] }, { strict: false })).toEqual([]);
 });
 

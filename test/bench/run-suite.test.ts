@@ -48,7 +48,7 @@ arms: {lora: {}, qlora: {method: qlora${qlora}}}\n`;
 function run(suite: ResolvedSuite, name: string, onEvent: (event: SuiteEvent) => void = () => undefined) {
   const signal = new AbortController().signal;
   const directory = path.join(folder, name);
-  return runSuite(suite, { directory, adapter: 'auto', command: ['nibble'], signal, onEvent, worker });
+  return runSuite(suite, { directory, device: 'auto', command: ['nibble'], signal, onEvent, worker });
 }
 
 test('failed runs are recorded with what went wrong, and enter no statistic', async () => {

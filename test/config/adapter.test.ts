@@ -1,11 +1,21 @@
-/** An adapter to go on with decides what the adapter is; a setting that says otherwise is refused. */
+/** A run that continues an adapter takes its settings; a setting that differs is refused. */
 import { expect, test } from 'vitest';
 import { type AdapterFacts, adapterConfig, loadTrainConfig } from '../../src/config/index.ts';
 
 const FACTS: AdapterFacts = {
-  ...{ lora_r: 16, lora_alpha: 32, lora_target_modules: ['v_proj', 'q_proj'], use_rslora: false, use_dora: true },
-  ...{ exclude_modules: null, layers_to_transform: [1], layers_pattern: null, rank_pattern: { q_proj: 2 } },
-  ...{ alpha_pattern: {}, bias: 'none', lora_modules_to_save: null, ensure_weight_tying: false },
+  lora_r: 16,
+  lora_alpha: 32,
+  lora_target_modules: ['v_proj', 'q_proj'],
+  use_rslora: false,
+  use_dora: true,
+  exclude_modules: null,
+  layers_to_transform: [1],
+  layers_pattern: null,
+  rank_pattern: { q_proj: 2 },
+  alpha_pattern: {},
+  bias: 'none',
+  lora_modules_to_save: null,
+  ensure_weight_tying: false,
 };
 const config = (flags: Record<string, string>) => loadTrainConfig({ flags: { model: 'm', datasets: 'a', ...flags } });
 

@@ -10,7 +10,7 @@ function load(yaml: string, more: Omit<ConfigSources, 'file'> = {}) {
   return loadTrainConfig({ file: { path: 'run.yaml', text: MINIMAL + yaml }, ...more });
 }
 
-/** The problems of a configuration that must be refused, as "path: message". */
+/** Lists the problems of a configuration that must be refused, as "path: message". */
 function refused(attempt: () => unknown): string[] {
   try {
     attempt();
@@ -28,13 +28,37 @@ describe('defaults', () => {
     const { values, origins, notices } = load('');
     // Read out of transformers 5.23 and peft 0.21.2; bnb_4bit_quant_type, logging_steps and save_strategy are ours.
     expect(values).toMatchObject({
-      ...{ per_device_train_batch_size: 8, per_device_eval_batch_size: 8, gradient_accumulation_steps: 1 },
-      ...{ num_train_epochs: 3, max_steps: -1, learning_rate: 5e-5, lr_scheduler_type: 'linear', warmup_steps: 0 },
-      ...{ weight_decay: 0, adam_beta1: 0.9, adam_beta2: 0.999, adam_epsilon: 1e-8, max_grad_norm: 1, seed: 42 },
-      ...{ data_seed: null, eval_strategy: 'no', output_dir: 'trainer_output', train_sampling_strategy: 'random' },
-      ...{ lora_r: 8, lora_alpha: 8, lora_dropout: 0, use_rslora: false, init_lora_weights: true },
-      ...{ load_in_4bit: false, bnb_4bit_use_double_quant: false, bnb_4bit_compute_dtype: 'float32' },
-      ...{ bnb_4bit_quant_type: 'nf4', logging_steps: 1, save_strategy: 'no', method: 'lora', bnb_4bit_blocksize: 64 },
+      per_device_train_batch_size: 8,
+      per_device_eval_batch_size: 8,
+      gradient_accumulation_steps: 1,
+      num_train_epochs: 3,
+      max_steps: -1,
+      learning_rate: 5e-5,
+      lr_scheduler_type: 'linear',
+      warmup_steps: 0,
+      weight_decay: 0,
+      adam_beta1: 0.9,
+      adam_beta2: 0.999,
+      adam_epsilon: 1e-8,
+      max_grad_norm: 1,
+      seed: 42,
+      data_seed: null,
+      eval_strategy: 'no',
+      output_dir: 'trainer_output',
+      train_sampling_strategy: 'random',
+      lora_r: 8,
+      lora_alpha: 8,
+      lora_dropout: 0,
+      use_rslora: false,
+      init_lora_weights: true,
+      load_in_4bit: false,
+      bnb_4bit_use_double_quant: false,
+      bnb_4bit_compute_dtype: 'float32',
+      bnb_4bit_quant_type: 'nf4',
+      logging_steps: 1,
+      save_strategy: 'no',
+      method: 'lora',
+      bnb_4bit_blocksize: 64,
     });
     expect(origins.learning_rate).toEqual({ source: 'default', where: 'default' });
     expect(notices).toEqual([]);
@@ -58,7 +82,7 @@ describe('precedence', () => {
     ]);
   });
 
-  test('an unknown NIBBLE_ variable is a notice, because the run did not have to set it', () => {
+  test('an unknown NIBBLE_ variable is a notice, because another program may use it', () => {
     expect(load('', { env: { NIBBLE_LORA_RR: '4', NIBBLE_TEST_DEVICE: 'x' } }).notices.map(line)).toEqual([
       'NIBBLE_LORA_RR: unknown key, did you mean lora_r? (not read)',
     ]);
@@ -81,7 +105,9 @@ describe('text from flags and environment', () => {
     const text = printConfig(load('learning_rate: 1e-5\nadam_epsilon: 1.5e-9\nweight_decay: 0.1\n'));
     const printed = (key: string) => new RegExp(`^${key}: (\\S+)`, 'm').exec(text)?.[1];
     expect([printed('learning_rate'), printed('adam_epsilon'), printed('weight_decay')]).toEqual([
-      ...['0.00001', '1.5e-9', '0.1'],
+      '0.00001',
+      '1.5e-9',
+      '0.1',
     ]);
     const tiny = load('adam_epsilon: 1e-8\n');
     expect(printConfig(tiny)).toContain('\nadam_epsilon: 1.0e-8 ');
@@ -313,7 +339,7 @@ describe('compute dtype', () => {
   test('its two spellings are one setting', () => {
     const { values, notices } = load('bnb_4bit_compute_dtype: float16\n');
     expect([values.compute_dtype, values.requested_compute_dtype]).toEqual(['float16', 'float16']);
-    // It has an effect on a 16-bit base too, so nobody is told otherwise.
+    // it has an effect on a 16-bit base too, so there is no notice
     expect(notices).toEqual([]);
     expect(refused(() => load('bnb_4bit_compute_dtype: float16\ncompute_dtype: float32\n'))[0]).toMatch(
       /two spellings/,

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { z } from 'zod';
+import { schemaOf } from '../../src/config/describe.ts';
 import {
   configJsonSchema,
   flagTable,
@@ -13,6 +14,8 @@ import {
   settingKeys,
   suiteJsonSchema,
 } from '../../src/config/index.ts';
+import { settings } from '../../src/config/settings.ts';
+import { BLOCK_SIZES } from '../../src/wasm/types.ts';
 
 const MINIMAL = { model_name_or_path: './llama', datasets: [{ path: 'rows.jsonl' }] };
 const validator = z.fromJSONSchema(configJsonSchema() as Parameters<typeof z.fromJSONSchema>[0]);
@@ -27,18 +30,53 @@ function loads(settings: Record<string, unknown>): boolean {
 }
 
 describe('JSON Schema', () => {
-  // One setting at a time: rules between settings are the loader's alone.
+  // one setting at a time: only the loader knows rules between settings
   const cases: Record<string, unknown>[] = [
-    ...[{}, { lora_r: 4 }, { lora_r: 0 }, { lora_r: 1.5 }, { lora_r: '4' }, { lora_r: null }, { lora_rr: 4 }],
-    ...[{ learning_rate: 1e-5 }, { learning_rate: -1 }, { max_steps: -1 }, { max_steps: 0 }, { max_steps: 9 }],
-    ...[{ warmup_steps: 0.5 }, { warmup_steps: 1.5 }, { warmup_steps: 10 }, { warmup_ratio: 0.1 }, { warmup_ratio: 2 }],
-    ...[{ lora_target_modules: 'all-linear' }, { lora_target_modules: ['q'] }, { lora_target_modules: [] }],
-    ...[{ eval_datasets: [{ path: 'a' }] }, { eval_datasets: [{ pth: 'a' }] }, { eval_datasets: ['a'] }],
-    ...[{ packing: false }, { packing: true }, { packing_strategy: 'bfd_split' }, { packing_strategy: 'ffd' }],
-    ...[{ assistant_only_loss: false }, { assistant_only_loss: true }, { report_to: 'none' }, { report_to: 'wandb' }],
-    ...[{ group_by_length: true }, { group_by_length: 'random' }, { lora_target: 'all' }, { lora_rank: 0 }, { r: 2 }],
-    ...[{ bnb_4bit_blocksize: 128 }, { bnb_4bit_blocksize: 100 }, { init_lora_weights: false }, { optim: 'adamw' }],
-    ...[{ data_seed: null }, { data_seed: 3 }, { seed: 2 ** 32 }, { save_strategy: 'no' }, { save_strategy: 'steps' }],
+    {},
+    { lora_r: 4 },
+    { lora_r: 0 },
+    { lora_r: 1.5 },
+    { lora_r: '4' },
+    { lora_r: null },
+    { lora_rr: 4 },
+    { learning_rate: 1e-5 },
+    { learning_rate: -1 },
+    { max_steps: -1 },
+    { max_steps: 0 },
+    { max_steps: 9 },
+    { warmup_steps: 0.5 },
+    { warmup_steps: 1.5 },
+    { warmup_steps: 10 },
+    { warmup_ratio: 0.1 },
+    { warmup_ratio: 2 },
+    { lora_target_modules: 'all-linear' },
+    { lora_target_modules: ['q'] },
+    { lora_target_modules: [] },
+    { eval_datasets: [{ path: 'a' }] },
+    { eval_datasets: [{ pth: 'a' }] },
+    { eval_datasets: ['a'] },
+    { packing: false },
+    { packing: true },
+    { packing_strategy: 'bfd_split' },
+    { packing_strategy: 'ffd' },
+    { assistant_only_loss: false },
+    { assistant_only_loss: true },
+    { report_to: 'none' },
+    { report_to: 'wandb' },
+    { group_by_length: true },
+    { group_by_length: 'random' },
+    { lora_target: 'all' },
+    { lora_rank: 0 },
+    { r: 2 },
+    { bnb_4bit_blocksize: 128 },
+    { bnb_4bit_blocksize: 100 },
+    { init_lora_weights: false },
+    { optim: 'adamw' },
+    { data_seed: null },
+    { data_seed: 3 },
+    { seed: 2 ** 32 },
+    { save_strategy: 'no' },
+    { save_strategy: 'steps' },
   ];
 
   test.each(cases.map((settings) => [JSON.stringify(settings), settings] as const))(
@@ -53,7 +91,7 @@ describe('JSON Schema', () => {
     expect([answers.filter(Boolean).length, answers.filter((a) => !a).length]).toEqual([25, 20]);
   });
 
-  test('describes every setting with text and default, and asks for no integer bound that nobody wrote', () => {
+  test('describes every setting with text and default, and has no integer bound beyond those of the settings', () => {
     const { properties } = configJsonSchema();
     expect(settingKeys).toHaveLength(70);
     for (const key of settingKeys) {
@@ -73,15 +111,28 @@ describe('JSON Schema', () => {
   });
 });
 
+test('bnb_4bit_blocksize offers the block sizes of the codec', () => {
+  const offered = schemaOf(settings.shape.bnb_4bit_blocksize).anyOf?.map((choice) => choice.const);
+  expect(offered).toEqual([...BLOCK_SIZES]);
+});
+
 describe('flagTable', () => {
   test('has one row per setting, with names from its key and a section', () => {
     const table = flagTable();
     expect(table.map((row) => row.key)).toEqual(settingKeys);
     const row = table.find(({ key }) => key === 'bnb_4bit_quant_type');
     expect(row).toEqual({
-      ...{ key: 'bnb_4bit_quant_type', flag: '--bnb_4bit_quant_type', env: 'NIBBLE_BNB_4BIT_QUANT_TYPE' },
-      ...{ section: 'Quantization (qlora)', type: 'one of nf4, fp4', flagType: 'one of nf4, fp4', isBoolean: false },
-      ...{ default: 'nf4', huggingFaceDefault: 'fp4', help: '4-bit code of the base weights', aliases: ['quant_type'] },
+      key: 'bnb_4bit_quant_type',
+      flag: '--bnb_4bit_quant_type',
+      env: 'NIBBLE_BNB_4BIT_QUANT_TYPE',
+      section: 'Quantization (qlora)',
+      type: 'one of nf4, fp4',
+      flagType: 'one of nf4, fp4',
+      isBoolean: false,
+      default: 'nf4',
+      huggingFaceDefault: 'fp4',
+      help: '4-bit code of the base weights',
+      aliases: ['quant_type'],
     });
   });
 
@@ -94,7 +145,7 @@ describe('flagTable', () => {
 
 describe('printConfig', () => {
   test('reads back as the same values, whatever the texts hold', () => {
-    // Anything a path can hold, with the characters that mean something to YAML in front.
+    // anything a path can hold, starting with characters that mean something to YAML
     const path = fc.oneof(
       fc.string({ minLength: 1 }),
       fc.constantFrom('# x', 'a: b', '- a', '1e5', 'null', 'a\nb', ' a ', '"', "'", '*a', 'no'),

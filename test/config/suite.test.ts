@@ -95,13 +95,13 @@ describe('loadSuite', () => {
       expect.stringMatching(/^arms\.qlora\.learning_rate: 0\.001 differs from 0\.00005 in arm lora.*\(s\.yaml:10\)$/),
     ]);
     expect(load(`${text}division: open\n`).arms[1]!.config.values.learning_rate).toBe(1e-3);
-    // computed alike, but fresh adapters are rounded to what was asked for
+    // both compute alike, but fresh adapters are rounded to the dtype that was asked for
     expect(refused(`${HEAD + ARMS}    compute_dtype: bfloat16\n    bf16_as: float32\n`)[0]).toMatch(
       /^arms\.qlora\.compute_dtype: "bfloat16" differs from "float32" in arm lora.*\(s\.yaml:10\)$/,
     );
   });
 
-  test('an arm that sets what it does not use is told so', () => {
+  test('an arm that sets what it does not use gets a notice', () => {
     const arms = 'arms:\n  lora:\n    bnb_4bit_quant_type: fp4\n';
     expect(load(HEAD + arms).notices.map((n) => n.path)).toEqual(['arms.lora.bnb_4bit_quant_type']);
   });

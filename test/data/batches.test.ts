@@ -34,7 +34,7 @@ describe('a micro-batch', () => {
     const batch = makeMicroBatch([row([5, 6, 7]), row([8], [8]), row([1, 2, 3, 4], [-100, -100, 3, 4])], { padId: 9 });
     expect(batch).toEqual({
       B: 3,
-      T: 4,
+      S: 4,
       inputIds: Uint32Array.of(5, 6, 7, 9, 8, 9, 9, 9, 1, 2, 3, 4),
       labels: Int32Array.of(6, 7, -100, -100, -100, -100, -100, -100, -100, 3, 4, -100),
       lengths: Uint32Array.of(3, 1, 4),
@@ -52,17 +52,17 @@ describe('a micro-batch', () => {
     ]);
   });
 
-  test('T is rounded up where asked for, never past the positions nor below the longest row', () => {
-    const T = (length: number, maxPositions?: number) =>
+  test('S is rounded up where asked for, never past the positions nor below the longest row', () => {
+    const S = (length: number, maxPositions?: number) =>
       makeMicroBatch([row(new Array<number>(length).fill(1))], {
         padId: 0,
         padToMultipleOf: 8,
         ...(maxPositions === undefined ? {} : { maxPositions }),
-      }).T;
-    expect([T(1), T(8), T(9), T(9, 12), T(9, 9)]).toEqual([8, 8, 16, 12, 9]);
+      }).S;
+    expect([S(1), S(8), S(9), S(9, 12), S(9, 9)]).toEqual([8, 8, 16, 12, 9]);
   });
 
-  test('of no rows is our bug', () => {
+  test('without rows is a KernelCallError', () => {
     expect(thrown(() => makeMicroBatch([], { padId: 0 }))).toBeInstanceOf(KernelCallError);
   });
 });

@@ -30,7 +30,7 @@ const grouped = goldenJson<{
 const lengthsOf = (count: number, offset = 0): number[] =>
   Array.from({ length: count }, (_, i) => golden.lengths[(offset + i) % golden.lengths.length]!);
 
-/** Written out here so that the run's own count of evaluations (src/train/batching.ts) is not its own witness. */
+/** Counts evaluations independently of src/train/batching.ts, which runs use. */
 function evaluationsBefore({ settings, rows }: Run, epoch: number): number {
   const stepsPerEpoch = Math.ceil(
     Math.ceil(rows / settings.per_device_train_batch_size) / settings.gradient_accumulation_steps,

@@ -1,4 +1,4 @@
-/** Rows packed as TRL packs them (test/golden/make/packing.py), and where their documents are said to lie. */
+/** Rows packed as TRL packs them (test/golden/make/packing.py), and the places of their documents. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { makeMicroBatch } from '../../src/data/batch.ts';
@@ -70,7 +70,11 @@ describe('a micro-batch of packed rows', () => {
   test('says of every token where its document lies; padding is a document a token', () => {
     expect(rows.map(({ documents }) => documents)).toEqual([[4, 2], [3]]);
     expect(makeMicroBatch(rows, { padId: 0 })).toMatchObject({
-      ...{ B: 2, T: 6, tokens: 9, lossTokens: 6, firstLabels: 0 },
+      B: 2,
+      S: 6,
+      tokens: 9,
+      lossTokens: 6,
+      firstLabels: 0,
       labels: Int32Array.of(2, 3, 4, -100, 6, -100, 8, 9, -100, -100, -100, -100),
       documents: {
         positions: Uint32Array.of(0, 1, 2, 3, 0, 1, 0, 1, 2, 0, 0, 0),

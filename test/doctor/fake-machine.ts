@@ -1,7 +1,8 @@
 /** Machines made of files and program outputs, as the doctor would find them. */
-import { type MachineView, machineFacts } from '../../src/doctor/machine-facts.ts';
+import { machineFacts } from '../../src/doctor/machine-facts.ts';
 import type { DeviceFacts, MachineFacts, Probe } from '../../src/doctor/types.ts';
 import { KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
+import type { MachineView } from '../../src/node/machine.ts';
 
 export const BOOKWORM = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_CODENAME=bookworm\n';
 export const NOBLE = 'PRETTY_NAME="Ubuntu 24.04.1 LTS"\nID=ubuntu\nVERSION_CODENAME=noble\n';

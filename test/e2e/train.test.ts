@@ -29,7 +29,7 @@ const QLORA = ['--method', 'qlora', '--bnb_4bit_use_double_quant', 'true'];
 const files = (output: string) => Object.keys(contentOf(output));
 const WRITTEN = [
   ...['README.md', 'adapter_config.json', 'adapter_model.safetensors', 'config.yaml'],
-  ...['environment.json', 'trainer_state.json'],
+  ...['environment.json', 'run.json', 'trainer_state.json'],
 ];
 
 // Tied and untied, one file and shards, f32, f16 and bf16, grouped queries (4 on 2, 4 on 1) and not. The last number is the

@@ -3,10 +3,11 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
 import { exitCodeOf } from '../../src/errors.ts';
-import { allowedBytes, estimateThatFits } from '../../src/estimate/fit.ts';
+import { allowedBytes } from '../../src/estimate/allowed.ts';
+import { estimateThatFits, type GpuMemory } from '../../src/estimate/fit.ts';
 import { KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
 import { loadShaders } from '../../src/node/device.ts';
-import { type GpuMemory, gpuMemories, memoryOf } from '../../src/node/gpu-memory.ts';
+import { gpuMemories, memoryOf } from '../../src/node/gpu-memory.ts';
 import { readRunInput } from '../../src/train/session.ts';
 import { rejection } from '../formats/files.ts';
 import { GOLDEN } from '../train/open.ts';
@@ -24,7 +25,7 @@ async function asked(overrides: Partial<TrainConfig>, adapter: { vendor: string;
   const described = { ...of, architecture: '', description: '', isFallbackAdapter: false };
   const profile = KNOWN_PROFILES[adapter === null ? 'nvidia' : 'lavapipe'];
   if (profile === undefined) throw new Error('no profile');
-  const device = { profile, shaders, adapter: { ...described, features: [], limits: {}, toggles: [] } };
+  const device = { profile, shaders, info: { ...described, features: [], limits: {}, toggles: [] } };
   return { input, device };
 }
 

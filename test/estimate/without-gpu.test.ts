@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { settings, type TrainConfig } from '../../src/config/settings.ts';
-import { estimateModel } from '../../src/estimate/estimate.ts';
+import { estimateModel } from '../../src/estimate/model.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
 import { KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
 import { loadShaders } from '../../src/node/device.ts';

@@ -24,7 +24,7 @@ export function recordFigures(name: string, { row, title, count, figures }: Row)
     row,
     title,
     command: 'npm run fidelity',
-    adapter: device.adapter.description || device.adapter.device,
+    adapter: device.info.description || device.info.device,
     versions: { torch, transformers, peft, bitsandbytes },
     figures,
   });

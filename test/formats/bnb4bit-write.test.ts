@@ -64,7 +64,7 @@ async function bytesOf(source: TensorSource, name: string): Promise<Uint8Array> 
   return bytes;
 }
 
-/** Every weight read as our loader reads it and given to our writer; all else copied. */
+/** Reads every weight and writes it again; other tensors are copied. */
 async function written(reader: FileReader): Promise<{ file: Uint8Array; weights: number }> {
   const source = await openCheckpoint(reader);
   const weights = source.names().filter((name) => isBnb4bit(source, name));
@@ -81,9 +81,14 @@ async function written(reader: FileReader): Promise<{ file: Uint8Array; weights:
       const nested = stored.nested && (await bytesOf(source, stored.nested.absmax.name));
       tensors.push(
         ...bnb4bitTensors({
-          ...{ name, shape: stored.shape as [number, number], dtype: stored.dtype, quantType: stored.quantType },
-          ...{ blockSize: stored.blockSize, storage: STORAGE[dtype as keyof typeof STORAGE] },
-          ...{ packed: () => [own], absmax: () => [absmax] },
+          name,
+          shape: stored.shape as [number, number],
+          dtype: stored.dtype,
+          quantType: stored.quantType,
+          blockSize: stored.blockSize,
+          storage: STORAGE[dtype as keyof typeof STORAGE],
+          packed: () => [own],
+          absmax: () => [absmax],
           nested: nested ? { absmax: () => [nested], offset: stored.nested!.offset } : null,
         }),
       );

@@ -61,7 +61,7 @@ test('only tensors with a quantization record count as quantized', async () => {
   expect(await readBnb4bit(source, 'lm_head.weight')).toBeNull();
 });
 
-/** A weight of (2, 48), so 96 elements in 2 blocks of 64, double-quantized; changed as a test asks. */
+/** Builds a double-quantized weight of (2, 48), 96 elements in 2 blocks of 64, with a test's changes. */
 async function handmade(state: object, tensors: Record<string, [Dtype, number[]] | null> = {}, record = 'nf4') {
   const json = new TextEncoder().encode(
     JSON.stringify({

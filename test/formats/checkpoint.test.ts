@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { DataError } from '../../src/errors.ts';
 import { INDEX_FILE, openCheckpoint, readFloats } from '../../src/formats/checkpoint.ts';
-import { isTorchFloat, TORCH_FLOATS, widenToF32 } from '../../src/formats/dtype.ts';
+import { floatType, isTorchFloat, widenToF32 } from '../../src/formats/dtype.ts';
 import { memoryReader } from '../../src/formats/memory.ts';
 import { goldenDirectory, goldenJson, rejection, safetensorsFile } from './files.ts';
 
@@ -15,7 +15,7 @@ test.each(Object.keys(golden))('%s, as transformers saved it: names, dtypes, sha
   for (const [tensor, { dtype, shape, first }] of Object.entries(wanted)) {
     const info = source.info(tensor);
     expect(info.shape, tensor).toEqual(shape);
-    expect(isTorchFloat(dtype) && TORCH_FLOATS[dtype], tensor).toBe(info.dtype);
+    expect(isTorchFloat(dtype) && floatType(dtype).safetensors, tensor).toBe(info.dtype);
     const values = await readFloats(source, tensor);
     expect(values.length).toBe(shape.reduce((n, size) => n * size, 1));
     expect([...values.subarray(0, 3)], tensor).toEqual(first);

@@ -4,13 +4,32 @@ import { memoryReader, memoryWriter } from '../../src/formats/memory.ts';
 import { expectSameBytes } from '../wasm/helpers.ts';
 
 const WANTED = [
-  ...['LICENSE', 'NOTICE.txt', 'USE_POLICY.md', 'added_tokens.json', 'chat_template.jinja', 'generation_config.json'],
-  ...['merges.txt', 'special_tokens_map.json', 'spiece.model', 'tokenizer.json', 'tokenizer.model'],
-  ...['tokenizer_config.json', 'vocab.json', 'vocab.txt'],
+  'LICENSE',
+  'NOTICE.txt',
+  'USE_POLICY.md',
+  'added_tokens.json',
+  'chat_template.jinja',
+  'generation_config.json',
+  'merges.txt',
+  'special_tokens_map.json',
+  'spiece.model',
+  'tokenizer.json',
+  'tokenizer.model',
+  'tokenizer_config.json',
+  'vocab.json',
+  'vocab.txt',
 ];
 const OTHERS = [
-  ...['README.md', 'config.json', 'model.safetensors', 'model.safetensors.index.json', 'modeling_llama.py'],
-  ...['pytorch_model.bin', 'training_args.bin', 'x.model', 'licenses_of_others.json', 'sub/tokenizer.json'],
+  'README.md',
+  'config.json',
+  'model.safetensors',
+  'model.safetensors.index.json',
+  'modeling_llama.py',
+  'pytorch_model.bin',
+  'training_args.bin',
+  'x.model',
+  'licenses_of_others.json',
+  'sub/tokenizer.json',
 ];
 
 test('tokenizer, templates, generation settings and terms are copied, weights, code and the rest are not', async () => {

@@ -18,7 +18,7 @@ export function goldenJson<T>(name: string): T {
   return JSON.parse(readFileSync(`${GOLDEN}${name}`, 'utf8')) as T;
 }
 
-/** A safetensors file from any header, however wrong, and `dataBytes` bytes counting up from 0. */
+/** Builds a safetensors file from any header, right or wrong, and `dataBytes` bytes counting up from 0. */
 export function safetensorsFile(header: unknown, dataBytes: number): Uint8Array {
   const json = new TextEncoder().encode(typeof header === 'string' ? header : JSON.stringify(header));
   const file = new Uint8Array(8 + json.byteLength + dataBytes);
@@ -28,7 +28,7 @@ export function safetensorsFile(header: unknown, dataBytes: number): Uint8Array 
   return file;
 }
 
-/** Awaits a rejection and hands the error over, so that its class and its message can both be looked at. */
+/** Awaits a rejection and returns the error, so that a test can check its class and its message. */
 export async function rejection(promise: Promise<unknown>): Promise<Error> {
   try {
     await promise;
@@ -39,7 +39,7 @@ export async function rejection(promise: Promise<unknown>): Promise<Error> {
   throw new Error('expected a rejection');
 }
 
-/** The error that a call throws. */
+/** Returns the error that a call throws. */
 export function thrown(call: () => unknown): Error {
   try {
     call();

@@ -15,7 +15,7 @@ test('every architecture has golden cases', () => {
   expect(cases.length).toBeGreaterThan(4 * ARCHITECTURES.length);
 });
 
-/** In the words of the golden file: what a layer does, whatever fields said it. */
+/** Describes layers as the golden file does, whichever fields of config.json say it. */
 function inEffect(config: ModelConfig): JsonObject {
   const { attention_bias, mlp_bias, sliding_window, layer_types, no_rope_layers, eos_token_id, ...rest } = config;
   const windows = layer_types.map((type) => (type === 'sliding_attention' ? sliding_window : null));

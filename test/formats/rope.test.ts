@@ -19,13 +19,13 @@ const cases = [...goldenJson<Case[]>('rope.json'), ...goldenJson<Case[]>('../con
   }),
 );
 
-/** What config.json leaves out of the parameters, filled in as a model's would be. */
+/** Completes rope parameters as the reader of config.json does. */
 function parsed({ head_dim, rope_parameters }: Case): RopeParameters {
   const shape = { vocab_size: 8, hidden_size: 8, intermediate_size: 8, num_hidden_layers: 1, num_attention_heads: 2 };
   return parseModelConfig({ model_type: 'llama', ...shape, head_dim, rope_parameters }).rope_parameters;
 }
 
-/** Distance of two f32 numbers of one sign in units in the last place. */
+/** Computes the distance of two f32 numbers of one sign in units in the last place. */
 function ulps(a: number, b: number): number {
   const [x, y] = new Int32Array(Float32Array.of(a, b).buffer);
   return Math.abs(x! - y!);

@@ -5,13 +5,14 @@ import type { Device } from '../../src/gpu/device.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
 import { bufferOf } from '../../src/gpu/program.ts';
 import { Readback } from '../../src/gpu/transfer.ts';
-import { closeDevice, type DeviceChoice, openDevice } from '../../src/node/device.ts';
+import { closeDevice, openDevice } from '../../src/node/device.ts';
+import type { DeviceChoice } from '../../src/node/device-choice.ts';
 import { rejection, thrown } from '../formats/files.ts';
 
 const adapter = (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice;
 const opened: Device[] = [];
 async function open(choice: DeviceChoice = adapter, limits = {}): Promise<Device> {
-  const device = await openDevice({ adapter: choice, limits });
+  const device = await openDevice({ device: choice, limits });
   opened.push(device);
   return device;
 }

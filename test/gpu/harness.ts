@@ -1,22 +1,17 @@
 /** One device for all GPU tests of a file, and a bench to run a few recorded dispatches on it. A validation error fails the test. */
 import { afterAll } from 'vitest';
-import { type Allocation, GpuAllocator } from '../../src/gpu/allocator.ts';
-import { Arena } from '../../src/gpu/arena.ts';
 import type { Device } from '../../src/gpu/device.ts';
 import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
-import { Ledger } from '../../src/gpu/ledger.ts';
-import { makePlan } from '../../src/gpu/plan.ts';
-import { Program, preparePlan } from '../../src/gpu/program.ts';
-import { Residents } from '../../src/gpu/residents.ts';
-import { Tape } from '../../src/gpu/tape.ts';
+import { Machine } from '../../src/gpu/machine.ts';
+import type { Tape } from '../../src/gpu/tape.ts';
 import type { Dtype, Tensor } from '../../src/gpu/tensor.ts';
-import { Readback, upload } from '../../src/gpu/transfer.ts';
-import { closeDevice, type DeviceChoice, openDevice } from '../../src/node/device.ts';
+import { closeDevice, openDevice } from '../../src/node/device.ts';
+import type { DeviceChoice } from '../../src/node/device-choice.ts';
 import { packStepScalars, STEP_BYTES, type StepScalars } from '../../src/train/step-scalars.ts';
 
 /** The tests' device: NIBBLE_TEST_DEVICE, or whatever the machine has. NIBBLE_TEST_UNCHECKED=1 opens it as runs do, without bounds checks. */
 export const device: Device = await openDevice({
-  adapter: (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice,
+  device: (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice,
   unchecked: process.env.NIBBLE_TEST_UNCHECKED === '1',
 });
 afterAll(() => closeDevice(device));
@@ -50,29 +45,20 @@ function dtypeOf(data: Data): Dtype {
 
 /** Buffers, a tape, one run, and the results. `profile` overrides inject small limits. */
 export class Bench {
-  readonly residents: Residents;
+  readonly machine: Machine;
   readonly tape: Tape;
   /** The word in which kernels raise flags; 0 at first. */
   readonly flags: Tensor;
-  readonly #allocator: GpuAllocator;
-  readonly #step: Tensor;
 
   constructor(options: { profile?: Partial<DeviceProfile>; maxWorkgroups?: number; step?: Partial<StepScalars> } = {}) {
-    this.#allocator = new GpuAllocator(device.gpu, new Ledger());
-    this.residents = new Residents(this.#allocator);
-    this.#step = this.residents.tensor({
-      label: 'step',
-      shape: [STEP_BYTES / 4],
-      dtype: 'u32',
-      category: 'staging',
-      usage: 'uniform',
-    });
+    this.machine = Machine.on(device, profileWith(options.profile, options.maxWorkgroups));
+    this.flags = this.machine.flags;
+    this.machine.write(this.flags, Uint32Array.of(0));
+    const step = stepTensor(this.machine);
     const scalars = new ArrayBuffer(STEP_BYTES);
     packStepScalars({ ...DEFAULT_STEP, ...options.step }, scalars);
-    upload(device, this.#at(this.#step), 0, new Uint8Array(scalars));
-    const profile = profileWith(options.profile, options.maxWorkgroups);
-    this.flags = this.input('flags', Uint32Array.of(0));
-    this.tape = new Tape({ profile, shaders: device.shaders, step: this.#step, flags: this.flags });
+    this.machine.write(step, new Uint8Array(scalars));
+    this.tape = this.machine.tape({ step });
   }
 
   /** A resident tensor with these values. */
@@ -83,8 +69,8 @@ export class Bench {
     options: { requiresGrad?: boolean; dtype?: Dtype } = {},
   ): Tensor {
     const { dtype = dtypeOf(data), requiresGrad = false } = options;
-    const tensor = this.residents.tensor({ label, shape, dtype, category: 'activations', requiresGrad });
-    upload(device, this.#at(tensor), 0, data);
+    const tensor = this.machine.residents.tensor({ label, shape, dtype, category: 'activations', requiresGrad });
+    this.machine.write(tensor, data);
     return tensor;
   }
 
@@ -94,35 +80,29 @@ export class Bench {
   }
 
   /** Plans, runs once (or `times`) inside error scopes. */
-  async run(times = 1): Promise<void> {
-    const plan = makePlan('test', this.tape.commands);
-    const arena = new Arena(this.#allocator, [plan]);
-    const prepared = preparePlan(plan, this.#allocator);
-    const program = await Program.compile(device, prepared, { residents: this.residents, arena });
-    await device.guarded('run', async () => {
-      for (let i = 0; i < times; i++) program.run();
-      await device.gpu.queue.onSubmittedWorkDone();
-    });
-    device.throwIfFailed();
+  run(times = 1): Promise<void> {
+    return this.machine.runOnce({ name: 'test', commands: this.tape.commands }, times);
   }
 
   async read(tensor: Tensor): Promise<Float32Array<ArrayBuffer>> {
-    return new Float32Array((await this.#bytes(tensor)).buffer);
+    return new Float32Array(await this.machine.read(tensor));
   }
 
   async readU32(tensor: Tensor): Promise<Uint32Array<ArrayBuffer>> {
-    return new Uint32Array((await this.#bytes(tensor)).buffer);
+    return new Uint32Array(await this.machine.read(tensor));
   }
+}
 
-  async #bytes(tensor: Tensor): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = Math.ceil(tensor.bytes / 4) * 4;
-    const readback = new Readback(this.#allocator, 'test.readback', bytes);
-    const out = await readback.read(device, this.#at(tensor), tensor.byteOffset, bytes);
-    this.#allocator.free(readback.staging);
-    return out;
-  }
+/** The ambient binding that the trainer's kernels read. */
+export function stepTensor({ residents }: Machine): Tensor {
+  const shape = [STEP_BYTES / 4];
+  return residents.tensor({ label: 'step', shape, dtype: 'u32', category: 'staging', usage: 'uniform' });
+}
 
-  #at(tensor: Tensor): Allocation {
-    return this.residents.allocationOf(tensor.storage);
-  }
+/** The ambient binding that decoding's kernels read, at a position. */
+export function cursorAt({ machine }: Bench, first: number): Tensor {
+  const init = { label: 'cursor', shape: [1], dtype: 'u32', category: 'staging', usage: 'uniform' } as const;
+  const cursor = machine.residents.tensor(init);
+  machine.write(cursor, Uint32Array.of(first));
+  return cursor;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Device } from '../../src/gpu/device.ts';
-import { type KernelSpec, kernelKey, ShaderLibrary } from '../../src/gpu/kernel.ts';
+import { kernelKey, ShaderLibrary } from '../../src/gpu/kernel.ts';
+import type { KernelSpec } from '../../src/gpu/kernel-spec.ts';
 import { rejection, thrown } from '../formats/files.ts';
 import { device } from './harness.ts';
 
@@ -117,8 +118,8 @@ describe('linking', () => {
 describe('errors of the compiler', () => {
   /** The device of the tests, with shaders of our own. */
   const compile = async (files: Record<string, string>, spec: KernelSpec) => {
-    const { gpu, profile, adapter } = device;
-    const other = new Device({ gpu, profile, adapter, shaders: library(files) });
+    const { gpu, profile, info } = device;
+    const other = new Device({ gpu, profile, info, shaders: library(files) });
     return rejection(other.guarded('compile', () => other.pipeline(other.shaders.interfaceOf(spec))));
   };
 

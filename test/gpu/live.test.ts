@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import type { Command } from '../../src/gpu/command.ts';
 import { liveCommands } from '../../src/gpu/live.ts';
-import type { Command } from '../../src/gpu/tape.ts';
 import { Tensor } from '../../src/gpu/tensor.ts';
 
 function tensor(label: string, resident = false): Tensor {

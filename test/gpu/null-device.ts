@@ -19,7 +19,7 @@ const gpu = await adapter.requestDevice({ requiredFeatures: features as GPUFeatu
 export const device = new Device({
   gpu,
   profile: { ...(KNOWN_PROFILES.nvidia as DeviceProfile), name: 'null' },
-  adapter: {
+  info: {
     ...{ vendor: '', architecture: '', device: '', description: 'null backend', isFallbackAdapter: false },
     ...{ features, limits: {}, toggles: [] },
   },

@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest';
 import { DryAllocator } from '../../src/gpu/allocator.ts';
 import { Arena } from '../../src/gpu/arena.ts';
 import type { Category } from '../../src/gpu/category.ts';
+import type { Command } from '../../src/gpu/command.ts';
 import type { KernelInterface } from '../../src/gpu/kernel.ts';
 import { Ledger } from '../../src/gpu/ledger.ts';
 import { makePlan, type Plan } from '../../src/gpu/plan.ts';
-import type { Command } from '../../src/gpu/tape.ts';
 import { type Storage, Tensor } from '../../src/gpu/tensor.ts';
 
 const kernel: KernelInterface = { key: 'none', spec: { name: 'none' }, bindings: [], params: [], overrides: [] };

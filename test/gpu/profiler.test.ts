@@ -24,7 +24,7 @@ test('three sets of queries for 37 dispatches, and nothing left behind', async (
   const allocator = new GpuAllocator(device.gpu, ledger);
   const plan = makePlan('adds', bench.tape.commands);
   const prepared = preparePlan(plan, allocator);
-  const memory = { residents: bench.residents, arena: new Arena(allocator, [plan]) };
+  const memory = { residents: bench.machine.residents, arena: new Arena(allocator, [plan]) };
   const program = await Program.compile(device, prepared, memory);
   const before = ledger.currentBytes;
   const spans = await device.guarded('profile', () => profileProgram(device, allocator, program, 32));

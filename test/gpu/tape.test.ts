@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import type { DispatchCommand } from '../../src/gpu/command.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
 import { ShaderLibrary } from '../../src/gpu/kernel.ts';
-import { type DispatchCommand, Tape } from '../../src/gpu/tape.ts';
+import { Tape } from '../../src/gpu/tape.ts';
 import { type Storage, Tensor } from '../../src/gpu/tensor.ts';
 import { thrown } from '../formats/files.ts';
 
@@ -25,7 +26,7 @@ const step = resident('step', 8);
 function newTape(limits: Partial<DeviceProfile['limits']> = {}): Tape {
   const base = KNOWN_PROFILES.swiftshader as DeviceProfile;
   const profile = { ...base, limits: { ...base.limits, ...limits } };
-  return new Tape({ profile, shaders: new ShaderLibrary(new Map([['add.wgsl', ADD]])), step });
+  return new Tape({ profile, shaders: new ShaderLibrary(new Map([['add.wgsl', ADD]])), ambient: { step } });
 }
 
 const PARAMS = { n: 64, shift: -1, scale: 0.5 };
@@ -212,7 +213,7 @@ describe('checkpoint', () => {
     const x = tape.tensor('x', [64], { requiresGrad: true });
     let made = 0;
     const expensive = (input: Tensor) => {
-      const y = tape.kept(() => {
+      const y = tape.once(() => {
         made++;
         const fresh = tape.tensor('kept', [64], { requiresGrad: true });
         tape.dispatch(call(input, b, fresh));
@@ -232,7 +233,7 @@ describe('checkpoint', () => {
     expect([values[2], values[3]]).toEqual([values[0], values[1]]);
     expect(values[0]).not.toBe(values[1]);
     expect(labels(tape).filter((l) => l === 'kept' || l === 'cheap')).toEqual(['cheap', 'kept', 'kept', 'cheap']);
-    tape.kept(() => made++);
+    tape.once(() => made++);
     expect(made).toBe(3);
   });
 

@@ -40,8 +40,8 @@ describe('reading back', () => {
   test('recorded copies arrive at their places', async () => {
     const readback = new Readback(allocator, 'collect', 64);
     const encoder = device.gpu.createCommandEncoder();
-    readback.record(encoder, bufferWith(counting(4)), 16, 48);
-    readback.record(encoder, bufferWith(Uint32Array.of(7, 8)), 8, 0);
+    readback.record(encoder, bufferWith(counting(4)), { bytes: 16, to: 48 });
+    readback.record(encoder, bufferWith(Uint32Array.of(7, 8)), { bytes: 8, to: 0 });
     device.gpu.queue.submit([encoder.finish()]);
     const got = new Uint32Array(await readback.finish(device, 64));
     expect([...got.slice(0, 2), ...got.slice(12)]).toEqual([7, 8, ...counting(4)]);

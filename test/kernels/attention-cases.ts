@@ -51,7 +51,10 @@ const NAMES = ['lse', 'o', 'delta', 'dq', 'dk', 'dv'] as const;
 type Inputs = Readonly<Record<'q' | 'k' | 'v' | 'dO', Float32Array<ArrayBuffer>>>;
 
 /** Not 1 / sqrt(D), which a kernel might have taken for granted. */
-const shapeOf = ({ B, S, H, K, D, window = null }: Case) => ({ B, S, H, K, D, window, scale: 0.9 / Math.sqrt(D) });
+const shapeOf = ({ B, S, H, K, D, window = null }: Case) => ({
+  ...{ B, Tq: S, Tk: S, H, K, D, window },
+  scale: 0.9 / Math.sqrt(D),
+});
 
 /**
  * q and k of std `spread`: at 2 scores have a std of about 4, and the softmax is sharp in places. `halves`: what f16 holds
@@ -68,7 +71,7 @@ export function inputsOf({ B, S, H, K, D }: Case, { spread = 2, halves = false }
 
 export function referenceOf(one: Case, { q, k, v, dO }: Inputs) {
   const starts = one.documents && boundaries(one.documents, one.S).starts;
-  const shape = { ...shapeOf(one), ...(starts && { starts }) };
+  const shape = { ...shapeOf(one), S: one.S, ...(starts && { starts }) };
   const { o, lse } = attentionFwdRef(shape, q, k, v);
   return { o, lse, ...attentionBwdRef(shape, q, k, v, o, lse, dO) };
 }

@@ -1,7 +1,8 @@
 /** The tensor-core kernels of attention on Dawn's null backend: compiled and validated for the matrices of devices that are not here. */
 import { describe, expect, it } from 'vitest';
 import type { DeviceProfile, MatrixConfig } from '../../src/gpu/device-profile.ts';
-import { type KernelSpec, ShaderLibrary } from '../../src/gpu/kernel.ts';
+import { ShaderLibrary } from '../../src/gpu/kernel.ts';
+import type { KernelSpec } from '../../src/gpu/kernel-spec.ts';
 import { planAttention } from '../../src/kernels/attention.ts';
 import {
   type MatrixBlocks,

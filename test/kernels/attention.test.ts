@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
-import { attentionFwd, planAttention } from '../../src/kernels/attention.ts';
+import type { Tensor } from '../../src/gpu/tensor.ts';
+import { attentionBwd, attentionFwd, planAttention } from '../../src/kernels/attention.ts';
 import { itHardware } from '../gpu/hardware.ts';
-import { Bench } from '../gpu/harness.ts';
+import { Bench, cursorAt } from '../gpu/harness.ts';
 import { attentionFwdRef } from '../ref/attention.ts';
-import { expectClose, expectSameBits, random } from '../ref/compare.ts';
+import { expectClose, expectSameBits, random, type Vec } from '../ref/compare.ts';
 import {
   type Case,
   caseName,
@@ -180,6 +181,8 @@ test('very large scores neither overflow nor vanish', async () => {
   const [o, lse] = [bench.output('o', [S, D]), bench.output('lse', [S, 1])];
   attentionFwd(bench.tape, {
     ...shape,
+    Tq: S,
+    Tk: S,
     q: bench.input('q', q),
     k: bench.input('k', k),
     v: bench.input('v', v),
@@ -200,7 +203,7 @@ test('a window wider than the sequence changes no bit', async () => {
     const bench = new Bench();
     const inputs = { q: bench.input('q', q), k: bench.input('k', k), v: bench.input('v', v) };
     const [o, lse] = [bench.output('o', [B * S, H * D]), bench.output('lse', [B * S, H])];
-    attentionFwd(bench.tape, { B, S, H, K, D, window, scale: 0.25, ...inputs, o, lse });
+    attentionFwd(bench.tape, { B, Tq: S, Tk: S, H, K, D, window, scale: 0.25, ...inputs, o, lse });
     await bench.run();
     return bench.read(o);
   };
@@ -210,8 +213,75 @@ test('a window wider than the sequence changes no bit', async () => {
 test('a head dim that 4 does not divide, heads that do not divide, and an empty window are refused', () => {
   const bench = new Bench();
   const x = bench.output('x', [64]);
-  const call = { B: 1, S: 1, H: 2, K: 1, D: 6, window: null, scale: 1, q: x, k: x, v: x, o: x, lse: x };
+  const call = { B: 1, Tq: 1, Tk: 1, H: 2, K: 1, D: 6, window: null, scale: 1, q: x, k: x, v: x, o: x, lse: x };
   expect(() => attentionFwd(bench.tape, call)).toThrow(/head dim 6 is not a multiple of 4/);
   expect(() => attentionFwd(bench.tape, { ...call, D: 8, K: 3 })).toThrow(/2 query heads do not divide among 3/);
   expect(() => attentionFwd(bench.tape, { ...call, D: 8, window: 0 })).toThrow(/a window of 0 hides every key/);
+});
+
+// one query and several; at the start, inside and at the end of what the cache holds; a window shorter and longer than that
+describe.each([
+  [1, 0, null],
+  [1, 8, null],
+  [1, 11, 5],
+  [3, 4, null],
+  [3, 9, 4],
+  [4, 8, 100],
+] as const)('%i queries at position %i, window %s', (Tq, first, window) => {
+  test.each(['direct', 'simt'] as const)('%s equals the rows of attention over the whole', async (tier) => {
+    const [B, Tk, H, K, D] = [2, 12, 4, 2, 8];
+    const S = first + Tq;
+    const r = random(S);
+    const [q, k, v] = [r.normal32(B * S * H * D), r.normal32(B * S * K * D), r.normal32(B * S * K * D)];
+    const shape = { B, S, H, K, D, window, scale: 0.4 };
+    const want = attentionFwdRef(shape, q, k, v);
+    const bench = new Bench({ profile: { tier } });
+    // behind the last token the cache holds NaN, which may reach nothing
+    const cached = (x: Float32Array) => {
+      const all = new Float32Array(B * Tk * K * D).fill(Number.NaN);
+      for (let b = 0; b < B; b++) all.set(x.subarray(b * S * K * D, (b + 1) * S * K * D), b * Tk * K * D);
+      return all;
+    };
+    const last = (x: Vec, width: number) =>
+      Float32Array.from({ length: B * Tq * width }, (_, i) => {
+        const row = Math.floor(i / width);
+        return x[(Math.floor(row / Tq) * S + first + (row % Tq)) * width + (i % width)] as number;
+      });
+    const [o, lse] = [bench.output('o', [B * Tq, H * D]), bench.output('lse', [B * Tq, H])];
+    const rec = bench.machine.recorder({ cursor: cursorAt(bench, first) });
+    attentionFwd(rec, {
+      ...{ B, Tq, Tk, atCursor: true, H, K, D, window, scale: 0.4 },
+      ...{
+        q: bench.input('q', last(q, H * D)),
+        k: bench.input('k', cached(k)),
+        v: bench.input('v', cached(v)),
+        o,
+        lse,
+      },
+    });
+    await bench.machine.runOnce({ name: 'decode', commands: rec.commands });
+    expectClose('o', await bench.read(o), last(want.o, H * D), F32.o);
+    expectClose('lse', await bench.read(lse), last(want.lse, H), F32.lse);
+  });
+});
+
+test('lengths that differ need a cursor, a cursor needs the phase to have one, and no backward has one', () => {
+  const bench = new Bench();
+  const [q, k, v, o, lse] = ['q', 'k', 'v', 'o', 'lse'].map((label) => bench.output(label, [64])) as [
+    Tensor,
+    Tensor,
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
+  const call = { B: 1, Tq: 1, Tk: 4, H: 1, K: 1, D: 8, window: null, scale: 1, q, k, v, o, lse };
+  expect(() => attentionFwd(bench.tape, call)).toThrow(/1 queries do not go with 4 keys of a row/);
+  expect(() => attentionFwd(bench.tape, { ...call, Tq: 5, atCursor: true })).toThrow(
+    /5 queries at the cursor do not go/,
+  );
+  expect(() => attentionFwd(bench.tape, { ...call, atCursor: true })).toThrow(
+    'attention_fwd: binds cursor, which this phase does not have; its ambient bindings: [flags, step]',
+  );
+  const grads = { dO: q, delta: q, dq: q, dk: k, dv: v };
+  expect(() => attentionBwd(bench.tape, { ...call, ...grads, atCursor: true })).toThrow(/has no queries at a cursor/);
 });

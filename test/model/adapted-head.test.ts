@@ -8,9 +8,10 @@ import { expectClose, random } from '../ref/compare.ts';
 import { linearBwdDxRef, linearFwdRef } from '../ref/linear.ts';
 import { loraBwdRef, loraFwdRef } from '../ref/lora.ts';
 import { xentBwdRef, xentFwdRef } from '../ref/xent.ts';
+import { trained } from './trained.ts';
 
 const [T, C, V, R, SCALING, P, SITE] = [150, 16, 160, 4, 0.5, 0.4, 3];
-/** What a binding holds are then the f32 logits of 64 rows. */
+/** Rows of f32 logits that fit the binding limit. */
 const CHUNK = 64;
 const LIMIT = 4 * V * CHUNK;
 
@@ -24,23 +25,18 @@ test('loss, dX, dA and dB in three chunks', async () => {
   const limits = { maxStorageBufferBindingSize: LIMIT };
   const bench = new Bench({ profile: { limits: limits as never }, step: { inv_tokens: weight } });
   const { tape } = bench;
-  const trained = (label: string, data: Float32Array<ArrayBuffer>, dims: number[]) => {
-    const tensor = bench.input(label, data, dims, { requiresGrad: true });
-    const grad = bench.input(`d${label}`, new Float32Array(data.length), dims);
-    tape.bindGrad(tensor, grad);
-    return { tensor, grad };
-  };
-  const [a, b] = [trained('A', A, [R, C]), trained('B', B, [V, R])];
+  const [a, b] = [trained(bench, 'A', A, [R, C]), trained(bench, 'B', B, [V, R])];
   const hidden = bench.input('x', x, [T, C], { requiresGrad: true });
   const tensor = bench.input('head', w, [V, C]);
   const pair = { A: a.tensor, B: b.tensor, r: R, scaling: SCALING, dropout: P, site: SITE, magnitude: null };
   const head = {
     name: 'lm_head',
     weight: { kind: 'dense', name: 'lm_head.weight', out: V, in: C, tensor } as const,
-    ...{ bias: null, lora: pair },
+    bias: null,
+    lora: pair,
   };
   const loss = { labels: bench.input('labels', Int32Array.from(targets)), rowLoss: bench.output('rowLoss', [T]) };
-  crossEntropy({ tape, computeDtype: 'f32', B: 1, S: T, dropout: 'train' }, hidden, head, loss, true);
+  crossEntropy({ tape, computeDtype: 'f32', B: 1, S: T, phase: 'train' }, hidden, head, loss, true);
   const dx = bench.output('dx', [T, C]);
   tape.copy(tape.gradOf(hidden), dx);
   await bench.run();

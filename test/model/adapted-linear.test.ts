@@ -8,6 +8,7 @@ import { expectClose, random } from '../ref/compare.ts';
 import { doraBwdRef, doraFwdRef, doraNormRef } from '../ref/dora.ts';
 import { embeddingFwdRef } from '../ref/embedding.ts';
 import { linearBwdDwRef, linearBwdDxRef, linearFwdRef } from '../ref/linear.ts';
+import { trained } from './trained.ts';
 
 const SITE = 5;
 
@@ -17,8 +18,12 @@ describe.each([
 ])('DoRA, T=%i N=%i K=%i R=%i', (T, N, K, R) => {
   const r = random(T + N);
   const weights = {
-    ...{ W: r.normal32(N * K), A: r.normal32(R * K), B: r.normal32(N * R) },
-    ...{ m: Float32Array.from(r.uniform(N, 0.5, 2)), bias: r.normal32(N), scaling: 0.5 },
+    W: r.normal32(N * K),
+    A: r.normal32(R * K),
+    B: r.normal32(N * R),
+    m: Float32Array.from(r.uniform(N, 0.5, 2)),
+    bias: r.normal32(N),
+    scaling: 0.5,
   };
   const [x, dy] = [r.normal32(T * K), r.normal32(T * N)];
   const shape = { T, N, K, R };
@@ -37,22 +42,16 @@ describe.each([
     const simt = { tier: 'simt', tiles: { simt: { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 } } } as const;
     const bench = new Bench({ profile: { limits: limits as never, ...(name.endsWith('simt') && simt) } });
     const { tape } = bench;
-    const trained = (label: string, data: Float32Array<ArrayBuffer>, dims: number[]) => {
-      const tensor = bench.input(label, data, dims, { requiresGrad: true });
-      const grad = bench.input(`d${label}`, new Float32Array(data.length), dims);
-      tape.bindGrad(tensor, grad);
-      return { tensor, grad };
-    };
-    const A = trained('A', weights.A, [R, K]);
-    const B = trained('B', weights.B, [N, R]);
-    const m = trained('m', weights.m, [N]);
-    const bias = trained('bias', weights.bias, [N]);
+    const A = trained(bench, 'A', weights.A, [R, K]);
+    const B = trained(bench, 'B', weights.B, [N, R]);
+    const m = trained(bench, 'm', weights.m, [N]);
+    const bias = trained(bench, 'bias', weights.bias, [N]);
     const pair = { A: A.tensor, B: B.tensor, r: R, scaling: weights.scaling, dropout: p, site: SITE };
     const tensor = bench.input('W', weights.W, [N, K]);
     const weight = { kind: 'dense', name: 'q_proj.weight', out: N, in: K, tensor } as const;
     const layer = { name: 'q_proj', weight, bias: bias.tensor, lora: { ...pair, magnitude: m.tensor } };
     const input = bench.input('x', x, [T, K], { requiresGrad: true });
-    const ctx = { tape, computeDtype: 'f32', B: 1, S: T, dropout: 'train' } as const;
+    const ctx = { tape, computeDtype: 'f32', B: 1, S: T, phase: 'train' } as const;
     const y = linear(ctx, input, layer);
     const [out, dx] = [bench.output('out', [T, N]), bench.output('dx', [T, K])];
     tape.copy(y, out);
@@ -94,7 +93,7 @@ test('LoRA on an embedding: rows of the table with the pair on them, and the gra
   tape.bindGrad(a, dA);
   tape.bindGrad(b, dB);
   const weight = { kind: 'dense', name: 'embed', out: V, in: C, tensor: bench.input('table', table, [V, C]) } as const;
-  const ctx = { tape, computeDtype: 'f32', B: 1, S: T, dropout: 'train' } as const;
+  const ctx = { tape, computeDtype: 'f32', B: 1, S: T, phase: 'train' } as const;
   const y = embed(ctx, bench.input('ids', ids), { ...weight, lora: { A: a, B: b, r: R, scaling } }, scale);
   const out = bench.output('out', [T, C]);
   tape.copy(y, out);

@@ -1,4 +1,4 @@
-/** What is adapted where nobody says: PEFT's table, for every architecture. */
+/** Default targets are those of PEFT's table, for every architecture. */
 import { expect, test } from 'vitest';
 import { ARCHITECTURES, CONFIG_ROWS } from '../../src/formats/hf-architectures.ts';
 import { parseModelConfig } from '../../src/formats/hf-config.ts';

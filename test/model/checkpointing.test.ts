@@ -19,7 +19,7 @@ async function run(name: string, config: Partial<TrainConfig>, checkpointing: Ch
   const ids = Uint32Array.from(random(1).integers(T, 32));
   const losses = await open.run('train', ids, Int32Array.from(random(2).integers(T, 32)));
   const gradients = await open.gradients();
-  const activationBytes = open.parts.allocator.ledger.peak.byCategory.activations;
+  const activationBytes = open.machine.ledger.peak.byCategory.activations;
   open.destroy();
   return { losses, gradients, activationBytes };
 }

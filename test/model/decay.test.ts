@@ -17,7 +17,13 @@ test.each(Object.entries(golden))('%s', (_, { decayed, not_decayed }) => {
 
 test('the golden names hold every kind: matrices, norms, biases, adapters, magnitudes, saved modules', () => {
   expect(Object.keys(golden)).toEqual([
-    ...['llama', 'llama_tied', 'llama_biases', 'qwen2', 'qwen3', 'lora_biases_saved', 'dora'],
+    'llama',
+    'llama_tied',
+    'llama_biases',
+    'qwen2',
+    'qwen3',
+    'lora_biases_saved',
+    'dora',
   ]);
   const all = Object.values(golden);
   const decayed = all.flatMap((split) => split.decayed);
@@ -35,8 +41,16 @@ test('the golden names hold every kind: matrices, norms, biases, adapters, magni
 });
 
 const SHAPE = {
-  ...{ vocab_size: 32, hidden_size: 16, intermediate_size: 24, num_hidden_layers: 2, num_attention_heads: 4 },
-  ...{ num_key_value_heads: 2, head_dim: 4, max_position_embeddings: 64, rms_norm_eps: 1e-6, hidden_act: 'silu' },
+  vocab_size: 32,
+  hidden_size: 16,
+  intermediate_size: 24,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 4,
+  max_position_embeddings: 64,
+  rms_norm_eps: 1e-6,
+  hidden_act: 'silu',
 };
 
 describe('full training', () => {

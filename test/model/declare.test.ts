@@ -1,19 +1,17 @@
 /** Bytes of a declared model: what the 4-bit format says, tensor by tensor, and what workspace there may be beside it. */
 import { describe, expect, test } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
-import { estimateModel } from '../../src/estimate/estimate.ts';
+import { estimateModel } from '../../src/estimate/model.ts';
 import { type ModelConfig, parseModelConfig } from '../../src/formats/hf-config.ts';
-import { DryAllocator } from '../../src/gpu/allocator.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
-import { Ledger } from '../../src/gpu/ledger.ts';
-import { Residents } from '../../src/gpu/residents.ts';
+import { Machine } from '../../src/gpu/machine.ts';
 import type { Tensor } from '../../src/gpu/tensor.ts';
 import { XENT_PARTS } from '../../src/kernels/xent.ts';
 import { declareModel, type StoredAs } from '../../src/model/declare.ts';
 import { allLinears } from '../../src/model/modules.ts';
 import { HEAD_SCRATCH_BYTES } from '../../src/model/ops/cross-entropy.ts';
 import { loadShaders } from '../../src/node/device.ts';
-import { buildMemory } from '../../src/train/build.ts';
+import { buildEngine } from '../../src/train/build.ts';
 import { planModel } from '../../src/train/model-plan.ts';
 import { trainConfig } from './open.ts';
 
@@ -36,12 +34,22 @@ function modelConfig(overrides: object): ModelConfig {
 }
 
 const LLAMA_2_7B = {
-  ...{ vocab_size: 32_000, hidden_size: 4096, intermediate_size: 11_008, num_hidden_layers: 32 },
-  ...{ num_attention_heads: 32, num_key_value_heads: 32, max_position_embeddings: 4096 },
+  vocab_size: 32_000,
+  hidden_size: 4096,
+  intermediate_size: 11_008,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+  num_key_value_heads: 32,
+  max_position_embeddings: 4096,
 };
 const LLAMA_3_8B = {
-  ...{ vocab_size: 128_256, hidden_size: 4096, intermediate_size: 14_336, num_hidden_layers: 32 },
-  ...{ num_attention_heads: 32, num_key_value_heads: 8, max_position_embeddings: 8192 },
+  vocab_size: 128_256,
+  hidden_size: 4096,
+  intermediate_size: 14_336,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  max_position_embeddings: 8192,
 };
 // widths that leave odd counts: half bytes, short blocks, short nested blocks
 const ODD = { hidden_size: 18, intermediate_size: 37, num_attention_heads: 3, num_key_value_heads: 1, head_dim: 4 };
@@ -66,8 +74,7 @@ describe.each(SHAPES)('%s in NF4 with double quantization', (_, overrides) => {
   const storedAs = (module: string): StoredAs => (names.has(module) ? fourBit : { kind: 'dense', dtype: 'bf16' });
 
   test('ledger bytes are the formula of the format, tables once, alignment apart', () => {
-    const ledger = new Ledger();
-    const residents = new Residents(new DryAllocator(ledger));
+    const { ledger, residents } = new Machine({ device: null, profile, shaders });
     declareModel(residents, { config, full: false, storedAs, lora: null, maxPositions: 8 }, 2 ** 31);
     let found = 0;
     for (const { name, out, in: width } of linears) {
@@ -93,8 +100,13 @@ describe.each(SHAPES)('%s in NF4 with double quantization', (_, overrides) => {
 });
 
 const QLORA: Partial<TrainConfig> = {
-  ...{ method: 'qlora', load_in_4bit: true, bnb_4bit_use_double_quant: true, lora_r: 16 },
-  ...{ lora_target_modules: 'all-linear', per_device_train_batch_size: 2, max_length: 256 },
+  method: 'qlora',
+  load_in_4bit: true,
+  bnb_4bit_use_double_quant: true,
+  lora_r: 16,
+  lora_target_modules: 'all-linear',
+  per_device_train_batch_size: 2,
+  max_length: 256,
 };
 
 test('Llama 2 7B: 4.127 bits a parameter of the quantized linears', async () => {
@@ -142,17 +154,16 @@ describe.each([
     const model = modelConfig(overrides);
     const config = trainConfig('model', QLORA);
     const plan = await planModel({ config, model, source: null, adapter: null, maxPositions: 256 });
-    const ledger = new Ledger();
     const shapes = { train: [{ B: 2, S: 256 }], evaluation: [{ B: 2, S: 256 }] };
-    const target = { allocator: new DryAllocator(ledger), profile, shaders };
-    const memory = buildMemory(target, plan, config, shapes);
+    const { machine } = buildEngine({ device: null, profile, shaders }, plan, config, shapes);
+    const { ledger } = machine;
     const weightBytes = Math.max(...allLinears(model).map((l) => 4 * l.out * l.in));
     // a head stored as bf16 is widened in shards of their own budget
     const headBytes = Math.min(HEAD_SCRATCH_BYTES, 4 * model.vocab_size * model.hidden_size);
     const scratch = namedScratch(model, config, 512);
 
     const planned = new Set<Tensor>();
-    for (const { plan: recorded } of memory.prepared.values()) {
+    for (const recorded of machine.plans) {
       for (const command of recorded.commands) {
         if (command.kind !== 'dispatch') continue;
         for (const { tensor } of command.bindings) if (!tensor.storage.resident) planned.add(tensor);

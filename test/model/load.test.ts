@@ -2,10 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { openCheckpoint, type TensorSource } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
-import { GpuAllocator } from '../../src/gpu/allocator.ts';
-import { Ledger } from '../../src/gpu/ledger.ts';
-import { Residents } from '../../src/gpu/residents.ts';
-import { Readback } from '../../src/gpu/transfer.ts';
+import { Machine } from '../../src/gpu/machine.ts';
 import { declareModel } from '../../src/model/declare.ts';
 import { loadModel } from '../../src/model/load.ts';
 import { nodeReader } from '../../src/node/files.ts';
@@ -37,17 +34,17 @@ async function opened(bad: readonly string[] = []) {
   };
   const config = trainConfig(DIRECTORY, { method: 'qlora', load_in_4bit: true, bnb_4bit_use_double_quant: true });
   const plan = await planModel({ config, model, source, adapter: null, maxPositions: MAX_POSITIONS });
-  const allocator = new GpuAllocator(device.gpu, new Ledger());
-  const residents = new Residents(allocator);
+  const machine = Machine.on(device);
+  const { residents } = machine;
   const declared = declareModel(residents, plan.spec, device.profile.limits.maxStorageBufferBindingSize);
   const quantizer = createQuantizer(wasmModule);
   const context = { device, residents, quantizer, codec, sourceDtype: null };
   const order = [...declared.vectors.keys(), ...declared.weights.keys()];
-  return { allocator, residents, declared, source, checkpoint, context, counts, order };
+  return { machine, declared, source, checkpoint, context, counts, order };
 }
 
 test('names come in order, several tensors are read at once, the bytes are those of each weight by itself', async () => {
-  const { allocator, residents, declared, source, checkpoint, context, counts, order } = await opened();
+  const { machine, declared, source, checkpoint, context, counts, order } = await opened();
   const names: string[] = [];
   const loading = loadModel(context, declared, source);
   let next = await loading.next();
@@ -57,14 +54,12 @@ test('names come in order, several tensors are read at once, the bytes are those
   expect(counts.underWay).toBe(0);
   expect(next.value.quantizeBusySeconds).toBeGreaterThan(0);
   expect(next.value.quantizeSeconds).toBeGreaterThan(0);
-  const readback = new Readback(allocator, 'bytes', 2 ** 16);
   let quantized = 0;
   for (const [name, weight] of declared.weights) {
     const raw = new Uint8Array(checkpoint.info(name).bytes);
     await checkpoint.read(name, 0, raw);
     const tensor = weight.kind === 'dense' ? weight.tensor : weight.packed;
-    const whole = Math.ceil(tensor.bytes / 4) * 4;
-    const got = await readback.read(device, residents.allocationOf(tensor.storage), tensor.byteOffset, whole);
+    const got = new Uint8Array(await machine.read(tensor));
     if (weight.kind === 'dense') {
       expectSameBytes(got.subarray(0, tensor.bytes), raw);
       continue;
@@ -75,8 +70,7 @@ test('names come in order, several tensors are read at once, the bytes are those
     expectSameBytes(got.subarray(0, tensor.bytes), packed);
     if (!state.nested || weight.scales.kind !== 'double') throw new Error('asked for nested scales');
     const { codes } = weight.scales;
-    const words = Math.ceil(codes.bytes / 4) * 4;
-    const scales = await readback.read(device, residents.allocationOf(codes.storage), codes.byteOffset, words);
+    const scales = new Uint8Array(await machine.read(codes));
     expectSameBytes(scales.subarray(0, codes.bytes), state.codes);
   }
   expect(quantized).toBeGreaterThan(10);

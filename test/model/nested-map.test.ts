@@ -91,15 +91,18 @@ async function expectDecodedOnGpu(directory: string): Promise<void> {
   const source = await openCheckpoint(nodeReader(directory));
   const open = await openModel(directory, { shape: { B: 1, S: 4 } });
   const tape = open.tape();
-  const targets = new Map<string, ReturnType<typeof open.parts.residents.tensor>>();
+  const targets = new Map<string, ReturnType<typeof open.machine.residents.tensor>>();
   for (const [name, weight] of open.declared.weights) {
     if (weight.kind !== '4bit') continue;
     const w = materialize(tape, weight, { row0: 0, rows: weight.out }, 'f32');
     const label = `${name}.decoded`;
     const shape = [weight.out, weight.in];
-    targets.set(name, open.parts.residents.tensor({ label, shape, dtype: 'f32', category: 'workspace' }));
+    targets.set(name, open.machine.residents.tensor({ label, shape, dtype: 'f32', category: 'workspace' }));
     tape.dispatch({
-      ...{ name: 'widen', when: ['F32'], params: { n: w.elements }, threads: Math.ceil(w.elements / 8) },
+      name: 'widen',
+      when: ['F32'],
+      params: { n: w.elements },
+      threads: Math.ceil(w.elements / 8),
       buffers: { source: [w, w.elements], w: [targets.get(name) as typeof w, w.elements] },
     });
   }
@@ -136,7 +139,7 @@ async function quantStateBytes(directory: string): Promise<number> {
   const { plan, config, batches } = input;
   const estimate = estimatePlan(plan, config, batches.shapes, device.profile, device.shaders);
   expect(estimate.byCategory).toEqual(byCategory);
-  expect(estimate.quantizedLinears?.codeTablesBytes).toBe(4 * 272 * result.engine.memory.parts.declared.tables.length);
+  expect(estimate.quantizedLinears?.codeTablesBytes).toBe(4 * 272 * result.engine.declared.tables.length);
   return byCategory.quant_state;
 }
 

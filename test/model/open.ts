@@ -4,31 +4,25 @@ import type { PackedDocuments } from '../../src/data/documents.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
 import type { FileReader } from '../../src/formats/reader.ts';
-import { GpuAllocator } from '../../src/gpu/allocator.ts';
-import { Arena } from '../../src/gpu/arena.ts';
+import type { Command } from '../../src/gpu/command.ts';
 import type { ProfileLimits } from '../../src/gpu/device-profile.ts';
-import { Ledger } from '../../src/gpu/ledger.ts';
 import { liveCommands } from '../../src/gpu/live.ts';
-import { makePlan } from '../../src/gpu/plan.ts';
-import { Program, preparePlan } from '../../src/gpu/program.ts';
-import { Residents } from '../../src/gpu/residents.ts';
-import { type Command, Tape } from '../../src/gpu/tape.ts';
+import { Machine } from '../../src/gpu/machine.ts';
+import type { Tape } from '../../src/gpu/tape.ts';
 import type { Dtype, Tensor } from '../../src/gpu/tensor.ts';
-import { Readback, upload } from '../../src/gpu/transfer.ts';
-import { declareModel } from '../../src/model/declare.ts';
-import { decoderHidden, decoderLoss } from '../../src/model/decoder.ts';
+import { type DeclaredModel, declareModel } from '../../src/model/declare.ts';
+import { decoderLogits, decoderLoss } from '../../src/model/decoder.ts';
 import { loadModel } from '../../src/model/load.ts';
 import type { Checkpointing } from '../../src/model/ops/context.ts';
-import { headLogits } from '../../src/model/ops/cross-entropy.ts';
 import { loadWasmModule } from '../../src/node/codec.ts';
 import { nodeReader } from '../../src/node/files.ts';
 import { allocateDocuments, documentContext } from '../../src/train/document-inputs.ts';
-import type { BatchShape, EngineParts } from '../../src/train/engine-memory.ts';
+import type { BatchShape } from '../../src/train/inputs.ts';
 import { planModel } from '../../src/train/model-plan.ts';
 import { packStepScalars, STEP_BYTES } from '../../src/train/step-scalars.ts';
 import { Codec } from '../../src/wasm/codec.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
-import { DEFAULT_STEP, device } from '../gpu/harness.ts';
+import { DEFAULT_STEP, device, profileWith, stepTensor } from '../gpu/harness.ts';
 
 export const GOLDEN = new URL('../golden/', import.meta.url).pathname;
 
@@ -56,76 +50,59 @@ export async function openModel(directory: string, options: OpenOptions) {
   const config = trainConfig(directory, options.config);
   const [model, source] = [await readModelConfig(reader), await openCheckpoint(reader)];
   const plan = await planModel({ config, model, source, adapter: null, maxPositions: options.shape.S });
-  const allocator = new GpuAllocator(device.gpu, new Ledger());
-  const residents = new Residents(allocator);
+  const machine = Machine.on(device, profileWith({ limits: { ...device.profile.limits, ...options.limits } }));
+  const { residents } = machine;
   const declared = declareModel(residents, plan.spec, device.profile.limits.maxStorageBufferBindingSize);
-  const profile = { ...device.profile, limits: { ...device.profile.limits, ...options.limits } };
   const module = await loadWasmModule();
   const context = { device, residents, quantizer: createQuantizer(module), codec: new Codec(module) };
   for await (const _ of loadModel({ ...context, sourceDtype: null }, declared, source)) {
     /* nobody is watching */
   }
-  const parts = { allocator, residents, declared, profile, shaders: device.shaders };
-  return new OpenModel(parts, options.shape, options.checkpointing ?? 'off');
+  return new OpenModel({ machine, declared }, options.shape, options.checkpointing ?? 'off');
 }
 
-type Parts = Pick<EngineParts, 'allocator' | 'residents' | 'declared' | 'profile' | 'shaders'>;
-
 export class OpenModel {
-  readonly parts: Parts;
+  readonly machine: Machine;
+  readonly declared: DeclaredModel;
   readonly shape: BatchShape;
-  readonly inputs: Record<'ids' | 'labels' | 'rowLoss' | 'step' | 'flags', Tensor>;
+  readonly inputs: Record<'ids' | 'labels' | 'rowLoss' | 'step', Tensor>;
   readonly #checkpointing: Checkpointing;
-  readonly #readback: Readback;
 
-  constructor(parts: Parts, shape: BatchShape, checkpointing: Checkpointing) {
-    this.parts = parts;
+  constructor(
+    { machine, declared }: { readonly machine: Machine; readonly declared: DeclaredModel },
+    shape: BatchShape,
+    checkpointing: Checkpointing,
+  ) {
+    this.machine = machine;
+    this.declared = declared;
     this.shape = shape;
     this.#checkpointing = checkpointing;
-    this.#readback = new Readback(parts.allocator, 'test.readback', 2 ** 16);
     const T = shape.B * shape.S;
-    const staged = (label: string, n: number, dtype: Dtype, usage: 'storage' | 'uniform' = 'storage') =>
-      parts.residents.tensor({ label, shape: [n], dtype, category: 'staging', usage });
+    const staged = (label: string, n: number, dtype: Dtype) =>
+      machine.residents.tensor({ label, shape: [n], dtype, category: 'staging' });
     this.inputs = {
       ids: staged('input_ids', T, 'u32'),
       labels: staged('labels', T, 'i32'),
       rowLoss: staged('row_loss', T, 'f32'),
-      step: staged('step', STEP_BYTES / 4, 'u32', 'uniform'),
-      flags: staged('flags', 1, 'u32'),
+      step: stepTensor(machine),
     };
   }
 
-  get declared() {
-    return this.parts.declared;
-  }
-
   tape(): Tape {
-    const { step, flags } = this.inputs;
-    return new Tape({ profile: this.parts.profile, shaders: this.parts.shaders, step, flags });
+    return this.machine.tape({ step: this.inputs.step });
   }
 
   write(tensor: Tensor, data: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>): void {
-    upload(device, this.parts.residents.allocationOf(tensor.storage), tensor.byteOffset, data);
+    this.machine.write(tensor, data);
   }
 
   async read(tensor: Tensor): Promise<Float32Array<ArrayBuffer>> {
-    const from = this.parts.residents.allocationOf(tensor.storage);
-    return new Float32Array((await this.#readback.read(device, from, tensor.byteOffset, tensor.bytes)).buffer);
+    return new Float32Array(await this.machine.read(tensor));
   }
 
   /** Plans what the tape recorded and runs it once, inside error scopes. */
-  async submit(commands: readonly Command[]): Promise<void> {
-    const { allocator, residents } = this.parts;
-    const plan = makePlan('test', commands);
-    const arena = new Arena(allocator, [plan]);
-    const prepared = preparePlan(plan, allocator);
-    const program = await Program.compile(device, prepared, { residents, arena });
-    await device.guarded('test', async () => {
-      program.run();
-      await device.gpu.queue.onSubmittedWorkDone();
-    });
-    arena.destroy();
-    allocator.free(prepared.params);
+  submit(commands: readonly Command[]): Promise<void> {
+    return this.machine.runOnce({ name: 'test', commands });
   }
 
   /** One forward and backward from cleared gradients, or one evaluation. @returns the loss of every position */
@@ -141,7 +118,11 @@ export class OpenModel {
     if (backward) for (const { param, grad } of trainable.tensors.values()) tape.bindGrad(param, grad);
     decoderLoss(
       {
-        ...{ tape, computeDtype: 'f32', ...this.shape, dropout: phase, checkpointing: this.#checkpointing },
+        tape,
+        computeDtype: 'f32',
+        ...this.shape,
+        phase,
+        checkpointing: this.#checkpointing,
         ...(documents === null ? {} : this.#writeDocuments(documents)),
       },
       model,
@@ -163,11 +144,10 @@ export class OpenModel {
   async logits(ids: Uint32Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>> {
     const { model } = this.declared;
     const tape = this.tape();
-    const ctx = { tape, computeDtype: 'f32', ...this.shape, dropout: 'eval' } as const;
-    const hidden = decoderHidden(ctx, model, this.inputs.ids);
+    const ctx = { tape, computeDtype: 'f32', ...this.shape, phase: 'eval' } as const;
     const shape = [ids.length, model.head.weight.out];
-    const y = this.parts.residents.tensor({ label: 'logits', shape, dtype: 'f32', category: 'logits' });
-    headLogits(ctx, hidden, model.head, y);
+    const y = this.machine.residents.tensor({ label: 'logits', shape, dtype: 'f32', category: 'logits' });
+    decoderLogits(ctx, model, this.inputs.ids, { row0: 0, rows: ids.length }, y);
     this.write(this.inputs.ids, ids);
     await this.submit(tape.commands);
     return this.read(y);
@@ -175,7 +155,7 @@ export class OpenModel {
 
   #writeDocuments(documents: PackedDocuments) {
     const T = this.shape.B * this.shape.S;
-    const inputs = allocateDocuments(this.parts.residents, T);
+    const inputs = allocateDocuments(this.machine.residents, T);
     for (const key of ['positions', 'starts', 'ends'] as const)
       this.write(inputs[key], Uint32Array.from(documents[key]));
     return documentContext(inputs, T);
@@ -189,7 +169,6 @@ export class OpenModel {
   }
 
   destroy(): void {
-    this.parts.residents.destroy();
-    this.parts.allocator.free(this.#readback.staging);
+    this.machine.destroy();
   }
 }

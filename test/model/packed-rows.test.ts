@@ -13,7 +13,7 @@ async function losses(S: number, limit: number | null) {
   const open = await openModel(directory, { config: qlora, shape: { B: 1, S }, limits });
   const kernels = (phase: 'train' | 'eval') => {
     const tape = open.tape();
-    const ctx = { tape, computeDtype: 'f32', B: 1, S, dropout: phase } as const;
+    const ctx = { tape, computeDtype: 'f32', B: 1, S, phase } as const;
     decoderLoss(ctx, open.declared.model, open.inputs.ids, open.inputs, false);
     return tape.commands.flatMap((c) => (c.kind === 'dispatch' ? c.kernel.spec.name : []));
   };

@@ -21,10 +21,10 @@ const DOCUMENTS = LENGTHS.map((length, i): Row => {
 const PACKED = packRows(DOCUMENTS, 16, 'bfd');
 
 /** Losses of what is predicted, document by document, the longest first: no two are of one length. */
-function byDocument(losses: Float32Array, { labels, T }: MicroBatch, rows: readonly Row[]): number[] {
+function byDocument(losses: Float32Array, { labels, S }: MicroBatch, rows: readonly Row[]): number[] {
   const pieces = rows.flatMap(({ inputIds, documents = [inputIds.length] }, b) => {
     const before = (i: number) => documents.slice(0, i).reduce((sum, length) => sum + length, 0);
-    return documents.map((length, i) => ({ length, start: b * T + before(i) }));
+    return documents.map((length, i) => ({ length, start: b * S + before(i) }));
   });
   const places = pieces
     .sort((a, b) => b.length - a.length)
@@ -40,7 +40,7 @@ async function run(
 ) {
   const { checkpointing = 'off', told = true } = options;
   const batch = makeMicroBatch(rows, { padId: 0 });
-  const shape = { B: batch.B, S: batch.T };
+  const shape = { B: batch.B, S: batch.S };
   const open = await openModel(path.join(GOLDEN, name), { config, shape, checkpointing });
   const values = random(3);
   for (const { param } of open.declared.trainable.segments) open.write(param, values.normal32(param.elements, 0.1));

@@ -1,4 +1,4 @@
-/** Quantized checkpoints that contradict themselves, or the model they are said to be: refused by name before a run begins. */
+/** Quantized checkpoints that contradict themselves or config.json are refused before a run begins, tensor named. */
 import { describe, expect, test } from 'vitest';
 import { DataError } from '../../src/errors.ts';
 import { readBnb4bit } from '../../src/formats/bnb4bit.ts';
@@ -17,7 +17,7 @@ const RECORD = `${WEIGHT}.quant_state.bitsandbytes__nf4`;
 
 type Change = (tensor: TensorToWrite, bytes: Uint8Array<ArrayBuffer>) => TensorToWrite | null;
 
-/** The golden base with its tensors changed, each seen once; `more` are added. */
+/** Copies the golden base with every tensor passed through `change`, and adds `more`. */
 async function changed(change: Change, more: readonly TensorToWrite[] = []): Promise<TensorSource> {
   const source = await openCheckpoint(BASE);
   const tensors: TensorToWrite[] = [...more];
@@ -33,7 +33,7 @@ async function changed(change: Change, more: readonly TensorToWrite[] = []): Pro
   return openCheckpoint(memoryReader(files, 'base'));
 }
 
-/** One tensor of it changed in place. */
+/** Changes one tensor in place. */
 function inPlace(name: string, edit: (bytes: Uint8Array<ArrayBuffer>) => void): Change {
   return (tensor, bytes) => {
     if (tensor.name === name) edit(bytes);
@@ -41,7 +41,7 @@ function inPlace(name: string, edit: (bytes: Uint8Array<ArrayBuffer>) => void): 
   };
 }
 
-/** The record with some of its fields replaced. */
+/** Replaces some fields of the record. */
 function record(fields: object): Change {
   return (tensor, bytes) => {
     if (tensor.name !== RECORD) return tensor;
@@ -116,7 +116,7 @@ describe('before a run begins', () => {
 
 const WANTED = 'needs 256 finite values in ascending order';
 
-/** The map of the absmax codes with one of its values replaced. */
+/** Replaces one value of the map of absmax codes. */
 function map(at: number, value: number): Change {
   return inPlace(`${WEIGHT}.nested_quant_map`, (bytes) => new DataView(bytes.buffer).setFloat32(4 * at, value, true));
 }

@@ -1,4 +1,4 @@
-/** Weights for measuring: the right shapes, spread and dtype, the same at every reading, whatever the slabs. */
+/** Random weights have the right shapes, spread and dtype, and are the same at every reading, in slabs of any size. */
 import { describe, expect, test } from 'vitest';
 import { readFloats } from '../../src/formats/checkpoint.ts';
 import { parseModelConfig } from '../../src/formats/hf-config.ts';
@@ -8,8 +8,14 @@ import { parametersOf } from '../../src/model/modules.ts';
 import { openWeights } from '../../src/model/random-weights.ts';
 
 const config = parseModelConfig({
-  ...{ architectures: ['LlamaForCausalLM'], vocab_size: 1000, hidden_size: 128, intermediate_size: 256 },
-  ...{ num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, tie_word_embeddings: false },
+  architectures: ['LlamaForCausalLM'],
+  vocab_size: 1000,
+  hidden_size: 128,
+  intermediate_size: 256,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  tie_word_embeddings: false,
 });
 
 const open = (settings: object) =>
@@ -46,7 +52,7 @@ describe('random weights', () => {
     expect(later).toEqual(here);
   });
 
-  test('a directory without the file is a checkpoint; a file that asks for nothing sensible is refused', async () => {
+  test('a directory without the file is a checkpoint; a file with an unusable seed or spread is refused', async () => {
     await expect(openWeights(memoryReader(new Map()), config)).rejects.toThrow('model.safetensors');
     await expect(open({ seed: 0.5, std: 1 })).rejects.toThrow('seed is 0.5, wanted a whole number');
     await expect(open({ seed: 0 })).rejects.toThrow('std is null, wanted a number above 0');

@@ -29,7 +29,7 @@ async function lossAndGradients(name: string, config: Partial<TrainConfig>, limi
   const losses = await open.run('train', ids, labels);
   const gradients = await open.gradients();
   const evaluated = await open.run('eval', ids, labels);
-  const tape = { profile: open.parts.profile } as never;
+  const tape = { profile: open.machine.profile } as never;
   const shardCount = (w: Weight) => shardsOf(tape, w, 'f32').length;
   const found = { head: shardCount(model.head.weight), embedding: shardCount(model.embed) };
   const all = [...weights.values()].reduce((sum, w) => sum + shardCount(w), 0);
@@ -117,7 +117,7 @@ describe('cross-entropy in chunks', () => {
     const loss = { labels: bench.input('labels', Int32Array.from(targets)), rowLoss: bench.output('rowLoss', [T]) };
     const weight = { kind: 'dense', name: 'lm_head.weight', out: V, in: C, tensor } as const;
     const head = { name: 'lm_head', weight, bias: null, lora: null };
-    crossEntropy({ tape, computeDtype: 'f32', B: 1, S: T, dropout: 'train' }, hidden, head, loss, true);
+    crossEntropy({ tape, computeDtype: 'f32', B: 1, S: T, phase: 'train' }, hidden, head, loss, true);
     tape.copy(tape.gradOf(hidden), dx);
     const chunks = new Set<Tensor>();
     for (const command of tape.commands) {

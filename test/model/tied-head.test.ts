@@ -1,4 +1,4 @@
-/** A tied model whose checkpoint has the one matrix under the head's name, twice, or as two that differ. */
+/** A tied model whose checkpoint has its matrix under the head's name, under both names, or as two that differ. */
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { DataError } from '../../src/errors.ts';
@@ -19,7 +19,7 @@ import { expectSameBytes } from '../wasm/helpers.ts';
 const UNTIED = path.join(new URL('../golden/', import.meta.url).pathname, 'formats', 'llama-untied-f32');
 const [EMBEDDING, HEAD] = ['model.embed_tokens.weight', 'lm_head.weight'];
 
-/** The untied golden, called tied; `names` says under which names each of its tensors is written. */
+/** Writes the untied golden as a tied model; `names` gives the names under which each tensor is written. */
 async function tied(names: (name: string) => readonly string[]): Promise<Files> {
   const reader = nodeReader(UNTIED);
   const source = await openCheckpoint(reader);
@@ -94,7 +94,8 @@ describe('what counts as equal', () => {
     await writeSafetensors(memoryWriter(files), 'model.safetensors', [
       { name: EMBEDDING, dtype: 'F32', shape: [V, C], data: () => [new Uint8Array(embedding.buffer)] },
       {
-        ...{ name: HEAD, shape: [rows, C] },
+        name: HEAD,
+        shape: [rows, C],
         ...(asBf16
           ? { dtype: 'BF16', data: () => [new Uint8Array(halves.buffer)] }
           : { dtype: 'F32', data: () => [new Uint8Array(head.buffer)] }),
@@ -114,7 +115,7 @@ describe('what counts as equal', () => {
     expect(error.message).toContain(`element ${at} is 0.25, there it is 0.5`);
   });
 
-  test('not with a value that is none', async () => {
+  test('not with NaN', async () => {
     const error = await rejection(withTiedHead(await config(), await pair(7, Number.NaN)));
     expect(error.message).toContain('element 7 is NaN, there it is 0.5');
   });
@@ -130,7 +131,7 @@ describe('what counts as equal', () => {
   });
 });
 
-test('with neither matrix the embedding is missed', async () => {
+test('with neither matrix the embedding is reported missing', async () => {
   const files = await tied((name) => (name === HEAD || name === EMBEDDING ? [] : [name]));
   const reader = memoryReader(files, 'model');
   const config = await readModelConfig(reader);

@@ -1,4 +1,5 @@
 /** A suite as the quick suite would write it: two arms, three paired seeds, sizes of a tiny Llama. Values are invented. */
+import { sha256OfText } from '../../src/node/environment.ts';
 import { runIdOf } from '../../src/results/identity.ts';
 import { type CategoryBytes, RUN_SCHEMA_ID, type RunRecord, totalBytes } from '../../src/results/run-schema.ts';
 import { distribution } from '../../src/results/statistics.ts';
@@ -9,7 +10,7 @@ export const STEPS = 24;
 const TOKENS_PER_STEP = 128;
 const HASH = { weights: 'a'.repeat(64), config: 'b'.repeat(64), train: 'c'.repeat(64), eval: 'd'.repeat(64) };
 
-/** A repeatable stand-in for noise in [-1, 1]. */
+/** Computes repeatable noise in [-1, 1]. */
 const wobble = (...keys: number[]) =>
   Math.sin(keys.reduce((sum, key, i) => sum + key * (12.9898 + 65.233 * i), 1)) ** 3;
 
@@ -180,7 +181,7 @@ function metaInfo(): RunRecord['meta_info'] {
   };
 }
 
-/** One successful run of one arm. */
+/** Makes a successful run of an arm. */
 export function makeRun(arm: 'lora' | 'qlora', seed: number): RunRecord {
   const train_config = { model_name_or_path: 'bench/models/tiny', lora_r: 8, max_steps: STEPS, seed };
   const before = 4.412 + 0.004 * seed + (arm === 'qlora' ? 0.031 : 0);
@@ -189,13 +190,16 @@ export function makeRun(arm: 'lora' | 'qlora', seed: number): RunRecord {
     schema: RUN_SCHEMA_ID,
     schema_version: 1,
     run_info: {
-      run_id: runIdOf({
-        config: train_config,
-        modelSha256: HASH.weights,
-        dataSha256: { train: HASH.train },
-        seed,
-        arm,
-      }),
+      run_id: runIdOf(
+        {
+          config: train_config,
+          modelSha256: HASH.weights,
+          dataSha256: { train: HASH.train },
+          seed,
+          arm,
+        },
+        sha256OfText,
+      ),
       suite: 'quick',
       experiment_name: `${arm}-r8`,
       arm,
@@ -242,7 +246,7 @@ export function makeRun(arm: 'lora' | 'qlora', seed: number): RunRecord {
   };
 }
 
-/** Interleaved as the suite runs them: A B, B A, A B. */
+/** Makes the runs of a suite, interleaved as it runs them: A B, B A, A B. */
 export function makeRuns(seeds: readonly number[] = [0, 1, 2]): RunRecord[] {
   return seeds.flatMap((seed) =>
     (seed % 2 === 0 ? (['lora', 'qlora'] as const) : (['qlora', 'lora'] as const)).map((arm) => makeRun(arm, seed)),

@@ -2,11 +2,12 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { writeReport } from '../../src/bench/write-report.ts';
 import { chartsOf, type ReportDocument } from '../../src/report/document.ts';
 import { formatBytes, formatCount, formatFixed, formatMs, formatSeconds } from '../../src/report/format.ts';
 import { renderHtml } from '../../src/report/html.ts';
 import { renderMarkdown } from '../../src/report/markdown.ts';
-import { buildReport, writeReport } from '../../src/report/report.ts';
+import { buildReport } from '../../src/report/report.ts';
 import { MEMORY_CATEGORIES, totalBytes } from '../../src/results/run-schema.ts';
 import { METRIC_NAMES } from '../../src/results/summary-schema.ts';
 import { CATEGORIES, makeRuns, makeSummary } from './fixture.ts';
@@ -23,7 +24,7 @@ beforeAll(async () => {
   markdown = renderMarkdown(report);
 });
 
-/** What stands before the embedded data. */
+/** Cuts the page before the embedded data. */
 const visible = () => page.slice(0, page.indexOf('<script'));
 const decode = (text: string) =>
   text
@@ -35,7 +36,7 @@ const decode = (text: string) =>
 
 type Cell = { text: string; value: number | null };
 
-/** Rows of a table of the page, with the raw value of every figure. */
+/** Reads the rows of a table of the page, with the raw value of every figure. */
 function htmlTable(id: string): Cell[][] {
   const table = new RegExp(`<table id="${id}">([\\s\\S]*?)</table>`).exec(page)![1]!;
   const body = /<tbody>([\s\S]*)<\/tbody>/.exec(table)![1]!;
@@ -47,7 +48,7 @@ function htmlTable(id: string): Cell[][] {
   );
 }
 
-/** Rows of the Markdown table under a caption. */
+/** Reads the rows of the Markdown table under a caption. */
 function markdownTable(caption: string): string[][] {
   const lines = markdown.split('\n');
   const start = lines.indexOf(`**${caption}**`) + 4;

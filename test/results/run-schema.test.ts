@@ -1,7 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { canonicalJson, runIdOf } from '../../src/results/identity.ts';
-import { MEMORY_CATEGORIES, type RunRecord, runJsonSchema, runSchema, runShape } from '../../src/results/run-schema.ts';
+import { sha256OfText } from '../../src/node/environment.ts';
+import { canonicalJson, type RunIdentity, runIdOf } from '../../src/results/identity.ts';
+import {
+  categoryBytesOf,
+  MEMORY_CATEGORIES,
+  type RunRecord,
+  runJsonSchema,
+  runSchema,
+  runShape,
+} from '../../src/results/run-schema.ts';
 import { suiteSummarySchema } from '../../src/results/summary-schema.ts';
 import { makeRun, makeRuns, makeSummary } from '../report/fixture.ts';
 
@@ -58,6 +66,26 @@ test('the category list is the keys of by_category, in order', () => {
   expect(MEMORY_CATEGORIES).toHaveLength(10);
 });
 
+test('a record from before a category was known reads as 0 there; one whose rows then miss bytes is refused', () => {
+  const { by_category } = makeRun('qlora', 0).train_info.memory!;
+  const later = categoryBytesOf([...MEMORY_CATEGORIES, 'kv_cache']);
+  expect(later.parse(by_category)).toEqual({ ...by_category, kv_cache: 0 });
+  expect(later.safeParse({ ...by_category, kv_cash: 0 }).success).toBe(false);
+  const without = (category: 'quant_state' | 'logits', of: RunRecord) => {
+    const { memory } = of.train_info;
+    for (const rows of [memory!.by_category, memory!.predicted!.by_category] as Partial<typeof by_category>[])
+      delete rows[category];
+  };
+  const lora = structuredClone(makeRun('lora', 0));
+  expect(lora.train_info.memory!.by_category.quant_state).toBe(0);
+  without('quant_state', lora);
+  expect(runSchema.parse(lora).train_info.memory!.by_category.quant_state).toBe(0);
+  expect(problemsOf(withRun((r) => without('logits', r)))).toEqual([
+    'train_info.memory.by_category',
+    'train_info.memory.predicted.by_category',
+  ]);
+});
+
 test('a summary of three pairs satisfies its schema', () => {
   const summary = makeSummary(makeRuns());
   expect(suiteSummarySchema.parse(JSON.parse(JSON.stringify(summary)))).toEqual(summary);
@@ -71,16 +99,17 @@ test('run_id depends on every part of the identity and not on the order of keys'
     seed: 1,
     arm: 'lora',
   };
-  const id = runIdOf(identity);
+  const idOf = (of: RunIdentity) => runIdOf(of, sha256OfText);
+  const id = idOf(identity);
   expect(id).toMatch(/^[0-9a-f]{16}$/);
-  expect(runIdOf({ ...identity, config: { b: { d: 3, c: 2 }, a: 1 } })).toBe(id);
+  expect(idOf({ ...identity, config: { b: { d: 3, c: 2 }, a: 1 } })).toBe(id);
   const changed = [
     { ...identity, config: { a: 1, b: { c: 2, d: 4 } } },
     { ...identity, modelSha256: 'n' },
     { ...identity, dataSha256: { train: 'u' } },
     { ...identity, seed: 2 },
     { ...identity, arm: 'qlora' },
-  ].map(runIdOf);
+  ].map(idOf);
   expect(new Set([id, ...changed]).size).toBe(6);
 });
 

@@ -30,6 +30,51 @@ function headProblems(path: string, text: string): string[] {
   return problems;
 }
 
+/** An object literal that is spread only to keep several keys on one line. */
+const PACKED_KEYS = /\.\.\.\s*\(?\{/;
+/** Rooms that still pack keys; one goes from this list as it is cleaned, with its tests. */
+const PACKED_ROOMS = ['gpu', 'kernels', 'model/ops', 'train', 'tune', 'doctor', 'node', 'cli', 'bench', 'estimate'];
+const STILL_PACKED = [
+  ...PACKED_ROOMS.flatMap((room) => [`src/${room}/`, `test/${room}/`]),
+  'test/package/',
+  'test/performance/',
+  'test/ref/',
+  'bench/',
+];
+
+/** Lines, as `file:line`, that spread an object literal outside the folders of STILL_PACKED. */
+function packedKeys(files: ReadonlyMap<string, string>): string[] {
+  const cleaned = [...files].filter(([path]) => !STILL_PACKED.some((folder) => path.startsWith(folder)));
+  return cleaned.flatMap(([path, text]) =>
+    text.split('\n').flatMap((line, i) => (PACKED_KEYS.test(line) ? [`${path}:${i + 1}`] : [])),
+  );
+}
+
+/** All TypeScript and JavaScript that people write here, by its path from the root. */
+function writtenFiles(): Map<string, string> {
+  const folders = ['src', 'test', 'bench'].flatMap((folder) =>
+    ['.ts', '.mjs', '.js'].map((ending) => [folder, ending] as const),
+  );
+  return new Map(
+    folders.flatMap(([folder, ending]) =>
+      [...textFiles(folder, ending)].map(([path, text]) => [`${folder}/${path}`, text] as const),
+    ),
+  );
+}
+
+const MACHINE_PARTS = ['new Arena', 'Program.compile', 'new Residents', 'new Readback', 'makePlan', 'preparePlan'];
+
+/** Which of a machine's parts a file puts together by itself; comments, imports and the parts' own declarations aside. */
+function assemblies(text: string): string[] {
+  const code = text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/'[^'\n]*'|`[^`\n]*`/g, "''");
+  return MACHINE_PARTS.filter((part) =>
+    new RegExp(`(?<!function |static async )\\b${part.replaceAll(/[ .]/g, '\\W\\s*')}\\(`).test(code),
+  );
+}
+
+const everywhere = (folder: string, ending: string) =>
+  [...textFiles(folder, ending)].map(([path, text]) => [`${folder}/${path}`, text] as const);
+
 describe('house rules', () => {
   it('files stay short enough to read', () => {
     expect(sources.size).toBeGreaterThan(110);
@@ -48,11 +93,28 @@ describe('house rules', () => {
     expect(calling.map(([path]) => path)).toEqual(['gpu/allocator.ts']);
   });
 
+  it('what a machine is made of is put together in src/gpu alone', () => {
+    const texts = [...everywhere('src', '.ts'), ...everywhere('test', '.ts'), ...everywhere('bench', '.mjs')];
+    expect(texts.length).toBeGreaterThan(400);
+    const assembling = texts.flatMap(([path, text]) => assemblies(text).map((what) => ({ path, what })));
+    // a pattern that finds nothing must not pass: gpu has each of these, if only in its own tests
+    expect([...new Set(assembling.map(({ what }) => what))].sort()).toEqual([...MACHINE_PARTS].sort());
+    expect(assembling.filter(({ path }) => !/^(src|test)\/gpu\//.test(path))).toEqual([]);
+  });
+
   it('GPU work is submitted by the engine, never by a kernel', () => {
     const submitting = [...sources].filter(
       ([path, text]) => path.startsWith('kernels/') && /\.submit\(|mapAsync/.test(text),
     );
     expect(submitting.map(([path]) => path)).toEqual([]);
+  });
+});
+
+describe('keys of an object', () => {
+  it('stand one by one, without a literal spread to pack them', () => {
+    const files = writtenFiles();
+    expect(files.size).toBeGreaterThan(300);
+    expect(packedKeys(files)).toEqual([]);
   });
 });
 
@@ -68,6 +130,20 @@ describe('the rules see what they are for', () => {
         MAX_TS_LINES,
       ),
     ).toEqual(['b.ts: 501']);
+  });
+
+  it('keys packed into a spread literal, and no spread that has a reason', () => {
+    // in two parts, so that this line is not one of those it describes
+    const literal = '..' + '.{ a, b },';
+    const fine = ['{ ...rest, a },', '...(a === null ? {} : { a }),', 'f(...list)'];
+    expect(packedKeys(new Map([['src/data/a.ts', ['x = {', literal, '}'].join('\n')]]))).toEqual(['src/data/a.ts:2']);
+    expect(packedKeys(new Map([['src/data/a.ts', fine.join('\n')]]))).toEqual([]);
+  });
+
+  it('a machine put together by hand', () => {
+    const byHand = 'const arena = new Arena(a, [makePlan("x", c)]);\nawait Program.compile(d, p, m);';
+    expect(assemblies(byHand)).toEqual(['new Arena', 'Program.compile', 'makePlan']);
+    expect(assemblies("/** new Readback(a) */ import { makePlan } from './plan.ts'; // 'preparePlan('")).toEqual([]);
   });
 
   it('a kernel without places, with dead ones, or unknown to its host', () => {

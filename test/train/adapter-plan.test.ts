@@ -4,11 +4,11 @@ import { expect, test } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
-import { DryAllocator } from '../../src/gpu/allocator.ts';
-import { Ledger } from '../../src/gpu/ledger.ts';
-import { Residents } from '../../src/gpu/residents.ts';
+import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
+import { Machine } from '../../src/gpu/machine.ts';
 import { declareModel } from '../../src/model/declare.ts';
 import { isTrainable } from '../../src/model/weight.ts';
+import { loadShaders } from '../../src/node/device.ts';
 import { nodeReader } from '../../src/node/files.ts';
 import { planModel } from '../../src/train/model-plan.ts';
 import { rejection } from '../formats/files.ts';
@@ -27,8 +27,9 @@ async function plan(directory: string, overrides: Partial<TrainConfig>) {
 
 test('in QLoRA a module that is trained whole is f32, and every other linear layer is quantized', async () => {
   const { spec } = await plan(DENSE, { lora_modules_to_save: ['k_proj', 'lm_head'], lora_target_modules: ['q_proj'] });
-  const ledger = new Ledger();
-  const { weights, trainable } = declareModel(new Residents(new DryAllocator(ledger)), spec, 2 ** 27);
+  const profile = KNOWN_PROFILES.lavapipe as DeviceProfile;
+  const { ledger, residents } = new Machine({ device: null, profile, shaders: loadShaders() });
+  const { weights, trainable } = declareModel(residents, spec, 2 ** 27);
   for (const [name, weight] of weights) {
     const isWhole = /k_proj|lm_head/.test(name);
     expect(isTrainable(weight), name).toBe(isWhole);

@@ -3,7 +3,8 @@ import { expect, test } from 'vitest';
 import { type LossDenominator, type MicroBatch, makeMicroBatch } from '../../src/data/batch.ts';
 import type { Row } from '../../src/data/row.ts';
 import type { Engine } from '../../src/train/engine.ts';
-import { type EvalResult, evaluate } from '../../src/train/evaluate.ts';
+import { evaluate } from '../../src/train/evaluate.ts';
+import type { EvalResult } from '../../src/train/events.ts';
 
 const row = (length: number, labels?: number[]): Row => ({
   inputIds: new Uint32Array(length).fill(1),

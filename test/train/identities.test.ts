@@ -34,7 +34,7 @@ test('QLoRA equals LoRA on the base that our own kernel dequantized: losses, nor
     const tape = open.tape();
     const scratch = materialize(tape, weight, { row0: 0, rows: weight.out }, 'f32');
     const shape = [weight.out, weight.in];
-    const kept = open.parts.residents.tensor({ label: 'kept', shape, dtype: 'f32', category: 'workspace' });
+    const kept = open.machine.residents.tensor({ label: 'kept', shape, dtype: 'f32', category: 'workspace' });
     tape.copy(scratch, kept);
     await open.submit(tape.commands);
     dequantized.set(name, await open.read(kept));

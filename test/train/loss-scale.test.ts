@@ -222,8 +222,8 @@ describe('float16', () => {
     await steps(engine, [{ batch: 1 }]);
     const before = [ledger.currentBytes, ledger.liveCount];
     const created: string[] = [];
-    const original = engine.device.gpu.createBuffer.bind(engine.device.gpu);
-    engine.device.gpu.createBuffer = (descriptor) => {
+    const original = engine.machine.device.gpu.createBuffer.bind(engine.machine.device.gpu);
+    engine.machine.device.gpu.createBuffer = (descriptor) => {
       created.push(descriptor.label ?? '?');
       return original(descriptor);
     };
@@ -231,7 +231,7 @@ describe('float16', () => {
       engine,
       Array.from({ length: 500 }, (_, i) => ({ batch: 1, inv_tokens: i % 100 === 7 ? PLANTED : 1 / 32 })),
     );
-    engine.device.gpu.createBuffer = original;
+    engine.machine.device.gpu.createBuffer = original;
     expect(got.filter(({ finite }) => !finite)).toHaveLength(5);
     expect(created).toEqual([]);
     expect([ledger.currentBytes, ledger.liveCount]).toEqual(before);

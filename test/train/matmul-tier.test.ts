@@ -28,8 +28,8 @@ const run = (matmul_tier: 'direct' | 'simt' | 'subgroup_matrix', more: Partial<T
   runTraining({ '.': files }, { ...config, ...more, matmul_tier });
 /** Whether each product of a weight with rows of x takes a second source. */
 const folds = ({ result }: Awaited<ReturnType<typeof run>>, forward: boolean): boolean[] =>
-  [...result.engine.memory.prepared.values()]
-    .flatMap(({ plan }) => plan.commands)
+  result.engine.machine.plans
+    .flatMap(({ commands }) => commands)
     .flatMap((c) => (c.kind === 'dispatch' && c.kernel.spec.name === 'matmul_simt' ? [c.kernel.spec.when ?? []] : []))
     .filter((when) => when.includes('A_DEPTH') && when.includes('B_DEPTH') === forward)
     .map((when) => when.includes('PLUS'));
@@ -47,13 +47,13 @@ function expectSameSteps(got: Awaited<ReturnType<typeof run>>, want: Awaited<Ret
 describe('matmul_tier', () => {
   it('simt trains as direct does; its split products are in the plan and in the ledger', async () => {
     const [direct, simt] = [await run('direct'), await run('simt')];
-    expect(direct.result.engine.memory.parts.profile.tier).toBe('direct');
-    expect(simt.result.engine.memory.parts.profile.tier).toBe('simt');
+    expect(direct.result.engine.machine.profile.tier).toBe('direct');
+    expect(simt.result.engine.machine.profile.tier).toBe('simt');
     expectSameSteps(simt, direct);
     const { input, result } = simt;
     const estimate = estimatePlan(input.plan, input.config, input.batches.shapes, device.profile, loadShaders());
     expect(estimate.byCategory).toEqual(result.ledger.peak.byCategory);
-    const commands = [...result.engine.memory.prepared.values()].flatMap(({ plan }) => plan.commands);
+    const commands = result.engine.machine.plans.flatMap((plan) => plan.commands);
     const names = commands.map((c) => (c.kind === 'dispatch' ? c.kernel.spec.name : c.kind));
     expect(names.filter((n) => n === 'matmul_reduce').length).toBeGreaterThan(3);
     expect(names.filter((n) => /^matmul_(nt|nn|tn)$/.test(n))).toEqual([]);
@@ -71,7 +71,7 @@ describe('matmul_tier', () => {
       expect(folds(simt, false).includes(true)).toBe(lora_dropout === 0);
       const { input, result } = simt;
       const { head_dim } = input.plan.spec.config;
-      expect(runTiers(result.engine.memory.parts.profile, input.config, head_dim)).toMatchObject({
+      expect(runTiers(result.engine.machine.profile, input.config, head_dim)).toMatchObject({
         matmul: { tier: 'simt' },
         lora: { forward: 'folded', backward: lora_dropout === 0 ? 'folded' : 'separate', operands: 'float32' },
       });

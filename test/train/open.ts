@@ -4,15 +4,12 @@ import { openAdapter } from '../../src/adapters/files.ts';
 import { settings, type TrainConfig } from '../../src/config/settings.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
-import { GpuAllocator } from '../../src/gpu/allocator.ts';
-import { Ledger } from '../../src/gpu/ledger.ts';
 import { adapterBase } from '../../src/model/adapter-base.ts';
 import { loadModel } from '../../src/model/load.ts';
 import { loadWasmModule } from '../../src/node/codec.ts';
 import { nodeReader } from '../../src/node/files.ts';
-import { initializeAdapter } from '../../src/train/adapter-state.ts';
-import { buildMemory, type Shapes } from '../../src/train/build.ts';
-import { Engine } from '../../src/train/engine.ts';
+import { buildEngine, type Shapes } from '../../src/train/build.ts';
+import { initializeAdapter } from '../../src/train/initialize-adapter.ts';
 import { planModel } from '../../src/train/model-plan.ts';
 import { Codec } from '../../src/wasm/codec.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
@@ -33,17 +30,16 @@ export async function openEngine(directory: string, overrides: Partial<TrainConf
       : await openAdapter(nodeReader(config.adapter_name_or_path), adapterBase(model));
   const maxPositions = Math.max(...[...shapes.train, ...shapes.evaluation].map((s) => s.S));
   const plan = await planModel({ config, model, source, adapter, maxPositions });
-  const ledger = new Ledger();
-  const allocator = new GpuAllocator(device.gpu, ledger);
-  const memory = buildMemory({ allocator, profile: device.profile, shaders: device.shaders }, plan, config, shapes);
+  const { profile, shaders } = device;
+  const engine = buildEngine({ device, profile, shaders }, plan, config, shapes);
   const module = await loadWasmModule();
-  const { residents, declared } = memory.parts;
+  const { declared, machine } = engine;
   const quantizer = createQuantizer(module);
-  const context = { device, residents, quantizer, codec: new Codec(module), sourceDtype: null };
+  const context = { device, residents: machine.residents, quantizer, codec: new Codec(module), sourceDtype: null };
   for await (const _ of loadModel(context, declared, source)) {
     /* nobody is watching */
   }
-  const engine = await Engine.compile(device, memory);
+  await engine.compile();
   if (config.method !== 'full') await initializeAdapter(engine, plan, config, adapter);
-  return { engine, config, plan, ledger, declared, source };
+  return { engine, config, plan, ledger: machine.ledger, declared, source };
 }

@@ -51,8 +51,8 @@ test(`${STEPS} steps`, async () => {
     entries: [...ledger.entries],
   };
   const created: string[] = [];
-  const original = engine.device.gpu.createBuffer.bind(engine.device.gpu);
-  engine.device.gpu.createBuffer = (descriptor) => {
+  const original = engine.machine.device.gpu.createBuffer.bind(engine.machine.device.gpu);
+  engine.machine.device.gpu.createBuffer = (descriptor) => {
     created.push(descriptor.label ?? '?');
     return original(descriptor);
   };

@@ -3,7 +3,8 @@ import type { Device } from '../../src/gpu/device.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
 import { TILE_KINDS, tileProblem } from '../../src/gpu/tiles.ts';
 import { DEFAULT_SIMT_TILE } from '../../src/kernels/matmul-simt.ts';
-import { closeDevice, type DeviceChoice, loadShaders, openDevice } from '../../src/node/device.ts';
+import { closeDevice, loadShaders, openDevice } from '../../src/node/device.ts';
+import type { DeviceChoice } from '../../src/node/device-choice.ts';
 import { knownTiles } from '../../src/tune/candidates.ts';
 import { type TuneEvent, type TuneOptions, type TuneResult, tuneKernels } from '../../src/tune/tune.ts';
 
@@ -44,7 +45,7 @@ async function tune(
 
 /** Of a device, only f32 tiles: what every device can. */
 const plain = async (): Promise<Device> => {
-  const device = await openDevice({ adapter });
+  const device = await openDevice({ device: adapter });
   Object.assign(device, { profile: { ...device.profile, shaderF16: false, subgroupMatrix: null } });
   return device;
 };

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { type Codec, dtypeCode, REGION } from '../../src/wasm/codec.ts';
 import { FP4_CODE } from '../../src/wasm/tables.ts';
-import type { SourceDtype } from '../../src/wasm/types.ts';
+import { bytesPerElement, type SourceDtype } from '../../src/wasm/types.ts';
 import { codec, debugCodec, encode, expectSameBytes, weights } from './helpers.ts';
 
 const CODES = { fp4: 1, cpu: 2 };
@@ -9,12 +9,12 @@ const CODES = { fp4: 1, cpu: 2 };
 const ORDER = [11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3];
 const BOUNDS = ORDER.slice(1).map((code, i) => Math.fround(Math.fround(FP4_CODE[ORDER[i]!]! + FP4_CODE[code]!) / 2));
 
-/** Number of midpoints below s, looked up in the sorted codes. */
+/** Counts the midpoints below s and looks the count up in the sorted codes. */
 const cpuCode = (s: number): number => ORDER[BOUNDS.filter((bound) => bound < s).length]!;
 
 function packedBy(wasm: Codec, code: number, raw: Uint8Array<ArrayBuffer>, dtype: SourceDtype): Uint8Array {
   const base = wasm.region(0);
-  const elements = raw.byteLength / (dtype === 'float32' ? 4 : 2);
+  const elements = raw.byteLength / bytesPerElement(dtype);
   wasm.bytes(base, raw.byteLength).set(raw);
   const [packed, absmax] = [base + REGION.packed, base + REGION.absmax];
   expect(wasm.wasm.quantize4bit(code, dtypeCode(dtype), base, elements, 64, packed, absmax)).toBe(-1);

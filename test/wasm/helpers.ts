@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 import { loadWasmModule } from '../../src/node/codec.ts';
 import { Codec } from '../../src/wasm/codec.ts';
-import type { QuantizeArgs, Quantizer, QuantSpec, QuantState, SourceDtype } from '../../src/wasm/types.ts';
+import {
+  bytesPerElement,
+  type QuantizeArgs,
+  type Quantizer,
+  type QuantSpec,
+  type QuantState,
+  type SourceDtype,
+} from '../../src/wasm/types.ts';
 import { bf16Bits, f16Bits } from '../ref/nf4.ts';
 
 export const wasmModule = await loadWasmModule();
@@ -16,7 +23,7 @@ export function sha256(array: ArrayBufferView): string {
   return createHash('sha256').update(rawBytes(array)).digest('hex');
 }
 
-/** Equality to the bit. Compares as memory: element-wise matchers take seconds for what is here in milliseconds. */
+/** Requires equality to the bit. Compares memory: element-wise matchers take seconds where this takes milliseconds. */
 export function expectSameBytes(got: ArrayBufferView, want: ArrayBufferView): void {
   const [a, b] = [rawBytes(got), rawBytes(want)];
   if (Buffer.compare(a, b) === 0) return;
@@ -24,13 +31,13 @@ export function expectSameBytes(got: ArrayBufferView, want: ArrayBufferView): vo
   throw new Error(`byte ${at} is ${a[at]}, not ${b[at]}; ${a.length} bytes against ${b.length}`);
 }
 
-/** Raw elements of a dtype, rounded by the reference. */
+/** Encodes values as raw elements of a dtype, rounded by the reference. */
 export function encode(values: ArrayLike<number>, dtype: SourceDtype): Uint8Array<ArrayBuffer> {
   if (dtype === 'float32') return rawBytes(Float32Array.from(values));
   return rawBytes(Uint16Array.from(values, dtype === 'float16' ? f16Bits : bf16Bits));
 }
 
-/** Deterministic values of about normal shape, sd 0.02. */
+/** Draws repeatable values of about normal shape, sd 0.02. */
 export function weights(count: number, seed = 1): Float32Array<ArrayBuffer> {
   let state = seed >>> 0;
   const uniform = () => {
@@ -40,7 +47,7 @@ export function weights(count: number, seed = 1): Float32Array<ArrayBuffer> {
   return Float32Array.from({ length: count }, () => (uniform() + uniform() + uniform() + uniform() - 2) * 0.035);
 }
 
-/** Values just around threshold * largest for which x / largest and x * (1 / largest) lie on two sides of it. */
+/** Finds values close to threshold * largest for which x / largest and x * (1 / largest) are on two sides of the threshold. */
 export function splitByReciprocal(thresholds: readonly number[], largest: number): number[] {
   const inverse = Math.fround(1 / largest);
   return thresholds.flatMap((threshold) => {
@@ -61,7 +68,7 @@ export async function stream(
   spec: QuantSpec,
   overrides: Partial<QuantizeArgs> = {},
 ): Promise<Streamed> {
-  const elements = raw.byteLength / (dtype === 'float32' ? 4 : 2);
+  const elements = raw.byteLength / bytesPerElement(dtype);
   const packed = new Uint8Array(Math.ceil(elements / 2));
   let [end, reads] = [0, 0];
   const state = await quantizer.quantize4bit({

@@ -10,7 +10,7 @@ const QUANT_TYPES = ['nf4', 'fp4'] as const;
 const NF4: QuantSpec = { quantType: 'nf4', blockSize: 64, doubleQuant: false };
 const FP4: QuantSpec = { ...NF4, quantType: 'fp4' };
 
-/** The values that raw elements of a dtype stand for, by the reference. */
+/** Decodes raw elements of a dtype with the reference. */
 function decode(raw: Uint8Array<ArrayBuffer>, dtype: SourceDtype): Float32Array<ArrayBuffer> {
   if (dtype === 'float32') return new Float32Array(raw.buffer);
   return Float32Array.from(new Uint16Array(raw.buffer), dtype === 'float16' ? ref.f16Value : ref.bf16Value);
@@ -21,7 +21,7 @@ function plainAbsmax({ state }: Quantized): Float32Array {
   return state.absmax;
 }
 
-/** Quantizes in both builds and holds nibbles and absmax against the reference, bit for bit. */
+/** Quantizes in both builds and compares nibbles and absmax with the reference, bit for bit. */
 function expectLikeReference(raw: Uint8Array<ArrayBuffer>, dtype: SourceDtype, spec: QuantSpec): Quantized {
   const want = ref.quantize4(decode(raw, dtype), spec.quantType, spec.blockSize);
   for (const wasm of [debugCodec, codec]) {
@@ -114,7 +114,7 @@ test('values are scaled by the rounded reciprocal, as bitsandbytes does, not div
     found += split.length;
     expectLikeReference(rawBytes(Float32Array.from([largest, ...split])), 'float32', NF4);
   }
-  // so that the comparison is not about nothing
+  // the case has to occur, or nothing was compared
   expect(found).toBeGreaterThan(100);
 });
 

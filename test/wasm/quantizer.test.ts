@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { createQuantizerPool } from '../../src/node/codec.ts';
 import { type Quantized, quantize4bit } from '../../src/wasm/buffers.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
-import type { QuantSpec, QuantState } from '../../src/wasm/types.ts';
+import { bytesPerElement, type QuantSpec, type QuantState } from '../../src/wasm/types.ts';
 import { codec, encode, expectSameBytes, rawBytes, stream, wasmModule, weights } from './helpers.ts';
 
 const NESTED: QuantSpec = { quantType: 'nf4', blockSize: 64, doubleQuant: true };
@@ -34,7 +34,7 @@ function expectEqual(streamed: { packed: Uint8Array; state: QuantState }, whole:
 describe.each(Object.entries(quantizers))('%s', (_name, quantizer) => {
   test('streaming equals one shot around every slab boundary, in every dtype and block size', async () => {
     for (const dtype of ['float32', 'float16', 'bfloat16'] as const) {
-      const slab = SLAB / (dtype === 'float32' ? 4 : 2);
+      const slab = SLAB / bytesPerElement(dtype);
       for (const elements of [1, slab - 1, slab, slab + 1, 2 * slab, 5 * slab + 4095, 9 * slab + 3]) {
         const raw = encode(weights(elements), dtype);
         for (const blockSize of [32, 4096]) {

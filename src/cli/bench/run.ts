@@ -6,18 +6,18 @@ import { joinFolders } from '../../bench/join.ts';
 import { CRASH, readSuiteFolder, runSuite, type SuiteEvent } from '../../bench/run-suite.ts';
 import { ConfigError, DataError } from '../../errors.ts';
 import { packageRoot } from '../../node/package-root.ts';
+import { counted } from '../../report/format.ts';
 import { verdictText } from '../../report/sections/verdict.ts';
 import type { RunRecord } from '../../results/run-schema.ts';
 import type { CliContext } from '../shared/context.ts';
-import { deviceChoice } from '../shared/device-choice.ts';
+import { askedDevice } from '../shared/device-choice.ts';
 import { createProgress, type Progress, type ProgressTask } from '../shared/progress.ts';
-import { counted } from '../shared/tell-run.ts';
 import { trainProgress } from '../shared/train-progress.ts';
 import type { BenchListArgs, BenchPublishArgs, BenchReportArgs, BenchRunArgs } from './command.ts';
 
 /** Loads the chart library only where a report is written: a GPU host may have left it behind. */
-async function writeReport(input: Parameters<typeof import('../../report/report.ts').writeReport>[0]) {
-  const report = await import('../../report/report.ts');
+async function writeReport(input: Parameters<typeof import('../../bench/write-report.ts').writeReport>[0]) {
+  const report = await import('../../bench/write-report.ts');
   return report.writeReport(input);
 }
 
@@ -32,7 +32,7 @@ export async function runBench({ suite, output, report }: BenchRunArgs, context:
     const command = ['nibble', ...process.argv.slice(2)];
     const result = await runSuite(suite, {
       directory,
-      adapter: deviceChoice(context.env),
+      device: askedDevice(context),
       command,
       signal: context.signal,
       onEvent: drawSuite(progress, task),

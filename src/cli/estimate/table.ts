@@ -1,84 +1,60 @@
 /** An estimate as a person reads it. */
-import type { Estimate } from '../../estimate/estimate.ts';
+import type { EstimateResult, MethodEstimate, QloraRecipe } from '../../estimate/types.ts';
 import { CATEGORIES } from '../../gpu/category.ts';
 import { formatBytes } from '../../report/format.ts';
 
-export type EstimateSettings = {
-  readonly profile: string;
-  /** Those of the matrix kernels; null where they have none. */
-  readonly tiles: 'default' | null;
-  readonly model: string;
-  readonly per_device_train_batch_size: number;
-  /** At most the positions of the model. */
-  readonly max_length: number;
-  readonly compute_dtype: string;
-  /** Bytes that a run may need; null where nothing is said. */
-  readonly max_gpu_memory: number | null;
-};
+type Figures = Extract<MethodEstimate, { readonly by_category: unknown }>;
 
-/** How the QLoRA column quantizes its base; `assumed`: the configuration itself does not say so. */
-export type QloraRecipe = {
-  readonly bnb_4bit_quant_type: 'nf4' | 'fp4';
-  readonly bnb_4bit_use_double_quant: boolean;
-  readonly bnb_4bit_blocksize: number;
-  readonly assumed: boolean;
-};
-
-export type EstimateRow = {
-  readonly method: 'lora' | 'qlora' | 'full';
-  readonly estimate: Estimate | null;
-  readonly reason: string | null;
-};
-
-export type EstimateReport = {
-  readonly settings: EstimateSettings;
-  readonly positions: number;
-  readonly recipe: QloraRecipe;
-  readonly rows: readonly EstimateRow[];
-  /** Of the QLoRA column's linear layers; null where it has none. */
-  readonly bitsPerParameter: number | null;
-};
-
-export function estimateTable({ settings, positions, recipe, rows, bitsPerParameter }: EstimateReport): string {
+export function estimateTable(result: EstimateResult): string {
+  const { estimates, max_gpu_memory: allowed } = result;
   const line = (label: string, cells: readonly string[]): string =>
     `${label.padEnd(16)}${cells.map((c) => c.padStart(16)).join('')}\n`;
-  const figures = (label: string, of: (estimate: Estimate) => string): string =>
+  const figures = (label: string, of: (estimate: Figures) => string): string =>
     line(
       label,
-      rows.map(({ estimate }) => (estimate === null ? '–' : of(estimate))),
+      estimates.map((estimate) => (estimate.peak_bytes === null ? '–' : of(estimate))),
     );
-  const phases = [...new Set(rows.flatMap(({ estimate }) => estimate?.phases.map((p) => p.phase) ?? []))];
-  const { per_device_train_batch_size: batch, max_length: length, max_gpu_memory: allowed } = settings;
+  const done = estimates.filter((e): e is Figures => e.peak_bytes !== null);
+  const phases = [...new Set(done.flatMap(({ by_phase }) => by_phase.map(({ phase }) => phase)))];
+  return [
+    head(result),
+    line(
+      '',
+      estimates.map(({ method }) => method),
+    ),
+    ...[...CATEGORIES, 'alignment' as const].map((category) =>
+      figures(category, (e) => formatBytes(e.by_category[category])),
+    ),
+    figures('peak', (e) => formatBytes(e.peak_bytes)),
+    ...(allowed === null ? [] : [figures(`fits ${formatBytes(allowed)}`, (e) => (e.fits === true ? 'yes' : 'no'))]),
+    ...phases.map((phase) => figures(`  in ${phase}`, (e) => formatBytes(peakIn(e, phase)))),
+    figures('trainable', (e) => e.num_trainable_params.toLocaleString('en-US')),
+    `\n${recipeLine(result.qlora_quantization, bitsPerParameter(done))}\n`,
+    ...estimates.flatMap((e) => (e.peak_bytes === null ? [`\n${e.method}: ${e.reason}\n`] : [])),
+  ].join('');
+}
+
+function head({ model, compute_dtype, profile, tiles, ...more }: EstimateResult): string {
+  const { per_device_train_batch_size: batch, max_length: length, max_position_embeddings: positions } = more;
   const limited = length === positions ? ' (all positions of the model)' : '';
   return [
-    `${settings.model}, ${settings.compute_dtype}, device profile ${settings.profile}:\n`,
+    `${model}, ${compute_dtype}, device profile ${profile}:\n`,
     `full batches of ${batch} x ${length} tokens${limited}; shorter rows need less, batches of several shapes a little more\n`,
-    ...(settings.tiles === null
+    ...(tiles === null
       ? []
       : [
           'default tiles: where nibble tune-kernels kept others, workspace may differ, and nibble train says its own peak first\n',
         ]),
     '\n',
-    line(
-      '',
-      rows.map(({ method }) => method),
-    ),
-    ...[...CATEGORIES, 'alignment' as const].map((category) =>
-      figures(category, (e) => formatBytes(e.byCategory[category])),
-    ),
-    figures('peak', (e) => formatBytes(e.peakBytes)),
-    ...(allowed === null
-      ? []
-      : [figures(`fits ${formatBytes(allowed)}`, (e) => (e.peakBytes <= allowed ? 'yes' : 'no'))]),
-    ...phases.map((phase) => figures(`  in ${phase}`, (e) => formatBytes(peakIn(e, phase)))),
-    figures('trainable', (e) => e.trainableParams.toLocaleString('en-US')),
-    `\n${recipeLine(recipe, bitsPerParameter)}\n`,
-    ...rows.flatMap(({ method, reason }) => (reason === null ? [] : [`\n${method}: ${reason}\n`])),
   ].join('');
 }
 
-const peakIn = (estimate: Estimate, phase: string): number | null =>
-  estimate.phases.find((p) => p.phase === phase)?.peakBytes ?? null;
+const peakIn = ({ by_phase }: Figures, phase: string): number | null =>
+  by_phase.find((p) => p.phase === phase)?.peak ?? null;
+
+/** Of the QLoRA column's linear layers; null where it has none. */
+const bitsPerParameter = (done: readonly Figures[]): number | null =>
+  done.find(({ method }) => method === 'qlora')?.quantized_linears?.bits_per_parameter ?? null;
 
 function recipeLine(recipe: QloraRecipe, bitsPerParameter: number | null): string {
   const double = recipe.bnb_4bit_use_double_quant ? 'with' : 'without';

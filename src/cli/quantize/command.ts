@@ -1,8 +1,9 @@
 /** nibble quantize: a 4-bit checkpoint that transformers and bitsandbytes load. */
 import type { Command } from 'commander';
+import type { QuantizeConfig } from '../../config/index.ts';
 import { newCommand } from '../shared/command.ts';
 import type { CliContext, Handler } from '../shared/context.ts';
-import { type QuantizeConfig, quantizeFlags, readQuantizeConfig } from './settings.ts';
+import { quantizeFlags, readQuantizeConfig } from './settings.ts';
 
 export type QuantizeArgs = {
   /** Directory of the 16- or 32-bit model. */

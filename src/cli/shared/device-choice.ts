@@ -1,14 +1,8 @@
-/** Which adapter the environment asks for: NIBBLE_DEVICE, by default the best one there is. */
-import { ConfigError } from '../../errors.ts';
-import { DEVICE_CHOICES, type DeviceChoice } from '../../node/device.ts';
+/** The device that the environment asks a command to take. */
+import { type DeviceChoice, deviceChoice } from '../../node/device-choice.ts';
+import type { CliContext } from './context.ts';
 
-export function deviceChoice(env: Readonly<Record<string, string | undefined>>): DeviceChoice {
-  const wanted = env.NIBBLE_DEVICE ?? 'auto';
-  const known = DEVICE_CHOICES.find((choice) => choice === wanted);
-  if (known === undefined) {
-    throw new ConfigError([
-      { path: 'NIBBLE_DEVICE', message: `got ${wanted}, wanted one of ${DEVICE_CHOICES.join(', ')}` },
-    ]);
-  }
-  return known;
+/** @throws ConfigError */
+export function askedDevice({ env, stderr }: Pick<CliContext, 'env' | 'stderr'>): DeviceChoice {
+  return deviceChoice(env, (text) => stderr.write(`note: ${text}\n`));
 }

@@ -4,6 +4,7 @@ import type { Phase, StepEvent, TrainEvent } from '../../train/events.ts';
 import type { Progress, ProgressTask } from './progress.ts';
 
 const LABEL: Record<Phase, string> = {
+  hash: 'hash files',
   load: 'load',
   compile: 'compile kernels',
   warmup: 'warm up',

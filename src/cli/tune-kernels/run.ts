@@ -11,7 +11,7 @@ import { tuningDirectory, tuningKey, writeTuning } from '../../node/tuning.ts';
 import { QUICK_TILES } from '../../tune/candidates.ts';
 import { type Shape, type Tried, type TuneResult, tuneKernels } from '../../tune/tune.ts';
 import type { CliContext } from '../shared/context.ts';
-import { deviceChoice } from '../shared/device-choice.ts';
+import { askedDevice } from '../shared/device-choice.ts';
 import { createProgress, type Progress, type ProgressTask } from '../shared/progress.ts';
 import { readSource } from '../shared/read-config.ts';
 import type { TuneKernelsArgs } from './command.ts';
@@ -32,13 +32,13 @@ export async function runTuneKernels(
 ): Promise<void> {
   const shapes = await shapesOf(args);
   const progress = createProgress(stderr, env);
-  const choice = deviceChoice(env);
-  let adapter: Device['adapter'] | null = null;
+  const choice = askedDevice({ env, stderr });
+  let info: Device['info'] | null = null;
   const open = async (): Promise<Device> => {
-    const device = await openDevice({ adapter: choice, unchecked: true });
-    if (adapter === null && device.profile.software)
+    const device = await openDevice({ device: choice, unchecked: true });
+    if (info === null && device.profile.software)
       progress.note(`no GPU: tuning ${device.profile.name}, a software driver, which auto never gives workgroup tiles`);
-    adapter = device.adapter;
+    info = device.info;
     return device;
   };
   try {
@@ -50,7 +50,7 @@ export async function runTuneKernels(
       }),
       progress,
     );
-    const key = tuningKey(adapter as unknown as Device['adapter']);
+    const key = tuningKey(info as unknown as Device['info']);
     const left = untriedText(
       result,
       signal.aborted ? 'interrupted' : `the ${args.minutes} minutes of --minutes were over`,

@@ -2,7 +2,7 @@
 import type { Tensor } from '../../gpu/tensor.ts';
 import { attentionBwd, attentionFwd } from '../../kernels/attention.ts';
 import { ropeBwd, ropeFwd } from '../../kernels/rope.ts';
-import { expensive, type OpContext, output } from './context.ts';
+import { type OpContext, onceIfSelective, output } from './context.ts';
 
 export type RopeTables = { readonly cos: Tensor; readonly sin: Tensor };
 /** Query heads, key/value heads, head dim, keys that a query sees at most (null for all), and the factor of the scores. */
@@ -16,19 +16,19 @@ export type Heads = {
 
 /** Rotates x (T, heads * D) in place; backward rotates its gradient back, in place too. */
 export function applyRope(
-  { tape, B, S, positions }: OpContext,
+  { tape, B, S, positions, cache }: OpContext,
   x: Tensor,
   { cos, sin }: RopeTables,
   heads: number,
   D: number,
 ): void {
-  const shape = { T: B * S, S, heads, D, cos, sin, positions };
+  const shape = { T: B * S, S, heads, D, cos, sin, positions, atCursor: cache?.capacity };
   tape.inPlace(x, () => ropeFwd(tape, { ...shape, x }));
   tape.onBackward([x], () => ropeBwd(tape, { ...shape, x: tape.gradOf(x) }));
 }
 
 /**
- * q (T, H*D), k and v (T, K*D) -> o (T, H*D), each document of `ctx.documents` by itself. Memory is linear in S: only the
+ * q (T, H*D), k and v (T, K*D) or, with a cache, all that it holds -> o (T, H*D), each document of `ctx.documents` by itself. Memory is linear in S: only the
  * log-sum-exp of each row is kept.
  */
 export function attention(
@@ -37,9 +37,10 @@ export function attention(
   { q, k, v }: Record<'q' | 'k' | 'v', Tensor>,
   heads: Heads,
 ): Tensor {
-  const { tape, B, S, computeDtype, documents } = ctx;
-  const shape = { B, S, ...heads, computeDtype, ...(documents && { documents }) };
-  const { o, lse } = expensive(ctx, () => {
+  const { tape, B, S, computeDtype, documents, cache } = ctx;
+  const lengths = cache === undefined ? { Tq: S, Tk: S } : { Tq: S, Tk: cache.capacity, atCursor: true };
+  const shape = { B, ...lengths, ...heads, computeDtype, ...(documents && { documents }) };
+  const { o, lse } = onceIfSelective(ctx, () => {
     const o = output(tape, `${label}.o`, q.shape, [q, k, v]);
     const lse = tape.tensor(`${label}.lse`, [B * S, heads.H]);
     attentionFwd(tape, { ...shape, q, k, v, o, lse });

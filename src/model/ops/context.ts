@@ -17,7 +17,9 @@ export type OpContext = {
   /** Sequences and tokens of each: the rows of every activation are B * S. */
   readonly B: number;
   readonly S: number;
-  readonly dropout: DropoutPhase;
+  readonly phase: Phase;
+  /** In `decode`, and there alone. */
+  readonly cache?: AttentionCache;
   /** What backward computes again instead of keeping; nothing when absent. */
   readonly checkpointing?: Checkpointing;
   /** Documents packed into the rows; every row is one sequence when absent. */
@@ -32,13 +34,28 @@ export type OpContext = {
  */
 export type Checkpointing = 'off' | 'selective' | 'full';
 
-/** Records something expensive; in a selectively checkpointed layer, once. */
-export function expensive<T>({ tape, checkpointing }: OpContext, record: () => T): T {
-  return checkpointing === 'selective' ? tape.kept(record) : record();
+/** Records a matrix product or attention: in a selectively checkpointed layer, once. */
+export function onceIfSelective<T>({ tape, checkpointing }: OpContext, record: () => T): T {
+  return checkpointing === 'selective' ? tape.once(record) : record();
 }
 
-/** Dropout is on in training and off in evaluation. */
-export type DropoutPhase = 'train' | 'eval';
+/**
+ * What is being recorded. `train`: dropout is on, and every row goes through the kernels that training goes through. `decode`:
+ * the batch's tokens follow those of the cache, from the position on that the ambient binding `cursor` has.
+ */
+export type Phase = 'train' | 'eval' | 'decode';
+
+/** Keys and values of the tokens before a batch's. `attend` (src/model/blocks.ts) is the one that asks it. */
+export type AttentionCache = {
+  /** Tokens that it holds of a row at most. */
+  readonly capacity: number;
+  /**
+   * Records that k and v (B*S, K*D) of a layer go behind what the cache holds.
+   * @returns both as attention reads them (B*capacity, K*D)
+   */
+  append(ctx: OpContext, layer: number, kv: KeysAndValues): KeysAndValues;
+};
+export type KeysAndValues = { readonly k: Tensor; readonly v: Tensor };
 
 /** A planned activation that requires a gradient if any of its inputs does. */
 export function output(tape: Tape, label: string, shape: readonly number[], inputs: readonly Tensor[]): Tensor {

@@ -50,9 +50,9 @@ export function crossEntropy(ctx: OpContext, x: Tensor, head: LinearLayer, loss:
   }
 }
 
-/** logits (T, V) of all rows at once: for tests and for models small enough. */
+/** logits (rows, V) of x (rows, C), all at once. */
 export function headLogits(ctx: OpContext, x: Tensor, head: LinearLayer, logits: Tensor): void {
-  const rows = { x, T: ctx.B * ctx.S, weight: head.weight, chunk: 0, scratchBudget: HEAD_SCRATCH_BYTES };
+  const rows = { x, T: x.elements / head.weight.in, weight: head.weight, chunk: 0, scratchBudget: HEAD_SCRATCH_BYTES };
   linearForward(ctx, rows, head, layerNorms(ctx, head, HEAD_SCRATCH_BYTES), logits);
 }
 

@@ -26,7 +26,7 @@ export type Joined = { readonly plus?: LowRank; readonly bias?: Tensor | null };
 export function project(ctx: OpContext, rows: Rows, y: Tensor, joined: Joined = {}): void {
   const { x, T, weight, scratchBudget } = rows;
   // Not in training: there QLoRA is LoRA on the decoded base to the bit.
-  const packed = ctx.dropout === 'eval' && projectsPacked(weight, T) ? weight : null;
+  const packed = ctx.phase !== 'train' && projectsPacked(weight, T) ? weight : null;
   for (const shard of shardsOf(ctx.tape, weight, ctx.computeDtype, scratchBudget)) {
     const yBand = { ld: weight.out, col0: shard.row0 };
     if (packed !== null) {

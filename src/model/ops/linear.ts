@@ -2,7 +2,7 @@
 import type { Tensor } from '../../gpu/tensor.ts';
 import { biasBwd, biasFwd } from '../../kernels/bias.ts';
 import { isTrainable, type Weight } from '../weight.ts';
-import { expensive, type OpContext } from './context.ts';
+import { type OpContext, onceIfSelective } from './context.ts';
 import { backproject, type GradRows, project, type Rows, weightGrad } from './dense.ts';
 import { type DoraSaved, doraBackward, doraForward, isDora, rowNorms } from './dora.ts';
 import {
@@ -34,9 +34,9 @@ export function linear(ctx: OpContext, x: Tensor, layer: LinearLayer): Tensor {
   const { weight } = layer;
   const T = ctx.B * ctx.S;
   const rows = { x, T, weight, chunk: 0 };
-  const { y, saved } = expensive(ctx, () => {
+  const { y, saved } = onceIfSelective(ctx, () => {
     const y = tape.tensor(`${weight.name}.y`, [T, weight.out], { requiresGrad: x.requiresGrad || isTrained(layer) });
-    const norm = tape.kept(() => layerNorms(ctx, layer));
+    const norm = tape.once(() => layerNorms(ctx, layer));
     return { y, saved: linearForward(ctx, rows, layer, norm, y) };
   });
   tape.onBackward([y], () => {

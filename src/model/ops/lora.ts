@@ -22,7 +22,7 @@ export type LoraPair = {
 export const CHUNK_STRIDE = 2 ** 20;
 
 export function drops(ctx: OpContext, { dropout }: LoraPair): boolean {
-  return dropout > 0 && ctx.dropout === 'train';
+  return dropout > 0 && ctx.phase === 'train';
 }
 
 /** dropout(x), or x itself where dropout is off. Backward makes it again rather than keeping it. */

@@ -8,8 +8,9 @@ import {
   DTYPE_BYTES,
   elementCount,
   type FloatDtype,
+  floatType,
   isFloatDtype,
-  TORCH_FLOATS,
+  rawBytes,
   type TorchFloat,
 } from '../../formats/dtype.ts';
 import { CONFIG_FILE, type ModelConfig } from '../../formats/hf-config.ts';
@@ -18,7 +19,7 @@ import { type TensorToWrite, writeSafetensors } from '../../formats/safetensors-
 import type { Codec } from '../../wasm/codec.ts';
 import type { Quantizer } from '../../wasm/types.ts';
 import { parameterCount } from '../modules.ts';
-import { convert, STORED, slabReader } from '../slabs.ts';
+import { convert, slabReader } from '../slabs.ts';
 import { nonFiniteAt } from './finite.ts';
 import { bnbConfigOf, type PlannedTensor, type QuantizePlan, type QuantizeSettings } from './plan.ts';
 import { shardIndex, shardsOf, type TensorGroup } from './shards.ts';
@@ -36,7 +37,7 @@ export type QuantizeJob = {
   readonly quantizer: Quantizer;
   readonly codec: Codec;
   readonly signal: AbortSignal;
-  /** Told after each tensor of either phase. */
+  /** Called after each tensor of either phase. */
   readonly onTensor: (phase: 'quantize' | 'write', name: string) => void;
 };
 
@@ -68,7 +69,7 @@ export async function quantizeCheckpoint(job: QuantizeJob): Promise<QuantizeResu
     await writeSafetensors(
       job.writer,
       file,
-      tensors.map((t) => watched(job, t)),
+      tensors.map((t) => reported(job, t)),
     );
   if (shards.length > 1) await writeText(job.writer, INDEX_FILE, shardIndex(shards, parameterCount(job.config)));
   const copied = await copyCompanions(job.reader, job.writer);
@@ -86,11 +87,11 @@ export async function quantizeCheckpoint(job: QuantizeJob): Promise<QuantizeResu
 async function quantizeTensor(job: QuantizeJob, spool: Spool, tensor: FourBit): Promise<TensorGroup> {
   const { name, shape, stored } = tensor;
   const { settings, source, codec, quantizer, signal } = job;
-  const dtype = settings.dtype ?? STORED[stored].torch;
+  const dtype = settings.dtype ?? floatType(stored).torch;
   const packed = spool.reserve(packedBytes(shape));
   const read = slabReader(codec, source, name, stored, dtype);
   let written: Promise<void> = Promise.resolve();
-  // A failed write is met below or in the next read; until then nobody waits for it.
+  // a failed write is thrown below or by the next read; until then nobody awaits it
   written.catch(() => undefined);
   const state = await quantizer.quantize4bit({
     name: place(source, `${source.info(name).file}: ${name}`),
@@ -99,7 +100,7 @@ async function quantizeTensor(job: QuantizeJob, spool: Spool, tensor: FourBit): 
     spec: settings,
     read: async (byteOffset, into) => {
       signal.throwIfAborted();
-      // So that no more slabs wait for the disk than are under way.
+      // so that no more slabs wait for the disk than are under way
       await written;
       await read(byteOffset, into);
     },
@@ -110,11 +111,11 @@ async function quantizeTensor(job: QuantizeJob, spool: Spool, tensor: FourBit): 
     },
   });
   await written;
-  const scales = await spool.append(state.nested ? state.codes : bytesOf(state.absmax));
+  const scales = await spool.append(state.nested ? state.codes : rawBytes(state.absmax));
   const nested = state.nested
-    ? { absmax: spooledData(spool, await spool.append(bytesOf(state.nestedAbsmax))), offset: state.offset }
+    ? { absmax: spooledData(spool, await spool.append(rawBytes(state.nestedAbsmax))), offset: state.offset }
     : null;
-  const data = (stretch: Spooled) => spooledData(spool, stretch);
+  const data = (range: Spooled) => spooledData(spool, range);
   const { quantType, blockSize, storage } = settings;
   return bnb4bitTensors({
     name,
@@ -129,16 +130,16 @@ async function quantizeTensor(job: QuantizeJob, spool: Spool, tensor: FourBit): 
   });
 }
 
-/** A tensor that is kept, in another float type where one is asked for. */
+/** Copies a tensor that is kept, converted to another float type where one is asked for. */
 function plainTensor({ source, codec, signal }: QuantizeJob, name: string, to: TorchFloat | null): TensorToWrite {
   const { dtype, shape, file } = source.info(name);
-  const written = to === null ? dtype : TORCH_FLOATS[to];
+  const written = to === null ? dtype : floatType(to).safetensors;
   const data = async function* (): AsyncGenerator<Uint8Array> {
     let first = 0;
     for await (const raw of rawChunks(source, name)) {
       signal.throwIfAborted();
       const chunk = to === null ? raw : convert(codec, raw, dtype as FloatDtype, to);
-      const bad = isFloatDtype(written) ? nonFiniteAt(chunk, STORED[written].torch) : -1;
+      const bad = isFloatDtype(written) ? nonFiniteAt(chunk, floatType(written).torch) : -1;
       if (bad >= 0) throw notFinite(place(source, file), name, first + bad, to);
       first += chunk.byteLength / DTYPE_BYTES[written];
       yield chunk;
@@ -167,8 +168,8 @@ async function* rawChunks(source: TensorSource, name: string): AsyncGenerator<Ui
   }
 }
 
-/** The tensor, with its end told. */
-function watched({ source, onTensor }: QuantizeJob, tensor: TensorToWrite): TensorToWrite {
+/** Reports a tensor after its last chunk. */
+function reported({ source, onTensor }: QuantizeJob, tensor: TensorToWrite): TensorToWrite {
   return {
     ...tensor,
     data: async function* () {
@@ -176,8 +177,4 @@ function watched({ source, onTensor }: QuantizeJob, tensor: TensorToWrite): Tens
       if (source.has(tensor.name)) onTensor('write', tensor.name);
     },
   };
-}
-
-function bytesOf(values: Float32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

@@ -1,10 +1,10 @@
-/** What a quantized checkpoint will hold, decided from config.json and headers before anything is written. */
+/** Decides what a quantized checkpoint will hold, from config.json and headers, before anything is written. */
 import { ConfigError, type ConfigProblem, DataError } from '../../errors.ts';
 import { isBnb4bit } from '../../formats/bnb4bit.ts';
 import type { BnbConfig } from '../../formats/bnb4bit-config.ts';
 import { fitsStorage, packedBytes, type QuantStorage } from '../../formats/bnb4bit-write.ts';
 import type { TensorSource } from '../../formats/checkpoint.ts';
-import { elementCount, type FloatDtype, isFloatDtype, TORCH_FLOATS, type TorchFloat } from '../../formats/dtype.ts';
+import { elementCount, type FloatDtype, floatType, isFloatDtype, type TorchFloat } from '../../formats/dtype.ts';
 import type { ModelConfig } from '../../formats/hf-config.ts';
 import { NESTED_BLOCK_SIZE, type QuantSpec } from '../../wasm/types.ts';
 import { checkWeights } from '../check-weights.ts';
@@ -15,13 +15,13 @@ export type QuantizeSettings = QuantSpec & {
   readonly storage: QuantStorage;
   /** What the weights are converted to before they are quantized; null keeps each as it is stored. */
   readonly dtype: TorchFloat | null;
-  /** Recorded for those who compute with the checkpoint; nothing here depends on it. */
+  /** Recorded in config.json for programs that compute with the checkpoint; nothing here depends on it. */
   readonly computeDtype: TorchFloat;
   /** Modules that stay as they are; null keeps lm_head. A list replaces that default, as in transformers. */
   readonly skipModules: readonly string[] | null;
 };
 
-/** A tensor of the source and what becomes of it. */
+/** A tensor of the source, and how it is written. */
 export type PlannedTensor =
   | { readonly kind: '4bit'; readonly name: string; readonly stored: FloatDtype; readonly shape: [number, number] }
   | { readonly kind: 'plain'; readonly name: string; readonly dtype: TorchFloat | null };
@@ -34,13 +34,14 @@ export type QuantizePlan = {
   readonly elements: number;
   /** Bytes of all tensors that will be written; code tables and records (under 1.3 KB a weight) left out. */
   readonly bytes: number;
-  /** Of these, codes and scales of the quantized weights. */
+  /** The part of `bytes` that is codes and scales of the quantized weights. */
   readonly spoolBytes: number;
   /** Bytes of the tensors as they are now. */
   readonly sourceBytes: number;
 };
 
 /**
+ * Plans a quantization.
  * @throws DataError when the model is quantized already or its weights are not what config.json describes;
  * ConfigError when a skip names nothing, when nothing would be quantized, or when a setting does not suit a weight
  */
@@ -65,7 +66,7 @@ export async function planQuantization(
     const { dtype } = source.info(name);
     const shape = quantized.get(name);
     if (shape !== undefined && isFloatDtype(dtype)) return { kind: '4bit', name, stored: dtype, shape };
-    // Only parameters take another type: buffers, such as rotary frequencies, are not the model's weights.
+    // only parameters take another type: buffers, such as rotary frequencies, are no weights of the model
     const converts = settings.dtype !== null && parameters.has(name) && isFloatDtype(dtype);
     return { kind: 'plain', name, dtype: converts ? settings.dtype : null };
   });
@@ -79,7 +80,7 @@ export async function planQuantization(
   };
 }
 
-/** The part of the settings that config.json records. */
+/** Picks the settings that config.json records. */
 export function bnbConfigOf(settings: QuantizeSettings): BnbConfig {
   return {
     bnb_4bit_compute_dtype: settings.computeDtype,
@@ -121,10 +122,9 @@ function nothingLeft(): ConfigProblem {
 }
 
 function plannedBytes(tensor: PlannedTensor, source: TensorSource, settings: QuantizeSettings): number {
-  const { bytes, shape, dtype } = source.info(tensor.name);
+  const { bytes, shape } = source.info(tensor.name);
   if (tensor.kind === 'plain') {
-    if (tensor.dtype === null || dtype === TORCH_FLOATS[tensor.dtype]) return bytes;
-    return elementCount(shape) * (tensor.dtype === 'float32' ? 4 : 2);
+    return tensor.dtype === null ? bytes : elementCount(shape) * floatType(tensor.dtype).bytes;
   }
   const blocks = Math.ceil(elementCount(shape) / settings.blockSize);
   // nested: a byte a block, four for 256 of them, and the offset

@@ -1,4 +1,4 @@
-/** Which tensors go into which file, and the index that says so. */
+/** Distributes tensors over files, and writes the index of them. */
 import { SINGLE_FILE } from '../../formats/checkpoint.ts';
 import { DTYPE_BYTES, elementCount } from '../../formats/dtype.ts';
 import type { TensorToWrite } from '../../formats/safetensors-write.ts';
@@ -30,7 +30,7 @@ export function shardsOf(groups: readonly TensorGroup[], maxBytes: number): Shar
   }));
 }
 
-/** model.safetensors.index.json, its keys sorted as Python sorts them. */
+/** Formats model.safetensors.index.json, its keys sorted as Python sorts them. */
 export function shardIndex(shards: readonly Shard[], parameters: number): string {
   const byName = shards.flatMap(({ file, tensors }) => tensors.map(({ name }) => [name, file] as const));
   byName.sort(([a], [b]) => (a < b ? -1 : 1));

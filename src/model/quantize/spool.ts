@@ -1,4 +1,4 @@
-/** Where quantized weights wait until the file they go into can be laid out: its header names sizes known only at the end. */
+/** Keeps quantized weights until the header of their file can be written: it names sizes that are known only at the end. */
 import type { Chunks } from '../../formats/reader.ts';
 
 /** Bytes that can be written and read at any position. */
@@ -7,12 +7,12 @@ export interface SpoolStore {
   read(position: number, into: Uint8Array): Promise<void>;
 }
 
-/** A stretch of a spool. */
+/** A range of bytes of a spool. */
 export type Spooled = { readonly at: number; readonly bytes: number };
 
 const CHUNK_BYTES = 4 * 2 ** 20;
 
-/** Hands out stretches of a store, one behind the other. */
+/** Hands out ranges of a store, one behind the other. */
 export class Spool {
   readonly #store: SpoolStore;
   #end = 0;
@@ -22,22 +22,22 @@ export class Spool {
   }
 
   reserve(bytes: number): Spooled {
-    const stretch = { at: this.#end, bytes };
+    const range = { at: this.#end, bytes };
     this.#end += bytes;
-    return stretch;
+    return range;
   }
 
-  write(stretch: Spooled, offset: number, bytes: Uint8Array): Promise<void> {
-    return this.#store.write(stretch.at + offset, bytes);
+  write(range: Spooled, offset: number, bytes: Uint8Array): Promise<void> {
+    return this.#store.write(range.at + offset, bytes);
   }
 
   async append(bytes: Uint8Array): Promise<Spooled> {
-    const stretch = this.reserve(bytes.byteLength);
-    await this.write(stretch, 0, bytes);
-    return stretch;
+    const range = this.reserve(bytes.byteLength);
+    await this.write(range, 0, bytes);
+    return range;
   }
 
-  /** The stretch from its start to its end. A chunk is valid until the next one is asked for. */
+  /** Reads a range from its start to its end. A chunk is valid until the next one is asked for. */
   async *chunks({ at, bytes }: Spooled): AsyncGenerator<Uint8Array> {
     const buffer = new Uint8Array(Math.min(bytes, CHUNK_BYTES));
     for (let done = 0; done < bytes; done += CHUNK_BYTES) {
@@ -48,7 +48,7 @@ export class Spool {
   }
 }
 
-/** A store in memory, for a browser and for tests. */
+/** Makes a store in memory, for browsers and tests. */
 export function memoryStore(): SpoolStore {
   let held = new Uint8Array(0);
   return {
@@ -65,7 +65,7 @@ export function memoryStore(): SpoolStore {
   };
 }
 
-/** A function that gives chunks, as tensors to be written want it. */
-export function spooledData(spool: Spool, stretch: Spooled): () => Chunks {
-  return () => spool.chunks(stretch);
+/** Makes the `data` of a tensor to write. */
+export function spooledData(spool: Spool, range: Spooled): () => Chunks {
+  return () => spool.chunks(range);
 }

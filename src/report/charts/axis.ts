@@ -1,17 +1,23 @@
 /** Scales that more than one chart needs. */
+import { armColor } from './theme.ts';
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
-// Room at the right end of a bar for its total.
+// room at the right end of a bar for its total
 const LABEL_ROOM = 1.16;
 
-/** The binary unit in which the largest value reads well, and a domain with room for a label behind it. */
+/** Picks the binary unit in which the largest value reads well, and a domain with room for a label behind it. */
 export function byteAxis(largestBytes: number) {
   const power = Math.min(Math.floor(Math.log2(Math.max(largestBytes, 1)) / 10), UNITS.length - 1);
   const unitBytes = 1024 ** power;
   return { unit: UNITS[power]!, unitBytes, domain: [0, (largestBytes / unitBytes) * LABEL_ROOM] };
 }
 
-/** A domain around values that are far from zero: their range and a margin of a tenth on both sides. */
+/** Gives every arm, or method, its colour, in the order given. */
+export function armScale(arms: readonly string[]) {
+  return { domain: arms, range: arms.map((_, i) => armColor(i)) };
+}
+
+/** Computes a domain for values far from zero: their range and a margin of a tenth on both sides. */
 export function closeDomain(values: readonly number[]): [number, number] {
   const low = Math.min(...values);
   const high = Math.max(...values);

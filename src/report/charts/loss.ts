@@ -2,13 +2,12 @@
 import { median } from '../../results/statistics.ts';
 import type { Chart } from '../document.ts';
 import { formatFixed } from '../format.ts';
-import { closeDomain } from './axis.ts';
+import { armScale, closeDomain } from './axis.ts';
 import { renderChart } from './render.ts';
-import { armColor } from './theme.ts';
 
 export type LossCurve = { readonly arm: string; readonly points: readonly { step: number; losses: number[] }[] };
 
-/** One curve an arm, coloured in the order given. */
+/** Draws a curve for each arm, coloured in the order given. */
 export function lossChart(curves: readonly LossCurve[]): Promise<Chart> {
   const values = curves.flatMap(({ arm, points }) =>
     points.map(({ step, losses }) => ({
@@ -32,7 +31,7 @@ export function lossChart(curves: readonly LossCurve[]): Promise<Chart> {
   const color = {
     field: 'arm',
     type: 'nominal',
-    scale: { domain: arms, range: arms.map((_, i) => armColor(i)) },
+    scale: armScale(arms),
     legend: { symbolType: 'square', symbolOpacity: 1 },
   };
   const ends = arms.map((arm) => values.filter((value) => value.arm === arm).at(-1)!);

@@ -10,7 +10,7 @@ import { categoryColor, INK, SURFACE } from './theme.ts';
 
 export type ArmMemory = { readonly arm: string; readonly bytes: CategoryBytes };
 
-/** Bars in the order given, segments in the ledger's order, the total at the end of each bar. */
+/** Draws bars in the order given, segments in the ledger's order, and the total at the end of each bar. */
 export function memoryChart(arms: readonly ArmMemory[]): Promise<Chart> {
   const categories = usedCategories(arms.map(({ bytes }) => bytes));
   const axis = byteAxis(Math.max(...arms.map(({ bytes }) => totalBytes(bytes))));

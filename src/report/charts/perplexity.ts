@@ -1,10 +1,11 @@
 /** Perplexity of every run before (ring) and after (dot) training. */
 import type { Chart } from '../document.ts';
 import { formatFixed } from '../format.ts';
+import { armScale } from './axis.ts';
 import { renderChart } from './render.ts';
-import { armColor, INK, MUTED } from './theme.ts';
+import { INK, MUTED } from './theme.ts';
 
-// On a log axis room for a label is a factor.
+// on a log axis, room for a label is a factor
 const LABEL_ROOM_LOW = 0.88;
 const LABEL_ROOM_HIGH = 1.1;
 
@@ -15,7 +16,7 @@ export type RunPerplexity = {
   readonly after: number;
 };
 
-/** Rows in the order given. */
+/** Draws rows in the order given. */
 export function perplexityChart(runs: readonly RunPerplexity[]): Promise<Chart> {
   const arms = [...new Set(runs.map(({ arm }) => arm))];
   const values = runs.map((run) => ({ ...run, from: formatFixed(run.before, 2), to: formatFixed(run.after, 2) }));
@@ -32,7 +33,7 @@ export function perplexityChart(runs: readonly RunPerplexity[]): Promise<Chart> 
   const color = {
     field: 'arm',
     type: 'nominal',
-    scale: { domain: arms, range: arms.map((_, i) => armColor(i)) },
+    scale: armScale(arms),
     legend: null,
   };
   const label = { type: 'text', fontSize: 12, color: INK };

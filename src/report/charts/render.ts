@@ -1,14 +1,14 @@
-/** From a Vega-Lite specification to an SVG that needs no script, no font file and no network. */
+/** Renders a Vega-Lite specification to an SVG that needs no script, no font file and no network. */
 import * as vega from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import type { Chart } from '../document.ts';
 import { CHART_CONFIG, CHART_WIDTH, THEME_CSS } from './theme.ts';
 
 export type ChartText = Pick<Chart, 'name' | 'title' | 'description'>;
-/** A specification without what all charts share. Its width is the chart's, axes included. */
+/** The part of a specification that charts do not share. The width of every chart includes its axes. */
 export type ChartSpec = { readonly height: number; readonly layer: readonly unknown[]; readonly encoding?: unknown };
 
-/** Renders in Node to text; equal specifications give equal bytes. */
+/** Renders a chart; equal specifications give equal bytes. */
 export async function renderChart(text: ChartText, spec: ChartSpec): Promise<Chart> {
   const full = {
     width: CHART_WIDTH,
@@ -22,7 +22,7 @@ export async function renderChart(text: ChartText, spec: ChartSpec): Promise<Cha
   return { kind: 'chart', ...text, svg: accessible(svg, text) };
 }
 
-/** Inline in HTML an SVG needs no namespace; a screen reader needs its title and description. */
+/** Adds the title and description that a screen reader needs, and drops the namespace, which inline SVG does without. */
 function accessible(svg: string, { name, title, description }: ChartText): string {
   const inner = svg.slice(svg.indexOf('>', svg.indexOf('<svg')) + 1);
   const [, width] = /<svg[^>]* width="([\d.]+)"/.exec(svg) ?? [];
@@ -31,7 +31,7 @@ function accessible(svg: string, { name, title, description }: ChartText): strin
   return `${head}<title id="${name}-title">${escapeXml(title)}</title><desc id="${name}-desc">${escapeXml(description)}</desc>${inner}`;
 }
 
-/** The chart as a file of its own, opaque and with its colours inside, for Markdown. */
+/** Makes a chart a file of its own for Markdown, opaque and with its colours inside. */
 export function standaloneSvg({ svg }: Chart): string {
   const background = '<rect width="100%" height="100%" fill="var(--surface)"/>';
   return svg

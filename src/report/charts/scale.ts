@@ -3,14 +3,15 @@ import type { ScaleUp } from '../../results/summary-schema.ts';
 import { armLabel } from '../arms.ts';
 import type { Chart } from '../document.ts';
 import { formatBytes } from '../format.ts';
+import { armScale } from './axis.ts';
 import { renderChart } from './render.ts';
-import { armColor, MUTED } from './theme.ts';
+import { MUTED } from './theme.ts';
 
 const GIB = 1024 ** 3;
-// Memory of cards that are sold, from a laptop's to a data centre's.
+// memory of cards on sale, from a laptop's to a data centre's
 const CARDS_GIB = [8, 16, 24, 48, 80, 141];
 
-/** One row a model, one mark a method, on a logarithmic axis: 1B and 65B are a factor of fifty apart. */
+/** Draws a row for each model and a mark for each method, on a logarithmic axis: 1B and 65B are a factor of fifty apart. */
 export function scaleChart(scaleUp: ScaleUp): Promise<Chart> {
   const points = scaleUp.models.flatMap((model) =>
     model.predictions.map(({ method, peak }) => ({
@@ -44,7 +45,7 @@ export function scaleChart(scaleUp: ScaleUp): Promise<Chart> {
   const method = {
     field: 'method',
     type: 'nominal',
-    scale: { domain: methods, range: methods.map((_, i) => armColor(i)) },
+    scale: armScale(methods),
     // clears the row of card sizes above the plot
     legend: { offset: 30 },
   };

@@ -1,9 +1,9 @@
 /** Every measured step as a dot, a row for each run, the run's median as a bar. */
 import type { Chart } from '../document.ts';
 import { formatMs } from '../format.ts';
-import { closeDomain } from './axis.ts';
+import { armScale, closeDomain } from './axis.ts';
 import { renderChart } from './render.ts';
-import { armColor, INK } from './theme.ts';
+import { INK } from './theme.ts';
 
 export type RunSteps = {
   readonly row: string;
@@ -12,7 +12,7 @@ export type RunSteps = {
   readonly stepsMs: readonly number[];
 };
 
-/** Rows in the order given; arms coloured by their first appearance. */
+/** Draws rows in the order given; arms are coloured in the order in which they appear. */
 export function stepTimeChart(runs: readonly RunSteps[]): Promise<Chart> {
   const arms = [...new Set(runs.map(({ arm }) => arm))];
   const steps = runs.flatMap(({ row, arm, stepsMs }) => stepsMs.map((ms) => ({ row, arm, ms })));
@@ -27,7 +27,7 @@ export function stepTimeChart(runs: readonly RunSteps[]): Promise<Chart> {
   const color = {
     field: 'arm',
     type: 'nominal',
-    scale: { domain: arms, range: arms.map((_, i) => armColor(i)) },
+    scale: armScale(arms),
     legend: null,
   };
   return renderChart(

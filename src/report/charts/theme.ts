@@ -1,5 +1,5 @@
 /** Colours and type of the charts. Colours are CSS variables, so that one SVG serves light, dark and print. */
-import type { MemoryCategory } from '../../results/run-schema.ts';
+import { MEMORY_CATEGORIES, type MemoryCategory } from '../../results/run-schema.ts';
 
 export const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
 /** Pixels of every chart, axes included. */
@@ -13,16 +13,6 @@ const LIGHT = {
   'arm-1': '#1f6fb5',
   'arm-2': '#c4560a',
   'arm-3': '#5d6b7a',
-  base_weights: '#23609f',
-  quant_state: '#86b6e3',
-  adapter: '#14705c',
-  gradients: '#3fae8d',
-  optimizer: '#a4d6a8',
-  activations: '#7a4fa3',
-  logits: '#bfa0d8',
-  workspace: '#d9731a',
-  staging: '#efc25a',
-  alignment: '#8a929c',
 } as const;
 
 const DARK: Record<keyof typeof LIGHT, string> = {
@@ -33,27 +23,46 @@ const DARK: Record<keyof typeof LIGHT, string> = {
   'arm-1': '#6ab4f2',
   'arm-2': '#f79a54',
   'arm-3': '#aeb8c4',
-  base_weights: '#4b93dc',
-  quant_state: '#a9d2f5',
-  adapter: '#2b9c83',
-  gradients: '#5fcfab',
-  optimizer: '#b6e6ba',
-  activations: '#a67bd1',
-  logits: '#d3bbe8',
-  workspace: '#f08e3c',
-  staging: '#f5d27f',
-  alignment: '#9aa3ae',
 };
+
+/** Light and dark. A category without colours of its own takes a spare pair. */
+const CATEGORY_COLORS: Readonly<Record<string, readonly [light: string, dark: string]>> = {
+  base_weights: ['#23609f', '#4b93dc'],
+  quant_state: ['#86b6e3', '#a9d2f5'],
+  adapter: ['#14705c', '#2b9c83'],
+  gradients: ['#3fae8d', '#5fcfab'],
+  optimizer: ['#a4d6a8', '#b6e6ba'],
+  activations: ['#7a4fa3', '#a67bd1'],
+  logits: ['#bfa0d8', '#d3bbe8'],
+  workspace: ['#d9731a', '#f08e3c'],
+  staging: ['#efc25a', '#f5d27f'],
+  alignment: ['#8a929c', '#9aa3ae'],
+};
+const SPARE_COLORS = [
+  ['#a8324a', '#e0647e'],
+  ['#e3a0ae', '#f2c0cb'],
+] as const;
+
+/** Colours of the categories by name, side 0 for light and 1 for dark. */
+export function categoryColors(categories: readonly string[], side: 0 | 1): Record<string, string> {
+  const without = categories.filter((category) => CATEGORY_COLORS[category] === undefined);
+  const pair = (category: string) =>
+    CATEGORY_COLORS[category] ?? SPARE_COLORS[without.indexOf(category) % SPARE_COLORS.length];
+  return Object.fromEntries(categories.map((category) => [category, pair(category)?.[side] ?? LIGHT.muted]));
+}
 
 const declare = (colors: Record<string, string>) =>
   Object.entries(colors)
     .map(([name, color]) => `--${name}:${color}`)
     .join(';');
 
+const light = declare({ ...LIGHT, ...categoryColors(MEMORY_CATEGORIES, 0) });
+const dark = declare({ ...DARK, ...categoryColors(MEMORY_CATEGORIES, 1) });
+
 /** The variables, for a page or for an SVG that stands alone. */
-export const THEME_CSS = `:root{color-scheme:light dark;${declare(LIGHT)}}
-@media (prefers-color-scheme:dark){:root{${declare(DARK)}}}
-@media print{:root{color-scheme:light;${declare(LIGHT)}}}`;
+export const THEME_CSS = `:root{color-scheme:light dark;${light}}
+@media (prefers-color-scheme:dark){:root{${dark}}}
+@media print{:root{color-scheme:light;${light}}}`;
 
 export const INK = 'var(--ink)';
 export const MUTED = 'var(--muted)';

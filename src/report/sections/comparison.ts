@@ -1,6 +1,6 @@
 /** Every compared metric in one table: medians of both arms, paired difference, interval, winner. */
 import { METRIC_NAMES, METRICS, type Metric, type SuiteSummary } from '../../results/summary-schema.ts';
-import { armLabel } from '../arms.ts';
+import { armLabel, medianOf } from '../arms.ts';
 import { countFigure, type Figure, figure, paragraph, ratioFigure, type Section } from '../document.ts';
 import { formatBytes, formatFixed, formatMs, withSign } from '../format.ts';
 
@@ -14,13 +14,11 @@ export const METRIC_FORMATS: Record<Metric, (value: number | null) => string> = 
   perplexity: (value) => formatFixed(value, 2),
 };
 
-/** Null without two arms. */
+/** Compares the two arms; null where there are none to compare. */
 export function comparisonSection(summary: SuiteSummary): Section | null {
   const { comparison, bootstrap } = summary;
   if (comparison === null || comparison.n === 0) return null;
   const { baseline, treatment, paired } = comparison;
-  const median = (arm: string, metric: Metric) =>
-    summary.arms.find((entry) => entry.arm === arm)?.metrics[metric]?.median ?? null;
   const rows = METRIC_NAMES.map((metric) => {
     const show = (value: number | null): Figure => figure(value, METRIC_FORMATS[metric]);
     const difference = (value: number | null) => figure(value, (v) => withSign(v, METRIC_FORMATS[metric]));
@@ -28,8 +26,8 @@ export function comparisonSection(summary: SuiteSummary): Section | null {
     const [low, high] = pair?.difference_ci95 ?? [null, null];
     return [
       `${METRICS[metric].label} (${METRICS[metric].better} is better)`,
-      show(median(baseline, metric)),
-      show(median(treatment, metric)),
+      show(medianOf(summary, baseline, metric)),
+      show(medianOf(summary, treatment, metric)),
       difference(pair?.median_difference ?? null),
       difference(low),
       difference(high),

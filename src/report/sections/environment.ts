@@ -1,4 +1,4 @@
-/** On what it ran, and the commands that run it again. */
+/** The machine and software of the runs, and the commands that repeat them. */
 import type { RunRecord } from '../../results/run-schema.ts';
 import { armLabel } from '../arms.ts';
 import {
@@ -14,7 +14,7 @@ import {
 
 type Row = readonly Inline[];
 
-/** One table for each machine and software; runs of one suite share theirs, and where they do not, that is said. */
+/** Shows a table for each machine and software, and a banner where the runs of a suite did not share one. */
 export function environmentSection(runs: readonly RunRecord[]): Section | null {
   const groups = byEnvironment(runs);
   if (groups.length === 0) return null;
@@ -30,11 +30,11 @@ export function environmentSection(runs: readonly RunRecord[]): Section | null {
         ]
       : [];
   const tables = groups.map(([run, arms], i): Table => {
-    const of = groups.length > 1 ? ` of ${arms.map(armLabel).join(', ')}` : '';
+    const whose = groups.length > 1 ? ` of ${arms.map(armLabel).join(', ')}` : '';
     return {
       kind: 'table',
       id: i === 0 ? 'environment-table' : `environment-table-${i + 1}`,
-      caption: `Device, software and material${of}`,
+      caption: `Device, software and material${whose}`,
       columns: ['what', 'value'],
       rows: [...deviceRows(run), ...softwareRows(run), ...materialRows(run)],
     };
@@ -42,7 +42,7 @@ export function environmentSection(runs: readonly RunRecord[]): Section | null {
   return { id: 'environment', heading: 'Environment', blocks: [...mixed, ...tables] };
 }
 
-/** A run that stands for each environment, and the arms that ran in it. */
+/** Picks a run for each environment, and the arms that ran in it. */
 function byEnvironment(runs: readonly RunRecord[]): (readonly [RunRecord, string[]])[] {
   const groups = new Map<string, { run: RunRecord; arms: Set<string> }>();
   for (const run of runs) {
@@ -56,11 +56,11 @@ function byEnvironment(runs: readonly RunRecord[]): (readonly [RunRecord, string
 }
 
 function deviceRows({ meta_info: { gpu, runtime }, train_info }: RunRecord): Row[] {
-  const adapter: Row[] =
+  const device: Row[] =
     gpu === null
-      ? [['adapter', '–']]
+      ? [['device', '–']]
       : [
-          ['adapter', `${gpu.description} (${gpu.vendor}, ${gpu.architecture}, ${gpu.backend})`],
+          ['device', `${gpu.description} (${gpu.vendor}, ${gpu.architecture}, ${gpu.backend})`],
           ['driver', gpu.driver ?? '–'],
           ['software-rendered', gpu.software_rendered ? 'yes' : 'no'],
           ['features', gpu.features.join(', ')],
@@ -68,7 +68,7 @@ function deviceRows({ meta_info: { gpu, runtime }, train_info }: RunRecord): Row
           ['subgroup size', gpu.subgroup === null ? '–' : `${gpu.subgroup.min} to ${gpu.subgroup.max}`],
         ];
   return [
-    ...adapter,
+    ...device,
     ['matmul tier', train_info.tier ?? '–'],
     ['attention tier', train_info.attention_tier ?? '–'],
     ['LoRA products', loraProducts(train_info)],
@@ -110,7 +110,7 @@ function materialRows({ meta_info: { model_info, dataset_info }, eval_info: { da
   ];
 }
 
-/** Checkout, install, run: the exact command lines of the runs, each once. */
+/** Lists the commands that repeat the runs: checkout, install, and each exact command line once. */
 export function repeatSection(runs: readonly RunRecord[]): Section | null {
   const first = runs[0];
   if (first === undefined) return null;

@@ -1,10 +1,11 @@
-/** Where the memory goes, side by side, and why QLoRA did or did not save any at this size. */
+/** Where the memory goes, arm beside arm, and why QLoRA saved some at this size or did not. */
 import { type CategoryBytes, type RunRecord, totalBytes } from '../../results/run-schema.ts';
 import type { SuiteSummary } from '../../results/summary-schema.ts';
 import { armLabel, categoryLabel, medianMemoryRun, orderedArms, usedCategories } from '../arms.ts';
 import { type ArmMemory, memoryChart } from '../charts/memory.ts';
 import {
   type Block,
+  bytesCells,
   bytesFigure,
   countFigure,
   figure,
@@ -16,10 +17,11 @@ import {
   type Table,
 } from '../document.ts';
 import { formatBytes, formatCount, withSign } from '../format.ts';
+import { savedByQlora } from './scale.ts';
 
 const EXACT = 'exact bytes';
 
-/** Peak by category as a chart and as exact bytes, the explanation, and the checks on the ledger. */
+/** Shows the peak by category, as a chart and as exact bytes, the explanation, and the checks on the ledger. */
 export async function memorySection(runs: readonly RunRecord[], summary: SuiteSummary): Promise<Section | null> {
   const arms = orderedArms(summary).flatMap(({ arm }) => {
     const run = medianMemoryRun(runs, arm);
@@ -45,7 +47,7 @@ export async function memorySection(runs: readonly RunRecord[], summary: SuiteSu
 function categoryTable(arms: readonly ArmMemory[]): Table {
   const categories = usedCategories(arms.map(({ bytes }) => bytes));
   const cells = (sizes: readonly number[]): Inline[] => [
-    ...sizes.flatMap((size) => [countFigure(size), bytesFigure(size)]),
+    ...sizes.flatMap(bytesCells),
     ...(sizes.length === 2 ? [signedBytes(sizes[1]! - sizes[0]!)] : []),
   ];
   return {
@@ -65,7 +67,7 @@ function categoryTable(arms: readonly ArmMemory[]): Table {
   };
 }
 
-/** What quantizing freed, what it cost, and what is left of it; the three parts sum to the difference of the peaks. */
+/** Splits the difference of the peaks into base weights, workspace and the rest, bytes of QLoRA minus bytes of LoRA. */
 export function memoryBalance(lora: CategoryBytes, qlora: CategoryBytes) {
   const change = (category: keyof CategoryBytes) => qlora[category] - lora[category];
   const base = change('base_weights') + change('quant_state');
@@ -83,11 +85,11 @@ function explanation(lora: CategoryBytes, qlora: CategoryBytes, summary: SuiteSu
     caption: 'From the peak of LoRA to the peak of QLoRA',
     columns: ['step', EXACT, 'size'],
     rows: [
-      ['peak of LoRA', countFigure(totalBytes(lora)), bytesFigure(totalBytes(lora))],
+      ['peak of LoRA', ...bytesCells(totalBytes(lora))],
       ['base weights, now 4 bits with their quantization state', signedCount(base), signedBytes(base)],
       ['workspace, which holds the dequantized weight', signedCount(workspace), signedBytes(workspace)],
       ['everything else', signedCount(rest), signedBytes(rest)],
-      ['peak of QLoRA', countFigure(totalBytes(qlora)), bytesFigure(totalBytes(qlora))],
+      ['peak of QLoRA', ...bytesCells(totalBytes(qlora))],
     ],
     total: true,
   };
@@ -111,14 +113,10 @@ function outcome(base: number, workspace: number, net: number): Inline[] {
   return ['Why QLoRA did not save memory at this size (', signedBytes(net), '): ', ...freed, ...spent, '. '];
 }
 
-/** From which of the estimated sizes on QLoRA's predicted peak is the lower one. */
+/** Says from which of the estimated sizes on QLoRA's predicted peak is the lower one. */
 function payoff(summary: SuiteSummary): Inline[] {
   const models = summary.estimates?.models ?? [];
-  const saves = models.map(({ name, predictions }) => {
-    const peak = (method: string) => predictions.find((prediction) => prediction.method === method)?.peak;
-    const [lora, qlora] = [peak('lora'), peak('qlora')];
-    return { name, part: lora === undefined || qlora === undefined ? null : (lora - qlora) / lora };
-  });
+  const saves = models.map(({ name, predictions }) => ({ name, part: savedByQlora(predictions) }));
   const first = saves.find(({ part }) => part !== null && part > 0);
   const last = saves.at(-1);
   if (first === undefined || last === undefined) return [];
@@ -145,8 +143,8 @@ function checks(arms: readonly Measured[]): Block[] {
       caption: 'Peak memory by phase, and the peak that the plan predicted',
       columns: ['phase', ...arms.flatMap(({ arm }) => [`${armLabel(arm)}, ${EXACT}`, armLabel(arm)])],
       rows: [
-        ...phases.map((phase) => [phase, ...arms.flatMap(({ run }) => bytesTwice(peakOf(run, phase)))]),
-        ['predicted peak', ...arms.flatMap(({ run }) => bytesTwice(run.train_info.memory!.predicted?.total ?? null))],
+        ...phases.map((phase) => [phase, ...arms.flatMap(({ run }) => bytesCells(peakOf(run, phase)))]),
+        ['predicted peak', ...arms.flatMap(({ run }) => bytesCells(run.train_info.memory!.predicted?.total ?? null))],
       ],
     },
     ...quantized.map(({ arm, run }) => quantizedTable(arm, run)),
@@ -181,6 +179,5 @@ function quantizedTable(arm: string, run: RunRecord): Table {
   };
 }
 
-const bytesTwice = (size: number | null): Inline[] => [countFigure(size), bytesFigure(size)];
 const signedBytes = (size: number) => figure(size, (value) => withSign(value, formatBytes));
 const signedCount = (size: number) => figure(size, (value) => withSign(value, formatCount));

@@ -1,19 +1,18 @@
-/** Arms beside the two that are compared: their medians, and nibble held against the peer that did the same work. */
-
+/** Arms beside the two that are compared: their medians, and nibble against the peer that did the same work. */
 import type { RunRecord } from '../../results/run-schema.ts';
 import { comparePaired } from '../../results/statistics.ts';
-import { metricOf } from '../../results/summarize.ts';
+import { seededValues } from '../../results/summarize.ts';
 import { METRIC_NAMES, METRICS, type Metric, type SuiteSummary } from '../../results/summary-schema.ts';
 import { armLabel, goodRuns, orderedArms } from '../arms.ts';
 import { type Block, countFigure, figure, paragraph, ratioFigure, type Section, type Table } from '../document.ts';
 import { METRIC_FORMATS } from './comparison.ts';
 
-/** bench/peers names its arms so: what PEFT did of the arm `lora` is `peft-lora`. */
+/** Prefix that bench/peers gives its arms: `peft-lora` is PEFT's run of the arm `lora`. */
 const PEER_PREFIX = 'peft-';
-/** Ratios of these say something; those of losses are 1 to many digits, and shown as differences. */
+/** Metrics compared by their ratio. Losses have ratios of 1 to many digits, and are compared by their difference. */
 const RATIOS: readonly Metric[] = ['peak_memory_bytes', 'step_time_ms', 'tokens_per_second'];
 
-/** Null where only the compared arms ran, or a single one. */
+/** Shows every arm; null where only the compared arms ran, or a single one. */
 export function otherArmsSection(runs: readonly RunRecord[], summary: SuiteSummary): Section | null {
   const shown = summary.comparison === null ? 1 : 2;
   if (summary.arms.length <= shown) return null;
@@ -63,11 +62,7 @@ function peerTable(runs: readonly RunRecord[], summary: SuiteSummary): Table | n
 
 function againstPeer(runs: readonly RunRecord[], metric: Metric, treatment: string) {
   const baseline = `${PEER_PREFIX}${treatment}`;
-  const values = (arm: string) =>
-    goodRuns(runs, arm).flatMap((run) => {
-      const value = metricOf(run, metric);
-      return value === null ? [] : [{ seed: run.run_info.seed, value }];
-    });
+  const values = (arm: string) => seededValues(goodRuns(runs, arm), metric);
   const paired = comparePaired({ baseline, treatment }, METRICS[metric].better, values(baseline), values(treatment));
   if (RATIOS.includes(metric)) return ratioFigure(paired?.median_ratio ?? null);
   return figure(paired?.median_difference ?? null, (value) =>

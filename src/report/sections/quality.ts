@@ -1,7 +1,7 @@
-/** Did the runs learn, and did they learn the same: loss curves, perplexity, and the check that the drop is no noise. */
+/** Whether the runs learned, and the same: loss curves, perplexity, and the check of the drop against noise. */
 import type { RunRecord } from '../../results/run-schema.ts';
 import type { ArmSummary, SuiteSummary } from '../../results/summary-schema.ts';
-import { armLabel, goodRuns, orderedArms } from '../arms.ts';
+import { armLabel, goodRuns, orderedArms, runLabel } from '../arms.ts';
 import { type LossCurve, lossChart } from '../charts/loss.ts';
 import { perplexityChart } from '../charts/perplexity.ts';
 import { type Block, countFigure, figure, fixedFigure, paragraph, type Section, type Table } from '../document.ts';
@@ -11,7 +11,7 @@ import { lossFigure } from './verdict.ts';
 /** A drop below this many standard deviations of the final losses could be the seed's doing. */
 const DROP_IN_SDS = 3;
 
-/** Null where no run has a history or an evaluation. */
+/** Shows losses and evaluations; null where no run has either. */
 export async function qualitySection(runs: readonly RunRecord[], summary: SuiteSummary): Promise<Section | null> {
   const arms = orderedArms(summary);
   const curves = arms.map(({ arm }) => lossCurve(arm, goodRuns(runs, arm))).filter(({ points }) => points.length > 0);
@@ -46,12 +46,10 @@ function lossCurve(arm: string, runs: readonly RunRecord[]): LossCurve {
   return { arm: armLabel(arm), points };
 }
 
-const nameOf = (run: RunRecord) => `${armLabel(run.run_info.arm)}, seed ${run.run_info.seed}`;
-
 function perplexityRow(run: RunRecord) {
   const { metrics_before, metrics } = run.eval_info;
   const arm = armLabel(run.run_info.arm);
-  return { row: nameOf(run), arm, before: metrics_before!.perplexity, after: metrics!.perplexity };
+  return { row: runLabel(run), arm, before: metrics_before!.perplexity, after: metrics!.perplexity };
 }
 
 function evaluationTable(runs: readonly RunRecord[]): Table {
@@ -64,7 +62,7 @@ function evaluationTable(runs: readonly RunRecord[]): Table {
       const before = run.eval_info.metrics_before!;
       const after = run.eval_info.metrics!;
       return [
-        nameOf(run),
+        runLabel(run),
         countFigure(after.eval_loss.n),
         lossFigure(before.eval_loss.value),
         lossFigure(after.eval_loss.value),

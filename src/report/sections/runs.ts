@@ -1,4 +1,4 @@
-/** One row a run, in the order they ran, with what went wrong where something did. */
+/** A row for each run, in the order they ran, and the errors of those that failed. */
 import type { RunRecord } from '../../results/run-schema.ts';
 import { metricOf } from '../../results/summarize.ts';
 import { armLabel } from '../arms.ts';
@@ -14,7 +14,7 @@ import {
 } from '../document.ts';
 import { lossFigure } from './verdict.ts';
 
-/** Every run, failed ones too. */
+/** Shows every run, failed ones included. */
 export function runsSection(runs: readonly RunRecord[]): Section {
   const blocks: Block[] = [
     {

@@ -5,9 +5,9 @@ import { armLabel, categoryLabel, usedCategories } from '../arms.ts';
 import { scaleChart } from '../charts/scale.ts';
 import {
   type Block,
+  bytesCells,
   bytesFigure,
   countFigure,
-  type Inline,
   paragraph,
   percentFigure,
   type Section,
@@ -16,7 +16,7 @@ import {
 
 const METHODS = ['lora', 'qlora', 'full'] as const;
 
-/** Null without estimates. */
+/** Shows predicted peaks; null without estimates. */
 export async function scaleSection({ estimates }: SuiteSummary): Promise<Section | null> {
   if (estimates === null || estimates.models.length === 0) return null;
   const categoryTables: Block[] = estimates.models.map((model) => categoryTable(model));
@@ -35,6 +35,18 @@ export async function scaleSection({ estimates }: SuiteSummary): Promise<Section
   };
 }
 
+type Predictions = ScaleUp['models'][number]['predictions'];
+
+function peakOf(predictions: Predictions, method: (typeof METHODS)[number]): number | null {
+  return predictions.find((entry) => entry.method === method)?.peak ?? null;
+}
+
+/** Computes the part of LoRA's predicted peak that QLoRA saves; null where one of the two was not predicted. */
+export function savedByQlora(predictions: Predictions): number | null {
+  const [lora, qlora] = [peakOf(predictions, 'lora'), peakOf(predictions, 'qlora')];
+  return lora === null || qlora === null ? null : (lora - qlora) / lora;
+}
+
 function peakTable({ models }: ScaleUp): Table {
   return {
     kind: 'table',
@@ -42,19 +54,16 @@ function peakTable({ models }: ScaleUp): Table {
     caption: 'Predicted peak memory',
     columns: ['model', 'parameters', ...METHODS.map(armLabel), 'QLoRA saves'],
     rows: models.map(({ name, num_total_params, predictions }) => {
-      const peak = (method: string) => predictions.find((entry) => entry.method === method)?.peak ?? null;
-      const [lora, qlora] = [peak('lora'), peak('qlora')];
-      const saved = lora === null || qlora === null ? null : (lora - qlora) / lora;
-      return [name, countFigure(num_total_params), ...METHODS.map((m) => bytesFigure(peak(m))), percentFigure(saved)];
+      const peaks = METHODS.map((method) => bytesFigure(peakOf(predictions, method)));
+      return [name, countFigure(num_total_params), ...peaks, percentFigure(savedByQlora(predictions))];
     }),
   };
 }
 
 function categoryTable({ name, predictions }: ScaleUp['models'][number]): Table {
   const categories = usedCategories(predictions.map(({ by_category }) => by_category));
-  const both = (bytes: number): Inline[] => [countFigure(bytes), bytesFigure(bytes)];
   const rowOf = (read: (bytes: CategoryBytes) => number) =>
-    predictions.flatMap(({ by_category }) => both(read(by_category)));
+    predictions.flatMap(({ by_category }) => bytesCells(read(by_category)));
   return {
     kind: 'table',
     id: `scale-${name.toLowerCase()}`,

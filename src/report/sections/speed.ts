@@ -1,7 +1,7 @@
 /** Step times and throughput: every step drawn, medians in a table, where the rest of the time went. */
 import type { RunRecord } from '../../results/run-schema.ts';
 import type { SuiteSummary } from '../../results/summary-schema.ts';
-import { armLabel, goodRuns, orderedArms } from '../arms.ts';
+import { armLabel, goodRuns, orderedArms, runLabel } from '../arms.ts';
 import { stepTimeChart } from '../charts/step-times.ts';
 import {
   type Block,
@@ -27,7 +27,7 @@ const PHASES: readonly (readonly [keyof Timing, string])[] = [
   ['save_s', 'save'],
 ];
 
-/** Null where no run measured a step. */
+/** Shows step times and throughput; null where no run measured a step. */
 export async function speedSection(runs: readonly RunRecord[], summary: SuiteSummary): Promise<Section | null> {
   const timed = orderedArms(summary)
     .flatMap(({ arm }) => goodRuns(runs, arm))
@@ -36,7 +36,7 @@ export async function speedSection(runs: readonly RunRecord[], summary: SuiteSum
   const rows = timed.map((run) => {
     const steps = run.train_info.step_time_ms!;
     const arm = armLabel(run.run_info.arm);
-    return { row: `${arm}, seed ${run.run_info.seed}`, arm, medianMs: steps.p50, stepsMs: steps.values ?? [steps.p50] };
+    return { row: runLabel(run), arm, medianMs: steps.p50, stepsMs: steps.values ?? [steps.p50] };
   });
   const excluded = [...new Set(timed.map((run) => run.train_info.excluded_warmup_steps ?? 0))].join(' or ');
   const blocks: Block[] = [
@@ -73,7 +73,7 @@ function stepTable(runs: readonly RunRecord[]): Table {
     columns: ['run', 'steps', 'median', 'mean', 'sd', 'p90', 'p95', 'p99', 'min', 'max'],
     rows: runs.map((run) => {
       const { count, mean, sd, p50, p90, p95, p99, min, max } = run.train_info.step_time_ms!;
-      return [nameOf(run), fixedFigure(count, 0), ...[p50, mean, sd, p90, p95, p99, min, max].map(msFigure)];
+      return [runLabel(run), fixedFigure(count, 0), ...[p50, mean, sd, p90, p95, p99, min, max].map(msFigure)];
     }),
   };
 }
@@ -88,7 +88,7 @@ function throughputTable(runs: readonly RunRecord[]): Table {
       const t = run.train_info.throughput;
       const tokens = [t.tokens_per_second, t.loss_tokens_per_second, t.padded_tokens_per_second];
       const rest = [t.samples_per_second, t.steps_per_second];
-      return [nameOf(run), ...tokens.map((v) => fixedFigure(v, 1)), ...rest.map((v) => fixedFigure(v, 3))];
+      return [runLabel(run), ...tokens.map((v) => fixedFigure(v, 1)), ...rest.map((v) => fixedFigure(v, 3))];
     }),
   };
 }
@@ -101,11 +101,9 @@ function timingTable(runs: readonly RunRecord[]): Table {
     caption: 'Seconds by phase; the timers do not overlap',
     columns: ['run', ...phases.map(([, label]) => label), 'total'],
     rows: runs.map((run) => [
-      nameOf(run),
+      runLabel(run),
       ...phases.map(([key]) => secondsFigure(run.train_info.timing[key] ?? null)),
       secondsFigure(run.run_info.total_time),
     ]),
   };
 }
-
-const nameOf = (run: RunRecord) => `${armLabel(run.run_info.arm)}, seed ${run.run_info.seed}`;

@@ -1,7 +1,7 @@
 /** The sentence a reader takes away: three comparisons with their n and interval, or why there is none. */
 import { MIN_SEEDS_FOR_WINNER, UNDECIDED } from '../../results/statistics.ts';
 import type { Metric, PairedSummary, SuiteSummary } from '../../results/summary-schema.ts';
-import { armLabel } from '../arms.ts';
+import { armLabel, medianOf } from '../arms.ts';
 import {
   type Block,
   bytesFigure,
@@ -16,7 +16,7 @@ import { formatFixed, formatPercent, withSign } from '../format.ts';
 
 type Comparison = NonNullable<SuiteSummary['comparison']>;
 
-/** Verdict, and the banner of a run on a software driver. */
+/** Builds what stands before any heading: the verdict, and a banner where runs failed. */
 export function leadBlocks(summary: SuiteSummary): Block[] {
   const lead: Block[] = [{ kind: 'verdict', content: verdict(summary) }];
   const failed = summary.arms.filter((arm) => arm.failed > 0);
@@ -27,14 +27,14 @@ export function leadBlocks(summary: SuiteSummary): Block[] {
   return lead;
 }
 
-/** The verdict as plain text, for a terminal. */
+/** Formats the verdict as plain text, for a terminal. */
 export function verdictText(summary: SuiteSummary): string {
   return verdict(summary)
     .map((part) => (typeof part === 'string' ? part : part.text))
     .join('');
 }
 
-/** Says that times were taken on a CPU; `driver` is the driver's own name for itself. */
+/** Warns that times were taken on a CPU; `driver` is the name the driver gives itself. */
 export function softwareBanner(driver: string): Block {
   return {
     kind: 'banner',
@@ -45,7 +45,7 @@ export function softwareBanner(driver: string): Block {
   };
 }
 
-/** The verdict as text and figures, for the report and for the terminal. */
+/** Builds the verdict as text and figures. */
 export function verdict(summary: SuiteSummary): Inline[] {
   const { comparison } = summary;
   if (comparison === null || comparison.n === 0) {
@@ -79,7 +79,7 @@ function timeClause(summary: SuiteSummary, comparison: Comparison): Inline[] {
   const change = relative(comparison.paired.step_time_ms);
   if (change === null) return [];
   const times = medians(summary, comparison, 'step_time_ms', msFigure);
-  // The medians of the arms may then even point the other way than the median of the pairs.
+  // the medians of the arms may then point the other way than the median of the pairs
   if (change.undecided)
     return ['had step times that these runs cannot tell apart (', ...times, ...change.interval, ')'];
   return ['took ', ...change.size, ' time a step (', ...times, ...change.interval, ')'];
@@ -104,7 +104,7 @@ function relative(paired: PairedSummary | null): { size: Inline[]; interval: Inl
   if (paired === null || paired.median_ratio === null) return null;
   const { median_ratio: ratio, ratio_ci95: ci, winner } = paired;
   const change = (value: number) => figure(value - 1, (v) => withSign(v, formatPercent));
-  // An interval without width (memory repeats to the byte) would only be noise in the sentence.
+  // memory repeats to the byte: its interval has no width, and says nothing
   const hasWidth = ci !== null && ci[0] !== ci[1];
   return {
     size: [figure(Math.abs(ratio - 1), formatPercent), ratio < 1 ? ' less' : ' more'],
@@ -124,9 +124,8 @@ function medians(
   metric: Metric,
   show: (v: number | null) => Figure,
 ): Inline[] {
-  const of = (arm: string) => summary.arms.find((entry) => entry.arm === arm)?.metrics[metric]?.median ?? null;
-  return [show(of(treatment)), ' against ', show(of(baseline))];
+  return [show(medianOf(summary, treatment, metric)), ' against ', show(medianOf(summary, baseline, metric))];
 }
 
-/** Losses to four decimals, everywhere. */
+/** Formats a loss to four decimals, as all of the report does. */
 export const lossFigure = (value: number | null): Figure => fixedFigure(value, 4);

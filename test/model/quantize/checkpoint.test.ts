@@ -1,4 +1,4 @@
-/** Checkpoints that we quantize, held against those that transformers and bitsandbytes make of the same models. */
+/** Checkpoints that nibble quantizes equal those that transformers and bitsandbytes make of the same models. */
 import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
@@ -16,7 +16,7 @@ import { narrow, quantize4bit } from '../../../src/wasm/buffers.ts';
 import { goldenJson, rejection } from '../../formats/files.ts';
 import { meanF32, quantize4, quantizeDynamic } from '../../ref/nf4.ts';
 import { codec, expectSameBytes, weights } from '../../wasm/helpers.ts';
-import { type Files, GOLDEN, quantizeInto, textOf } from './open.ts';
+import { type Files, GOLDEN, quantizeInto, textOf } from './job.ts';
 
 type Golden = {
   model: string;
@@ -99,7 +99,7 @@ test.each(ARCHITECTURES)('%s: what transformers quantizes is quantized, to the s
   let nestedCodes = 0;
   let otherCodes = 0;
   for (const tensor of ours.names()) {
-    // Its letters hold the offset, a mean whose last bits depend on the order of summation.
+    // the record holds the offset, a mean whose last bits depend on the order of summation
     if (tensor.includes('.quant_state.')) continue;
     const [a, b] = await Promise.all([ours, theirs].map((source) => bytesOf(source, tensor)));
     if (tensor.endsWith('.absmax') && !tensor.endsWith('nested_absmax')) {
@@ -119,15 +119,23 @@ test.each(ARCHITECTURES)('%s: what transformers quantizes is quantized, to the s
 /** up_proj and down_proj of 40,001 x 64 weights: 10 MB of f32 each, three slabs; an embedding of half as many. */
 async function wideModel() {
   const json = {
-    ...{ architectures: ['LlamaForCausalLM'], vocab_size: 20_001, hidden_size: 64, intermediate_size: 40_001 },
-    ...{ num_hidden_layers: 1, num_attention_heads: 1, num_key_value_heads: 1, tie_word_embeddings: true },
+    architectures: ['LlamaForCausalLM'],
+    vocab_size: 20_001,
+    hidden_size: 64,
+    intermediate_size: 40_001,
+    num_hidden_layers: 1,
+    num_attention_heads: 1,
+    num_key_value_heads: 1,
+    tie_word_embeddings: true,
   };
   const files: Files = new Map<string, Uint8Array | string>([['config.json', JSON.stringify(json)]]);
   const shapes = parametersOf(await readModelConfig(memoryReader(files)));
   const elements = (shape: readonly number[]) => shape.reduce((n, size) => n * size, 1);
   const values = new Map(shapes.map(({ name, shape }, i) => [name, weights(elements(shape), i + 1)]));
   const tensors = shapes.map(({ name, shape }) => ({
-    ...{ name, shape, dtype: 'F32' as const },
+    name,
+    shape,
+    dtype: 'F32' as const,
     data: () => [new Uint8Array(values.get(name)!.buffer)],
   }));
   await writeSafetensors(memoryWriter(files), 'model.safetensors', tensors);
@@ -216,7 +224,7 @@ describe('shards', () => {
   });
 });
 
-test('every weight is told once in each phase', async () => {
+test('every weight is reported once in each phase', async () => {
   const { told, plan } = await quantizeInto(new Map(), llama('llama3-rope-f16'));
   expect(told.filter((line) => line.startsWith('quantize')).length).toBe(7);
   const written = told.filter((line) => line.startsWith('write')).sort();
@@ -230,7 +238,7 @@ async function bytesOf(source: TensorSource, name: string): Promise<Uint8Array> 
 }
 
 describe('endings', () => {
-  /** The model with one tensor's bytes replaced from `at` on. */
+  /** Copies the model with one tensor's bytes replaced from `at` on. */
   async function damaged(model: string, tensor: string, at: number, bytes: number[]) {
     const reader = llama(model);
     const source = await openCheckpoint(reader);
@@ -259,7 +267,7 @@ describe('endings', () => {
     expect([...files.keys()]).toEqual([]);
   });
 
-  test('a weight beyond float16 that becomes one is said so', async () => {
+  test('a weight that overflows float16 is refused, and the message says so', async () => {
     // 1e5 in bf16
     const reader = await damaged('tied-mha-bf16', 'model.norm.weight', 0, [0xc3, 0x47]);
     const error = await rejection(quantizeInto(new Map(), reader, { dtype: 'float16' }));
@@ -268,7 +276,7 @@ describe('endings', () => {
   });
 
   test('a full disk under the spool ends it, whichever write meets it', async () => {
-    // packed codes and scales of 14 weights: 28 writes, and one that never comes
+    // packed codes and scales of 14 weights are 28 writes; the last number is never reached
     for (let failing = 1; failing <= 29; failing++) {
       const store = memoryStore();
       let writes = 0;

@@ -10,7 +10,7 @@ import { planQuantization, type QuantizeSettings } from '../../../src/model/quan
 import { skipTest } from '../../../src/model/skips.ts';
 import { nodeReader } from '../../../src/node/files.ts';
 import { goldenJson, rejection, thrown } from '../../formats/files.ts';
-import { GOLDEN, PLAIN_NF4, quantizeInto } from './open.ts';
+import { GOLDEN, PLAIN_NF4, quantizeInto } from './job.ts';
 
 const model = (name: string) => nodeReader(`${GOLDEN}${name}`);
 
@@ -26,13 +26,13 @@ describe('llm_int8_skip_modules keeps out what transformers keeps out', () => {
   test('the golden patterns are all there', () => expect(Object.keys(kept).length).toBe(28));
 
   test.each(Object.entries(kept))('%s', (pattern, want) => {
-    // a name of its own, so that a pattern that keeps nothing else is no stray
+    // an extra name, so that every pattern keeps something
     const all = [...names, 'x'];
     if (want === null) expect(thrown(() => skipTest([pattern], all)).message).toContain('is no regular expression');
     else expect(names.filter(skipTest([pattern, 'x'], want.length > 0 ? all : [...all, pattern]))).toEqual(want);
   });
 
-  test('several entries add up, and each stray is named', () => {
+  test('several entries add up, and each that matches nothing is named', () => {
     const isKept = skipTest(['lm_head', 'gate'], names);
     expect(names.filter(isKept)).toEqual(['lm_head', 'model.layers.1.mlp.gate', 'model.layers.11.mlp.gate']);
     const error = thrown(() => skipTest(['mlp', 'lm_head', 'k_proj', ''], names));
@@ -132,13 +132,22 @@ describe('refusals', () => {
 /** A model whose k_proj and v_proj are (6, 6): 18 packed bytes, which four does not divide. */
 async function oddModel() {
   const json = {
-    ...{ architectures: ['LlamaForCausalLM'], vocab_size: 8, hidden_size: 6, intermediate_size: 12 },
-    ...{ num_hidden_layers: 1, num_attention_heads: 4, num_key_value_heads: 1, head_dim: 6, tie_word_embeddings: true },
+    architectures: ['LlamaForCausalLM'],
+    vocab_size: 8,
+    hidden_size: 6,
+    intermediate_size: 12,
+    num_hidden_layers: 1,
+    num_attention_heads: 4,
+    num_key_value_heads: 1,
+    head_dim: 6,
+    tie_word_embeddings: true,
   };
   const files = new Map<string, Uint8Array | string>([['config.json', JSON.stringify(json)]]);
   const config = await readModelConfig(memoryReader(files));
   const tensors = parametersOf(config).map(({ name, shape }) => ({
-    ...{ name, shape, dtype: 'F32' as const },
+    name,
+    shape,
+    dtype: 'F32' as const,
     data: () => [new Uint8Array(4 * shape.reduce((n, size) => n * size, 1))],
   }));
   await writeSafetensors(memoryWriter(files), 'model.safetensors', tensors);

@@ -1,4 +1,4 @@
-/** What we quantize into a file is what we quantize on the way to the GPU: the same logits, steps and adapter, to the bit. */
+/** Quantizing into a file equals quantizing on the way to the GPU: the same logits, steps and adapter, to the bit. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -13,7 +13,7 @@ import { dequantize4bit } from '../../../src/wasm/buffers.ts';
 import { ADAPTER, bytesOf, copyModel, learnableRows, runTraining } from '../../train/run.ts';
 import { codec, expectSameBytes } from '../../wasm/helpers.ts';
 import { type OpenModel, openModel } from '../open.ts';
-import { type Files, GOLDEN, quantizeInto } from './open.ts';
+import { type Files, GOLDEN, quantizeInto } from './job.ts';
 
 const root = mkdtempSync(path.join(tmpdir(), 'nibble-round-trip-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -44,7 +44,8 @@ async function logitsOf(open: OpenModel): Promise<Float32Array<ArrayBuffer>> {
 }
 
 const qlora = (settings: Partial<QuantizeSettings>): Partial<TrainConfig> => ({
-  ...{ method: 'qlora', load_in_4bit: true },
+  method: 'qlora',
+  load_in_4bit: true,
   bnb_4bit_quant_type: settings.quantType ?? 'nf4',
   bnb_4bit_blocksize: (settings.blockSize ?? 64) as 64,
   bnb_4bit_use_double_quant: settings.doubleQuant ?? false,
@@ -71,7 +72,7 @@ describe('logits of a checkpoint equal those of quantizing on the way, to the bi
   });
 });
 
-/** The model with every quantized weight replaced by what it decodes to, f32. */
+/** Copies the model with every quantized weight replaced by what it decodes to, f32. */
 async function decoded(name: string, quantized: string): Promise<Files> {
   const source = await openCheckpoint(nodeReader(quantized));
   const weights = new Map<string, Float32Array<ArrayBuffer>>();

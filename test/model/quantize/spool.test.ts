@@ -26,7 +26,7 @@ const stores: [string, () => Promise<SpoolStore>][] = [
 ];
 
 describe.each(stores)('%s', (_, open) => {
-  test('stretches come out as they went in, written in any order, of any number of chunks', async () => {
+  test('ranges come out as they went in, written in any order, of any number of chunks', async () => {
     const store = await open();
     const spool = new Spool(store);
     // past two chunks of 4 MiB, one that ends with a chunk, one byte, none

@@ -12,8 +12,13 @@ import { codec, wasmModule } from '../../wasm/helpers.ts';
 export const GOLDEN = new URL('../../golden/', import.meta.url).pathname;
 
 export const PLAIN_NF4: QuantizeSettings = {
-  ...{ quantType: 'nf4', blockSize: 64, doubleQuant: false, storage: 'uint8' },
-  ...{ dtype: null, computeDtype: 'float32', skipModules: null },
+  quantType: 'nf4',
+  blockSize: 64,
+  doubleQuant: false,
+  storage: 'uint8',
+  dtype: null,
+  computeDtype: 'float32',
+  skipModules: null,
 };
 
 export type Files = Map<string, Uint8Array | string>;
@@ -30,8 +35,16 @@ export async function quantizeInto(
   const plan = await planQuantization(config, source, settings);
   const told: string[] = [];
   const result = await quantizeCheckpoint({
-    ...{ reader, source, config, settings, plan, maxShardBytes: 50e9, codec },
-    ...{ writer: memoryWriter(files), spool: memoryStore(), quantizer: createQuantizer(wasmModule) },
+    reader,
+    source,
+    config,
+    settings,
+    plan,
+    maxShardBytes: 50e9,
+    codec,
+    writer: memoryWriter(files),
+    spool: memoryStore(),
+    quantizer: createQuantizer(wasmModule),
     signal: new AbortController().signal,
     onTensor: (phase, name) => told.push(`${phase} ${name}`),
     ...more,

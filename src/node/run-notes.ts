@@ -1,10 +1,21 @@
 /** What a person should know of a run before it starts: its rows, what was cut, and what is not as it seems. */
-import { prequantizedNote } from '../../estimate/base-quantization.ts';
-import type { RunInput } from '../../train/session.ts';
-import type { RunTiers } from '../../train/tiers.ts';
+import { prequantizedNote } from '../estimate/base-quantization.ts';
+import type { Device } from '../gpu/device.ts';
+import { counted } from '../report/format.ts';
+import type { RunInput } from '../train/session.ts';
+import type { RunTiers } from '../train/tiers.ts';
+
+/** The device that was found, and what it brings along. */
+export function deviceNotes({ profile, notices }: Device): string[] {
+  return [...(profile.software ? [`no GPU: computing on ${profile.name}, a software driver`] : []), ...notices];
+}
 
 /** `lengthWasSet`: somebody asked for this max_length. */
-export function tellRun(note: (text: string) => void, input: RunInput, lengthWasSet: boolean): void {
+export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
+  const notes: string[] = [];
+  const note = (text: string): void => {
+    notes.push(text);
+  };
   const { config, train, evaluation, batches, model } = input;
   const { max_length } = config;
   const { max_position_embeddings: positions } = model;
@@ -29,10 +40,11 @@ export function tellRun(note: (text: string) => void, input: RunInput, lengthWas
   }
   if (batches.padToMultipleOf > 1)
     note(`rows are padded to multiples of ${batches.padToMultipleOf} tokens, so that few shapes need a plan`);
+  return notes;
 }
 
 /** Which kernels a run takes, and why. */
-export function tellTiers({ matmul, attention, lora }: RunTiers): string[] {
+export function tierNotes({ matmul, attention, lora }: RunTiers): string[] {
   const lines = [`matrix products: ${matmul.tier} (${matmul.reason})`];
   if (attention.tier !== matmul.tier) lines.push(`attention: ${attention.tier} (${attention.reason})`);
   if (lora?.operands === 'float16') {
@@ -50,9 +62,4 @@ function rowsAndTokens({ rows, documents, tokens }: RunInput['train']): string {
   const packed = rows.some((row) => row.documents !== undefined) || rows.length !== documents;
   const from = packed ? ` packed from ${documents.toLocaleString('en-US')}` : '';
   return `${counted(rows.length, 'row')}${from}, ${counted(tokens, 'token')}`;
-}
-
-/** "1 row", "1,024 tokens". */
-export function counted(count: number, noun: string): string {
-  return `${count.toLocaleString('en-US')} ${noun}${count === 1 ? '' : 's'}`;
 }

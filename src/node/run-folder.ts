@@ -1,13 +1,23 @@
-/** The folder a run writes: new or empty, and writable, which is found out before any work is done. */
+/** The folder a run writes: new or empty, and writable, which is found out before any work is done; and its first files. */
 import { access, constants, readdir, readFile, rmdir } from 'node:fs/promises';
 import path from 'node:path';
-import { ConfigError } from '../../errors.ts';
-import { inWords, makeDirectories } from '../../node/files.ts';
-import { INTERRUPTED_FILE, type Interruption } from '../../train/run.ts';
+import { printConfig, type ResolvedConfig } from '../config/index.ts';
+import { ConfigError } from '../errors.ts';
+import { type FileWriter, writeText } from '../formats/reader.ts';
+import { INTERRUPTED_FILE, type Interruption, TRAINER_STATE_FILE } from '../train/run.ts';
+import { inWords, makeDirectories } from './files.ts';
 
-/** What train() writes first and last: a folder with the first and without the last holds a run that did not end. */
-const FIRST_FILE = 'config.yaml';
-const LAST_FILE = 'trainer_state.json';
+/** Written before the first step: a folder that has it, and no trainer_state.json, holds a run that did not end. */
+const CONFIG_FILE = 'config.yaml';
+const ENVIRONMENT_FILE = 'environment.json';
+/** The record of a run, beside what it trained. */
+export const RECORD_FILE = 'run.json';
+
+/** The first files of a run's folder: written before the first step, so that even a crash can be repeated. */
+export async function writeRunHead(writer: FileWriter, config: ResolvedConfig, environment: object): Promise<void> {
+  await writeText(writer, CONFIG_FILE, printConfig(config));
+  await writeText(writer, ENVIRONMENT_FILE, `${JSON.stringify(environment, null, 2)}\n`);
+}
 
 /** A run never writes over another. @throws ConfigError */
 export async function requireUsable(directory: string): Promise<void> {
@@ -31,12 +41,12 @@ async function tryToMake(directory: string): Promise<void> {
 
 async function occupied(directory: string, entries: readonly string[]): Promise<string> {
   const next = 'Delete the folder to train again, or give another output_dir';
-  if (!entries.includes(FIRST_FILE) || !entries.includes('environment.json'))
+  if (!entries.includes(CONFIG_FILE) || !entries.includes(ENVIRONMENT_FILE))
     return `is not empty (it holds ${[...entries].sort()[0]}); give a new folder, or empty it`;
-  if (!entries.includes(LAST_FILE))
-    return `holds a run that did not end (${FIRST_FILE} and no ${LAST_FILE}): it may still be running. ${next}`;
+  if (!entries.includes(TRAINER_STATE_FILE))
+    return `holds a run that did not end (${CONFIG_FILE} and no ${TRAINER_STATE_FILE}): it may still be running. ${next}`;
   if (entries.includes(INTERRUPTED_FILE))
-    return `holds a run that was interrupted${await interruptionOf(directory)}; what it logged is in ${LAST_FILE}. ${next}`;
+    return `holds a run that was interrupted${await interruptionOf(directory)}; what it logged is in ${TRAINER_STATE_FILE}. ${next}`;
   return `is not empty: it holds a finished run, which is not written over; give a new folder`;
 }
 

@@ -1,9 +1,9 @@
 /** What a run says of its rows before it starts. */
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { tellRun } from '../../src/cli/shared/tell-run.ts';
 import { loadTrainConfig } from '../../src/config/index.ts';
 import { nodeReader } from '../../src/node/files.ts';
+import { dataNotes } from '../../src/node/run-notes.ts';
 import { readRunInput } from '../../src/train/session.ts';
 
 const GOLDEN = new URL('../golden/', import.meta.url).pathname;
@@ -16,9 +16,7 @@ async function told(settings: Record<string, unknown>): Promise<string[]> {
     ...{ datasets: at('train.jsonl'), eval_datasets: at('eval.jsonl'), ...settings },
   };
   const { values } = loadTrainConfig({ file: { path: 'run.json', text: JSON.stringify(ours) } });
-  const notes: string[] = [];
-  tellRun((text) => notes.push(text), await readRunInput(values, nodeReader), true);
-  return notes;
+  return dataNotes(await readRunInput(values, nodeReader), true);
 }
 
 test('rows as they are', async () => {

@@ -1,0 +1,108 @@
+/** The QLoRA step of a model as counted dispatches, recorded against a device's profile: nothing is allocated or run. */
+import { tmpdir } from 'node:os';
+import { buildEngine, loadTrainConfig, parseModelConfig, planModel } from './from-nibble.mjs';
+import { modelConfig } from './models.mjs';
+
+/** @import { Dispatches, PipelineSpec, StepPlan, Tier } from './types.d.ts' */
+
+/** The run of docs/static-gpu.md: rank 16 on every linear layer, NF4 with double quantization, float16 products. */
+const SETTINGS = {
+  datasets: '[{"path":"builtin:random-tokens"}]',
+  method: 'qlora',
+  dtype: 'float16',
+  compute_dtype: 'float16',
+  lora_r: '16',
+  lora_alpha: '16',
+  lora_target_modules: 'all-linear',
+  bnb_4bit_use_double_quant: 'true',
+  max_steps: '8',
+  learning_rate: '2e-4',
+  lr_scheduler_type: 'constant',
+};
+
+/**
+ * @typedef {{ model: string, batch: number, sequence: number, checkpointing: boolean, tier: Tier }} StepOptions
+ * @typedef {import('#dist/gpu/device-profile.js').DeviceProfile} DeviceProfile
+ * @typedef {import('#dist/gpu/kernel.js').ShaderLibrary} ShaderLibrary
+ * @typedef {import('#dist/gpu/command.js').DispatchCommand} DispatchCommand
+ */
+
+/**
+ * Records the micro-batch and the update of a step.
+ * @param {StepOptions} options
+ * @param {DeviceProfile} profile
+ * @param {ShaderLibrary} shaders
+ * @returns {Promise<StepPlan>}
+ * @throws DeviceError for a tier that the device cannot do
+ */
+export async function planStep(options, profile, shaders) {
+  const { model, batch, sequence, checkpointing, tier } = options;
+  const folder = tmpdir();
+  const flags = {
+    ...SETTINGS,
+    model_name_or_path: folder,
+    output_dir: folder,
+    max_length: String(sequence),
+    per_device_train_batch_size: String(batch),
+    gradient_checkpointing: String(checkpointing),
+    matmul_tier: tier,
+  };
+  const { values: config } = loadTrainConfig({ flags }, 'estimate');
+  const parsed = parseModelConfig(modelConfig(model), `${model}'s config.json`);
+  const plan = await planModel({ config, model: parsed, source: null, adapter: null, maxPositions: sequence });
+  // every shape is looked at, also one whose buffers this chip could not hold
+  const limits = { ...profile.limits, maxBufferSize: Number.MAX_SAFE_INTEGER };
+  const shapes = { train: [{ B: batch, S: sequence }], evaluation: [] };
+  const { machine } = buildEngine({ device: null, profile: { ...profile, limits }, shaders }, plan, config, shapes);
+  /** @type {DispatchCommand[]} */
+  const commands = [];
+  for (const recorded of machine.plans)
+    for (const command of recorded.commands) if (command.kind === 'dispatch') commands.push(command);
+  return { ...options, dispatches: counted(commands.map(described)), pipelines: pipelinesOf(commands) };
+}
+
+/** @param {readonly DispatchCommand[]} commands @returns {PipelineSpec[]} */
+function pipelinesOf(commands) {
+  const specs = new Map(
+    commands.map(({ kernel: { key, spec } }) => [
+      key,
+      { key, kernel: spec.name, when: spec.when ?? [], constants: spec.constants ?? {} },
+    ]),
+  );
+  return [...specs.values()];
+}
+
+/** @param {DispatchCommand} command @returns {Dispatches} */
+function described({ kernel, params, grid, bindings }) {
+  const view = new DataView(params.buffer, params.byteOffset, params.byteLength);
+  const values = kernel.params.map(({ name, type }, i) => [
+    name,
+    type === 'f32' ? view.getFloat32(4 * i, true) : view.getUint32(4 * i, true),
+  ]);
+  const nameOf = new Map(kernel.bindings.map(({ index, name }) => [index, name]));
+  return {
+    key: kernel.key,
+    params: Object.fromEntries(values),
+    workgroups: grid[0] * grid[1],
+    bindings: bindings.map(({ index, tensor, writable }) => ({
+      name: nameOf.get(index) ?? '',
+      dtype: tensor.dtype,
+      shape: tensor.shape,
+      bytes: tensor.bytes,
+      writable,
+    })),
+    count: 1,
+  };
+}
+
+/** Counts equal ones. @param {readonly Dispatches[]} dispatches @returns {Dispatches[]} */
+function counted(dispatches) {
+  /** @type {Map<string, Dispatches>} */
+  const found = new Map();
+  for (const dispatch of dispatches) {
+    const key = JSON.stringify(dispatch);
+    const known = found.get(key);
+    found.set(key, known === undefined ? dispatch : { ...known, count: known.count + 1 });
+  }
+  return [...found.values()];
+}

@@ -1,0 +1,101 @@
+#!/usr/bin/env node
+/**
+ * Runs on a null device, in a process of its own. Plans the steps of a job and compiles every pipeline of theirs; the statistics
+ * layer writes what the compiler says beside the job, and compiled.json says whose it is.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { readArguments, refuse } from '../shared/options.mjs';
+import { closeDevice, DeviceError, exitCodeOf, obstacle, openDevice } from './from-nibble.mjs';
+import { numbersOf } from './numbers.mjs';
+import { planStep } from './step-plan.mjs';
+
+/**
+ * @import { Compiled, Output, PipelineSpec, StepPlan, Tier } from './types.d.ts'
+ * @typedef {import('./step-plan.mjs').StepOptions} StepOptions
+ * @typedef {{ steps: readonly Omit<StepOptions, 'tier'>[], tiers: readonly Tier[] }} Job
+ * @typedef {import('#dist/gpu/device.js').Device} Device
+ */
+
+const USAGE = 'usage: node bench/static-gpu/worker.mjs JOB.json';
+const [given] = readArguments(USAGE, {}).positionals;
+const file = given ?? refuse(`wanted a job\n${USAGE}`);
+
+/** A kernel that goes over its columns several times decides by this loop's variable what it does. */
+const TURNS = /for \(var turn = 0u; turn < (\d+)u; turn\+\+\)/;
+
+/** @param {Job} job @param {Device} device @returns {Promise<StepPlan[]>} */
+async function planAll({ steps, tiers }, device) {
+  const plans = [];
+  for (const tier of tiers) {
+    if (obstacle(device.profile, tier) !== null) continue;
+    for (const step of steps) plans.push(await planWithin({ ...step, tier }, device));
+  }
+  return plans;
+}
+
+/** Plans a step, with fewer sequences where the device's limits do not take as many. @param {StepOptions} step @param {Device} device @returns {Promise<StepPlan>} */
+async function planWithin(step, device) {
+  const { profile, shaders } = device;
+  try {
+    return await planStep(step, profile, shaders);
+  } catch (error) {
+    const batch = Math.floor(step.batch / 2);
+    if (!(error instanceof DeviceError) || batch < 1) throw error;
+    const asked = `${step.model} ${step.batch}x${step.sequence}`;
+    process.send?.({ notice: `${asked} does not fit, so ${batch}x${step.sequence} is taken: ${error.message}` });
+    return planWithin({ ...step, batch }, device);
+  }
+}
+
+/** Compiles text that no kernel of nibble has: one turn of a kernel alone. @param {Device} device @param {string} code */
+async function compileText(device, code) {
+  const module = device.gpu.createShaderModule({ code });
+  await device.guarded('compiling a turn', () =>
+    device.gpu.createComputePipelineAsync({ layout: 'auto', compute: { module, entryPoint: 'main' } }),
+  );
+}
+
+/** @param {Device} device @param {PipelineSpec} spec @param {string} tag @returns {Promise<Output>} */
+async function compile(device, { kernel: name, when, constants }, tag) {
+  const spec = { name, when, constants };
+  process.env.STATISTICS_TAG = tag;
+  await device.guarded(`compiling ${name}`, () => device.pipeline(device.shaders.interfaceOf(spec)));
+  const { code } = await device.shaders.link(spec);
+  const turns = [];
+  for (let turn = 0; turn < Number(TURNS.exec(code)?.[1] ?? 0); turn++) {
+    process.env.STATISTICS_TAG = `${tag}.turn${turn}`;
+    await compileText(device, code.replace(TURNS, `for (var turn = ${turn}u; turn < ${turn + 1}u; turn++)`));
+    turns.push(`${tag}.turn${turn}`);
+  }
+  return { tag, turns, numbers: numbersOf(code, constants) };
+}
+
+async function main() {
+  /** @type {Job} */
+  const job = JSON.parse(readFileSync(file, 'utf8'));
+  const device = await openDevice({ device: 'gpu', unchecked: true });
+  const plans = await planAll(job, device);
+  const specs = new Map(plans.flatMap(({ pipelines }) => pipelines.map((spec) => [spec.key, spec])));
+  /** @type {Record<string, Output>} */
+  const outputs = {};
+  let done = 0;
+  for (const [key, spec] of specs) {
+    outputs[key] = await compile(device, spec, `${spec.kernel}.${done++}`);
+    process.send?.({ done, of: specs.size });
+  }
+  /** @type {Compiled} */
+  const compiled = { device: device.profile.name, plans, outputs };
+  writeFileSync(path.join(path.dirname(file), 'compiled.json'), JSON.stringify(compiled));
+  await closeDevice(device);
+}
+
+try {
+  await main();
+} catch (error) {
+  const code = exitCodeOf(error);
+  const { message, stack } = /** @type {Error} */ (error);
+  console.error(code === 2 ? message : stack);
+  process.exitCode = code;
+}
+process.disconnect?.();

@@ -1,0 +1,67 @@
+/** The settings of a quantized checkpoint: those of a QLoRA run under the same names, and what only files have. */
+import { z } from 'zod';
+import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { typeProblems, unknownKey } from './describe.ts';
+import { settings } from './settings.ts';
+
+const SIZE = /^(\d+(?:\.\d+)?)\s*([KMGT]B)$/i;
+const UNIT_BYTES: Readonly<Record<string, number>> = { KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
+
+export const quantizeSettings = z.strictObject({
+  bnb_4bit_quant_type: settings.shape.bnb_4bit_quant_type,
+  bnb_4bit_use_double_quant: settings.shape.bnb_4bit_use_double_quant,
+  bnb_4bit_blocksize: settings.shape.bnb_4bit_blocksize,
+  bnb_4bit_quant_storage: z
+    .enum(['uint8', 'bfloat16', 'float16', 'float32'])
+    .default('uint8')
+    .describe('dtype the packed nibbles are stored as; the bytes are the same'),
+  bnb_4bit_compute_dtype: z
+    .enum(['float32', 'float16', 'bfloat16'])
+    .default('float32')
+    .describe('recorded in config.json: what transformers will compute in'),
+  llm_int8_skip_modules: settings.shape.llm_int8_skip_modules.describe(
+    'modules kept as they are; null keeps lm_head, a list replaces that',
+  ),
+  dtype: z
+    .enum(['auto', 'float32', 'float16', 'bfloat16'])
+    .default('auto')
+    .describe("what the weights are converted to first; auto keeps the checkpoint's own"),
+  max_shard_size: z
+    .union([z.int().min(1), z.string().regex(SIZE)])
+    .default('50GB')
+    .describe('most bytes in a weight file, such as 5GB or 500MB (a KB is 1000 bytes)'),
+});
+
+/** The settings as a program writes them; what is left out takes its default. */
+export type QuantizeInput = z.input<typeof quantizeSettings>;
+export type QuantizeKey = keyof typeof quantizeSettings.shape;
+export type QuantizeConfig = Omit<z.output<typeof quantizeSettings>, 'max_shard_size'> & {
+  readonly maxShardBytes: number;
+};
+
+/**
+ * Checks settings and fills in defaults. `whereOf` names the source of a setting in messages: its flag, or the options.
+ * @throws ConfigError with every name that is unknown and every value that does not fit, and with `found` before them
+ */
+export function checkQuantizeSettings(
+  given: Readonly<Record<string, unknown>>,
+  whereOf: (key: string) => string,
+  found: readonly ConfigProblem[] = [],
+): QuantizeConfig {
+  const { shape } = quantizeSettings;
+  const set = Object.entries(given).filter(([, value]) => value !== undefined);
+  const wrong = set.flatMap(([key, value]) =>
+    Object.hasOwn(shape, key)
+      ? typeProblems(shape[key as QuantizeKey], value, key, () => whereOf(key))
+      : [unknownKey(key, key, Object.keys(shape), whereOf(key))],
+  );
+  if (found.length + wrong.length > 0) throw new ConfigError([...found, ...wrong]);
+  const { max_shard_size, ...config } = quantizeSettings.parse(Object.fromEntries(set));
+  return { ...config, maxShardBytes: bytesOf(max_shard_size) };
+}
+
+function bytesOf(size: string | number): number {
+  if (typeof size === 'number') return size;
+  const [, count, unit] = SIZE.exec(size) as RegExpExecArray;
+  return Math.floor(Number(count) * (UNIT_BYTES[(unit as string).toUpperCase()] as number));
+}

@@ -1,0 +1,116 @@
+/** What LoRA, QLoRA and full training of one model would need, each with the settings of one configuration. */
+import { type ResolvedConfig, type TrainConfig, wasSet } from '../config/index.ts';
+import { DeviceError } from '../errors.ts';
+import type { ModelConfig } from '../formats/hf-config.ts';
+import type { DeviceProfile } from '../gpu/device-profile.ts';
+import type { ShaderLibrary } from '../gpu/kernel.ts';
+import { allowedBytes } from './allowed.ts';
+import { estimateModel } from './model.ts';
+import {
+  ESTIMATED_METHODS,
+  type Estimate,
+  type EstimatedMethod,
+  type EstimateResult,
+  type MethodEstimate,
+  type QloraRecipe,
+  type QuantizedFigures,
+  type QuantizedLinears,
+} from './types.ts';
+
+export type EstimateJob = {
+  readonly config: ResolvedConfig;
+  readonly model: ModelConfig;
+  /** What the result calls the model: the path of its config.json. */
+  readonly modelName: string;
+  readonly profile: DeviceProfile;
+  readonly shaders: ShaderLibrary;
+};
+
+/**
+ * Records the plan of each method and counts its bytes. A method that the device cannot do has a reason in its place.
+ * @param onMethod told before each method; what it throws ends the work
+ * @throws DeviceError when the device can do none of them
+ */
+export async function estimateMethods(
+  job: EstimateJob,
+  onMethod: (method: EstimatedMethod) => void | Promise<void> = () => undefined,
+): Promise<EstimateResult> {
+  const { model, modelName, profile } = job;
+  const { values } = job.config;
+  const recipe = qloraRecipe(job.config);
+  const allowed = allowedBytes(values);
+  const estimates: MethodEstimate[] = [];
+  for (const method of ESTIMATED_METHODS) {
+    await onMethod(method);
+    estimates.push(await estimateMethod(job, withMethod(values, method, recipe), allowed));
+  }
+  const failed = estimates.filter((e) => e.peak_bytes === null);
+  if (failed.length === estimates.length) throw new DeviceError(failed[0]?.reason ?? '');
+  return {
+    profile: profile.name,
+    // a known profile is no device of this machine, whose tuned tiles might plan other workspaces
+    tiles: profile.tier === 'direct' ? null : 'default',
+    model: modelName,
+    per_device_train_batch_size: values.per_device_train_batch_size,
+    max_length: Math.min(values.max_length, model.max_position_embeddings),
+    max_position_embeddings: model.max_position_embeddings,
+    compute_dtype: values.compute_dtype,
+    max_gpu_memory: allowed,
+    qlora_quantization: recipe,
+    estimates,
+  };
+}
+
+async function estimateMethod(
+  { model, profile, shaders }: EstimateJob,
+  config: TrainConfig,
+  allowed: number | null,
+): Promise<MethodEstimate> {
+  const { method } = config;
+  try {
+    return figuresOf(method, await estimateModel(model, config, profile, shaders), allowed);
+  } catch (error) {
+    if (error instanceof DeviceError) return { method, peak_bytes: null, reason: error.message };
+    throw error;
+  }
+}
+
+function figuresOf(method: EstimatedMethod, estimate: Estimate, allowed: number | null): MethodEstimate {
+  return {
+    method,
+    peak_bytes: estimate.peakBytes,
+    ...(allowed === null ? {} : { fits: estimate.peakBytes <= allowed }),
+    by_category: estimate.byCategory,
+    by_phase: estimate.phases.map((p) => ({ phase: p.phase, peak: p.peakBytes })),
+    num_trainable_params: estimate.trainableParams,
+    num_total_params: estimate.allParams,
+    quantized_linears: estimate.quantizedLinears && quantizedFigures(estimate.quantizedLinears),
+  };
+}
+
+/** The configuration's own where it is for QLoRA; else QLoRA's usual one, unless a setting says otherwise. */
+function qloraRecipe(config: ResolvedConfig): QloraRecipe {
+  const { load_in_4bit, bnb_4bit_quant_type, bnb_4bit_use_double_quant, bnb_4bit_blocksize } = config.values;
+  const double = load_in_4bit || wasSet(config, 'bnb_4bit_use_double_quant') ? bnb_4bit_use_double_quant : true;
+  return { bnb_4bit_quant_type, bnb_4bit_use_double_quant: double, bnb_4bit_blocksize, assumed: !load_in_4bit };
+}
+
+/** The other methods with the settings of this one. */
+function withMethod(config: TrainConfig, method: EstimatedMethod, recipe: QloraRecipe): TrainConfig {
+  if (method !== 'qlora') return { ...config, method, load_in_4bit: false };
+  const { bnb_4bit_use_double_quant } = recipe;
+  return { ...config, bnb_4bit_use_double_quant, method, load_in_4bit: true };
+}
+
+function quantizedFigures({ tensors, codeTablesBytes, formulaBytes }: QuantizedLinears): QuantizedFigures {
+  const bytes = tensors.reduce((sum, t) => sum + t.packedBytes + t.absmaxBytes + t.nestedBytes + t.offsetBytes, 0);
+  const elements = tensors.reduce((sum, t) => sum + t.elements, 0);
+  return {
+    tensors: tensors.length,
+    bytes,
+    elements,
+    code_tables_bytes: codeTablesBytes,
+    formula_bytes: formulaBytes,
+    bits_per_parameter: (8 * bytes) / elements,
+  };
+}

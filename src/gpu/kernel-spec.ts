@@ -1,0 +1,8 @@
+/** Which variant of which shader file: what a dispatch names and the shader library links. */
+
+/** A shader file with its variant chosen: `when` names the true `@if` conditions, `constants` the `constants::NAME` values. */
+export type KernelSpec = {
+  readonly name: string;
+  readonly when?: readonly string[];
+  readonly constants?: Readonly<Record<string, number>>;
+};

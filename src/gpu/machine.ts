@@ -1,0 +1,218 @@
+/**
+ * Where a recorded list becomes memory, programs and results. Built the same with a device and, for an estimate, without one: what
+ * it allocates is then only counted.
+ */
+import { KernelCallError } from '../errors.ts';
+import { type Allocation, type Allocator, DryAllocator, GpuAllocator } from './allocator.ts';
+import { Arena } from './arena.ts';
+import type { Command } from './command.ts';
+import type { Device } from './device.ts';
+import type { DeviceProfile } from './device-profile.ts';
+import type { ShaderLibrary } from './kernel.ts';
+import { Ledger } from './ledger.ts';
+import { makePlan, type Plan } from './plan.ts';
+import { profileProgram, type Span } from './profiler.ts';
+import { compilePipelines, type PreparedPlan, Program, preparePlan } from './program.ts';
+import { type Ambient, Recorder, type RecorderOptions } from './recorder.ts';
+import { Residents } from './residents.ts';
+import { Submission } from './submission.ts';
+import { Tape } from './tape.ts';
+import type { Tensor } from './tensor.ts';
+import { Readback, upload } from './transfer.ts';
+
+export type MachineTarget = {
+  /** Null: nothing is made and nothing can run, but the ledger says what would be. */
+  readonly device: Device | null;
+  /** What plans are recorded for: that of the device, or one with another tier or tighter limits. */
+  readonly profile: DeviceProfile;
+  readonly shaders: ShaderLibrary;
+};
+
+/** A phase to prepare: what was recorded of it, under the name that `submission` and `run` know it by. */
+export type Recorded = { readonly name: string; readonly commands: readonly Command[] };
+
+/** Buffers that results are read back through, one after the other. */
+export type Staging = { readonly buffers: number; readonly bytes: number };
+
+export class Machine {
+  readonly profile: DeviceProfile;
+  readonly shaders: ShaderLibrary;
+  readonly ledger = new Ledger();
+  readonly residents: Residents;
+  readonly #device: Device | null;
+  readonly #allocator: Allocator;
+  readonly #prepared = new Map<string, PreparedPlan>();
+  readonly #programs = new Map<string, Program>();
+  readonly #staging: Readback[] = [];
+  #arena: Arena | null = null;
+  #flags: Tensor | null = null;
+  #turn = 0;
+
+  constructor({ device, profile, shaders }: MachineTarget) {
+    this.#device = device;
+    this.profile = profile;
+    this.shaders = shaders;
+    this.#allocator =
+      device === null
+        ? new DryAllocator(this.ledger, profile.limits.maxBufferSize)
+        : new GpuAllocator(device.gpu, this.ledger);
+    this.residents = new Residents(this.#allocator);
+  }
+
+  /** A machine on a device. @param profile what to record for, where that is not the device's own */
+  static on(device: Device, profile: DeviceProfile = device.profile): Machine {
+    return new Machine({ device, profile, shaders: device.shaders });
+  }
+
+  get device(): Device {
+    if (this.#device === null) throw new KernelCallError(this.profile.name, 'has no device: an estimate cannot run');
+    return this.#device;
+  }
+
+  /** The word in which kernels say what went wrong, bit by bit (shaders/lib/flags.wgsl); allocated when first asked for. */
+  get flags(): Tensor {
+    this.#flags ??= this.residents.tensor({ label: 'flags', shape: [1], dtype: 'u32', category: 'staging' });
+    return this.#flags;
+  }
+
+  /** For kernels alone. @param ambient what the phase binds by itself beside the flags */
+  recorder(ambient: Ambient = {}): Recorder {
+    return new Recorder(this.#recording(ambient));
+  }
+
+  /** For ops, whose backward can be recorded too. @param ambient as of `recorder` */
+  tape(ambient: Ambient = {}): Tape {
+    return new Tape(this.#recording(ambient));
+  }
+
+  #recording(ambient: Ambient): RecorderOptions {
+    return { profile: this.profile, shaders: this.shaders, ambient: { flags: this.flags, ...ambient } };
+  }
+
+  /** Plans what was recorded and allocates what the plans need together: arena, parameters, staging. Once in a machine's life. */
+  prepare(phases: readonly Recorded[], staging: Staging = { buffers: 0, bytes: 0 }): void {
+    if (this.#arena !== null) throw new KernelCallError('machine', 'its phases are prepared already');
+    for (let i = 0; i < staging.buffers; i++)
+      this.#staging.push(new Readback(this.#allocator, `readback[${i}]`, staging.bytes));
+    const plans = phases.map(({ name, commands }) => makePlan(name, commands));
+    this.#arena = new Arena(this.#allocator, plans);
+    for (const plan of plans) this.#prepared.set(plan.name, preparePlan(plan, this.#allocator));
+  }
+
+  /** What is prepared, in its order. */
+  get plans(): readonly Plan[] {
+    return [...this.#prepared.values()].map(({ plan }) => plan);
+  }
+
+  /** Compiles every pipeline and builds every bind group; reads no resident, so that they may be on their way. @throws DeviceError */
+  async compile(): Promise<void> {
+    await compilePipelines(this.device, [...this.#prepared.values()]);
+    for (const [name, prepared] of this.#prepared) this.#programs.set(name, await this.#build(prepared, this.#arena));
+  }
+
+  #build(prepared: PreparedPlan, arena: Arena | null): Promise<Program> {
+    if (arena === null) throw new KernelCallError(prepared.plan.name, 'no phase is prepared');
+    return Program.compile(this.device, prepared, { residents: this.residents, arena });
+  }
+
+  /** A compiled phase. */
+  program(name: string): Program {
+    const program = this.#programs.get(name);
+    if (program === undefined)
+      throw new KernelCallError('machine', `no program ${name} among ${[...this.#programs.keys()].join(', ')}`);
+    return program;
+  }
+
+  /** Commands of one submit, to be put together. */
+  submission(label: string): Submission {
+    return new Submission(this, label);
+  }
+
+  /** Runs a phase `times` times in one submit, inside error scopes, until the GPU is done. @throws DeviceError */
+  async run(name: string, times = 1): Promise<void> {
+    await this.#guarded(name, this.program(name), times);
+  }
+
+  /** Plans, compiles and runs what was recorded, with memory of its own that is freed again: for what is not replayed. @throws DeviceError */
+  async runOnce({ name, commands }: Recorded, times = 1): Promise<void> {
+    const plan = makePlan(name, commands);
+    const arena = new Arena(this.#allocator, [plan]);
+    const prepared = preparePlan(plan, this.#allocator);
+    try {
+      await this.#guarded(name, await this.#build(prepared, arena), times);
+    } finally {
+      arena.destroy();
+      this.#allocator.free(prepared.params);
+    }
+  }
+
+  async #guarded(name: string, program: Program, times: number): Promise<void> {
+    const { device } = this;
+    await device.guarded(name, async () => {
+      const encoder = device.gpu.createCommandEncoder({ label: name });
+      for (let i = 0; i < times; i++) program.encode(encoder);
+      device.gpu.queue.submit([encoder.finish()]);
+      await device.gpu.queue.onSubmittedWorkDone();
+    });
+    device.throwIfFailed();
+  }
+
+  /**
+   * Runs phases once each, inside error scopes, so that drivers which compile at the first dispatch have done so. Yields the name
+   * of each once it is done: on a software driver that can take a minute. @param before writes what the phase reads
+   */
+  async *warmUp(
+    names: readonly string[],
+    before: (name: string) => void = () => undefined,
+  ): AsyncGenerator<string, void> {
+    for (const name of names) {
+      before(name);
+      await this.#guarded(`warm-up of ${name}`, this.program(name), 1);
+      yield name;
+    }
+  }
+
+  /** The next staging buffer in turn: as many submissions as there are may be unread. */
+  nextStaging(): Readback {
+    const staging = this.#staging[this.#turn++ % this.#staging.length];
+    if (staging === undefined) throw new KernelCallError('machine', 'was prepared without staging buffers');
+    return staging;
+  }
+
+  /** Where a resident tensor's storage lies. */
+  allocationOf({ storage }: Tensor): Allocation {
+    return this.residents.allocationOf(storage);
+  }
+
+  /** Writes a resident tensor. @param at byte within it */
+  write(tensor: Tensor, data: ArrayBufferView<ArrayBuffer>, at = 0): void {
+    upload(this.device, this.allocationOf(tensor), tensor.byteOffset + at, data);
+  }
+
+  /** Bytes of a resident tensor, to the next multiple of 4. Through the first staging buffer, or one for this read alone. */
+  async read(tensor: Tensor): Promise<ArrayBuffer> {
+    const bytes = Math.ceil(tensor.bytes / 4) * 4;
+    const [kept] = this.#staging;
+    const staging = kept ?? new Readback(this.#allocator, `${tensor.label}.readback`, bytes);
+    try {
+      return (await staging.read(this.device, this.allocationOf(tensor), tensor.byteOffset, bytes)).buffer;
+    } finally {
+      if (kept === undefined) this.#allocator.free(staging.staging);
+    }
+  }
+
+  /** GPU time of every dispatch of some phases, run once each. @throws DeviceError */
+  async profileRun(names: readonly string[]): Promise<Span[]> {
+    const spans: Span[] = [];
+    for (const name of names) spans.push(...(await profileProgram(this.device, this.#allocator, this.program(name))));
+    return spans;
+  }
+
+  destroy(): void {
+    this.#arena?.destroy();
+    this.residents.destroy();
+    for (const { params } of this.#prepared.values()) this.#allocator.free(params);
+    for (const { staging } of this.#staging) this.#allocator.free(staging);
+    this.#prepared.clear();
+  }
+}

@@ -1,0 +1,101 @@
+/** Memory of a run before there is one: from a model's folder, or from what stands in its config.json. */
+import { join } from 'node:path';
+import { loadTrainConfig, type ResolvedConfig, type SourceFile, type TrainSettings } from '../config/index.ts';
+import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { estimateMethods } from '../estimate/methods.ts';
+import { ESTIMATED_METHODS, type EstimateResult } from '../estimate/types.ts';
+import { CONFIG_FILE, parseModelConfig } from '../formats/hf-config.ts';
+import { parseObject } from '../formats/json.ts';
+import { memoryReader } from '../formats/memory.ts';
+import type { FileReader } from '../formats/reader.ts';
+import { type DeviceProfile, KNOWN_PROFILES } from '../gpu/device-profile.ts';
+import { withAdapterSettings } from '../train/adapter-settings.ts';
+import { type CallOptions, collect, type WorkEvent } from './call.ts';
+import { loadShaders } from './device.ts';
+import { nodeReader } from './files.ts';
+import { requireModel } from './inputs.ts';
+
+export type EstimateEvent = WorkEvent<'estimate'>;
+
+export type EstimateOptions = TrainSettings &
+  CallOptions<EstimateEvent> & {
+    /** What stands in a model's config.json, in the place of model_name_or_path. */
+    readonly model_config?: object | undefined;
+    /** Limits and features of the device: a name of KNOWN_PROFILES, or a profile. Default: nvidia. */
+    readonly profile?: string | DeviceProfile | undefined;
+  };
+
+const DEFAULT_PROFILE = 'nvidia';
+
+/**
+ * Peak GPU memory of LoRA, QLoRA and full training, by category and by phase, for full batches. Needs no GPU and no weights.
+ * @throws ConfigError with all that is wrong in the options; DataError for files that cannot be read; DeviceError when the
+ * device of the profile can do none of the methods
+ */
+export async function estimate(options: EstimateOptions): Promise<EstimateResult> {
+  const { model_config, profile, onEvent, signal, ...settings } = options;
+  const problems: ConfigProblem[] = [];
+  const device = collect(problems, () => deviceProfile(profile, 'profile'));
+  const config = collect(problems, () =>
+    loadTrainConfig({ options: withModelName(settings, model_config) }, 'estimate'),
+  );
+  if (device === undefined || config === undefined) throw new ConfigError(problems);
+  for (const { path, message } of config.notices) onEvent?.({ type: 'note', text: `${path}: ${message}` });
+  const call = { onEvent, signal };
+  if (model_config === undefined) {
+    await requireModel(config);
+    const directory = config.values.model_name_or_path;
+    const text = await nodeReader(directory).readText(CONFIG_FILE);
+    return estimateConfig({ config, modelConfig: { path: join(directory, CONFIG_FILE), text }, device }, call);
+  }
+  const text = JSON.stringify(model_config);
+  const given = memoryReader(new Map([[CONFIG_FILE, text]]), GIVEN);
+  const readerOf = (directory: string): FileReader => (directory === GIVEN ? given : nodeReader(directory));
+  return estimateConfig({ config, modelConfig: { path: GIVEN, text }, device, readerOf }, call);
+}
+
+/** A profile by name, or as it is. @throws ConfigError that names the choices; `path` is what it calls the setting */
+export function deviceProfile(profile: string | DeviceProfile = DEFAULT_PROFILE, path: string): DeviceProfile {
+  if (typeof profile !== 'string') return profile;
+  const known = Object.hasOwn(KNOWN_PROFILES, profile) ? KNOWN_PROFILES[profile] : undefined;
+  if (known !== undefined) return known;
+  const names = Object.keys(KNOWN_PROFILES).join(', ');
+  throw new ConfigError([{ path, message: `got ${profile}, wanted one of ${names}` }]);
+}
+
+export type ConfigJob = {
+  readonly config: ResolvedConfig;
+  readonly modelConfig: SourceFile;
+  readonly device: DeviceProfile;
+  /** Default: directories of this machine. */
+  readonly readerOf?: (directory: string) => FileReader;
+};
+
+/** The work behind estimate() and `nibble estimate`. */
+export async function estimateConfig(
+  { config: given, modelConfig, device, readerOf = nodeReader }: ConfigJob,
+  { onEvent, signal }: CallOptions<EstimateEvent>,
+): Promise<EstimateResult> {
+  const { path, text } = modelConfig;
+  const model = parseModelConfig(parseObject(text, path), path);
+  const config = await withAdapterSettings(given, readerOf);
+  onEvent?.({ type: 'phase', phase: 'estimate', total: ESTIMATED_METHODS.length });
+  const job = { config, model, modelName: path, profile: device, shaders: loadShaders() };
+  return estimateMethods(job, async (method) => {
+    // a plan is recorded in one go: this is where an abort is heard
+    await new Promise((resolve) => setImmediate(resolve));
+    signal?.throwIfAborted();
+    onEvent?.({ type: 'progress', phase: 'estimate', label: method });
+  });
+}
+
+/** Stands for the directory where the model is an object. */
+const GIVEN = 'model_config';
+
+function withModelName(settings: TrainSettings, modelConfig: object | undefined): TrainSettings {
+  if (modelConfig === undefined) return settings;
+  if (settings.model_name_or_path === undefined) return { ...settings, model_name_or_path: GIVEN };
+  throw new ConfigError([
+    { path: GIVEN, message: 'says the same as model_name_or_path; keep one of the two (options)' },
+  ]);
+}

@@ -1,0 +1,71 @@
+/** finetune(): a run from a program, with the settings of `nibble train` as typed options and rows from memory. */
+import { loadTrainConfig, type ResolvedConfig, type TrainSettings } from '../config/index.ts';
+import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { type CallOptions, collect } from './call.ts';
+import { type DeviceChoice, deviceChoice, knownChoice } from './device-choice.ts';
+import { type DatasetOption, datasetsInMemory, type TrainRow } from './finetune-rows.ts';
+import { placeOfSingleRun, run } from './run.ts';
+import type { RowsInMemory, RunEvent, RunOutcome } from './run-types.ts';
+
+export type { DatasetOption, TrainRow };
+
+/** The device, the data, the plan, then the events of training. */
+export type FinetuneEvent = Exclude<RunEvent, { readonly type: 'end' }>;
+
+export type FinetuneOptions = Omit<TrainSettings, 'model_name_or_path' | 'datasets' | 'eval_datasets' | 'output_dir'> &
+  CallOptions<FinetuneEvent> & {
+    /** Directory of a Hugging Face model: config.json, safetensors, tokenizer.json. */
+    readonly model_name_or_path: string;
+    /** What is learned: files by path, or rows. */
+    readonly datasets: readonly DatasetOption[];
+    readonly eval_datasets?: readonly DatasetOption[] | undefined;
+    /** New or empty folder that gets the adapter and its record. Default: trainer_output; null keeps nothing on the disk. */
+    readonly output_dir?: string | null | undefined;
+    /** Default: what NIBBLE_DEVICE says, else the best one there is. */
+    readonly device?: DeviceChoice | undefined;
+  };
+
+export type FinetuneResult = RunOutcome;
+
+/**
+ * Fine-tunes a model as `nibble train` does: equal settings and rows give equal losses and an equal adapter. The device is
+ * closed and all memory released on every way out.
+ * @throws ConfigError with all that is wrong in the options; DataError for files and rows; DeviceError; when aborted, the
+ * signal's reason, at the next step
+ */
+export async function finetune(options: FinetuneOptions): Promise<FinetuneResult> {
+  const { onEvent = () => undefined, signal = new AbortController().signal, device, ...settings } = options;
+  const note = (text: string): void => onEvent({ type: 'note', text });
+  const problems: ConfigProblem[] = [];
+  const choice = collect(problems, () =>
+    device === undefined ? deviceChoice(process.env, note) : knownChoice(device, 'device'),
+  );
+  const rows = new Map<string, RowsInMemory>();
+  const config = collect(problems, () => resolve(settings, rows, problems));
+  if (choice === undefined || config === undefined || problems.length > 0) throw new ConfigError(problems);
+  for (const { path, message } of config.notices) note(`${path}: ${message}`);
+  return run(config, {
+    place: placeOfSingleRun(config, []),
+    device: choice,
+    keep: settings.output_dir !== null,
+    rows,
+    signal,
+    onEvent: (event) => {
+      if (event.type !== 'end') onEvent(event);
+    },
+  });
+}
+
+type Settings = Omit<FinetuneOptions, keyof CallOptions<FinetuneEvent> | 'device'>;
+
+/** Takes rows out of the options and puts their names in their place, which then are settings like any others. */
+function resolve(settings: Settings, rows: Map<string, RowsInMemory>, problems: ConfigProblem[]): ResolvedConfig {
+  const { datasets, eval_datasets, output_dir, ...rest } = settings;
+  const named = {
+    ...rest,
+    datasets: datasetsInMemory('datasets', datasets, rows, problems),
+    eval_datasets: datasetsInMemory('eval_datasets', eval_datasets, rows, problems),
+    output_dir: output_dir ?? undefined,
+  };
+  return loadTrainConfig({ options: named as TrainSettings });
+}

@@ -1,0 +1,56 @@
+/** Writes an adapter's first values to the GPU: drawn from the seed, or an adapter's from disk. */
+
+import type { Adapter } from '../adapters/files.ts';
+import { drawAdapter, type StartValues, storedValues } from '../adapters/start-values.ts';
+import type { TrainConfig } from '../config/settings.ts';
+import { KernelCallError } from '../errors.ts';
+import { floatType, type GpuFloat } from '../formats/dtype.ts';
+import { roundedTo } from '../formats/rounding.ts';
+import type { StoredAs } from '../model/declare.ts';
+import type { Engine } from './engine.ts';
+import type { ModelPlan } from './model-plan.ts';
+
+/** Writes an adapter's first values; a fresh DoRA adapter also takes the norms of the weights, which have to be loaded. */
+export async function initializeAdapter(
+  engine: Engine,
+  plan: ModelPlan,
+  config: TrainConfig,
+  adapter: Adapter | null,
+): Promise<void> {
+  const { trainable, dora } = engine.declared;
+  const values = adapter === null ? freshValues(plan, config) : await storedValues(adapter);
+  for (const [name, start] of values) {
+    const found = trainable.tensors.get(name);
+    if (found === undefined) throw new KernelCallError(name, 'is part of the adapter, and not declared');
+    engine.writeTensor(found.param, start);
+  }
+  if (dora.length === 0 || adapter !== null) return;
+  engine.initializeMagnitudes();
+  for (const { weight, lora } of dora) {
+    const stored = plan.spec.storedAs(weight.name.replace(/\.weight$/, ''));
+    const dtype = magnitudeDtype(stored, plan, config);
+    engine.writeTensor(lora.magnitude, roundedTo(await engine.readTensor(lora.magnitude), dtype));
+  }
+}
+
+function freshValues({ lora, spec }: ModelPlan, config: TrainConfig): StartValues {
+  if (lora === null) return new Map();
+  const drawing = { seed: config.seed, init: config.init_lora_weights };
+  return drawAdapter(lora.layout, drawing, (module) => adapterDtype(spec.storedAs(module), config));
+}
+
+/**
+ * PEFT creates the adapter in the dtype of the base weight (on a 4-bit base, in its compute dtype) and widens it afterwards, so
+ * that its first values carry that rounding. bfloat16 counts as asked for, whatever it is computed as.
+ */
+function adapterDtype(stored: StoredAs, { requested_compute_dtype }: TrainConfig): GpuFloat {
+  return stored.kind === 'dense' ? stored.dtype : floatType(requested_compute_dtype).gpu;
+}
+
+/** DoRA takes norms of weight + adapter in the wider of their two dtypes; 4-bit weights widen to what the model came in. */
+function magnitudeDtype(stored: StoredAs, { spec }: ModelPlan, config: TrainConfig): GpuFloat {
+  const adapter = adapterDtype(stored, config);
+  if (stored.kind === 'dense') return adapter;
+  const model = config.dtype === 'auto' ? (spec.config.dtype ?? 'float32') : config.dtype;
+  return floatType(model).gpu === adapter ? adapter : 'f32';
+}

@@ -1,0 +1,54 @@
+/** Buffers through which batches, scalars and results of a training engine go: one set for plans of every shape. */
+import type { Residents } from '../gpu/residents.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { METRIC_COUNT } from '../kernels/grad-norm.ts';
+import { RATE_ROWS, RATE_WORDS, SCALER_WORDS } from '../kernels/loss-scale.ts';
+import { allocateDocuments, type DocumentInputs } from './document-inputs.ts';
+import { STEP_BYTES } from './step-scalars.ts';
+
+/** Sequences and tokens of each. Every distinct shape is a plan of its own. */
+export type BatchShape = { readonly B: number; readonly S: number };
+
+export const F32_BYTES = 4;
+
+export type Inputs = {
+  readonly ids: Tensor;
+  readonly labels: Tensor;
+  readonly rowLoss: Tensor;
+  /** Null where no rows are packed. */
+  readonly documents: DocumentInputs | null;
+  readonly metrics: Tensor;
+  /** The ambient binding of the trainer's phases: src/train/step-scalars.ts. */
+  readonly step: Tensor;
+  /** Of src/kernels/loss-scale.ts; null where gradients are not scaled. */
+  readonly scaling: ScalingTensors | null;
+};
+
+export type ScalingTensors = { readonly scaler: Tensor; readonly rates: Tensor };
+
+/** @param rows tokens of the largest batch */
+export function allocateInputs(
+  residents: Residents,
+  rows: number,
+  { packed, scaled }: { readonly packed: boolean; readonly scaled: boolean },
+): Inputs {
+  const make = (label: string, n: number, dtype: 'u32' | 'i32' | 'f32') =>
+    residents.tensor({ label, shape: [n], dtype, category: 'staging' });
+  return {
+    ids: make('input_ids', rows, 'u32'),
+    labels: make('labels', rows, 'i32'),
+    rowLoss: make('row_loss', rows, 'f32'),
+    documents: packed ? allocateDocuments(residents, rows) : null,
+    metrics: make('metrics', METRIC_COUNT, 'f32'),
+    step: residents.tensor({
+      label: 'step',
+      shape: [STEP_BYTES / F32_BYTES],
+      dtype: 'u32',
+      category: 'staging',
+      usage: 'uniform',
+    }),
+    scaling: scaled
+      ? { scaler: make('loss_scale', SCALER_WORDS, 'u32'), rates: make('rates', RATE_ROWS * RATE_WORDS, 'f32') }
+      : null,
+  };
+}

@@ -1,0 +1,109 @@
+/** The phases of training, recorded: forward and backward of a micro-batch, the update, evaluation, DoRA's first magnitudes. */
+import { liveCommands } from '../gpu/live.ts';
+import type { Machine, Recorded } from '../gpu/machine.ts';
+import { type AdamwSettings, adamw } from '../kernels/adamw.ts';
+import { gradNorm, gradNormWorkspace } from '../kernels/grad-norm.ts';
+import { type LossScaling, lossScale } from '../kernels/loss-scale.ts';
+import type { DeclaredModel } from '../model/declare.ts';
+import { decoderLoss } from '../model/decoder.ts';
+import type { Checkpointing } from '../model/ops/context.ts';
+import { HEAD_SCRATCH_BYTES } from '../model/ops/cross-entropy.ts';
+import { rowNorms } from '../model/ops/dora.ts';
+import type { ComputeDtype } from '../model/weight.ts';
+import { documentContext } from './document-inputs.ts';
+import type { BatchShape, Inputs } from './inputs.ts';
+
+export type EngineSettings = {
+  readonly computeDtype: ComputeDtype;
+  readonly optimizer: AdamwSettings;
+  /** 0: no clipping. */
+  readonly maxGradNorm: number;
+  /** Null: gradients are not scaled. */
+  readonly lossScaling: LossScaling | null;
+  readonly gradientAccumulationSteps: number;
+  readonly checkpointing: Checkpointing;
+  /** Whether training and evaluation batches say where documents begin and end within a row. */
+  readonly documents: { readonly train: boolean; readonly evaluation: boolean };
+  readonly trainShapes: readonly BatchShape[];
+  readonly evalShapes: readonly BatchShape[];
+};
+
+export const UPDATE_PLAN = 'update';
+/** Runs once, before a fresh DoRA adapter is trained. */
+export const MAGNITUDES_PLAN = 'magnitudes';
+export const planName = (phase: 'micro' | 'eval', { B, S }: BatchShape): string => `${phase}(${B},${S})`;
+
+type Parts = {
+  readonly machine: Machine;
+  readonly declared: DeclaredModel;
+  readonly inputs: Inputs;
+  readonly settings: EngineSettings;
+};
+
+export function recordPhases(parts: Parts): Recorded[] {
+  const { trainShapes, evalShapes } = parts.settings;
+  const micro = distinct(trainShapes).map((shape) => recordLoss(parts, 'micro', shape));
+  const evaluation = distinct(evalShapes).map((shape) => recordLoss(parts, 'eval', shape));
+  const update = trainShapes.length > 0 ? [recordUpdate(parts)] : [];
+  return [...micro, ...update, ...evaluation, ...recordMagnitudes(parts)];
+}
+
+function recordLoss(
+  { machine, declared, inputs, settings }: Parts,
+  phase: 'micro' | 'eval',
+  shape: BatchShape,
+): Recorded {
+  const { model, trainable } = declared;
+  const { ids, labels, rowLoss, documents, step } = inputs;
+  const tape = machine.tape({ step });
+  const backward = phase === 'micro';
+  if (backward) for (const { param, grad } of trainable.tensors.values()) tape.bindGrad(param, grad);
+  const T = shape.B * shape.S;
+  const packed = settings.documents[backward ? 'train' : 'evaluation'];
+  const ctx = {
+    tape,
+    computeDtype: settings.computeDtype,
+    ...shape,
+    ...(packed && documents !== null ? documentContext(documents, T) : {}),
+    phase: backward ? 'train' : 'eval',
+    checkpointing: settings.checkpointing,
+  } as const;
+  decoderLoss(ctx, model, ids.slice(0, T), { labels: labels.slice(0, T), rowLoss: rowLoss.slice(0, T) }, backward);
+  return { name: planName(phase, shape), commands: liveCommands(tape.commands, machine.flags.storage) };
+}
+
+/** What DoRA starts from: the row norms of each adapted weight with its adapter. */
+function recordMagnitudes({ machine, declared: { dora }, settings, inputs: { step } }: Parts): Recorded[] {
+  if (dora.length === 0) return [];
+  const tape = machine.tape({ step });
+  const ctx = { tape, computeDtype: settings.computeDtype, B: 1, S: 1, phase: 'eval' } as const;
+  for (const { weight, lora } of dora) {
+    rowNorms(ctx, weight, lora, { norm: lora.magnitude, scratchBudget: HEAD_SCRATCH_BYTES });
+  }
+  return [{ name: MAGNITUDES_PLAN, commands: tape.commands }];
+}
+
+function recordUpdate({ machine, declared, inputs, settings }: Parts): Recorded {
+  const { segments } = declared.trainable;
+  const { optimizer, maxGradNorm, lossScaling } = settings;
+  const { metrics, scaling, step } = inputs;
+  const rec = machine.recorder({ step });
+  const gradients = segments.map((s) => s.grad);
+  const [first, second] = gradNormWorkspace(gradients.map((g) => g.elements));
+  const workspace = (label: string, n: number) => rec.tensor(label, [n], { category: 'workspace' });
+  gradNorm(rec, {
+    gradients,
+    maxNorm: maxGradNorm,
+    workspace: [workspace('norm[0]', first), workspace('norm[1]', second)],
+    metrics,
+  });
+  if (lossScaling !== null && scaling !== null) lossScale(rec, { ...lossScaling, ...scaling, metrics });
+  for (const { param, grad, m, v, decay } of segments) {
+    adamw(rec, { ...optimizer, weightDecay: decay ? optimizer.weightDecay : 0, p: param, g: grad, m, v, metrics });
+  }
+  return { name: UPDATE_PLAN, commands: rec.commands };
+}
+
+function distinct(shapes: readonly BatchShape[]): BatchShape[] {
+  return [...new Map(shapes.map((s) => [`${s.B},${s.S}`, s])).values()];
+}
