@@ -74,8 +74,15 @@ class Run {
   readonly #log: TrainerLog;
   readonly #steps: StepEvent[] = [];
   readonly #timing: Timing = {
-    ...{ load_s: 0, quantize_s: 0, quantize_busy_s: 0, compile_s: 0, compile_overlapped_s: 0 },
-    ...{ warmup_s: 0, train_s: 0, eval_s: 0, save_s: 0 },
+    load_s: 0,
+    quantize_s: 0,
+    quantize_busy_s: 0,
+    compile_s: 0,
+    compile_overlapped_s: 0,
+    warmup_s: 0,
+    train_s: 0,
+    eval_s: 0,
+    save_s: 0,
   };
   #engine!: Engine;
   #clock = 0;
