@@ -10,7 +10,7 @@ import { loadTrainConfig } from '../../dist/config/index.js';
 import { nodeReader, nodeWriter } from '../../dist/node/files.js';
 import { openNodeRuntime } from '../../dist/node/runtime.js';
 import { withAdapterSettings } from '../../dist/train/adapter-settings.js';
-import { countParameters } from '../../dist/train/model-plan.js';
+import { countParameters } from '../../dist/train/model-layout.js';
 import { train } from '../../dist/train/run.js';
 import { allocate, fill, initialize, readRunInput } from '../../dist/train/session.js';
 import { logitsOf } from './logits.mjs';
@@ -42,7 +42,7 @@ async function underAdapter(runtime, folder, base, adapter, ids) {
   await initialize(input, engine);
   const logits = await logitsOf(engine, ids, SHAPE);
   engine.destroy();
-  return { logits, counts: countParameters(input.plan) };
+  return { logits, counts: countParameters(input.layout) };
 }
 
 async function trainHere(runtime, folder, { index, base, settings }) {

@@ -236,7 +236,7 @@ async function measure(runtime, method, reference) {
   const [ids, shape] = [novel.flat(), { B: novel.length, S: novel[0].length }];
   const base = await measureBase(runtime, method, reference, ids, shape);
   const training = await measureTraining(runtime, method, reference, ids, shape);
-  const updates = await measureUpdates(method, training.input.plan.base);
+  const updates = await measureUpdates(method, training.input.layout.base);
   return { base, training, updates };
 }
 

@@ -6,7 +6,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { estimatePlan } from '../../dist/estimate/estimate.js';
+import { estimateRun } from '../../dist/estimate/estimate.js';
 import { openNodeRuntime } from '../../dist/node/runtime.js';
 import { train } from '../../dist/train/run.js';
 import { readRunInput } from '../../dist/train/session.js';
@@ -27,7 +27,7 @@ async function step(runtime, shape, S) {
   const config = settings({ ...point, S, dtype: 'float32', rows, model: folder });
   const input = await readRunInput(config, runtime.readerOf);
   const { profile, shaders } = runtime.device;
-  const plan = estimatePlan(input.plan, config, input.batches.shapes, profile, shaders);
+  const plan = estimateRun(input.layout, config, input.batches.shapes, profile, shaders);
   const running = train(runtime, input, { signal: new AbortController().signal, writer: null });
   let next = await running.next();
   while (!next.done) next = await running.next();

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
-import { estimatePlan } from '../../src/estimate/estimate.ts';
+import { estimateRun } from '../../src/estimate/estimate.ts';
 import { estimateModel } from '../../src/estimate/model.ts';
 import { openCheckpoint, type TensorSource } from '../../src/formats/checkpoint.ts';
 import { ARCHITECTURES } from '../../src/formats/hf-architectures.ts';
@@ -58,7 +58,7 @@ describe.each(NAMES)('%s', (name) => {
   test.each(Object.keys(METHODS))('%s: the estimate is the peak, to the byte', async (method) => {
     const [form, settings] = METHODS[method] as (typeof METHODS)[string];
     const { input, result, losses } = method === 'lora' ? await plainRun(name) : await run(name, form, settings);
-    const estimate = estimatePlan(input.plan, input.config, input.batches.shapes, device.profile, shaders);
+    const estimate = estimateRun(input.layout, input.config, input.batches.shapes, device.profile, shaders);
     expect(estimate.byCategory).toEqual(result.ledger.peak.byCategory);
     expect(estimate.phases).toEqual(result.ledger.phasePeaks);
     expect(losses.length).toBe(4);
