@@ -1,6 +1,6 @@
 /** How the base of a run is quantized in fact: by the settings, or by the checkpoint, which then decides. */
 import { isBnb4bit } from '../formats/bnb4bit.ts';
-import type { ModelPlan } from '../train/model-plan.ts';
+import type { ModelLayout } from '../train/model-layout.ts';
 import type { RunInput } from '../train/session.ts';
 
 export type BaseQuantization = {
@@ -10,7 +10,7 @@ export type BaseQuantization = {
 };
 
 /** Of the first quantized linear layer; null where none is. */
-export function baseQuantization({ spec, linear }: ModelPlan): BaseQuantization | null {
+export function baseQuantization({ spec, linear }: ModelLayout): BaseQuantization | null {
   for (const module of linear.keys()) {
     const stored = spec.storedAs(module);
     if (stored.kind === '4bit') return stored;
@@ -19,9 +19,9 @@ export function baseQuantization({ spec, linear }: ModelPlan): BaseQuantization 
 }
 
 /** What the settings do not say of a checkpoint that was quantized before; null where there is nothing to say. */
-export function prequantizedNote({ config, source, plan }: RunInput): string | null {
-  const base = baseQuantization(plan);
-  if (base === null || ![...plan.linear.keys()].some((module) => isBnb4bit(source, `${module}.weight`))) return null;
+export function prequantizedNote({ config, source, layout }: RunInput): string | null {
+  const base = baseQuantization(layout);
+  if (base === null || ![...layout.linear.keys()].some((module) => isBnb4bit(source, `${module}.weight`))) return null;
   const { quantType, blockSize, doubleQuant } = base;
   const how = `${quantType}, blocks of ${blockSize}, ${doubleQuant ? 'double quantization' : 'no double quantization'}`;
   if (!config.load_in_4bit)

@@ -5,22 +5,22 @@ import type { ShaderLibrary } from '../gpu/kernel.ts';
 import type { DeclaredModel } from '../model/declare.ts';
 import type { FourBitWeight } from '../model/weight.ts';
 import { buildEngine, type Shapes } from '../train/build.ts';
-import { countParameters, type ModelPlan } from '../train/model-plan.ts';
+import { countParameters, type ModelLayout } from '../train/model-layout.ts';
 import type { Estimate, QuantizedLinears } from './types.ts';
 
 const F32_BYTES = 4;
 
 /** The estimate of a planned run with known batch shapes. */
-export function estimatePlan(
-  plan: ModelPlan,
+export function estimateRun(
+  layout: ModelLayout,
   config: TrainConfig,
   shapes: Shapes,
   profile: DeviceProfile,
   shaders: ShaderLibrary,
 ): Estimate {
-  const { machine, declared } = buildEngine({ device: null, profile, shaders }, plan, config, shapes);
+  const { machine, declared } = buildEngine({ device: null, profile, shaders }, layout, config, shapes);
   const { peak, phasePeaks } = machine.ledger;
-  const { trainable: trainableParams, all: allParams } = countParameters(plan);
+  const { trainable: trainableParams, all: allParams } = countParameters(layout);
   return {
     peakBytes: peak.peakBytes,
     byCategory: peak.byCategory,

@@ -5,11 +5,11 @@ import { CATEGORIES } from '../gpu/category.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Shapes } from '../train/build.ts';
 import type { BatchShape } from '../train/inputs.ts';
-import { planModel } from '../train/model-plan.ts';
+import { modelLayout } from '../train/model-layout.ts';
 import type { RunInput } from '../train/session.ts';
 import { allowedBytes } from './allowed.ts';
 import { baseQuantization } from './base-quantization.ts';
-import { estimatePlan } from './estimate.ts';
+import { estimateRun } from './estimate.ts';
 import type { Estimate } from './types.ts';
 
 /** The memory of a GPU as its driver counts it. */
@@ -25,9 +25,9 @@ export async function estimateThatFits(
   device: Pick<Device, 'profile' | 'shaders' | 'info'>,
   driver: (names: readonly string[]) => GpuMemory | null,
 ): Promise<Estimate> {
-  const { config, plan, batches } = input;
+  const { config, layout, batches } = input;
   const { profile, shaders, info } = device;
-  const estimate = estimatePlan(plan, config, batches.shapes, profile, shaders);
+  const estimate = estimateRun(layout, config, batches.shapes, profile, shaders);
   const asked = allowedBytes(config);
   const isNvidia = !profile.software && info.vendor.toLowerCase() === 'nvidia';
   const memory = asked === null && isNvidia ? driver([info.device, info.description]) : null;
@@ -79,7 +79,7 @@ async function remedies(input: RunInput, device: Pick<Device, 'profile' | 'shade
   return ['What would help, and what the run would need then:', ...rows];
 }
 
-function changesOf({ config, shapes }: Planned, { plan }: RunInput): Change[] {
+function changesOf({ config, shapes }: Planned, { layout }: RunInput): Change[] {
   const { method, gradient_checkpointing, per_device_train_batch_size: batch, max_length } = config;
   const set = (what: string, values: Partial<TrainConfig>): Change => ({
     what,
@@ -93,7 +93,7 @@ function changesOf({ config, shapes }: Planned, { plan }: RunInput): Change[] {
   const longest = Math.max(...shapes.train.map(({ S }) => S));
   const double = { load_in_4bit: true, bnb_4bit_use_double_quant: true };
   // a checkpoint that is quantized already is no smaller for being asked to
-  const isQuantized = method === 'qlora' || baseQuantization(plan) !== null;
+  const isQuantized = method === 'qlora' || baseQuantization(layout) !== null;
   return [
     ...(method === 'full' ? [set('method: lora', { method: 'lora' })] : []),
     ...(isQuantized ? [] : [set('method: qlora with bnb_4bit_use_double_quant', { method: 'qlora', ...double })]),
@@ -113,8 +113,8 @@ async function peakOf(
 ): Promise<number | null> {
   const maxPositions = Math.max(...[...shapes.train, ...shapes.evaluation].map(({ S }) => S));
   try {
-    const plan = await planModel({ config, model, source, adapter, maxPositions });
-    return estimatePlan(plan, config, shapes, profile, shaders).peakBytes;
+    const layout = await modelLayout({ config, model, source, adapter, maxPositions });
+    return estimateRun(layout, config, shapes, profile, shaders).peakBytes;
   } catch (error) {
     if (exitCodeOf(error) === 2) return null;
     throw error;

@@ -73,9 +73,12 @@ export const REFERENCE_MODELS: Readonly<Record<string, Shape>> = {
 /** As a config.json: positions and norm are those of the Llama 2 family, which speed and memory do not depend on. */
 export function referenceConfig(name: string): JsonObject {
   return {
-    ...{ architectures: ['LlamaForCausalLM'], model_type: 'llama' },
+    architectures: ['LlamaForCausalLM'],
+    model_type: 'llama',
     ...REFERENCE_MODELS[name],
-    ...{ max_position_embeddings: 4096, rms_norm_eps: 1e-5, dtype: 'float16' },
+    max_position_embeddings: 4096,
+    rms_norm_eps: 1e-5,
+    dtype: 'float16',
   };
 }
 

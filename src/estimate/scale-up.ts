@@ -18,8 +18,12 @@ export async function scaleUp(
 ): Promise<ScaleUp> {
   const common: TrainConfig = {
     ...config,
-    ...{ dtype: 'auto', compute_dtype: 'float16', per_device_train_batch_size: 1, max_length: TOKENS },
-    ...{ eval_datasets: [], adapter_name_or_path: null },
+    dtype: 'auto',
+    compute_dtype: 'float16',
+    per_device_train_batch_size: 1,
+    max_length: TOKENS,
+    eval_datasets: [],
+    adapter_name_or_path: null,
   };
   const models = await Promise.all(
     SCALED_TO.map(async (name) => {

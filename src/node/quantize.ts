@@ -7,7 +7,7 @@ import { ConfigError, type ConfigProblem, DataError } from '../errors.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readModelConfig } from '../formats/hf-config.ts';
 import { type QuantizeJob, type QuantizeResult, quantizeCheckpoint } from '../model/quantize/checkpoint.ts';
-import { planQuantization, type QuantizePlan, type QuantizeSettings } from '../model/quantize/plan.ts';
+import { type QuantizedLayout, type QuantizeSettings, quantizedLayout } from '../model/quantize/layout.ts';
 import { withTiedHead } from '../model/tied-head.ts';
 import { formatBytes } from '../report/format.ts';
 import { Codec } from '../wasm/codec.ts';
@@ -88,18 +88,18 @@ export async function quantizeFolder(
   const config = await readModelConfig(reader);
   const source = await withTiedHead(config, await openCheckpoint(reader));
   const settings = settingsOf(given);
-  const plan = await planQuantization(config, source, settings);
-  requireRoom(out, plan, await freeBytes(dirname(resolve(out))));
+  const layout = await quantizedLayout(config, source, settings);
+  requireRoom(out, layout, await freeBytes(dirname(resolve(out))));
   const started = performance.now();
   const wasm = await loadWasmModule();
   const quantizer = createQuantizerPool(wasm);
   try {
     const { maxShardBytes } = given;
     const codec = new Codec(wasm);
-    const onTensor = tellTensors(onEvent, plan);
-    const job = { reader, source, config, settings, plan, maxShardBytes, quantizer, codec, signal, onTensor };
+    const onTensor = tellTensors(onEvent, layout);
+    const job = { reader, source, config, settings, layout, maxShardBytes, quantizer, codec, signal, onTensor };
     const written = await writeBeside(out, job);
-    return { ...summaryOf({ model, out }, plan, settings, written), seconds: (performance.now() - started) / 1000 };
+    return { ...summaryOf({ model, out }, layout, settings, written), seconds: (performance.now() - started) / 1000 };
   } finally {
     await quantizer.close();
   }
@@ -126,7 +126,7 @@ async function writeBeside(out: string, job: Omit<QuantizeJob, 'writer' | 'spool
 }
 
 /** The two phases, each announced with its first tensor. */
-function tellTensors(onEvent: (event: QuantizeEvent) => void, { tensors }: QuantizePlan): QuantizeJob['onTensor'] {
+function tellTensors(onEvent: (event: QuantizeEvent) => void, { tensors }: QuantizedLayout): QuantizeJob['onTensor'] {
   const totals = { quantize: tensors.filter(({ kind }) => kind === '4bit').length, write: tensors.length };
   const begun = new Set<string>();
   return (phase, label) => {
@@ -156,12 +156,12 @@ async function requireEmpty(name: string, out: string): Promise<void> {
 }
 
 /** Quantized weights lie on the disk twice for a while. */
-function requireRoom(out: string, plan: QuantizePlan, free: number): void {
-  const needed = plan.bytes + plan.spoolBytes;
+function requireRoom(out: string, layout: QuantizedLayout, free: number): void {
+  const needed = layout.bytes + layout.spoolBytes;
   if (needed <= free) return;
   throw new DataError(
     out,
-    `needs ${formatBytes(needed)} on the disk while it is written (${formatBytes(plan.bytes)} in the end), ${formatBytes(free)} are free. Make room, or give a folder on another disk.`,
+    `needs ${formatBytes(needed)} on the disk while it is written (${formatBytes(layout.bytes)} in the end), ${formatBytes(free)} are free. Make room, or give a folder on another disk.`,
   );
 }
 
@@ -187,19 +187,19 @@ function settingsOf(config: QuantizeConfig): QuantizeSettings {
 
 function summaryOf(
   paths: { readonly model: string; readonly out: string },
-  plan: QuantizePlan,
+  layout: QuantizedLayout,
   { quantType }: QuantizeSettings,
   { files, copied }: QuantizeResult,
 ): Omit<QuantizeSummary, 'seconds'> {
   return {
     ...paths,
     quant_type: quantType,
-    quantized_tensors: plan.tensors.filter(({ kind }) => kind === '4bit').length,
-    quantized_parameters: plan.elements,
-    bits_per_parameter: (8 * plan.spoolBytes) / plan.elements,
-    kept_modules: plan.keptModules,
-    source_bytes: plan.sourceBytes,
-    bytes: plan.bytes,
+    quantized_tensors: layout.tensors.filter(({ kind }) => kind === '4bit').length,
+    quantized_parameters: layout.elements,
+    bits_per_parameter: (8 * layout.spoolBytes) / layout.elements,
+    kept_modules: layout.keptModules,
+    source_bytes: layout.sourceBytes,
+    bytes: layout.bytes,
     files,
     copied,
   };

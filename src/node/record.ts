@@ -102,14 +102,14 @@ export function plannedRunInfo({
   };
 }
 
-function peftConfig({ config }: RunContext, { plan: { lora } }: RunInput): RunRecord['run_info']['peft_config'] {
+function peftConfig({ config }: RunContext, { layout: { lora } }: RunInput): RunRecord['run_info']['peft_config'] {
   if (lora === null) return null;
   return { ...JSON.parse(formatLoraConfig(lora.config)), base_model_name_or_path: config.model_name_or_path };
 }
 
 /** What the base is quantized to in fact: a checkpoint that was quantized before decides over the settings. */
-function quantizationConfig({ config, plan }: RunInput): RunRecord['run_info']['quantization_config'] {
-  const base = baseQuantization(plan);
+function quantizationConfig({ config, layout }: RunInput): RunRecord['run_info']['quantization_config'] {
+  const base = baseQuantization(layout);
   if (base === null) return null;
   const { bnb_4bit_compute_dtype, bnb_4bit_quant_storage, llm_int8_skip_modules } = config;
   return {
@@ -130,7 +130,7 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     seconds > 0 ? timed.reduce((sum, s) => sum + of(s), 0) / seconds : null;
   const { peak } = ledger;
   const { profile } = result.engine.machine;
-  const { attention, lora } = runTiers(profile, input.config, input.plan.spec.config.head_dim);
+  const { attention, lora } = runTiers(profile, input.config, input.layout.spec.config.head_dim);
   return {
     num_trainable_params: result.trainableParams,
     num_total_params: result.allParams,

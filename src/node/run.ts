@@ -84,7 +84,7 @@ async function runOn(runtime: NodeRuntime, configs: Configs, options: RunOptions
   // The plan without the device: what it cannot do is said before anything is written.
   if (profileFile !== undefined && !device.profile.timestampQuery)
     throw new DeviceError(`--profile needs timestamp queries, which ${name} lacks: leave it out`);
-  const tiers = runTiers(device.profile, values, input.plan.spec.config.head_dim);
+  const tiers = runTiers(device.profile, values, input.layout.spec.config.head_dim);
   const predicted = await estimateThatFits(input, device, driverMemory);
   const { peakBytes, byCategory } = predicted;
   const planNotes = [...tierNotes(tiers), `GPU memory needed: ${formatBytes(peakBytes)}`];
@@ -149,11 +149,11 @@ async function provenance({ device, readerOf }: NodeRuntime, { values }: Resolve
   };
 }
 
-function pathsOf({ config, plan }: RunInput, { recordFile }: RunOptions): RunPaths {
+function pathsOf({ config, layout }: RunInput, { recordFile }: RunOptions): RunPaths {
   const { output_dir: outputDir } = config;
   return {
     outputDir,
-    adapterFile: plan.lora === null ? null : path.join(outputDir, ADAPTER_FILE),
+    adapterFile: layout.lora === null ? null : path.join(outputDir, ADAPTER_FILE),
     recordFile: recordFile === undefined ? path.join(outputDir, RECORD_FILE) : path.resolve(recordFile),
   };
 }

@@ -8,17 +8,17 @@ import { floatType, type GpuFloat } from '../formats/dtype.ts';
 import { roundedTo } from '../formats/rounding.ts';
 import type { StoredAs } from '../model/declare.ts';
 import type { Engine } from './engine.ts';
-import type { ModelPlan } from './model-plan.ts';
+import type { ModelLayout } from './model-layout.ts';
 
 /** Writes an adapter's first values; a fresh DoRA adapter also takes the norms of the weights, which have to be loaded. */
 export async function initializeAdapter(
   engine: Engine,
-  plan: ModelPlan,
+  layout: ModelLayout,
   config: TrainConfig,
   adapter: Adapter | null,
 ): Promise<void> {
   const { trainable, dora } = engine.declared;
-  const values = adapter === null ? freshValues(plan, config) : await storedValues(adapter);
+  const values = adapter === null ? freshValues(layout, config) : await storedValues(adapter);
   for (const [name, start] of values) {
     const found = trainable.tensors.get(name);
     if (found === undefined) throw new KernelCallError(name, 'is part of the adapter, and not declared');
@@ -27,13 +27,13 @@ export async function initializeAdapter(
   if (dora.length === 0 || adapter !== null) return;
   engine.initializeMagnitudes();
   for (const { weight, lora } of dora) {
-    const stored = plan.spec.storedAs(weight.name.replace(/\.weight$/, ''));
-    const dtype = magnitudeDtype(stored, plan, config);
+    const stored = layout.spec.storedAs(weight.name.replace(/\.weight$/, ''));
+    const dtype = magnitudeDtype(stored, layout, config);
     engine.writeTensor(lora.magnitude, roundedTo(await engine.readTensor(lora.magnitude), dtype));
   }
 }
 
-function freshValues({ lora, spec }: ModelPlan, config: TrainConfig): StartValues {
+function freshValues({ lora, spec }: ModelLayout, config: TrainConfig): StartValues {
   if (lora === null) return new Map();
   const drawing = { seed: config.seed, init: config.init_lora_weights };
   return drawAdapter(lora.layout, drawing, (module) => adapterDtype(spec.storedAs(module), config));
@@ -48,7 +48,7 @@ function adapterDtype(stored: StoredAs, { requested_compute_dtype }: TrainConfig
 }
 
 /** DoRA takes norms of weight + adapter in the wider of their two dtypes; 4-bit weights widen to what the model came in. */
-function magnitudeDtype(stored: StoredAs, { spec }: ModelPlan, config: TrainConfig): GpuFloat {
+function magnitudeDtype(stored: StoredAs, { spec }: ModelLayout, config: TrainConfig): GpuFloat {
   const adapter = adapterDtype(stored, config);
   if (stored.kind === 'dense') return adapter;
   const model = config.dtype === 'auto' ? (spec.config.dtype ?? 'float32') : config.dtype;

@@ -10,7 +10,7 @@ import type { Engine } from './engine.ts';
 import { evaluate } from './evaluate.ts';
 import type { EvalResult, StepEvent, Timing, TrainEvent } from './events.ts';
 import { loadNote, NOTHING_LOADED, type Timed, timed } from './load-times.ts';
-import { countParameters } from './model-plan.ts';
+import { countParameters } from './model-layout.ts';
 import { saveTrainedAdapter, saveTrainedModel } from './save.ts';
 import { allocate, fill, initialize, type RunInput, type Runtime } from './session.ts';
 import { type SubmittedStep, submitStep } from './steps.ts';
@@ -74,8 +74,15 @@ class Run {
   readonly #log: TrainerLog;
   readonly #steps: StepEvent[] = [];
   readonly #timing: Timing = {
-    ...{ load_s: 0, quantize_s: 0, quantize_busy_s: 0, compile_s: 0, compile_overlapped_s: 0 },
-    ...{ warmup_s: 0, train_s: 0, eval_s: 0, save_s: 0 },
+    load_s: 0,
+    quantize_s: 0,
+    quantize_busy_s: 0,
+    compile_s: 0,
+    compile_overlapped_s: 0,
+    warmup_s: 0,
+    train_s: 0,
+    eval_s: 0,
+    save_s: 0,
   };
   #engine!: Engine;
   #clock = 0;
@@ -136,7 +143,7 @@ class Run {
     this.#timing.compile_s = secondsSince(loaded);
     this.#options.signal.throwIfAborted();
     yield { type: 'note', text: loadNote(this.#timing) };
-    const { trainable, all } = countParameters(this.#input.plan);
+    const { trainable, all } = countParameters(this.#input.layout);
     yield { type: 'note', text: trainableParametersLine(trainable, all) };
   }
 
@@ -218,10 +225,10 @@ class Run {
   async *save(): AsyncGenerator<TrainEvent, void> {
     const { writer } = this.#options;
     if (writer === null) return;
-    const { config, plan, model, source } = this.#input;
+    const { config, layout, model, source } = this.#input;
     yield { type: 'phase', phase: 'save', total: 0 };
     const started = performance.now();
-    if (plan.lora !== null) await saveTrainedAdapter(this.#engine, plan, source, writer);
+    if (layout.lora !== null) await saveTrainedAdapter(this.#engine, layout, source, writer);
     else {
       const dtype = config.dtype === 'auto' ? (model.dtype ?? 'float32') : config.dtype;
       const from = this.#runtime.readerOf(config.model_name_or_path);
@@ -256,14 +263,14 @@ class Run {
 
   #trainerState(): TrainerState {
     const { config, batches, model } = this.#input;
-    const { all } = countParameters(this.#input.plan);
+    const { all } = countParameters(this.#input.layout);
     const parameters = all - model.vocab_size * model.hidden_size;
     const trainSeconds = this.#timing.train_s;
     return trainerState(this.#log, { config, batches, steps: this.#steps, trainSeconds, parameters });
   }
 
   result(evalBefore: EvalResult | null, evalAfter: EvalResult | null): TrainResult {
-    const { trainable, all } = countParameters(this.#input.plan);
+    const { trainable, all } = countParameters(this.#input.layout);
     return {
       timing: this.#timing,
       steps: this.#steps,

@@ -12,23 +12,23 @@ import { writeSafetensors } from '../formats/safetensors-write.ts';
 import { narrow } from '../wasm/buffers.ts';
 import type { Codec } from '../wasm/codec.ts';
 import type { Engine } from './engine.ts';
-import type { ModelPlan } from './model-plan.ts';
+import type { ModelLayout } from './model-layout.ts';
 
 /** adapter_model.safetensors, adapter_config.json, README.md. */
 export async function saveTrainedAdapter(
   engine: Engine,
-  plan: ModelPlan,
+  layout: ModelLayout,
   source: TensorSource | null,
   writer: FileWriter,
 ): Promise<void> {
-  if (plan.lora === null) return;
+  if (layout.lora === null) return;
   const { tensors } = engine.declared.trainable;
   const values = async (name: string): Promise<Float32Array> => {
     const trainable = tensors.get(name);
     if (trainable === undefined) throw new Error(`adapter: no trainable for ${name}`);
     return asInFile(name, trainable.shape, await engine.readTensor(trainable.param));
   };
-  await saveAdapter(writer, { ...plan.lora, base: plan.base, source, values });
+  await saveAdapter(writer, { ...layout.lora, base: layout.base, source, values });
 }
 
 /** model.safetensors and config.json in `dtype`, and the tokenizer files of the model it started from. */

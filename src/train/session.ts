@@ -13,7 +13,7 @@ import { type RunBatches, runBatches } from './batching.ts';
 import { buildEngine } from './build.ts';
 import type { Engine } from './engine.ts';
 import { initializeAdapter } from './initialize-adapter.ts';
-import { type ModelPlan, planModel } from './model-plan.ts';
+import { type ModelLayout, modelLayout } from './model-layout.ts';
 import { longestRow, packingOf } from './packing.ts';
 
 /** What the world gives to a run: a device, a quantizer, and files. */
@@ -30,7 +30,7 @@ export type RunInput = OpenedModel & {
   readonly train: Dataset;
   readonly evaluation: Dataset;
   readonly batches: RunBatches;
-  readonly plan: ModelPlan;
+  readonly layout: ModelLayout;
 };
 
 /** Reads and checks everything but the weights. @throws ConfigError, DataError */
@@ -52,14 +52,14 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
   const padId = model.pad_token_id ?? 0;
   const batches = runBatches(config, train.rows, evaluation.rows, padId, longestRow(config, model));
   const maxPositions = Math.max(...[...batches.shapes.train, ...batches.shapes.evaluation].map((s) => s.S));
-  const plan = await planModel({ config, model, source, adapter, maxPositions });
-  return { config, model, source, tokenizer, adapter, train, evaluation, batches, plan };
+  const layout = await modelLayout({ config, model, source, adapter, maxPositions });
+  return { config, model, source, tokenizer, adapter, train, evaluation, batches, layout };
 }
 
 /** Allocates the model and the arena. Takes GPU memory, loads and compiles nothing. @throws DeviceError */
-export function allocate({ device }: Pick<Runtime, 'device'>, { plan, config, batches }: RunInput): Promise<Engine> {
+export function allocate({ device }: Pick<Runtime, 'device'>, { layout, config, batches }: RunInput): Promise<Engine> {
   const target = { device, profile: device.profile, shaders: device.shaders };
-  return device.guarded('allocating', () => buildEngine(target, plan, config, batches.shapes));
+  return device.guarded('allocating', () => buildEngine(target, layout, config, batches.shapes));
 }
 
 /** Fills the base weights; yields their names one by one. @throws DataError; the signal's reason */
@@ -75,5 +75,5 @@ export function fill(
 
 /** Writes the adapter's first values; full training starts from the weights themselves. */
 export async function initialize(input: RunInput, engine: Engine): Promise<void> {
-  if (input.plan.lora !== null) await initializeAdapter(engine, input.plan, input.config, input.adapter);
+  if (input.layout.lora !== null) await initializeAdapter(engine, input.layout, input.config, input.adapter);
 }

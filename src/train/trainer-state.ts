@@ -106,11 +106,15 @@ export function trainerState(log: TrainerLog, facts: RunFacts): TrainerState {
     train_steps_per_second: steps.length / trainSeconds,
   });
   return {
-    ...({ best_global_step: null, best_metric: null, best_model_checkpoint: null } as const),
+    best_global_step: null,
+    best_metric: null,
+    best_model_checkpoint: null,
     epoch,
     eval_steps: config.eval_strategy === 'steps' ? config.eval_steps : HF_STEPS,
     global_step: step,
-    ...({ is_hyper_param_search: false, is_local_process_zero: true, is_world_process_zero: true } as const),
+    is_hyper_param_search: false,
+    is_local_process_zero: true,
+    is_world_process_zero: true,
     log_history: log.history,
     logging_steps: config.logging_steps,
     max_steps: batches.totalSteps,

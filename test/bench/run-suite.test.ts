@@ -57,8 +57,12 @@ test('failed runs are recorded with what went wrong, and enter no statistic', as
     if (event.type === 'run-end') ended.push(`${event.name} ${event.record.run_info.status}`);
   });
   expect(ended).toEqual([
-    ...['lora-seed0 success', 'qlora-seed0 success', 'qlora-seed1 oom', 'lora-seed1 success'],
-    ...['lora-seed2 error', 'qlora-seed2 error'],
+    'lora-seed0 success',
+    'qlora-seed0 success',
+    'qlora-seed1 oom',
+    'lora-seed1 success',
+    'lora-seed2 error',
+    'qlora-seed2 error',
   ]);
   expect(summary.arms.map(({ arm, n, failed }) => ({ arm, n, failed }))).toEqual([
     { arm: 'lora', n: 2, failed: 1 },
@@ -89,7 +93,12 @@ test('its folder reads back whole, in the order of the runs', async () => {
   const out = path.join(folder, 'out');
   const { runs, summary } = await readSuiteFolder(out);
   expect(runs.map(({ run_info: { arm, seed } }) => `${arm}${seed}`)).toEqual([
-    ...['lora0', 'qlora0', 'qlora1', 'lora1', 'lora2', 'qlora2'],
+    'lora0',
+    'qlora0',
+    'qlora1',
+    'lora1',
+    'lora2',
+    'qlora2',
   ]);
   expect(new Set(summary.run_ids).size).toBe(6);
   const manifest = suiteManifestSchema.parse(JSON.parse(readFileSync(path.join(out, 'suite.json'), 'utf8')));

@@ -74,27 +74,40 @@ describe('nibble quantize', () => {
 
   it('settings go by their names, with underscores or hyphens, into config.json and the figures', async () => {
     const { code, stdout } = await quantize([
-      ...[MODEL, out(), '--json', '--bnb_4bit_quant_type', 'fp4', '--bnb-4bit-use-double-quant', '--dtype=float16'],
-      ...[
-        '--bnb_4bit_blocksize',
-        '128',
-        '--bnb_4bit_quant_storage',
-        'bfloat16',
-        '--bnb_4bit_compute_dtype',
-        'bfloat16',
-      ],
-      ...['--llm_int8_skip_modules', 'lm_head,down_proj', '--max_shard_size', '40KB'],
+      MODEL,
+      out(),
+      '--json',
+      '--bnb_4bit_quant_type',
+      'fp4',
+      '--bnb-4bit-use-double-quant',
+      '--dtype=float16',
+      '--bnb_4bit_blocksize',
+      '128',
+      '--bnb_4bit_quant_storage',
+      'bfloat16',
+      '--bnb_4bit_compute_dtype',
+      'bfloat16',
+      '--llm_int8_skip_modules',
+      'lm_head,down_proj',
+      '--max_shard_size',
+      '40KB',
     ]);
     expect(code).toBe(0);
     const config = JSON.parse(readFileSync(out('out/config.json'), 'utf8')) as Record<string, unknown>;
     expect(config.dtype).toBe('float16');
     expect(config.quantization_config).toMatchObject({
-      ...{ bnb_4bit_quant_type: 'fp4', bnb_4bit_use_double_quant: true, bnb_4bit_quant_storage: 'bfloat16' },
-      ...{ bnb_4bit_compute_dtype: 'bfloat16', llm_int8_skip_modules: ['lm_head', 'down_proj'] },
+      bnb_4bit_quant_type: 'fp4',
+      bnb_4bit_use_double_quant: true,
+      bnb_4bit_quant_storage: 'bfloat16',
+      bnb_4bit_compute_dtype: 'bfloat16',
+      llm_int8_skip_modules: ['lm_head', 'down_proj'],
     });
     const summary = JSON.parse(stdout) as Record<string, unknown>;
     expect(summary).toMatchObject({
-      ...{ model: MODEL, out: out(), quantized_tensors: 12, copied: ['generation_config.json'] },
+      model: MODEL,
+      out: out(),
+      quantized_tensors: 12,
+      copied: ['generation_config.json'],
       kept_modules: ['model.layers.0.mlp.down_proj', 'model.layers.1.mlp.down_proj', 'lm_head'],
     });
     expect((summary.files as string[]).length).toBeGreaterThan(1);
@@ -119,8 +132,15 @@ describe('nibble quantize', () => {
     const { code, stdout } = await quantize(['--help']);
     expect(code).toBe(0);
     for (const key of [
-      ...['bnb_4bit_quant_type', 'bnb_4bit_use_double_quant', 'bnb_4bit_blocksize', 'bnb_4bit_quant_storage'],
-      ...['bnb_4bit_compute_dtype', 'llm_int8_skip_modules', 'dtype', 'max_shard_size', 'json'],
+      'bnb_4bit_quant_type',
+      'bnb_4bit_use_double_quant',
+      'bnb_4bit_blocksize',
+      'bnb_4bit_quant_storage',
+      'bnb_4bit_compute_dtype',
+      'llm_int8_skip_modules',
+      'dtype',
+      'max_shard_size',
+      'json',
     ])
       expect(stdout).toContain(`--${key}`);
     expect(stdout).toContain('default "50GB"');

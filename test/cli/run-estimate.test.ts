@@ -8,8 +8,14 @@ import { loadTrainConfig } from '../../src/config/index.ts';
 
 /** Llama-3-70B's widths: the embedding alone, in f32, is beyond an NVIDIA binding. */
 const WIDE = {
-  ...{ architectures: ['LlamaForCausalLM'], vocab_size: 128_256, hidden_size: 8192, intermediate_size: 28_672 },
-  ...{ num_hidden_layers: 2, num_attention_heads: 64, num_key_value_heads: 8, torch_dtype: 'bfloat16' },
+  architectures: ['LlamaForCausalLM'],
+  vocab_size: 128_256,
+  hidden_size: 8192,
+  intermediate_size: 28_672,
+  num_hidden_layers: 2,
+  num_attention_heads: 64,
+  num_key_value_heads: 8,
+  torch_dtype: 'bfloat16',
 };
 
 async function estimate(

@@ -6,8 +6,21 @@ import { logRows } from '../../src/cli/train/log.ts';
 import type { StepEvent } from '../../src/train/events.ts';
 
 const step = (number: number, totalSteps: number): StepEvent => ({
-  ...{ type: 'step', step: number, totalSteps, epoch: number / 4, loss: number, gradNorm: 0.5, learningRate: 2e-4 },
-  ...{ finite: true, lossScale: null, flags: 0, stepMs: 1, tokens: 1, paddedTokens: 1, lossTokens: 1, samples: 1 },
+  type: 'step',
+  step: number,
+  totalSteps,
+  epoch: number / 4,
+  loss: number,
+  gradNorm: 0.5,
+  learningRate: 2e-4,
+  finite: true,
+  lossScale: null,
+  flags: 0,
+  stepMs: 1,
+  tokens: 1,
+  paddedTokens: 1,
+  lossTokens: 1,
+  samples: 1,
 });
 
 test('a row per logging_steps, its loss the mean since the row before, and one for the last step', () => {

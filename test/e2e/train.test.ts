@@ -19,17 +19,38 @@ const data = directory({
 
 const STEPS = 20;
 const settings = (model: string, output: string) => [
-  ...['--model_name_or_path', model, '--output_dir', output, '--max_steps', String(STEPS)],
-  ...['--datasets', path.join(data, 'rows.jsonl'), '--eval_datasets', path.join(data, 'eval.jsonl')],
-  ...['--eval_on_start', 'true', '--learning_rate', '2e-2', '--per_device_train_batch_size', '4'],
-  ...['--lora_r', '4', '--lora_target_modules', 'all-linear'],
+  '--model_name_or_path',
+  model,
+  '--output_dir',
+  output,
+  '--max_steps',
+  String(STEPS),
+  '--datasets',
+  path.join(data, 'rows.jsonl'),
+  '--eval_datasets',
+  path.join(data, 'eval.jsonl'),
+  '--eval_on_start',
+  'true',
+  '--learning_rate',
+  '2e-2',
+  '--per_device_train_batch_size',
+  '4',
+  '--lora_r',
+  '4',
+  '--lora_target_modules',
+  'all-linear',
 ];
 const QLORA = ['--method', 'qlora', '--bnb_4bit_use_double_quant', 'true'];
 
 const files = (output: string) => Object.keys(contentOf(output));
 const WRITTEN = [
-  ...['README.md', 'adapter_config.json', 'adapter_model.safetensors', 'config.yaml'],
-  ...['environment.json', 'run.json', 'trainer_state.json'],
+  'README.md',
+  'adapter_config.json',
+  'adapter_model.safetensors',
+  'config.yaml',
+  'environment.json',
+  'run.json',
+  'trainer_state.json',
 ];
 
 // Tied and untied, one file and shards, f32, f16 and bf16, grouped queries (4 on 2, 4 on 1) and not. The last number is the

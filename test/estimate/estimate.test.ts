@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
-import { estimatePlan } from '../../src/estimate/estimate.ts';
+import { estimateRun } from '../../src/estimate/estimate.ts';
 import { totalBytes } from '../../src/gpu/category.ts';
 import { loadShaders } from '../../src/node/device.ts';
 import { device } from '../gpu/harness.ts';
@@ -21,8 +21,12 @@ const METHODS: Record<string, Partial<TrainConfig>> = {
   full: { method: 'full' },
   'qlora, DoRA': { method: 'qlora', load_in_4bit: true, use_dora: true, lora_dropout: 0.1 },
   'lora, biases and modules': {
-    ...{ method: 'lora', bias: 'all', lora_modules_to_save: ['embed_tokens', 'norm'], use_dora: true },
-    ...{ lora_target_modules: ['q_proj', 'down_proj'], gradient_checkpointing: true },
+    method: 'lora',
+    bias: 'all',
+    lora_modules_to_save: ['embed_tokens', 'norm'],
+    use_dora: true,
+    lora_target_modules: ['q_proj', 'down_proj'],
+    gradient_checkpointing: true,
   },
   'lora, packed': { method: 'lora', packing: true, max_length: 40 },
   'lora, checkpointed': { method: 'lora', lora_dropout: 0.1, gradient_checkpointing: true },
@@ -53,7 +57,7 @@ describe.each(MODELS.map((directory) => [path.basename(directory), directory] as
       const config = { model_name_or_path: directory, ...settings, ...evaluation, ensure_weight_tying, max_steps: 2 };
       const { input, result } = await runTraining({ '.': files }, { ...config, gradient_accumulation_steps: 2 });
       const { ledger } = result;
-      const estimate = estimatePlan(input.plan, input.config, input.batches.shapes, device.profile, loadShaders());
+      const estimate = estimateRun(input.layout, input.config, input.batches.shapes, device.profile, loadShaders());
       expect(input.batches.shapes.train.length).toBeGreaterThan(1);
       // two steps of two micro-batches are all the rows, packed ones twice, and so every shape
       const { length } = input.train.rows;

@@ -118,7 +118,9 @@ test('nvidia-smi: the GPU of that name with most room; slices and absent drivers
   const gpus = gpuMemories(view(two));
   expect(gpus).toHaveLength(3);
   expect(memoryOf(['NVIDIA H200', ''], gpus)).toEqual<GpuMemory>({
-    ...{ name: 'NVIDIA H200', totalBytes: 143_771 * 2 ** 20, freeBytes: 90_000 * 2 ** 20 },
+    name: 'NVIDIA H200',
+    totalBytes: 143_771 * 2 ** 20,
+    freeBytes: 90_000 * 2 ** 20,
   });
   expect(memoryOf(['0x2335'], gpus)?.freeBytes).toBe(90_000 * 2 ** 20);
   expect(gpuMemories(view('NVIDIA H200, [N/A], [Insufficient Permissions]\n'))).toEqual([]);

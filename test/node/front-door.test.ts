@@ -139,8 +139,11 @@ describe('quantize', () => {
       [(context) => quantizeCommand(context, runQuantize)],
     );
     const summary = await quantize({
-      ...{ model_name_or_path: MODEL, output_dir: out('ours'), bnb_4bit_use_double_quant: true },
-      ...{ bnb_4bit_blocksize: 128, max_shard_size: 40_000 },
+      model_name_or_path: MODEL,
+      output_dir: out('ours'),
+      bnb_4bit_use_double_quant: true,
+      bnb_4bit_blocksize: 128,
+      max_shard_size: 40_000,
     });
     const printed = JSON.parse(theirs.stdout) as { seconds: number };
     expect(summary).toEqual({ ...printed, out: out('ours'), seconds: summary.seconds });

@@ -12,8 +12,12 @@ const GOLDEN = new URL('../golden/', import.meta.url).pathname;
 async function told(settings: Record<string, unknown>): Promise<string[]> {
   const at = (file: string) => [{ path: path.join(GOLDEN, 'packing', 'bfd', file) }];
   const ours = {
-    ...{ model_name_or_path: path.join(GOLDEN, 'llama', 'untied-gqa-f32'), max_steps: 3, max_length: 24 },
-    ...{ datasets: at('train.jsonl'), eval_datasets: at('eval.jsonl'), ...settings },
+    model_name_or_path: path.join(GOLDEN, 'llama', 'untied-gqa-f32'),
+    max_steps: 3,
+    max_length: 24,
+    datasets: at('train.jsonl'),
+    eval_datasets: at('eval.jsonl'),
+    ...settings,
   };
   const { values } = loadTrainConfig({ file: { path: 'run.json', text: JSON.stringify(ours) } });
   return dataNotes(await readRunInput(values, nodeReader), true);

@@ -48,9 +48,18 @@ afterAll(async () => {
 
 /** One layer whose gate_proj is 1 MiB of bfloat16. */
 const SHAPE = {
-  ...{ architectures: ['LlamaForCausalLM'], model_type: 'llama', vocab_size: 64, hidden_size: 512 },
-  ...{ intermediate_size: 1024, num_hidden_layers: 1, num_attention_heads: 8, num_key_value_heads: 8 },
-  ...{ rms_norm_eps: 1e-5, max_position_embeddings: 256, tie_word_embeddings: true, torch_dtype: 'bfloat16' },
+  architectures: ['LlamaForCausalLM'],
+  model_type: 'llama',
+  vocab_size: 64,
+  hidden_size: 512,
+  intermediate_size: 1024,
+  num_hidden_layers: 1,
+  num_attention_heads: 8,
+  num_key_value_heads: 8,
+  rms_norm_eps: 1e-5,
+  max_position_embeddings: 256,
+  tie_word_embeddings: true,
+  torch_dtype: 'bfloat16',
 };
 const LAYER = 'model.layers.0';
 const GATE = `${LAYER}.mlp.gate_proj.weight`;
@@ -79,7 +88,9 @@ function bfloat16s(count: number, seed: number): Uint8Array<ArrayBuffer> {
 
 async function writeModel(): Promise<void> {
   const tensors = Object.entries(SHAPES).map(([name, shape], i) => ({
-    ...{ name, dtype: 'BF16' as const, shape },
+    name,
+    dtype: 'BF16' as const,
+    shape,
     data: () => [
       bfloat16s(
         shape.reduce((a, b) => a * b, 1),

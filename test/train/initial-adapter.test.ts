@@ -46,13 +46,13 @@ describe.each(Object.entries(golden))('%s', (name, { base, seed, options, bnb_4b
       lora_target_modules: target_modules,
     };
     const shapes = { train: [{ B: 1, S: 4 }], evaluation: [] };
-    const { engine, plan, source } = await openEngine(path.join(DIRECTORY, base), overrides, shapes);
+    const { engine, layout, source } = await openEngine(path.join(DIRECTORY, base), overrides, shapes);
     for await (const _ of engine.warmUp()); // runs every plan, and has to leave the adapter as it is
     const files = new Map<string, Uint8Array>();
-    await saveTrainedAdapter(engine, plan, source, memoryWriter(files));
+    await saveTrainedAdapter(engine, layout, source, memoryWriter(files));
     engine.destroy();
-    const theirs = await openAdapter(nodeReader(path.join(DIRECTORY, `initial-${name}`)), plan.base);
-    const ours = await openAdapter(memoryReader(files), plan.base);
+    const theirs = await openAdapter(nodeReader(path.join(DIRECTORY, `initial-${name}`)), layout.base);
+    const ours = await openAdapter(memoryReader(files), layout.base);
     const tensors = adapterTensors(theirs.layout);
     expect(adapterTensors(ours.layout)).toEqual(tensors);
     for (const { key } of tensors) {

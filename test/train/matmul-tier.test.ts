@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
 import { DeviceError } from '../../src/errors.ts';
-import { estimatePlan } from '../../src/estimate/estimate.ts';
+import { estimateRun } from '../../src/estimate/estimate.ts';
 import { loadShaders } from '../../src/node/device.ts';
 import { runTiers } from '../../src/train/tiers.ts';
 import { rejection } from '../formats/files.ts';
@@ -51,7 +51,7 @@ describe('matmul_tier', () => {
     expect(simt.result.engine.machine.profile.tier).toBe('simt');
     expectSameSteps(simt, direct);
     const { input, result } = simt;
-    const estimate = estimatePlan(input.plan, input.config, input.batches.shapes, device.profile, loadShaders());
+    const estimate = estimateRun(input.layout, input.config, input.batches.shapes, device.profile, loadShaders());
     expect(estimate.byCategory).toEqual(result.ledger.peak.byCategory);
     const commands = result.engine.machine.plans.flatMap((plan) => plan.commands);
     const names = commands.map((c) => (c.kind === 'dispatch' ? c.kernel.spec.name : c.kind));
@@ -70,7 +70,7 @@ describe('matmul_tier', () => {
       expect(folds(simt, true)).toContain(true);
       expect(folds(simt, false).includes(true)).toBe(lora_dropout === 0);
       const { input, result } = simt;
-      const { head_dim } = input.plan.spec.config;
+      const { head_dim } = input.layout.spec.config;
       expect(runTiers(result.engine.machine.profile, input.config, head_dim)).toMatchObject({
         matmul: { tier: 'simt' },
         lora: { forward: 'folded', backward: lora_dropout === 0 ? 'folded' : 'separate', operands: 'float32' },

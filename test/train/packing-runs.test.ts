@@ -42,8 +42,13 @@ type Name = keyof typeof RUNS;
 async function repeat(name: Name): Promise<Run> {
   const { settings, files } = readGolden(path.join(PACKING, name));
   const ours = {
-    ...{ ...settings, ...RUNS[name].base, method: 'lora', lora_r: 4, lora_alpha: 8 },
-    ...{ datasets: [{ path: 'train.jsonl' }], eval_datasets: [{ path: 'eval.jsonl' }] },
+    ...settings,
+    ...RUNS[name].base,
+    method: 'lora',
+    lora_r: 4,
+    lora_alpha: 8,
+    datasets: [{ path: 'train.jsonl' }],
+    eval_datasets: [{ path: 'eval.jsonl' }],
   };
   const { values } = loadTrainConfig({ file: { path: 'settings.json', text: JSON.stringify(ours) } });
   return runTraining({ '.': files }, values);

@@ -45,8 +45,14 @@ export function learnableRows(seed: number, count: number, length: number, vocab
 export function configOf(overrides: Partial<TrainConfig>): TrainConfig {
   const base = {
     ...settings.parse({ model_name_or_path: 'model', datasets: [{ path: 'rows.jsonl' }] }),
-    ...{ eval_steps: 1, logging_steps: 1, learning_rate: 1e-2, train_sampling_strategy: 'sequential' },
-    ...{ lora_r: 4, lora_target_modules: 'all-linear', per_device_train_batch_size: 2, max_steps: 3 },
+    eval_steps: 1,
+    logging_steps: 1,
+    learning_rate: 1e-2,
+    train_sampling_strategy: 'sequential',
+    lora_r: 4,
+    lora_target_modules: 'all-linear',
+    per_device_train_batch_size: 2,
+    max_steps: 3,
   };
   const requested_compute_dtype = overrides.compute_dtype ?? base.compute_dtype;
   return { ...base, requested_compute_dtype, ...overrides } as TrainConfig;

@@ -67,9 +67,15 @@ test('trainer_state.json: Hugging Face names, full precision, the mean of the st
   );
   const state = JSON.parse(Buffer.from(bytesOf(run, 'trainer_state.json')).toString()) as Record<string, unknown>;
   expect(state).toMatchObject({
-    ...{ global_step: 7, max_steps: 7, num_train_epochs: 2, train_batch_size: 2, logging_steps: 2, eval_steps: 3 },
+    global_step: 7,
+    max_steps: 7,
+    num_train_epochs: 2,
+    train_batch_size: 2,
+    logging_steps: 2,
+    eval_steps: 3,
     // 12 rows in pairs are 6 steps an epoch; every row has 12 tokens
-    ...{ epoch: 7 / 6, num_input_tokens_seen: 7 * 2 * 12 },
+    epoch: 7 / 6,
+    num_input_tokens_seen: 7 * 2 * 12,
   });
   const history = state.log_history as Record<string, number>[];
   const logged = history.filter((r) => 'loss' in r);

@@ -60,9 +60,13 @@ export function tuneKernelsCommand(context: CliContext, run: Handler<TuneKernels
       ) =>
         run(
           {
-            ...{ models, tokens: options.tokens, rounds: options.rounds, quick: options.quick === true },
+            models,
+            tokens: options.tokens,
+            rounds: options.rounds,
+            quick: options.quick === true,
             minutes: options.minutes ?? null,
-            ...{ dryRun: options.dryRun === true, json: options.json === true },
+            dryRun: options.dryRun === true,
+            json: options.json === true,
           },
           context,
         ),

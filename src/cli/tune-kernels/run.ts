@@ -44,7 +44,9 @@ export async function runTuneKernels(
   try {
     const result = await watch(
       tuneKernels(open, closeDevice, {
-        ...{ shapes, rounds: args.rounds, signal },
+        shapes,
+        rounds: args.rounds,
+        signal,
         ...(args.quick && { candidates: QUICK_TILES }),
         ...(args.minutes !== null && { budgetMs: args.minutes * MINUTE_MS }),
       }),
