@@ -5,11 +5,12 @@ import type { RunTiers } from '../train/tiers.ts';
 
 /** `lengthWasSet`: somebody asked for this max_length. */
 export function tellRun(note: (text: string) => void, input: RunInput, lengthWasSet: boolean): void {
-  const { config, train, evaluation, batches, model } = input;
+  const { config, train, evaluation, batches, model, tokenizer } = input;
   const { max_length } = config;
   const { max_position_embeddings: positions } = model;
   const quantized = prequantizedNote(input);
   if (quantized !== null) note(quantized);
+  for (const line of tokenizer?.notes ?? []) note(line);
   if (lengthWasSet && max_length > positions)
     note(`max_length ${max_length} is beyond the ${positions} positions of the model: no row may be longer than those`);
   note(`train: ${rowsAndTokens(train)}, ${counted(batches.totalSteps, 'step')}`);
@@ -24,6 +25,11 @@ export function tellRun(note: (text: string) => void, input: RunInput, lengthWas
       note(
         `${name}: ${counted(set.rowsWithoutEos, 'row')} of text without an EOS at the end: the tokenizer names none for ` +
           'append_eos (eos_token in tokenizer_config.json does)',
+      );
+    if (set.rowsWithDoubledTokens > 0)
+      note(
+        `${name}: ${counted(set.rowsWithDoubledTokens, 'row')} of text with a BOS or EOS that the tokenizer adds too: it is there ` +
+          'twice, as in TRL (leave it out of the text)',
       );
     if (set.rowsWithoutLoss > 0) note(`${name}: ${counted(set.rowsWithoutLoss, 'row')} without a token to learn from`);
   }
