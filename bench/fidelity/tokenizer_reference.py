@@ -18,7 +18,7 @@ from tokenizer_parts import parts
 from tokenizer_text import SENTENCES, border_texts, code_points, mixed_text, training_text
 
 PACKAGES = ("transformers", "tokenizers", "unicodedata2", "numpy")
-BORDER_TEXTS, PART_TEXTS = 5000, 1500
+BORDER_TEXTS, PART_TEXTS = 4000, 600
 
 
 def write(folder, files):
@@ -54,7 +54,7 @@ def main():
         "points": points,
         "borders": border_texts(BORDER_TEXTS) + SENTENCES + ["", " ", "\n"],
         "mixed": [mixed_text()],
-        "few": border_texts(PART_TEXTS, 17) + SENTENCES + ["", " "] + points[::5],
+        "few": border_texts(PART_TEXTS, 17) + SENTENCES + ["", " "] + points[::20],
     }
     for name, list_ in texts.items():
         (out / f"{name}.json").write_text(json.dumps(list_, ensure_ascii=False), encoding="utf8")

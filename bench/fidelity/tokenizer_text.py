@@ -70,9 +70,9 @@ def border_texts(count, seed=13):
 
 
 def code_points():
-    """Every code point that Unicode 17 assigns, surrogates aside, each in five places; 64 of them to a text."""
+    """Every code point that Unicode 17 assigns, surrogates aside, each beside a letter, a digit and a space; 256 of them to a text."""
     import unicodedata2
 
     points = [chr(p) for p in range(0x110000) if unicodedata2.category(chr(p)) not in ("Cn", "Cs")]
-    texts = ["\n".join(f"{c} a{c}b {c}1{c}{c}" for c in points[i : i + 64]) for i in range(0, len(points), 64)]
+    texts = ["".join(f"a{c}1{c} " for c in points[i : i + 256]) for i in range(0, len(points), 256)]
     return texts, len(points)

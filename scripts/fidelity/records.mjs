@@ -2,13 +2,14 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
-/** What issue 3 promises, by row. */
+/** What is held against the originals, by row. */
 export const ROWS = [
   'Quantized bytes against bitsandbytes',
   'Logits of every architecture against transformers',
   'Training steps of every architecture against PEFT',
   'Files that go both ways',
   'A real pretrained model',
+  'Token ids',
 ];
 
 /** Records that come first in their row, in this order: what the others of the row build on. */

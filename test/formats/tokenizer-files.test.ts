@@ -223,6 +223,13 @@ test('half of a surrogate pair is refused', async () => {
   expect(tokenizer.encode('👍').length).toBe(4);
 });
 
+test('a stretch that overflows the regular expression is refused, and not a crash', async () => {
+  const tokenizer = await load(filesOf('double-bos'));
+  const error = thrown(() => tokenizer.encode('!'.repeat(2 ** 24)));
+  expect(error).toBeInstanceOf(DataError);
+  expect(error.message).toMatch(/16,777,216 characters .* too long/);
+});
+
 test('notes say where the ids are not those that a file asks for', async () => {
   expect((await load(filesOf('double-bos'))).notes).toEqual([]);
   const notes = async (config: Json, parts: Json = {}): Promise<string> =>

@@ -46,6 +46,25 @@ export class Pipeline {
         this.#file,
         'is given a text with half of a surrogate pair (\\ud800 to \\udfff alone). Mend the text.',
       );
+    const ids = this.#guarded(text);
+    return addSpecialTokens ? this.#postProcessor(ids) : ids;
+  }
+
+  /** V8 keeps a place to return to for each character of a match: some millions without a border overflow it. */
+  #guarded(text: string): number[] {
+    try {
+      return this.#idsOf(text);
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new DataError(
+        this.#file,
+        `is given a text of ${text.length.toLocaleString('en-US')} characters with a stretch too long for its patterns. Cut the text.`,
+        { cause },
+      );
+    }
+  }
+
+  #idsOf(text: string): number[] {
     const ids: number[] = [];
     for (const found of this.added.extract(text)) {
       if ('id' in found) ids.push(found.id);
@@ -53,7 +72,7 @@ export class Pipeline {
         for (const piece of this.#preTokenizer?.([found]) ?? [found])
           for (const id of this.#model.encode(piece.text)) ids.push(id);
     }
-    return addSpecialTokens ? this.#postProcessor(ids) : ids;
+    return ids;
   }
 
   /** The special tokens that the post-processor puts around every text. */
