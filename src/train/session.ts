@@ -6,7 +6,7 @@ import type { TensorSource } from '../formats/checkpoint.ts';
 import { type ModelConfig, readModelConfig } from '../formats/hf-config.ts';
 import { type Adapter, checkOwnEmbeddings, openAdapter } from '../formats/peft.ts';
 import type { FileReader } from '../formats/reader.ts';
-import { loadTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../formats/tokenizer.ts';
+import { openTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../formats/tokenizer.ts';
 import { GpuAllocator } from '../gpu/allocator.ts';
 import type { Device } from '../gpu/device.ts';
 import { Ledger } from '../gpu/ledger.ts';
@@ -52,7 +52,7 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
   const model = await readModelConfig(reader);
   const source = await withTiedHead(model, await openWeights(reader, model));
   await checkWeights(model, source);
-  const tokenizer = (await reader.exists(TOKENIZER_FILE)) ? await loadTokenizer(reader, model.vocab_size) : null;
+  const tokenizer = (await reader.exists(TOKENIZER_FILE)) ? await openTokenizer(reader, model.vocab_size) : null;
   const adapter =
     config.adapter_name_or_path === null
       ? null

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { loadDataset } from '../../src/data/dataset.ts';
 import { DataError } from '../../src/errors.ts';
 import { memoryReader } from '../../src/formats/memory.ts';
-import { loadTokenizer, type TextTokenizer } from '../../src/formats/tokenizer.ts';
+import { loadTokenizer, openTokenizer, type TextTokenizer } from '../../src/formats/tokenizer.ts';
 import { rejection, thrown } from './files.ts';
 
 type Json = Record<string, unknown>;
@@ -215,6 +215,20 @@ test.each(REFUSED)('%s is refused by name when the files are read', async (_, fi
   const error = await rejection(load(files));
   expect(error).toBeInstanceOf(DataError);
   for (const word of words) expect(error.message).toContain(word);
+});
+
+test('a tokenizer that is not followed refuses text, and tokenized rows go by it', async () => {
+  const files = Object.entries(changed({}, { split_special_tokens: true }));
+  const reader = memoryReader(new Map(files.map(([name, content]) => [name, JSON.stringify(content)])), 'm');
+  const tokenizer = await openTokenizer(reader, 320);
+  expect(tokenizer.notes.join()).toContain('split_special_tokens');
+  expect(thrown(() => tokenizer.encode('a'))).toBeInstanceOf(DataError);
+  const rows = memoryReader(new Map([['rows.jsonl', '{"input_ids": [1, 2]}']]));
+  const options = { tokenizer, vocabSize: 320, maxPositions: 128, maxLength: 128, appendEos: true };
+  expect((await loadDataset(rows, [{ path: 'rows.jsonl' }], options)).tokens).toBe(2);
+  const broken = changed({ added_tokens: [{ id: 7.5, content: '<x>' }] });
+  const texts = Object.entries(broken).map(([name, content]): [string, string] => [name, JSON.stringify(content)]);
+  expect(await rejection(openTokenizer(memoryReader(new Map(texts)), 320))).toBeInstanceOf(DataError);
 });
 
 test('half of a surrogate pair is refused', async () => {

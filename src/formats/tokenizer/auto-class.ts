@@ -2,6 +2,7 @@
 import { DataError } from '../../errors.ts';
 import { isObject, show } from '../json.ts';
 import type { TokenizerFiles } from './files.ts';
+import { NotFollowed } from './read.ts';
 
 /** Follows tokenizer.json in everything. */
 export const BACKEND = 'TokenizersBackend';
@@ -54,10 +55,9 @@ export function tokenizerClassOf(files: TokenizerFiles): TokenizerClass {
   if (ofModel === BACKEND) return BACKEND;
   if (ofModel !== null && overruled) return ofModel;
   if (NOT_FOLLOWED.has(name))
-    throw new DataError(
+    throw new NotFollowed(
       files.places.config,
-      `tokenizer_class is ${show(declared)}, which transformers builds otherwise than tokenizer.json says, and nibble does not. ` +
-        'Tokenize the rows with transformers and give input_ids.',
+      `tokenizer_class is ${show(declared)}, which transformers builds otherwise than tokenizer.json says`,
     );
   return REBUILT.find((rebuilt) => rebuilt === name) ?? BACKEND;
 }
@@ -77,10 +77,7 @@ function refuseCode({ config, places }: TokenizerFiles): void {
   const map = config.auto_map;
   const code = isObject(map) ? map.AutoTokenizer : map;
   if ((code ?? null) === null) return;
-  throw new DataError(
-    places.config,
-    `auto_map is ${show(map)}: the tokenizer is Python code, which nibble does not run. Tokenize the rows with it and give input_ids.`,
-  );
+  throw new NotFollowed(places.config, `auto_map is ${show(map)}: the tokenizer is Python code`);
 }
 
 /** transformers looks for the word in the file, wherever it stands. */

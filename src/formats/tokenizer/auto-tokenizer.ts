@@ -5,6 +5,7 @@ import { type AddedToken, addedTokenOf } from './added-tokens.ts';
 import { BACKEND, tokenizerClassOf } from './auto-class.ts';
 import type { TokenizerFiles } from './files.ts';
 import { Pipeline } from './pipeline.ts';
+import { NotFollowed } from './read.ts';
 import { differences, rebuilt } from './rebuilt.ts';
 import {
   addedTokenParts,
@@ -66,10 +67,7 @@ export function openAutoTokenizer(files: TokenizerFiles): AutoTokenizer {
 /** Settings of tokenizer_config.json that change ids in transformers and are not followed here. */
 function refuseSettings({ config, places }: TokenizerFiles): void {
   const refuse = (key: string, why: string): void => {
-    throw new DataError(
-      places.config,
-      `${key} is ${show(config[key])}, ${why}, which nibble does not follow. Tokenize the rows with transformers and give input_ids.`,
-    );
+    throw new NotFollowed(places.config, `${key} is ${show(config[key])}, ${why}`);
   };
   if (config.split_special_tokens === true) refuse('split_special_tokens', 'which cuts special tokens into characters');
   if (config.fix_mistral_regex === true) refuse('fix_mistral_regex', 'which puts another pattern into tokenizer.json');

@@ -2,6 +2,16 @@
 import { DataError } from '../../errors.ts';
 import { isObject, type JsonObject, show } from '../json.ts';
 
+/** What transformers does and nibble does not: rows that need no tokenizer can still be trained on. */
+export class NotFollowed extends DataError {
+  constructor(file: string, what: string) {
+    super(
+      file,
+      `${what}, which nibble does not follow: its ids would be others than transformers'. Tokenize the rows with transformers and give input_ids.`,
+    );
+  }
+}
+
 /** Token ids are numbers of 32 bits for Rust, and above 2^31 none has an embedding. */
 const ID_LIMIT = 2 ** 31;
 
@@ -18,16 +28,17 @@ export class Part {
 
   /** The error of a field, or of the part itself where no key is given. */
   error(key: string | null, message: string): DataError {
+    return new DataError(this.#place(key), message);
+  }
+
+  #place(key: string | null): string {
     const path = [this.path, key ?? ''].filter((part) => part !== '').join('.');
-    return new DataError(path === '' ? this.file : `${this.file}: ${path}`, message);
+    return path === '' ? this.file : `${this.file}: ${path}`;
   }
 
   /** The error of what the tokenizers library does and nibble does not. */
-  unsupported(key: string | null, what: string): DataError {
-    return this.error(
-      key,
-      `${what}, which nibble does not follow: its ids would be others than transformers'. Tokenize the rows with transformers and give input_ids.`,
-    );
+  unsupported(key: string | null, what: string): NotFollowed {
+    return new NotFollowed(this.#place(key), what);
   }
 
   has(key: string): boolean {

@@ -3,6 +3,7 @@ import { DataError } from '../../errors.ts';
 import { isObject, type JsonObject, show } from '../json.ts';
 import type { RebuiltClass } from './auto-class.ts';
 import type { TokenizerFiles } from './files.ts';
+import { NotFollowed } from './read.ts';
 
 /** Named special tokens that a class has where the files name none. */
 export const DEFAULT_TOKENS: Readonly<Record<RebuiltClass, Readonly<Record<string, string>>>> = {
@@ -34,10 +35,9 @@ export function rebuilt(name: RebuiltClass, files: TokenizerFiles): JsonObject {
   const { tokenizer, places } = files;
   const model = tokenizer.model;
   if (!isObject(model) || model.type !== 'BPE')
-    throw new DataError(
+    throw new NotFollowed(
       places.tokenizer,
-      `model.type is ${show(isObject(model) ? model.type : model)}, and ${name} of transformers makes a BPE model of it, ` +
-        'which nibble does not. Tokenize the rows with transformers and give input_ids.',
+      `model.type is ${show(isObject(model) ? model.type : model)}, and ${name} of transformers makes a BPE model of it`,
     );
   const { normalizer, pre_tokenizer, decoder, ...settings } = PARTS[name](files);
   const { vocab, merges } = model;
