@@ -1,6 +1,6 @@
 """The Python side of tokenizers.mjs: tokenizers, texts, and the ids of AutoTokenizer and of Rust's `tokenizers`.
 
-    tokenizer_reference.py DIR     writes a folder of files for each tokenizer, texts and ids into DIR; prints JSON
+    tokenizer_reference.py DIR     writes a folder of files for each tokenizer, texts and ids into DIR, and index.json
 """
 
 import importlib.metadata
@@ -76,8 +76,10 @@ def main():
         write(folder, {"tokenizer.json": tokenizer})
         keep(folder / "rust-few.bin", rust_ids(folder, texts["few"]))
         folders[folder.name] = {"kind": "part", "name": name, "sets": ["few"], "against": ["rust"]}
-    print(json.dumps({"versions": {name: importlib.metadata.version(name) for name in PACKAGES}, "folders": folders, "points": count,
-                      "texts": {name: len(list_) for name, list_ in texts.items()}}))
+    index = {"versions": {name: importlib.metadata.version(name) for name in PACKAGES}, "folders": folders, "points": count,
+             "texts": {name: len(list_) for name, list_ in texts.items()}}
+    # a file: tokenizers itself prints lines to standard output
+    (out / "index.json").write_text(json.dumps(index))
 
 
 main()

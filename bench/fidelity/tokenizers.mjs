@@ -77,7 +77,8 @@ function familyFigures({ name, found, sets, against }) {
 
 const given = options();
 await withScratch(given, async (folder) => {
-  const made = JSON.parse(python(given, 'tokenizer_reference.py', folder));
+  python(given, 'tokenizer_reference.py', folder);
+  const made = JSON.parse(readFileSync(path.join(folder, 'index.json'), 'utf8'));
   const texts = Object.fromEntries(
     Object.keys(made.texts).map((name) => [name, JSON.parse(readFileSync(path.join(folder, `${name}.json`), 'utf8'))]),
   );
