@@ -105,6 +105,8 @@ function requireFloat(w: Tensor): Tensor {
 function product(tape: Tape, label: string, direct: (tape: Tape, gemm: Gemm) => void, gemm: Omit<Gemm, 'label'>): void {
   const named = { ...gemm, label };
   const { tier } = tape.profile;
+  if (gemm.a.tensor.dtype !== 'f32' && (tier !== 'subgroup_matrix' || !isMatrixProduct(named)))
+    throw new KernelCallError(label, `x is ${gemm.a.tensor.dtype}, and ${tier} reads f32`);
   if (tier === 'direct') inTurn(tape, named, direct);
   else if (tier === 'subgroup_matrix' && isMatrixProduct(named)) subgroupMatrix(tape, named);
   else simt(tape, named);
