@@ -36,12 +36,14 @@ type Linked = { readonly code: string; origin(offset: number): string };
 
 export class ShaderLibrary {
   readonly #sources: ReadonlyMap<string, string>;
+  readonly #conditions: readonly string[];
   readonly #interfaces = new Map<string, KernelInterface>();
   readonly #linked = new Map<string, Promise<Linked>>();
 
   /** @param sources shader text by path below `shaders/`, such as `rmsnorm_fwd.wgsl` and `lib/grid.wgsl` */
   constructor(sources: ReadonlyMap<string, string>) {
     this.#sources = sources;
+    this.#conditions = [...new Set([...sources.values()].flatMap(conditionNames))];
   }
 
   get names(): readonly string[] {
@@ -80,7 +82,8 @@ export class ShaderLibrary {
         ...Object.fromEntries([...unrolled].map(([file, { text }]) => [file, text])),
       },
       rootModuleName: spec.name,
-      conditions: Object.fromEntries(conditionNames(source).map((c) => [c, (spec.when ?? []).includes(c)])),
+      // of every file: a condition that only an imported one names has to be known as well
+      conditions: Object.fromEntries(this.#conditions.map((c) => [c, (spec.when ?? []).includes(c)])),
       constants: { ...spec.constants },
     }).catch((error: unknown) => {
       throw linkError(spec.name, error, (file, line, column) => {

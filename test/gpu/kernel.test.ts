@@ -173,7 +173,9 @@ describe('loops that the loader unrolls', () => {
     };
     expect(await counts([])).toEqual([3, 6, 6, 2]);
     expect(await counts(['DOUBLED'])).toEqual([3, 6, 6, 2]);
-    expect(await of(['DOUBLED'], { ROWS: 1, COLS: 8 })).toMatch(/const j = 2u;/);
+    const doubled = await of(['DOUBLED'], { ROWS: 1, COLS: 8 });
+    expect(doubled).toMatch(/const j = 2u;/);
+    expect(doubled).toMatch(/const TIMES = 2u;/); // a condition that the library alone names
   });
 
   test.each(ways)('%s: an alias that a condition chooses', async (_, lib, name) => {
