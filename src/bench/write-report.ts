@@ -1,4 +1,4 @@
-/** The report of a suite in a folder. */
+/** Writes the report of a suite into its folder. */
 import path from 'node:path';
 import { writeText } from '../formats/reader.ts';
 import { nodeWriter } from '../node/files.ts';

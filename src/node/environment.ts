@@ -1,4 +1,4 @@
-/** What a run ran on: code, machine, driver, packages. Recorded before the first step. */
+/** Code, machine, driver and packages of a run, recorded before its first step. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ type Meta = RunRecord['meta_info'];
 export type CodeInfo = RunRecord['run_info']['code'];
 
 const run = promisify(execFile);
-/** Variables that change how a driver behaves; nothing else of the environment is recorded. */
+/** Variables that change how a driver behaves: the recorded part of the environment. */
 const RECORDED_ENV = /^(VK_|MESA_|NVIDIA_|LP_|NIBBLE_)/;
 
 export async function codeInfo(): Promise<CodeInfo> {
@@ -25,7 +25,7 @@ export async function codeInfo(): Promise<CodeInfo> {
       return null; // installed from the registry, or git is not there
     }
   };
-  // Inside somebody's project, git would answer for that project.
+  // inside somebody's project, git would answer for that project
   const top = await git('rev-parse', '--show-toplevel');
   const own = top !== null && path.relative(top, packageRoot()) === '';
   const [commit, branch, status, lockfile] = await Promise.all([
@@ -62,7 +62,7 @@ export function runtimeInfo(): Meta['runtime'] {
   };
 }
 
-/** A published report should not tell where somebody's home is. */
+/** Replaces the home directory by ~, since reports are published. */
 function withoutHome(env: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(env).map(([k, v]) => [k, v.replaceAll(os.homedir(), '~')]));
 }
@@ -93,7 +93,7 @@ export function gpuInfo({ info, profile }: Device): NonNullable<Meta['gpu']> {
   };
 }
 
-/** The driver's own words on an NVIDIA machine; null elsewhere. */
+/** Facts that nvidia-smi tells of the first GPU; null where it is absent. */
 export async function nvidiaSmi(): Promise<Meta['nvidia_smi']> {
   const query = async (fields: string): Promise<string[]> => {
     const { stdout } = await run('nvidia-smi', [`--query-gpu=${fields}`, '--format=csv,noheader,nounits']);
@@ -121,7 +121,7 @@ export async function nvidiaSmi(): Promise<Meta['nvidia_smi']> {
   }
 }
 
-/** As 64 hex digits; text counts in UTF-8. */
+/** SHA-256 of a text in UTF-8, as 64 hex digits. */
 export function sha256OfText(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
@@ -134,7 +134,7 @@ export async function sha256OfFile(file: string): Promise<string> {
 
 const CHUNK_BYTES = 8 * 2 ** 20;
 
-/** Of a file wherever it lies. @throws DataError */
+/** SHA-256 of a file behind a reader. @throws DataError */
 export async function sha256Of(reader: FileReader, file: string): Promise<string> {
   const hash = createHash('sha256');
   const size = await reader.size(file);
@@ -146,7 +146,7 @@ export async function sha256Of(reader: FileReader, file: string): Promise<string
   return hash.digest('hex');
 }
 
-/** One hash over the hashes of several files, in the order given; of a single file its own. */
+/** Hashes the hashes of several files, in the order given; a single hash stays as it is. */
 export function joinHashes(parts: readonly string[]): string {
   return parts.length === 1 ? (parts[0] as string) : sha256OfText(parts.join('\n'));
 }

@@ -1,4 +1,4 @@
-/** SwiftShader and a Vulkan loader out of npm's @sparticuz/chromium, unpacked once, so that a machine with no Vulkan works. */
+/** Unpacks SwiftShader and a Vulkan loader from npm's @sparticuz/chromium, for machines without Vulkan. */
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -15,7 +15,11 @@ export type SwiftShader = { readonly loader: string; readonly icd: string };
 const LOADER = 'libvulkan.so.1';
 const ICD = 'vk_swiftshader_icd.json';
 
-/** @throws DeviceError when the package is not installed or this platform is not the one it is built for (Linux x64) */
+/**
+ * Unpacks the driver once into the user's cache and returns the paths of its loader and its manifest.
+ * @throws DeviceError when the package is not installed, the platform is not Linux x64, or no cache folder can be
+ * written
+ */
 export async function unpackSwiftShader(): Promise<SwiftShader> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new DeviceError(
@@ -39,7 +43,7 @@ export async function unpackSwiftShader(): Promise<SwiftShader> {
   );
 }
 
-/** The home folder of a container's user is often not its own. */
+/** Cache folders to try; the second for containers, whose user often cannot write the home folder. */
 function cacheRoots(): string[] {
   return [process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache'), os.tmpdir()];
 }
@@ -56,7 +60,7 @@ function archivePath(): string {
   }
 }
 
-/** Unpacks beside the target and renames, so that two processes starting at once cannot see half of it. */
+/** Unpacks beside the target and renames, so that another process never sees half of it. */
 async function unpackTo(archive: string, dir: string): Promise<void> {
   mkdirSync(path.dirname(dir), { recursive: true });
   const temporary = mkdtempSync(`${dir}-`);

@@ -12,9 +12,10 @@ import { type FileReader, place } from '../formats/reader.ts';
 import { adapterBase } from '../model/adapter-base.ts';
 
 /**
- * Takes rank, alpha, targets and scaling from the adapter; dropout too unless it was set, since it belongs to the training
- * and not to the weights. Without `adapter_name_or_path` the config comes back as it is.
- * @throws ConfigError for a setting that contradicts the adapter; DataError for an adapter_config.json that cannot be read
+ * Takes rank, alpha, targets and scaling from the adapter; dropout too unless it was set, since it belongs to the
+ * training and not to the weights. Without `adapter_name_or_path` the config comes back as it is.
+ * @throws ConfigError for a setting that contradicts the adapter; DataError for an adapter_config.json that cannot be
+ * read
  */
 export async function withAdapterSettings(
   config: ResolvedConfig,

@@ -20,8 +20,8 @@ const MOST_SHAPES = 16;
 const MOST_PADDING = 1024;
 
 /**
- * Divides rows, packed already where the run packs, into batches. Pads rows to multiples of the smallest power of two that
- * leaves at most MOST_SHAPES shapes.
+ * Divides rows, packed already where the run packs, into batches. Pads rows to multiples of the smallest power of two
+ * that leaves at most MOST_SHAPES shapes.
  * @param maxPositions tokens beyond which no row is padded
  */
 export function runBatches(

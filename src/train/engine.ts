@@ -79,10 +79,10 @@ export class Engine {
   }
 
   /**
-   * Submits one optimizer step over its micro-batches and returns at once. The promise gives the loss, a sum over the step's
-   * loss tokens divided by their number, when the GPU is done. At most two steps may be unread.
-   * @param ratesAt with a loss scale: learning rate and bias corrections by the number of updates applied before the step,
-   *   which take the place of those in `scalars`
+   * Submits one optimizer step over its micro-batches and returns at once. The promise gives the loss, a sum over the
+   * step's loss tokens divided by their number, when the GPU is done. At most two steps may be unread.
+   * @param ratesAt with a loss scale: learning rate and bias corrections by the number of updates applied before the
+   * step, which take the place of those in `scalars`
    */
   trainStep(
     batches: readonly Batch[],

@@ -2,8 +2,9 @@
 
 export type EvalResult = {
   /**
-   * transformers' eval_loss in nats: each batch's sum divided by its count of labels, then the mean over rows. It depends on
-   * which rows share a batch. With all_labels the count includes first positions, as transformers 4.57 to 5.9 counted.
+   * transformers' eval_loss in nats: each batch's sum divided by its count of labels, then the mean over rows. It
+   * depends on which rows share a batch. With all_labels the count includes first positions, as transformers 4.57 to
+   * 5.9 counted.
    */
   readonly evalLoss: number;
   /** exp(evalLoss). */

@@ -43,8 +43,9 @@ function freshValues({ lora, spec }: ModelLayout, config: TrainConfig): StartVal
 }
 
 /**
- * Dtype that an adapter's first values are rounded to. PEFT creates the adapter in the dtype of the base weight (on a 4-bit
- * base, in its compute dtype) and widens it afterwards. bfloat16 counts as requested, whatever nibble computes in.
+ * Dtype that an adapter's first values are rounded to. PEFT creates the adapter in the dtype of the base weight (on a
+ * 4-bit base, in its compute dtype) and widens it afterwards. bfloat16 counts as requested, whatever nibble computes
+ * in.
  */
 function adapterDtype(stored: StoredAs, { requested_compute_dtype }: TrainConfig): GpuFloat {
   return stored.kind === 'dense' ? stored.dtype : floatType(requested_compute_dtype).gpu;

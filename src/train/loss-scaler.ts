@@ -1,7 +1,7 @@
 /**
- * The host's half of the loss scale of float16 runs. The host learns whether a step was applied only after it has submitted
- * the next one. So the GPU chooses scale, learning rate and bias corrections of a step, from rows that the host uploads for
- * every number of updates that may have been applied by then. Nothing waits, nothing is allocated.
+ * The host's half of the loss scale of float16 runs. The host learns whether a step was applied only after it has
+ * submitted the next one. So the GPU chooses scale, learning rate and bias corrections of a step, from rows that the
+ * host uploads for every number of updates that may have been applied by then. Nothing waits, nothing is allocated.
  */
 import type { Machine } from '../gpu/machine.ts';
 import type { Submission } from '../gpu/submission.ts';

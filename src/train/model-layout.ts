@@ -57,8 +57,8 @@ export async function modelLayout({
   if (full && source !== null) requireUnquantized(source, matrices);
   const prequantized =
     source === null || full ? new Map<string, StoredAs>() : await prequantizedWeights(source, matrices);
-  // A quantized checkpoint stays as it is: what it holds in 16 or 32 bits was kept out when it was made.
-  // Otherwise every linear layer of a QLoRA base is quantized, whatever the adapter targets; head and embedding never are.
+  // A quantized checkpoint stays as it is: what it holds in 16 or 32 bits was kept out when it was made. Otherwise
+  // every linear layer of a QLoRA base is quantized, whatever the adapter targets; head and embedding never are.
   const isQuantizedHere = (module: string): boolean =>
     config.load_in_4bit && prequantized.size === 0 && linear.has(module) && !isSkipped(module);
   const storedAs = (module: string): StoredAs =>

@@ -40,7 +40,8 @@ export type TrainResult = {
 };
 
 /**
- * Trains as `input.config` says and yields what happens. The engine in the result is still open; the caller destroys it.
+ * Trains as `input.config` says and yields what happens. The engine in the result is still open; the caller destroys
+ * it.
  * @throws DataError, DeviceError; the signal's reason when aborted, at the next step boundary
  */
 export async function* train(

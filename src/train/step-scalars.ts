@@ -1,6 +1,6 @@
 /**
- * The scalars that change from step to step: the host's half of shaders/lib/step.wgsl. With a loss scale the GPU overwrites
- * the first four (src/kernels/loss-scale.ts).
+ * The scalars that change from step to step: the host's half of shaders/lib/step.wgsl. With a loss scale the GPU
+ * overwrites the first four (src/kernels/loss-scale.ts).
  */
 const STEP_FIELDS = [
   ['lr', 'f32'],

@@ -8,14 +8,14 @@ import { planAttention } from '../kernels/attention.ts';
 type Settings = Pick<TrainConfig, 'matmul_tier' | 'compute_dtype' | 'method' | 'lora_dropout' | 'use_dora'>;
 
 /**
- * How the LoRA terms are computed. `folded`: within their layer's product, as a second source of its sums; A or B and their
- * factors are then rounded to the compute dtype. `separate`: as products of their own, in float32.
+ * How the LoRA terms are computed. `folded`: within their layer's product, as a second source of its sums; A or B and
+ * their factors are then rounded to the compute dtype. `separate`: as products of their own, in float32.
  */
 export type LoraProducts = {
   readonly forward: 'folded' | 'separate';
   /**
-   * With dropout, one direction stays separate: backward in LoRA, where the mask covers its term alone; forward in DoRA,
-   * which needs the layer's product without it.
+   * With dropout, one direction stays separate: backward in LoRA, where the mask covers its term alone; forward in
+   * DoRA, which needs the layer's product without it.
    */
   readonly backward: 'folded' | 'separate';
   /** Precision that the operands of folded LoRA terms are rounded to. */

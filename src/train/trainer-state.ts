@@ -7,8 +7,8 @@ import { documentsOf } from './packing.ts';
 export type LogRow = Readonly<Record<string, number>>;
 
 /**
- * Collects log rows. A row's loss is the mean over the steps since the last row; norm, rate and loss scale are those of its
- * own step; skipped_steps counts from the start of the run. NaN and infinity stay in the log, where Trainer's
+ * Collects log rows. A row's loss is the mean over the steps since the last row; norm, rate and loss scale are those of
+ * its own step; skipped_steps counts from the start of the run. NaN and infinity stay in the log, where Trainer's
  * logging_nan_inf_filter would put a mean in their place.
  */
 export class TrainerLog {
@@ -76,8 +76,8 @@ export type TrainerState = {
 /** Trainer's default of eval_steps and save_steps. */
 const HF_STEPS = 500;
 /**
- * Trainer's estimate: 6 operations per token and parameter outside the embedding. Padding counts; rows of packed documents
- * have none, as in TRL.
+ * Trainer's estimate: 6 operations per token and parameter outside the embedding. Padding counts; rows of packed
+ * documents have none, as in TRL.
  */
 const FLOS_A_TOKEN_AND_PARAMETER = 6;
 

@@ -60,7 +60,8 @@ const DROPPED_BEYOND = 1.25;
 
 /**
  * Shapes at which every tile must be right before it is timed. First, no tile divides rows, columns or depth. Second, 4
- * divides columns and depth, so that operands are read by vectors as in models, over more than two rounds of the deepest tile.
+ * divides columns and depth, so that operands are read by vectors as in models, over more than two rounds of the
+ * deepest tile.
  */
 const CHECKED: readonly (readonly [rows: number, columns: number, depth: number])[] = [
   [70, 67, 69],
@@ -73,9 +74,10 @@ const checksOf = (dtype: 'f32' | 'f16'): ProductCall[] =>
   ]);
 
 /**
- * Finds the fastest tile of every kind that the device has. A kind whose tiles all fail, or that no shape takes, is absent
- * from the result, and later runs take its default.
- * @param open opens a device; called again after a tile that the driver refused, whose device cannot be trusted any more
+ * Finds the fastest tile of every kind that the device has. A kind whose tiles all fail, or that no shape takes, is
+ * absent from the result, and later runs take its default.
+ * @param open opens a device; called again after a tile that the driver refused, whose device cannot be trusted any
+ * more
  * @param close ends each of those devices
  * @throws DeviceError when the device can take no tile of any kind, or time ended before one was measured; the signal's
  * reason where it came before one was measured

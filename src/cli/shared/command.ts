@@ -1,4 +1,6 @@
-/** Commands as all of nibble's are: no exit of their own, output through the context, examples in every help. */
+/**
+ * Makes nibble's commands: they never exit by themselves, print through the context, and have examples in their help.
+ */
 import { Command } from 'commander';
 import type { CliContext } from './context.ts';
 
@@ -9,7 +11,7 @@ export type CommandText = {
   readonly examples: readonly string[];
 };
 
-/** A command that throws CommanderError instead of ending the process. */
+/** Makes a command that throws CommanderError instead of ending the process. */
 export function newCommand(context: CliContext, { name, summary, examples }: CommandText): Command {
   return new Command(name)
     .description(summary)
