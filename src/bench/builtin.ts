@@ -32,7 +32,7 @@ const RANDOM_TOKENS = 'random-tokens';
 const RANDOM_ROWS = 64;
 
 /** A dataset as the run reads it; its hash is part of the run's identity. */
-export type BuiltinFile = {
+type BuiltinFile = {
   readonly name: BuiltinText | typeof RANDOM_TOKENS;
   readonly path: string;
   readonly bytes: number;

@@ -25,7 +25,7 @@ export type SuiteEvent =
   | { readonly type: 'run-event'; readonly event: TrainEvent }
   | { readonly type: 'run-end'; readonly name: string; readonly record: RunRecord };
 
-export type SuiteOptions = {
+type SuiteOptions = {
   readonly directory: string;
   readonly device: DeviceChoice;
   readonly command: readonly string[];

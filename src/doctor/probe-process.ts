@@ -9,7 +9,7 @@ import type { DeviceFacts, Probe } from './types.ts';
 const PROBE_TIMEOUT_MS = 120_000;
 const BACKENDS: Readonly<Record<string, string>> = { darwin: 'metal', win32: 'd3d12' };
 
-export type ProbeMessage = { readonly device: DeviceFacts } | { readonly error: string };
+type ProbeMessage = { readonly device: DeviceFacts } | { readonly error: string };
 
 /** Opens and tries the device in this process. Never throws. */
 export async function probeHere(choice: DeviceChoice): Promise<ProbeMessage> {

@@ -3,7 +3,7 @@ import { isBnb4bit } from '../formats/bnb4bit.ts';
 import type { ModelLayout } from '../train/model-layout.ts';
 import type { RunInput } from '../train/session.ts';
 
-export type BaseQuantization = {
+type BaseQuantization = {
   readonly quantType: 'nf4' | 'fp4';
   readonly blockSize: number;
   readonly doubleQuant: boolean;

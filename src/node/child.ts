@@ -2,7 +2,7 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-export type ChildOptions<Message> = {
+type ChildOptions<Message> = {
   readonly args?: readonly string[];
   /** Whole environment of the child; by default this process's own. */
   readonly env?: Readonly<Record<string, string | undefined>>;

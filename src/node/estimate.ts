@@ -64,7 +64,7 @@ export function deviceProfile(profile: string | DeviceProfile = DEFAULT_PROFILE,
   throw new ConfigError([{ path, message: `got ${profile}, wanted one of ${names}` }]);
 }
 
-export type ConfigJob = {
+type ConfigJob = {
   readonly config: ResolvedConfig;
   readonly modelConfig: SourceFile;
   readonly device: DeviceProfile;

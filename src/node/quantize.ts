@@ -69,7 +69,7 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeSummar
   );
 }
 
-export type FolderJob = {
+type FolderJob = {
   readonly model: string;
   readonly out: string;
   /** Names that messages have for the two folders: arguments of a command, or options. */

@@ -18,7 +18,7 @@ import type { Material } from './material.ts';
 import type { RunPlace } from './run-types.ts';
 
 /** The part of a run that does not depend on how it ends. */
-export type RunBasis = {
+type RunBasis = {
   readonly place: RunPlace;
   /** Settings with paths as they were given: absolute ones would publish somebody's home directory. */
   readonly config: TrainConfig;

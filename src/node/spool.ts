@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { DataError } from '../errors.ts';
 import type { SpoolStore } from '../model/quantize/spool.ts';
 
-export type FileStore = SpoolStore & { close(): Promise<void> };
+type FileStore = SpoolStore & { close(): Promise<void> };
 
 /**
  * Opens a new file as a spool.

@@ -19,7 +19,7 @@ export type TuningKey = {
   readonly nibble: string;
   readonly webgpu: string;
 };
-export type Tuning = TuningKey & { readonly format: number; readonly measured: string; readonly tiles: TunedTiles };
+type Tuning = TuningKey & { readonly format: number; readonly measured: string; readonly tiles: TunedTiles };
 
 /** Folder of the files: `$XDG_CACHE_HOME/nibble/kernels`, by default below ~/.cache. */
 export function tuningDirectory(env: Readonly<Record<string, string | undefined>>): string {

@@ -24,7 +24,7 @@ export type Inputs = {
   readonly scaling: ScalingTensors | null;
 };
 
-export type ScalingTensors = { readonly scaler: Tensor; readonly rates: Tensor };
+type ScalingTensors = { readonly scaler: Tensor; readonly rates: Tensor };
 
 /** Allocates the buffers for batches of up to `rows` tokens. */
 export function allocateInputs(

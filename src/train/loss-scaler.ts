@@ -10,11 +10,11 @@ import type { Readback } from '../gpu/transfer.ts';
 import { RATE_ROWS, RATE_WORDS, SCALED_WORDS, SCALER, SCALER_WORDS } from '../kernels/loss-scale.ts';
 
 /** Scalars of a step that depend on the number of updates applied before it. */
-export type Rates = { readonly lr: number; readonly bias1: number; readonly sqrt_bias2: number };
+type Rates = { readonly lr: number; readonly bias1: number; readonly sqrt_bias2: number };
 export type RatesAt = (updates: number) => Rates;
 
 /** Tensors of src/kernels/loss-scale.ts, and the step scalars that they overwrite. */
-export type ScalerTensors = { readonly scaler: Tensor; readonly rates: Tensor; readonly step: Tensor };
+type ScalerTensors = { readonly scaler: Tensor; readonly rates: Tensor; readonly step: Tensor };
 
 const WORD_BYTES = 4;
 /** Size and place of the scaler's bytes that tell the host what a step used. */

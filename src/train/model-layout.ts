@@ -27,7 +27,7 @@ export type ModelLayout = {
 
 type LinearNames = ReadonlySet<string>;
 
-export type ModelLayoutInput = {
+type ModelLayoutInput = {
   readonly config: TrainConfig;
   readonly model: ModelConfig;
   /** The weights; null for an estimate from config.json alone. */

@@ -3,7 +3,7 @@ import type { TrainConfig } from '../config/settings.ts';
 import { keepsDocuments, type PackingStrategy } from '../data/pack.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 
-export type Packing = { readonly train: PackingStrategy | null; readonly evaluation: PackingStrategy | null };
+type Packing = { readonly train: PackingStrategy | null; readonly evaluation: PackingStrategy | null };
 
 type Settings = Pick<TrainConfig, 'packing' | 'packing_strategy' | 'eval_packing'>;
 

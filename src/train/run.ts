@@ -22,7 +22,7 @@ export const TRAINER_STATE_FILE = 'trainer_state.json';
 export const INTERRUPTED_FILE = 'interrupted.json';
 export type Interruption = { readonly reason: string; readonly step: number; readonly max_steps: number };
 
-export type TrainOptions = {
+type TrainOptions = {
   readonly signal: AbortSignal;
   /** Folder for the results; null keeps nothing. */
   readonly writer: FileWriter | null;

@@ -4,7 +4,7 @@ import { POLYNOMIAL_END, type SchedulerKwargs, type SchedulerType } from '../con
 export type { SchedulerType };
 
 /** Everything besides the step that a schedule depends on. */
-export type ScheduleFacts = {
+type ScheduleFacts = {
   /** W; above 0, most schedules give step 0 a learning rate of 0. */
   readonly warmupSteps: number;
   /** T; linear and cosine still give step T - 1 a learning rate above 0. */
@@ -21,7 +21,7 @@ const HALF_WAVE = 0.5;
 const INVERSE_SQRT_TIMESCALE = 10_000;
 
 /** Settings that decide the learning rate of every step. */
-export type RateSettings = {
+type RateSettings = {
   readonly learning_rate: number;
   readonly lr_scheduler_type: SchedulerType;
   readonly lr_scheduler_kwargs: SchedulerKwargs | null;

@@ -11,7 +11,7 @@ type Settings = Pick<TrainConfig, 'matmul_tier' | 'compute_dtype' | 'method' | '
  * How the LoRA terms are computed. `folded`: within their layer's product, as a second source of its sums; A or B and
  * their factors are then rounded to the compute dtype. `separate`: as products of their own, in float32.
  */
-export type LoraProducts = {
+type LoraProducts = {
   readonly forward: 'folded' | 'separate';
   /**
    * With dropout, one direction stays separate: backward in LoRA, where the mask covers its term alone; forward in

@@ -81,7 +81,7 @@ const HF_STEPS = 500;
  */
 const FLOS_A_TOKEN_AND_PARAMETER = 6;
 
-export type RunFacts = {
+type RunFacts = {
   readonly config: TrainConfig;
   readonly batches: RunBatches;
   readonly steps: readonly StepEvent[];

@@ -4,7 +4,7 @@
 import { Command } from 'commander';
 import type { CliContext } from './context.ts';
 
-export type CommandText = {
+type CommandText = {
   readonly name: string;
   readonly summary: string;
   /** Lines of "command  # what it does", shown under Examples. */

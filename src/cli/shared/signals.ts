@@ -21,7 +21,7 @@ export class StoppedBySignal extends Error {
 }
 
 /** The part of `process` that signals need. */
-export type SignalSource = {
+type SignalSource = {
   on(event: Signal, listener: () => void): unknown;
   off(event: Signal, listener: () => void): unknown;
 };
