@@ -1,4 +1,4 @@
-/** The tiny model in the package: what its scripts write, what its files promise. */
+/** The tiny model in the package: its scripts and its files. */
 import { readdirSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -14,7 +14,7 @@ const DIRECTORY = fileURLToPath(new URL('../../bench/models/tiny/', import.meta.
 const reader = nodeReader(DIRECTORY);
 
 type Bpe = { byteAlphabet(): string[]; trainBpe(text: string, n: number): { tokens: string[]; merges: string[][] } };
-// Plain JavaScript, so that Node 20 runs it without a build; the type is stated here.
+// plain JavaScript, which Node 20 runs without a build; its type is stated here
 const bpe = (await import(new URL('../../bench/models/tiny/make/bpe.mjs', import.meta.url).href)) as Bpe;
 
 const open = (): Promise<TextTokenizer> => loadTokenizer(reader, 1024);
@@ -32,7 +32,7 @@ test('the tokenizer is the one its script trains, after the three special tokens
 });
 
 test('the trainer merges the most frequent pair first, of equal ones that with the smaller ids', () => {
-  // ab comes three times; after it every pair comes once, and ids grow from a to b to the space (\u0120) to ab.
+  // ab occurs three times, every other pair once; ids grow from a to b to the space (\u0120) to ab
   const { merges } = bpe.trainBpe('abab ab ba', 3);
   expect(merges).toEqual([
     ['a', 'b'],
@@ -88,7 +88,7 @@ test('the checkpoint holds what config.json says, every row whole quantization b
     const values = await readFloats(source, name);
     count += values.length;
     expect(values.every(Number.isFinite), name).toBe(true);
-    // A training step moves every tensor off its start: norms off one, matrices off their first spread.
+    // training moves every tensor off its start: norms off one, matrices off their first spread
     expect(
       values.some((v) => v !== values[0]),
       name,

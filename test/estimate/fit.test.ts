@@ -1,4 +1,6 @@
-/** A plan beyond the memory it may have is refused with its arithmetic and with what would help; no GPU is opened here. */
+/**
+ * A plan that exceeds the memory it may have is refused, with its arithmetic and with what would help. Opens no GPU.
+ */
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
@@ -78,7 +80,7 @@ test('a refusal has a line for each category, which add up, and what each change
   const sizes = remedies.map((line) => Number(/([\d.]+) MiB, is still too much$/.exec(line)?.[1]));
   expect(remedies.at(-1)).toContain('all of these');
   expect(sizes.at(-1)).toBeLessThan(Math.min(...sizes.slice(0, -1)));
-  // each of them by itself needs less than the run as it is
+  // each change by itself needs less than the run as it is
   expect(Math.max(...sizes)).toBeLessThan(peakBytes / 2 ** 20);
 });
 

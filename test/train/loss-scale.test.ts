@@ -24,19 +24,19 @@ function batchOf(seed: number): Batch {
   return { ...SHAPE, inputIds: ids, labels: Int32Array.from(ids, (_, i) => ids[i ^ 1] as number) };
 }
 
-/** A rate of its own for every update. */
+/** A different rate for every update. */
 const ratesAt = (updates: number) => ({
   lr: 1e-3 * (1 + (updates % 5)),
   bias1: 1 - 0.9 ** (updates + 1),
   sqrt_bias2: Math.sqrt(1 - 0.999 ** (updates + 1)),
 });
 
-/** Far above what any f16 operand holds once it is multiplied with a loss scale. */
+/** Multiplied with a loss scale, far above what an f16 operand can hold. */
 const PLANTED = 1e6;
 
 type TestStep = { readonly batch: number; readonly inv_tokens?: number; readonly loss_scale?: number };
 
-/** Steps as a run submits them: the results of one are read when the next is on its way. */
+/** Runs steps as a run submits them: the results of one are read when the next has been submitted. */
 async function steps(engine: Engine, list: readonly TestStep[]): Promise<StepMetrics[]> {
   const found: StepMetrics[] = [];
   let inFlight: Promise<StepMetrics> | null = null;
@@ -50,7 +50,7 @@ async function steps(engine: Engine, list: readonly TestStep[]): Promise<StepMet
   return found;
 }
 
-/** Parameters and both moments, one after the other. */
+/** Reads parameters and both moments, one after the other. */
 async function stateOf({ engine, declared }: Awaited<ReturnType<typeof open>>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for (const { param, m, v } of declared.trainable.segments)
@@ -85,7 +85,7 @@ describe('float16', () => {
     ];
     const got = await steps(run.engine, [broken, a, b, broken, broken, broken, c, d, broken, e]);
     expect(got.map(({ finite }) => finite)).toEqual([false, true, true, false, false, false, true, true, false, true]);
-    // the number of updates, which Adam's bias correction and the learning rate go by
+    // the number of updates decides Adam's bias correction and the learning rate
     expect(got.map(({ updates }) => updates)).toEqual([0, 0, 1, 2, 2, 2, 2, 3, 4, 4]);
     expect(got.every(({ lossScale }) => lossScale === 1024)).toBe(true);
     expect(got.map(({ flags }) => flags & FLAG.input)).toEqual([1, 0, 0, 1, 1, 1, 0, 0, 1, 0]);
@@ -157,7 +157,8 @@ describe('float16', () => {
     run.engine.destroy();
   });
 
-  // Mesa 25's compiler drops a rounding to f16 and back, in which small values would vanish; matrix operands are f16.
+  // on matrix operands, which are f16: Mesa 25's compiler drops a rounding to f16 and back, so small values do not
+  // vanish
   itSubgroupMatrix('gradients too small for f16 vanish without a scale and are right with it', async () => {
     // dlogits of about 1e-9 and f16's smallest subnormal of 6e-8; the scale lifts them by 65536
     const list = [{ batch: 1, inv_tokens: 1e-8 }];
@@ -176,7 +177,7 @@ describe('float16', () => {
     expect(unscaled / want).toBeLessThan(0.5);
   });
 
-  /** Largest relative distances of loss and norm over 50 steps. */
+  /** Returns the largest relative distances of loss and norm over 50 steps. */
   async function distance(matmul_tier: TrainConfig['matmul_tier']) {
     const curve = async (overrides: Partial<TrainConfig>) => {
       const { engine } = await open(overrides);
@@ -200,7 +201,7 @@ describe('float16', () => {
     return { loss, norm, early };
   }
 
-  // Operands rounded to 11 bits, of which each product averages many; lavapipe 25 keeps the bits that rounding would take.
+  // each product averages many operands rounded to 11 bits; lavapipe 25 keeps the bits that rounding would take
   itFloat16('50 steps stay beside those of float32', async () => {
     const { loss, norm } = await distance('direct');
     expect(loss).toBeLessThan(1e-3);
@@ -209,10 +210,10 @@ describe('float16', () => {
 
   itSubgroupMatrix('50 steps by matrices stay beside those of float32', async () => {
     const { loss, norm, early } = await distance('subgroup_matrix');
-    // Ten steps: 7e-5 and 1.3e-3 here; with an alpha that is 1 % short, 1.3e-3 and 8.8e-3.
+    // ten steps: 7e-5 and 1.3e-3 here; with an alpha that is 1 % short, 1.3e-3 and 8.8e-3
     expect(early.loss).toBeLessThan(2e-4);
     expect(early.norm).toBeLessThan(2.5e-3);
-    // Then the runs drift apart: 2.0e-3 and 3.2e-2 at a spike of the 32nd, 2.9e-2 and 0.3 with that alpha.
+    // then the runs drift apart: 2.0e-3 and 3.2e-2 at a spike of the 32nd step, 2.9e-2 and 0.3 with that alpha
     expect(loss).toBeLessThan(5e-3);
     expect(norm).toBeLessThan(6e-2);
   });

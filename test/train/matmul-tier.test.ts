@@ -1,4 +1,4 @@
-/** A whole run by another tier of matrix products: what it computes, what it says, and what it plans for. */
+/** A whole run by another tier of matrix products: its losses, its notes, and its plan. */
 import { describe, expect, it } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
 import { DeviceError } from '../../src/errors.ts';
@@ -12,7 +12,8 @@ import { type Files, learnableRows, runTraining } from './run.ts';
 const TINY = new URL('../../bench/models/tiny/', import.meta.url).pathname;
 const QWEN2 = new URL('../golden/architectures/qwen2/dense/', import.meta.url).pathname;
 const files: Files = new Map([['rows.jsonl', learnableRows(1, 4, 8, 160)]]);
-// AdamW's first update is a sign times the rate, whatever the gradient's size: a large rate would make rounding look like a bug
+// AdamW's first update is a sign times the rate, whatever the gradient's size: with a large rate, rounding would look
+// like a bug
 const config: Partial<TrainConfig> = {
   model_name_or_path: TINY,
   method: 'lora',
@@ -34,7 +35,7 @@ const folds = ({ result }: Awaited<ReturnType<typeof run>>, forward: boolean): b
     .filter((when) => when.includes('A_DEPTH') && when.includes('B_DEPTH') === forward)
     .map((when) => when.includes('PLUS'));
 
-/** f32 sums in another order: what separates training here from torch's, too. */
+/** Compares within the error of f32 sums in another order, which also separates training here from torch's. */
 function expectSameSteps(got: Awaited<ReturnType<typeof run>>, want: Awaited<ReturnType<typeof run>>): void {
   expect(got.result.steps.length).toBe(2);
   got.result.steps.forEach(({ loss, gradNorm }, i) => {
