@@ -43,6 +43,7 @@ export const CRASH = 'Crash';
 const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
 const SUMMARY_FILE = 'summary.json';
 const MANIFEST_FILE = 'suite.json';
+/** Ending of the file that holds a run's record. */
 export const RUN_SUFFIX = '.run.json';
 
 /**

@@ -48,6 +48,7 @@ export function installFromBackports(source: BackportsSource, packages: readonly
   ].join(' && ');
 }
 
+/** Makes the shell command that installs packages, with sudo for everyone but root. */
 export function aptInstall(packages: readonly string[], isRoot: boolean): string {
   const sudo = isRoot ? '' : 'sudo ';
   return `${sudo}apt-get update && ${sudo}apt-get install -y ${packages.join(' ')}`;

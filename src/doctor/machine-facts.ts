@@ -11,8 +11,10 @@ const DRIVER_VARIABLES = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'VK_ADD_DRIVER_
 
 /** Libraries that NVIDIA's Vulkan driver loads: its own parts, then those of glvnd and X that it links against. */
 const NVIDIA_LIBRARIES = ['libGLX_nvidia.so.0', 'libEGL_nvidia.so.0', 'libnvidia-glvkspirv.so'] as const;
+/** Libraries of glvnd and X that NVIDIA's driver links against. */
 export const GLVND_LIBRARIES = ['libEGL.so.1', 'libGLdispatch.so.0', 'libXext.so.6'] as const;
 
+/** Reads all facts. Absent things are null or empty, never an error. */
 export function machineFacts(view: MachineView): MachineFacts {
   const os = osRelease(view);
   const libraries = view.platform === 'linux' ? linkedLibraries(view) : new Map<string, string>();

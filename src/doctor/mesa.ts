@@ -6,6 +6,7 @@ import type { Finding, MachineFacts, Probe } from './types.ts';
 const MESA_WANTED = 25;
 const PACKAGES = ['mesa-vulkan-drivers', 'libvulkan1'];
 
+/** Returns findings where no GPU is in use on Linux; `asked` is NIBBLE_DEVICE's choice. */
 export function mesaFindings(machine: MachineFacts, probe: Probe, asked: string): Finding[] {
   if (machine.platform !== 'linux' || (probe.device !== null && !probe.device.profile.software)) return [];
   const locked = machine.renderNodes.filter((node) => !node.accessible);

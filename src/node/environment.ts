@@ -17,6 +17,7 @@ const run = promisify(execFile);
 /** Variables that change how a driver behaves: the recorded part of the environment. */
 const RECORDED_ENV = /^(VK_|MESA_|NVIDIA_|LP_|NIBBLE_)/;
 
+/** Version and git state of nibble itself; git fields are null outside its own repository. */
 export async function codeInfo(): Promise<CodeInfo> {
   const git = async (...args: string[]): Promise<string | null> => {
     try {
@@ -43,6 +44,7 @@ export async function codeInfo(): Promise<CodeInfo> {
   };
 }
 
+/** Facts of Node, the system and the CPU, and the variables that drivers read; `ram` in bytes. */
 export function runtimeInfo(): Meta['runtime'] {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([k, v]) => RECORDED_ENV.test(k) && v !== undefined),
@@ -76,6 +78,7 @@ function containerOf(): string | null {
   }
 }
 
+/** Facts of the device, as a record holds them. */
 export function gpuInfo({ info, profile }: Device): NonNullable<Meta['gpu']> {
   return {
     vendor: info.vendor,
@@ -126,6 +129,7 @@ export function sha256OfText(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
+/** SHA-256 of a file on the disk, as 64 hex digits. @throws the system's error */
 export async function sha256OfFile(file: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(file)) hash.update(chunk as Uint8Array);

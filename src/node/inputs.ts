@@ -99,7 +99,7 @@ async function folderProblem(given: string, folder: Folder): Promise<string | nu
   if (refused !== null) return `${given} ${refused} Then give its folder`;
   if (kind === 'file') return `${given} is a file; wanted ${wanted}: give the folder it lies in`;
   if (kind !== 'folder')
-    return `there is no folder ${given}${whereabouts(given)}; wanted ${wanted}${hubHint(given, 'model')}`;
+    return `there is no folder ${given}${inWorkingDirectory(given)}; wanted ${wanted}${hubHint(given, 'model')}`;
   if ((await kindOf(path.join(given, file))) === 'file') return null;
   const names = await readdir(given).catch((error: NodeJS.ErrnoException) => inWords(error));
   if (typeof names === 'string') return `${given} cannot be read (${names}); wanted ${wanted}`;
@@ -125,7 +125,7 @@ async function fileProblem(
   const what =
     kind === 'folder'
       ? `${given} is a folder; wanted a file in it`
-      : `there is no file ${given}${whereabouts(given)}; wanted a JSONL or .txt file${hubHint(given, 'dataset')}`;
+      : `there is no file ${given}${inWorkingDirectory(given)}; wanted a JSONL or .txt file${hubHint(given, 'dataset')}`;
   return { path: `${key}[${index}].path`, message: `${what}${origin(config, key)}` };
 }
 
@@ -144,7 +144,7 @@ function listed(names: readonly string[]): string {
 }
 
 /** Names the working directory for a relative path, which depends on it. */
-function whereabouts(given: string): string {
+function inWorkingDirectory(given: string): string {
   return path.isAbsolute(given) ? '' : ` in ${process.cwd()}`;
 }
 

@@ -31,6 +31,7 @@ export type MachineView = {
 /** A program that asks a broken driver may hang. */
 const PROGRAM_TIMEOUT_MS = 10_000;
 
+/** Makes the view of this machine. */
 export function thisMachine(env: MachineView['env']): MachineView {
   return {
     platform: process.platform,

@@ -125,7 +125,7 @@ async function writeBeside(out: string, job: Omit<QuantizeJob, 'writer' | 'spool
       spool.close(),
     );
     await rm(spoolFile);
-    await takeName(partial, out);
+    await renameComplete(partial, out);
     return result;
   } finally {
     await rm(partial, { recursive: true, force: true });
@@ -147,7 +147,7 @@ function tellTensors(onEvent: (event: QuantizeEvent) => void, { tensors }: Quant
  * Renames the complete folder. It replaces an empty one, but never one that has been filled meanwhile.
  * @throws DataError
  */
-async function takeName(partial: string, out: string): Promise<void> {
+async function renameComplete(partial: string, out: string): Promise<void> {
   await rmdir(out).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code !== 'ENOENT')
       throw new DataError(out, `is in the way (${cause.code}). Give a new folder.`, { cause });

@@ -38,6 +38,7 @@ export type RunContext = RunBasis & {
 /** Steps at the start that step times leave out: the first one still fills caches. */
 const EXCLUDED_WARMUP_STEPS = 1;
 
+/** Builds the record of a run that reached its end; losses that are not finite become null and make it `diverged`. */
 export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord {
   // with a loss scale, steps that overflowed are skipped and enter no statistic
   const counted = result.steps.filter((s) => s.lossScale === null || s.finite);

@@ -19,6 +19,7 @@ export function readerWithRows(
   return (directory) => (directory === '.' ? layeredReader(files, readerOf('.')) : readerOf(directory));
 }
 
+/** Writes rows from memory into the run's folder. @throws DataError */
 export async function writeRows(writer: FileWriter, rows: Rows = new Map()): Promise<void> {
   for (const { file, bytes } of rows.values()) await writer.write(file, [bytes]);
 }

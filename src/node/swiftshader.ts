@@ -23,7 +23,7 @@ const ICD = 'vk_swiftshader_icd.json';
 export async function unpackSwiftShader(): Promise<SwiftShader> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new DeviceError(
-      `no GPU adapter, and the bundled software driver is for linux-x64, not ${process.platform}-${process.arch}: install a Vulkan driver`,
+      `no GPU was found, and the bundled software driver is for linux-x64, not ${process.platform}-${process.arch}: install a Vulkan driver`,
     );
   }
   const archive = archivePath();
@@ -54,7 +54,7 @@ function archivePath(): string {
     const root = entry.slice(0, entry.lastIndexOf(`${path.sep}chromium${path.sep}`) + `${path.sep}chromium`.length);
     return path.join(root, 'bin', 'swiftshader.tar.br');
   } catch (error) {
-    throw new DeviceError('no GPU adapter, and the software driver is not installed: run `npm ci` without --omit', {
+    throw new DeviceError('no GPU was found, and the software driver is not installed: run `npm ci` without --omit', {
       cause: error,
     });
   }

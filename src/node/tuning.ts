@@ -39,6 +39,7 @@ export function tuningKey({ vendor, architecture, device, description }: DeviceI
   return { adapter, driver: description, nibble: manifest.version, webgpu: manifest.dependencies.webgpu ?? '' };
 }
 
+/** Path of the file for a GPU. */
 export function tuningFile(directory: string, { adapter }: TuningKey): string {
   return path.join(
     directory,

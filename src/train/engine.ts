@@ -45,6 +45,7 @@ const FLAGS_AT = F32_BYTES * METRIC_COUNT;
 const SCALE_AT = FLAGS_AT + F32_BYTES;
 const METRICS_BYTES = SCALE_AT + USED_BYTES;
 
+/** Trains a declared model on a machine; `destroy` frees its memory. */
 export class Engine {
   readonly machine: Machine;
   readonly declared: DeclaredModel;

@@ -11,6 +11,7 @@ export type Timed<T> = {
   throwIfFailed(): void;
 };
 
+/** Notes when a promise began and ended. */
 export function timed<T>(result: Promise<T>): Timed<T> {
   const from = performance.now();
   const now = () => ({ from, to: performance.now() });

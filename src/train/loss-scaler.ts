@@ -21,6 +21,7 @@ const WORD_BYTES = 4;
 export const USED_BYTES = 2 * WORD_BYTES;
 const USED_AT = SCALER.used * WORD_BYTES;
 
+/** Uploads rates, and reads back the scale and the number of updates of each step. */
 export class LossScaler {
   readonly #machine: Machine;
   readonly #tensors: ScalerTensors;

@@ -137,8 +137,8 @@ function freshAdapter(config: TrainConfig, base: AdapterBase) {
   };
   const keyOf = (setting: keyof TargetFields): string => SETTING_NAMES[setting] ?? setting;
   // an estimate describes an existing adapter by the settings alone: patterns that match nothing are no mistake there
-  const lax = config.adapter_name_or_path !== null;
-  const layout = adapterLayout(loraConfig, base, { keyOf, strict: !lax });
+  const strict = config.adapter_name_or_path === null;
+  const layout = adapterLayout(loraConfig, base, { keyOf, strict });
   if (layout.targets.length === 0) adapterLayout(loraConfig, base, { keyOf });
   return { config: loraConfig, layout };
 }

@@ -34,6 +34,7 @@ export type EngineSettings = {
 export const UPDATE_PLAN = 'update';
 /** Runs once, before a fresh DoRA adapter is trained. */
 export const MAGNITUDES_PLAN = 'magnitudes';
+/** Name of the plan that runs a phase on batches of a shape. */
 export const planName = (phase: 'micro' | 'eval', { B, S }: BatchShape): string => `${phase}(${B},${S})`;
 
 type Parts = {

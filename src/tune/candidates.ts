@@ -6,6 +6,7 @@ import { DEFAULT_MATRIX_TILE, DEFAULT_SMALL_MATRIX_TILE } from '../kernels/matmu
 
 export type Tile = SimtTile | MatrixTile;
 
+/** The kernels' own tiles, which always come first. */
 export const DEFAULT_TILES: Readonly<Record<TileKind, Tile>> = {
   simt: DEFAULT_SIMT_TILE,
   simtF16: DEFAULT_SIMT_TILE,

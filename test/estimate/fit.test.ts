@@ -19,13 +19,13 @@ const MODEL = path.join(GOLDEN, 'llama', 'untied-gqa-f32');
 const GIB = 2 ** 30;
 const shaders = loadShaders();
 
-async function asked(overrides: Partial<TrainConfig>, adapter: { vendor: string; device: string } | null = null) {
+async function asked(overrides: Partial<TrainConfig>, info: { vendor: string; device: string } | null = null) {
   const config = configOf({ model_name_or_path: MODEL, ...overrides });
   const { readerOf } = runtimeOf({ '.': new Map([['rows.jsonl', learnableRows(1, 16, 24, 64)]]) });
   const input = await readRunInput(config, readerOf);
-  const of = adapter ?? { vendor: 'nvidia', device: 'NVIDIA H200' };
+  const of = info ?? { vendor: 'nvidia', device: 'NVIDIA H200' };
   const described = { ...of, architecture: '', description: '', isFallbackAdapter: false };
-  const profile = KNOWN_PROFILES[adapter === null ? 'nvidia' : 'lavapipe'];
+  const profile = KNOWN_PROFILES[info === null ? 'nvidia' : 'lavapipe'];
   if (profile === undefined) throw new Error('no profile');
   const device = { profile, shaders, info: { ...described, features: [], limits: {}, toggles: [] } };
   return { input, device };

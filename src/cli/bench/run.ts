@@ -23,6 +23,10 @@ async function writeReport(input: Parameters<typeof import('../../bench/write-re
 
 const SUITES = path.join('bench', 'suites');
 
+/**
+ * Runs a suite, writes its report and prints its verdict.
+ * @throws ConfigError or an Error where runs failed; the signal's reason
+ */
 export async function runBench({ suite, output, report }: BenchRunArgs, context: CliContext): Promise<void> {
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
   const directory = path.join(output, `${suite.suite}-${stamp}`);
@@ -103,6 +107,7 @@ export async function reportAgain({ folders, output }: BenchReportArgs, { stdout
   stdout.write(`${paths.reportHtml}\n`);
 }
 
+/** Prints name and description of each built-in suite, or JSON. */
 export async function listSuites({ json }: BenchListArgs, { stdout }: CliContext): Promise<void> {
   const directory = path.join(packageRoot(), SUITES);
   const files = (await readdir(directory)).filter((f) => f.endsWith('.yaml')).sort();

@@ -9,7 +9,7 @@ export type DoctorArgs = { readonly json: boolean };
 export function doctorCommand(context: CliContext, run: Handler<DoctorArgs>): Command {
   return newCommand(context, {
     name: 'doctor',
-    summary: 'Adapter, backend, driver, features and limits of this machine; what is missing and how to mend it.',
+    summary: 'Device, backend, driver, features and limits of this machine; what is missing and how to mend it.',
     examples: [
       'nibble doctor                              # for reading',
       'nibble doctor --json                       # for a bug report or a program',

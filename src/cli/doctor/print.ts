@@ -11,6 +11,7 @@ const NAME_WIDTH = 12;
 /** Width in characters that findings are wrapped to; commands are not wrapped, so that they can be copied. */
 const TEXT_WIDTH = 92;
 
+/** Formats an examination as text, with ANSI colours where asked for. */
 export function printExamination(examination: Examination, useColor: boolean): string {
   const color = pc.createColors(useColor);
   const { machine, probe, findings } = examination;

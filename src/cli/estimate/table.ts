@@ -5,6 +5,7 @@ import { formatBytes } from '../../report/format.ts';
 
 type Figures = Extract<MethodEstimate, { readonly by_category: unknown }>;
 
+/** Formats an estimate: a column per method; rows for peak, categories, phases and parameters; sizes in words. */
 export function estimateTable(result: EstimateResult): string {
   const { estimates, max_gpu_memory: allowed } = result;
   const line = (label: string, cells: readonly string[]): string =>

@@ -39,8 +39,8 @@ type Bar = {
   done: number;
   detail: string;
   startMs: number;
-  toldMs: number;
-  toldDone: number;
+  lastLineMs: number;
+  lastLineDone: number;
   rowMs: number;
   /** A row that waits, since it came too soon after another; empty for none. */
   heldRow: string;
@@ -48,8 +48,8 @@ type Bar = {
 
 const REDRAW_MS = 100;
 const TICK_MS = 500;
-const TELL_MS = 2000;
-const TELL_SHARE = 0.1;
+const LINE_MS = 2000;
+const LINE_SHARE = 0.1;
 const ROW_MS = 1000;
 const BAR_CELLS = 24;
 const DEFAULT_COLUMNS = 80;
@@ -86,8 +86,8 @@ class Renderer {
 
   start(depth: number, label: string, total = 0): ProgressTask {
     const startMs = this.now();
-    const untold = { toldMs: startMs, toldDone: 0, rowMs: Number.NEGATIVE_INFINITY, heldRow: '' };
-    const bar: Bar = { label, depth, total, done: 0, detail: '', startMs, ...untold };
+    const noLine = { lastLineMs: startMs, lastLineDone: 0, rowMs: Number.NEGATIVE_INFINITY, heldRow: '' };
+    const bar: Bar = { label, depth, total, done: 0, detail: '', startMs, ...noLine };
     this.bars.push(bar);
     if (this.redraws) this.draw();
     else this.stream.write(`${indent(depth)}${label} …\n`);
@@ -115,7 +115,7 @@ class Renderer {
   private advance(bar: Bar, count: number, detail: string): void {
     bar.done += count;
     bar.detail = detail;
-    if (!this.redraws) this.tell(bar);
+    if (!this.redraws) this.writeLine(bar);
     else if (this.now() - this.drawnMs >= REDRAW_MS) this.draw();
   }
 
@@ -137,18 +137,18 @@ class Renderer {
     this.stream.write(`${indent(bar.depth + 1)}${text}\n`);
     bar.rowMs = this.now();
     // the row counts as a line of the bar, whose text it repeats
-    bar.toldMs = this.now();
-    bar.toldDone = bar.done;
+    bar.lastLineMs = this.now();
+    bar.lastLineDone = bar.done;
   }
 
   /** Off a terminal, writes a line per tenth of the work or of the task's age, at least 2 s apart. */
-  private tell(bar: Bar): void {
-    const quietMs = Math.max(TELL_MS, (this.now() - bar.startMs) * TELL_SHARE);
-    const tenth = bar.total > 0 && bar.done - bar.toldDone >= bar.total * TELL_SHARE;
-    const silentMs = this.now() - bar.toldMs;
-    if (silentMs < TELL_MS || (!tenth && silentMs < quietMs)) return;
-    bar.toldMs = this.now();
-    bar.toldDone = bar.done;
+  private writeLine(bar: Bar): void {
+    const quietMs = Math.max(LINE_MS, (this.now() - bar.startMs) * LINE_SHARE);
+    const tenth = bar.total > 0 && bar.done - bar.lastLineDone >= bar.total * LINE_SHARE;
+    const silentMs = this.now() - bar.lastLineMs;
+    if (silentMs < LINE_MS || (!tenth && silentMs < quietMs)) return;
+    bar.lastLineMs = this.now();
+    bar.lastLineDone = bar.done;
     this.stream.write(`${this.lineOf(bar)}\n`);
   }
 

@@ -9,6 +9,7 @@ import { trainProgress } from '../shared/train-progress.ts';
 import type { TrainArgs } from './command.ts';
 import { logRows } from './log.ts';
 
+/** Trains and prints where the result lies. @throws ConfigError, DataError, DeviceError; the signal's reason */
 export async function runTrain({ config, profile }: TrainArgs, context: CliContext): Promise<void> {
   const { output_dir, logging_steps } = config.values;
   const progress = createProgress(context.stderr, context.env);

@@ -26,7 +26,7 @@ export function tuneKernelsCommand(context: CliContext, run: Handler<TuneKernels
   return newCommand(context, {
     name: 'tune-kernels',
     summary:
-      'Tries the tiles of the matrix kernels on this device and keeps the fastest for later runs, for this adapter, driver and version.',
+      'Tries the tiles of the matrix kernels on this device and keeps the fastest for later runs with this GPU, driver and version.',
     examples: [
       'nibble tune-kernels                          # at the shapes of Llama-2-7B, 4096 tokens',
       'nibble tune-kernels ./llama --tokens 2048    # at those of a model you have',
