@@ -9,7 +9,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
-const at = (...names) => path.join(root, ...names);
+const at = (/** @type {string[]} */ ...names) => path.join(root, ...names);
 
 const SOURCES = [
   'src',
@@ -35,6 +35,7 @@ const TOOLS = ['typescript', 'assemblyscript'];
 const STAMP = at('build', 'built-from.sha256');
 const STEPS = ['build:wasm', 'build:ts', 'build:assets'];
 
+/** @param {string} name */
 function filesOf(name) {
   if (!statSync(at(name)).isDirectory()) return [name];
   return readdirSync(at(name), { recursive: true, withFileTypes: true })

@@ -1,28 +1,25 @@
 #!/usr/bin/env node
-/**
- * Row 4 of docs/fidelity.md, the checkpoints: what `nibble quantize` writes, loaded by transformers with bitsandbytes.
- * `node bench/fidelity/checkpoints.mjs --python PYTHON` over dist/. Needs no GPU.
- */
+/** What `nibble quantize` writes, loaded by transformers with bitsandbytes. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isBnb4bit, readBnb4bit } from '../../dist/formats/bnb4bit.js';
-import { openCheckpoint } from '../../dist/formats/checkpoint.js';
-import { writeSafetensors } from '../../dist/formats/safetensors-write.js';
-import { prequantizedState } from '../../dist/model/prequantized.js';
-import { loadWasmModule } from '../../dist/node/codec.js';
-import { nodeReader, nodeWriter } from '../../dist/node/files.js';
-import { dequantize4bit } from '../../dist/wasm/buffers.js';
-import { Codec } from '../../dist/wasm/codec.js';
-import { options, python, record, withScratch } from './record.mjs';
+import { isBnb4bit, readBnb4bit } from '#dist/formats/bnb4bit.js';
+import { openCheckpoint } from '#dist/formats/checkpoint.js';
+import { writeSafetensors } from '#dist/formats/safetensors-write.js';
+import { prequantizedState } from '#dist/model/prequantized.js';
+import { loadWasmModule } from '#dist/node/codec.js';
+import { nodeReader, nodeWriter } from '#dist/node/files.js';
+import { dequantize4bit } from '#dist/wasm/buffers.js';
+import { Codec } from '#dist/wasm/codec.js';
+import { options, python, record, withScratch } from './peer.mjs';
 
-const NIBBLE = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const NIBBLE = fileURLToPath(new URL('#dist/cli/main.js', import.meta.url));
 const MODELS = ['llama-bf16', 'llama-f32-tied', 'qwen2-f16'];
 /** f32 sums in another order: the fused 4-bit product of bitsandbytes against a plain one. */
 const F32_NOISE = 1e-5;
 
-const given = options();
+const given = options('checkpoints', 'Needs no GPU.');
 const codec = new Codec(await loadWasmModule());
 
 /** Settings of one checkpoint, and the name of its folder. */
@@ -39,21 +36,28 @@ function* cases() {
   yield { name: 'nf4-skips', flags: ['--llm_int8_skip_modules', 'lm_head,down_proj,k_proj'] };
 }
 
-/** Weights of a checkpoint as we decode them, in f32 and bf16, for the Python side. */
+/** @typedef {{ complaints: string[], weights: number, expected_weights: number, differing_bytes: number, logits: number }} Loaded what transformers says of a checkpoint */
+
+/** What a weight is decoded to: the ending of its name, the dtype, and safetensors' word for it. */
+const DECODED = /** @type {const} */ ([
+  ['f32', 'float32', 'F32'],
+  ['bf16', 'bfloat16', 'BF16'],
+]);
+
+/** Weights of a checkpoint as we decode them, in f32 and bf16, for the Python side. @param {string} folder @param {string} name */
 async function writeDecoded(folder, name) {
   const source = await openCheckpoint(nodeReader(path.join(folder, name)));
+  /** @type {import('#dist/formats/safetensors-write.js').TensorToWrite[]} */
   const tensors = [];
   for (const weight of source.names().filter((name) => isBnb4bit(source, name))) {
     const stored = await readBnb4bit(source, weight);
+    if (stored === null) throw new Error(`${name}: ${weight} is not quantized`);
     const state = await prequantizedState(source, weight, stored);
     const packed = new Uint8Array(stored.packed.bytes);
     await source.read(weight, 0, packed);
     const [out, width] = stored.shape;
     const spec = { quantType: stored.quantType, blockSize: stored.blockSize };
-    for (const [suffix, dtype, file] of [
-      ['f32', 'float32', 'F32'],
-      ['bf16', 'bfloat16', 'BF16'],
-    ]) {
+    for (const [suffix, dtype, file] of DECODED) {
       const data = dequantize4bit(codec, { packed, state }, out * width, spec, dtype);
       tensors.push({ name: weight.replace(/weight$/, suffix), dtype: file, shape: [out, width], data: () => [data] });
     }
@@ -61,6 +65,7 @@ async function writeDecoded(folder, name) {
   await writeSafetensors(nodeWriter(folder), `${name}.safetensors`, tensors);
 }
 
+/** @param {string} folder @param {string} ours @param {string} theirs @param {string} file @returns bytes that differ */
 function sameFile(folder, ours, theirs, file) {
   const [a, b] = [ours, theirs].map((name) => readFileSync(path.join(folder, name, file)));
   if (a.length !== b.length) return Math.abs(a.length - b.length);
@@ -79,9 +84,11 @@ await withScratch(given, async (folder) => {
       await writeDecoded(folder, out);
       count++;
     }
+  /** @type {[string, Loaded][]} */
   const loaded = Object.entries(JSON.parse(python(given, 'checkpoints.py', 'load', folder)));
   if (loaded.length !== count) throw new Error(`${loaded.length} of ${count} checkpoints were loaded`);
-  const sum = (of) => loaded.reduce((total, [name, result]) => total + of(result, name), 0);
+  const sum = (/** @type {(result: Loaded) => number} */ of) =>
+    loaded.reduce((total, [, result]) => total + of(result), 0);
   for (const [name, { complaints }] of loaded) for (const text of complaints) console.log(`${name}: ${text}`);
   const all = `${count} checkpoints of nibble quantize (${MODELS.join(', ')}; nf4 and fp4, plain and nested, stored as uint8 and bfloat16, blocks of 128, shards, skipped modules)`;
   const figures = [

@@ -1,22 +1,29 @@
 /** The 4-bit weights of a checkpoint as the GPU decodes them: our loader, our kernel, the result read back. */
 
-import { readBnb4bit } from '../../dist/formats/bnb4bit.js';
-import { Machine } from '../../dist/gpu/machine.js';
-import { dequant4bit } from '../../dist/kernels/dequant.js';
-import { declareModel } from '../../dist/model/declare.js';
-import { loadModel } from '../../dist/model/load.js';
-import { loadWasmModule } from '../../dist/node/codec.js';
-import { closeDevice, openDevice } from '../../dist/node/device.js';
-import { Codec } from '../../dist/wasm/codec.js';
-import { createQuantizer } from '../../dist/wasm/quantizer.js';
+import { readBnb4bit } from '#dist/formats/bnb4bit.js';
+import { Machine } from '#dist/gpu/machine.js';
+import { dequant4bit } from '#dist/kernels/dequant.js';
+import { declareModel } from '#dist/model/declare.js';
+import { loadModel } from '#dist/model/load.js';
+import { loadWasmModule } from '#dist/node/codec.js';
+import { closeDevice, openDevice } from '#dist/node/device.js';
+import { Codec } from '#dist/wasm/codec.js';
+import { createQuantizer } from '#dist/wasm/quantizer.js';
+import { chosenDevice, nameOf } from '../shared/device.mjs';
+
+/** @typedef {Awaited<ReturnType<typeof openGpu>>} Gpu */
 
 export async function openGpu() {
-  const device = await openDevice({ device: process.env.NIBBLE_DEVICE ?? 'auto' });
-  const { description, device: name } = device.info;
-  return { device, adapterName: description || name, close: () => closeDevice(device) };
+  const device = await openDevice({ device: chosenDevice() });
+  return { device, adapterName: nameOf(device), close: () => closeDevice(device) };
 }
 
-/** f32 weights by tensor name. */
+/**
+ * @param {Gpu} gpu
+ * @param {import('#dist/formats/hf-config.js').ModelConfig} config
+ * @param {import('#dist/formats/checkpoint.js').TensorSource} source
+ * @returns {Promise<Map<string, Float32Array>>} weights by tensor name
+ */
 export async function dequantizeOnGpu({ device }, config, source) {
   const machine = Machine.on(device);
   const { residents } = machine;
@@ -25,6 +32,7 @@ export async function dequantizeOnGpu({ device }, config, source) {
     const stored = name.endsWith('.weight') ? await readBnb4bit(source, name) : null;
     if (stored !== null) records.set(name.replace(/\.weight$/, ''), stored);
   }
+  /** @type {(module: string) => import('#dist/model/declare.js').StoredAs} */
   const storedAs = (module) => {
     const stored = records.get(module);
     if (stored === undefined) return { kind: 'dense', dtype: 'f32' };

@@ -1,33 +1,62 @@
 #!/usr/bin/env node
-/**
- * Row 1 of docs/fidelity.md: our 4-bit codes, scales and dequantized weights against bitsandbytes', byte by byte.
- * `node bench/fidelity/quantization.mjs --python PYTHON` over dist/; NIBBLE_DEVICE chooses the device.
- */
+/** Our 4-bit codes, scales and dequantized weights against bitsandbytes', byte by byte. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { readBnb4bit } from '../../dist/formats/bnb4bit.js';
-import { openCheckpoint, openSafetensors } from '../../dist/formats/checkpoint.js';
-import { readModelConfig } from '../../dist/formats/hf-config.js';
-import { allLinears } from '../../dist/model/modules.js';
-import { prequantizedState } from '../../dist/model/prequantized.js';
-import { loadWasmModule } from '../../dist/node/codec.js';
-import { nodeReader } from '../../dist/node/files.js';
-import { dequantize4bit, quantize4bit } from '../../dist/wasm/buffers.js';
-import { Codec, dtypeCode, MAX_SLAB_BYTES, REGION } from '../../dist/wasm/codec.js';
+import { readBnb4bit } from '#dist/formats/bnb4bit.js';
+import { openCheckpoint, openSafetensors } from '#dist/formats/checkpoint.js';
+import { readModelConfig } from '#dist/formats/hf-config.js';
+import { allLinears } from '#dist/model/modules.js';
+import { prequantizedState } from '#dist/model/prequantized.js';
+import { loadWasmModule } from '#dist/node/codec.js';
+import { nodeReader } from '#dist/node/files.js';
+import { dequantize4bit, quantize4bit } from '#dist/wasm/buffers.js';
+import { Codec, dtypeCode, MAX_SLAB_BYTES, REGION } from '#dist/wasm/codec.js';
 import { dequantizeOnGpu, openGpu } from './gpu.mjs';
-import { options, python, record, withScratch } from './record.mjs';
+import { options, python, record, withScratch } from './peer.mjs';
 
 /** The module's number for FP4 as bitsandbytes encodes it on a CPU; no setting reaches it. */
 const FP4_CPU = 2;
-/** numerics: one nibble in a million may differ where another reciprocal was taken (CUDA's approximate one). */
+const QUANT_TYPES = /** @type {const} */ (['nf4', 'fp4']);
+/** One nibble in a million may differ where another reciprocal was taken (CUDA's approximate one). */
 const F32_TOLERANCE = 1e-6;
 
-const given = options();
+const given = options('quantization', 'Takes a minute and 0.3 GB of scratch. NIBBLE_DEVICE picks the device.');
 const codec = new Codec(await loadWasmModule());
+/** @type {import('../shared/records.mjs').Figure[]} */
 const figures = [];
-const note = (what, reached, bound, unit, more) =>
+/** @type {(what: string, reached: number, bound: number | null, unit: string, more?: string) => void} */
+const note = (what, reached, bound, unit, more) => {
   figures.push({ what, reached, bound, unit, ...(more === undefined ? {} : { note: more }) });
+};
 
+/** @typedef {import('#dist/wasm/types.js').SourceDtype} SourceDtype */
+/** @typedef {import('#dist/wasm/types.js').QuantType} QuantType */
+/** @typedef {(name: string) => Uint8Array<ArrayBuffer>} ReadFile */
+/** @typedef {{ dtype: SourceDtype, raw: Uint8Array<ArrayBuffer>, elements: number, offset: number }} Source offset: bitsandbytes', of nested scales */
+
+/**
+ * @typedef {object} Meta what quantization.py wrote
+ * @property {{ dtype: SourceDtype, elements: number, offset: number }[]} quantized
+ * @property {{ sizes: number[], elements: number }} blocks
+ * @property {{ case: string, bitsandbytes_differs: number }[]} given
+ * @property {Record<string, string>} versions
+ */
+
+/** @param {Uint8Array<ArrayBuffer>} raw @param {SourceDtype} dtype @param {QuantType} quantType @param {number} [blockSize] */
+function quantizePlain(raw, dtype, quantType, blockSize = 64) {
+  const { packed, state } = quantize4bit(codec, raw, dtype, { quantType, blockSize, doubleQuant: false });
+  if (state.nested) throw new Error('asked for plain scales');
+  return { packed, absmax: state.absmax };
+}
+
+/** @param {Uint8Array<ArrayBuffer>} raw @param {SourceDtype} dtype */
+function quantizeNested(raw, dtype) {
+  const { state } = quantize4bit(codec, raw, dtype, { quantType: 'nf4', blockSize: 64, doubleQuant: true });
+  if (!state.nested) throw new Error('asked for nested scales');
+  return state;
+}
+
+/** @param {ArrayBufferView} a @param {ArrayBufferView} b @returns bytes */
 function differing(a, b) {
   if (a.byteLength !== b.byteLength) throw new Error(`${a.byteLength} bytes against ${b.byteLength}`);
   const [x, y] = [a, b].map((v) => new Uint8Array(v.buffer, v.byteOffset, v.byteLength));
@@ -35,16 +64,17 @@ function differing(a, b) {
   return x.reduce((count, byte, i) => count + (byte === y[i] ? 0 : 1), 0);
 }
 
-/** Of packed nibbles, not of bytes. */
+/** @param {Uint8Array} a @param {Uint8Array} b @returns packed nibbles, of which a byte has two */
 function differingNibbles(a, b) {
   let count = 0;
   a.forEach((byte, i) => {
     const x = byte ^ b[i];
-    if (x !== 0) count += (x >> 4 !== 0) + ((x & 15) !== 0);
+    count += (x >> 4 === 0 ? 0 : 1) + ((x & 15) === 0 ? 0 : 1);
   });
   return count;
 }
 
+/** FP4 by bitsandbytes' CPU table. @param {Uint8Array} raw @param {SourceDtype} dtype */
 function quantizeAsCpu(raw, dtype, blockSize = 64) {
   const [base, size] = [codec.region(0), dtype === 'float32' ? 4 : 2];
   const packed = new Uint8Array(raw.byteLength / size / 2);
@@ -59,16 +89,17 @@ function quantizeAsCpu(raw, dtype, blockSize = 64) {
   return packed;
 }
 
+/** @param {string} folder @param {Meta} meta */
 function compareCodes(folder, meta) {
+  /** @type {ReadFile} */
   const file = (name) => new Uint8Array(readFileSync(path.join(folder, name)));
   for (const { dtype, elements, offset } of meta.quantized) {
     const source = { dtype, raw: file(`${dtype}.source`), elements, offset };
     const of = `of ${elements.toLocaleString('en-US')} elements from ${dtype}`;
-    for (const quantType of ['nf4', 'fp4']) {
-      const options = { quantType, blockSize: 64, doubleQuant: false };
-      const { packed, state } = quantize4bit(codec, source.raw, dtype, options);
-      const absmax = differing(state.absmax, file(`${dtype}.${quantType}.absmax`));
-      note(`absmax, ${quantType}, ${of}`, absmax, 0, 'differing bytes');
+    for (const quantType of QUANT_TYPES) {
+      const { packed, absmax } = quantizePlain(source.raw, dtype, quantType);
+      const scales = differing(absmax, file(`${dtype}.${quantType}.absmax`));
+      note(`absmax, ${quantType}, ${of}`, scales, 0, 'differing bytes');
       if (quantType === 'nf4') compareNf4(file, source, of, packed);
       else compareFp4(file, source, of, packed);
     }
@@ -77,15 +108,18 @@ function compareCodes(folder, meta) {
   compareBlockSizes(file, meta.blocks);
 }
 
+/** @param {Pick<Source, 'dtype' | 'elements'>} source */
 function codeBound({ dtype, elements }) {
   return dtype === 'float32' ? Math.floor(elements * F32_TOLERANCE) : 0;
 }
 
+/** @param {ReadFile} file @param {Source} source @param {string} of @param {Uint8Array} packed */
 function compareNf4(file, source, of, packed) {
   const theirs = file(`${source.dtype}.nf4.packed`);
   note(`packed codes, nf4, ${of}`, differing(packed, theirs), codeBound(source), 'differing bytes');
 }
 
+/** @param {ReadFile} file @param {Source} source @param {string} of @param {Uint8Array} packed */
 function compareFp4(file, source, of, packed) {
   const { dtype, raw } = source;
   const theirs = file(`${dtype}.fp4.packed`);
@@ -109,9 +143,9 @@ function compareFp4(file, source, of, packed) {
   note(`${tables}: the other of the two zeros`, zeros, null, 'nibbles', 'both decode to zero');
 }
 
+/** @param {ReadFile} file @param {Source} source */
 function compareNested(file, { dtype, raw, offset }) {
-  const options = { quantType: 'nf4', blockSize: 64, doubleQuant: true };
-  const double = quantize4bit(codec, raw, dtype, options).state;
+  const double = quantizeNested(raw, dtype);
   const codes = `nested codes, ${double.codes.length.toLocaleString('en-US')} of nf4 from ${dtype}`;
   const byRule = differing(double.codes, file(`${dtype}.codes`));
   note(`${codes}, against the midpoint rule in numpy`, byRule, 0, 'differing codes');
@@ -126,15 +160,16 @@ function compareNested(file, { dtype, raw, offset }) {
   );
 }
 
+/** @param {ReadFile} file @param {Meta['blocks']} blocks */
 function compareBlockSizes(file, { sizes, elements }) {
   const raw = file('blocks.source');
-  for (const quantType of ['nf4', 'fp4']) {
+  for (const quantType of QUANT_TYPES) {
     let [bytes, scales] = [0, 0];
     for (const blockSize of sizes) {
-      const { packed, state } = quantize4bit(codec, raw, 'bfloat16', { quantType, blockSize, doubleQuant: false });
+      const { packed, absmax } = quantizePlain(raw, 'bfloat16', quantType, blockSize);
       const theirs = file(`blocks${blockSize}.${quantType}.packed`);
       bytes += differing(quantType === 'nf4' ? packed : quantizeAsCpu(raw, 'bfloat16', blockSize), theirs);
-      scales += differing(state.absmax, file(`blocks${blockSize}.${quantType}.absmax`));
+      scales += differing(absmax, file(`blocks${blockSize}.${quantType}.absmax`));
     }
     const table = quantType === 'nf4' ? 'nf4' : "fp4 by bitsandbytes' CPU table";
     const what = `${table} in blocks of ${sizes.join(', ')}, ${elements.toLocaleString('en-US')} elements from bfloat16 each`;
@@ -143,14 +178,16 @@ function compareBlockSizes(file, { sizes, elements }) {
   }
 }
 
-/** Nibbles that differ only in the sign of zero, and the others. */
+/** Nibbles that differ only in the sign of zero, and the others. @param {Uint8Array} a @param {Uint8Array} b */
 function fp4Differences(a, b) {
   const all = differingNibbles(a, b);
-  const unsigned = (packed) => packed.map((byte) => (byte & 0x70 ? byte & 0xf0 : 0) | (byte & 0x07 ? byte & 0x0f : 0));
+  const unsigned = (/** @type {Uint8Array} */ packed) =>
+    packed.map((byte) => (byte & 0x70 ? byte & 0xf0 : 0) | (byte & 0x07 ? byte & 0x0f : 0));
   const sizes = differingNibbles(unsigned(a), unsigned(b));
   return { sizes, zeros: all - sizes };
 }
 
+/** @param {string} folder @param {Meta} meta @param {import('./gpu.mjs').Gpu} gpu */
 async function compareGiven(folder, meta, gpu) {
   let [elements, wasmBytes, gpuPlain, gpuNested, theirs, nestedElements] = [0, 0, 0, 0, 0, 0];
   for (const { case: name, bitsandbytes_differs } of meta.given) {
@@ -163,19 +200,18 @@ async function compareGiven(folder, meta, gpu) {
     for (const { name: module, out, in: width } of allLinears(config)) {
       const weight = `${module}.weight`;
       const stored = await readBnb4bit(source, weight);
+      const decoded = onGpu.get(weight);
+      if (stored === null || decoded === undefined) throw new Error(`${name}: ${weight} is not quantized`);
       const state = await prequantizedState(source, weight, stored);
       const packed = new Uint8Array(stored.packed.bytes);
       await source.read(weight, 0, packed);
       const spec = { quantType: stored.quantType, blockSize: stored.blockSize };
       elements += out * width;
-      for (const [kind, dtype] of [
-        ['f32', 'float32'],
-        ['bf16', 'bfloat16'],
-      ]) {
+      for (const [kind, dtype] of DECODED) {
         const want = await bytesOf(wanted, `${module}.${kind}`);
         wasmBytes += differing(dequantize4bit(codec, { packed, state }, out * width, spec, dtype), want);
         if (kind !== 'f32') continue;
-        const count = differingElements(onGpu.get(weight), new Float32Array(want.buffer));
+        const count = differingElements(decoded, new Float32Array(want.buffer));
         if (state.nested) [gpuNested, nestedElements] = [gpuNested + count, nestedElements + out * width];
         else gpuPlain += count;
       }
@@ -200,12 +236,20 @@ async function compareGiven(folder, meta, gpu) {
   );
 }
 
+/** What weights are decoded to. */
+const DECODED = /** @type {const} */ ([
+  ['f32', 'float32'],
+  ['bf16', 'bfloat16'],
+]);
+
+/** @param {Float32Array} a @param {Float32Array} b */
 function differingElements(a, b) {
   if (a.length !== b.length) throw new Error(`${a.length} elements against ${b.length}`);
   const [x, y] = [a, b].map((v) => new Uint32Array(v.buffer, v.byteOffset, v.length));
   return x.reduce((count, bits, i) => count + (bits === y[i] ? 0 : 1), 0);
 }
 
+/** @param {import('#dist/formats/checkpoint.js').TensorSource} source @param {string} name */
 async function bytesOf(source, name) {
   const bytes = new Uint8Array(source.info(name).bytes);
   await source.read(name, 0, bytes);
@@ -214,6 +258,7 @@ async function bytesOf(source, name) {
 
 await withScratch(given, async (folder) => {
   python(given, 'quantization.py', folder);
+  /** @type {Meta} */
   const meta = JSON.parse(readFileSync(path.join(folder, 'meta.json'), 'utf8'));
   compareCodes(folder, meta);
   const gpu = await openGpu();

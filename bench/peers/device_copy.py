@@ -1,4 +1,4 @@
-"""A copy on the device by torch, beside bench/micro/dequant.mjs: GB/s, counting what is read and what is written."""
+"""A copy on the device by torch, beside bench/performance/dequant.mjs: GB/s, counting what is read and what is written."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Matrix products by torch (cuBLAS) at the shapes of bench/micro/matmul.mjs: TFLOP/s, one JSON object a line."""
+"""Matrix products by torch (cuBLAS) at the shapes of bench/performance/matmul.mjs: TFLOP/s, one JSON object a line."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Seconds of work on a device, as the micro-benchmarks of bench/micro take them: median of samples, after a warm-up."""
+"""Seconds of work on a device, as the micro-benchmarks of bench/performance take them: median of samples, after a warm-up."""
 
 import sys
 import time

@@ -1,10 +1,10 @@
 /** All that the static budget takes from nibble's inside: where a room moves, this file follows. */
 
-export { REFERENCE_MODELS, referenceConfig } from '../../dist/estimate/reference-models.js';
-export { loadTrainConfig } from '../../dist/config/index.js';
-export { ConfigError, DataError, DeviceError, exitCodeOf } from '../../dist/errors.js';
-export { parseModelConfig } from '../../dist/formats/hf-config.js';
-export { closeDevice, openDevice } from '../../dist/node/device.js';
-export { obstacle } from '../../dist/gpu/tier.js';
-export { buildEngine } from '../../dist/train/build.js';
-export { modelLayout } from '../../dist/train/model-layout.js';
+export { loadTrainConfig } from '#dist/config/index.js';
+export { ConfigError, DataError, DeviceError, exitCodeOf } from '#dist/errors.js';
+export { REFERENCE_MODELS, referenceConfig } from '#dist/estimate/reference-models.js';
+export { parseModelConfig } from '#dist/formats/hf-config.js';
+export { obstacle } from '#dist/gpu/tier.js';
+export { closeDevice, openDevice } from '#dist/node/device.js';
+export { buildEngine } from '#dist/train/build.js';
+export { modelLayout } from '#dist/train/model-layout.js';

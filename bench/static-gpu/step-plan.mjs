@@ -22,9 +22,9 @@ const SETTINGS = {
 
 /**
  * @typedef {{ model: string, batch: number, sequence: number, checkpointing: boolean, tier: Tier }} StepOptions
- * @typedef {import('../../dist/gpu/device-profile.js').DeviceProfile} DeviceProfile
- * @typedef {import('../../dist/gpu/kernel.js').ShaderLibrary} ShaderLibrary
- * @typedef {import('../../dist/gpu/command.js').DispatchCommand} DispatchCommand
+ * @typedef {import('#dist/gpu/device-profile.js').DeviceProfile} DeviceProfile
+ * @typedef {import('#dist/gpu/kernel.js').ShaderLibrary} ShaderLibrary
+ * @typedef {import('#dist/gpu/command.js').DispatchCommand} DispatchCommand
  */
 
 /**

@@ -1,9 +1,11 @@
+#!/usr/bin/env node
 /**
- * worker.mjs JOB.json: runs on a null device, in a process of its own. Plans the steps of the job and compiles every pipeline of
- * theirs; the statistics layer writes what the compiler says beside JOB.json, and compiled.json says whose it is.
+ * Runs on a null device, in a process of its own. Plans the steps of a job and compiles every pipeline of theirs; the statistics
+ * layer writes what the compiler says beside the job, and compiled.json says whose it is.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { readArguments, refuse } from '../shared/options.mjs';
 import { closeDevice, DeviceError, exitCodeOf, obstacle, openDevice } from './from-nibble.mjs';
 import { numbersOf } from './numbers.mjs';
 import { planStep } from './step-plan.mjs';
@@ -12,10 +14,12 @@ import { planStep } from './step-plan.mjs';
  * @import { Compiled, Output, PipelineSpec, StepPlan, Tier } from './types.d.ts'
  * @typedef {import('./step-plan.mjs').StepOptions} StepOptions
  * @typedef {{ steps: readonly Omit<StepOptions, 'tier'>[], tiers: readonly Tier[] }} Job
- * @typedef {import('../../dist/gpu/device.js').Device} Device
+ * @typedef {import('#dist/gpu/device.js').Device} Device
  */
 
-const [file = ''] = process.argv.slice(2);
+const USAGE = 'usage: node bench/static-gpu/worker.mjs JOB.json';
+const [given] = readArguments(USAGE, {}).positionals;
+const file = given ?? refuse(`wanted a job\n${USAGE}`);
 
 /** A kernel that goes over its columns several times decides by this loop's variable what it does. */
 const TURNS = /for \(var turn = 0u; turn < (\d+)u; turn\+\+\)/;

@@ -2,6 +2,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import * as bpe from '../../bench/models/tiny/make/bpe.mjs';
 import { mobyDickChapters } from '../../src/bench/builtin-data.ts';
 import { openCheckpoint, readFloats } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
@@ -12,10 +13,6 @@ import { nodeReader } from '../../src/node/files.ts';
 
 const DIRECTORY = fileURLToPath(new URL('../../bench/models/tiny/', import.meta.url));
 const reader = nodeReader(DIRECTORY);
-
-type Bpe = { byteAlphabet(): string[]; trainBpe(text: string, n: number): { tokens: string[]; merges: string[][] } };
-// plain JavaScript, which Node 20 runs without a build; its type is stated here
-const bpe = (await import(new URL('../../bench/models/tiny/make/bpe.mjs', import.meta.url).href)) as Bpe;
 
 const open = (): Promise<TextTokenizer> => loadTokenizer(reader, 1024);
 

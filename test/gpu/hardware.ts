@@ -2,7 +2,7 @@
 import { it } from 'vitest';
 import { device } from './harness.ts';
 
-const REASON = `${device.profile.name} is a software driver, and would take minutes for a GPU's blocks (bench/gpu-host.sh runs them)`;
+const REASON = `${device.profile.name} is a software driver, and would take minutes for a GPU's blocks (bench/gpu-host/gpu-host.sh runs them)`;
 
 if (device.profile.software) console.warn(`SKIPPED: ${REASON}`);
 

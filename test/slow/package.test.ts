@@ -1,21 +1,20 @@
 /** The package in a project that is not ours: compiled strictly by two TypeScripts, run by three Nodes. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MAJORS, Nodes } from './nodes.ts';
-import { ENTRIES, Project } from './project.ts';
+import { ENTRIES, MODEL, Project } from './project.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
-const MODEL = path.join(ROOT, 'bench/models/tiny');
 /** As package.json installs them, and what they are. */
 const COMPILERS = [
   ['typescript-5.9', '5.9.'],
   ['typescript', '6.0.'],
 ] as const;
 
-/** What the program of the README prints. */
-const OUTPUT =
-  /^lora: \d+ bytes .*\nqlora: \d+ bytes .*\nfull: \d+ bytes .*\nloss \d\.\d{3} after 3 steps\n\d+ weights in 4\.\d+ bits a parameter\n$/;
+/** What the program of the README prints, and what one that quantizes too prints beside. */
+const README_OUTPUT = /^lora: \d+ bytes .*\nqlora: \d+ bytes .*\nfull: \d+ bytes .*\nloss \d\.\d{3} after 3 steps\n$/;
+const OUTPUT = new RegExp(`${README_OUTPUT.source.slice(0, -1)}\\d+ weights in 4\\.\\d+ bits a parameter\\n$`);
 
 let project: Project;
 const nodes = new Nodes();
@@ -46,7 +45,7 @@ describe('a strict project without DOM types and with library checks on compiles
   });
 });
 
-describe('the program of the README runs on Node', () => {
+describe('programs run on Node', () => {
   const outputs = new Map<string, string>();
 
   test.for(MAJORS)('%s', (major, { skip }) => {
@@ -59,7 +58,11 @@ describe('the program of the README runs on Node', () => {
     const { code, stdout, stderr } = project.run(node.path, 'out/program.js', MODEL, `quantized-${major}`);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(OUTPUT);
-    outputs.set(major, stdout);
+    const readme = project.run(node.path, 'out/readme.js');
+    rmSync(path.join(project.folder, 'adapter'), { recursive: true });
+    expect({ code: readme.code, stderr: readme.stderr }).toEqual({ code: 0, stderr: '' });
+    expect(readme.stdout).toMatch(README_OUTPUT);
+    outputs.set(major, stdout + readme.stdout);
   });
 
   test('and says the same on each', () => {

@@ -8,6 +8,8 @@ import ts from 'typescript';
 const ROOT = new URL('../../', import.meta.url).pathname;
 const TEMPLATE = new URL('../package/project/', import.meta.url).pathname;
 const NAME = 'nibble-tune';
+/** What programs fine-tune: README calls it ./llama. */
+export const MODEL = path.join(ROOT, 'bench/models/tiny');
 /** Entries that TypeScript resolves to a module; shaders, schemas and package.json are files. */
 export const ENTRIES = ['.', './core', './results', './shaders', './nibble.wasm'] as const;
 
@@ -25,6 +27,8 @@ export class Project {
     const said = execFileSync('npm', pack, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
     const [{ filename }] = JSON.parse(said) as [{ filename: string }];
     cpSync(TEMPLATE, this.folder, { recursive: true });
+    writeFileSync(path.join(this.folder, 'readme.ts'), programOfReadme());
+    symlinkSync(MODEL, path.join(this.folder, 'llama'));
     const own = this.#module(NAME);
     mkdirSync(own, { recursive: true });
     execFileSync('tar', ['-C', own, '--strip-components=1', '-xzf', path.join(this.folder, filename)]);
@@ -76,6 +80,13 @@ export class Project {
   remove(): void {
     rmSync(this.folder, { recursive: true });
   }
+}
+
+/** The first TypeScript of README.md. */
+function programOfReadme(): string {
+  const [, program] = /^```ts\n([\s\S]*?)^```$/m.exec(readFileSync(path.join(ROOT, 'README.md'), 'utf8')) ?? [];
+  if (program === undefined) throw new Error('README.md has no block of TypeScript');
+  return program;
 }
 
 /** Names that a declaration file exports: what is there at run time, and types alone. */

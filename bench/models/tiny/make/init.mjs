@@ -1,12 +1,13 @@
 #!/usr/bin/env node
-/** Writes what pretraining starts from: `node bench/models/tiny/make/init.mjs FOLDER` gives FOLDER/init and the two texts. */
+/** Writes what pretraining of the tiny model starts from. */
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { mobyDickChapters } from '../../../../dist/bench/builtin-data.js';
-import { writeSafetensors } from '../../../../dist/formats/safetensors-write.js';
-import { TorchRng } from '../../../../dist/formats/torch-rng.js';
-import { nodeWriter } from '../../../../dist/node/files.js';
+import { mobyDickChapters } from '#dist/bench/builtin-data.js';
+import { writeSafetensors } from '#dist/formats/safetensors-write.js';
+import { TorchRng } from '#dist/formats/torch-rng.js';
+import { nodeWriter } from '#dist/node/files.js';
+import { readArguments, refuse } from '../../../shared/options.mjs';
 
 const SEED = 1851;
 
@@ -37,8 +38,8 @@ const CONFIG = {
   vocab_size: 1024,
 };
 
-const folder = process.argv[2];
-if (folder === undefined) throw new RangeError('usage: init.mjs FOLDER');
+const USAGE = 'usage: node bench/models/tiny/make/init.mjs FOLDER   writes FOLDER/init and the two texts';
+const folder = readArguments(USAGE, {}).positionals[0] ?? refuse(`wanted a folder\n${USAGE}`);
 const model = join(folder, 'init');
 mkdirSync(model, { recursive: true });
 writeFileSync(join(model, 'config.json'), `${JSON.stringify(CONFIG, null, 2)}\n`);
@@ -46,7 +47,7 @@ for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
   copyFileSync(fileURLToPath(new URL(`../${file}`, import.meta.url)), join(model, file));
 }
 await writeSafetensors(nodeWriter(model), 'model.safetensors', initialTensors());
-for (const side of ['train', 'eval']) {
+for (const side of /** @type {const} */ (['train', 'eval'])) {
   const chapters = await mobyDickChapters(side);
   writeFileSync(join(folder, `moby-dick-${side}.txt`), chapters.map((text) => `<|bos|>${text}<|eos|>`).join(''));
 }
@@ -57,7 +58,8 @@ function initialTensors() {
   const { hidden_size: C, intermediate_size: F, head_dim: D, num_hidden_layers: L, initializer_range: std } = CONFIG;
   const q = CONFIG.num_attention_heads * D;
   const kv = CONFIG.num_key_value_heads * D;
-  const ones = (name) => tensor(name, [C], new Float32Array(C).fill(1));
+  const ones = (/** @type {string} */ name) => tensor(name, [C], new Float32Array(C).fill(1));
+  /** @type {(name: string, shape: readonly number[], sd?: number) => TensorToWrite} */
   const normal = (name, shape, sd = std) => tensor(name, shape, rng.normal(shape[0] * shape[1], sd));
   const branchEnd = std / Math.sqrt(2 * L);
   const layers = Array.from({ length: L }, (_, i) => {
@@ -77,6 +79,14 @@ function initialTensors() {
   return [normal('model.embed_tokens.weight', [CONFIG.vocab_size, C]), ...layers.flat(), ones('model.norm.weight')];
 }
 
+/** @typedef {import('#dist/formats/safetensors-write.js').TensorToWrite} TensorToWrite */
+
+/** @param {string} name @param {readonly number[]} shape @param {Float32Array} values @returns {TensorToWrite} */
 function tensor(name, shape, values) {
-  return { name, dtype: 'F32', shape, data: () => [new Uint8Array(values.buffer)] };
+  return {
+    name,
+    dtype: 'F32',
+    shape,
+    data: () => [new Uint8Array(values.buffer, values.byteOffset, values.byteLength)],
+  };
 }

@@ -1,27 +1,33 @@
 #!/usr/bin/env node
-/** Writes tokenizer.json and tokenizer_config.json of the tiny model: `node bench/models/tiny/make/tokenizer.mjs [FOLDER]`. */
+/** Writes tokenizer.json and tokenizer_config.json of the tiny model. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { mobyDickChapters } from '../../../../dist/bench/builtin-data.js';
+import { mobyDickChapters } from '#dist/bench/builtin-data.js';
+import { readArguments } from '../../../shared/options.mjs';
 import { trainBpe } from './bpe.mjs';
 
 const VOCAB_SIZE = 1024;
 const MAX_LENGTH = 512;
 const SPECIAL = ['<|bos|>', '<|eos|>', '<|pad|>'];
 
-const folder = process.argv[2] ?? fileURLToPath(new URL('../', import.meta.url));
+const USAGE =
+  'usage: node bench/models/tiny/make/tokenizer.mjs [FOLDER]   FOLDER is the model itself where none is given';
+const folder = readArguments(USAGE, {}).positionals[0] ?? fileURLToPath(new URL('../', import.meta.url));
 mkdirSync(folder, { recursive: true });
 const text = (await mobyDickChapters('train')).join('\n');
 const bpe = trainBpe(text, VOCAB_SIZE - SPECIAL.length - 256);
 writeFileSync(join(folder, 'tokenizer.json'), `${JSON.stringify(tokenizer(bpe), null, 2)}\n`);
 writeFileSync(join(folder, 'tokenizer_config.json'), `${JSON.stringify(config(), null, 2)}\n`);
 
-/** The file format of the tokenizers library: a BOS goes in front of every text, as with Llama. */
+/**
+ * The file format of the tokenizers library: a BOS goes in front of every text, as with Llama.
+ * @param {ReturnType<typeof trainBpe>} bpe
+ */
 function tokenizer({ tokens, merges }) {
   const [bos] = SPECIAL;
-  const token = (id) => ({ SpecialToken: { id, type_id: 0 } });
-  const sequence = (id, type_id) => ({ Sequence: { id, type_id } });
+  const token = (/** @type {string} */ id) => ({ SpecialToken: { id, type_id: 0 } });
+  const sequence = (/** @type {string} */ id, /** @type {number} */ type_id) => ({ Sequence: { id, type_id } });
   return {
     version: '1.0',
     truncation: null,
