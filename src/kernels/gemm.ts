@@ -38,6 +38,12 @@ export type Gemm = {
 /** Whether an operand can be read four elements at a time. */
 export const readsVectors = ({ ld, col0, cols }: Operand): boolean => ld % 4 === 0 && col0 % 4 === 0 && cols % 4 === 0;
 
+/** Whether an operand can be read 16 bytes at a time. */
+export const readsWide = ({ tensor, ld, col0, cols }: Operand): boolean => {
+  const elements = tensor.dtype === 'f16' ? 8 : 4;
+  return [ld, col0, cols].every((n) => n % elements === 0);
+};
+
 /** Elements of an operand that a kernel touches, from the start of its tensor. */
 export const spanOf = ({ ld, rows }: Operand): number => ld * rows;
 

@@ -55,11 +55,14 @@ export function simt(rec: Recorder, gemm: Gemm): void {
 function dispatch(rec: Recorder, gemm: Gemm, { tile, slices, depth }: SimtPlan): void {
   const { R, C, D, a, b, y, scale, accumulate } = gemm;
   const extras = extrasOf(gemm);
+  const vectors = readsVectors(a) && readsVectors(b);
+  const whole = R % tile.BM === 0 && C % tile.BN === 0 && D % tile.BK === 0;
   const when = [
     ...(a.alongDepth ? ['A_DEPTH'] : []),
     ...(b.alongDepth ? ['B_DEPTH'] : []),
     ...(readsVectors(a) ? ['VEC4_A'] : []),
     ...(readsVectors(b) ? ['VEC4_B'] : []),
+    ...(vectors && whole ? ['FULL'] : []),
     ...(b.tensor.dtype === 'f16' ? ['F16'] : []),
     ...extras.when,
   ];

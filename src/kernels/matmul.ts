@@ -110,6 +110,8 @@ function product(
 ): void {
   const named = { ...gemm, label };
   const { tier } = rec.profile;
+  if (gemm.a.tensor.dtype !== 'f32' && (tier !== 'subgroup_matrix' || !isMatrixProduct(named)))
+    throw new KernelCallError(label, `x is ${gemm.a.tensor.dtype}, and ${tier} reads f32`);
   if (tier === 'direct') inTurn(rec, named, direct);
   else if (tier === 'subgroup_matrix' && isMatrixProduct(named)) subgroupMatrix(rec, named);
   else simt(rec, named);

@@ -16,11 +16,12 @@ export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
   const note = (text: string): void => {
     notes.push(text);
   };
-  const { config, train, evaluation, batches, model } = input;
+  const { config, train, evaluation, batches, model, tokenizer } = input;
   const { max_length } = config;
   const { max_position_embeddings: positions } = model;
   const quantized = prequantizedNote(input);
   if (quantized !== null) note(quantized);
+  for (const line of tokenizer?.notes ?? []) note(line);
   if (lengthWasSet && max_length > positions)
     note(`max_length ${max_length} is beyond the ${positions} positions of the model: no row may be longer than those`);
   note(`train: ${rowsAndTokens(train)}, ${counted(batches.totalSteps, 'step')}`);
@@ -35,6 +36,11 @@ export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
       note(
         `${name}: ${counted(set.rowsWithoutEos, 'row')} of text without an EOS at the end: the tokenizer names none for ` +
           'append_eos (eos_token in tokenizer_config.json does)',
+      );
+    if (set.rowsWithDoubledTokens > 0)
+      note(
+        `${name}: ${counted(set.rowsWithDoubledTokens, 'row')} of text with a BOS or EOS that the tokenizer adds too: it is there ` +
+          'twice, as in TRL (leave it out of the text)',
       );
     if (set.rowsWithoutLoss > 0) note(`${name}: ${counted(set.rowsWithoutLoss, 'row')} without a token to learn from`);
   }

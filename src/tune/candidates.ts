@@ -1,18 +1,16 @@
 /** Tiles that the tuner tries, by kind: likely winners first, since its time may run out before the list ends. */
-import type { MatrixTile, SimtTile } from '../gpu/device-profile.ts';
+import type { DeviceProfile, MatrixTile, SimtTile } from '../gpu/device-profile.ts';
 import { isMatrixKind, type TileKind } from '../gpu/tiles.ts';
 import { DEFAULT_SIMT_TILE } from '../kernels/matmul-simt.ts';
-import { DEFAULT_MATRIX_TILE, DEFAULT_SMALL_MATRIX_TILE } from '../kernels/matmul-subgroup-matrix.ts';
+import { defaultMatrixTile } from '../kernels/matmul-subgroup-matrix.ts';
 
 export type Tile = SimtTile | MatrixTile;
 
-/** The kernels' own tiles, which always come first. */
-export const DEFAULT_TILES: Readonly<Record<TileKind, Tile>> = {
-  simt: DEFAULT_SIMT_TILE,
-  simtF16: DEFAULT_SIMT_TILE,
-  matrix: DEFAULT_MATRIX_TILE,
-  matrixSmall: DEFAULT_SMALL_MATRIX_TILE,
-};
+/** Default tile of a kind on a device; none where the device lacks the kind. */
+export function defaultTiles(profile: DeviceProfile, kind: TileKind): readonly Tile[] {
+  if (!isMatrixKind(kind)) return [DEFAULT_SIMT_TILE];
+  return profile.subgroupMatrix === null ? [] : [defaultMatrixTile(profile, kind)];
+}
 
 /** BM, BN, TM, TN: from 128 x 128 with 64 sums a thread, the usual choice on CUDA, down to 64 x 64 by 256 threads. */
 const SIMT_SHAPES = [

@@ -4,7 +4,7 @@ import type { Device } from '../gpu/device.ts';
 import type { DeviceProfile, Tier, TunedTiles } from '../gpu/device-profile.ts';
 import { isMatrixKind, TILE_KINDS, type TileKind, tileProblem } from '../gpu/tiles.ts';
 import { matrixKind } from '../kernels/matmul-subgroup-matrix.ts';
-import { DEFAULT_TILES, knownTiles, type Tile } from './candidates.ts';
+import { defaultTiles, knownTiles, type Tile } from './candidates.ts';
 import { type Product, type ProductCall, prepareProduct, repeatsOf } from './product.ts';
 
 export type Shape = { readonly M: number; readonly N: number; readonly K: number };
@@ -133,7 +133,10 @@ export async function* tuneKernels(
 
 function tilesOf(profile: DeviceProfile, kind: TileKind, { candidates }: TuneOptions): Tile[] {
   const key = (tile: Tile): string => JSON.stringify(Object.entries(tile).sort());
-  const all = [DEFAULT_TILES[kind], ...(candidates?.[kind] ?? (candidates === undefined ? knownTiles(kind) : []))];
+  const all = [
+    ...defaultTiles(profile, kind),
+    ...(candidates?.[kind] ?? (candidates === undefined ? knownTiles(kind) : [])),
+  ];
   const distinct = [...new Map(all.map((tile) => [key(tile), tile])).values()];
   return distinct.filter((tile) => tileProblem(profile, kind, tile as never) === null);
 }
@@ -145,9 +148,10 @@ function tilesOf(profile: DeviceProfile, kind: TileKind, { candidates }: TuneOpt
 function callsOf(profile: DeviceProfile, kind: TileKind, shapes: readonly Shape[], tiles: TunedTiles): ProductCall[] {
   const dtype = kind === 'simt' ? 'f32' : 'f16';
   const calls = shapes.flatMap((shape) => (['nt', 'nn'] as const).map((op) => ({ op, ...shape, dtype }) as const));
-  const { subgroupMatrix: config } = profile;
-  if (!isMatrixKind(kind) || config === null) return calls;
-  return calls.filter(({ op, M, N, K }) => matrixKind(config, tiles, { R: M, C: op === 'nt' ? N : K }) === kind);
+  if (!isMatrixKind(kind) || profile.subgroupMatrix === null) return calls;
+  return calls.filter(
+    ({ op, M, N, K }) => matrixKind({ ...profile, tiles }, { R: M, C: op === 'nt' ? N : K }) === kind,
+  );
 }
 
 /** Seconds that the best tile of a kind had taken after each of its products. */
