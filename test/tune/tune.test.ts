@@ -122,7 +122,7 @@ async function sabotaged<T>(body: () => Promise<T>): Promise<T> {
     const code =
       spec.constants?.BM === DEFAULT_SIMT_TILE.BM
         ? linked.code.replace(/left\.x \* right/, '-left.x * right')
-        : linked.code.replace('= vec4f(b[at / 4u])', '= vec4f(b[0])');
+        : linked.code.replace(/bits_b\(b\[\(at \+ [^\]]*\) \/ 4u\]\)/, 'bits_b(b[0])');
     return { ...linked, code };
   };
   return body().finally(() => {
