@@ -16,6 +16,9 @@ export type ProductCall = {
   readonly lora?: { readonly r: number; readonly folded: boolean };
 };
 
+/** Milliseconds since any moment. */
+export type Clock = () => number;
+
 export type Product = {
   /** Seconds of one product, the mean over `repeats` of them in one submit, from submit to done. */
   seconds(repeats?: number): Promise<number>;
@@ -47,16 +50,21 @@ export async function repeatsOf(
 const PRODUCT_PLAN = 'product';
 
 /** Compiles the product and runs it once, since software drivers compile at the first dispatch. @throws DeviceError */
-export async function prepareProduct(device: Device, profile: DeviceProfile, call: ProductCall): Promise<Product> {
+export async function prepareProduct(
+  device: Device,
+  profile: DeviceProfile,
+  call: ProductCall,
+  now: Clock = () => performance.now(),
+): Promise<Product> {
   const machine = Machine.on(device, profile);
   const { operands, y, commands } = recordProduct(machine, call);
   machine.prepare([{ name: PRODUCT_PLAN, commands }]);
   await machine.compile();
   const seconds = async (repeats = 1): Promise<number> => {
-    const started = performance.now();
+    const started = now();
     machine.submission(PRODUCT_PLAN).run(PRODUCT_PLAN, repeats).submit();
     await device.gpu.queue.onSubmittedWorkDone();
-    return (performance.now() - started) / 1000 / repeats;
+    return (now() - started) / 1000 / repeats;
   };
   const fillWithNoise = (): void => {
     for (const operand of operands) {

@@ -5,7 +5,7 @@ import type { DeviceProfile, Tier, TunedTiles } from '../gpu/device-profile.ts';
 import { isMatrixKind, TILE_KINDS, type TileKind, tileProblem } from '../gpu/tiles.ts';
 import { matrixKind } from '../kernels/matmul-subgroup-matrix.ts';
 import { defaultTiles, knownTiles, type Tile } from './candidates.ts';
-import { type Product, type ProductCall, prepareProduct, repeatsOf } from './product.ts';
+import { type Clock, type Product, type ProductCall, prepareProduct, repeatsOf } from './product.ts';
 
 export type Shape = { readonly M: number; readonly N: number; readonly K: number };
 
@@ -35,7 +35,7 @@ export type TuneOptions = {
   /** Milliseconds after which the sweep ends; every kind has a share of them. */
   readonly budgetMs?: number;
   /** Clock in milliseconds; injected by tests. */
-  readonly now?: () => number;
+  readonly now?: Clock;
 };
 
 const TIER: Record<TileKind, Tier> = {
@@ -109,7 +109,7 @@ export async function* tuneKernels(
       const isOver = (): boolean => signal?.aborted === true || now() >= until;
       const best: Best = { seconds: [] };
       for (const [at, tile] of tiles.entries()) {
-        const outcome = isOver() ? null : await tryTile(device, { kind, tile, calls, best, isOver, ...options });
+        const outcome = isOver() ? null : await tryTile(device, { kind, tile, calls, best, isOver, now, ...options });
         if (outcome === null) {
           untried += tiles.length - at;
           break;
@@ -163,11 +163,12 @@ type Trial = {
   readonly best: Best;
   readonly rounds: number;
   readonly isOver: () => boolean;
+  readonly now: Clock;
 };
 
 /** Checks and times one tile; null where time ended before it was done. */
 async function tryTile(device: Device, trial: Trial): Promise<Tried | null> {
-  const { kind, tile, calls, best, rounds, isOver } = trial;
+  const { kind, tile, calls, best, rounds, isOver, now } = trial;
   // both kinds of tensor cores, so that this tile is taken at every shape
   const tiles = isMatrixKind(kind) ? { matrix: tile, matrixSmall: tile } : { [kind]: tile };
   const profile = { ...device.profile, tier: TIER[kind], tiles } as DeviceProfile;
@@ -180,7 +181,7 @@ async function tryTile(device: Device, trial: Trial): Promise<Tried | null> {
     const after: number[] = [];
     for (const [i, call] of calls.entries()) {
       if (isOver()) return null;
-      seconds += await timed(device, profile, call, rounds);
+      seconds += await timed(device, profile, call, { rounds, now });
       flop += 2 * call.M * call.N * call.K;
       after.push(seconds);
       if (i + 1 < calls.length && seconds > DROPPED_BEYOND * (best.seconds[i] ?? Number.POSITIVE_INFINITY))
@@ -204,14 +205,20 @@ async function isRight(device: Device, profile: DeviceProfile, call: ProductCall
   return got.length === want.length && got.every((value, i) => value === want[i]);
 }
 
-async function timed(device: Device, profile: DeviceProfile, call: ProductCall, rounds: number): Promise<number> {
-  return using(device, profile, call, async (product) => {
+async function timed(
+  device: Device,
+  profile: DeviceProfile,
+  call: ProductCall,
+  { rounds, now }: Pick<Trial, 'rounds' | 'now'>,
+): Promise<number> {
+  const work = async (product: Product): Promise<number> => {
     product.fillWithNoise();
     const { repeats } = await repeatsOf(product.seconds);
     const times: number[] = [];
     for (let i = 0; i < rounds; i++) times.push(await product.seconds(repeats));
     return times.sort((a, b) => a - b)[times.length >> 1] as number;
-  });
+  };
+  return using(device, profile, call, work, now);
 }
 
 async function using<T>(
@@ -219,8 +226,9 @@ async function using<T>(
   profile: DeviceProfile,
   call: ProductCall,
   use: (product: Product) => Promise<T>,
+  now?: Clock,
 ): Promise<T> {
-  const product = await prepareProduct(device, profile, call);
+  const product = await prepareProduct(device, profile, call, now);
   try {
     return await use(product);
   } finally {

@@ -56,8 +56,18 @@ const shared = async (): Promise<Device> => {
 };
 
 describe('tuning', () => {
+  /** A clock whose every reading comes `factor` times as long after the last as that came after the one before. */
+  const clock = (factor: number) => {
+    let [ms, step] = [0, 1000];
+    return () => {
+      step *= factor;
+      ms += step;
+      return ms;
+    };
+  };
+
   it('measures the default and the candidates, and names the fastest', async () => {
-    const { result, events } = await tune(shared, options);
+    const { result, events } = await tune(shared, { ...options, now: clock(0.99) });
     expect(events).toEqual(['start', 'tried', 'tried']);
     expect(result.tried.map((t) => [t.kind, t.tile, t.reason])).toEqual([
       ['simt', DEFAULT_SIMT_TILE, null],
@@ -65,8 +75,17 @@ describe('tuning', () => {
     ]);
     const [first, second] = result.tried.map((t) => t.gflops as number);
     expect(first).toBeGreaterThan(0);
-    expect(second).toBeGreaterThan(0);
-    expect(result.tiles).toEqual({ simt: first! > second! ? DEFAULT_SIMT_TILE : SMALL });
+    expect(second).toBeGreaterThan(first as number);
+    expect(result.tiles).toEqual({ simt: SMALL });
+  });
+
+  it('keeps the default where a candidate is slower, and leaves one that is much slower at once', async () => {
+    const slower = await tune(shared, { ...options, now: clock(1.001) });
+    expect(slower.result.tried.map((t) => t.reason)).toEqual([null, null]);
+    expect(slower.result.tiles).toEqual({ simt: DEFAULT_SIMT_TILE });
+    const { result } = await tune(shared, { ...options, now: clock(1.1) });
+    expect(result.tried.map((t) => t.reason)).toEqual([null, 'left after 1 of 2 products']);
+    expect(result.tiles).toEqual({ simt: DEFAULT_SIMT_TILE });
   });
 
   it('never takes a tile whose sums are wrong, anywhere or by vectors alone, and goes on with a fresh device', async () => {
