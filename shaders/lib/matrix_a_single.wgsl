@@ -4,6 +4,6 @@
 // four neighbours along the depth, of which those past its end are the last
 fn four_a(at: u32, k: u32) -> vec4f {
   var v = vec4f();
-  @unroll for (var j = 0u; j < 4u; j++) { v[j] = f32(a[at + min(k + j, params.D - 1u)]); }
+  @unroll for (var j = 0u; j < 4u; j++) { v[j] = f32(a[at + min(k + j, params.K - 1u)]); }
   return v;
 }

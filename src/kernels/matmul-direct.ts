@@ -4,14 +4,14 @@ import { type Gemm, readsVectors, spanOf } from './gemm.ts';
 import { flag } from './vec4.ts';
 
 /** Threads a product needs: one per 4 x 4 tile. */
-const threads = ({ R, C }: Gemm): number => Math.ceil(R / 4) * Math.ceil(C / 4);
+const threads = ({ M, N }: Gemm): number => Math.ceil(M / 4) * Math.ceil(N / 4);
 
 const vec4 = (on: boolean): string[] => (on ? ['VEC4'] : []);
 const f16 = ({ b }: Gemm): string[] => (b.tensor.dtype === 'f16' ? ['F16'] : []);
 
 /** x (M, K) . w (N, K)^T */
 export function directNt(rec: Recorder, gemm: Gemm): void {
-  const { R: M, C: N, D: K, a, b, y, scale, accumulate, bias } = gemm;
+  const { M, N, K, a, b, y, scale, accumulate, bias } = gemm;
   rec.dispatch({
     name: 'matmul_nt',
     when: [...vec4(K % 4 === 0 && b.col0 % 4 === 0), ...f16(gemm), ...(bias ? ['BIAS'] : [])],
@@ -28,7 +28,7 @@ export function directNt(rec: Recorder, gemm: Gemm): void {
 
 /** x (M, N) . w (N, K) */
 export function directNn(rec: Recorder, gemm: Gemm): void {
-  const { R: M, C: K, D: N, a, b, y, scale, accumulate } = gemm;
+  const { M, N: K, K: N, a, b, y, scale, accumulate } = gemm; // below, the layer's N and K, as in the shader
   rec.dispatch({
     name: 'matmul_nn',
     when: [...vec4(K % 4 === 0), ...f16(gemm), ...(readsVectors(a) ? ['DEPTH4'] : [])],
@@ -40,7 +40,7 @@ export function directNn(rec: Recorder, gemm: Gemm): void {
 
 /** d (M, N)^T . x (M, K) */
 export function directTn(rec: Recorder, gemm: Gemm): void {
-  const { R: N, C: K, D: M, a, b, y, scale, accumulate } = gemm;
+  const { M: N, N: K, K: M, a, b, y, scale, accumulate } = gemm; // below, the layer's M, N and K, as in the shader
   rec.dispatch({
     name: 'matmul_tn',
     when: [...vec4(K % 4 === 0), ...(readsVectors(a) ? ['ROWS4'] : [])],

@@ -101,14 +101,14 @@ describe('how simt is split', () => {
 
   it('LoRA shapes of a 7B model along their depth, whole products not', () => {
     const [xA, dA] = [
-      planSimt(profile, { R: 4096, C: 16, D: 4096, b }),
-      planSimt(profile, { R: 16, C: 4096, D: 4096, b }),
+      planSimt(profile, { M: 4096, N: 16, K: 4096, b }),
+      planSimt(profile, { M: 16, N: 4096, K: 4096, b }),
     ];
     for (const plan of [xA, dA]) {
       expect(plan.slices).toBe(4);
       expect(plan.depth * plan.slices).toBe(4096);
     }
-    expect(planSimt(profile, { R: 4096, C: 11008, D: 4096, b })).toEqual({
+    expect(planSimt(profile, { M: 4096, N: 11008, K: 4096, b })).toEqual({
       tile: DEFAULT_SIMT_TILE,
       slices: 1,
       depth: 4096,
@@ -116,10 +116,10 @@ describe('how simt is split', () => {
   });
 
   it('never into an empty slice', () => {
-    for (const D of [1, 127, 128, 255, 256, 257, 300, 1000, 4099, 70000]) {
-      const { slices, depth, tile } = planSimt(profile, { R: 8, C: 8, D, b });
-      expect((slices - 1) * depth).toBeLessThan(D);
-      expect(slices * depth).toBeGreaterThanOrEqual(D);
+    for (const K of [1, 127, 128, 255, 256, 257, 300, 1000, 4099, 70000]) {
+      const { slices, depth, tile } = planSimt(profile, { M: 8, N: 8, K, b });
+      expect((slices - 1) * depth).toBeLessThan(K);
+      expect(slices * depth).toBeGreaterThanOrEqual(K);
       expect(depth % tile.BK).toBe(0);
     }
   });
