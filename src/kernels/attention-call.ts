@@ -88,7 +88,11 @@ export function prepare(kernel: string, shape: AttentionShape): Prepared {
 /** Inputs of both backward kernels, with the elements that they read. */
 export function backwardInputs({ q, k, v, dO, lse, delta }: AttentionBwd, { query, key, heads }: Prepared): Buffers {
   return {
-    ...{ q: [q, query], k: [k, key], v: [v, key], dO: [dO, query] },
-    ...{ lse: [lse, heads], delta: [delta, heads] },
+    q: [q, query],
+    k: [k, key],
+    v: [v, key],
+    dO: [dO, query],
+    lse: [lse, heads],
+    delta: [delta, heads],
   };
 }

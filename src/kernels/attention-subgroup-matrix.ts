@@ -81,8 +81,12 @@ export function planMatrixBlocks(profile: DeviceProfile, D: number): MatrixBlock
 
 /** The constants of either shader. */
 export const matrixBlockConstants = (config: MatrixConfig, block: MatrixBlock, D: number): Record<string, number> => ({
-  ...{ SM: config.M, SN: config.N, SK: config.K, SG: config.subgroupSize },
-  ...{ ...block, D },
+  SM: config.M,
+  SN: config.N,
+  SK: config.K,
+  SG: config.subgroupSize,
+  ...block,
+  D,
 });
 
 function specOf({ profile }: Recorder, block: MatrixBlock, D: number) {
@@ -116,13 +120,19 @@ export function matrixBwd(rec: Recorder, call: AttentionBwd, { dq, dkv }: Matrix
   const name = 'attention_bwd_subgroup_matrix';
   const byQuery = specOf(rec, dq, call.D);
   rec.dispatch({
-    ...{ name, params, when: [...packed, ...byQuery.sized], constants: byQuery.constants },
+    name,
+    params,
+    when: [...packed, ...byQuery.sized],
+    constants: byQuery.constants,
     buffers: { ...inputs, dq: [call.dq, query], ...starts },
     workgroups: Math.ceil(call.Tq / byQuery.rows) * call.B * call.H,
   });
   const byKey = specOf(rec, dkv, call.D);
   rec.dispatch({
-    ...{ name, params, when: ['BY_KEY', ...packed, ...byKey.sized], constants: byKey.constants },
+    name,
+    params,
+    when: ['BY_KEY', ...packed, ...byKey.sized],
+    constants: byKey.constants,
     buffers: { ...inputs, dk: [call.dk, key], dv: [call.dv, key], ...ends },
     workgroups: Math.ceil(call.Tk / byKey.rows) * call.B * call.K,
   });

@@ -57,8 +57,12 @@ export function extrasOf({ scale, plus, bias }: Pick<Gemm, 'scale' | 'plus' | 'b
   return {
     when: [...(plus ? ['PLUS'] : []), ...(vectors ? ['VEC4_PLUS'] : []), ...(bias ? ['BIAS'] : [])],
     params: {
-      ...{ K2: plus?.K ?? 0, lda2: plus?.a.ld ?? 0, ldb2: plus?.b.ld ?? 0, b2_0: plus?.b.col0 ?? 0 },
-      ...{ scale2: (plus?.scale ?? 0) / scale, bias0: bias?.col0 ?? 0 },
+      K2: plus?.K ?? 0,
+      lda2: plus?.a.ld ?? 0,
+      ldb2: plus?.b.ld ?? 0,
+      b2_0: plus?.b.col0 ?? 0,
+      scale2: (plus?.scale ?? 0) / scale,
+      bias0: bias?.col0 ?? 0,
     },
     buffers: {
       ...(plus && { a2: [plus.a.tensor, spanOf(plus.a)], b2: [plus.b.tensor, plus.b.col0 + spanOf(plus.b)] }),

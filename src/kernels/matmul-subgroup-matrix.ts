@@ -60,8 +60,15 @@ export const isMatrixProduct = ({ a, b }: Gemm): boolean => b.tensor.dtype === '
 /** The constants of the shader. */
 export function matrixConstants(config: MatrixConfig, tile: MatrixTile): Record<string, number> {
   return {
-    ...{ SM: config.M, SN: config.N, SK: config.K, SG: config.subgroupSize },
-    ...{ WR: tile.subgroupRows, WC: tile.subgroupCols, RM: tile.matrixRows, RN: tile.matrixCols, BK: tile.BK },
+    SM: config.M,
+    SN: config.N,
+    SK: config.K,
+    SG: config.subgroupSize,
+    WR: tile.subgroupRows,
+    WC: tile.subgroupCols,
+    RM: tile.matrixRows,
+    RN: tile.matrixCols,
+    BK: tile.BK,
   };
 }
 
@@ -107,8 +114,17 @@ export function subgroupMatrix(rec: Recorder, gemm: Gemm): void {
     when: [...matrixVariant(gemm, config, tile), ...extras.when],
     constants: matrixConstants(config, tile),
     params: {
-      ...{ M, N, K, lda: a.ld, a0: a.col0, ldb: b.ld, ldy: y.ld, y0: y.col0 },
-      ...{ scale, accumulate: flag(accumulate), ...extras.params },
+      M,
+      N,
+      K,
+      lda: a.ld,
+      a0: a.col0,
+      ldb: b.ld,
+      ldy: y.ld,
+      y0: y.col0,
+      scale,
+      accumulate: flag(accumulate),
+      ...extras.params,
     },
     buffers: { a: [a.tensor, spanOf(a)], w: [b.tensor, spanOf(b)], y: [y.tensor, M * y.ld], ...extras.buffers },
     workgroups: tilesOf(config, tile, M, N),

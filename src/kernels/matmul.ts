@@ -85,7 +85,8 @@ export function matmulTn(rec: Recorder, call: MatmulTn): void {
   const { M, N, K, d, x, y, dBand = { ld: N, col0: 0 } } = call;
   product(rec, 'matmul_tn', directTn, {
     ...common(call),
-    ...{ plus: null, bias: null },
+    plus: null,
+    bias: null,
     M: N,
     N: K,
     K: M,

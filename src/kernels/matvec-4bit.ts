@@ -56,7 +56,12 @@ export function matvec4bit(rec: Recorder, call: Matvec4bit): void {
     when: [...when, ...(double ? ['DOUBLE'] : []), ...(operands === 'f16' ? ['F16'] : [])],
     constants: { T },
     params: {
-      ...{ N, K, first_block: firstBlock, Q: blockSize, ldy: ld, col0 },
+      N,
+      K,
+      first_block: firstBlock,
+      Q: blockSize,
+      ldy: ld,
+      col0,
       offset_at: double ? scales.nested.elements - 1 : 0,
     },
     buffers: {

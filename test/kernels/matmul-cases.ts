@@ -111,7 +111,10 @@ function joined(bench: Bench, { op, sizes: [M, N, K], rank = 0, bias = false }: 
       added[i]! += PLUS_SCALE * v;
     });
     call.plus = {
-      ...{ r: rank, x: bench.input('x2', x), w: bench.input('w2', w), scale: PLUS_SCALE },
+      r: rank,
+      x: bench.input('x2', x),
+      w: bench.input('w2', w),
+      scale: PLUS_SCALE,
       ...(op === 'nt' && { row0: ROW0 }),
     };
   }

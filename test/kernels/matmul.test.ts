@@ -26,12 +26,19 @@ for (const [name, profile] of Object.entries(PROFILES)) {
         for (const accumulate of [false, true]) {
           const sizes = sizesOf(op, [18, 20, 24]);
           itHolds(`${op}, a band between ${around.join(' and ')} columns, accumulate=${accumulate}`, {
-            ...{ op, sizes, around, accumulate, scale: 1.5 },
+            op,
+            sizes,
+            around,
+            accumulate,
+            scale: 1.5,
           });
         }
         const deep = sizesOf(op, [18, 16, 260]);
         itHolds(`${op}, a band of a split product between ${around.join(' and ')} columns`, {
-          ...{ op, sizes: deep, around, accumulate: true },
+          op,
+          sizes: deep,
+          around,
+          accumulate: true,
         });
       }
     }
@@ -42,7 +49,11 @@ for (const [name, profile] of Object.entries(PROFILES)) {
           const sizes = sizesOf(op, size);
           const bias = op === 'nt';
           itHolds(`${op} ${sizes.join('x')} with a term of rank ${rank}, accumulate=${accumulate}`, {
-            ...{ op, sizes, rank, bias, accumulate },
+            op,
+            sizes,
+            rank,
+            bias,
+            accumulate,
           });
         }
       }

@@ -64,12 +64,13 @@ function xentCall(
   const { rows, logits } = chunk;
   const workspace = (label: string, width: number) => tape.tensor(label, [rows, width], { category: 'workspace' });
   return {
-    ...{ ...chunk, V: logits.elements / rows, targets, rowLoss },
-    ...{
-      peak: workspace('xent.peak', XENT_PARTS),
-      total: workspace('xent.total', XENT_PARTS),
-      lse: workspace('xent.lse', 1),
-    },
+    ...chunk,
+    V: logits.elements / rows,
+    targets,
+    rowLoss,
+    peak: workspace('xent.peak', XENT_PARTS),
+    total: workspace('xent.total', XENT_PARTS),
+    lse: workspace('xent.lse', 1),
   };
 }
 

@@ -36,7 +36,13 @@ export function project(ctx: OpContext, rows: Rows, y: Tensor, joined: Joined = 
     const w = materialize(ctx.tape, weight, shard, ctx.computeDtype);
     const { plus, bias } = joined;
     matmulNt(ctx.tape, {
-      ...{ M: T, N: shard.rows, K: weight.in, x, w, y, yBand },
+      M: T,
+      N: shard.rows,
+      K: weight.in,
+      x,
+      w,
+      y,
+      yBand,
       ...(plus && { plus: { ...plus, row0: shard.row0 } }),
       ...(bias && { bias: { tensor: bias, col0: shard.row0 } }),
     });
