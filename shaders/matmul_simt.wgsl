@@ -5,7 +5,7 @@ import package::lib::simt_loads::{ block_a, block_b };
 import package::lib::simt_parts::{ part_a, part_b };
 import constants::{ BM, BN, BK, TM, TN };
 
-// matmul_simt: y[m, n] (+)= scale * sum_k a(m, k) * b(k, n) by tiles in workgroup memory; or a slice of it (split depth)
+// matmul_simt: y[m, n] (+)= scale * sum_k a(m, k) * b(k, n) by tiles in workgroup memory; or a slice of it (split K)
 // with PLUS the last slice begins with a second source (LoRA's): scale2 * a2(m, k) * b2(k, n); with BIAS a column's is
 // added
 //

@@ -67,7 +67,7 @@ export class Tape extends Recorder {
     const segment = this.#segment;
     if (segment === null) return make();
     if (segment.again) return segment.made.shift() as T;
-    // what is made once as a whole needs no part of it made once
+    // the whole is handed out again, so a `once` inside of it has nothing to add
     const value = this.#within(null, make);
     segment.made.push(value);
     return value;

@@ -18,7 +18,7 @@ const STORAGE_BUFFERS = 10;
  */
 const LARGEST_D = 128;
 
-/** In the order of preference. Two subgroups side by side halve the sums of each, of which the last kernel has two. */
+/** In the order of preference. Two subgroups side by side halve the sums of each; the kernel of dk and dv has two. */
 const BLOCKS: Readonly<Record<Kernel, readonly MatrixBlock[]>> = {
   fwd: [
     { WR: 8, WC: 1, BC: 32 },

@@ -6,7 +6,7 @@ import type { Tensor } from '../gpu/tensor.ts';
 
 export type Operand = {
   readonly tensor: Tensor;
-  /** Elements from one row of memory to the next, and before the first. */
+  /** Elements from one row of memory to the next, and those before the first element read. */
   readonly ld: number;
   readonly col0: number;
   /** Rows of memory, and how many elements of each are read. */
@@ -47,7 +47,7 @@ export const readsWide = ({ tensor, ld, col0, cols }: Operand): boolean => {
 /** Elements of an operand that a kernel touches, from the start of its tensor. */
 export const spanOf = ({ ld, rows }: Operand): number => ld * rows;
 
-/** What a kernel that takes a second source and a bias is given for them; all zero and unbound without. */
+/** Conditions, Params and buffers of a second source and a bias; zero and unbound without. */
 export function extrasOf({ scale, plus, bias }: Pick<Gemm, 'scale' | 'plus' | 'bias'>): {
   when: string[];
   params: Record<'K2' | 'lda2' | 'ldb2' | 'b2_0' | 'scale2' | 'bias0', number>;

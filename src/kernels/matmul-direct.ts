@@ -38,7 +38,7 @@ export function directNt(rec: Recorder, gemm: Gemm): void {
 
 /** x (M, N) . w (N, K) */
 export function directNn(rec: Recorder, gemm: Gemm): void {
-  const { M, N: K, K: N, a, b, y, scale, accumulate } = gemm; // below, the layer's N and K, as in the shader
+  const { M, N: K, K: N, a, b, y, scale, accumulate } = gemm; // from here on the layer's letters, as in the shader
   rec.dispatch({
     name: 'matmul_nn',
     when: [...vec4(K % 4 === 0), ...f16(gemm), ...(readsVectors(a) ? ['DEPTH4'] : [])],
@@ -50,7 +50,7 @@ export function directNn(rec: Recorder, gemm: Gemm): void {
 
 /** d (M, N)^T . x (M, K) */
 export function directTn(rec: Recorder, gemm: Gemm): void {
-  const { M: N, N: K, K: M, a, b, y, scale, accumulate } = gemm; // below, the layer's M, N and K, as in the shader
+  const { M: N, N: K, K: M, a, b, y, scale, accumulate } = gemm; // from here on the layer's letters, as in the shader
   rec.dispatch({
     name: 'matmul_tn',
     when: [...vec4(K % 4 === 0), ...(readsVectors(a) ? ['ROWS4'] : [])],

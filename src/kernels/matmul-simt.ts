@@ -1,4 +1,7 @@
-/** Host side of shaders/matmul_simt.wgsl and matmul_reduce.wgsl: products through workgroup tiles, split along their depth where they are thin. */
+/**
+ * Host side of shaders/matmul_simt.wgsl and matmul_reduce.wgsl: products through workgroup tiles. Thin ones are split along their
+ * depth.
+ */
 import type { DeviceProfile, SimtTile } from '../gpu/device-profile.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { extrasOf, type Gemm, readsVectors, spanOf } from './gemm.ts';
@@ -12,7 +15,7 @@ const WIDE_TILE: SimtTile = { BM: THIN, BN: 64, BK: 16, TM: 4, TN: 4 };
 
 /** Workgroups that keep a large GPU busy: two for each of about 128 multiprocessors. */
 const WANTED_WORKGROUPS = 256;
-/** Depth below which another slice costs more than it brings, and slices beyond which the second stage does. */
+/** Depth below which another slice costs more than it brings, and slices beyond which the second stage costs more. */
 const LEAST_SLICE = 128;
 const MOST_SLICES = 32;
 

@@ -73,8 +73,8 @@ export function matrixConstants(config: MatrixConfig, tile: MatrixTile): Record<
 }
 
 /**
- * The conditions of the shader. Of f16 operands those are watched that were loaded so: what a kernel rounded, in a planned tensor, that
- * kernel watched.
+ * The conditions of the shader. It watches operands that it rounds, and f16 weights as they were loaded; an f16 operand in a planned
+ * tensor was watched by the kernel that rounded it.
  */
 export function matrixVariant(gemm: Gemm, config: MatrixConfig, tile: MatrixTile): string[] {
   const { M, N, K, a, b, y, scale, accumulate, plus, bias } = gemm;
@@ -131,7 +131,7 @@ export function subgroupMatrix(rec: Recorder, gemm: Gemm): void {
   });
 }
 
-/** From the profile and the shape alone, so that an estimate takes the same. */
+/** Depends on the profile and the shape alone, so that an estimate takes the same. */
 function requireMatrices(
   profile: DeviceProfile,
   shape: Pick<Gemm, 'M' | 'N'>,

@@ -7,15 +7,15 @@ import { directNn, directNt, directTn } from './matmul-direct.ts';
 import { simt } from './matmul-simt.ts';
 import { isMatrixProduct, subgroupMatrix } from './matmul-subgroup-matrix.ts';
 
-/** What the three share: y is stored, or added to; products are multiplied by `scale`. */
+/** Options of all three: products are multiplied by `scale`, then stored to y, or added to it with `accumulate`. */
 type Common = { readonly scale?: number; readonly accumulate?: boolean };
 
 /** A band of columns of a wider row-major matrix: its row length and first column. */
 export type Band = { readonly ld: number; readonly col0: number };
 
 /**
- * A product of low rank that is summed on the way: scale * x (M, r) . w, both f32. In nt w is (out, r), of which the N rows from
- * `row0` on are taken, in nn it is (r, K).
+ * A product of low rank that is summed on the way: scale * x (M, r) . w, both f32. In nt w is (out, r), and its N rows from
+ * `row0` on are taken; in nn it is (r, K).
  */
 export type LowRank = { r: number; x: Tensor; w: Tensor; scale: number; row0?: number };
 
@@ -28,7 +28,7 @@ export type MatmulNt = Common & {
   y: Tensor;
   yBand?: Band;
   plus?: LowRank;
-  /** f32, of which the N elements from `col0` on are added to every row. */
+  /** f32; its N elements from `col0` on are added to every row. */
   bias?: { tensor: Tensor; col0: number };
 };
 

@@ -50,9 +50,9 @@ export type Case = {
   readonly scale?: number;
   /** Columns before and behind the band in the matrix that has one: y of nt, x of nn, d of tn. */
   readonly around?: readonly [number, number];
-  /** Rank of a product that is summed on the way, of nt and nn; its w of nt starts at a row. */
+  /** Rank of a product that is summed on the way, in nt and nn; in nt its w starts at a row. */
   readonly rank?: number;
-  /** Of nt; its elements start at one in the middle. */
+  /** Whether nt adds a bias, whose elements start in the middle of a tensor. */
   readonly bias?: boolean;
   readonly maxWorkgroups?: number;
 };

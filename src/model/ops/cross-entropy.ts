@@ -44,7 +44,7 @@ export function crossEntropy(ctx: OpContext, x: Tensor, head: LinearLayer, loss:
     xentFwd(tape, call);
     if (!backward || (target === null && !isTrained(head))) continue;
     xentBwd(tape, call);
-    // The logits hold their own gradient by now.
+    // by now the logits hold their own gradient
     const dx = target && { grad: target.grad.rows(row0, count), accumulate: target.accumulate };
     linearBackward(ctx, rows, head, saved, logits, dx);
   }
