@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command `nibble`: the process around runCli. */
+/** The program `nibble`: the process around runCli. */
 import { benchCommand } from './bench/command.ts';
 import { configCommand } from './config/command.ts';
 import { doctorCommand } from './doctor/command.ts';
@@ -10,7 +10,7 @@ import { abortOnSignals } from './shared/signals.ts';
 import { trainCommand } from './train/command.ts';
 import { tuneKernelsCommand } from './tune-kernels/command.ts';
 
-/** Each command imports its room when it runs, so that `nibble --help` loads no GPU code. */
+/** Each command imports its code when it runs, so that `nibble --help` loads no GPU code. */
 const commands: readonly CommandMaker[] = [
   (c) => trainCommand(c, async (args, context) => (await import('./train/run.ts')).runTrain(args, context)),
   (c) => quantizeCommand(c, async (args, context) => (await import('./quantize/run.ts')).runQuantize(args, context)),
@@ -30,7 +30,7 @@ const commands: readonly CommandMaker[] = [
   configCommand,
 ];
 
-// `nibble config schema | head` closes the pipe early, which is no failure of ours.
+// `nibble config schema | head` closes the pipe early, which is not a failure
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(0);
@@ -40,5 +40,6 @@ const { signal, dispose } = abortOnSignals(process);
 const { stdout, stderr, env } = process;
 const exitCode = await runCli(process.argv.slice(2), { stdout, stderr, env, signal }, commands);
 dispose();
-// What was written reaches a pipe first; then nothing that is still open (webgpu 0.6.2 was seen to hang) holds the process.
+// lets a pipe take what was written, then exits whatever is still open: closing a device was seen to hang (webgpu
+// 0.6.2)
 stdout.write('', () => process.exit(exitCode));

@@ -1,4 +1,4 @@
-/** The estimate of a model that nobody has opened: its config.json is enough. */
+/** Estimates a model from its config.json alone. */
 import type { TrainConfig } from '../config/settings.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
@@ -8,7 +8,10 @@ import { longestRow } from '../train/packing.ts';
 import { estimateRun } from './estimate.ts';
 import type { Estimate } from './types.ts';
 
-/** The estimate from a config.json: full batches of max_length tokens, evaluation batches where evaluation is configured. */
+/**
+ * Estimates full batches of max_length tokens, with evaluation batches where evaluation is configured.
+ * @throws ConfigError, DeviceError
+ */
 export async function estimateModel(
   model: ModelConfig,
   config: TrainConfig,

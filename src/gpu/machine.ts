@@ -198,7 +198,6 @@ export class Machine {
 
   destroy(): void {
     this.#phases?.destroy();
-    this.#phases = null;
     this.residents.destroy();
     for (const { staging } of this.#staging.splice(0)) this.#allocator.free(staging);
   }

@@ -1,4 +1,4 @@
-/** From a model's folder to a 4-bit one: all is written beside the target and takes its name when it is complete. */
+/** quantize(): writes a 4-bit copy of a model's folder beside its target, and renames it when it is complete. */
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename, rm, rmdir, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
@@ -17,40 +17,42 @@ import { nodeReader, nodeWriter } from './files.ts';
 import { requireModelFolder } from './inputs.ts';
 import { openFileStore } from './spool.ts';
 
-/** Every weight is quantized before the first file is written. */
+/** Events of quantizing: every weight is quantized before the first file is written. */
 export type QuantizeEvent = WorkEvent<'quantize' | 'write'>;
 
 export type QuantizeOptions = QuantizeInput &
   CallOptions<QuantizeEvent> & {
     /** Directory of a 16- or 32-bit Hugging Face model: config.json and safetensors. */
     readonly model_name_or_path: string;
-    /** Directory to write; it must be empty or new. */
+    /** New or empty directory to write. */
     readonly output_dir: string;
   };
 
-/** What was written; `nibble quantize --json` prints the same. */
+/** Summary of what was written, as `nibble quantize --json` prints it. */
 export type QuantizeSummary = {
   readonly model: string;
   readonly out: string;
   readonly quant_type: 'nf4' | 'fp4';
   readonly quantized_tensors: number;
   readonly quantized_parameters: number;
-  /** Codes and scales of the quantized weights. */
+  /** Bits of codes and scales per quantized weight. */
   readonly bits_per_parameter: number;
-  /** Linear modules that stay as they are. */
+  /** Linear modules that stay unquantized. */
   readonly kept_modules: readonly string[];
   readonly source_bytes: number;
   readonly bytes: number;
-  /** Weight files, in order. */
+  /** Names of the weight files, in order. */
   readonly files: readonly string[];
-  /** Files copied from the source. */
+  /** Names of the files copied from the source. */
   readonly copied: readonly string[];
   readonly seconds: number;
 };
 
 /**
- * Writes a 4-bit checkpoint that transformers and bitsandbytes load. Ended early, by an error or by `signal`, it leaves nothing.
- * @throws ConfigError with all that is wrong in the options; DataError for files that cannot be read, written or quantized
+ * Writes a 4-bit checkpoint that transformers and bitsandbytes load. Where an error or `signal` ends it early, it
+ * leaves nothing.
+ * @throws ConfigError with all that is wrong in the options; DataError for files that cannot be read, written or
+ * quantized
  */
 export async function quantize(options: QuantizeOptions): Promise<QuantizeSummary> {
   const { model_name_or_path, output_dir, onEvent, signal, ...given } = options;
@@ -67,15 +69,18 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeSummar
   );
 }
 
-export type FolderJob = {
+type FolderJob = {
   readonly model: string;
   readonly out: string;
-  /** What messages call the two: an argument of a command, or an option. */
+  /** Names that messages have for the two folders: arguments of a command, or options. */
   readonly names: { readonly model: string; readonly out: string };
   readonly config: QuantizeConfig;
 };
 
-/** The work behind quantize() and `nibble quantize`. `freeBytes` of the disk below a directory is injected by tests. */
+/**
+ * Does the work of quantize() and `nibble quantize`.
+ * @param freeBytes free bytes of the disk below a directory; injected by tests
+ */
 export async function quantizeFolder(
   { model, out, names, config: given }: FolderJob,
   { onEvent = () => undefined, signal = new AbortController().signal }: CallOptions<QuantizeEvent>,
@@ -105,7 +110,9 @@ export async function quantizeFolder(
   }
 }
 
-/** A run that ends early leaves nothing; one that is killed leaves a folder whose name says that it is not complete. */
+/**
+ * Removes what it wrote when it ends early; a killed process leaves a folder whose name says that it is not complete.
+ */
 async function writeBeside(out: string, job: Omit<QuantizeJob, 'writer' | 'spool'>): Promise<QuantizeResult> {
   const partial = `${resolve(out)}.partial-${randomBytes(4).toString('hex')}`;
   await mkdir(partial, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
@@ -118,14 +125,14 @@ async function writeBeside(out: string, job: Omit<QuantizeJob, 'writer' | 'spool
       spool.close(),
     );
     await rm(spoolFile);
-    await takeName(partial, out);
+    await renameComplete(partial, out);
     return result;
   } finally {
     await rm(partial, { recursive: true, force: true });
   }
 }
 
-/** The two phases, each announced with its first tensor. */
+/** Announces each of the two phases with its first tensor. */
 function tellTensors(onEvent: (event: QuantizeEvent) => void, { tensors }: QuantizedLayout): QuantizeJob['onTensor'] {
   const totals = { quantize: tensors.filter(({ kind }) => kind === '4bit').length, write: tensors.length };
   const begun = new Set<string>();
@@ -136,8 +143,11 @@ function tellTensors(onEvent: (event: QuantizeEvent) => void, { tensors }: Quant
   };
 }
 
-/** An empty folder gives way; one that has been filled meanwhile does not. */
-async function takeName(partial: string, out: string): Promise<void> {
+/**
+ * Renames the complete folder. It replaces an empty one, but never one that has been filled meanwhile.
+ * @throws DataError
+ */
+async function renameComplete(partial: string, out: string): Promise<void> {
   await rmdir(out).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code !== 'ENOENT')
       throw new DataError(out, `is in the way (${cause.code}). Give a new folder.`, { cause });
@@ -155,7 +165,7 @@ async function requireEmpty(name: string, out: string): Promise<void> {
   throw new ConfigError([{ path: name, message }]);
 }
 
-/** Quantized weights lie on the disk twice for a while. */
+/** Requires room on the disk, where quantized weights lie twice for a while. @throws DataError */
 function requireRoom(out: string, layout: QuantizedLayout, free: number): void {
   const needed = layout.bytes + layout.spoolBytes;
   if (needed <= free) return;
@@ -165,7 +175,7 @@ function requireRoom(out: string, layout: QuantizedLayout, free: number): void {
   );
 }
 
-/** On the disk where `directory` is, or will be. Infinity where the system does not say. */
+/** Free bytes of the disk where `directory` is, or will be; Infinity where the system does not tell. */
 async function freeBytesAt(directory: string): Promise<number> {
   const found = await statfs(directory).catch((error: NodeJS.ErrnoException) => error);
   if (!(found instanceof Error)) return found.bavail * found.bsize;

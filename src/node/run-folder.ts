@@ -1,4 +1,4 @@
-/** The folder a run writes: new or empty, and writable, which is found out before any work is done; and its first files. */
+/** The folder of a run: checked to be usable before any work is done, and its first files. */
 import { access, constants, readdir, readFile, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { printConfig, type ResolvedConfig } from '../config/index.ts';
@@ -7,19 +7,19 @@ import { type FileWriter, writeText } from '../formats/reader.ts';
 import { INTERRUPTED_FILE, type Interruption, TRAINER_STATE_FILE } from '../train/run.ts';
 import { inWords, makeDirectories } from './files.ts';
 
-/** Written before the first step: a folder that has it, and no trainer_state.json, holds a run that did not end. */
+/** Written before the first step. A folder that has it but no trainer_state.json holds a run that did not end. */
 const CONFIG_FILE = 'config.yaml';
 const ENVIRONMENT_FILE = 'environment.json';
-/** The record of a run, beside what it trained. */
+/** Name of a run's record, beside what it trained. */
 export const RECORD_FILE = 'run.json';
 
-/** The first files of a run's folder: written before the first step, so that even a crash can be repeated. */
+/** Writes the settings and the environment of a run, before its first step, so that even a crash can be repeated. */
 export async function writeRunHead(writer: FileWriter, config: ResolvedConfig, environment: object): Promise<void> {
   await writeText(writer, CONFIG_FILE, printConfig(config));
   await writeText(writer, ENVIRONMENT_FILE, `${JSON.stringify(environment, null, 2)}\n`);
 }
 
-/** A run never writes over another. @throws ConfigError */
+/** Requires a new or empty folder that can be written: a run never overwrites another. @throws ConfigError */
 export async function requireUsable(directory: string): Promise<void> {
   const refuse = (what: string): never => {
     throw new ConfigError([{ path: 'output_dir', message: `${directory} ${what}` }]);
@@ -33,7 +33,10 @@ export async function requireUsable(directory: string): Promise<void> {
   await access(directory, constants.W_OK).catch(failed);
 }
 
-/** Only making a folder shows that it can be made (root may write in /proc, and yet nothing can be made there). */
+/**
+ * Makes the folder and removes it, the only proof that it can be made: root may write in /proc and still cannot make
+ * one.
+ */
 async function tryToMake(directory: string): Promise<void> {
   const made = await makeDirectories(directory);
   for (const folder of made.reverse()) await rmdir(folder);

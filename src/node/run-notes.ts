@@ -1,16 +1,16 @@
-/** What a person should know of a run before it starts: its rows, what was cut, and what is not as it seems. */
+/** Notes on a run before it starts: its device, its rows and what was cut from them, its kernels, its base. */
 import { prequantizedNote } from '../estimate/base-quantization.ts';
 import type { Device } from '../gpu/device.ts';
 import { counted } from '../report/format.ts';
 import type { RunInput } from '../train/session.ts';
 import type { RunTiers } from '../train/tiers.ts';
 
-/** The device that was found, and what it brings along. */
+/** Notes on the device that was found. */
 export function deviceNotes({ profile, notices }: Device): string[] {
   return [...(profile.software ? [`no GPU: computing on ${profile.name}, a software driver`] : []), ...notices];
 }
 
-/** `lengthWasSet`: somebody asked for this max_length. */
+/** Notes on the rows; `lengthWasSet` says that max_length was set explicitly. */
 export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
   const notes: string[] = [];
   const note = (text: string): void => {
@@ -49,7 +49,7 @@ export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
   return notes;
 }
 
-/** Which kernels a run takes, and why. */
+/** Notes on the kernels that a run takes, and why. */
 export function tierNotes({ matmul, attention, lora }: RunTiers): string[] {
   const lines = [`matrix products: ${matmul.tier} (${matmul.reason})`];
   if (attention.tier !== matmul.tier) lines.push(`attention: ${attention.tier} (${attention.reason})`);

@@ -1,4 +1,4 @@
-/** SwiftShader and a Vulkan loader out of npm's @sparticuz/chromium, unpacked once, so that a machine with no Vulkan works. */
+/** Unpacks SwiftShader and a Vulkan loader from npm's @sparticuz/chromium, for machines without Vulkan. */
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -15,11 +15,15 @@ export type SwiftShader = { readonly loader: string; readonly icd: string };
 const LOADER = 'libvulkan.so.1';
 const ICD = 'vk_swiftshader_icd.json';
 
-/** @throws DeviceError when the package is not installed or this platform is not the one it is built for (Linux x64) */
+/**
+ * Unpacks the driver once into the user's cache and returns the paths of its loader and its manifest.
+ * @throws DeviceError when the package is not installed, the platform is not Linux x64, or no cache folder can be
+ * written
+ */
 export async function unpackSwiftShader(): Promise<SwiftShader> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new DeviceError(
-      `no GPU adapter, and the bundled software driver is for linux-x64, not ${process.platform}-${process.arch}: install a Vulkan driver`,
+      `no GPU was found, and the bundled software driver is for linux-x64, not ${process.platform}-${process.arch}: install a Vulkan driver`,
     );
   }
   const archive = archivePath();
@@ -39,7 +43,7 @@ export async function unpackSwiftShader(): Promise<SwiftShader> {
   );
 }
 
-/** The home folder of a container's user is often not its own. */
+/** Cache folders to try; the second for containers, whose user often cannot write the home folder. */
 function cacheRoots(): string[] {
   return [process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache'), os.tmpdir()];
 }
@@ -50,13 +54,13 @@ function archivePath(): string {
     const root = entry.slice(0, entry.lastIndexOf(`${path.sep}chromium${path.sep}`) + `${path.sep}chromium`.length);
     return path.join(root, 'bin', 'swiftshader.tar.br');
   } catch (error) {
-    throw new DeviceError('no GPU adapter, and the software driver is not installed: run `npm ci` without --omit', {
+    throw new DeviceError('no GPU was found, and the software driver is not installed: run `npm ci` without --omit', {
       cause: error,
     });
   }
 }
 
-/** Unpacks beside the target and renames, so that two processes starting at once cannot see half of it. */
+/** Unpacks beside the target and renames, so that another process never sees half of it. */
 async function unpackTo(archive: string, dir: string): Promise<void> {
   mkdirSync(path.dirname(dir), { recursive: true });
   const temporary = mkdtempSync(`${dir}-`);

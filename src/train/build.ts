@@ -29,8 +29,8 @@ function lossScalingOf(config: TrainConfig): LossScaling | null {
 export type Shapes = { readonly train: readonly BatchShape[]; readonly evaluation: readonly BatchShape[] };
 
 /**
- * Declares the model, records the phases for every batch shape and allocates all of it; on a target without a device only
- * the bytes are counted.
+ * Declares the model, records the phases for every batch shape and allocates all of it; on a target without a device
+ * only the bytes are counted.
  * @throws DeviceError for what the device cannot do; ConfigError for what this version cannot train
  */
 export function buildEngine(target: MachineTarget, layout: ModelLayout, config: TrainConfig, shapes: Shapes): Engine {

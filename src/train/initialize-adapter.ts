@@ -1,4 +1,4 @@
-/** Writes an adapter's first values to the GPU: drawn from the seed, or an adapter's from disk. */
+/** Writes an adapter's first values to the GPU: drawn from the seed, or read from an adapter on disk. */
 
 import type { Adapter } from '../adapters/files.ts';
 import { drawAdapter, type StartValues, storedValues } from '../adapters/start-values.ts';
@@ -10,7 +10,10 @@ import type { StoredAs } from '../model/declare.ts';
 import type { Engine } from './engine.ts';
 import type { ModelLayout } from './model-layout.ts';
 
-/** Writes an adapter's first values; a fresh DoRA adapter also takes the norms of the weights, which have to be loaded. */
+/**
+ * Writes the first values of A, B and what else the adapter holds; for a fresh DoRA adapter the weights must be loaded,
+ * since its magnitudes are their norms.
+ */
 export async function initializeAdapter(
   engine: Engine,
   layout: ModelLayout,
@@ -40,14 +43,15 @@ function freshValues({ lora, spec }: ModelLayout, config: TrainConfig): StartVal
 }
 
 /**
- * PEFT creates the adapter in the dtype of the base weight (on a 4-bit base, in its compute dtype) and widens it afterwards, so
- * that its first values carry that rounding. bfloat16 counts as asked for, whatever it is computed as.
+ * Dtype that an adapter's first values are rounded to. PEFT creates the adapter in the dtype of the base weight (on a
+ * 4-bit base, in its compute dtype) and widens it afterwards. bfloat16 counts as requested, whatever nibble computes
+ * in.
  */
 function adapterDtype(stored: StoredAs, { requested_compute_dtype }: TrainConfig): GpuFloat {
   return stored.kind === 'dense' ? stored.dtype : floatType(requested_compute_dtype).gpu;
 }
 
-/** DoRA takes norms of weight + adapter in the wider of their two dtypes; 4-bit weights widen to what the model came in. */
+/** Dtype of DoRA's norms: the wider of weight and adapter; 4-bit weights widen to the dtype of the original model. */
 function magnitudeDtype(stored: StoredAs, { spec }: ModelLayout, config: TrainConfig): GpuFloat {
   const adapter = adapterDtype(stored, config);
   if (stored.kind === 'dense') return adapter;

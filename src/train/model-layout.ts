@@ -27,7 +27,7 @@ export type ModelLayout = {
 
 type LinearNames = ReadonlySet<string>;
 
-export type ModelLayoutInput = {
+type ModelLayoutInput = {
   readonly config: TrainConfig;
   readonly model: ModelConfig;
   /** The weights; null for an estimate from config.json alone. */
@@ -57,8 +57,8 @@ export async function modelLayout({
   if (full && source !== null) requireUnquantized(source, matrices);
   const prequantized =
     source === null || full ? new Map<string, StoredAs>() : await prequantizedWeights(source, matrices);
-  // A quantized checkpoint stays as it is: what it holds in 16 or 32 bits was kept out when it was made.
-  // Otherwise every linear layer of a QLoRA base is quantized, whatever the adapter targets; head and embedding never are.
+  // A quantized checkpoint stays as it is: what it holds in 16 or 32 bits was kept out when it was made. Otherwise
+  // every linear layer of a QLoRA base is quantized, whatever the adapter targets; head and embedding never are.
   const isQuantizedHere = (module: string): boolean =>
     config.load_in_4bit && prequantized.size === 0 && linear.has(module) && !isSkipped(module);
   const storedAs = (module: string): StoredAs =>
@@ -137,8 +137,8 @@ function freshAdapter(config: TrainConfig, base: AdapterBase) {
   };
   const keyOf = (setting: keyof TargetFields): string => SETTING_NAMES[setting] ?? setting;
   // an estimate describes an existing adapter by the settings alone: patterns that match nothing are no mistake there
-  const lax = config.adapter_name_or_path !== null;
-  const layout = adapterLayout(loraConfig, base, { keyOf, strict: !lax });
+  const strict = config.adapter_name_or_path === null;
+  const layout = adapterLayout(loraConfig, base, { keyOf, strict });
   if (layout.targets.length === 0) adapterLayout(loraConfig, base, { keyOf });
   return { config: loraConfig, layout };
 }

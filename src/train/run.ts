@@ -16,15 +16,15 @@ import { allocate, fill, initialize, type RunInput, type Runtime } from './sessi
 import { type SubmittedStep, submitStep } from './steps.ts';
 import { formatTrainerState, TrainerLog, type TrainerState, trainerState } from './trainer-state.ts';
 
-/** What training writes last. */
+/** Hugging Face's log of a run; the last file that training writes. */
 export const TRAINER_STATE_FILE = 'trainer_state.json';
-/** Beside it, whose fields are Hugging Face's: a run that did not end, and why. */
+/** Says why a run stopped early: a file of its own, since trainer_state.json has Hugging Face's fields only. */
 export const INTERRUPTED_FILE = 'interrupted.json';
 export type Interruption = { readonly reason: string; readonly step: number; readonly max_steps: number };
 
-export type TrainOptions = {
+type TrainOptions = {
   readonly signal: AbortSignal;
-  /** Where the results go; null keeps nothing. */
+  /** Folder for the results; null keeps nothing. */
   readonly writer: FileWriter | null;
 };
 
@@ -40,7 +40,8 @@ export type TrainResult = {
 };
 
 /**
- * Trains as `input.config` says. The engine in the result is alive; the caller destroys it.
+ * Trains as `input.config` says and yields what happens. The engine in the result is still open; the caller destroys
+ * it.
  * @throws DataError, DeviceError; the signal's reason when aborted, at the next step boundary
  */
 export async function* train(
@@ -86,7 +87,7 @@ class Run {
   };
   #engine!: Engine;
   #clock = 0;
-  /** The evaluation after the last step, when the schedule already asked for it. */
+  /** Evaluation after the last step, where the schedule asked for one there. */
   lastEvaluation: EvalResult | null = null;
 
   constructor(runtime: Runtime, input: RunInput, options: TrainOptions) {
@@ -169,7 +170,7 @@ class Run {
       signal.throwIfAborted();
       const submitted = submitStep(this.#engine, this.#input, i, state);
       state = submitted.next;
-      // The loss of a step is read while the next one runs.
+      // the loss of a step is read while the next one runs
       if (inFlight !== null) yield await this.#finish(inFlight);
       inFlight = submitted;
       if (!this.#evaluatesAfter(i + 1, submitted.epoch)) continue;
@@ -183,7 +184,7 @@ class Run {
     if (inFlight !== null) yield await this.#finish(inFlight);
   }
 
-  /** A step's time runs from the end of the one before. */
+  /** Waits for a step and logs it. Its time runs from the end of the step before. */
   async #finish({ done }: SubmittedStep): Promise<StepEvent> {
     const event = await done;
     const now = performance.now();
@@ -232,13 +233,13 @@ class Run {
     else {
       const dtype = config.dtype === 'auto' ? (model.dtype ?? 'float32') : config.dtype;
       const from = this.#runtime.readerOf(config.model_name_or_path);
-      await saveTrainedModel(this.#engine, from, writer, { dtype, codec: this.#runtime.codec, model });
+      await saveTrainedModel(this.#engine, from, writer, { dtype, codec: this.#runtime.codec });
     }
     this.#timing.save_s = secondsSince(started);
     await writeText(writer, TRAINER_STATE_FILE, formatTrainerState(this.#trainerState()));
   }
 
-  /** What was logged before `error` ended the steps; weights are only written by a run that ends well. */
+  /** Writes what was logged before `error` ended the steps; only a run that ends well writes weights. */
   async *saveInterrupted(error: unknown): AsyncGenerator<TrainEvent, void> {
     const { writer } = this.#options;
     const done = this.#steps.length;
@@ -253,7 +254,7 @@ class Run {
       await writeText(writer, TRAINER_STATE_FILE, formatTrainerState(this.#trainerState()));
       await writeText(writer, INTERRUPTED_FILE, `${JSON.stringify(interruption, null, 2)}\n`);
     } catch {
-      return; // the error that is on its way says more
+      return; // the error that is being thrown says more
     }
     yield {
       type: 'note',

@@ -1,4 +1,4 @@
-/** From a resolved config to a loaded model on the GPU: everything before the first step. */
+/** Everything before the first step: from a resolved config to a loaded model on the GPU. */
 
 import type { TrainConfig } from '../config/settings.ts';
 import { type Dataset, loadDataset } from '../data/dataset.ts';
@@ -16,7 +16,7 @@ import { initializeAdapter } from './initialize-adapter.ts';
 import { type ModelLayout, modelLayout } from './model-layout.ts';
 import { longestRow, packingOf } from './packing.ts';
 
-/** What the world gives to a run: a device, a quantizer, and files. */
+/** What the platform provides to a run: a device, a quantizer, and files. */
 export type Runtime = {
   readonly device: Device;
   readonly quantizer: Quantizer;
@@ -24,7 +24,7 @@ export type Runtime = {
   readonly readerOf: (directory: string) => FileReader;
 };
 
-/** What is known of a run before any GPU memory is taken. */
+/** A run before it takes GPU memory: files opened, rows read, batches and layout decided. */
 export type RunInput = OpenedModel & {
   readonly config: TrainConfig;
   readonly train: Dataset;
@@ -56,7 +56,7 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
   return { config, model, source, tokenizer, adapter, train, evaluation, batches, layout };
 }
 
-/** Allocates the model and the arena. Takes GPU memory, loads and compiles nothing. @throws DeviceError */
+/** Allocates model and arena in GPU memory; loads and compiles nothing. @throws DeviceError */
 export function allocate({ device }: Pick<Runtime, 'device'>, { layout, config, batches }: RunInput): Promise<Engine> {
   const target = { device, profile: device.profile, shaders: device.shaders };
   return device.guarded('allocating', () => buildEngine(target, layout, config, batches.shapes));

@@ -1,4 +1,7 @@
-/** A suite in which runs fail: they are recorded, the others are summarized. The runs' processes are made up. */
+/**
+ * A suite in which runs fail: they are recorded, the others are summarized. A script of the test plays the runs'
+ * processes.
+ */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -20,7 +23,7 @@ beforeAll(() => {
   for (const arm of ['lora', 'qlora'] as const)
     for (const seed of [0, 1, 2])
       writeFileSync(path.join(folder, `${arm}${seed}.json`), JSON.stringify(makeRun(arm, seed)));
-  // qlora 1 fails with words of its own, qlora 2 has a bug, lora 2 dies in silence
+  // qlora 1 fails with a message, qlora 2 has a bug, lora 2 dies without a message
   writeFileSync(
     worker,
     `import { copyFileSync, mkdirSync } from 'node:fs';

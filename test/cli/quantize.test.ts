@@ -24,7 +24,7 @@ beforeEach(() => {
 
 const out = (name = 'out') => path.join(at, name);
 
-/** `nibble quantize ARGS`; `free` are the bytes left on the disk. */
+/** Runs `nibble quantize ARGS` on a disk with `free` bytes. */
 function quantize(args: readonly string[], more: Partial<CliContext> & { free?: number } = {}) {
   const { free, ...context } = more;
   const freeBytes = free === undefined ? undefined : () => Promise.resolve(free);
@@ -35,7 +35,7 @@ function quantize(args: readonly string[], more: Partial<CliContext> & { free?: 
   );
 }
 
-/** A model directory whose tensors are written under the names that `names` gives each. */
+/** Copies a model directory, with each tensor under the names that `names` returns for it. */
 async function copyOf(from: string, names: (name: string) => readonly string[]): Promise<string> {
   const source = await openCheckpoint(nodeReader(from));
   const tensors: TensorToWrite[] = [];
@@ -121,7 +121,7 @@ describe('nibble quantize', () => {
     ['an equal head beside the embedding', ['model.embed_tokens.weight', 'lm_head.weight']],
   ])('a tied model that has %s becomes the same checkpoint', async (_, names) => {
     const model = await copyOf(MODEL, (name) => (name === 'model.embed_tokens.weight' ? names : [name]));
-    // the matrix changes its type here: a copy left behind would differ from it afterwards
+    // --dtype changes the matrix: a copy left behind would differ from it
     expect((await quantize([model, out('theirs'), '--dtype', 'float16'])).code).toBe(0);
     expect((await quantize([MODEL, out('plain'), '--dtype', 'float16'])).code).toBe(0);
     const written = (name: string) => readFileSync(out(`${name}/model.safetensors`));
@@ -274,7 +274,7 @@ describe('a run that ends early', () => {
     const model = path.join(at, 'model');
     mkdirSync(model);
     const file = readFileSync(path.join(MODEL, 'model.safetensors'));
-    // the last tensor of the file ends at its end
+    // the last two bytes belong to the last tensor
     file.writeUInt16LE(0x7fc0, file.length - 2);
     writeFileSync(path.join(model, 'model.safetensors'), file);
     writeFileSync(path.join(model, 'config.json'), readFileSync(path.join(MODEL, 'config.json')));

@@ -1,4 +1,4 @@
-/** `nibble train` on a model of every architecture, LoRA and QLoRA. */
+/** `nibble train` on a model of every architecture, with LoRA and with QLoRA. */
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';

@@ -1,4 +1,4 @@
-/** LoRA on a checkpoint that bitsandbytes quantized is said and recorded as what it is. */
+/** LoRA on a checkpoint that bitsandbytes quantized is reported and recorded as quantized. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';

@@ -104,6 +104,9 @@ describe('phases', () => {
     await machine.compile();
     expect(() => machine.program('half')).toThrow('no program half among double, sum');
     machine.destroy();
+    machine.destroy();
+    expect(machine.plans.map(({ name }) => name)).toEqual(['double', 'sum']);
+    expect(() => machine.program('double')).toThrow('no program double');
     expect(() => Machine.on(device).nextStaging()).toThrow('was prepared without staging buffers');
   });
 });

@@ -1,4 +1,4 @@
-/** finetune(): the same run as `nibble train`, with rows from memory; its device is gone when it returns. */
+/** finetune() is the same run as `nibble train`, takes rows from memory, and has closed its device when it returns. */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -52,7 +52,7 @@ const settings = {
   eval_on_start: true,
 } as const;
 
-/** What a caller hands over, with rows in memory. */
+/** Options of a call with rows in memory. */
 function options(more: Partial<FinetuneOptions> = {}): FinetuneOptions {
   const typed = ids.map((row) => ({ input_ids: Uint32Array.from(row.input_ids), labels: Int32Array.from(row.labels) }));
   const datasets = [{ rows: texts }, { rows: typed }];

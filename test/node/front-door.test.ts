@@ -1,4 +1,4 @@
-/** estimate() and quantize() as a program calls them. */
+/** estimate() and quantize(), called by a program. */
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -32,7 +32,7 @@ beforeEach(() => {
   mkdirSync(at);
 });
 
-/** The problems of a call that has to be refused for its options. */
+/** Returns the problems of a call that must be refused for its options. */
 async function problemsOf(call: Promise<unknown>): Promise<readonly { path: string; message: string }[]> {
   const error: unknown = await call.then(
     () => null,

@@ -1,4 +1,4 @@
-/** What a run says of its rows before it starts. */
+/** Notes that a run prints about its rows before it starts. */
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { loadTrainConfig } from '../../src/config/index.ts';
@@ -8,7 +8,7 @@ import { readRunInput } from '../../src/train/session.ts';
 
 const GOLDEN = new URL('../golden/', import.meta.url).pathname;
 
-/** The notes of a run over the 40 rows of the packing goldens and, for evaluation, the 9. */
+/** Notes of a run over the packing goldens: 40 rows to train on, 9 to evaluate. */
 async function told(settings: Record<string, unknown>): Promise<string[]> {
   const at = (file: string) => [{ path: path.join(GOLDEN, 'packing', 'bfd', file) }];
   const ours = {

@@ -1,4 +1,6 @@
-/** Whole runs of every architecture: the estimate is the peak, checkpointing changes no bit, and what a checkpoint lacks is named. */
+/**
+ * Whole runs of every architecture: estimate equals peak, checkpointing changes no bit, and missing tensors are named.
+ */
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -39,7 +41,7 @@ const METHODS: Record<string, [form: string, settings: Partial<TrainConfig>]> = 
   'full, checkpointed': ['dense', { method: 'full', gradient_checkpointing: true }],
 };
 
-/** The LoRA run of an architecture: looked at by itself, and beside the checkpointed one. */
+/** LoRA runs by architecture, checked by themselves and against checkpointed ones. */
 const plainRuns = new Map<string, ReturnType<typeof run>>();
 function plainRun(name: string): ReturnType<typeof run> {
   const known = plainRuns.get(name) ?? run(name, ...(METHODS.lora as (typeof METHODS)[string]));
@@ -197,7 +199,7 @@ test.each(Object.keys(PUBLISHED))('%s: estimated from its config.json alone', as
   });
   const estimate = await estimateModel(model, config, KNOWN_PROFILES.nvidia as DeviceProfile, shaders);
   const quantized = (estimate.quantizedLinears?.tensors ?? []).reduce((sum, { elements }) => sum + elements, 0);
-  // 16 bits of what is not quantized, 4.127 of what is; norms and biases are f32
+  // 16 bits for plain weights, 4.127 for quantized ones; norms and biases are f32
   const expected = 2 * (parameters - quantized) + (4.127 / 8) * quantized;
   const { base_weights, quant_state } = estimate.byCategory;
   expect(Math.abs((base_weights + quant_state) / expected - 1)).toBeLessThan(1e-3);

@@ -1,4 +1,4 @@
-/** Opens a model directory for tests: device, loader and engine as the CLI puts them together. */
+/** Opens a model directory for tests, with device, loader and engine as in a run. */
 
 import { openAdapter } from '../../src/adapters/files.ts';
 import { settings, type TrainConfig } from '../../src/config/settings.ts';
@@ -37,7 +37,7 @@ export async function openEngine(directory: string, overrides: Partial<TrainConf
   const quantizer = createQuantizer(module);
   const context = { device, residents: machine.residents, quantizer, codec: new Codec(module), sourceDtype: null };
   for await (const _ of loadModel(context, declared, source)) {
-    /* nobody is watching */
+    /* events are not needed */
   }
   await engine.compile();
   if (config.method !== 'full') await initializeAdapter(engine, layout, config, adapter);

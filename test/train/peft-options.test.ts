@@ -1,4 +1,4 @@
-/** Every option of PEFT's LoraConfig: its files read and written, its logits, its counts, and 20 steps of its training. */
+/** Every option of PEFT's LoraConfig: files read and written, logits, counts, and 20 steps of training. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -30,7 +30,7 @@ const golden = JSON.parse(readFileSync(path.join(DIRECTORY, 'options.json'), 'ut
 
 // correct f32 code differs by some 1e-6 of max |logit|; a norm of DoRA with a wrong scaling by 1e-2
 const LOGITS_TOLERANCE = 1e-5;
-// docs/fidelity.md has what is reached
+// docs/fidelity.md shows the errors that are reached
 const { loss: LOSS_RTOL, gradNorm: GRAD_NORM_RTOL } = BOUNDS;
 
 const figures: Figure[] = [];

@@ -1,4 +1,4 @@
-/** Whole runs: full training and its saved model, what trainer_state.json holds, weights and gradients that are not finite. */
+/** Whole runs: full training and its saved model, trainer_state.json, weights and gradients that are not finite. */
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openSafetensors, readFloats } from '../../src/formats/checkpoint.ts';
@@ -46,7 +46,7 @@ describe('method full', () => {
       { '.': rows, saved: run.files },
       { ...config, model_name_or_path: 'saved', max_steps: 1, learning_rate: 0 },
     );
-    // weights were rounded to 8 or 11 bits
+    // saving rounds weights to 8 or 11 bits
     const [got, want] = [again.result.evalBefore?.evalLoss as number, run.result.evalAfter?.evalLoss as number];
     expect(Math.abs(got - want) / want).toBeLessThan(2e-2);
   });

@@ -60,7 +60,7 @@ type Golden = {
 };
 const golden = JSON.parse(readFileSync(new URL('../golden/trainer/schedules.json', import.meta.url), 'utf8')) as Golden;
 
-// transformers computes in double too; only cos and pow may differ, by an ulp or two.
+// transformers computes in double too; only cos and pow may differ, by an ulp or two
 const RTOL = 1e-12;
 
 describe("every schedule of transformers' get_scheduler", () => {

@@ -8,15 +8,15 @@ import type { DeviceChoice } from '../../src/node/device-choice.ts';
 import { knownTiles } from '../../src/tune/candidates.ts';
 import { type TuneEvent, type TuneOptions, type TuneResult, tuneKernels } from '../../src/tune/tune.ts';
 
-const adapter = (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice;
+const choice = (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice;
 const SMALL = { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 };
 const options: TuneOptions = { shapes: [{ M: 20, N: 23, K: 17 }], rounds: 1, candidates: { simt: [SMALL] } };
 const open: Device[] = [];
-/** Of tests whose shaders are the same: compiling them takes SwiftShader most of a test. */
-let kept: Device | null = null;
+/** Shared by tests with the same shaders, whose compilation takes most of a test on SwiftShader. */
+let sharedDevice: Device | null = null;
 afterAll(async () => {
   expect(open).toEqual([]);
-  if (kept !== null) await closeDevice(kept);
+  if (sharedDevice !== null) await closeDevice(sharedDevice);
 });
 
 async function tune(
@@ -31,7 +31,7 @@ async function tune(
   };
   const closing = async (device: Device) => {
     open.splice(open.indexOf(device), 1);
-    if (device !== kept) await closeDevice(device);
+    if (device !== sharedDevice) await closeDevice(device);
   };
   const running = tuneKernels(opening, closing, given);
   const events: string[] = [];
@@ -43,16 +43,16 @@ async function tune(
   }
 }
 
-/** Of a device, only f32 tiles: what every device can. */
+/** Opens a device restricted to f32 tiles, which every device has. */
 const plain = async (): Promise<Device> => {
-  const device = await openDevice({ device: adapter });
+  const device = await openDevice({ device: choice });
   Object.assign(device, { profile: { ...device.profile, shaderF16: false, subgroupMatrix: null } });
   return device;
 };
 
 const shared = async (): Promise<Device> => {
-  kept ??= await plain();
-  return kept;
+  sharedDevice ??= await plain();
+  return sharedDevice;
 };
 
 describe('tuning', () => {
@@ -112,7 +112,7 @@ describe('tuning', () => {
   });
 });
 
-/** What `body` does while the default tile sums wrongly, and other tiles what they read by vectors, as of the shapes of models. */
+/** Runs `body` while the default tile sums wrongly, and other tiles sum wrongly where they read by vectors. */
 async function sabotaged<T>(body: () => Promise<T>): Promise<T> {
   const library = loadShaders();
   const link = library.link.bind(library);
@@ -122,7 +122,7 @@ async function sabotaged<T>(body: () => Promise<T>): Promise<T> {
     const code =
       spec.constants?.BM === DEFAULT_SIMT_TILE.BM
         ? linked.code.replace(/left\.x \* right/, '-left.x * right')
-        : linked.code.replace('= vec4f(b[at / 4u])', '= vec4f(b[0])');
+        : linked.code.replace(/bits_b\(b\[\(at \+ [^\]]*\) \/ 4u\]\)/, 'bits_b(b[0])');
     return { ...linked, code };
   };
   return body().finally(() => {

@@ -1,4 +1,4 @@
-/** The work of `nibble bench`: run a suite, write a report again, list suites, publish a run. */
+/** Does the work of `nibble bench`: runs a suite, writes a report again, lists suites, publishes a run. */
 import { access, mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { parse } from 'yaml';
@@ -15,7 +15,7 @@ import { createProgress, type Progress, type ProgressTask } from '../shared/prog
 import { trainProgress } from '../shared/train-progress.ts';
 import type { BenchListArgs, BenchPublishArgs, BenchReportArgs, BenchRunArgs } from './command.ts';
 
-/** Loads the chart library only where a report is written: a GPU host may have left it behind. */
+/** Loads the chart library only where a report is written, since a GPU host may be installed without it. */
 async function writeReport(input: Parameters<typeof import('../../bench/write-report.ts').writeReport>[0]) {
   const report = await import('../../bench/write-report.ts');
   return report.writeReport(input);
@@ -23,6 +23,10 @@ async function writeReport(input: Parameters<typeof import('../../bench/write-re
 
 const SUITES = path.join('bench', 'suites');
 
+/**
+ * Runs a suite, writes its report and prints its verdict.
+ * @throws ConfigError or an Error where runs failed; the signal's reason
+ */
 export async function runBench({ suite, output, report }: BenchRunArgs, context: CliContext): Promise<void> {
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
   const directory = path.join(output, `${suite.suite}-${stamp}`);
@@ -49,7 +53,7 @@ export async function runBench({ suite, output, report }: BenchRunArgs, context:
   }
 }
 
-/** A suite with failed runs has its report, and yet has not succeeded. */
+/** Fails a suite whose report is written but some of whose runs failed. @throws ConfigError, or an Error for bugs */
 function throwForFailed(runs: readonly RunRecord[]): void {
   const failed = runs.flatMap(({ run_info: { arm, seed, error } }) => (error === null ? [] : [{ arm, seed, error }]));
   if (failed.length === 0) return;
@@ -81,7 +85,7 @@ function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent)
   };
 }
 
-/** One folder gets its report again; several are joined into a report in `output`. */
+/** Writes the report of one folder again, or joins several into a report in `output`. @throws ConfigError, DataError */
 export async function reportAgain({ folders, output }: BenchReportArgs, { stdout }: CliContext): Promise<void> {
   const [first, ...others] = folders;
   if (others.length === 0 && output === undefined) {
@@ -103,6 +107,7 @@ export async function reportAgain({ folders, output }: BenchReportArgs, { stdout
   stdout.write(`${paths.reportHtml}\n`);
 }
 
+/** Prints name and description of each built-in suite, or JSON. */
 export async function listSuites({ json }: BenchListArgs, { stdout }: CliContext): Promise<void> {
   const directory = path.join(packageRoot(), SUITES);
   const files = (await readdir(directory)).filter((f) => f.endsWith('.yaml')).sort();
@@ -120,9 +125,9 @@ export async function listSuites({ json }: BenchListArgs, { stdout }: CliContext
   if (!json) for (const { suite, description } of suites) stdout.write(`${suite.padEnd(width)}${description}\n`);
 }
 
-/** Moves results/local/RUN up to results/NAME, where git sees it. */
+/** Moves results/local/RUN up to results/NAME, where git sees it. @throws DataError where nothing was moved */
 export async function publish({ folder, name }: BenchPublishArgs, { stdout }: CliContext): Promise<void> {
-  await readSuiteFolder(folder); // only what is whole is published
+  await readSuiteFolder(folder); // throws for a folder that is not complete
   const parent = path.dirname(path.resolve(folder));
   const home = path.basename(parent) === 'local' ? path.dirname(parent) : path.resolve('results');
   const target = path.join(home, name ?? path.basename(path.resolve(folder)));

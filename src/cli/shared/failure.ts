@@ -1,4 +1,4 @@
-/** How a command that failed says so, and with which exit code. */
+/** Reports the failure of a command and chooses its exit code. */
 import { CommanderError } from 'commander';
 import pc from 'picocolors';
 import { ConfigError, exitCodeOf } from '../../errors.ts';
@@ -10,12 +10,12 @@ const USAGE_EXIT_CODE = 2;
 
 /** Prints the failure on stderr and returns the exit code: 2 usage or mendable, 1 our bug, 128 + n for a signal. */
 export function reportFailure(error: unknown, context: CliContext): number {
-  // Commander has printed its help or its complaint already.
+  // commander has printed its help or its complaint already
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
   const color = pc.createColors(wantsColor(context.stderr, context.env));
   const say = (text: string) => context.stderr.write(`${color.red('nibble:')} ${text}\n`);
   const { aborted, reason } = context.signal;
-  // Platform code answers an abort with an AbortError of its own.
+  // platform code answers an abort with an AbortError of its own
   if (aborted && reason instanceof StoppedBySignal && error instanceof Error && error.name === 'AbortError') {
     say(reason.message);
     return reason.exitCode;
@@ -27,7 +27,7 @@ export function reportFailure(error: unknown, context: CliContext): number {
   return exitCodeOf(error);
 }
 
-/** The stack with the stacks of its causes. */
+/** Joins the stack with the stacks of its causes. */
 function stackOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const cause = error.cause === undefined ? '' : `\ncaused by ${stackOf(error.cause)}`;
