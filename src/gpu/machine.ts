@@ -1,6 +1,6 @@
 /**
- * Turns a recorded list into memory, programs and results. An estimate builds the same machine without a device, which counts
- * its allocations instead of making them.
+ * Turns a recorded list into memory, programs and results. An estimate builds the same machine without a device, and then
+ * its allocations are only counted.
  */
 import { KernelCallError } from '../errors.ts';
 import { type Allocation, type Allocator, DryAllocator, GpuAllocator } from './allocator.ts';
