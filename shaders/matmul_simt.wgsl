@@ -5,20 +5,20 @@ import package::lib::simt_loads::{ block_a, block_b };
 import package::lib::simt_parts::{ part_a, part_b };
 import constants::{ BM, BN, BK, TM, TN };
 
-// matmul_simt: y[r, c] (+)= scale * sum_d a(r, d) * b(d, c) by tiles in workgroup memory; or a slice of it (split K)
-// with PLUS the last slice begins with a second source (LoRA's): scale2 * a2(r, d) * b2(d, c); with BIAS a column's is
+// matmul_simt: y[m, n] (+)= scale * sum_k a(m, k) * b(k, n) by tiles in workgroup memory; or a slice of it (split K)
+// with PLUS the last slice begins with a second source (LoRA's): scale2 * a2(m, k) * b2(k, n); with BIAS a column's is
 // added
 //
-//   a  (R, D) rows of lda from a0 with A_DEPTH, else (D, R)  f32         in   F16: passes through f16 as it is loaded
-//   b  (C, D) rows of ldb with B_DEPTH, else (D, C)          f32 or f16  in
-//   a2 (R, D2), b2 as b from b2_0                            f32         in   PLUS, with A_DEPTH
-//   bias (C from bias0)                                      f32         in   BIAS
-//   y  (R, C) rows of ldy from y0; slice s at s * y_slice    f32         out
+//   a  (M, K) rows of lda from a0 with A_DEPTH, else (K, M)  f32         in   F16: passes through f16 as it is loaded
+//   b  (N, K) rows of ldb with B_DEPTH, else (K, N)          f32 or f16  in
+//   a2 (M, K2), b2 as b from b2_0                            f32         in   PLUS, with A_DEPTH
+//   bias (N from bias0)                                      f32         in   BIAS
+//   y  (M, N) rows of ldy from y0; slice s at s * y_slice    f32         out
 //   flags (1)                                                u32         F16: what left f16's range
 //
 // Grid: a workgroup per BM x BN tile and slice of the depth, a TM x TN tile per thread. Workgroup memory holds BK of
-// the depth, and the next is on its way into registers meanwhile. FULL: tiles divide R, C and D; nothing is checked.
-// Sums in f32 along d in order within a slice; the result is the same bits on every run.
+// the depth, and the next is on its way into registers meanwhile. FULL: tiles divide M, N and K; nothing is checked.
+// Sums in f32 along k in order within a slice; the result is the same bits on every run.
 // Host: src/kernels/matmul-simt.ts   Reference: test/ref/linear.ts
 
 @if(F16) enable f16;
@@ -32,8 +32,8 @@ const BLOCKS = A_BLOCKS + BN / 4u * DEPTHS;
 const LOADS = (BLOCKS + THREADS - 1u) / THREADS;
 
 struct Params {
-  R: u32, C: u32, D: u32, lda: u32, a0: u32, ldb: u32, ldy: u32, y0: u32, depth: u32, slices: u32, y_slice: u32,
-  scale: f32, accumulate: u32, D2: u32, lda2: u32, ldb2: u32, b2_0: u32, scale2: f32, bias0: u32
+  M: u32, N: u32, K: u32, lda: u32, a0: u32, ldb: u32, ldy: u32, y0: u32, depth: u32, slices: u32, y_slice: u32,
+  scale: f32, accumulate: u32, K2: u32, lda2: u32, ldb2: u32, b2_0: u32, scale2: f32, bias0: u32
 }
 
 @if(VEC4_A) alias OfA = vec4f;
@@ -93,12 +93,12 @@ fn store(at: u32, c: u32, sum: f32) {
   if (params.accumulate == 1u) { y[at] += value; } else { y[at] = value; }
 }
 fn store_four(slice: u32, r: u32, c: u32, sums: vec4f) {
-  if (r >= params.R) { return; }
+  if (r >= params.M) { return; }
   let at = slice * params.y_slice + r * params.ldy + params.y0 + c;
-  if (c < params.C) { store(at, c, sums.x); }
-  if (c + 1u < params.C) { store(at + 1u, c + 1u, sums.y); }
-  if (c + 2u < params.C) { store(at + 2u, c + 2u, sums.z); }
-  if (c + 3u < params.C) { store(at + 3u, c + 3u, sums.w); }
+  if (c < params.N) { store(at, c, sums.x); }
+  if (c + 1u < params.N) { store(at + 1u, c + 1u, sums.y); }
+  if (c + 2u < params.N) { store(at + 2u, c + 2u, sums.z); }
+  if (c + 3u < params.N) { store(at + 3u, c + 3u, sums.w); }
 }
 
 @compute @workgroup_size(THREADS)
@@ -107,29 +107,29 @@ fn main(
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let tiles = vec2u((params.R + BM - 1u) / BM, (params.C + BN - 1u) / BN);
+  let tiles = vec2u((params.M + BM - 1u) / BM, (params.N + BN - 1u) / BN);
   let flat = wg.x + wg.y * grid.x;
   let slice = flat / (tiles.x * tiles.y);
   if (slice >= params.slices) { return; }
   let tile = banded_tile(flat % (tiles.x * tiles.y), tiles.x, tiles.y) * vec2u(BM, BN);
-  let end = min((slice + 1u) * params.depth, params.D);
+  let end = min((slice + 1u) * params.depth, params.K);
   let tx = lane % COLS;
   let ty = lane / COLS;
   var sums: array<vec4f, SUMS>;
   var slab: array<Block, LOADS>;
-  @if(PLUS) for (var d = 0u; slice + 1u == params.slices && d < params.D2; d += BK) {
-    fetch(SECOND, lane, tile, d, params.D2, &slab);
-    put(SECOND, lane, d, params.D2, &slab);
+  @if(PLUS) for (var d = 0u; slice + 1u == params.slices && d < params.K2; d += BK) {
+    fetch(SECOND, lane, tile, d, params.K2, &slab);
+    put(SECOND, lane, d, params.K2, &slab);
     workgroupBarrier();
     multiply(tx, ty, &sums);
     workgroupBarrier();
   }
-  fetch(FIRST, lane, tile, slice * params.depth, params.D, &slab);
+  fetch(FIRST, lane, tile, slice * params.depth, params.K, &slab);
   for (var d = slice * params.depth; d < end; d += BK) {
     put(FIRST, lane, d, end, &slab);
     workgroupBarrier();
-    @if(FULL) fetch(FIRST, lane, tile, min(d + BK, end - BK), params.D, &slab);
-    @if(!FULL) fetch(FIRST, lane, tile, d + BK, params.D, &slab);
+    @if(FULL) fetch(FIRST, lane, tile, min(d + BK, end - BK), params.K, &slab);
+    @if(!FULL) fetch(FIRST, lane, tile, d + BK, params.K, &slab);
     multiply(tx, ty, &sums);
     workgroupBarrier();
   }

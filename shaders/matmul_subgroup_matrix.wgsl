@@ -1,16 +1,16 @@
-// matmul_subgroup_matrix: y[r, c] (+)= scale * sum_d a[r, d] * w(d, c) on tensor cores: f16 operands, f32 sums
-// with PLUS the sums begin with a second source (LoRA's): scale2 * a2[r, d] * b2(d, c); with BIAS a column's is added
+// matmul_subgroup_matrix: y[m, n] (+)= scale * sum_k a[m, k] * w(k, n) on tensor cores: f16 operands, f32 sums
+// with PLUS the sums begin with a second source (LoRA's): scale2 * a2[m, k] * b2(k, n); with BIAS a column's is added
 //
-//   a  (R, D)  rows of lda from a0    f32 or f16  in   A_F16; f32 is rounded to f16 on its way into workgroup memory
-//   w  (C, D)  with B_DEPTH, else (D, C)  f16     in   rows of ldb: the same matrix serves forward and backward
-//   a2 (R, D2), b2 (C, D2) or (D2, C) from b2_0  f32  in   PLUS: scaled, then rounded to f16 as a is
-//   bias (C from bias0)               f32         in   BIAS
-//   y  (R, C)  rows of ldy from y0    f32         out
+//   a  (M, K)  rows of lda from a0    f32 or f16  in   A_F16; f32 is rounded to f16 on its way into workgroup memory
+//   w  (N, K)  with B_DEPTH, else (K, N)  f16     in   rows of ldb: the same matrix serves forward and backward
+//   a2 (M, K2), b2 (N, K2) or (K2, N) from b2_0  f32  in   PLUS: scaled, then rounded to f16 as a is
+//   bias (N from bias0)               f32         in   BIAS
+//   y  (M, N)  rows of ldy from y0    f32         out
 //   flags (1)                         u32              what left f16's range
 //
 // Grid: a workgroup per tile; its subgroups, WR x WC of SG lanes, have RM x RN matrices of SM x SN each. BK of the
 // depth is staged at a time, in steps of SK, and the next is on its way into registers meanwhile. With TWO the tiles
-// have two buffers and a round one barrier. FULL: BK divides D, and loads check nothing; WHOLE: tiles divide R and C.
+// have two buffers and a round one barrier. FULL: BK divides K, and loads check nothing; WHOLE: tiles divide M and N.
 // WIDE_A, WIDE_W: 16 bytes a load. STRAIGHT: whole tiles go to y as matrices.
 // Sums in f32 in the device's own order within SK; the same bits on every run.
 // Plain WGSL, read by src/gpu/plain-wgsl.ts: the host replaces the constants.
@@ -50,8 +50,8 @@ alias Tile = array<Sums, RM * RN>; // of a subgroup; only constants may index it
 @if(!WHOLE || !STRAIGHT) @include("lib/matrix_store.wgsl")
 
 struct Params {
-  R: u32, C: u32, D: u32, lda: u32, a0: u32, ldb: u32, ldy: u32, y0: u32, scale: f32, accumulate: u32,
-  D2: u32, lda2: u32, ldb2: u32, b2_0: u32, scale2: f32, bias0: u32
+  M: u32, N: u32, K: u32, lda: u32, a0: u32, ldb: u32, ldy: u32, y0: u32, scale: f32, accumulate: u32,
+  K2: u32, lda2: u32, ldb2: u32, b2_0: u32, scale2: f32, bias0: u32
 }
 
 @if(!WIDE_A && !A_F16) alias OfA = f32;
@@ -78,7 +78,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
   @builtin(subgroup_id) subgroup: u32,
 ) {
-  let tiles = vec2u((params.R + BM - 1u) / BM, (params.C + BN - 1u) / BN);
+  let tiles = vec2u((params.M + BM - 1u) / BM, (params.N + BN - 1u) / BN);
   let flat = wg.x + wg.y * grid.x;
   if (flat >= tiles.x * tiles.y) { return; }
   let tile = banded_tile(flat, tiles.x, tiles.y) * vec2u(BM, BN);
@@ -99,7 +99,7 @@ fn main(
   @if(TWO) fetch_a(lane, BK, &slab.a);
   @if(TWO) fetch_w(lane, BK, &slab.w);
   @if(TWO) workgroupBarrier();
-  for (var d = 0u; d < params.D; d += BK) {
+  for (var d = 0u; d < params.K; d += BK) {
     @if(TWO) let to = vec2u(A_SIZE, W_SIZE) - base;
     @if(!TWO) let to = base;
     put_a(lane, to.x, d + (AHEAD - 1u) * BK, &slab.a);

@@ -22,7 +22,7 @@ struct SlabA { at: array<u32, A_LOADS>, v: array<EightA, A_LOADS> }
 // and its sums are not stored.
 fn start_a(lane: u32, first_row: u32, slab: ptr<function, SlabA>) {
   @unroll for (var n = 0u; n < A_LOADS; n++) {
-    let row = clamped(first_row + lane / A_EIGHTS + n * A_STEP, params.R - 1u);
+    let row = clamped(first_row + lane / A_EIGHTS + n * A_STEP, params.M - 1u);
     (*slab).at[n] = (row * params.lda + params.a0) / A_UNIT;
     @if(FULL) (*slab).at[n] += lane % A_EIGHTS * EIGHT / A_UNIT;
   }
@@ -37,9 +37,9 @@ fn fetch_a(lane: u32, d: u32, slab: ptr<function, SlabA>) {
 fn load_a(at: u32, k: u32) -> EightA {
   @if(FULL && A_F16) return a[at + k / A_UNIT];
   @if(FULL && !A_F16) return EightA(a[at + k / A_UNIT], a[at + k / A_UNIT + 1u]);
-  @if(!FULL && WIDE_A && A_F16) return a[at + min(k, params.D - 8u) / A_UNIT];
-  @if(!FULL && WIDE_A && !A_F16) let low = a[at + min(k, params.D - 4u) / A_UNIT];
-  @if(!FULL && WIDE_A && !A_F16) let high = a[at + min(k + 4u, params.D - 4u) / A_UNIT];
+  @if(!FULL && WIDE_A && A_F16) return a[at + min(k, params.K - 8u) / A_UNIT];
+  @if(!FULL && WIDE_A && !A_F16) let low = a[at + min(k, params.K - 4u) / A_UNIT];
+  @if(!FULL && WIDE_A && !A_F16) let high = a[at + min(k + 4u, params.K - 4u) / A_UNIT];
   @if(!WIDE_A) let low = four_a(at, k);
   @if(!WIDE_A) let high = four_a(at, k + 4u);
   @if(!FULL && !WIDE_A || !FULL && !A_F16) return EightA(low, high);
@@ -52,13 +52,13 @@ fn put_a(lane: u32, to: u32, d: u32, slab: ptr<function, SlabA>) {
 }
 fn operand_a(v: EightA, k: u32) -> vec4u {
   @if(FULL && A_F16) return v;
-  @if(!FULL && WIDE_A && A_F16) return select(vec4u(), v, k < params.D);
+  @if(!FULL && WIDE_A && A_F16) return select(vec4u(), v, k < params.K);
   @if(FULL && !A_F16) let low = v.low;
   @if(FULL && !A_F16) let high = v.high;
-  @if(!FULL && WIDE_A && !A_F16) let low = select(vec4f(), v.low, k < params.D);
-  @if(!FULL && WIDE_A && !A_F16) let high = select(vec4f(), v.high, k + 4u < params.D);
-  @if(!WIDE_A) let low = select(vec4f(), v.low, four_from(k) < vec4u(params.D));
-  @if(!WIDE_A) let high = select(vec4f(), v.high, four_from(k + 4u) < vec4u(params.D));
+  @if(!FULL && WIDE_A && !A_F16) let low = select(vec4f(), v.low, k < params.K);
+  @if(!FULL && WIDE_A && !A_F16) let high = select(vec4f(), v.high, k + 4u < params.K);
+  @if(!WIDE_A) let low = select(vec4f(), v.low, four_from(k) < vec4u(params.K));
+  @if(!WIDE_A) let high = select(vec4f(), v.high, four_from(k + 4u) < vec4u(params.K));
   @if(!A_F16) see_a(low, high);
   @if(!WIDE_A || !A_F16) return halves(low, high);
 }

@@ -9,22 +9,22 @@
 // four neighbours along the depth, zeros past its end
 fn four_a2(row: u32, k: u32) -> vec4f {
   let at = row * params.lda2;
-  @if(VEC4_PLUS) let v = a2[(at + min(k, params.D2 - 4u)) / 4u];
+  @if(VEC4_PLUS) let v = a2[(at + min(k, params.K2 - 4u)) / 4u];
   @if(!VEC4_PLUS) var v = vec4f();
-  @if(!VEC4_PLUS) @unroll for (var j = 0u; j < 4u; j++) { v[j] = a2[at + min(k + j, params.D2 - 1u)]; }
-  return select(vec4f(), v * params.scale2, four_from(k) < vec4u(params.D2));
+  @if(!VEC4_PLUS) @unroll for (var j = 0u; j < 4u; j++) { v[j] = a2[at + min(k + j, params.K2 - 1u)]; }
+  return select(vec4f(), v * params.scale2, four_from(k) < vec4u(params.K2));
 }
 // Four neighbours in memory: from depth k on of a column with B_DEPTH, else from a column on; zeros past the end of the
 // depth.
 fn four_b2(col: u32, k: u32) -> vec4f {
   @if(B_DEPTH) let at = params.b2_0 + col * params.ldb2;
   @if(B_DEPTH) let i = k;
-  @if(B_DEPTH) let end = params.D2;
-  @if(B_DEPTH) let live = four_from(k) < vec4u(params.D2);
-  @if(!B_DEPTH) let at = params.b2_0 + min(k, params.D2 - 1u) * params.ldb2;
+  @if(B_DEPTH) let end = params.K2;
+  @if(B_DEPTH) let live = four_from(k) < vec4u(params.K2);
+  @if(!B_DEPTH) let at = params.b2_0 + min(k, params.K2 - 1u) * params.ldb2;
   @if(!B_DEPTH) let i = col;
-  @if(!B_DEPTH) let end = params.C;
-  @if(!B_DEPTH) let live = vec4<bool>(k < params.D2);
+  @if(!B_DEPTH) let end = params.N;
+  @if(!B_DEPTH) let live = vec4<bool>(k < params.K2);
   @if(VEC4_PLUS) let v = b2[(at + min(i, end - 4u)) / 4u];
   @if(!VEC4_PLUS) var v = vec4f();
   @if(!VEC4_PLUS) @unroll for (var j = 0u; j < 4u; j++) { v[j] = b2[at + min(i + j, end - 1u)]; }
@@ -41,7 +41,7 @@ fn eight_b2(col: u32, k: u32) -> vec4u {
 
 // the n-th share of a lane, as fetch_w's
 fn put_second_w(lane: u32, n: u32, first_col: u32, d: u32) {
-  @if(B_DEPTH) let col = clamped(first_col + line_w(lane, n), params.C - 1u);
+  @if(B_DEPTH) let col = clamped(first_col + line_w(lane, n), params.N - 1u);
   @if(B_DEPTH) put_line_w(lane, n, 0u, eight_b2(col, depth_w(lane, n, d)));
   @if(!B_DEPTH && !TURNED) put_line_w(lane, n, 0u, eight_b2(first_col + place_w(lane), depth_w(lane, n, d)));
   @if(TURNED) let k = depth_w(lane, n, d);
@@ -50,10 +50,10 @@ fn put_second_w(lane: u32, n: u32, first_col: u32, d: u32) {
 }
 
 fn add_second_source(lane: u32, tile: vec2u, part: vec2u, sums: ptr<function, Tile>) {
-  for (var d = 0u; d < params.D2; d += BK) {
+  for (var d = 0u; d < params.K2; d += BK) {
     let k = d + lane % A_EIGHTS * EIGHT;
     @unroll for (var n = 0u; n < A_LOADS; n++) {
-      let row = clamped(tile.x + lane / A_EIGHTS + n * A_STEP, params.R - 1u);
+      let row = clamped(tile.x + lane / A_EIGHTS + n * A_STEP, params.M - 1u);
       let low = four_a2(row, k);
       let high = four_a2(row, k + 4u);
       see_a(low, high);

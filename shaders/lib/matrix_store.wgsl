@@ -18,9 +18,9 @@ fn store_checked(lane: u32, subgroup: u32, tile: vec2u, sums: ptr<function, Tile
 fn store_four(owner: u32, e: u32, first: vec2u) {
   let r = first.x + e * 4u / SN;
   let c = first.y + e * 4u % SN;
-  if (e >= MATRIX_FOURS || r >= params.R) { return; }
+  if (e >= MATRIX_FOURS || r >= params.M) { return; }
   let v = bitcast<vec4f>(a_tile[owner * MATRIX_FOURS + e]) * params.scale;
-  for (var j = 0u; j < 4u && c + j < params.C; j++) { store_one(r * params.ldy + params.y0 + c + j, c + j, v[j]); }
+  for (var j = 0u; j < 4u && c + j < params.N; j++) { store_one(r * params.ldy + params.y0 + c + j, c + j, v[j]); }
 }
 fn store_one(at: u32, c: u32, v: f32) {
   var value = v;

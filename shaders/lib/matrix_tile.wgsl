@@ -27,7 +27,7 @@ fn clamped(i: u32, last: u32) -> u32 {
 fn four_from(i: u32) -> vec4u { return vec4u(i) + vec4u(0u, 1u, 2u, 3u); }
 // Where a round starts along the depth; the last rounds fetch what nothing multiplies.
 fn depth_of(d: u32) -> u32 {
-  @if(FULL) return min(d, params.D - BK);
+  @if(FULL) return min(d, params.K - BK);
   @if(!FULL) return d;
 }
 
@@ -62,7 +62,7 @@ fn raise_flags() {
 
 fn is_whole(tile: vec2u) -> bool {
   @if(WHOLE) return true;
-  @if(!WHOLE) return all(tile + vec2u(BM, BN) <= vec2u(params.R, params.C));
+  @if(!WHOLE) return all(tile + vec2u(BM, BN) <= vec2u(params.M, params.N));
 }
 
 // y's index where matrix (i, j) of the subgroup at `first` starts

@@ -25,10 +25,10 @@ fn place_w(lane: u32) -> u32 { return lane % W_EIGHTS * EIGHT; }
 // last, and its sums are not stored.
 fn start_w(lane: u32, first_col: u32, slab: ptr<function, SlabW>) {
   @unroll for (var n = 0u; n < W_LOADS; n++) {
-    @if(B_DEPTH) (*slab).at[n] = clamped(first_col + line_w(lane, n), params.C - 1u) * params.ldb / W_UNIT;
+    @if(B_DEPTH) (*slab).at[n] = clamped(first_col + line_w(lane, n), params.N - 1u) * params.ldb / W_UNIT;
     @if(B_DEPTH && FULL) (*slab).at[n] += place_w(lane) / W_UNIT;
     @if(!B_DEPTH && !WIDE_W) (*slab).at[n] = first_col + place_w(lane);
-    @if(!B_DEPTH && WIDE_W) (*slab).at[n] = clamped(first_col + place_w(lane), params.C - 8u) / W_UNIT;
+    @if(!B_DEPTH && WIDE_W) (*slab).at[n] = clamped(first_col + place_w(lane), params.N - 8u) / W_UNIT;
     @if(!B_DEPTH && FULL) (*slab).at[n] += line_w(lane, n) * params.ldb / W_UNIT;
   }
 }
@@ -39,12 +39,12 @@ fn fetch_w(lane: u32, d: u32, slab: ptr<function, SlabW>) {
 }
 fn load_w(at: u32, d: u32, lane: u32, n: u32) -> vec4u {
   @if(B_DEPTH && FULL) return w[at + d / W_UNIT];
-  @if(B_DEPTH && !FULL && WIDE_W) return w[at + min(depth_w(lane, n, d), params.D - 8u) / W_UNIT];
-  @if(B_DEPTH && !WIDE_W) return eight_w(at, depth_w(lane, n, d), params.D);
+  @if(B_DEPTH && !FULL && WIDE_W) return w[at + min(depth_w(lane, n, d), params.K - 8u) / W_UNIT];
+  @if(B_DEPTH && !WIDE_W) return eight_w(at, depth_w(lane, n, d), params.K);
   @if(!B_DEPTH && FULL) return w[at + d * params.ldb / W_UNIT];
-  @if(!B_DEPTH && !FULL) let line = min(depth_w(lane, n, d), params.D - 1u) * params.ldb / W_UNIT;
+  @if(!B_DEPTH && !FULL) let line = min(depth_w(lane, n, d), params.K - 1u) * params.ldb / W_UNIT;
   @if(!B_DEPTH && !FULL && WIDE_W) return w[at + line];
-  @if(!B_DEPTH && !WIDE_W) return eight_w(line, at, params.C);
+  @if(!B_DEPTH && !WIDE_W) return eight_w(line, at, params.N);
 }
 // the depth of the first of what fetch_w loads
 fn depth_w(lane: u32, n: u32, d: u32) -> u32 {
@@ -58,7 +58,7 @@ fn put_w(lane: u32, to: u32, d: u32, slab: ptr<function, SlabW>) {
     let v = (*slab).v[n];
     @if(WATCH_W) see_w(v);
     @if(FULL) put_line_w(lane, n, to, v);
-    @if(!FULL) put_line_w(lane, n, to, select(vec4u(), v, depth_w(lane, n, d) < params.D));
+    @if(!FULL) put_line_w(lane, n, to, select(vec4u(), v, depth_w(lane, n, d) < params.K));
   }
 }
 fn put_line_w(lane: u32, n: u32, to: u32, v: vec4u) {

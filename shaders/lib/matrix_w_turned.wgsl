@@ -23,7 +23,7 @@ fn column_w(lane: u32) -> u32 { return lane / W_TOGETHER % W_EIGHTS * EIGHT; }
 // eight, and their sums are not stored.
 fn start_w(lane: u32, first_col: u32, slab: ptr<function, SlabW>) {
   @unroll for (var n = 0u; n < W_LOADS; n++) {
-    (*slab).at[n] = clamped(first_col + column_w(lane), params.C - 8u) / EIGHT;
+    (*slab).at[n] = clamped(first_col + column_w(lane), params.N - 8u) / EIGHT;
     @if(FULL) (*slab).at[n] += 2u * (pair_w(lane) + n * W_STEP) * params.ldb / EIGHT;
   }
 }
@@ -33,7 +33,7 @@ fn fetch_w(lane: u32, d: u32, slab: ptr<function, SlabW>) {
   @unroll for (var n = 0u; n < W_LOADS; n++) {
     @unroll for (var odd = 0u; odd < 2u; odd++) {
       @if(FULL) let line = (depth_of(d) + odd) * params.ldb / EIGHT;
-      @if(!FULL) let line = min(depth_w(lane, n, d) + odd, params.D - 1u) * params.ldb / EIGHT;
+      @if(!FULL) let line = min(depth_w(lane, n, d) + odd, params.K - 1u) * params.ldb / EIGHT;
       (*slab).v[2u * n + odd] = w[line + (*slab).at[n]];
     }
   }
@@ -47,8 +47,8 @@ fn put_w(lane: u32, to: u32, d: u32, slab: ptr<function, SlabW>) {
     var odd = (*slab).v[2u * n + 1u];
     @if(WATCH_W) see_w(even);
     @if(WATCH_W) see_w(odd);
-    @if(!FULL) even = select(vec4u(), even, depth_w(lane, n, d) < params.D);
-    @if(!FULL) odd = select(vec4u(), odd, depth_w(lane, n, d) + 1u < params.D);
+    @if(!FULL) even = select(vec4u(), even, depth_w(lane, n, d) < params.K);
+    @if(!FULL) odd = select(vec4u(), odd, depth_w(lane, n, d) + 1u < params.K);
     put_pairs_w(lane, n, to, even, odd);
   }
 }

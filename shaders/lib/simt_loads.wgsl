@@ -45,16 +45,16 @@ fn load_b(source: u32, row: u32, i: u32, end: u32) -> vec4u {
 fn block_a(source: u32, r: u32, k: u32, depth: u32) -> Block {
   var block: Block;
   @unroll for (var j = 0u; j < 4u; j++) {
-    @if(A_DEPTH) block[j] = load_a(source, clamped(source, r + j, params.R - 1u), k, depth);
-    @if(!A_DEPTH) block[j] = load_a(source, clamped(source, k + j, depth - 1u), r, params.R);
+    @if(A_DEPTH) block[j] = load_a(source, clamped(source, r + j, params.M - 1u), k, depth);
+    @if(!A_DEPTH) block[j] = load_a(source, clamped(source, k + j, depth - 1u), r, params.M);
   }
   return block;
 }
 fn block_b(source: u32, c: u32, k: u32, depth: u32) -> Block {
   var block: Block;
   @unroll for (var j = 0u; j < 4u; j++) {
-    @if(B_DEPTH) block[j] = load_b(source, clamped(source, c + j, params.C - 1u), k, depth);
-    @if(!B_DEPTH) block[j] = load_b(source, clamped(source, k + j, depth - 1u), c, params.C);
+    @if(B_DEPTH) block[j] = load_b(source, clamped(source, c + j, params.N - 1u), k, depth);
+    @if(!B_DEPTH) block[j] = load_b(source, clamped(source, k + j, depth - 1u), c, params.N);
   }
   return block;
 }

@@ -68,11 +68,11 @@ export type DeviceProfile = {
   /** WGSL f16 is available. */
   readonly shaderF16: boolean;
   readonly timestampQuery: boolean;
-  /** Whether WGSL `subgroups` can be enabled; absent: yes. Kernels with subgroup matrices do. */
+  /** Whether WGSL `subgroups` can be enabled; absent: yes. Kernels with subgroup matrices enable it. */
   readonly subgroups?: boolean;
   /** The largest f16 product with f32 sums; null without the features or such a product. */
   readonly subgroupMatrix: MatrixConfig | null;
-  /** What matrix products take where nothing else is asked for. */
+  /** The tier that matrix products take unless another is asked for. */
   readonly tier: Tier;
   readonly tiles?: TunedTiles;
   /** Invocations per workgroup of the elementwise and direct kernels. */

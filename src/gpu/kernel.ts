@@ -73,7 +73,7 @@ export class ShaderLibrary {
         ...Object.fromEntries([...unrolled].map(([file, { text }]) => [file, text])),
       },
       rootModuleName: spec.name,
-      // of every file: a condition that only an imported one names has to be known as well
+      // the conditions of every file: wesl has to know those that only an imported file names, too
       conditions: Object.fromEntries(this.#conditions.map((c) => [c, (spec.when ?? []).includes(c)])),
       constants: { ...spec.constants },
     }).catch((error: unknown) => {
@@ -153,7 +153,7 @@ function place(file: string, before: string): string {
 /** wesl calls every file ./NAME.wesl. */
 const weslFile = (path: string): string => path.replace(/^\.\//, '').replace(/\.wesl$/, '.wgsl');
 
-/** What does not parse, or names nothing, fails in wesl, before any device sees it. */
+/** Says where wesl failed: at text that does not parse or at a name that is not there, before any device sees it. */
 function linkError(
   kernel: string,
   error: unknown,

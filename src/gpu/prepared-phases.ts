@@ -8,7 +8,7 @@ import { makePlan, type Plan } from './plan.ts';
 import { compilePipelines, type PreparedPlan, Program, preparePlan } from './program.ts';
 import type { Residents } from './residents.ts';
 
-/** What was recorded of a phase, under the name that its program goes by. */
+/** The commands of a phase, under the name of its program. */
 export type Recorded = { readonly name: string; readonly commands: readonly Command[] };
 
 export class PreparedPhases {
@@ -19,7 +19,7 @@ export class PreparedPhases {
   readonly #prepared: PreparedPlan[];
   readonly #programs = new Map<string, Program>();
 
-  /** Allocates one arena for all of them, and the parameters of each. */
+  /** Allocates one arena for all phases, and the parameters of each. */
   constructor(allocator: Allocator, phases: readonly Recorded[]) {
     this.#allocator = allocator;
     this.plans = phases.map(({ name, commands }) => makePlan(name, commands));

@@ -1,4 +1,4 @@
-/** Constants of a shader's text, read before it is linked: what the bounds of its unrolled loops are made of. */
+/** Reads the constants of a shader's text before it is linked: the bounds of unrolled loops are made of them. */
 import { UnrollError, type Values, wholeNumber } from './unroll.ts';
 
 const CONST_LINE = /^(?:@if\(([^)]*)\)[ \t]*)?const (\w+)(?:: u32)? = ([^;]+);/gm;
@@ -16,7 +16,7 @@ export function importsOf(source: string): Map<string, string | null> {
   return found;
 }
 
-/** What a file's names stand for: the host's constants, its own whole numbers, and those it imports. */
+/** Resolves the names of a file: the host's constants, its own whole numbers, and those it imports. */
 export function constantsOf(
   file: string,
   sources: ReadonlyMap<string, string>,
@@ -37,7 +37,7 @@ export function constantsOf(
     try {
       return wholeNumber(text, 0, values);
     } catch (error) {
-      if (error instanceof UnrollError) return undefined; // a fraction, a vector: no bound
+      if (error instanceof UnrollError) return undefined; // a fraction or a vector cannot be a bound
       throw error;
     }
   };

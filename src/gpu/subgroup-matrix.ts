@@ -1,7 +1,7 @@
-/** Which of the products of subgroup matrices that an adapter offers is used, and with how many lanes. */
+/** Chooses among the products of subgroup matrices that an adapter offers, and how many lanes do one. */
 import type { MatrixConfig } from './device-profile.ts';
 
-/** Of an adapter's info, as Dawn 0.6.2 has it; @webgpu/types does not know the last. */
+/** The part of an adapter's info that matters here, as Dawn 0.6.2 has it; @webgpu/types lacks `subgroupMatrixConfigs`. */
 export type SubgroupInfo = {
   readonly vendor?: string;
   readonly subgroupMinSize?: number;

@@ -1,4 +1,4 @@
-/** Which tiles of the matmul kernels a device can take; src/tune/tune.ts tries them, src/node/tuning.ts keeps the winners. */
+/** Checks which tiles of the matmul kernels a device can take; src/tune/tune.ts tries them, src/node/tuning.ts keeps the winners. */
 import type { DeviceProfile, MatrixConfig, MatrixTile, SimtTile, TunedTiles } from './device-profile.ts';
 
 export const TILE_KINDS = ['simt', 'simtF16', 'matrix', 'matrixSmall'] as const;

@@ -9,7 +9,7 @@ export type Unrolled = { readonly text: string; sourceOf(offset: number): number
 /** Value of a named constant; undefined where there is none of that name. */
 export type Values = (name: string) => number | undefined;
 
-/** What cannot be unrolled, and where it stands. */
+/** Says what cannot be unrolled, and where it stands. */
 export class UnrollError extends Error {
   readonly offset: number;
   constructor(offset: number, message: string) {
@@ -23,7 +23,7 @@ const COMMENT = /\/\/.*$/gm;
 
 /** @throws UnrollError for a bound that is no constant, a loop of another form, and a break or continue of it */
 export function unroll(text: string, values: Values): Unrolled {
-  // brackets and words in comments are none
+  // brackets and words in comments do not count
   const bare = text.replace(COMMENT, (comment) => ' '.repeat(comment.length));
   const pieces: { at: number; source: number; length: number }[] = [];
   let out = '';
@@ -78,7 +78,7 @@ function nextLoop(bare: string, from: number, to: number): Loop | null {
   return { start, name, bounds: [first, end, step], body, close };
 }
 
-/** The bracket that closes what was opened before `from`. */
+/** Finds the bracket that closes the one opened before `from`. */
 function endOf(bare: string, from: number, loop: number): number {
   for (let at = from, depth = 1; at < bare.length; at++) {
     if (bare[at] === '{') depth++;
@@ -87,7 +87,7 @@ function endOf(bare: string, from: number, loop: number): number {
   throw new UnrollError(loop, '@unroll: the loop has no end');
 }
 
-/** A body without the bodies of what may have a break or continue by itself. */
+/** A body without its nested loops and switches, whose break and continue are their own. */
 function withoutLoops(body: string): string {
   const inner = /\b(for|while|loop|switch)\b[^{]*\{/g.exec(body);
   if (inner === null) return body;

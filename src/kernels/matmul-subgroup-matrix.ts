@@ -39,19 +39,19 @@ export function defaultMatrixTile(profile: Facts, kind: 'matrix' | 'matrixSmall'
 /** Workgroups that give each of the about 128 multiprocessors of a large GPU one; a product of fewer takes the small tile. Not measured. */
 const WANTED_WORKGROUPS = 128;
 
-function tilesOf(config: MatrixConfig, tile: MatrixTile, R: number, C: number): number {
+function tilesOf(config: MatrixConfig, tile: MatrixTile, M: number, N: number): number {
   const [BM, BN] = matrixTileSizes(config, tile);
-  return Math.ceil(R / BM) * Math.ceil(C / BN);
+  return Math.ceil(M / BM) * Math.ceil(N / BN);
 }
 
 const tileOf = (profile: Facts, kind: 'matrix' | 'matrixSmall'): MatrixTile =>
   profile.tiles?.[kind] ?? defaultMatrixTile(profile, kind);
 
-/** Which of the two tiles a product of R rows and C columns takes, by how many the large one would make of it. */
-export function matrixKind(profile: Facts, { R, C }: Pick<Gemm, 'R' | 'C'>): 'matrix' | 'matrixSmall' {
+/** Which of the two tiles a product of M rows and N columns takes, by how many the large one would make of it. */
+export function matrixKind(profile: Facts, { M, N }: Pick<Gemm, 'M' | 'N'>): 'matrix' | 'matrixSmall' {
   const { subgroupMatrix: config } = profile;
   if (config === null) throw new KernelCallError('matmul_subgroup_matrix', 'there are no subgroup matrices');
-  return tilesOf(config, tileOf(profile, 'matrix'), R, C) < WANTED_WORKGROUPS ? 'matrixSmall' : 'matrix';
+  return tilesOf(config, tileOf(profile, 'matrix'), M, N) < WANTED_WORKGROUPS ? 'matrixSmall' : 'matrix';
 }
 
 /** Whether the tier can do a product: its second operand is f16 already, and read along or across the depth. */
@@ -60,17 +60,24 @@ export const isMatrixProduct = ({ a, b }: Gemm): boolean => b.tensor.dtype === '
 /** The constants of the shader. */
 export function matrixConstants(config: MatrixConfig, tile: MatrixTile): Record<string, number> {
   return {
-    ...{ SM: config.M, SN: config.N, SK: config.K, SG: config.subgroupSize },
-    ...{ WR: tile.subgroupRows, WC: tile.subgroupCols, RM: tile.matrixRows, RN: tile.matrixCols, BK: tile.BK },
+    SM: config.M,
+    SN: config.N,
+    SK: config.K,
+    SG: config.subgroupSize,
+    WR: tile.subgroupRows,
+    WC: tile.subgroupCols,
+    RM: tile.matrixRows,
+    RN: tile.matrixCols,
+    BK: tile.BK,
   };
 }
 
 /**
- * The conditions of the shader. Of f16 operands those are watched that were loaded so: what a kernel rounded, in a planned tensor, that
- * kernel watched.
+ * The conditions of the shader. It watches operands that it rounds, and f16 weights as they were loaded; an f16 operand in a planned
+ * tensor was watched by the kernel that rounded it.
  */
 export function matrixVariant(gemm: Gemm, config: MatrixConfig, tile: MatrixTile): string[] {
-  const { R, C, D, a, b, y, scale, accumulate, plus, bias } = gemm;
+  const { M, N, K, a, b, y, scale, accumulate, plus, bias } = gemm;
   const [wideA, wideW] = [readsWide(a), readsWide(b)];
   const [BM, BN] = matrixTileSizes(config, tile);
   // a matrix is stored to rows that start at a multiple of 16 bytes
@@ -82,8 +89,8 @@ export function matrixVariant(gemm: Gemm, config: MatrixConfig, tile: MatrixTile
     A_F16: a.tensor.dtype === 'f16',
     WIDE_A: wideA,
     WIDE_W: wideW,
-    WHOLE: R % BM === 0 && C % BN === 0,
-    FULL: wideA && wideW && D % tile.BK === 0,
+    WHOLE: M % BM === 0 && N % BN === 0,
+    FULL: wideA && wideW && K % tile.BK === 0,
     STRAIGHT: straight,
     TWO: tile.stages === 2,
     WATCH: a.tensor.dtype === 'f32' || plus !== null || watchW,
@@ -99,7 +106,7 @@ const turns = (config: MatrixConfig, { subgroupRows, matrixCols }: MatrixTile): 
 const PAIRS_TOGETHER = 8; // its twin is W_TOGETHER
 
 export function subgroupMatrix(rec: Recorder, gemm: Gemm): void {
-  const { R, C, D, a, b, y, scale, accumulate } = gemm;
+  const { M, N, K, a, b, y, scale, accumulate } = gemm;
   const extras = extrasOf(gemm);
   const { config, tile } = requireMatrices(rec.profile, gemm);
   rec.dispatch({
@@ -107,18 +114,27 @@ export function subgroupMatrix(rec: Recorder, gemm: Gemm): void {
     when: [...matrixVariant(gemm, config, tile), ...extras.when],
     constants: matrixConstants(config, tile),
     params: {
-      ...{ R, C, D, lda: a.ld, a0: a.col0, ldb: b.ld, ldy: y.ld, y0: y.col0 },
-      ...{ scale, accumulate: flag(accumulate), ...extras.params },
+      M,
+      N,
+      K,
+      lda: a.ld,
+      a0: a.col0,
+      ldb: b.ld,
+      ldy: y.ld,
+      y0: y.col0,
+      scale,
+      accumulate: flag(accumulate),
+      ...extras.params,
     },
-    buffers: { a: [a.tensor, spanOf(a)], w: [b.tensor, spanOf(b)], y: [y.tensor, R * y.ld], ...extras.buffers },
-    workgroups: tilesOf(config, tile, R, C),
+    buffers: { a: [a.tensor, spanOf(a)], w: [b.tensor, spanOf(b)], y: [y.tensor, M * y.ld], ...extras.buffers },
+    workgroups: tilesOf(config, tile, M, N),
   });
 }
 
-/** From the profile and the shape alone, so that an estimate takes the same. */
+/** Depends on the profile and the shape alone, so that an estimate takes the same. */
 function requireMatrices(
   profile: DeviceProfile,
-  shape: Pick<Gemm, 'R' | 'C'>,
+  shape: Pick<Gemm, 'M' | 'N'>,
 ): { config: MatrixConfig; tile: MatrixTile } {
   const { name, subgroupMatrix: config } = profile;
   if (config === null) throw new KernelCallError('matmul_subgroup_matrix', `${name} has no subgroup matrices`);

@@ -149,9 +149,7 @@ function callsOf(profile: DeviceProfile, kind: TileKind, shapes: readonly Shape[
   const dtype = kind === 'simt' ? 'f32' : 'f16';
   const calls = shapes.flatMap((shape) => (['nt', 'nn'] as const).map((op) => ({ op, ...shape, dtype }) as const));
   if (!isMatrixKind(kind) || profile.subgroupMatrix === null) return calls;
-  return calls.filter(
-    ({ op, M, N, K }) => matrixKind({ ...profile, tiles }, { R: M, C: op === 'nt' ? N : K }) === kind,
-  );
+  return calls.filter(({ op, M, N, K }) => matrixKind({ ...profile, tiles }, { M, N: op === 'nt' ? N : K }) === kind);
 }
 
 /** Seconds that the best tile of a kind had taken after each of its products. */

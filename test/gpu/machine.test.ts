@@ -42,8 +42,15 @@ test('an estimate allocates what a run does, entry by entry, and cannot run', as
   const { x } = prepared(estimate);
   expect(estimate.ledger.entries).toEqual(real.ledger.entries);
   expect(real.ledger.entries.map(({ label }) => label)).toEqual([
-    ...['x', 'y', 'sum', 'flags', 'readback[0]', 'readback[1]', 'arena.activations[0]'],
-    ...['double.params', 'sum.params'],
+    'x',
+    'y',
+    'sum',
+    'flags',
+    'readback[0]',
+    'readback[1]',
+    'arena.activations[0]',
+    'double.params',
+    'sum.params',
   ]);
   expect((await rejection(estimate.compile())).message).toContain('has no device: an estimate cannot run');
   expect(thrown(() => estimate.write(x, new Float32Array(N))).name).toBe('KernelCallError');

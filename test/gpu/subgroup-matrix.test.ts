@@ -100,7 +100,11 @@ describe('the tensor-core kernel compiles and validates on the null backend', ()
 
 describe('the choice among the matrix products of an adapter', () => {
   const product = (M: number, N: number, K: number, from = 'f16', to = 'f32'): SubgroupMatrixConfig => ({
-    ...{ M, N, K, componentType: from, resultComponentType: to },
+    M,
+    N,
+    K,
+    componentType: from,
+    resultComponentType: to,
   });
   const hopper = [product(16, 8, 8), product(16, 16, 16, 'f16', 'f16'), product(16, 16, 16), product(16, 8, 16)];
 

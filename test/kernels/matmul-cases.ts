@@ -50,9 +50,9 @@ export type Case = {
   readonly scale?: number;
   /** Columns before and behind the band in the matrix that has one: y of nt, x of nn, d of tn. */
   readonly around?: readonly [number, number];
-  /** Rank of a product that is summed on the way, of nt and nn; its w of nt starts at a row. */
+  /** Rank of a product that is summed on the way, in nt and nn; in nt its w starts at a row. */
   readonly rank?: number;
-  /** Of nt; its elements start at one in the middle. */
+  /** Whether nt adds a bias, whose elements start in the middle of a tensor. */
   readonly bias?: boolean;
   readonly maxWorkgroups?: number;
 };
@@ -111,7 +111,10 @@ function joined(bench: Bench, { op, sizes: [M, N, K], rank = 0, bias = false }: 
       added[i]! += PLUS_SCALE * v;
     });
     call.plus = {
-      ...{ r: rank, x: bench.input('x2', x), w: bench.input('w2', w), scale: PLUS_SCALE },
+      r: rank,
+      x: bench.input('x2', x),
+      w: bench.input('w2', w),
+      scale: PLUS_SCALE,
       ...(op === 'nt' && { row0: ROW0 }),
     };
   }

@@ -177,7 +177,7 @@ describe('matmul subgroup_matrix', () => {
 
   itSubgroupMatrix('takes the small tile for a small product and the other for a large one', async () => {
     const tiles = { matrix: { ...tile, subgroupRows: 2 }, matrixSmall: tile };
-    const of = (R: number, C: number) => matrixKind({ ...device.profile, tiles }, { R, C });
+    const of = (M: number, N: number) => matrixKind({ ...device.profile, tiles }, { M, N });
     const rows = 130 * 4 * (device.profile.subgroupMatrix?.M ?? 0); // 130 of its tiles
     expect([of(17, 9), of(rows, 9)]).toEqual(['matrixSmall', 'matrix']);
     for (const M of [17, rows])
@@ -193,8 +193,8 @@ test('a product that the large tile would make too few workgroups of takes the s
   const nvidia = KNOWN_PROFILES.nvidia as DeviceProfile; // 128 x 128
   const square = { subgroupRows: 2, subgroupCols: 2, matrixRows: 2, matrixCols: 2, BK: 32, stages: 1 }; // 64 x 64
   const wide = { subgroupRows: 2, subgroupCols: 4, matrixRows: 4, matrixCols: 4, BK: 32, stages: 1 }; // 128 x 256
-  const kind = (R: number, C: number, tiles: DeviceProfile['tiles'] = {}) => matrixKind({ ...nvidia, tiles }, { R, C });
-  const kinds = (R: number, C: number) => [square, wide].map((matrix) => kind(R, C, { matrix }));
+  const kind = (M: number, N: number, tiles: DeviceProfile['tiles'] = {}) => matrixKind({ ...nvidia, tiles }, { M, N });
+  const kinds = (M: number, N: number) => [square, wide].map((matrix) => kind(M, N, { matrix }));
   expect([kind(4096, 11008), kind(4096, 512), kind(4096, 384)]).toEqual(['matrix', 'matrix', 'matrixSmall']);
   expect(kinds(4096, 11008)).toEqual(['matrix', 'matrix']);
   expect(kinds(4096, 192)).toEqual(['matrix', 'matrixSmall']); // SmolLM2's k and v: 192 workgroups, and 32
