@@ -113,7 +113,7 @@ describe('tuning', () => {
     let ms = 0;
     const stop = new AbortController();
     for (const [given, end] of [
-      [{ budgetMs: 1000, now: () => ms }, () => (ms = 1001)],
+      [{ budgetMs: 1e6, now: () => (ms += 100) }, () => (ms = 1e6 + 1)],
       [{ signal: stop.signal }, () => stop.abort()],
     ] as const) {
       const { result } = await tune(shared, { ...options, ...given }, ({ type }) => type === 'tried' && end());
