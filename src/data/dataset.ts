@@ -1,6 +1,7 @@
 /** The rows of the files a configuration names, checked against the model before anything is trained. */
 import { ConfigError, DataError } from '../errors.ts';
 import { type FileReader, place } from '../formats/reader.ts';
+import { requireText } from './file-kind.ts';
 import { type JsonlOptions, type ReadRow, readJsonl } from './jsonl.ts';
 import { keepsDocuments, type PackingStrategy, packRows } from './pack.ts';
 import { checkRow, cutRow, lossTokens, type Row, type RowLimits } from './row.ts';
@@ -37,7 +38,12 @@ export type Dataset = {
   readonly rowsWithoutLoss: number;
   /** Documents that end without an EOS although appendEos is set: the tokenizer names none. */
   readonly rowsWithoutEos: number;
+  /** Columns of the files that are not read and change nothing, sorted; of very many, some. */
+  readonly unreadColumns: readonly string[];
 };
+
+/** Columns that are remembered: a file may have a new one in every row. */
+const MOST_COLUMNS = 100;
 
 /**
  * Reads every file in turn. DataError: an absent or empty dataset, a line that is no row, ids beyond the vocabulary,
@@ -69,7 +75,7 @@ export async function loadDataset(
   return dataset;
 }
 
-type Documents = Pick<Dataset, 'truncatedRows' | 'truncatedTokens' | 'rowsWithoutEos'> & {
+type Documents = Pick<Dataset, 'truncatedRows' | 'truncatedTokens' | 'rowsWithoutEos' | 'unreadColumns'> & {
   readonly documents: readonly Row[];
 };
 
@@ -85,11 +91,13 @@ async function readDocuments(
   let truncatedRows = 0;
   let truncatedTokens = 0;
   let rowsWithoutEos = 0;
+  const unreadColumns = new Set<string>();
   for (const spec of specs) {
     const before = documents.length;
-    for await (const { row, where, lacksEos } of rowsOf(reader, spec, options)) {
+    for await (const { row, where, lacksEos, unread } of rowsOf(reader, spec, options)) {
       checkRow(row, options, where);
       if (lacksEos) rowsWithoutEos++;
+      for (const column of unread) if (unreadColumns.size < MOST_COLUMNS) unreadColumns.add(column);
       const excess = row.inputIds.length - most;
       documents.push(excess > 0 ? cutRow(row, most) : row);
       if (excess > 0) {
@@ -104,7 +112,7 @@ async function readDocuments(
       );
     }
   }
-  return { documents, truncatedRows, truncatedTokens, rowsWithoutEos };
+  return { documents, truncatedRows, truncatedTokens, rowsWithoutEos, unreadColumns: [...unreadColumns].sort() };
 }
 
 /** Packs rows. A row of a stream needs a position for each of its tokens, packed documents only for each of their own. */
@@ -126,6 +134,7 @@ async function* rowsOf(reader: FileReader, spec: DatasetSpec, options: DatasetOp
     skip_rows: skip = 0,
     max_rows: most = Infinity,
   } = spec;
+  await requireText(reader, path, type);
   const all = type === 'jsonl' ? readJsonl(reader, path, options) : readChunks(reader, path, options);
   let index = 0;
   for await (const entry of all) {
@@ -147,5 +156,5 @@ async function* readChunks(
     ]);
   }
   for (const row of textChunks(await reader.readText(path), tokenizer, maxLength, file))
-    yield { row, where: file, lacksEos: false };
+    yield { row, where: file, lacksEos: false, unread: [] };
 }

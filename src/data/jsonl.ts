@@ -3,6 +3,7 @@ import { DataError } from '../errors.ts';
 import { type JsonObject, parseObject, show } from '../formats/json.ts';
 import { type FileReader, place } from '../formats/reader.ts';
 import type { TextTokenizer } from '../formats/tokenizer.ts';
+import { requireFollowed, unreadColumns } from './columns.ts';
 import { readLines } from './lines.ts';
 import { IGNORED, type Row } from './row.ts';
 
@@ -20,8 +21,15 @@ export type JsonlOptions = {
 /** Keys of the chat and instruction formats that TRL and others read. */
 const CHAT_KEYS = ['messages', 'conversations', 'prompt', 'completion', 'instruction', 'input', 'output', 'response'];
 
-/** A row with its file:line, and whether it was text that lacks the EOS which appendEos asks for. */
-export type ReadRow = { readonly row: Row; readonly where: string; readonly lacksEos: boolean };
+export type ReadRow = {
+  readonly row: Row;
+  /** file:line */
+  readonly where: string;
+  /** It was text and lacks the EOS which appendEos asks for. */
+  readonly lacksEos: boolean;
+  /** Columns that are not read and change nothing. */
+  readonly unread: readonly string[];
+};
 
 /** Reads the rows of one file, passing over blank lines. DataError for a line that is no row. */
 export async function* readJsonl(reader: FileReader, path: string, options: JsonlOptions): AsyncGenerator<ReadRow> {
@@ -30,7 +38,8 @@ export async function* readJsonl(reader: FileReader, path: string, options: Json
     if (text.trim() === '') continue;
     const where = `${place(reader, path)}:${number}`;
     const json = parseObject(text, where);
-    yield { row: parseRow(json, options, where), where, lacksEos: cannotEnd && json.input_ids === undefined };
+    const row = parseRow(json, options, where);
+    yield { row, where, lacksEos: cannotEnd && json.input_ids === undefined, unread: unreadColumns(json) };
   }
 }
 
@@ -70,13 +79,7 @@ function encode(text: string, tokenizer: TextTokenizer, appendEos: boolean): num
 
 function tokenizedRow(json: JsonObject, where: string): Row {
   const ids = integers(json.input_ids, 'input_ids', 0, where);
-  const mask = json.attention_mask;
-  if (mask !== undefined && !(Array.isArray(mask) && mask.length === ids.length && mask.every((bit) => bit === 1))) {
-    throw new DataError(
-      where,
-      'attention_mask is not all ones. Give the tokens without padding; nibble pads batches itself.',
-    );
-  }
+  requireFollowed(json, ids.length, where);
   if (json.labels === undefined || json.labels === null) return { inputIds: Uint32Array.from(ids), labels: null };
   const labels = integers(json.labels, 'labels', IGNORED, where);
   if (labels.length !== ids.length) {

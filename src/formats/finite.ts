@@ -9,19 +9,19 @@ const STRIDE = 1024;
 /** Finds the first element of raw little-endian floats that is NaN or infinite: its index, or -1. */
 export function nonFiniteAt(raw: Uint8Array, dtype: TorchFloat): number {
   const own = raw.byteOffset % 4 === 0 ? raw : raw.slice();
-  const words = new Uint32Array(own.buffer, own.byteOffset, Math.floor(own.byteLength / 4));
+  const words = new Int32Array(own.buffer, own.byteOffset, Math.floor(own.byteLength / 4));
   let from = 0;
   while (from < words.length && !anyNonFinite(words.subarray(from, from + STRIDE), dtype)) from += STRIDE;
   return firstFrom(own, Math.min(from, words.length), dtype);
 }
 
 /** An exponent of all ones, and no other, carries into the bit of the sign when its lowest bit is added; halves go in pairs. */
-function anyNonFinite(words: Uint32Array, dtype: TorchFloat): boolean {
+function anyNonFinite(words: Int32Array, dtype: TorchFloat): boolean {
   const { bytes, exponent, mantissa } = FLOAT_LAYOUT[dtype];
   const lanes = bytes === 4 ? 1 : 0x10001;
   const [mask, lowest] = [exponent * lanes, (mantissa + 1) * lanes];
   let carried = 0;
-  for (let i = 0; i < words.length; i++) carried |= ((words[i] as number) & mask) + lowest;
+  for (let i = 0; i < words.length; i++) carried |= (((words[i] as number) & mask) + lowest) | 0;
   return (carried & (mask + lowest)) !== 0;
 }
 

@@ -1,5 +1,6 @@
 /** What a person should know of a run before it starts: its rows, what was cut, and what is not as it seems. */
 import { prequantizedNote } from '../estimate/base-quantization.ts';
+import { show } from '../formats/json.ts';
 import type { Device } from '../gpu/device.ts';
 import { counted } from '../report/format.ts';
 import type { RunInput } from '../train/session.ts';
@@ -36,11 +37,23 @@ export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
         `${name}: ${counted(set.rowsWithoutEos, 'row')} of text without an EOS at the end: the tokenizer names none for ` +
           'append_eos (eos_token in tokenizer_config.json does)',
       );
+    if (set.unreadColumns.length > 0)
+      note(
+        `${name}: ${inShort(set.unreadColumns)} of the rows ${set.unreadColumns.length === 1 ? 'is' : 'are'} not read`,
+      );
     if (set.rowsWithoutLoss > 0) note(`${name}: ${counted(set.rowsWithoutLoss, 'row')} without a token to learn from`);
   }
   if (batches.padToMultipleOf > 1)
     note(`rows are padded to multiples of ${batches.padToMultipleOf} tokens, so that few shapes need a plan`);
   return notes;
+}
+
+const SHOWN_COLUMNS = 8;
+
+/** Names columns as messages do: some of very many, long ones cut. */
+function inShort(columns: readonly string[]): string {
+  const shown = columns.slice(0, SHOWN_COLUMNS).map(show).join(', ');
+  return columns.length > SHOWN_COLUMNS ? `${shown} and ${columns.length - SHOWN_COLUMNS} more columns` : shown;
 }
 
 /** Which kernels a run takes, and why. */

@@ -56,6 +56,7 @@ test('text rows, tokenized rows and their labels, blank lines and CRLF', async (
     truncatedTokens: 0,
     rowsWithoutLoss: 0,
     rowsWithoutEos: 0,
+    unreadColumns: ['note'],
   });
 });
 
@@ -139,6 +140,7 @@ describe('packed rows', () => {
         truncatedTokens: 2,
         rowsWithoutLoss: 1,
         rowsWithoutEos: 0,
+        unreadColumns: [],
       },
     ]);
   });
@@ -152,6 +154,7 @@ describe('packed rows', () => {
       truncatedTokens: 0,
       rowsWithoutLoss: 1,
       rowsWithoutEos: 0,
+      unreadColumns: [],
     };
     expect(await packed('bfd_split')).toEqual([[5, 4, 2], { ...report, lossTokens: 6 }]);
     expect(await packed('wrapped')).toEqual([[5, 5, 1], { ...report, lossTokens: 7 }]);
