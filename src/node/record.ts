@@ -39,8 +39,8 @@ export type RunContext = PlannedRun & {
 const EXCLUDED_WARMUP_STEPS = 1;
 
 export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord {
-  // A scaled run skips a step that overflowed, and goes on as if it had not been.
-  const counted = result.steps.filter((s) => s.lossScale === null || s.finite);
+  // A step without a label has no loss. A scaled run skips a step that overflowed, and goes on as if it had not been.
+  const counted = result.steps.filter((s) => s.lossTokens > 0 && (s.lossScale === null || s.finite));
   const finite = counted.length > 0 && counted.every((s) => Number.isFinite(s.loss));
   return {
     schema: RUN_SCHEMA_ID,

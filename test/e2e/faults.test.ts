@@ -1,5 +1,5 @@
 /** Inputs that once gave wrong results (test/golden/faults), and others of the same kinds, from the command line. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { directory, GOLDEN, nibbleTrain, trainerState } from './nibble.ts';
@@ -67,8 +67,15 @@ describe('columns of tokenized rows', () => {
   test('what says nothing new changes nothing; what is not read is named in a note', async () => {
     const ones = ids.map(() => 1);
     const row = {
-      ...{ input_ids: ids, attention_mask: ones, position_ids: ids.map((_, i) => i), seq_lengths: [24] },
-      ...{ completion_mask: ones, assistant_masks: ones, token_type_ids: ids.map(() => 0), source: 'x', empty: null },
+      input_ids: ids,
+      attention_mask: ones,
+      position_ids: ids.map((_, i) => i),
+      seq_lengths: [24],
+      completion_mask: ones,
+      assistant_masks: ones,
+      token_type_ids: ids.map(() => 0),
+      source: 'x',
+      empty: null,
     };
     const { loss, stderr } = await trained(MODEL, rowsOf(row));
     expect(loss).toBeCloseTo(5.826392, DECIMALS);
@@ -121,5 +128,84 @@ describe('non-finite numbers in what the base keeps in 16 or 32 bits', () => {
       new RegExp(`nibble: .*${name}: element ${element} of \\d+ \\(float32\\) is ${value}; all weights`),
     );
     expect(existsSync(path.join(output, 'adapter_model.safetensors'))).toBe(false);
+  });
+});
+
+describe('steps without a label', () => {
+  const SEQUENTIAL = ['--per_device_train_batch_size', '1', '--train_sampling_strategy', 'sequential'];
+  const masked = path.join(FAULTS, 'masked-step', 'rows.jsonl');
+
+  test('are left out of the mean of a window, and of the whole run', async () => {
+    const { log_history, stderr } = await trained(
+      MODEL,
+      masked,
+      '--max_steps',
+      '4',
+      ...SEQUENTIAL,
+      '--logging_steps',
+      '4',
+    );
+    expect(log_history[0]?.loss).toBeCloseTo(5.97, 2);
+    expect(log_history[1]?.train_loss).toBe(log_history[0]?.loss);
+    expect(stderr).toContain('train: 2 rows without a token to learn from');
+  });
+
+  test('alone in their windows: null, in the log and in the record, and the run is a success', async () => {
+    const { log_history, output, stderr } = await trained(MODEL, masked, '--max_steps', '4', ...SEQUENTIAL);
+    expect(log_history.slice(0, 2).map(({ loss }) => loss)).toEqual([null, null]);
+    const [third, fourth] = log_history.slice(2, 4).map(({ loss }) => loss as number) as [number, number];
+    expect((third + fourth) / 2).toBeCloseTo(5.97, 2);
+    const record = JSON.parse(readFileSync(path.join(output, 'run.json'), 'utf8'));
+    expect(record.run_info.status).toBe('success');
+    expect(record.train_info.history.map(({ loss }: { loss: number | null }) => loss)).toEqual([
+      null,
+      null,
+      third,
+      fourth,
+    ]);
+    expect(stderr).not.toContain('NaN');
+  });
+
+  test('with all_labels the first label of a row counts, and the loss over it is 0', async () => {
+    const settings = [...SEQUENTIAL, '--loss_denominator', 'all_labels'];
+    const { log_history } = await trained(MODEL, masked, '--max_steps', '2', ...settings);
+    expect(log_history.slice(0, 2).map(({ loss }) => loss)).toEqual([null, 0]);
+  });
+});
+
+describe('a run that ends without weights worth saving: exit code 2, no adapter', () => {
+  const fails = async (model: string, says: RegExp, ...more: string[]) => {
+    const output = path.join(directory(), 'run');
+    const { code, stderr } = await nibbleTrain(...argvOf(model, ROWS, output, ...more));
+    expect([code, stderr.match(says)?.length], stderr).toEqual([2, 1]);
+    expect(readdirSync(output).filter((name) => name.startsWith('adapter'))).toEqual([]);
+    expect(readdirSync(output)).toContain('interrupted.json');
+  };
+
+  test('every update skipped', async () => {
+    const weights = bytes('model', 'model.safetensors');
+    // all of the embedding times a norm of this size is beyond float32
+    const at = 8 + Number(weights.readBigUInt64LE(0)) + 40_960;
+    for (let i = 0; i < 32; i++) weights.writeFloatLE(3e38, at + 4 * i);
+    const says = /every one of 3 updates was skipped \(gradients were not finite\), so nothing was trained/;
+    await fails(modelWith({ 'model.safetensors': weights }), says, '--max_steps', '3');
+  });
+
+  test('a weight that is not finite at the end', async () => {
+    const decay = ['--weight_decay', '1e20', '--learning_rate', '1e30', '--lr_scheduler_type', 'constant'];
+    await fails(
+      MODEL,
+      /adapter_model\.safetensors: .*lora_A\.weight: element 0 is not finite as float32 after training/,
+      ...decay,
+    );
+  });
+
+  test('the same of full training, where the type of the file is too narrow', async () => {
+    const large = ['--learning_rate', '1e6', '--method', 'full', '--dtype', 'float16'];
+    const output = path.join(directory(), 'run');
+    const { code, stderr } = await nibbleTrain(...argvOf(MODEL, ROWS, output, ...large));
+    expect(code, stderr).toBe(2);
+    expect(stderr).toMatch(/model\.safetensors: .*: element \d+ is not finite as float16 after training/);
+    expect(existsSync(path.join(output, 'model.safetensors'))).toBe(false);
   });
 });

@@ -5,7 +5,7 @@ import { counted, formatBytes } from '../../report/format.ts';
 import type { CliContext } from '../shared/context.ts';
 import { askedDevice } from '../shared/device-choice.ts';
 import { createProgress, type Progress } from '../shared/progress.ts';
-import { trainProgress } from '../shared/train-progress.ts';
+import { lossInWords, trainProgress } from '../shared/train-progress.ts';
 import type { TrainArgs } from './command.ts';
 import { logRows } from './log.ts';
 
@@ -47,7 +47,7 @@ function drawRun(progress: Progress, loggingSteps: number): (event: RunEvent) =>
 /** Every run with data to evaluate ends with an evaluation. */
 function lastLoss({ steps, evaluations }: RunOutcome): string {
   const last = evaluations.at(-1);
-  return last === undefined ? `loss ${steps.at(-1)?.loss.toFixed(4)}` : `eval_loss ${last.result.evalLoss.toFixed(4)}`;
+  return last === undefined ? lossInWords(steps.slice(-1)) : `eval_loss ${last.result.evalLoss.toFixed(4)}`;
 }
 
 function figures({ steps, peakBytes }: RunOutcome): string {
