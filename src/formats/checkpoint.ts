@@ -131,3 +131,16 @@ export async function readFloats(source: TensorSource, name: string): Promise<Fl
   await source.read(name, 0, raw);
   return widenToF32(raw, dtype);
 }
+
+/** Views a checkpoint under other names. @param stored for each tensor of the view, its name in the checkpoint */
+export function renamed(source: TensorSource, stored: ReadonlyMap<string, string>): TensorSource {
+  const names = [...stored.keys()].sort();
+  const inFile = (name: string): string => stored.get(name) ?? name;
+  return {
+    root: source.root,
+    names: () => names,
+    has: (name) => stored.has(name),
+    info: (name) => ({ ...source.info(inFile(name)), name }),
+    read: (name, byteOffset, into) => source.read(inFile(name), byteOffset, into),
+  };
+}

@@ -20,6 +20,7 @@ export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
   const { config, train, evaluation, batches, model } = input;
   const { max_length } = config;
   const { max_position_embeddings: positions } = model;
+  for (const text of input.notes) note(text);
   const quantized = prequantizedNote(input);
   if (quantized !== null) note(quantized);
   if (lengthWasSet && max_length > positions)

@@ -209,3 +209,96 @@ describe('a run that ends without weights worth saving: exit code 2, no adapter'
     expect(existsSync(path.join(output, 'model.safetensors'))).toBe(false);
   });
 });
+
+/** A file of tensors with other names; `more` are added, each of four zero bytes a value. */
+function renamedTensors(file: Buffer, rename: (name: string) => string, more: Record<string, number[]> = {}): Buffer {
+  const start = 8 + Number(file.readBigUInt64LE(0));
+  const { __metadata__, ...tensors } = JSON.parse(file.toString('utf8', 8, start)) as Record<string, object>;
+  let end = file.length - start;
+  const added = Object.entries(more).map(([name, shape]) => {
+    const from = end;
+    end += 4 * shape.reduce((product, size) => product * size, 1);
+    return [name, { dtype: 'F32', shape, data_offsets: [from, end] }] as const;
+  });
+  const renamed = Object.entries(tensors).map(([name, entry]) => [rename(name), entry] as const);
+  const header = Buffer.from(JSON.stringify(Object.fromEntries([...renamed, ...added])));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  return Buffer.concat([length, header, file.subarray(start), Buffer.alloc(end - (file.length - start))]);
+}
+
+const WEIGHTS = bytes('model', 'model.safetensors');
+const CONFIG = JSON.parse(bytes('model', 'config.json').toString()) as object;
+const LOSS = 5.785756;
+
+describe('what transformers loads, with a note', () => {
+  test('pad_token_id: -1', async () => {
+    const { loss, stderr } = await trained(modelWith({ 'config.json': bytes('pad-minus-one', 'config.json') }), ROWS);
+    expect(loss).toBeCloseTo(LOSS, DECIMALS);
+    expect(stderr).toContain('config.json: pad_token_id is -1, read as none');
+  });
+
+  test('an architecture of another spelling, and swish', async () => {
+    const other = { architectures: ['LLaMAForCausalLM'], hidden_act: 'swish' };
+    const model = modelWith({ 'config.json': JSON.stringify({ ...CONFIG, ...other }) });
+    const { loss, stderr } = await trained(model, ROWS);
+    expect(loss).toBeCloseTo(LOSS, DECIMALS);
+    expect(stderr).toContain('architectures is "LLaMAForCausalLM", read as LlamaForCausalLM by its model_type "llama"');
+  });
+
+  test('the base model without its prefix', async () => {
+    const bare = renamedTensors(WEIGHTS, (name) => name.replace(/^model\./, ''));
+    const { loss, stderr } = await trained(modelWith({ 'model.safetensors': bare }), ROWS);
+    expect(loss).toBeCloseTo(LOSS, DECIMALS);
+    expect(stderr).toContain('its tensors are those of the base model, read under the names of one with a head');
+  });
+
+  test("adapter keys with the adapter's name, biases and whole modules among them", async () => {
+    const modules = ['--lora_modules_to_save', 'norm', '--lora_target_modules', 'q_proj,v_proj'];
+    const first = await trained(MODEL, ROWS, '--learning_rate', '1e-2', '--max_steps', '2', '--seed', '7', ...modules);
+    const file = path.join(first.output, 'adapter_model.safetensors');
+    const named = renamedTensors(readFileSync(file), (name) =>
+      name.includes('lora_')
+        ? name.replace('.weight', '.mine.weight')
+        : name.replace('.weight', '.modules_to_save.mine.weight'),
+    );
+    const renamedAdapter = directory({
+      'adapter_config.json': readFileSync(path.join(first.output, 'adapter_config.json')),
+      'adapter_model.safetensors': named,
+    });
+    const plain = await trained(MODEL, ROWS, '--adapter_name_or_path', first.output);
+    const again = await trained(MODEL, ROWS, '--adapter_name_or_path', renamedAdapter);
+    expect(again.loss).toBe(plain.loss);
+    expect(Math.abs(plain.loss - LOSS)).toBeGreaterThan(1e-3);
+    expect(again.stderr).toContain('its keys hold the adapter\'s name "mine", read without');
+    expect(plain.stderr).not.toContain('read without');
+  });
+});
+
+describe('tensors of a checkpoint that the model has no place for', () => {
+  const withMore = (more: Record<string, number[]>) =>
+    modelWith({ 'model.safetensors': renamedTensors(WEIGHTS, (name) => name, more) });
+
+  test('are named in a note', async () => {
+    const model = withMore({ 'vision_tower.patch.weight': [2, 2], 'model.layers.0.self_attn.k_scale': [1] });
+    const { loss, stderr } = await trained(model, ROWS);
+    expect(loss).toBeCloseTo(LOSS, DECIMALS);
+    expect(stderr).toContain(
+      ': model.layers.0.self_attn.k_scale, vision_tower.patch.weight of its tensors belong to no part',
+    );
+  });
+
+  test('but for rotary frequencies, which follow from config.json', async () => {
+    const { stderr } = await trained(withMore({ 'model.layers.0.self_attn.rotary_emb.inv_freq': [8] }), ROWS);
+    expect(stderr).not.toContain('belong to no part');
+  });
+
+  test.each([
+    ['model.layers.0.self_attn.q_proj.bias', [32]],
+    ['model.layers.1.input_layernorm.weight', [32]],
+    ['model.layers.0.self_attn.q_norm.weight', [16]],
+    ['lm_head.bias', [320]],
+  ])('%s is an error', async (name, shape) => {
+    await refused(withMore({ [name]: shape }), ROWS, `model.safetensors: holds ${name}, for which a LlamaForCausalLM`);
+  });
+});

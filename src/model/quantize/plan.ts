@@ -41,7 +41,7 @@ export type QuantizePlan = {
 };
 
 /**
- * Plans a quantization.
+ * Plans a quantization. @param notes is told of tensors that the model has no place for: they are copied
  * @throws DataError when the model is quantized already or its weights are not what config.json describes;
  * ConfigError when a skip names nothing, when nothing would be quantized, or when a setting does not suit a weight
  */
@@ -49,9 +49,10 @@ export async function planQuantization(
   config: ModelConfig,
   source: TensorSource,
   settings: QuantizeSettings,
+  notes: string[] = [],
 ): Promise<QuantizePlan> {
   requireUnquantized(config, source);
-  await checkWeights(config, source);
+  await checkWeights(config, source, notes);
   const linears = modulesOf(config).filter((module) => module.kind === 'linear');
   const names = linears.map(({ name }) => name);
   const isSkipped = skipTest(settings.skipModules ?? [HEAD], [...names, EMBEDDING]);
