@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { quantize } from '../../src/node/quantize.ts';
 import { directory, GOLDEN, nibbleTrain, trainerState } from './nibble.ts';
 import { expectRefusal } from './refusal.ts';
 
@@ -300,5 +301,34 @@ describe('tensors of a checkpoint that the model has no place for', () => {
     ['lm_head.bias', [320]],
   ])('%s is an error', async (name, shape) => {
     await refused(withMore({ [name]: shape }), ROWS, `model.safetensors: holds ${name}, for which a LlamaForCausalLM`);
+  });
+});
+
+describe('files that belong to a model come along', () => {
+  const beside = ['chat_template.jinja', 'tokenizer.json', 'tokenizer_config.json'];
+  const templates = ['additional_chat_templates/rag.jinja', 'additional_chat_templates/tool_use.jinja'];
+  const model = modelWith({
+    ...Object.fromEntries(beside.map((name) => [name, bytes('two-templates', name)])),
+    'additional_chat_templates/tool_use.jinja': bytes('two-templates', 'additional_chat_templates', 'tool_use.jinja'),
+    'additional_chat_templates/rag.jinja': '{{ documents }}',
+    'preprocessor_config.json': '{}',
+  });
+  const expected = [...beside, ...templates, 'generation_config.json', 'preprocessor_config.json'];
+
+  const expectSame = (output: string) => {
+    for (const name of expected)
+      expect(readFileSync(path.join(output, name)), name).toEqual(readFileSync(path.join(model, name)));
+  };
+
+  test('with a quantized model', async () => {
+    const output = path.join(directory(), 'quantized');
+    const { copied } = await quantize({ model_name_or_path: model, output_dir: output });
+    expect(copied).toEqual([...expected].sort());
+    expectSame(output);
+  });
+
+  test('with one that was trained whole', async () => {
+    const { output } = await trained(model, ROWS, '--method', 'full');
+    expectSame(output);
   });
 });
