@@ -84,6 +84,7 @@ const FLOAT32_KEYS = [
   ...(['learning_rate', 'weight_decay', 'adam_beta1', 'adam_beta2', 'adam_epsilon', 'max_grad_norm'] as const),
   ...(['lora_alpha', 'lora_dropout', 'loss_scale', 'init_scale', 'growth_factor', 'backoff_factor'] as const),
   'alpha_pattern',
+  'lr_scheduler_kwargs',
 ] as const satisfies readonly SettingKey[];
 /** The smallest number that float32 holds in full precision; GPUs may take smaller ones for 0. */
 const SMALLEST_FLOAT32 = 2 ** -126;

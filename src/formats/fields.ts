@@ -44,9 +44,14 @@ export class Fields {
     return this.#pick(key, byDefault, 'a number', Number.isFinite);
   }
 
-  /** A finite number in [0, below). */
+  /** A number in [0, 1) that is so in float32 too. */
   fraction(key: string, byDefault: number): number {
-    return this.#pick(key, byDefault, 'a number of at least 0 and below 1', (value) => value >= 0 && value < 1);
+    return this.#pick(
+      key,
+      byDefault,
+      'a number of at least 0 and below 1',
+      (value) => value >= 0 && Math.fround(value) < 1,
+    );
   }
 
   flag(key: string, byDefault: boolean): boolean {

@@ -403,6 +403,10 @@ describe('numbers that float32 does not hold, in which the GPU computes', () => 
     ['lora_dropout: 0.99999999', 'lora_dropout: got 0.99999999, which is 1 in float32'],
     ['lora_alpha: 1e-40', 'lora_alpha: got 1e-40, which is 0 in float32'],
     ['alpha_pattern: {q_proj: 8, v_proj: 1e300}', 'alpha_pattern.v_proj: got 1e+300, which is Infinity in float32'],
+    [
+      'lr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr_rate: 1e39}',
+      'lr_scheduler_kwargs.min_lr_rate: got 1e+39, which is Infinity in float32',
+    ],
     ['compute_dtype: float16\nloss_scale: 1e39', 'loss_scale: got 1e+39, which is Infinity in float32'],
     ['compute_dtype: float16\ngrowth_factor: 1.00000001', 'growth_factor: got 1.00000001, which is 1 in float32'],
   ])('%s', (yaml, message) => {
