@@ -106,23 +106,21 @@ function layerCount(fields: Fields): number {
   return 1;
 }
 
-/** Finds the architecture by model_type, as transformers' Auto classes do, or by `architectures` where a file has no type. */
+/** Finds the architecture by `architectures`; by model_type, as transformers' Auto classes do, where a file has another name of it or none. */
 function checkArchitecture(json: JsonObject, fields: Fields, notes: string[]): ArchitectureName | undefined {
   const given = Array.isArray(json.architectures) ? (json.architectures[0] ?? null) : null;
   const type = json.model_type ?? null;
   const named = ARCHITECTURES.find((name) => name === given);
   const typed = ARCHITECTURES.find((name) => CONFIG_ROWS[name].model_type === type);
-  if (type !== null && given !== null && typed !== named) {
-    if (typed !== undefined && named === undefined) {
-      notes.push(`config.json: architectures is ${show(given)}, read as ${typed} by its model_type ${show(type)}`);
-      return typed;
-    }
-    if (named !== undefined) {
-      fields.report('model_type', `is ${show(type)}, and architectures says ${named}. Keep the one that is meant.`);
-      return undefined;
-    }
+  if (named !== undefined && type !== null && typed !== named) {
+    fields.report('model_type', `is ${show(type)}, and architectures says ${named}. Keep the one that is meant.`);
+    return undefined;
   }
-  const known = named ?? typed;
+  if (typed !== undefined && named === undefined && isNameOf(given, typed)) {
+    notes.push(`config.json: architectures is ${show(given)}, read as ${typed} by its model_type ${show(type)}`);
+    return typed;
+  }
+  const known = given === null ? typed : named;
   if (known === undefined) {
     const got = show(given ?? type);
     fields.report(
@@ -131,6 +129,11 @@ function checkArchitecture(json: JsonObject, fields: Fields, notes: string[]): A
     );
   }
   return known;
+}
+
+/** Tells whether a class is the architecture's with another spelling or head: LLaMAForCausalLM, LlamaModel; not Llama4ForCausalLM. */
+function isNameOf(given: unknown, known: ArchitectureName): boolean {
+  return typeof given === 'string' && new RegExp(`^${CONFIG_ROWS[known].model_type}(?!\\d)`, 'i').test(given);
 }
 
 /** What some files write where they have no such token; -1 is no id, and no row of the embedding. */

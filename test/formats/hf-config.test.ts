@@ -146,6 +146,14 @@ describe('what nibble cannot follow is refused by name', () => {
       },
       'config.json: rope_parameters.factor: is 2, and rope_scaling.factor, its other spelling, is 4',
     ],
+    'an architecture that is not here, and a type that is': [
+      { architectures: ['GPT2LMHeadModel'], model_type: 'llama' },
+      'architectures: is "GPT2LMHeadModel"; supported are LlamaForCausalLM',
+    ],
+    'a later architecture, and the type of the first': [
+      { architectures: ['Llama4ForCausalLM'], model_type: 'llama' },
+      'architectures: is "Llama4ForCausalLM"; supported are LlamaForCausalLM',
+    ],
     'an architecture and the type of another': [
       { model_type: 'mistral' },
       'config.json: model_type: is "mistral", and architectures says LlamaForCausalLM. Keep the one that is meant',
@@ -209,13 +217,16 @@ describe('what transformers takes is taken, with a note', () => {
     expect(thrown(() => noted({ [key]: -2 })).message).toContain(`${key}: is -2, needs a token id`);
   });
 
-  test.each([['LLaMAForCausalLM'], ['LlamaModel'], ['MyLlama']])('%s, by its model_type', (name) => {
-    const { config, notes } = noted({ architectures: [name], model_type: 'llama' });
-    expect(config.architecture).toBe('LlamaForCausalLM');
-    expect(notes).toEqual([
-      `config.json: architectures is "${name}", read as LlamaForCausalLM by its model_type "llama"`,
-    ]);
-  });
+  test.each([['LLaMAForCausalLM'], ['LlamaModel'], ['llamaForSequenceClassification']])(
+    '%s, by its model_type',
+    (name) => {
+      const { config, notes } = noted({ architectures: [name], model_type: 'llama' });
+      expect(config.architecture).toBe('LlamaForCausalLM');
+      expect(notes).toEqual([
+        `config.json: architectures is "${name}", read as LlamaForCausalLM by its model_type "llama"`,
+      ]);
+    },
+  );
 
   test('swish, the other name of silu; equal spellings; a file that says nothing twice', () => {
     expect(noted({ hidden_act: 'swish' })).toMatchObject({ config: { hidden_act: 'silu' }, notes: [] });
