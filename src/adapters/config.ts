@@ -126,7 +126,7 @@ export function parseLoraConfig(json: JsonObject, file = ADAPTER_CONFIG_FILE): L
     layers_to_transform: layers(json, fields),
     layers_pattern: fields.names('layers_pattern'),
     rank_pattern: pattern('rank_pattern', fields, (rank) => Number.isSafeInteger(rank)),
-    alpha_pattern: pattern('alpha_pattern', fields, Number.isFinite),
+    alpha_pattern: pattern('alpha_pattern', fields, isFloat32),
     unknown: unknownOf(json),
   };
   problems.push(...contradictions(config).map(({ path, message }) => ({ path: `${file}: ${path}`, message })));
@@ -222,6 +222,8 @@ function layers(json: JsonObject, fields: Fields): readonly number[] | number | 
   fields.report('layers_to_transform', `is ${show(value)}, needs a layer index, a list of them, or null.`);
   return null;
 }
+
+const isFloat32 = (value: number): boolean => Math.fround(value) > 0 && Math.fround(value) < Infinity;
 
 function pattern(key: string, fields: Fields, fits: (value: number) => boolean): Readonly<Record<string, number>> {
   const found = Object.entries(fields.object(key) ?? {});

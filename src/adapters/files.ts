@@ -1,6 +1,6 @@
 /** A LoRA adapter on disk, as PEFT saves and loads it. */
 import { DataError } from '../errors.ts';
-import { openSafetensors, type TensorSource } from '../formats/checkpoint.ts';
+import { openSafetensors, renamed, type TensorSource } from '../formats/checkpoint.ts';
 import { firstDifference } from '../formats/compare-tensors.ts';
 import { isFloatDtype, rawBytes } from '../formats/dtype.ts';
 import { show } from '../formats/json.ts';
@@ -23,6 +23,8 @@ export type Adapter = {
   readonly source: TensorSource;
   /** Embeddings of the base that the file may bring along: see `checkOwnEmbeddings`. */
   readonly embeddings: readonly OwnEmbedding[];
+  /** What was taken in another way than it is written. */
+  readonly notes: readonly string[];
 };
 
 /** The base's embedding in an adapter's file, and the names that a checkpoint of the base may have for it. */
@@ -44,7 +46,8 @@ export async function openAdapter(reader: FileReader, base: AdapterBase): Promis
     strict: false,
   };
   const layout = adapterLayout(config, base, options);
-  const source = await openSafetensors(reader, ADAPTER_FILE);
+  const notes: string[] = [];
+  const source = withoutAdapterName(await openSafetensors(reader, ADAPTER_FILE), notes);
   const embeddings = ownEmbeddings(layout, base);
   const faults = tensorFaults(source, layout, embeddings);
   if (faults.length > 0 || layout.targets.length === 0)
@@ -52,7 +55,27 @@ export async function openAdapter(reader: FileReader, base: AdapterBase): Promis
       place(reader, ADAPTER_FILE),
       `${headline(faults.length, config, layout, base)} Was the adapter trained on another base?\n  ${faults.join('\n  ')}`,
     );
-  return { config, layout, source, embeddings };
+  return { config, layout, source, embeddings, notes };
+}
+
+/** A key with the name that PEFT has for the adapter in memory, and leaves out of its files. */
+const NAMED =
+  /^(.*\.)(lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|modules_to_save)\.([^.]+)(\.weight|\.bias|)$/;
+
+/** Views a file whose keys hold an adapter's name without it; one with several names as it is. @param notes is told of it */
+function withoutAdapterName(source: TensorSource, notes: string[]): TensorSource {
+  const found = source.names().map((stored) => ({ stored, parts: NAMED.exec(stored) }));
+  const names = new Set(found.flatMap(({ parts }) => (parts === null || parts[3] === 'weight' ? [] : [parts[3]])));
+  const [name] = names;
+  if (name === undefined || names.size > 1) return source;
+  notes.push(`${place(source, ADAPTER_FILE)}: its keys hold the adapter's name ${show(name)}, read without`);
+  const plain = ({ stored, parts }: (typeof found)[number]): string => {
+    if (parts === null || parts[3] !== name) return stored;
+    const [, module = '', part = '', , ending = ''] = parts;
+    if (part === 'modules_to_save') return `${module.slice(0, -1)}${ending}`;
+    return part === 'lora_magnitude_vector' ? `${module}${part}` : `${module}${part}${ending}`;
+  };
+  return renamed(source, new Map(found.map((entry) => [plain(entry), entry.stored])));
 }
 
 /** Says why a file of this name is not read; null where it is no pickle of an adapter. */

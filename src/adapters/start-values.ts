@@ -1,6 +1,8 @@
 /** Values of an adapter before its first step: drawn as PEFT draws them from a torch seed, or read from its file. */
 import { readFloats } from '../formats/checkpoint.ts';
-import type { GpuFloat } from '../formats/dtype.ts';
+import { type FloatDtype, floatType, type GpuFloat } from '../formats/dtype.ts';
+import { requireFinite } from '../formats/finite.ts';
+import { place } from '../formats/reader.ts';
 import { roundedTo } from '../formats/rounding.ts';
 import { TorchRng } from '../formats/torch-rng.ts';
 import type { Adapter } from './files.ts';
@@ -53,11 +55,13 @@ export function drawAdapter(
   return values;
 }
 
-/** Reads every tensor of an adapter's file, what it trains of the base included. */
+/** Reads every tensor of an adapter's file, what it trains of the base included. @throws DataError where one is not finite */
 export async function storedValues({ source, layout }: Adapter): Promise<StartValues> {
   const values = new Map<string, Float32Array<ArrayBuffer>>();
   for (const { key, name, shape } of adapterTensors(layout)) {
     const stored = (await readFloats(source, key)) as Float32Array<ArrayBuffer>;
+    const { file, dtype } = source.info(key);
+    requireFinite(`${place(source, file)}: ${key}`, stored, floatType(dtype as FloatDtype).torch);
     const [rows = 1, columns = 1] = shape;
     values.set(name, isTransposed(name) ? transposed(stored, rows, columns) : stored);
   }

@@ -24,6 +24,7 @@ export function applyRules(set: Merged, purpose: Purpose): Findings {
   evaluation(set, found);
   schedule(set, found);
   packing(set, found);
+  asFloat32(set, found);
   withoutEffect(set, found);
   return found;
 }
@@ -76,6 +77,36 @@ function required(set: Merged, found: Findings, purpose: Purpose): void {
       path: 'datasets',
       message: `is ${set.has('datasets') ? 'empty' : 'missing'}; wanted ${inWords(schemaOf(settings.shape.datasets))}`,
     });
+}
+
+/** Settings that the GPU computes with, in float32. */
+const FLOAT32_KEYS = [
+  ...(['learning_rate', 'weight_decay', 'adam_beta1', 'adam_beta2', 'adam_epsilon', 'max_grad_norm'] as const),
+  ...(['lora_alpha', 'lora_dropout', 'loss_scale', 'init_scale', 'growth_factor', 'backoff_factor'] as const),
+  'alpha_pattern',
+  'lr_scheduler_kwargs',
+] as const satisfies readonly SettingKey[];
+/** The smallest number that float32 holds in full precision; GPUs may take smaller ones for 0. */
+const SMALLEST_FLOAT32 = 2 ** -126;
+
+/** Refuses numbers that float32 makes 0, infinite, or something else that the setting does not take. */
+function asFloat32(set: Merged, found: Findings): void {
+  for (const key of FLOAT32_KEYS) {
+    const entry = set.get(key);
+    if (entry === undefined) continue;
+    const inside = typeof entry.value === 'object' && entry.value !== null ? Object.entries(entry.value) : [];
+    const parts: readonly (readonly [string, unknown])[] = inside.length > 0 ? inside : [['', entry.value]];
+    for (const [name, value] of parts) {
+      if (typeof value !== 'number' || value === 0) continue;
+      const rounded = value < SMALLEST_FLOAT32 ? 0 : Math.fround(value);
+      const taken = settings.shape[key].safeParse(name === '' ? rounded : { [name]: rounded }).success;
+      if (taken && rounded !== 0 && Number.isFinite(rounded)) continue;
+      found.problems.push({
+        path: name === '' ? entry.path : `${entry.path}.${name}`,
+        message: `got ${show(value)}, which is ${rounded} in float32, in which the GPU computes with it; give another number (${entry.origin.where})`,
+      });
+    }
+  }
 }
 
 function evaluation(set: Merged, found: Findings): void {

@@ -1,6 +1,7 @@
 /** The rows of the files a configuration names, checked against the model before anything is trained. */
 import { ConfigError, DataError } from '../errors.ts';
 import { type FileReader, place } from '../formats/reader.ts';
+import { requireText } from './file-kind.ts';
 import { type JsonlOptions, type ReadRow, readJsonl } from './jsonl.ts';
 import { keepsDocuments, type PackingStrategy, packRows } from './pack.ts';
 import { checkRow, cutRow, lossTokens, type Row, type RowLimits } from './row.ts';
@@ -39,7 +40,12 @@ export type Dataset = {
   readonly rowsWithoutEos: number;
   /** Documents whose text itself has the BOS or EOS that the tokenizer adds. */
   readonly rowsWithDoubledTokens: number;
+  /** Columns of the files that are not read and change nothing, sorted; of very many, some. */
+  readonly unreadColumns: readonly string[];
 };
+
+/** Columns that are remembered: a file may have a new one in every row. */
+const MOST_COLUMNS = 100;
 
 /**
  * Reads every file in turn. DataError: an absent or empty dataset, a line that is no row, ids beyond the vocabulary,
@@ -71,7 +77,10 @@ export async function loadDataset(
   return dataset;
 }
 
-type Documents = Pick<Dataset, 'truncatedRows' | 'truncatedTokens' | 'rowsWithoutEos' | 'rowsWithDoubledTokens'> & {
+type Documents = Pick<
+  Dataset,
+  'truncatedRows' | 'truncatedTokens' | 'rowsWithoutEos' | 'rowsWithDoubledTokens' | 'unreadColumns'
+> & {
   readonly documents: readonly Row[];
 };
 
@@ -88,12 +97,14 @@ async function readDocuments(
   let truncatedTokens = 0;
   let rowsWithoutEos = 0;
   let rowsWithDoubledTokens = 0;
+  const unreadColumns = new Set<string>();
   for (const spec of specs) {
     const before = documents.length;
-    for await (const { row, where, lacksEos, doubled } of rowsOf(reader, spec, options)) {
+    for await (const { row, where, lacksEos, doubled, unread } of rowsOf(reader, spec, options)) {
       checkRow(row, options, where);
       if (lacksEos) rowsWithoutEos++;
       if (doubled) rowsWithDoubledTokens++;
+      for (const column of unread) if (unreadColumns.size < MOST_COLUMNS) unreadColumns.add(column);
       const excess = row.inputIds.length - most;
       documents.push(excess > 0 ? cutRow(row, most) : row);
       if (excess > 0) {
@@ -108,7 +119,14 @@ async function readDocuments(
       );
     }
   }
-  return { documents, truncatedRows, truncatedTokens, rowsWithoutEos, rowsWithDoubledTokens };
+  return {
+    documents,
+    truncatedRows,
+    truncatedTokens,
+    rowsWithoutEos,
+    rowsWithDoubledTokens,
+    unreadColumns: [...unreadColumns].sort(),
+  };
 }
 
 /** Packs rows. A row of a stream needs a position for each of its tokens, packed documents only for each of their own. */
@@ -130,6 +148,7 @@ async function* rowsOf(reader: FileReader, spec: DatasetSpec, options: DatasetOp
     skip_rows: skip = 0,
     max_rows: most = Infinity,
   } = spec;
+  await requireText(reader, path, type);
   const all = type === 'jsonl' ? readJsonl(reader, path, options) : readChunks(reader, path, options);
   let index = 0;
   for await (const entry of all) {
@@ -151,5 +170,5 @@ async function* readChunks(
     ]);
   }
   for (const row of textChunks(await reader.readText(path), tokenizer, maxLength, file))
-    yield { row, where: file, lacksEos: false, doubled: false };
+    yield { row, where: file, lacksEos: false, doubled: false, unread: [] };
 }

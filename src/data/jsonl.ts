@@ -3,6 +3,7 @@ import { DataError } from '../errors.ts';
 import { type JsonObject, parseObject, show } from '../formats/json.ts';
 import { type FileReader, place } from '../formats/reader.ts';
 import type { TextTokenizer } from '../formats/tokenizer.ts';
+import { requireFollowed, unreadColumns } from './columns.ts';
 import { readLines } from './lines.ts';
 import { IGNORED, type Row } from './row.ts';
 
@@ -28,6 +29,8 @@ export type ReadRow = {
   readonly lacksEos: boolean;
   /** It was text that itself has the BOS or EOS which the tokenizer adds, so that there are two. */
   readonly doubled: boolean;
+  /** Columns that are not read and change nothing. */
+  readonly unread: readonly string[];
 };
 
 /** Reads the rows of one file, passing over blank lines. DataError for a line that is no row. */
@@ -39,7 +42,8 @@ export async function* readJsonl(reader: FileReader, path: string, options: Json
     const json = parseObject(text, where);
     const row = parseRow(json, options, where);
     const isText = json.input_ids === undefined;
-    yield { row, where, lacksEos: cannotEnd && isText, doubled: isText && isDoubled(json.text, row, options) };
+    const doubled = isText && isDoubled(json.text, row, options);
+    yield { row, where, lacksEos: cannotEnd && isText, doubled, unread: unreadColumns(json) };
   }
 }
 
@@ -88,13 +92,7 @@ function encode(text: string, tokenizer: TextTokenizer, appendEos: boolean): num
 
 function tokenizedRow(json: JsonObject, where: string): Row {
   const ids = integers(json.input_ids, 'input_ids', 0, where);
-  const mask = json.attention_mask;
-  if (mask !== undefined && !(Array.isArray(mask) && mask.length === ids.length && mask.every((bit) => bit === 1))) {
-    throw new DataError(
-      where,
-      'attention_mask is not all ones. Give the tokens without padding; nibble pads batches itself.',
-    );
-  }
+  requireFollowed(json, ids.length, where);
   if (json.labels === undefined || json.labels === null) return { inputIds: Uint32Array.from(ids), labels: null };
   const labels = integers(json.labels, 'labels', IGNORED, where);
   if (labels.length !== ids.length) {

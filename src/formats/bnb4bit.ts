@@ -80,7 +80,8 @@ async function readNested(
   fail: Fail,
 ): Promise<Required<Pick<Bnb4bitTensor, 'nested' | 'nestedQuantMap'>>> {
   const { nested_blocksize: blockSize, nested_offset: offset, nested_dtype: dtype } = state;
-  if (typeof offset !== 'number') return fail(`nested_offset is ${show(offset ?? null)}, needs a number.`);
+  if (typeof offset !== 'number' || !(offset >= 0 && Math.fround(offset) < Infinity))
+    return fail(`nested_offset is ${show(offset ?? null)}, needs a finite number of at least 0: a mean of scales.`);
   if (!isBlockSize(blockSize))
     return fail(`nested_blocksize is ${show(blockSize ?? null)}; supported are ${BLOCK_SIZES.join(', ')}.`);
   if (dtype !== 'float32') return fail(`nested_dtype is ${show(dtype ?? null)}; supported is "float32".`);

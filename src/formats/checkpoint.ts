@@ -1,7 +1,7 @@
 /** A model directory as one set of tensors, whether it holds one safetensors file or many shards. */
 import { DataError } from '../errors.ts';
 import { isFloatDtype, widenToF32 } from './dtype.ts';
-import { isObject, readObject, show } from './json.ts';
+import { duplicateKey, isObject, parseObject, show } from './json.ts';
 import { isPickle, modelPickleRefusal } from './pickle.ts';
 import { type FileReader, place } from './reader.ts';
 import { readSafetensorsHeader, type TensorInfo } from './safetensors.ts';
@@ -48,7 +48,10 @@ export async function openSafetensors(reader: FileReader, path: string): Promise
 
 async function openSharded(reader: FileReader): Promise<TensorSource> {
   const file = place(reader, INDEX_FILE);
-  const { weight_map: weightMap } = await readObject(reader, INDEX_FILE);
+  const text = await reader.readText(INDEX_FILE);
+  const { weight_map: weightMap } = parseObject(text, file);
+  const twice = duplicateKey(text);
+  if (twice !== null) throw new DataError(file, `has ${show(twice)} twice. Fetch it again, or save the model anew.`);
   if (!isObject(weightMap)) throw new DataError(file, `weight_map is ${show(weightMap)}, needs {tensor: shard file}.`);
   const shards = new Map<string, string[]>();
   for (const [tensor, shard] of Object.entries(weightMap)) {
@@ -80,6 +83,15 @@ async function openSharded(reader: FileReader): Promise<TensorSource> {
         );
       }
       tensors.set(name, { ...info, file: shard });
+    }
+    for (const info of header.tensors.values()) {
+      const named = weightMap[info.name] ?? shard;
+      if (named !== shard || (tensors.get(info.name)?.file ?? shard) !== shard)
+        throw new DataError(
+          file,
+          `tensor ${show(info.name)} is in ${shard} and in ${tensors.get(info.name)?.file ?? named}, and which of the two is meant nobody can tell. Save the model anew.`,
+        );
+      tensors.set(info.name, { ...info, file: shard });
     }
   }
   return sourceOf(reader, tensors);
@@ -130,4 +142,17 @@ export async function readFloats(source: TensorSource, name: string): Promise<Fl
   const raw = new Uint8Array(bytes);
   await source.read(name, 0, raw);
   return widenToF32(raw, dtype);
+}
+
+/** Views a checkpoint under other names. @param stored for each tensor of the view, its name in the checkpoint */
+export function renamed(source: TensorSource, stored: ReadonlyMap<string, string>): TensorSource {
+  const names = [...stored.keys()].sort();
+  const inFile = (name: string): string => stored.get(name) ?? name;
+  return {
+    root: source.root,
+    names: () => names,
+    has: (name) => stored.has(name),
+    info: (name) => ({ ...source.info(inFile(name)), name }),
+    read: (name, byteOffset, into) => source.read(inFile(name), byteOffset, into),
+  };
 }

@@ -1,15 +1,28 @@
 /** Files beside weights and config.json that a model needs to be used elsewhere. */
 import type { FileReader, FileWriter } from './reader.ts';
 
-/** Tokenizers in all their forms, chat templates, defaults of generation, and the terms the model comes under. */
-const COMPANION =
-  /^(generation_config\.json|tokenizer.*\.(json|model)|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|chat_template\.(jinja|json)|spiece\.model|(LICENSE|NOTICE|USE_POLICY)(\.\w+)?)$/i;
+/** Names that some tokenizer or processor class of transformers 5.24 reads, chat templates, and the terms of the model. */
+const COMPANIONS: readonly RegExp[] = [
+  /^generation_config\.json$/,
+  /^(tokenizer.*|tekken|special_tokens_map|added_tokens|chat_template|normalizer)\.(json|model|jinja)$/,
+  /^(vocab(-src|-tgt)?|target_vocab|entity_vocab|word_shape|word_pronunciation|emoji|byte_maps)\.(json|txt)$/,
+  /^(merges|dict)\.txt$/,
+  /^(spiece|spm|spm_char|sentencepiece|sentencepiece\.bpe)\.model$/,
+  /^((source|target)\.spm|bpe\.codes|prophetnet\.tokenizer|.*\.tiktoken|tiktoken\.model)$/,
+  /^(preprocessor|processor|video_preprocessor|audio_tokenizer)_config\.json$/,
+  /^(LICENSE|NOTICE|USE_POLICY)(\.\w+)?$/i,
+];
+
+/** Further templates by name, beside chat_template.jinja: the one folder that a tokenizer reads. */
+const TEMPLATES = 'additional_chat_templates';
 
 const CHUNK_BYTES = 2 ** 20;
 
 /** Copies a model's companions byte for byte. @returns their names, sorted */
 export async function copyCompanions(from: FileReader, to: FileWriter): Promise<string[]> {
-  const files = (await from.list()).filter((name) => COMPANION.test(name));
+  const beside = (await from.list()).filter((name) => COMPANIONS.some((companion) => companion.test(name)));
+  const templates = (await from.list(TEMPLATES)).filter((name) => name.endsWith('.jinja'));
+  const files = [...beside, ...templates.map((name) => `${TEMPLATES}/${name}`)].sort();
   for (const file of files) await to.write(file, contentOf(from, file));
   return files;
 }

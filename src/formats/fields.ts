@@ -33,9 +33,10 @@ export class Fields {
     return (this.#json[key] ?? null) === null ? null : this.count(key);
   }
 
-  /** A finite number above 0. */
+  /** A number above 0 that is so in float32 too, in which it is computed with. */
   positive(key: string, byDefault?: number): number {
-    return this.#pick(key, byDefault, 'a number above 0', (value) => Number.isFinite(value) && value > 0);
+    const fits = (value: number): boolean => Math.fround(value) > 0 && Math.fround(value) < Infinity;
+    return this.#pick(key, byDefault, 'a number above 0, in float32 too', fits);
   }
 
   /** A finite number. */
@@ -43,9 +44,14 @@ export class Fields {
     return this.#pick(key, byDefault, 'a number', Number.isFinite);
   }
 
-  /** A finite number in [0, below). */
+  /** A number in [0, 1) that is so in float32 too. */
   fraction(key: string, byDefault: number): number {
-    return this.#pick(key, byDefault, 'a number of at least 0 and below 1', (value) => value >= 0 && value < 1);
+    return this.#pick(
+      key,
+      byDefault,
+      'a number of at least 0 and below 1',
+      (value) => value >= 0 && Math.fround(value) < 1,
+    );
   }
 
   flag(key: string, byDefault: boolean): boolean {

@@ -50,7 +50,8 @@ const LLAMA: ConfigRow = {
     attention_bias: false,
     mlp_bias: false,
   },
-  activations: { silu: 'silu' },
+  // two names of one function
+  activations: { silu: 'silu', swish: 'silu' },
   layers: fullAttention,
 };
 

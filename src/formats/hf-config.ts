@@ -1,5 +1,6 @@
 /** config.json of a Hugging Face model, checked and completed: what nibble can train, and a reason for what it cannot. */
 import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { reportDisagreements } from './config-spellings.ts';
 import { isTorchFloat, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
 import { Fields } from './fields.ts';
 import {
@@ -46,17 +47,22 @@ export const CONFIG_FILE = 'config.json';
 const MOST_LAYERS = 10_000;
 
 /** Reads config.json of a model directory. DataError: absent or not JSON. ConfigError: every field nibble cannot follow. */
-export async function readModelConfig(reader: FileReader): Promise<ModelConfig> {
-  return parseModelConfig(await readObject(reader, CONFIG_FILE), place(reader, CONFIG_FILE));
+export async function readModelConfig(reader: FileReader, notes: string[] = []): Promise<ModelConfig> {
+  return parseModelConfig(await readObject(reader, CONFIG_FILE), place(reader, CONFIG_FILE), notes);
 }
 
-/** Checks a parsed config.json; `file` is what the problems name. */
-export function parseModelConfig(given: JsonObject, file = CONFIG_FILE): ModelConfig {
+/**
+ * Checks a parsed config.json; `file` is what the problems name.
+ * @param notes where what a person should know is added: a field that is taken in another way than it is written
+ */
+export function parseModelConfig(given: JsonObject, file = CONFIG_FILE, notes: string[] = []): ModelConfig {
   const problems: ConfigProblem[] = [];
-  const architecture = checkArchitecture(given, new Fields(given, file, problems));
+  const raw = new Fields(given, file, problems);
+  const architecture = checkArchitecture(given, raw, notes);
+  reportDisagreements(given, raw);
   if (architecture === undefined) throw new ConfigError(problems); // its fields mean what we do not know
   const row: ConfigRow = CONFIG_ROWS[architecture];
-  const json = { ...row.defaults, ...given };
+  const json = { ...row.defaults, ...withoutUnset(given, notes) };
   const fields = new Fields(json, file, problems);
   const hidden_size = fields.count('hidden_size');
   const num_attention_heads = fields.count('num_attention_heads');
@@ -100,21 +106,44 @@ function layerCount(fields: Fields): number {
   return 1;
 }
 
-/** Finds the architecture by `architectures`, or by model_type where a file has none. */
-function checkArchitecture(json: JsonObject, fields: Fields): ArchitectureName | undefined {
-  const named = Array.isArray(json.architectures) ? json.architectures[0] : undefined;
-  const known =
-    named === undefined
-      ? ARCHITECTURES.find((name) => CONFIG_ROWS[name].model_type === json.model_type)
-      : ARCHITECTURES.find((name) => name === named);
+/** Finds the architecture by `architectures`; by model_type, as transformers' Auto classes do, where a file has another name of it or none. */
+function checkArchitecture(json: JsonObject, fields: Fields, notes: string[]): ArchitectureName | undefined {
+  const given = Array.isArray(json.architectures) ? (json.architectures[0] ?? null) : null;
+  const type = json.model_type ?? null;
+  const named = ARCHITECTURES.find((name) => name === given);
+  const typed = ARCHITECTURES.find((name) => CONFIG_ROWS[name].model_type === type);
+  if (named !== undefined && type !== null && typed !== named) {
+    fields.report('model_type', `is ${show(type)}, and architectures says ${named}. Keep the one that is meant.`);
+    return undefined;
+  }
+  if (typed !== undefined && named === undefined && isNameOf(given, typed)) {
+    notes.push(`config.json: architectures is ${show(given)}, read as ${typed} by its model_type ${show(type)}`);
+    return typed;
+  }
+  const known = given === null ? typed : named;
   if (known === undefined) {
-    const got = show(named ?? json.model_type ?? null);
+    const got = show(given ?? type);
     fields.report(
       'architectures',
       `is ${got}; supported are ${ARCHITECTURES.join(', ')}. Choose a model of one of these.`,
     );
   }
   return known;
+}
+
+/** Tells whether a class is the architecture's with another spelling or head: LLaMAForCausalLM, LlamaModel; not Llama4ForCausalLM. */
+function isNameOf(given: unknown, known: ArchitectureName): boolean {
+  return typeof given === 'string' && new RegExp(`^${CONFIG_ROWS[known].model_type}(?!\\d)`, 'i').test(given);
+}
+
+/** What some files write where they have no such token; -1 is no id, and no row of the embedding. */
+const NO_TOKEN = -1;
+
+/** Takes -1 for no token, as transformers' models do that never meet it. */
+function withoutUnset(json: JsonObject, notes: string[]): JsonObject {
+  const unset = ['bos_token_id', 'eos_token_id', 'pad_token_id'].filter((key) => json[key] === NO_TOKEN);
+  for (const key of unset) notes.push(`config.json: ${key} is ${NO_TOKEN}, read as none`);
+  return { ...json, ...Object.fromEntries(unset.map((key) => [key, null])) };
 }
 
 function checkActivation({ hidden_act }: JsonObject, row: ConfigRow, fields: Fields): Activation {

@@ -27,6 +27,26 @@ export function parseObject(text: string, file: string): JsonObject {
   return value;
 }
 
+/** Finds a key that an object in `text` (JSON that parses) has twice, where JSON.parse keeps the later one; null where none is. */
+export function duplicateKey(text: string): string | null {
+  const open: Set<string>[] = [];
+  let last = '';
+  for (const [token] of text.matchAll(STRING_OR_SIGN)) {
+    if (token === '{') open.push(new Set());
+    else if (token === '}') open.pop();
+    else if (token !== ':') last = token;
+    else {
+      const key = JSON.parse(last) as string;
+      const keys = open.at(-1);
+      if (keys?.has(key)) return key;
+      keys?.add(key);
+    }
+  }
+  return null;
+}
+
+const STRING_OR_SIGN = /"(?:[^"\\]|\\.)*"|[{}:]/g;
+
 /** Reads and parses a JSON object below the reader's root. */
 export async function readObject(reader: FileReader, path: string): Promise<JsonObject> {
   return parseObject(await reader.readText(path), place(reader, path));

@@ -21,7 +21,11 @@ export function memoryReader(files: ReadonlyMap<string, Uint8Array | string>, ro
       into.set(bytes.subarray(offset, offset + into.byteLength));
     },
     readText: async (path) => decodeUtf8(bytesOf(path), place({ root }, path)),
-    list: async () => [...files.keys()].filter((path) => !path.includes('/')).sort(),
+    list: async (folder) => {
+      const start = folder === undefined ? '' : `${folder}/`;
+      const below = [...files.keys()].filter((path) => path.startsWith(start)).map((path) => path.slice(start.length));
+      return below.filter((name) => !name.includes('/')).sort();
+    },
   };
 }
 
@@ -35,7 +39,7 @@ export function layeredReader(files: ReadonlyMap<string, Uint8Array | string>, r
     size: (path) => of(path).size(path),
     read: (path, offset, into) => of(path).read(path, offset, into),
     readText: (path) => of(path).readText(path),
-    list: () => reader.list(),
+    list: (folder) => reader.list(folder),
   };
 }
 

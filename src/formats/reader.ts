@@ -12,8 +12,8 @@ export interface FileReader {
   read(path: string, offset: number, into: Uint8Array): Promise<void>;
   /** The whole file as UTF-8. DataError when it is absent or not UTF-8. */
   readText(path: string): Promise<string>;
-  /** Names of the files directly below the root, sorted; empty when the place cannot be listed or does not exist. */
-  list(): Promise<readonly string[]>;
+  /** Names of the files directly below the root, or a folder in it, sorted; empty where there is none or it cannot be listed. */
+  list(folder?: string): Promise<readonly string[]>;
 }
 
 export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;

@@ -1,7 +1,7 @@
 /** Reads the safetensors container. A header is trusted only after every number in it was checked. */
 import { DataError } from '../errors.ts';
 import { DTYPE_BYTES, type Dtype, elementCount, isDtype } from './dtype.ts';
-import { isObject, type JsonObject, parseObject, show } from './json.ts';
+import { duplicateKey, isObject, type JsonObject, parseObject, show } from './json.ts';
 import { decodeUtf8, type FileReader, place } from './reader.ts';
 
 /** One tensor of a file: row-major, little-endian, `bytes` long from the byte `offset` of the file. */
@@ -25,7 +25,7 @@ export const MAX_HEADER_BYTES = 100_000_000;
 
 /**
  * Reads and checks the header of one file; the data is not touched.
- * DataError: truncated file, a header that is too long or not JSON, an unknown dtype, a size that is not dtype * shape,
+ * DataError: truncated file, a header that is too long, not JSON or with a name twice, an unknown dtype, a size that is not dtype * shape,
  * offsets beyond the file, holes and overlaps.
  */
 export async function readSafetensorsHeader(reader: FileReader, path: string): Promise<SafetensorsHeader> {
@@ -52,12 +52,15 @@ export async function readSafetensorsHeader(reader: FileReader, path: string): P
   }
   const header = new Uint8Array(Number(headerBytes));
   await reader.read(path, LENGTH_BYTES, header);
-  return checkHeader(
-    parseObject(decodeUtf8(header, `${file} (header)`), `${file} (header)`),
-    file,
-    dataStart,
-    fileBytes,
-  );
+  const text = decodeUtf8(header, `${file} (header)`);
+  const parsed = parseObject(text, `${file} (header)`);
+  const twice = duplicateKey(text);
+  if (twice !== null)
+    throw new DataError(
+      file,
+      `its header has ${show(twice)} twice, and which of the two is meant nobody can tell. Fetch the file again, or save it anew.`,
+    );
+  return checkHeader(parsed, file, dataStart, fileBytes);
 }
 
 function checkHeader(header: JsonObject, file: string, dataStart: number, fileBytes: number): SafetensorsHeader {

@@ -4,16 +4,22 @@ import { readBnb4bit } from '../formats/bnb4bit.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
 import { type FloatDtype, isFloatDtype } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
+import { leftoverNote } from './leftover-tensors.ts';
 import { HEAD, parametersOf } from './modules.ts';
 import { requireKnownCodes } from './prequantized.ts';
 
-/** Checks every weight. @throws DataError naming the first that is missing, of another shape, or of a type that is no float */
-export async function checkWeights(config: ModelConfig, source: TensorSource): Promise<void> {
+/**
+ * Checks every weight, and that none is left over. @param notes is told of tensors that the model has no place for
+ * @throws DataError naming the first that is missing, of another shape, or of a type that is no float; or a layer or bias too many
+ */
+export async function checkWeights(config: ModelConfig, source: TensorSource, notes: string[] = []): Promise<void> {
   if (!config.tie_word_embeddings) requireHead(source);
   for (const { name, shape, module } of parametersOf(config)) {
     if (module.kind === 'linear' && shape.length === 2) await requireMatrix(source, name, shape);
     else requireShape(source, name, shape);
   }
+  const left = leftoverNote(config, source);
+  if (left !== null) notes.push(left);
 }
 
 /** Requires a head of its own, which a model saved with tied embeddings lacks: config.json then has to say so. */

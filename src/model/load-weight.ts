@@ -2,7 +2,8 @@
 import { DataError, KernelCallError } from '../errors.ts';
 import { readBnb4bit } from '../formats/bnb4bit.ts';
 import { readFloats, type TensorSource } from '../formats/checkpoint.ts';
-import { floatType, type GpuFloat } from '../formats/dtype.ts';
+import { type FloatDtype, floatType, type GpuFloat, type TorchFloat, widenToF32 } from '../formats/dtype.ts';
+import { nonFinite, nonFiniteAt, requireFinite } from '../formats/finite.ts';
 import type { Residents } from '../gpu/residents.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { Uploads } from '../gpu/transfer.ts';
@@ -11,7 +12,6 @@ import { inLanes, Pool } from '../wasm/pipeline.ts';
 import type { Quantizer, QuantState, SourceDtype } from '../wasm/types.ts';
 import { requireShape } from './check-weights.ts';
 import { prequantizedState } from './prequantized.ts';
-import { nonFiniteAt } from './quantize/finite.ts';
 import { convert, slabReader } from './slabs.ts';
 import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
 
@@ -56,11 +56,13 @@ export function slabPool(): Pool<Uint8Array<ArrayBuffer>> {
   return new Pool(Array.from({ length: SLABS_IN_FLIGHT }, () => new Uint8Array(SLAB_BYTES)));
 }
 
-/** Loads a norm or a bias, whole. */
+/** Loads a norm or a bias, whole. @throws DataError where it is not finite */
 export async function loadVector(ctx: WeightContext, name: string, tensor: Tensor): Promise<void> {
-  requireShape(ctx.source, name, tensor.shape);
+  const stored = requireShape(ctx.source, name, tensor.shape);
   await ctx.waitForRoom();
-  write(ctx, tensor, (await readFloats(ctx.source, name)) as Float32Array<ArrayBuffer>);
+  const values = (await readFloats(ctx.source, name)) as Float32Array<ArrayBuffer>;
+  requireFinite(name, values, floatType(stored).torch);
+  write(ctx, tensor, values);
 }
 
 /** Loads a matrix, and quantizes it where it is declared with 4 bits and stored without. */
@@ -72,7 +74,7 @@ export async function loadWeight(ctx: WeightContext, name: string, weight: Weigh
 
 async function loadDense(ctx: WeightContext, name: string, weight: DenseWeight): Promise<void> {
   const stored = requireShape(ctx.source, name, [weight.out, weight.in]);
-  const { torch, gpu, bytes } = floatType(weight.tensor.dtype as GpuFloat);
+  const { torch, bytes } = floatType(weight.tensor.dtype as GpuFloat);
   const size = floatType(stored).bytes;
   const n = weight.out * weight.in;
   const slab = SLAB_BYTES / 4;
@@ -84,21 +86,30 @@ async function loadDense(ctx: WeightContext, name: string, weight: DenseWeight):
       return raw;
     },
     end: (raw, k) => {
+      requireFiniteSlab(name, raw, stored, k * slab, n);
       const converted = convert(ctx.codec, raw, stored, torch);
-      if (gpu === 'f16' && stored !== 'F16') requireHalves(name, converted, k * slab, n);
+      if (converted !== raw && torch !== 'float32') requireInRange(name, converted, torch, k * slab, n);
       writeBytes(ctx, weight.tensor, k * slab * bytes, converted);
     },
   });
 }
 
-/** @throws DataError where rounding to float16 gave an infinity, which every product would spread */
-function requireHalves(name: string, halves: Uint8Array, first: number, elements: number): void {
-  const at = nonFiniteAt(halves, 'float16');
+/** @throws DataError naming the element that is NaN or infinite in the checkpoint */
+function requireFiniteSlab(name: string, raw: Uint8Array, stored: FloatDtype, first: number, elements: number): void {
+  const { torch, bytes } = floatType(stored);
+  const at = nonFiniteAt(raw, torch);
   if (at < 0) return;
-  throw new DataError(
-    name,
-    `element ${first + at} of ${elements} is beyond the range of float16 (65504), or not finite: set dtype: auto, which keeps the checkpoint's own type, or bfloat16`,
-  );
+  const value = widenToF32(raw.subarray(at * bytes, (at + 1) * bytes), stored)[0] as number;
+  throw nonFinite(name, { element: first + at, elements, stored: torch, value });
+}
+
+/** @throws DataError where rounding gave an infinity, which every product would spread */
+function requireInRange(name: string, rounded: Uint8Array, to: TorchFloat, first: number, elements: number): void {
+  const at = nonFiniteAt(rounded, to);
+  if (at < 0) return;
+  const range = to === 'float16' ? 'float16 (65504)' : to;
+  const others = to === 'float16' ? "dtype: auto, which keeps the checkpoint's own type, or bfloat16" : 'dtype: auto';
+  throw new DataError(name, `element ${first + at} of ${elements} is beyond the range of ${range}: set ${others}`);
 }
 
 async function loadFourBit(ctx: WeightContext, name: string, weight: FourBitWeight): Promise<void> {

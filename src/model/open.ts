@@ -17,6 +17,8 @@ export type OpenedModel = {
   /** Null where the directory has no tokenizer.json. */
   readonly tokenizer: TextTokenizer | null;
   readonly adapter: Adapter | null;
+  /** What was taken in another way than it is written. */
+  readonly notes: readonly string[];
 };
 
 /** Reads and checks all but the values of the weights. @throws ConfigError, DataError */
@@ -25,12 +27,13 @@ export async function openModel(
   readerOf: (directory: string) => FileReader,
 ): Promise<OpenedModel> {
   const reader = readerOf(model_name_or_path);
-  const model = await readModelConfig(reader);
-  const source = await withTiedHead(model, await openWeights(reader, model));
-  await checkWeights(model, source);
+  const notes: string[] = [];
+  const model = await readModelConfig(reader, notes);
+  const source = await withTiedHead(model, await openWeights(reader, model, notes));
+  await checkWeights(model, source, notes);
   const tokenizer = (await reader.exists(TOKENIZER_FILE)) ? await openTokenizer(reader, model.vocab_size) : null;
-  if (adapter_name_or_path === null) return { model, source, tokenizer, adapter: null };
+  if (adapter_name_or_path === null) return { model, source, tokenizer, adapter: null, notes };
   const adapter = await openAdapter(readerOf(adapter_name_or_path), adapterBase(model));
   await checkOwnEmbeddings(adapter, source);
-  return { model, source, tokenizer, adapter };
+  return { model, source, tokenizer, adapter, notes: [...notes, ...adapter.notes] };
 }

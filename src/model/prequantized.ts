@@ -1,7 +1,7 @@
 /** Reads the scales of a weight that bitsandbytes quantized, in the form nibble's own quantizer gives them. */
 import { DataError } from '../errors.ts';
 import type { Bnb4bitTensor } from '../formats/bnb4bit.ts';
-import { readFloats, type TensorSource } from '../formats/checkpoint.ts';
+import { readFloats, type StoredTensor, type TensorSource } from '../formats/checkpoint.ts';
 import { place } from '../formats/reader.ts';
 import { FP4_CODE, NF4_CODE } from '../wasm/tables.ts';
 import { NESTED_BLOCK_SIZE, type QuantState } from '../wasm/types.ts';
@@ -26,7 +26,7 @@ export function requireKnownCodes(source: TensorSource, name: string, stored: Bn
     fail(`its nested_quant_map has ${map[stray]} at ${stray}, needs 256 finite values in ascending order`);
 }
 
-/** Reads absmax or its codes; the packed codes stay in the file, to be read in slabs. @throws DataError as requireKnownCodes */
+/** Reads absmax or its codes; the packed codes stay in the file, to be read in slabs. @throws DataError as requireKnownCodes, and for scales that are not finite or negative */
 export async function prequantizedState(
   source: TensorSource,
   name: string,
@@ -36,12 +36,43 @@ export async function prequantizedState(
   const packedBytes = stored.packed.bytes;
   const { nested, nestedQuantMap } = stored;
   if (nested === undefined || nestedQuantMap === undefined) {
-    const absmax = (await readFloats(source, stored.absmax.name)) as Float32Array<ArrayBuffer>;
-    return { nested: false, packedBytes, absmax };
+    return { nested: false, packedBytes, absmax: await readScales(source, stored.absmax) };
   }
   const codes = new Uint8Array(stored.absmax.bytes);
   await source.read(stored.absmax.name, 0, codes);
-  const nestedAbsmax = (await readFloats(source, nested.absmax.name)) as Float32Array<ArrayBuffer>;
+  const nestedAbsmax = await readScales(source, nested.absmax);
   const dynamicCode = nestedQuantMap as Float32Array<ArrayBuffer>;
-  return { nested: true, packedBytes, codes, nestedAbsmax, offset: nested.offset, dynamicCode };
+  const state = { nested: true, packedBytes, codes, nestedAbsmax, offset: nested.offset, dynamicCode } as const;
+  requireDecodable(state, place(source, stored.absmax.file), stored.absmax.name);
+  return state;
+}
+
+/** Reads scales as they are stored. @throws DataError naming the first that is not finite, or negative */
+async function readScales(source: TensorSource, { name, file }: StoredTensor): Promise<Float32Array<ArrayBuffer>> {
+  const scales = (await readFloats(source, name)) as Float32Array<ArrayBuffer>;
+  const at = scales.findIndex((scale) => !isScale(scale));
+  if (at >= 0) throw badScale(place(source, file), name, at, scales.length, scales[at] as number);
+  return scales;
+}
+
+/** The largest rounding of a code, as a share of its block's scale: half of the widest gap in bitsandbytes' map, and a little. */
+const CODE_ROUNDING = 0.01;
+
+/** Requires that every scale, decoded, is finite and not negative by more than the rounding of its code. @throws DataError */
+function requireDecodable(state: Extract<QuantState, { nested: true }>, file: string, name: string): void {
+  const { codes, nestedAbsmax, offset, dynamicCode } = state;
+  for (let i = 0; i < codes.length; i++) {
+    const largest = nestedAbsmax[Math.floor(i / NESTED_BLOCK_SIZE)] as number;
+    const scale = Math.fround((dynamicCode[codes[i] as number] as number) * largest + offset);
+    if (!isScale(scale + CODE_ROUNDING * largest)) throw badScale(file, name, i, codes.length, scale);
+  }
+}
+
+const isScale = (scale: number): boolean => scale >= 0 && scale < Infinity;
+
+function badScale(file: string, name: string, at: number, count: number, scale: number): DataError {
+  return new DataError(
+    file,
+    `${name}: scale ${at} of ${count} is ${scale}; scales of a quantized weight are finite and not negative. The checkpoint is damaged: fetch it again, or quantize the 16-bit model again.`,
+  );
 }

@@ -8,6 +8,7 @@ import { DTYPE_BYTES, elementCount } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import { readObject, show } from '../formats/json.ts';
 import { type FileReader, place } from '../formats/reader.ts';
+import { withPrefix } from './base-prefix.ts';
 import { parametersOf } from './modules.ts';
 
 export const RANDOM_WEIGHTS_FILE = 'random_weights.json';
@@ -18,9 +19,16 @@ const POOL_ELEMENTS = 2 ** 20 + 7;
 const START_STRIDE = 65_537;
 const { BF16: BF16_BYTES } = DTYPE_BYTES;
 
-/** Opens the weights of a model directory: its checkpoint, or random ones where it asks for those. @throws DataError */
-export async function openWeights(reader: FileReader, config: ModelConfig): Promise<TensorSource> {
-  if (!(await reader.exists(RANDOM_WEIGHTS_FILE))) return openCheckpoint(reader);
+/**
+ * Opens the weights of a model directory: its checkpoint, or random ones where it asks for those. @throws DataError
+ * @param notes where what a person should know is added
+ */
+export async function openWeights(
+  reader: FileReader,
+  config: ModelConfig,
+  notes: string[] = [],
+): Promise<TensorSource> {
+  if (!(await reader.exists(RANDOM_WEIGHTS_FILE))) return withPrefix(await openCheckpoint(reader), notes);
   const { seed, std } = await readObject(reader, RANDOM_WEIGHTS_FILE);
   const fail = (key: string, got: unknown, wanted: string): never => {
     throw new DataError(place(reader, RANDOM_WEIGHTS_FILE), `${key} is ${show(got ?? null)}, wanted ${wanted}.`);

@@ -1,6 +1,6 @@
 /** Finds the one matrix of a tied model under the embedding's name, the head's, or both. */
 import { DataError } from '../errors.ts';
-import type { TensorSource } from '../formats/checkpoint.ts';
+import { renamed, type TensorSource } from '../formats/checkpoint.ts';
 import { firstDifference } from '../formats/compare-tensors.ts';
 import { isFloatDtype } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
@@ -38,17 +38,4 @@ async function differenceOf(source: TensorSource): Promise<string | null> {
   const found = await firstDifference({ source, name: HEAD_WEIGHT }, { source, name: EMBEDDING_WEIGHT });
   if (found === null) return null;
   return `${HEAD_WEIGHT} differs from ${EMBEDDING_WEIGHT}: element ${found.index} is ${found.a}, there it is ${found.b}`;
-}
-
-/** Views a checkpoint under other names. @param stored for each tensor of the view, its name in the checkpoint */
-function renamed(source: TensorSource, stored: ReadonlyMap<string, string>): TensorSource {
-  const names = [...stored.keys()].sort();
-  const inFile = (name: string): string => stored.get(name) ?? name;
-  return {
-    root: source.root,
-    names: () => names,
-    has: (name) => stored.has(name),
-    info: (name) => ({ ...source.info(inFile(name)), name }),
-    read: (name, byteOffset, into) => source.read(inFile(name), byteOffset, into),
-  };
 }

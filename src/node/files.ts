@@ -37,8 +37,8 @@ export function nodeReader(root: string): FileReader {
       const bytes = await readFile(at(path)).catch((cause: unknown) => refuse(at(path), cause));
       return decodeUtf8(bytes, at(path));
     },
-    list: async () => {
-      const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
+    list: async (folder = '.') => {
+      const entries = await readdir(at(folder), { withFileTypes: true }).catch(() => []);
       return entries
         .filter((entry) => !entry.isDirectory())
         .map((entry) => entry.name)

@@ -6,6 +6,7 @@ import { checkQuantizeSettings, type QuantizeConfig, type QuantizeInput } from '
 import { ConfigError, type ConfigProblem, DataError } from '../errors.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readModelConfig } from '../formats/hf-config.ts';
+import { withPrefix } from '../model/base-prefix.ts';
 import { type QuantizeJob, type QuantizeResult, quantizeCheckpoint } from '../model/quantize/checkpoint.ts';
 import { type QuantizedLayout, type QuantizeSettings, quantizedLayout } from '../model/quantize/layout.ts';
 import { withTiedHead } from '../model/tied-head.ts';
@@ -90,10 +91,12 @@ export async function quantizeFolder(
   await requireModelFolder(names.model, model);
   await requireEmpty(names.out, out);
   const reader = nodeReader(model);
-  const config = await readModelConfig(reader);
-  const source = await withTiedHead(config, await openCheckpoint(reader));
+  const notes: string[] = [];
+  const config = await readModelConfig(reader, notes);
+  const source = await withTiedHead(config, withPrefix(await openCheckpoint(reader), notes));
   const settings = settingsOf(given);
-  const layout = await quantizedLayout(config, source, settings);
+  const layout = await quantizedLayout(config, source, settings, notes);
+  for (const text of notes) onEvent({ type: 'note', text });
   requireRoom(out, layout, await freeBytes(dirname(resolve(out))));
   const started = performance.now();
   const wasm = await loadWasmModule();

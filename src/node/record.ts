@@ -40,8 +40,8 @@ const EXCLUDED_WARMUP_STEPS = 1;
 
 /** Builds the record of a run that reached its end; losses that are not finite become null and make it `diverged`. */
 export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord {
-  // with a loss scale, steps that overflowed are skipped and enter no statistic
-  const counted = result.steps.filter((s) => s.lossScale === null || s.finite);
+  // a step without a label has no loss; with a loss scale, steps that overflowed are skipped and enter no statistic
+  const counted = result.steps.filter((s) => s.lossTokens > 0 && (s.lossScale === null || s.finite));
   const finite = counted.length > 0 && counted.every((s) => Number.isFinite(s.loss));
   return {
     schema: RUN_SCHEMA_ID,

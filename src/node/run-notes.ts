@@ -1,5 +1,6 @@
 /** Notes on a run before it starts: its device, its rows and what was cut from them, its kernels, its base. */
 import { prequantizedNote } from '../estimate/base-quantization.ts';
+import { show } from '../formats/json.ts';
 import type { Device } from '../gpu/device.ts';
 import { counted } from '../report/format.ts';
 import type { RunInput } from '../train/session.ts';
@@ -19,6 +20,7 @@ export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
   const { config, train, evaluation, batches, model, tokenizer } = input;
   const { max_length } = config;
   const { max_position_embeddings: positions } = model;
+  for (const text of input.notes) note(text);
   const quantized = prequantizedNote(input);
   if (quantized !== null) note(quantized);
   for (const line of tokenizer?.notes ?? []) note(line);
@@ -42,11 +44,23 @@ export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
         `${name}: ${counted(set.rowsWithDoubledTokens, 'row')} of text with a BOS or EOS that the tokenizer adds too: it is there ` +
           'twice, as in TRL (leave it out of the text)',
       );
+    if (set.unreadColumns.length > 0)
+      note(
+        `${name}: ${inShort(set.unreadColumns)} of the rows ${set.unreadColumns.length === 1 ? 'is' : 'are'} not read`,
+      );
     if (set.rowsWithoutLoss > 0) note(`${name}: ${counted(set.rowsWithoutLoss, 'row')} without a token to learn from`);
   }
   if (batches.padToMultipleOf > 1)
     note(`rows are padded to multiples of ${batches.padToMultipleOf} tokens, so that few shapes need a plan`);
   return notes;
+}
+
+const SHOWN_COLUMNS = 8;
+
+/** Names columns as messages do: some of very many, long ones cut. */
+function inShort(columns: readonly string[]): string {
+  const shown = columns.slice(0, SHOWN_COLUMNS).map(show).join(', ');
+  return columns.length > SHOWN_COLUMNS ? `${shown} and ${columns.length - SHOWN_COLUMNS} more columns` : shown;
 }
 
 /** Notes on the kernels that a run takes, and why. */

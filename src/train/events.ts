@@ -24,6 +24,7 @@ export type StepEvent = {
   readonly step: number;
   readonly totalSteps: number;
   readonly epoch: number;
+  /** NaN where the step has no label: 0 / 0, as in transformers. */
   readonly loss: number;
   /** Before clipping. */
   readonly gradNorm: number;
@@ -39,9 +40,16 @@ export type StepEvent = {
   /** Tokens without padding. */
   readonly tokens: number;
   readonly paddedTokens: number;
+  /** What the loss was divided by; 0 where the step has no label. */
   readonly lossTokens: number;
   readonly samples: number;
 };
+
+/** Means the losses of the steps that have labels, as evaluation leaves out batches without; NaN where none has. */
+export function meanLoss(steps: readonly Pick<StepEvent, 'loss' | 'lossTokens'>[]): number {
+  const counted = steps.filter(({ lossTokens }) => lossTokens > 0);
+  return counted.reduce((sum, { loss }) => sum + loss, 0) / counted.length;
+}
 
 export type TrainEvent =
   | { readonly type: 'phase'; readonly phase: Phase; readonly total: number }

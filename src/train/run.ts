@@ -2,6 +2,7 @@
 
 import { trainableParametersLine } from '../adapters/files.ts';
 import { START } from '../data/batches.ts';
+import { DataError } from '../errors.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Ledger } from '../gpu/ledger.ts';
 import { flagMessages } from '../kernels/flags.ts';
@@ -63,6 +64,7 @@ async function* trainPrepared(run: Run, { config, batches }: RunInput): AsyncGen
   const evaluates = batches.evaluation.length > 0;
   const evalBefore = evaluates && config.eval_on_start ? yield* run.evaluation(0) : null;
   yield* run.steps();
+  run.requireTrained();
   const evalAfter = evaluates ? (run.lastEvaluation ?? (yield* run.evaluation(batches.totalSteps))) : null;
   yield* run.save();
   return run.result(evalBefore, evalAfter);
@@ -182,6 +184,19 @@ class Run {
       this.#clock = performance.now();
     }
     if (inFlight !== null) yield await this.#finish(inFlight);
+  }
+
+  /** @throws DataError where every step that had a label was skipped: what would be saved is what was there before */
+  requireTrained(): void {
+    const skipped = this.#steps.filter(({ finite }) => !finite);
+    if (skipped.length === 0 || this.#steps.some(({ finite, lossTokens }) => finite && lossTokens > 0)) return;
+    const said = flagMessages(skipped.reduce((all, { flags }) => all | flags, 0));
+    const what = said.join('; ') || 'gradients were not finite';
+    throw new DataError(
+      this.#input.config.model_name_or_path,
+      `every one of ${skipped.length} updates was skipped (${what}), so nothing was trained and no weights are written. ` +
+        'Set compute_dtype: float32 or a lower learning_rate, or see whether the model gives a finite loss at all.',
+    );
   }
 
   /** Waits for a step and logs it. Its time runs from the end of the step before. */

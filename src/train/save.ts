@@ -1,12 +1,14 @@
 /** Writes what was trained: a PEFT adapter, or in full training a Hugging Face model directory. */
 
-import { asInFile, saveAdapter } from '../adapters/files.ts';
+import { ADAPTER_FILE, asInFile, saveAdapter } from '../adapters/files.ts';
+import { DataError } from '../errors.ts';
 import { SINGLE_FILE, type TensorSource } from '../formats/checkpoint.ts';
 import { copyCompanions } from '../formats/companions.ts';
-import { floatType, type TorchFloat } from '../formats/dtype.ts';
+import { floatType, rawBytes, type TorchFloat } from '../formats/dtype.ts';
+import { nonFiniteAt } from '../formats/finite.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
 import type { FileReader, FileWriter } from '../formats/reader.ts';
-import { writeText } from '../formats/reader.ts';
+import { place, writeText } from '../formats/reader.ts';
 import { writeSafetensors } from '../formats/safetensors-write.ts';
 import { narrow } from '../wasm/buffers.ts';
 import type { Codec } from '../wasm/codec.ts';
@@ -25,9 +27,21 @@ export async function saveTrainedAdapter(
   const values = async (name: string): Promise<Float32Array> => {
     const trainable = tensors.get(name);
     if (trainable === undefined) throw new Error(`adapter: no trainable for ${name}`);
-    return asInFile(name, trainable.shape, await engine.readTensor(trainable.param));
+    const values = await engine.readTensor(trainable.param);
+    requireFiniteAfter(place(writer, ADAPTER_FILE), name, rawBytes(values), 'float32');
+    return asInFile(name, trainable.shape, values);
   };
   await saveAdapter(writer, { ...layout.lora, base: layout.base, source, values });
+}
+
+/** @throws DataError naming a weight that is NaN or infinite as it would be saved: the file is not written */
+function requireFiniteAfter(file: string, name: string, saved: Uint8Array, dtype: TorchFloat): void {
+  const at = nonFiniteAt(saved, dtype);
+  if (at < 0) return;
+  throw new DataError(
+    file,
+    `${name}: element ${at} is not finite as ${dtype} after training, so it is not written. Train again with a lower learning_rate or weight_decay.`,
+  );
 }
 
 /**
@@ -47,7 +61,9 @@ export async function saveTrainedModel(
     shape: trainable.shape,
     data: async function* () {
       const values = await engine.readTensor(trainable.param);
-      yield dtype === 'float32' ? new Uint8Array(values.buffer) : narrow(codec, values, dtype);
+      const saved = dtype === 'float32' ? new Uint8Array(values.buffer) : narrow(codec, values, dtype);
+      requireFiniteAfter(place(writer, SINGLE_FILE), name, saved, dtype);
+      yield saved;
     },
   }));
   await writeSafetensors(writer, SINGLE_FILE, tensors);

@@ -35,7 +35,7 @@ export type RunInput = OpenedModel & {
 
 /** Reads and checks everything but the weights. @throws ConfigError, DataError */
 export async function readRunInput(config: TrainConfig, readerOf: Runtime['readerOf']): Promise<RunInput> {
-  const { model, source, tokenizer, adapter } = await openModel(config, readerOf);
+  const { model, source, tokenizer, adapter, notes } = await openModel(config, readerOf);
   const limits = {
     vocabSize: model.vocab_size,
     maxPositions: model.max_position_embeddings,
@@ -53,7 +53,7 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
   const batches = runBatches(config, train.rows, evaluation.rows, padId, longestRow(config, model));
   const maxPositions = Math.max(...[...batches.shapes.train, ...batches.shapes.evaluation].map((s) => s.S));
   const layout = await modelLayout({ config, model, source, adapter, maxPositions });
-  return { config, model, source, tokenizer, adapter, train, evaluation, batches, layout };
+  return { config, model, source, tokenizer, adapter, notes, train, evaluation, batches, layout };
 }
 
 /** Allocates model and arena in GPU memory; loads and compiles nothing. @throws DeviceError */

@@ -31,7 +31,7 @@ export function submitStep(
     microBatches,
     {
       ...ratesAt(index),
-      // a step whose labels are all ignored has a loss and a gradient of 0
+      // a step whose labels are all ignored has a gradient of 0
       inv_tokens: numItemsInBatch > 0 ? 1 / numItemsInBatch : 0,
       loss_scale: 1,
       step: index,
@@ -50,7 +50,8 @@ export function submitStep(
     samples: sum(microBatches, (b) => b.B),
   };
   const done = submitted.then(({ updates, ...metrics }) => {
-    return { type: 'step' as const, ...facts, learningRate: ratesAt(updates).lr, ...metrics };
+    const loss = numItemsInBatch > 0 ? metrics.loss : Number.NaN;
+    return { type: 'step' as const, ...facts, learningRate: ratesAt(updates).lr, ...metrics, loss };
   });
   // awaited one step later; until then a failure must not count as unhandled
   done.catch(() => undefined);

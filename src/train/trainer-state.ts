@@ -1,21 +1,21 @@
 /** trainer_state.json as Hugging Face's Trainer writes it: the log of a run under its names, in full precision. */
 import type { TrainConfig } from '../config/settings.ts';
 import type { RunBatches } from './batching.ts';
-import type { EvalResult, StepEvent } from './events.ts';
+import { type EvalResult, meanLoss, type StepEvent } from './events.ts';
 import { documentsOf } from './packing.ts';
 
 export type LogRow = Readonly<Record<string, number>>;
 
 /**
- * Collects log rows. A row's loss is the mean over the steps since the last row; norm, rate and loss scale are those of
- * its own step; skipped_steps counts from the start of the run. NaN and infinity stay in the log, where Trainer's
- * logging_nan_inf_filter would put a mean in their place.
+ * Collects log rows. A row's loss is the mean over the steps since the last row, those without a label left out; norm, rate
+ * and loss scale are those of its own step; skipped_steps counts from the start of the run. NaN and infinity stay in the
+ * log, where Trainer's logging_nan_inf_filter would put a mean in their place.
  */
 export class TrainerLog {
   readonly history: LogRow[] = [];
   readonly #every: number;
   readonly #first: boolean;
-  #losses: number[] = [];
+  #since: StepEvent[] = [];
   #skipped = 0;
 
   constructor({ logging_steps, logging_first_step }: Pick<TrainConfig, 'logging_steps' | 'logging_first_step'>) {
@@ -23,14 +23,15 @@ export class TrainerLog {
     this.#first = logging_first_step;
   }
 
-  step({ step, epoch, loss, gradNorm, learningRate, lossScale, finite }: StepEvent): void {
-    this.#losses.push(loss);
+  step(event: StepEvent): void {
+    const { step, epoch, gradNorm, learningRate, lossScale, finite } = event;
+    this.#since.push(event);
     if (!finite) this.#skipped++;
     if (step % this.#every !== 0 && !(this.#first && step === 1)) return;
-    const mean = this.#losses.reduce((sum, l) => sum + l, 0) / this.#losses.length;
-    this.#losses = [];
+    const loss = meanLoss(this.#since);
+    this.#since = [];
     const scaling = lossScale === null ? {} : { loss_scale: lossScale, skipped_steps: this.#skipped };
-    this.history.push({ epoch, grad_norm: gradNorm, learning_rate: learningRate, loss: mean, ...scaling, step });
+    this.history.push({ epoch, grad_norm: gradNorm, learning_rate: learningRate, loss, ...scaling, step });
   }
 
   evaluation(step: number, epoch: number, { evalLoss, samples, seconds }: EvalResult, batches: number): void {
@@ -101,7 +102,7 @@ export function trainerState(log: TrainerLog, facts: RunFacts): TrainerState {
     epoch,
     step,
     total_flos,
-    train_loss: sum((s) => s.loss) / steps.length,
+    train_loss: meanLoss(steps),
     train_runtime: trainSeconds,
     train_samples_per_second: sum((s) => s.samples) / trainSeconds,
     train_steps_per_second: steps.length / trainSeconds,

@@ -391,3 +391,33 @@ describe('notices', () => {
     expect(load(`${yaml}logging_steps: 20\neval_steps: 7\n`).values.eval_steps).toBe(7);
   });
 });
+
+describe('numbers that float32 does not hold, in which the GPU computes', () => {
+  test.each([
+    ['learning_rate: 1e-60', 'learning_rate: got 1e-60, which is 0 in float32'],
+    ['adam_epsilon: 1e-50', 'adam_epsilon: got 1e-50, which is 0 in float32'],
+    ['learning_rate: 1e40', 'learning_rate: got 1e+40, which is Infinity in float32'],
+    ['weight_decay: 3.5e38', 'weight_decay: got 3.5e+38, which is Infinity in float32'],
+    ['max_grad_norm: 1e-46', 'max_grad_norm: got 1e-46, which is 0 in float32'],
+    ['adam_beta2: 0.99999999999', 'adam_beta2: got 0.99999999999, which is 1 in float32'],
+    ['lora_dropout: 0.99999999', 'lora_dropout: got 0.99999999, which is 1 in float32'],
+    ['lora_alpha: 1e-40', 'lora_alpha: got 1e-40, which is 0 in float32'],
+    ['alpha_pattern: {q_proj: 8, v_proj: 1e300}', 'alpha_pattern.v_proj: got 1e+300, which is Infinity in float32'],
+    [
+      'lr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr_rate: 1e39}',
+      'lr_scheduler_kwargs.min_lr_rate: got 1e+39, which is Infinity in float32',
+    ],
+    ['compute_dtype: float16\nloss_scale: 1e39', 'loss_scale: got 1e+39, which is Infinity in float32'],
+    ['compute_dtype: float16\ngrowth_factor: 1.00000001', 'growth_factor: got 1.00000001, which is 1 in float32'],
+  ])('%s', (yaml, message) => {
+    const problems = refused(() => load(yaml));
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain(message);
+    expect(problems[0]).toMatch(/\(run\.yaml:[34]\)/);
+  });
+
+  test('0 where it is meant, and the smallest and largest it holds', () => {
+    const { values } = load('learning_rate: 0\nadam_epsilon: 1.2e-38\nmax_grad_norm: 3.4e38\nalpha_pattern: {}\n');
+    expect(values).toMatchObject({ learning_rate: 0, adam_epsilon: 1.2e-38, max_grad_norm: 3.4e38 });
+  });
+});

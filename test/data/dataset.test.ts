@@ -58,6 +58,7 @@ test('text rows, tokenized rows and their labels, blank lines and CRLF', async (
     rowsWithoutLoss: 0,
     rowsWithoutEos: 0,
     rowsWithDoubledTokens: 0,
+    unreadColumns: ['note'],
   });
 });
 
@@ -142,6 +143,7 @@ describe('packed rows', () => {
         rowsWithoutLoss: 1,
         rowsWithoutEos: 0,
         rowsWithDoubledTokens: 0,
+        unreadColumns: [],
       },
     ]);
   });
@@ -156,6 +158,7 @@ describe('packed rows', () => {
       rowsWithoutLoss: 1,
       rowsWithoutEos: 0,
       rowsWithDoubledTokens: 0,
+      unreadColumns: [],
     };
     expect(await packed('bfd_split')).toEqual([[5, 4, 2], { ...report, lossTokens: 6 }]);
     expect(await packed('wrapped')).toEqual([[5, 5, 1], { ...report, lossTokens: 7 }]);

@@ -28,6 +28,10 @@ test('the three golden checkpoints are one tied, one untied and one in two shard
 });
 
 const shard = safetensorsFile({ t: { dtype: 'U8', shape: [4], data_offsets: [0, 4] } }, 4);
+const both = safetensorsFile(
+  { t: { dtype: 'U8', shape: [4], data_offsets: [0, 4] }, v: { dtype: 'U8', shape: [1], data_offsets: [4, 5] } },
+  5,
+);
 const sharded = (weightMap: unknown, extra: [string, Uint8Array | string][] = []) =>
   openCheckpoint(
     memoryReader(
@@ -46,6 +50,10 @@ test('bytes are read from inside the tensor only', async () => {
   );
 });
 
+test('a tensor that a shard holds and the index does not name is there as well', async () => {
+  expect((await sharded({ v: 'both' }, [['both', both]])).names()).toEqual(['t', 'v']);
+});
+
 describe('a checkpoint that cannot be read says why', () => {
   const cases: Record<string, [Promise<unknown>, string]> = {
     'absent shard': [
@@ -62,6 +70,23 @@ describe('a checkpoint that cannot be read says why', () => {
     'tensor its shard lacks': [
       sharded({ u: 's.safetensors' }),
       'says tensor "u" is in s.safetensors, which does not hold it',
+    ],
+    'a tensor in two shards': [
+      sharded({ t: 's.safetensors', v: 'both' }, [['both', both]]),
+      'm/model.safetensors.index.json: tensor "t" is in both and in s.safetensors',
+    ],
+    'a tensor twice in the index': [
+      openCheckpoint(
+        memoryReader(
+          new Map<string, Uint8Array | string>([
+            [INDEX_FILE, '{"weight_map": {"t": "both", "v": "both", "t": "s.safetensors"}}'],
+            ['s.safetensors', shard],
+            ['both', both],
+          ]),
+          'm',
+        ),
+      ),
+      'm/model.safetensors.index.json: has "t" twice',
     ],
     'weight_map of another kind': [sharded([1]), 'weight_map is [1]'],
     'damaged shard': [sharded({ t: 'cut' }, [['cut', shard.subarray(0, -1)]]), 'm/cut: tensor "t" ends at byte'],

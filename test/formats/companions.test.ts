@@ -8,9 +8,16 @@ const WANTED = [
   'NOTICE.txt',
   'USE_POLICY.md',
   'added_tokens.json',
+  'additional_chat_templates/rag.jinja',
+  'additional_chat_templates/tool_use.jinja',
   'chat_template.jinja',
   'generation_config.json',
   'merges.txt',
+  'preprocessor_config.json',
+  'processor_config.json',
+  'qwen.tiktoken',
+  'sentencepiece.bpe.model',
+  'source.spm',
   'special_tokens_map.json',
   'spiece.model',
   'tokenizer.json',
@@ -30,6 +37,8 @@ const OTHERS = [
   'x.model',
   'licenses_of_others.json',
   'sub/tokenizer.json',
+  'additional_chat_templates/sub/x.jinja',
+  'additional_chat_templates/notes.md',
 ];
 
 test('tokenizer, templates, generation settings and terms are copied, weights, code and the rest are not', async () => {

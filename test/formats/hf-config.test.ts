@@ -76,7 +76,7 @@ describe('spellings and defaults', () => {
 
   test('torch_dtype and dtype, one eos id and several, an explicit head_dim', () => {
     expect(parseModelConfig({ ...BASE, torch_dtype: 'float16' }).dtype).toBe('float16');
-    expect(parseModelConfig({ ...BASE, dtype: 'float32', torch_dtype: 'float16' }).dtype).toBe('float32');
+    expect(parseModelConfig({ ...BASE, dtype: 'float16', torch_dtype: 'float16' }).dtype).toBe('float16');
     expect(parseModelConfig({ ...BASE, eos_token_id: [3, 4] }).eos_token_id).toEqual([3, 4]);
     expect(parseModelConfig({ ...BASE, head_dim: 32 }).head_dim).toBe(32);
   });
@@ -123,9 +123,40 @@ describe('what nibble cannot follow is refused by name', () => {
       { rope_theta: -1, rope_scaling: { type: 'linear', factor: 2 } },
       'config.json: rope_theta: is -1, needs a number above 0',
     ],
-    'one within the scaling, which wins': [
-      { rope_theta: 10_000, rope_parameters: { rope_type: 'default', rope_theta: -1 } },
+    'one within the scaling': [
+      { rope_theta: -1, rope_parameters: { rope_type: 'default', rope_theta: -1 } },
       'config.json: rope_parameters.rope_theta: is -1, needs a number above 0',
+    ],
+    'two dtypes': [
+      { dtype: 'float32', torch_dtype: 'float16' },
+      'config.json: dtype: is "float32", and torch_dtype, its other spelling, is "float16". Keep the one that is meant',
+    ],
+    'two bases of rotary frequencies': [
+      { rope_theta: 500_000, rope_parameters: { rope_type: 'default', rope_theta: 10_000 } },
+      'config.json: rope_parameters.rope_theta: is 10000, and rope_theta, its other spelling, is 500000',
+    ],
+    'two rope types': [
+      { rope_scaling: { type: 'linear', rope_type: 'default', factor: 2 } },
+      'config.json: rope_scaling.rope_type: is "default", and rope_scaling.type, its other spelling, is "linear"',
+    ],
+    'the scalings of two versions': [
+      {
+        rope_parameters: { rope_type: 'linear', factor: 2, rope_theta: 1e4 },
+        rope_scaling: { type: 'linear', factor: 4 },
+      },
+      'config.json: rope_parameters.factor: is 2, and rope_scaling.factor, its other spelling, is 4',
+    ],
+    'an architecture that is not here, and a type that is': [
+      { architectures: ['GPT2LMHeadModel'], model_type: 'llama' },
+      'architectures: is "GPT2LMHeadModel"; supported are LlamaForCausalLM',
+    ],
+    'a later architecture, and the type of the first': [
+      { architectures: ['Llama4ForCausalLM'], model_type: 'llama' },
+      'architectures: is "Llama4ForCausalLM"; supported are LlamaForCausalLM',
+    ],
+    'an architecture and the type of another': [
+      { model_type: 'mistral' },
+      'config.json: model_type: is "mistral", and architectures says LlamaForCausalLM. Keep the one that is meant',
     ],
     'attention dropout': [{ attention_dropout: 0.1 }, 'attention_dropout: is 0.1; only 0'],
     'missing field': [{ hidden_size: undefined }, 'hidden_size: is absent, needs a whole number'],
@@ -171,4 +202,40 @@ test('an absent config.json and one that is not JSON are DataErrors', async () =
   expect(await rejection(readModelConfig(memoryReader(new Map())))).toBeInstanceOf(DataError);
   const broken = memoryReader(new Map([['config.json', '{']]), 'm');
   expect((await rejection(readModelConfig(broken))).message).toContain('m/config.json: is not JSON');
+});
+
+describe('what transformers takes is taken, with a note', () => {
+  const noted = (changes: object) => {
+    const notes: string[] = [];
+    return { config: parseModelConfig({ ...BASE, ...changes }, 'config.json', notes), notes };
+  };
+
+  test.each(['pad_token_id', 'bos_token_id', 'eos_token_id'])('%s: -1 is none', (key) => {
+    const { config, notes } = noted({ [key]: -1 });
+    expect(config[key as 'pad_token_id']).toEqual(key === 'eos_token_id' ? [] : null);
+    expect(notes).toEqual([`config.json: ${key} is -1, read as none`]);
+    expect(thrown(() => noted({ [key]: -2 })).message).toContain(`${key}: is -2, needs a token id`);
+  });
+
+  test.each([['LLaMAForCausalLM'], ['LlamaModel'], ['llamaForSequenceClassification']])(
+    '%s, by its model_type',
+    (name) => {
+      const { config, notes } = noted({ architectures: [name], model_type: 'llama' });
+      expect(config.architecture).toBe('LlamaForCausalLM');
+      expect(notes).toEqual([
+        `config.json: architectures is "${name}", read as LlamaForCausalLM by its model_type "llama"`,
+      ]);
+    },
+  );
+
+  test('swish, the other name of silu; equal spellings; a file that says nothing twice', () => {
+    expect(noted({ hidden_act: 'swish' })).toMatchObject({ config: { hidden_act: 'silu' }, notes: [] });
+    const same = {
+      rope_theta: 5e5,
+      rope_parameters: { rope_type: 'default', rope_theta: 500_000 },
+      rope_scaling: null,
+    };
+    expect(noted({ ...same, dtype: 'float16', torch_dtype: 'float16' }).config.rope_parameters.rope_theta).toBe(5e5);
+    expect(noted({ model_type: 'llama' }).notes).toEqual([]);
+  });
 });

@@ -74,6 +74,22 @@ describe('a header that lies is one DataError that says how', () => {
     ],
     'hole at the start': [safetensorsFile({ a: f32([1], 4, 8) }, 8), 'leaves a hole'],
     overlap: [safetensorsFile({ a: f32([2], 0, 8), b: f32([1], 4, 8) }, 8), 'it overlaps the tensor before it'],
+    'a tensor twice': [
+      safetensorsFile(`{"a":${JSON.stringify(f32([1], 0, 4))},"a":${JSON.stringify(f32([1], 4, 8))}}`, 8),
+      'its header has "a" twice',
+    ],
+    'a tensor twice, once in escapes': [
+      safetensorsFile(`{"a":${JSON.stringify(f32([1], 0, 4))}, "\\u0061" : ${JSON.stringify(f32([1], 0, 4))}}`, 4),
+      'its header has "a" twice',
+    ],
+    'a field of a tensor twice': [
+      safetensorsFile('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"dtype":"I32"}}', 4),
+      'its header has "dtype" twice',
+    ],
+    'metadata twice': [
+      safetensorsFile(`{"__metadata__":{"x":"{\\"a\\":"},"a":${JSON.stringify(f32([1], 0, 4))},"__metadata__":{}}`, 4),
+      'its header has "__metadata__" twice',
+    ],
     'bytes nobody owns': [safetensorsFile({ a: f32([1], 0, 4) }, 9), 'Bytes no tensor owns'],
   };
   for (const [name, [file, message]] of Object.entries(cases)) {

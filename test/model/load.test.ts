@@ -1,5 +1,6 @@
 /** Loading as a pipeline: the bytes of one weight after the other, errors in the model's order, nothing left under way. */
 import { describe, expect, test } from 'vitest';
+import { DataError } from '../../src/errors.ts';
 import { openCheckpoint, type TensorSource } from '../../src/formats/checkpoint.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
 import { Machine } from '../../src/gpu/machine.ts';
@@ -9,6 +10,7 @@ import { nodeReader } from '../../src/node/files.ts';
 import { modelLayout } from '../../src/train/model-layout.ts';
 import { quantize4bit } from '../../src/wasm/buffers.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
+import { rejection } from '../formats/files.ts';
 import { device } from '../gpu/harness.ts';
 import { codec, expectSameBytes, wasmModule } from '../wasm/helpers.ts';
 import { GOLDEN, trainConfig } from './open.ts';
@@ -91,6 +93,18 @@ describe('a load that ends early', () => {
     expect(names).toEqual(order.slice(0, order.indexOf(first)));
     expect(counts.underWay).toBe(0);
   });
+
+  test.each(['model.embed_tokens.weight', 'model.norm.weight', 'model.layers.0.input_layernorm.weight'])(
+    '%s, which stays in 16 or 32 bits: its element is named as a quantized one',
+    async (bad) => {
+      const { declared, source, context } = await opened([bad]);
+      const error = await rejection(drain(loadModel(context, declared, source)));
+      expect(error).toBeInstanceOf(DataError);
+      expect(error.message).toMatch(
+        new RegExp(`^${bad}: element 1 of \\d+ \\(bfloat16\\) is NaN; all weights must be finite`),
+      );
+    },
+  );
 
   test('an abort ends it with its reason; nothing is read after that', async () => {
     const { declared, source, context, counts, order } = await opened();

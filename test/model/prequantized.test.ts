@@ -145,3 +145,46 @@ describe('codes that our kernels do not have', () => {
     expect(error.message).toContain(`base/model.safetensors: ${WEIGHT}: ${message}: quantize the 16-bit model again`);
   });
 });
+
+describe('scales that no quantizer writes', () => {
+  const floatAt = (index: number, value: number) => (bytes: Uint8Array) =>
+    new DataView(bytes.buffer, bytes.byteOffset).setFloat32(4 * index, value, true);
+  const cases: [string, Change, string][] = [
+    ['a nested scale that is NaN', inPlace(`${WEIGHT}.nested_absmax`, floatAt(0, NaN)), 'scale 0 of 1 is NaN'],
+    ['an infinite one', inPlace(`${WEIGHT}.nested_absmax`, floatAt(0, Infinity)), 'scale 0 of 1 is Infinity'],
+    ['a negative one', inPlace(`${WEIGHT}.nested_absmax`, floatAt(0, -0.25)), 'scale 0 of 1 is -0.25'],
+    [
+      'a mean that is negative',
+      record({ nested_offset: -1 }),
+      'nested_offset is -1, needs a finite number of at least 0',
+    ],
+    ['a mean beyond f32', record({ nested_offset: 1e40 }), 'nested_offset is 1e+40, needs a finite'],
+    ['a mean that is too small for its codes', record({ nested_offset: 0 }), `${WEIGHT}.absmax: scale `],
+  ];
+  test.each(cases)('%s', async (_, change, message) => {
+    const source = await changed(change);
+    const load = async () => prequantizedState(source, WEIGHT, (await readBnb4bit(source, WEIGHT))!);
+    const error = await rejection(load());
+    expect(error).toBeInstanceOf(DataError);
+    expect(error.message).toContain(message);
+  });
+
+  test.each([NaN, Infinity, -0.5])('absmax of one level: %d', async (value) => {
+    const plain = nodeReader(new URL('../golden/formats/bnb-fp4-plain-storage', import.meta.url).pathname);
+    const checkpoint = await openCheckpoint(plain);
+    const weight = checkpoint.names().find((name) => checkpoint.has(`${name}.absmax`)) as string;
+    const source: TensorSource = {
+      ...checkpoint,
+      read: async (name, byteOffset, into) => {
+        await checkpoint.read(name, byteOffset, into);
+        if (name === `${weight}.absmax`) floatAt(1, value)(into);
+      },
+    };
+    const stored = (await readBnb4bit(source, weight))!;
+    expect(stored.nested).toBeUndefined();
+    const error = await rejection(prequantizedState(source, weight, stored));
+    expect(error.message).toMatch(
+      new RegExp(`${weight}\\.absmax: scale 1 of \\d+ is ${value}; scales of a quantized weight`),
+    );
+  });
+});

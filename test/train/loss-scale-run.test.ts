@@ -1,8 +1,11 @@
 /** Whole float16 runs: the loss scale in the log, the rate after a skipped step, and weights that f16 cannot hold. */
 import path from 'node:path';
 import { expect, test } from 'vitest';
+import { DataError } from '../../src/errors.ts';
 import { FLAG } from '../../src/kernels/flags.ts';
+import type { StepEvent, TrainEvent } from '../../src/train/events.ts';
 import { learningRateAt } from '../../src/train/schedule.ts';
+import { rejection } from '../formats/files.ts';
 import { itFloat16 } from '../gpu/float16.ts';
 import { GOLDEN } from './open.ts';
 import { bytesOf, copyModel, type Files, learnableRows, type Run, runTraining } from './run.ts';
@@ -49,19 +52,36 @@ const NAME = 'model.layers.0.mlp.up_proj.weight';
 const tooLarge = () =>
   copyModel(BASE, (name, values) => (name === NAME ? values.map((v, i) => (i === 77 ? 1e5 : v)) : values));
 
-itFloat16('a weight beyond float16 is named in every step and evaluation, and nothing is trained with it', async () => {
-  const model = await tooLarge();
-  const run = await runTraining(
-    { '.': rows, model },
-    { compute_dtype: 'float16', max_steps: 2, eval_datasets: [{ path: 'eval.jsonl' }] },
-  );
-  expect(run.steps.map(({ finite, flags }) => [finite, flags & FLAG.weight])).toEqual([
-    [false, FLAG.weight],
-    [false, FLAG.weight],
-  ]);
-  const notes = run.events.flatMap((e) => (e.type === 'note' ? [e.text] : []));
-  expect(notes.filter((text) => text.startsWith('evaluation after step 2: a weight beyond the range'))).toHaveLength(1);
-});
+itFloat16(
+  'a weight beyond float16 is named in every step and evaluation; the run ends in an error, no weights',
+  async () => {
+    const model = await tooLarge();
+    const events: TrainEvent[] = [];
+    const files: Files = new Map();
+    const evaluated = { eval_datasets: [{ path: 'eval.jsonl' }], eval_strategy: 'steps' as const, eval_steps: 2 };
+    const error = await rejection(
+      runTraining(
+        { '.': rows, model },
+        { compute_dtype: 'float16', max_steps: 2, ...evaluated },
+        { onEvent: (event) => events.push(event), files },
+      ),
+    );
+    const steps = events.filter((e): e is StepEvent => e.type === 'step');
+    expect(steps.map(({ finite, flags }) => [finite, flags & FLAG.weight])).toEqual([
+      [false, FLAG.weight],
+      [false, FLAG.weight],
+    ]);
+    const notes = events.flatMap((e) => (e.type === 'note' ? [e.text] : []));
+    expect(notes.filter((text) => text.startsWith('evaluation after step 2: a weight beyond the range'))).toHaveLength(
+      1,
+    );
+    expect(error).toBeInstanceOf(DataError);
+    expect(error.message).toMatch(
+      /^model: every one of 2 updates was skipped \(.*a weight beyond the range of float16/,
+    );
+    expect([...files.keys()]).toEqual(['trainer_state.json', 'interrupted.json']);
+  },
+);
 
 test('stored as float16, it is refused: tensor, element, and what to set', async () => {
   const model = await tooLarge();

@@ -5,6 +5,7 @@ import { DeviceError } from '../../src/errors.ts';
 import { estimateRun } from '../../src/estimate/estimate.ts';
 import type { Command } from '../../src/gpu/command.ts';
 import { loadShaders } from '../../src/node/device.ts';
+import type { TrainResult } from '../../src/train/run.ts';
 import { runTiers } from '../../src/train/tiers.ts';
 import { rejection } from '../formats/files.ts';
 import { device } from '../gpu/harness.ts';
@@ -29,9 +30,10 @@ Object.assign(device, { profile: { ...device.profile, tiles: { simt: { BM: 16, B
 /** Trains, and keeps the commands of all plans, which go with the engine. */
 async function run(matmul_tier: 'direct' | 'simt' | 'subgroup_matrix', more: Partial<TrainConfig> = {}) {
   let commands: Command[] = [];
-  const trained = await runTraining({ '.': files }, { ...config, ...more, matmul_tier }, async ({ engine }) => {
+  const inspect = async ({ engine }: TrainResult): Promise<void> => {
     commands = engine.machine.plans.flatMap((plan) => plan.commands);
-  });
+  };
+  const trained = await runTraining({ '.': files }, { ...config, ...more, matmul_tier }, { inspect });
   return { ...trained, commands };
 }
 /** Whether each product of a weight with rows of x takes a second source. */

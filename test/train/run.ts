@@ -73,15 +73,23 @@ export type Run = {
 export async function runTraining(
   directories: Readonly<Record<string, Files>>,
   overrides: Partial<TrainConfig>,
-  inspect?: (result: TrainResult) => Promise<void>,
+  watch: {
+    readonly inspect?: (result: TrainResult) => Promise<void>;
+    readonly onEvent?: (event: TrainEvent) => void;
+    /** Where the files go, also those of a run that throws. */
+    readonly files?: Files;
+  } = {},
 ): Promise<Run> {
   const runtime = runtimeOf(directories);
   const input = await readRunInput(configOf(overrides), runtime.readerOf);
-  const files: Files = new Map();
+  const { inspect, onEvent, files = new Map() as Files } = watch;
   const running = train(runtime, input, { signal: new AbortController().signal, writer: memoryWriter(files) });
   const events: TrainEvent[] = [];
   let next = await running.next();
-  for (; !next.done; next = await running.next()) events.push(next.value);
+  for (; !next.done; next = await running.next()) {
+    events.push(next.value);
+    onEvent?.(next.value);
+  }
   await inspect?.(next.value);
   next.value.engine.destroy();
   const steps = events.filter((e): e is StepEvent => e.type === 'step');

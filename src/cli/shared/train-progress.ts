@@ -1,6 +1,6 @@
 /** Draws the events of one training run below a parent task. */
 import { flagMessages } from '../../kernels/flags.ts';
-import type { Phase, StepEvent, TrainEvent } from '../../train/events.ts';
+import { meanLoss, type Phase, type StepEvent, type TrainEvent } from '../../train/events.ts';
 import type { Progress, ProgressTask } from './progress.ts';
 
 const LABEL: Record<Phase, string> = {
@@ -28,19 +28,21 @@ export function trainProgress(
       task = event === null ? null : parent.start(LABEL[event.phase], event.total);
     } else if (event.type === 'progress') task?.advance();
     else if (event.type === 'step') {
-      detail = `loss ${event.loss.toFixed(4)}`;
+      detail = lossInWords([event]);
       const row = rowOf(event);
       if (row !== null) task?.row(row);
-      task?.advance(
-        1,
-        `loss ${event.loss.toFixed(4)}  grad norm ${event.gradNorm.toFixed(3)}  ${event.stepMs.toFixed(0)} ms/step`,
-      );
+      task?.advance(1, `${detail}  grad norm ${event.gradNorm.toFixed(3)}  ${event.stepMs.toFixed(0)} ms/step`);
       if (!event.finite) progress.note(skipMessage(event));
       for (const what of flagMessages(event.flags)) progress.note(`step ${event.step}: ${what}`);
     } else if (event.type === 'eval')
       detail = `eval_loss ${event.result.evalLoss.toFixed(4)}  perplexity ${event.result.perplexity.toFixed(2)}`;
     else progress.note(event.text);
   };
+}
+
+/** Formats the mean loss of steps, or says that there is none. */
+export function lossInWords(steps: readonly StepEvent[]): string {
+  return steps.some(({ lossTokens }) => lossTokens > 0) ? `loss ${meanLoss(steps).toFixed(4)}` : 'no label, no loss';
 }
 
 function skipMessage({ step, lossScale, flags }: StepEvent): string {

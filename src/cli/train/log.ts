@@ -1,17 +1,19 @@
-/** Log rows as Trainer prints them: one per logging_steps, with the mean loss since the row before. */
+/** Log rows as Trainer prints them: one per logging_steps, its loss the mean since the row before, steps without a label left out. */
 import type { StepEvent } from '../../train/events.ts';
+import { lossInWords } from '../shared/train-progress.ts';
 
 /** Returns a function from step to row, null for a step without one; the last step always has a row. */
 export function logRows(loggingSteps: number): (event: StepEvent) => string | null {
-  let losses: number[] = [];
-  return ({ step, totalSteps, epoch, loss, gradNorm, learningRate, lossScale }) => {
-    losses.push(loss);
+  let since: StepEvent[] = [];
+  return (event) => {
+    const { step, totalSteps, epoch, gradNorm, learningRate, lossScale } = event;
+    since.push(event);
     if (step % loggingSteps !== 0 && step !== totalSteps) return null;
-    const mean = losses.reduce((sum, l) => sum + l, 0) / losses.length;
-    losses = [];
+    const loss = lossInWords(since);
+    since = [];
     return [
       `step ${String(step).padStart(String(totalSteps).length)}/${totalSteps}`,
-      `loss ${mean.toFixed(4)}`,
+      loss,
       `grad_norm ${gradNorm.toFixed(4)}`,
       `learning_rate ${learningRate.toExponential(3)}`,
       ...(lossScale === null ? [] : [`loss_scale ${lossScale}`]),

@@ -5,7 +5,7 @@ import { counted, formatBytes } from '../../report/format.ts';
 import type { CliContext } from '../shared/context.ts';
 import { askedDevice } from '../shared/device-choice.ts';
 import { createProgress, type Progress } from '../shared/progress.ts';
-import { trainProgress } from '../shared/train-progress.ts';
+import { lossInWords, trainProgress } from '../shared/train-progress.ts';
 import type { TrainArgs } from './command.ts';
 import { logRows } from './log.ts';
 
@@ -48,7 +48,7 @@ function drawRun(progress: Progress, loggingSteps: number): (event: RunEvent) =>
 /** Names the last eval loss, or the last step's loss where nothing is evaluated. */
 function lastLoss({ steps, evaluations }: RunOutcome): string {
   const last = evaluations.at(-1);
-  return last === undefined ? `loss ${steps.at(-1)?.loss.toFixed(4)}` : `eval_loss ${last.result.evalLoss.toFixed(4)}`;
+  return last === undefined ? lossInWords(steps.slice(-1)) : `eval_loss ${last.result.evalLoss.toFixed(4)}`;
 }
 
 function figures({ steps, peakBytes }: RunOutcome): string {

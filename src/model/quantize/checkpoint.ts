@@ -13,6 +13,7 @@ import {
   rawBytes,
   type TorchFloat,
 } from '../../formats/dtype.ts';
+import { nonFiniteAt } from '../../formats/finite.ts';
 import { CONFIG_FILE, type ModelConfig } from '../../formats/hf-config.ts';
 import { type FileReader, type FileWriter, place, writeText } from '../../formats/reader.ts';
 import { type TensorToWrite, writeSafetensors } from '../../formats/safetensors-write.ts';
@@ -20,7 +21,6 @@ import type { Codec } from '../../wasm/codec.ts';
 import type { Quantizer } from '../../wasm/types.ts';
 import { parameterCount } from '../modules.ts';
 import { convert, slabReader } from '../slabs.ts';
-import { nonFiniteAt } from './finite.ts';
 import { bnbConfigOf, type OutputTensor, type QuantizedLayout, type QuantizeSettings } from './layout.ts';
 import { shardIndex, shardsOf, type TensorGroup } from './shards.ts';
 import { Spool, type Spooled, type SpoolStore, spooledData } from './spool.ts';

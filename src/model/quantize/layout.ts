@@ -42,6 +42,7 @@ export type QuantizedLayout = {
 
 /**
  * Lays out the quantized checkpoint: which tensors become 4-bit, which are copied or converted, and how many bytes result.
+ * @param notes is told of tensors that the model has no place for: they are copied
  * @throws DataError when the model is quantized already or its weights are not what config.json describes;
  * ConfigError when a skip names nothing, when nothing would be quantized, or when a setting does not suit a weight
  */
@@ -49,9 +50,10 @@ export async function quantizedLayout(
   config: ModelConfig,
   source: TensorSource,
   settings: QuantizeSettings,
+  notes: string[] = [],
 ): Promise<QuantizedLayout> {
   requireUnquantized(config, source);
-  await checkWeights(config, source);
+  await checkWeights(config, source, notes);
   const linears = modulesOf(config).filter((module) => module.kind === 'linear');
   const names = linears.map(({ name }) => name);
   const isSkipped = skipTest(settings.skipModules ?? [HEAD], [...names, EMBEDDING]);
