@@ -4,6 +4,7 @@ import path from 'node:path';
 import { parse } from 'yaml';
 import { joinFolders } from '../../bench/join.ts';
 import { CRASH, readSuiteFolder, runSuite, type SuiteEvent } from '../../bench/run-suite.ts';
+import { fileName } from '../../config/index.ts';
 import { ConfigError, DataError } from '../../errors.ts';
 import { packageRoot } from '../../node/package-root.ts';
 import { counted } from '../../report/format.ts';
@@ -122,10 +123,11 @@ export async function listSuites({ json }: BenchListArgs, { stdout }: CliContext
 
 /** Moves results/local/RUN up to results/NAME, where git sees it. */
 export async function publish({ folder, name }: BenchPublishArgs, { stdout }: CliContext): Promise<void> {
+  const published = fileName('--as', name ?? path.basename(path.resolve(folder)));
   await readSuiteFolder(folder); // only what is whole is published
   const parent = path.dirname(path.resolve(folder));
   const home = path.basename(parent) === 'local' ? path.dirname(parent) : path.resolve('results');
-  const target = path.join(home, name ?? path.basename(path.resolve(folder)));
+  const target = path.join(home, published);
   const taken = await access(target).then(
     () => true,
     () => false,
