@@ -26,6 +26,7 @@ export type SuiteEvent =
   | { readonly type: 'run-end'; readonly name: string; readonly record: RunRecord };
 
 export type SuiteOptions = {
+  /** Held by the caller while the suite runs. */
   readonly directory: string;
   readonly device: DeviceChoice;
   readonly command: readonly string[];

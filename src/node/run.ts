@@ -22,9 +22,10 @@ import { nodeReader, nodeWriter } from './files.ts';
 import { driverMemory } from './gpu-memory.ts';
 import { requireInputs, withAbsolutePaths } from './inputs.ts';
 import { readMaterial } from './material.ts';
+import type { TakenFolder } from './output-folder.ts';
 import { packageManifest } from './package-root.ts';
 import { type RunContext, runRecord } from './record.ts';
-import { RECORD_FILE, requireUsable, writeRunHead } from './run-folder.ts';
+import { RECORD_FILE, takeRunFolder, writeRunHead } from './run-folder.ts';
 import { dataNotes, deviceNotes, tierNotes } from './run-notes.ts';
 import { pathsInFolder, readerWithRows, writeRows } from './run-rows.ts';
 import type { Evaluation, RunEvent, RunOptions, RunOutcome, RunPaths, RunPlace } from './run-types.ts';
@@ -45,11 +46,30 @@ type Configs = { readonly asGiven: ResolvedConfig; readonly absolute: ResolvedCo
  */
 export async function run(given: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
   const clock = { startedMs: performance.now(), createdAt: new Date().toISOString() };
-  const { device, onEvent, keep = true, rows = new Map() } = options;
+  const { keep = true, rows } = options;
   await requireInputs(given, rows);
-  if (keep) await requireUsable(given.values.output_dir);
+  const folder = keep ? await takeRunFolder(given.values.output_dir) : null;
+  try {
+    return await runInFolder(folder, given, options, clock);
+  } finally {
+    await folder?.release();
+  }
+}
+
+async function runInFolder(
+  folder: TakenFolder | null,
+  given: ResolvedConfig,
+  options: RunOptions,
+  clock: Clock,
+): Promise<RunOutcome> {
+  const { device, onEvent, rows = new Map() } = options;
   const asGiven = await withAdapterSettings(given, nodeReader);
   const runtime = await openNodeRuntime(device);
+  // who hears of the end may end this process
+  const end = async (error: unknown): Promise<void> => {
+    await folder?.release();
+    onEvent({ type: 'end', error });
+  };
   try {
     const outcome = await runOn(
       { ...runtime, readerOf: readerWithRows(runtime.readerOf, rows) },
@@ -57,10 +77,10 @@ export async function run(given: ResolvedConfig, options: RunOptions): Promise<R
       options,
       clock,
     );
-    onEvent({ type: 'end', error: null });
+    await end(null);
     return outcome;
   } catch (error) {
-    onEvent({ type: 'end', error });
+    await end(error);
     throw error;
   } finally {
     await runtime.close();
