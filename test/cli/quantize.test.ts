@@ -135,7 +135,12 @@ describe('refused, with exit code 2 and nothing written', () => {
   };
   const cases: [string, () => void, () => string[], string][] = [
     ['a folder that holds something', full, () => [MODEL, out()], 'is not empty (it holds notes.txt)'],
-    ['a file', () => writeFileSync(out(), ''), () => [MODEL, out()], 'cannot be used: ENOTDIR'],
+    [
+      'a file',
+      () => writeFileSync(out(), ''),
+      () => [MODEL, out()],
+      'cannot be used (a part of its path is a file, not a folder',
+    ],
     ['the model itself', () => {}, () => [MODEL, MODEL], 'is not empty'],
     ['no model there', () => {}, () => [out('gone'), out()], 'model: there is no folder'],
     [
