@@ -25,6 +25,9 @@ process.on('SIGINT', () => undefined);
 // The parent is gone. process.exit would first take the device down, and that was seen to hang.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 
+// Nobody reads them any more: no reason to end in the middle of a step.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
 const send = (message: WorkerMessage): void => {
   process.send?.(message);
 };
