@@ -64,7 +64,8 @@ export function loadSuite(sources: ConfigSources & { readonly file: SourceFile }
       path: 'arms',
       message: `names no arm; wanted "arms: {lora: {method: lora}, qlora: {method: qlora}}" (${file.place(['arms'])})`,
     });
-  problems.push(...[...shared, ...armLayers.map(({ layer }) => layer)].flatMap(runnerKeys));
+  for (const layer of [...shared, ...armLayers.map((arm) => arm.layer)])
+    for (const problem of runnerKeys(layer)) problems.push(problem);
 
   const arms: UnnamedArm[] = [];
   for (const { name, layer } of armLayers) {
@@ -72,14 +73,14 @@ export function loadSuite(sources: ConfigSources & { readonly file: SourceFile }
       arms.push({ name, config: resolveLayers([...shared, layer], 'train') });
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      problems.push(
-        ...error.problems.map((p) =>
-          isFromArm(p) || isFromSource(shared, p) ? p : { ...p, path: `arms.${name}.${p.path}` },
-        ),
-      );
+      for (const problem of error.problems) {
+        const isPlaced = isFromArm(problem) || isFromSource(shared, problem);
+        problems.push(isPlaced ? problem : { ...problem, path: `arms.${name}.${problem.path}` });
+      }
     }
   }
-  if (problems.length === 0 && head.division === 'closed') problems.push(...closedDifferences(arms));
+  if (problems.length === 0 && head.division === 'closed')
+    for (const problem of closedDifferences(arms)) problems.push(problem);
   if (problems.length > 0) throw new ConfigError(unique(problems));
   const notices = unique(arms.flatMap((arm) => armNotices(arm, shared)));
   return { ...head, arms: arms.map(({ name, config }) => ({ name: fileName('arms', name), config })), notices };
@@ -90,7 +91,7 @@ function readHead(file: YamlFile, problems: ConfigProblem[]): Head {
   for (const [key, type] of Object.entries(suiteShape)) {
     const value = file.root[key];
     const wrong = typeProblems(type, value, key, (inner) => file.place([key, ...inner]));
-    problems.push(...wrong);
+    for (const problem of wrong) problems.push(problem);
     if (wrong.length === 0) head[key] = type.parse(value);
   }
   const known = [...Object.keys(suiteShape), 'base', 'arms'];

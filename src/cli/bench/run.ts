@@ -1,6 +1,8 @@
 /** The work of `nibble bench`: run a suite, write a report again, list suites, publish a run. */
+
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { max as largest } from 'simple-statistics';
 import { parse } from 'yaml';
 import { joinFolders } from '../../bench/join.ts';
 import { CRASH, readSuiteFolder, runSuite, type SuiteEvent, type SuiteResult } from '../../bench/run-suite.ts';
@@ -125,7 +127,7 @@ export async function listSuites({ json }: BenchListArgs, { stdout }: CliContext
     }),
   );
   if (json) stdout.write(`${JSON.stringify(suites, null, 2)}\n`);
-  const width = Math.max(...suites.map(({ suite }) => suite.length)) + 2;
+  const width = largest(suites.map(({ suite }) => suite.length)) + 2;
   if (!json) for (const { suite, description } of suites) stdout.write(`${suite.padEnd(width)}${description}\n`);
 }
 
