@@ -1,5 +1,5 @@
 /** Files beside weights and config.json that a model needs to be used elsewhere. */
-import type { FileReader, FileWriter } from './reader.ts';
+import { type FileReader, type FileWriter, place } from './reader.ts';
 
 /** Tokenizers in all their forms, chat templates, defaults of generation, and the terms the model comes under. */
 const COMPANION =
@@ -7,11 +7,27 @@ const COMPANION =
 
 const CHUNK_BYTES = 2 ** 20;
 
-/** Copies a model's companions byte for byte. @returns their names, sorted */
-export async function copyCompanions(from: FileReader, to: FileWriter): Promise<string[]> {
+/**
+ * Copies a model's companions byte for byte, but none that is a link to somewhere else: who publishes a model would publish
+ * that file, too. `note` is told of each. @returns the names of the copied, sorted
+ */
+export async function copyCompanions(
+  from: FileReader,
+  to: FileWriter,
+  note: (text: string) => void,
+): Promise<string[]> {
   const files = (await from.list()).filter((name) => COMPANION.test(name));
-  for (const file of files) await to.write(file, contentOf(from, file));
-  return files;
+  const copied: string[] = [];
+  for (const file of files) {
+    const elsewhere = await from.straysTo(file);
+    if (elsewhere !== null) {
+      note(`${place(from, file)} is a link out of the model's folder, to ${elsewhere}, and is not copied`);
+      continue;
+    }
+    await to.write(file, contentOf(from, file));
+    copied.push(file);
+  }
+  return copied;
 }
 
 async function* contentOf(reader: FileReader, file: string): AsyncGenerator<Uint8Array> {

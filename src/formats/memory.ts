@@ -22,6 +22,7 @@ export function memoryReader(files: ReadonlyMap<string, Uint8Array | string>, ro
     },
     readText: async (path) => decodeUtf8(bytesOf(path), place({ root }, path)),
     list: async () => [...files.keys()].filter((path) => !path.includes('/')).sort(),
+    straysTo: async () => null,
   };
 }
 
@@ -36,6 +37,7 @@ export function layeredReader(files: ReadonlyMap<string, Uint8Array | string>, r
     read: (path, offset, into) => of(path).read(path, offset, into),
     readText: (path) => of(path).readText(path),
     list: () => reader.list(),
+    straysTo: (path) => of(path).straysTo(path),
   };
 }
 

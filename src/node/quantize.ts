@@ -117,8 +117,9 @@ async function quantizeInto(
   try {
     const { maxShardBytes } = given;
     const codec = new Codec(wasm);
+    const onNote = (text: string) => onEvent({ type: 'note', text });
     const onTensor = tellTensors(onEvent, plan);
-    const job = { reader, source, config, settings, plan, maxShardBytes, quantizer, codec, signal, onTensor };
+    const job = { reader, source, config, settings, plan, maxShardBytes, quantizer, codec, signal, onTensor, onNote };
     const written = await writeBeside(folder, job);
     return { ...summaryOf({ model, out }, plan, settings, written), seconds: (performance.now() - started) / 1000 };
   } finally {

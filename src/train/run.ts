@@ -225,7 +225,10 @@ class Run {
     else {
       const dtype = config.dtype === 'auto' ? (model.dtype ?? 'float32') : config.dtype;
       const from = this.#runtime.readerOf(config.model_name_or_path);
-      await saveTrainedModel(this.#engine, from, writer, { dtype, codec: this.#runtime.codec, model });
+      const notes: string[] = [];
+      const note = (text: string) => void notes.push(text);
+      await saveTrainedModel(this.#engine, from, writer, { dtype, codec: this.#runtime.codec, model, note });
+      for (const text of notes) yield { type: 'note', text };
     }
     this.#timing.save_s = secondsSince(started);
     await writeText(writer, TRAINER_STATE_FILE, formatTrainerState(this.#trainerState()));

@@ -47,6 +47,7 @@ export async function quantizeInto(
     quantizer: createQuantizer(wasmModule),
     signal: new AbortController().signal,
     onTensor: (phase, name) => told.push(`${phase} ${name}`),
+    onNote: (text) => told.push(text),
     ...more,
   });
   return { result, plan, told, reader: memoryReader(files, 'out') };
