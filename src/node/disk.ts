@@ -1,8 +1,10 @@
-/** Room on the disk for what a command will write, asked before the work. */
-import { statfs } from 'node:fs/promises';
+/** Whether what a command will write can be written, asked before the work: room on the disk, and files of their own. */
+import { randomBytes } from 'node:crypto';
+import { open, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { DataError } from '../errors.ts';
+import { ConfigError, DataError } from '../errors.ts';
 import { formatBytes } from '../report/format.ts';
+import { inWords } from './files.ts';
 
 /** Free bytes of the disk where a directory is, or will be. */
 export type FreeBytes = (directory: string) => Promise<number>;
@@ -29,5 +31,26 @@ export async function requireRoom(directory: string, parts: WrittenBytes, freeBy
   throw new DataError(
     directory,
     `needs ${formatBytes(needed)} on the disk (${sum}), ${formatBytes(free)} are free. Make room, or give a folder on another disk.`,
+  );
+}
+
+/** Whether a file can be written, or replaced; `name` is what messages call it. Leaves nothing. @throws ConfigError */
+export async function requireWritable(file: string, name: string): Promise<void> {
+  const refuse = (message: string): never => {
+    throw new ConfigError([{ path: name, message: `${file} ${message}` }]);
+  };
+  const found = await stat(file).catch(() => null);
+  if (found !== null && !found.isFile()) refuse('is there and is no file; give the name of a file');
+  const folder = dirname(resolve(file));
+  const above = await stat(folder).catch(() => null);
+  if (above === null) refuse(`cannot be written: there is no folder ${folder}; make it, or give another file`);
+  // only a file that was made shows that one can be
+  const trial = `${resolve(file)}.${randomBytes(6).toString('hex')}.tmp`;
+  await open(trial, 'wx').then(
+    async (handle) => {
+      await handle.close();
+      await rm(trial, { force: true });
+    },
+    (error: NodeJS.ErrnoException) => refuse(`cannot be written (${inWords(error)}); give another file`),
   );
 }

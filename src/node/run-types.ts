@@ -3,6 +3,7 @@ import type { CategoryBytes } from '../gpu/category.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import type { EvalResult, StepEvent, Timing, TrainEvent } from '../train/events.ts';
 import type { DeviceChoice } from './device-choice.ts';
+import type { FreeBytes } from './disk.ts';
 
 /** What a run tells, in order: its device, its data, its plan, its training, and that it ended. `notes` are for a person. */
 export type RunEvent =
@@ -47,6 +48,8 @@ export type RunOptions = {
   readonly recordFile?: string;
   /** Receives the GPU times of one more step, as a Chrome trace. */
   readonly profileFile?: string | undefined;
+  /** Injected by tests. */
+  readonly freeBytes?: FreeBytes;
   /** False keeps nothing on the disk: neither folder nor record. */
   readonly keep?: boolean;
   /** By the path that the configuration and messages call them. */

@@ -15,8 +15,10 @@ import type { RunRecord } from '../results/run-schema.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
 import type { Engine } from '../train/engine.ts';
 import { type TrainResult, train } from '../train/run.ts';
+import { savedBytes } from '../train/saved-bytes.ts';
 import { type RunInput, readRunInput } from '../train/session.ts';
 import { runTiers } from '../train/tiers.ts';
+import { freeBytesAt, requireRoom, requireWritable } from './disk.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { nodeReader, nodeWriter } from './files.ts';
 import { driverMemory } from './gpu-memory.ts';
@@ -62,7 +64,8 @@ async function runInFolder(
   options: RunOptions,
   clock: Clock,
 ): Promise<RunOutcome> {
-  const { device, onEvent, rows = new Map() } = options;
+  const { device, onEvent, profileFile, rows = new Map() } = options;
+  if (profileFile !== undefined) await requireWritable(profileFile, '--profile');
   const asGiven = await withAdapterSettings(given, nodeReader);
   const runtime = await openNodeRuntime(device);
   // who hears of the end may end this process
@@ -90,7 +93,7 @@ async function runInFolder(
 type Clock = { readonly startedMs: number; readonly createdAt: string };
 
 async function runOn(runtime: NodeRuntime, configs: Configs, options: RunOptions, clock: Clock): Promise<RunOutcome> {
-  const { place, signal, onEvent, profileFile, keep = true } = options;
+  const { place, signal, onEvent, profileFile, keep = true, freeBytes = freeBytesAt } = options;
   const { device } = runtime;
   const { values } = configs.absolute;
   const { name, software } = device.profile;
@@ -104,6 +107,7 @@ async function runOn(runtime: NodeRuntime, configs: Configs, options: RunOptions
   // The plan without the device: what it cannot do is said before anything is written.
   if (profileFile !== undefined && !device.profile.timestampQuery)
     throw new DeviceError(`--profile needs timestamp queries, which ${name} lacks: leave it out`);
+  if (keep) await requireRoom(values.output_dir, savedBytes(input), freeBytes);
   const tiers = runTiers(device.profile, values, input.plan.spec.config.head_dim);
   const predicted = await estimateThatFits(input, device, driverMemory);
   const { peakBytes, byCategory } = predicted;

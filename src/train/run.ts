@@ -12,6 +12,7 @@ import type { EvalResult, StepEvent, Timing, TrainEvent } from './events.ts';
 import { loadNote, NOTHING_LOADED, type Timed, timed } from './load-times.ts';
 import { countParameters } from './model-plan.ts';
 import { saveTrainedAdapter, saveTrainedModel } from './save.ts';
+import { savedDtype } from './saved-bytes.ts';
 import { allocate, fill, initialize, type RunInput, type Runtime } from './session.ts';
 import { type SubmittedStep, submitStep } from './steps.ts';
 import { formatTrainerState, TrainerLog, type TrainerState, trainerState } from './trainer-state.ts';
@@ -223,7 +224,7 @@ class Run {
     const started = performance.now();
     if (plan.lora !== null) await saveTrainedAdapter(this.#engine, plan, source, writer);
     else {
-      const dtype = config.dtype === 'auto' ? (model.dtype ?? 'float32') : config.dtype;
+      const dtype = savedDtype(config, model);
       const from = this.#runtime.readerOf(config.model_name_or_path);
       const notes: string[] = [];
       const note = (text: string) => void notes.push(text);
