@@ -43,7 +43,7 @@ function filesOf(name) {
     .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)));
 }
 
-/** Of the paths and contents of all that the build reads. */
+/** A hash of the paths and contents of all that the build reads. */
 function hashOfSources() {
   const hash = createHash('sha256').update(`${process.version} ${STEPS}\n`);
   for (const file of SOURCES.flatMap(filesOf).sort()) {

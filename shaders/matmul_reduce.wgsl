@@ -1,9 +1,9 @@
 import package::lib::grid::flat_index;
-// matmul_reduce: y[r, c] (+)= scale * sum_s part[s, r, c] (+ bias[c]), the second stage of a product split along its depth
+// matmul_reduce: y[m, n] (+)= scale * sum_s part[s, m, n] (+ bias[n]), the second stage of a product split along its depth
 //
-//   part (slices, R, C)  f32  in
-//   bias (C from bias0)  f32  in   BIAS
-//   y    (R, C)          f32  out  rows of ldy elements, columns from y0
+//   part (slices, M, N)  f32  in
+//   bias (N from bias0)  f32  in   BIAS
+//   y    (M, N)          f32  out  rows of ldy elements, columns from y0
 //
 // Grid: one thread per element, flat. Sums in f32 in the order of the slices; the result is the same bits on every run.
 // Host: src/kernels/matmul-simt.ts   Reference: test/ref/linear.ts
@@ -11,8 +11,8 @@ import package::lib::grid::flat_index;
 override WG: u32 = 64u;
 
 struct Params {
-  R: u32,
-  C: u32,
+  M: u32,
+  N: u32,
   ldy: u32,
   y0: u32,
   slices: u32,
@@ -29,11 +29,11 @@ struct Params {
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = flat_index(wg, grid, lane, WG);
-  if (i >= params.R * params.C) { return; }
+  if (i >= params.M * params.N) { return; }
   var sum = 0.0;
-  for (var s = 0u; s < params.slices; s++) { sum += part[s * params.R * params.C + i]; }
-  let at = i / params.C * params.ldy + params.y0 + i % params.C;
+  for (var s = 0u; s < params.slices; s++) { sum += part[s * params.M * params.N + i]; }
+  let at = i / params.N * params.ldy + params.y0 + i % params.N;
   var value = sum * params.scale;
-  @if(BIAS) value += bias[params.bias0 + i % params.C];
+  @if(BIAS) value += bias[params.bias0 + i % params.N];
   if (params.accumulate == 1u) { y[at] += value; } else { y[at] = value; }
 }

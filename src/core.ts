@@ -1,4 +1,6 @@
-/** nibble-tune/core: what needs neither Node nor a GPU. A bundler takes it to a browser or to an edge runtime. */
+/**
+ * nibble-tune/core: the part that needs neither Node nor a GPU, for bundlers that target browsers and edge runtimes.
+ */
 
 export {
   ADAPTER_CONFIG_FILE,

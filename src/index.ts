@@ -1,4 +1,7 @@
-/** nibble's library in Node: fine-tune, estimate and quantize from TypeScript. What is not exported here is private. */
+/**
+ * nibble's library in Node: fine-tune, estimate and quantize from TypeScript. Everything that it does not export is
+ * private.
+ */
 
 export { loadTrainConfig, type ResolvedConfig, type TrainConfig, type TrainSettings } from './config/index.ts';
 export { ConfigError, type ConfigProblem, DataError, DeviceError, KernelCallError } from './errors.ts';

@@ -6,7 +6,7 @@ import { loadTrainConfig } from '#dist/config/index.js';
 import { nodeReader, nodeWriter } from '#dist/node/files.js';
 import { openNodeRuntime } from '#dist/node/runtime.js';
 import { withAdapterSettings } from '#dist/train/adapter-settings.js';
-import { countParameters } from '#dist/train/model-plan.js';
+import { countParameters } from '#dist/train/model-layout.js';
 import { readRunInput } from '#dist/train/session.js';
 import { chosenDevice, nameOf } from '../shared/device.mjs';
 import { loadedEngine, trainToEnd, writeRows } from '../shared/training.mjs';
@@ -64,7 +64,7 @@ async function underAdapter(runtime, folder, base, adapter, ids) {
   const engine = await loadedEngine(runtime, input);
   const logits = await logitsOf(engine, ids, SHAPE);
   engine.destroy();
-  return { logits, counts: countParameters(input.plan) };
+  return { logits, counts: countParameters(input.layout) };
 }
 
 /** @param {Runtime} runtime @param {string} folder @param {Case} made */

@@ -11,6 +11,7 @@ export const ROWS = [
   'Training steps of every architecture against PEFT',
   'Files that go both ways',
   'A real pretrained model',
+  'Token ids',
 ];
 
 /** @param {readonly StoredRecord[]} records @returns {string} the page */
@@ -64,6 +65,9 @@ SmolLM2's other sizes group their queries; row 5 has one of them.`,
 standard deviation 0.1), learning rate 1e-3 linear, weight decay 0.1, clipping at 0.3 active at every step, no dropout. QLoRA
 is from one bnb-4bit checkpoint, which PEFT trains on as the format's definition dequantizes it: bitsandbytes' backward on a
 CPU is not reliable.`,
+  6: `Pipelines, flags and classes are those of the families' published tokenizers, around small vocabularies trained on text of
+ours. \`tokenizers\` opens tokenizer.json alone, transformers the whole directory; where transformers 5 gives a class parts of its
+own (Llama 2, SmolLM2), the two differ from each other, and nibble follows transformers with a note.`,
 };
 
 /** @param {Row} row */

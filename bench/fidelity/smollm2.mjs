@@ -162,7 +162,7 @@ function tellStep(event) {
 /**
  * ||W - W'|| / ||W' - W0|| of every adapter tensor, W ours, W' PEFT's, sums in f64.
  * @param {Method} method
- * @param {RunInput['plan']['base']} base
+ * @param {RunInput['layout']['base']} base
  */
 async function measureUpdates(method, base) {
   const [start, theirs, ours] = await Promise.all(
@@ -263,7 +263,7 @@ async function measure(runtime, method, reference) {
   const [ids, shape] = [novel.flat(), { B: novel.length, S: novel[0].length }];
   const base = await measureBase(runtime, method, reference, ids, shape);
   const training = await measureTraining(runtime, method, reference, ids, shape);
-  const updates = await measureUpdates(method, training.input.plan.base);
+  const updates = await measureUpdates(method, training.input.layout.base);
   return { base, training, updates };
 }
 

@@ -6,7 +6,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { estimatePlan } from '#dist/estimate/estimate.js';
+import { estimateRun } from '#dist/estimate/estimate.js';
 import { openNodeRuntime } from '#dist/node/runtime.js';
 import { readRunInput } from '#dist/train/session.js';
 import { chosenDevice, nameOf } from '../shared/device.mjs';
@@ -43,7 +43,7 @@ async function step(runtime, shape, S) {
   const config = settings({ ...point, S, dtype: 'float32', rows, model });
   const input = await readRunInput(config, runtime.readerOf);
   const { profile, shaders } = runtime.device;
-  const plan = estimatePlan(input.plan, config, input.batches.shapes, profile, shaders);
+  const plan = estimateRun(input.layout, config, input.batches.shapes, profile, shaders);
   return { ...(await trainToEnd(runtime, input)), plan };
 }
 

@@ -7,4 +7,4 @@ export { parseModelConfig } from '#dist/formats/hf-config.js';
 export { obstacle } from '#dist/gpu/tier.js';
 export { closeDevice, openDevice } from '#dist/node/device.js';
 export { buildEngine } from '#dist/train/build.js';
-export { planModel } from '#dist/train/model-plan.js';
+export { modelLayout } from '#dist/train/model-layout.js';

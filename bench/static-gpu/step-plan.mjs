@@ -1,6 +1,6 @@
 /** The QLoRA step of a model as counted dispatches, recorded against a device's profile: nothing is allocated or run. */
 import { tmpdir } from 'node:os';
-import { buildEngine, loadTrainConfig, parseModelConfig, planModel } from './from-nibble.mjs';
+import { buildEngine, loadTrainConfig, modelLayout, parseModelConfig } from './from-nibble.mjs';
 import { modelConfig } from './models.mjs';
 
 /** @import { Dispatches, PipelineSpec, StepPlan, Tier } from './types.d.ts' */
@@ -49,11 +49,11 @@ export async function planStep(options, profile, shaders) {
   };
   const { values: config } = loadTrainConfig({ flags }, 'estimate');
   const parsed = parseModelConfig(modelConfig(model), `${model}'s config.json`);
-  const plan = await planModel({ config, model: parsed, source: null, adapter: null, maxPositions: sequence });
+  const layout = await modelLayout({ config, model: parsed, source: null, adapter: null, maxPositions: sequence });
   // every shape is looked at, also one whose buffers this chip could not hold
   const limits = { ...profile.limits, maxBufferSize: Number.MAX_SAFE_INTEGER };
   const shapes = { train: [{ B: batch, S: sequence }], evaluation: [] };
-  const { machine } = buildEngine({ device: null, profile: { ...profile, limits }, shaders }, plan, config, shapes);
+  const { machine } = buildEngine({ device: null, profile: { ...profile, limits }, shaders }, layout, config, shapes);
   /** @type {DispatchCommand[]} */
   const commands = [];
   for (const recorded of machine.plans)

@@ -185,7 +185,7 @@ export type Row = {
   readonly scratch_bytes: number;
   readonly spills: number;
   readonly resident_workgroups: number;
-  /** Of a round of the main loop, one subgroup. Null where a kernel has no main loop. */
+  /** In a round of the main loop, by one subgroup; null where a kernel has no main loop. */
   readonly matrix_instructions: number | null;
   /** All instructions of the round by its matrix instructions, copies among them. */
   readonly instructions_per_matrix: number | null;

@@ -32,8 +32,8 @@ export function partOf(spec, { params }) {
   if (spec.kernel.startsWith('dequant_4bit')) return 'dequant';
   if (attentionPart(spec) !== null) return 'attention';
   if (!spec.kernel.startsWith('matmul_')) return 'elementwise';
-  const { R = params.M ?? 0, C = params.N ?? 0 } = params;
-  return Math.min(R, C) <= THIN ? 'lora' : 'gemm';
+  const { M = 0, N = 0 } = params;
+  return Math.min(M, N) <= THIN ? 'lora' : 'gemm';
 }
 
 /** Whether a kernel's time is that of its products, not of the memory that it touches. @param {PipelineSpec} spec */
@@ -50,9 +50,9 @@ export function flopsOf(spec, { params, bindings }) {
     const headDim = q.shape.reduce((a, b) => a * b, 1) / (B * S * H);
     return ATTENTION_PRODUCTS[part] * B * H * S * S * headDim;
   }
-  const { R, C, D = 0, D2 = 0, M = 0, N = 0, K = 0 } = params;
+  const { M = 0, N = 0, K = 0, K2 = 0 } = params;
   if (!spec.kernel.startsWith('matmul_') || spec.kernel === 'matmul_reduce') return 0;
-  return R === undefined || C === undefined ? 2 * M * N * K : 2 * R * C * (D + D2);
+  return 2 * M * N * (K + K2);
 }
 
 /** Bytes that a dispatch touches: every binding once, and a sum's target twice. @param {Dispatches} dispatch */

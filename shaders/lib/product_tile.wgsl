@@ -1,11 +1,12 @@
 import constants::{ BM, BN, BK, TM, TN };
 
-// The tiles of matmul_simt in workgroup memory, BK of the depth of both operands, and their product: a thread has TM x TN sums.
+// The tiles of matmul_simt in workgroup memory, BK of the depth of both operands, and their product: a thread has TM x
+// TN sums.
 const COLS = BN / TN; // threads side by side
 const ROWS = BM / TM;
 const A_ROW = BM / 4u + 1u; // one vector of padding keeps columns off the same bank
 const B_ROW = BN / 4u + 1u;
-const SUMS = TM * TN / 4u;
+const SUMS = TM * TN / 4u; // vectors; only constants may index them, or they lie in memory
 
 var<workgroup> a_tile: array<vec4f, BK * A_ROW>;
 var<workgroup> b_tile: array<vec4f, BK * B_ROW>;
@@ -13,15 +14,14 @@ var<workgroup> b_tile: array<vec4f, BK * B_ROW>;
 // sums += the rows of thread row ty . the columns of thread column tx
 fn multiply(tx: u32, ty: u32, sums: ptr<function, array<vec4f, SUMS>>) {
   for (var k = 0u; k < BK; k++) {
-    for (var i = 0u; i < TM / 4u; i++) {
+    @unroll for (var i = 0u; i < TM / 4u; i++) {
       let left = a_tile[k * A_ROW + i * ROWS + ty];
-      for (var j = 0u; j < TN / 4u; j++) {
+      @unroll for (var j = 0u; j < TN / 4u; j++) {
         let right = b_tile[k * B_ROW + j * COLS + tx];
-        let at = (i * (TN / 4u) + j) * 4u;
-        (*sums)[at] += left.x * right;
-        (*sums)[at + 1u] += left.y * right;
-        (*sums)[at + 2u] += left.z * right;
-        (*sums)[at + 3u] += left.w * right;
+        (*sums)[(i * (TN / 4u) + j) * 4u] += left.x * right;
+        (*sums)[(i * (TN / 4u) + j) * 4u + 1u] += left.y * right;
+        (*sums)[(i * (TN / 4u) + j) * 4u + 2u] += left.z * right;
+        (*sums)[(i * (TN / 4u) + j) * 4u + 3u] += left.w * right;
       }
     }
   }

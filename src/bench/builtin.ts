@@ -1,4 +1,6 @@
-/** What a suite may name without a path: the tiny model of this package, and texts that npm packages ship. */
+/**
+ * Models and data that a suite names without a path: the package's tiny model, random models, texts from npm packages.
+ */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,22 +17,22 @@ import { BUILTIN_TEXTS, type BuiltinText, builtinText } from './builtin-data.ts'
 
 const BUILTIN_PREFIX = 'builtin:';
 
-/** Folders below the package root; src/bench and dist/bench are equally deep in it. */
+/** Folders of models, relative to this one: src/bench and dist/bench are equally deep in the package. */
 const MODELS: Readonly<Record<string, string>> = { tiny: '../../bench/models/tiny/' };
 
-/** builtin:random-NAME is a published shape with random weights: for speed and memory, where no weights are at hand. */
+/** builtin:random-NAME is a published shape with random weights, to measure speed and memory without the real ones. */
 const RANDOM_PREFIX = 'random-';
 const RANDOM_MODELS: ReadonlyMap<string, string> = new Map(
   Object.keys(REFERENCE_MODELS).map((name) => [RANDOM_PREFIX + name.toLowerCase(), name]),
 );
-/** The spread that Llama's weights are initialised with. */
+/** Llama's standard deviation at initialization. */
 const RANDOM_WEIGHTS = { seed: 0, std: 0.02 };
-/** Rows of random tokens, each as long as max_length. */
+/** A dataset of random tokens in rows of max_length. */
 const RANDOM_TOKENS = 'random-tokens';
 const RANDOM_ROWS = 64;
 
-/** A text as the run reads it; the hash belongs into the run's identity. */
-export type BuiltinFile = {
+/** A dataset as the run reads it; its hash is part of the run's identity. */
+type BuiltinFile = {
   readonly name: BuiltinText | typeof RANDOM_TOKENS;
   readonly path: string;
   readonly bytes: number;
@@ -40,8 +42,8 @@ export type BuiltinFile = {
 type Paths = Pick<TrainConfig, 'model_name_or_path' | 'datasets' | 'eval_datasets' | 'max_length'>;
 
 /**
- * The configuration with every `builtin:` path replaced by a real one; texts are written to `directory` as NAME.txt.
- * Writing the same text twice gives the same bytes, so a folder may be shared by all runs of a suite.
+ * Replaces every `builtin:` path by a real one, and writes what it names to `directory`. The bytes are the same each
+ * time, so that all runs of a suite may share the folder.
  * @throws ConfigError for a built-in that does not exist
  */
 export async function resolveBuiltins<C extends Paths>(
@@ -90,7 +92,7 @@ async function writeRandomModel(name: string, shape: string, directory: string):
   return join(directory, name);
 }
 
-/** Uniform ids of the model's vocabulary; the same for the same vocabulary and length. */
+/** Writes rows of uniform token ids, the same for the same vocabulary and length. */
 async function writeRandomTokens(directory: string, model: string, length: number): Promise<BuiltinFile> {
   const { vocab_size } = await readModelConfig(nodeReader(model));
   const random = xoroshiro128plus(RANDOM_WEIGHTS.seed);

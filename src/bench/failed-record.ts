@@ -1,10 +1,10 @@
-/** The JSON of a run that ended badly: what it was to be, on which machine, and what went wrong. Nothing is measured. */
+/** The record of a run that failed: its settings, its machine and its error, with no measurement. */
 
 import { codeInfo, nvidiaSmi, runtimeInfo } from '../node/environment.ts';
 import { nodeReader } from '../node/files.ts';
 import { readMaterial } from '../node/material.ts';
 import { packageManifest } from '../node/package-root.ts';
-import { plannedRunInfo } from '../node/record.ts';
+import { basicRunInfo } from '../node/record.ts';
 import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from '../results/run-schema.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
 import type { RunJob } from './job.ts';
@@ -13,11 +13,11 @@ export type RunFailure = {
   /** Class of the error, such as DeviceError. */
   readonly kind: string;
   readonly message: string;
-  /** Null for what the user can mend. */
+  /** Null for errors that the user can mend. */
   readonly stack: string | null;
 };
 
-/** `createdAt` and `totalSeconds` are those of the attempt. */
+/** Builds the record; `createdAt` and `totalSeconds` are those of the attempt. */
 export async function failedRecord(
   job: RunJob,
   failure: RunFailure,
@@ -26,13 +26,13 @@ export async function failedRecord(
   const { values } = await withAdapterSettings(job.config, nodeReader).catch(() => job.config);
   const material = await readMaterial(values);
   const attempt = { createdAt, totalSeconds, code: await codeInfo() };
-  const planned = plannedRunInfo({ place: job, config: values, material, ...attempt });
+  const basis = basicRunInfo({ place: job, config: values, material, ...attempt });
   const peft = values.method === 'full' ? null : { peft_type: 'LORA', r: values.lora_r, lora_alpha: values.lora_alpha };
   return {
     schema: RUN_SCHEMA_ID,
     schema_version: SCHEMA_VERSION,
     run_info: {
-      ...planned,
+      ...basis,
       status: /\bout of memory\b/i.test(failure.message) ? 'oom' : 'error',
       error: { ...failure },
       peft_config: peft,
@@ -64,8 +64,14 @@ const NOTHING_MEASURED: RunRecord['train_info'] = {
   file_size: null,
   tier: null,
   timing: {
-    ...{ load_s: null, quantize_s: null, compile_s: null, warmup_s: null },
-    ...{ train_s: null, eval_s: null, checkpoint_s: null, save_s: null },
+    load_s: null,
+    quantize_s: null,
+    compile_s: null,
+    warmup_s: null,
+    train_s: null,
+    eval_s: null,
+    checkpoint_s: null,
+    save_s: null,
   },
   step_time_ms: null,
   excluded_warmup_steps: null,

@@ -1,4 +1,4 @@
-/** Runs of several folders as one comparison: suites of other days or machines, and the peers of bench/peers. */
+/** Joins the runs of several folders into one comparison: suites of other days or machines, and peers. */
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { DataError } from '../errors.ts';
@@ -7,7 +7,7 @@ import { summarizeRuns } from '../results/summarize.ts';
 import { RUN_SUFFIX, readRun, type SuiteResult } from './run-suite.ts';
 
 /**
- * Reads every run file of the folders and summarizes them anew. A folder needs no summary of its own.
+ * Reads every run file of the folders and summarizes them together; the folders' own summaries are not read.
  * @throws DataError for a folder without runs, a file that is no run, and an arm and seed that two folders hold
  */
 export async function joinFolders(folders: readonly string[], createdAt: string): Promise<SuiteResult> {

@@ -1,4 +1,4 @@
-/** A suite: every arm with every seed, interleaved, a process per run; then the summary. */
+/** Runs a suite: every arm with every seed, interleaved, a process per run; then the summary. */
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -28,31 +28,33 @@ export type SuiteEvent =
   | { readonly type: 'run-event'; readonly event: TrainEvent }
   | { readonly type: 'run-end'; readonly name: string; readonly record: RunRecord };
 
-export type SuiteOptions = {
+type SuiteOptions = {
   /** Held by the caller while the suite runs. */
   readonly directory: string;
   readonly device: DeviceChoice;
   readonly command: readonly string[];
   readonly signal: AbortSignal;
   readonly onEvent: (event: SuiteEvent) => void;
-  /** What a run's process executes; a test puts its own here. */
+  /** Script that a run's process executes; replaced by tests. */
   readonly worker?: string;
   readonly freeBytes?: FreeBytes;
 };
 
 export type SuiteResult = { readonly runs: readonly RunRecord[]; readonly summary: SuiteSummary };
 
-/** Kind of the error of a run whose process said nothing. */
+/** Kind of error for a run whose process ended without a message. */
 export const CRASH = 'Crash';
 
 const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
 const SUMMARY_FILE = 'summary.json';
 const MANIFEST_FILE = 'suite.json';
+/** Ending of the file that holds a run's record. */
 export const RUN_SUFFIX = '.run.json';
 
 /**
- * Runs that fail are recorded with what went wrong and enter no statistic; the others are still run and summarized.
- * @throws ConfigError before the first run when files are not there; the signal's reason, and then what finished stays
+ * Runs a suite and writes its records, manifest and summary. Failed runs are recorded with their error and enter no
+ * statistic; the others are still run and summarized.
+ * @throws ConfigError before the first run when files are missing; the signal's reason, after which finished runs stay
  */
 export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Promise<SuiteResult> {
   const { directory, device, command, signal, onEvent, worker = WORKER, freeBytes = freeBytesAt } = options;
@@ -101,7 +103,7 @@ export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Pro
   return { runs, summary };
 }
 
-/** What is missing would fail every run that names it, one after the other. */
+/** Finds missing files before the first run, since they would fail every run that names them. @throws ConfigError */
 async function requireAllInputs({ arms, seeds }: ResolvedSuite, directory: string): Promise<void> {
   const problems = new Map<string, ConfigProblem>();
   for (const { name, config } of arms) {
@@ -140,7 +142,7 @@ async function weightBytesOrNone(config: TrainConfig): Promise<number> {
   }
 }
 
-/** Targets that name a layer of this model need not exist in the reference models; the report then goes without that table. */
+/** Estimates the reference models; null where they lack the layers that the suite's targets name. */
 async function scaleUpOrNull({ arms }: ResolvedSuite): Promise<ScaleUp | null> {
   try {
     return await scaleUp((arms[0] as ResolvedSuite['arms'][number]).config.values, loadShaders());
@@ -185,7 +187,7 @@ async function readJson(file: string): Promise<unknown> {
 
 type Turn = { readonly arm: ResolvedSuite['arms'][number]; readonly seed: number; readonly replicate: number };
 
-/** A B, B A, A B ...: what drifts over time (heat, other load) meets every arm alike. */
+/** Orders runs A B, B A, A B ..., so that drift over time (heat, other load) meets every arm alike. */
 function interleave({ arms, seeds }: ResolvedSuite): Turn[] {
   return seeds.flatMap((seed, replicate) => {
     const turn = arms.map((arm) => ({ arm, seed, replicate }));
@@ -193,7 +195,7 @@ function interleave({ arms, seeds }: ResolvedSuite): Turn[] {
   });
 }
 
-/** Sets what the suite decides for a run, and turns `builtin:` names into files of the suite's folder. */
+/** Sets what the suite decides for a run, and replaces `builtin:` names by files of the suite's folder. */
 async function runConfig(
   config: ResolvedConfig,
   seed: number,
@@ -213,7 +215,7 @@ type Surroundings = {
   readonly onEvent: (event: TrainEvent) => void;
 };
 
-/** Leaves the record of a run, whether it ended well or not. @throws the signal's reason */
+/** Runs one job and leaves its record, whether it ends well or not. @throws the signal's reason */
 async function runOrRecord(job: RunJob, surroundings: Surroundings): Promise<void> {
   const createdAt = new Date().toISOString();
   const started = performance.now();
@@ -224,7 +226,10 @@ async function runOrRecord(job: RunJob, surroundings: Surroundings): Promise<voi
   await writeText(nodeWriter(dir), base, `${JSON.stringify(record, null, 2)}\n`);
 }
 
-/** One process per run: Dawn's memory goes with it, and no arm warms the other's caches. @returns what went wrong */
+/**
+ * Runs a job in a process of its own, with which Dawn's memory goes, and in which no other arm has warmed a cache.
+ * @returns what went wrong; null where nothing did
+ */
 async function runInChild(job: RunJob, { worker, signal, onEvent }: Surroundings): Promise<RunFailure | null> {
   signal.throwIfAborted();
   const ended = await runScript<WorkerMessage>(worker, {

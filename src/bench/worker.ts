@@ -1,11 +1,11 @@
-/** Entry of a run's own process: takes a job from its parent, sends events back and how it ended. */
+/** Entry of a run's own process: takes a job from its parent, and sends back events and how it ended. */
 import { exitCodeOf } from '../errors.ts';
 import { run } from '../node/run.ts';
 import type { RunEvent } from '../node/run-types.ts';
 import type { TrainEvent } from '../train/events.ts';
 import type { RunJob } from './job.ts';
 
-/** From child to parent. */
+/** Messages from child to parent. */
 export type WorkerMessage =
   | { readonly kind: 'event'; readonly event: TrainEvent }
   | { readonly kind: 'done' }
@@ -14,15 +14,15 @@ export type WorkerMessage =
       /** Class of the error. */
       readonly name: string;
       readonly message: string;
-      /** Null for what the user can mend. */
+      /** Null for errors that the user can mend. */
       readonly stack: string | null;
     };
 
 const controller = new AbortController();
 process.on('SIGTERM', () => controller.abort(new Error('stopped')));
-// A terminal sends SIGINT to the whole group; the parent decides what becomes of its children.
+// a terminal sends SIGINT to the whole group; the parent decides what becomes of its children
 process.on('SIGINT', () => undefined);
-// The parent is gone. process.exit would first take the device down, and that was seen to hang.
+// the parent is gone; process.exit would take the device down first, which was seen to hang (webgpu 0.6.2)
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 
 // Nobody reads them any more: no reason to end in the middle of a step.
@@ -36,7 +36,7 @@ process.once('message', (job: RunJob) => {
   void work(job);
 });
 
-/** Says how it ended and waits for the parent to end this process, which then needs no orderly way out. */
+/** Runs the job and tells how it ended. The parent kills this process then, so nothing is closed here. */
 async function work({ config, device, recordFile, ...place }: RunJob): Promise<void> {
   const { signal } = controller;
   await run(config, { place, device, recordFile, signal, onEvent: tell }).catch(fail);
@@ -47,9 +47,9 @@ function tell(event: RunEvent): void {
     case 'device':
     case 'data':
     case 'plan':
-      return; // alike for all runs of an arm
+      return; // the same for all runs of an arm
     case 'end':
-      // the device closes next, and that was seen to hang
+      // told before the device closes, which was seen to hang (webgpu 0.6.2)
       if (event.error === null) send({ kind: 'done' });
       else fail(event.error);
       return;

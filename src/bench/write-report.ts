@@ -1,10 +1,10 @@
-/** The report of a suite in a folder. */
+/** Writes the report of a suite into its folder. */
 import path from 'node:path';
 import { writeText } from '../formats/reader.ts';
 import { nodeWriter } from '../node/files.ts';
 import { REPORT_FILES, type ReportInput, renderReport } from '../report/report.ts';
 
-export type ReportPaths = { readonly reportHtml: string; readonly reportMd: string; readonly runsCsv: string };
+type ReportPaths = { readonly reportHtml: string; readonly reportMd: string; readonly runsCsv: string };
 
 /** Writes report.html, report.md with its charts, and runs.csv into `dir`; returns their paths. @throws DataError */
 export async function writeReport({ dir, ...input }: ReportInput & { readonly dir: string }): Promise<ReportPaths> {

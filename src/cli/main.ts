@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command `nibble`: the process around runCli. */
+/** The program `nibble`: the process around runCli. */
 import { benchCommand } from './bench/command.ts';
 import { configCommand } from './config/command.ts';
 import { doctorCommand } from './doctor/command.ts';
@@ -12,7 +12,7 @@ import { standardStreams } from './shared/streams.ts';
 import { trainCommand } from './train/command.ts';
 import { tuneKernelsCommand } from './tune-kernels/command.ts';
 
-/** Each command imports its room when it runs, so that `nibble --help` loads no GPU code. */
+/** Each command imports its code when it runs, so that `nibble --help` loads no GPU code. */
 const commands: readonly CommandMaker[] = [
   (c) => trainCommand(c, async (args, context) => (await import('./train/run.ts')).runTrain(args, context)),
   (c) => quantizeCommand(c, async (args, context) => (await import('./quantize/run.ts')).runQuantize(args, context)),

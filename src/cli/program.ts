@@ -1,4 +1,4 @@
-/** The command line as a function of its arguments, without a process of its own. */
+/** The command line as a function of its arguments; main.ts is its process. */
 import type { Command } from 'commander';
 import { packageManifest } from '../node/package-root.ts';
 import { newCommand } from './shared/command.ts';
@@ -6,10 +6,10 @@ import type { CliContext } from './shared/context.ts';
 import { reportFailure } from './shared/failure.ts';
 import { underscoreSettings } from './shared/setting-options.ts';
 
-/** A subcommand that is made once the context is known. */
+/** Makes a subcommand once the context is known. */
 export type CommandMaker = (context: CliContext) => Command;
 
-/** Runs `nibble ARGV` and returns the exit code; everything it says goes through the context. */
+/** Runs `nibble ARGV` and returns the exit code; all output goes through the context. */
 export async function runCli(
   argv: readonly string[],
   context: CliContext,

@@ -37,6 +37,8 @@ export type Dataset = {
   readonly rowsWithoutLoss: number;
   /** Documents that end without an EOS although appendEos is set: the tokenizer names none. */
   readonly rowsWithoutEos: number;
+  /** Documents whose text itself has the BOS or EOS that the tokenizer adds. */
+  readonly rowsWithDoubledTokens: number;
 };
 
 /**
@@ -69,7 +71,7 @@ export async function loadDataset(
   return dataset;
 }
 
-type Documents = Pick<Dataset, 'truncatedRows' | 'truncatedTokens' | 'rowsWithoutEos'> & {
+type Documents = Pick<Dataset, 'truncatedRows' | 'truncatedTokens' | 'rowsWithoutEos' | 'rowsWithDoubledTokens'> & {
   readonly documents: readonly Row[];
 };
 
@@ -85,11 +87,13 @@ async function readDocuments(
   let truncatedRows = 0;
   let truncatedTokens = 0;
   let rowsWithoutEos = 0;
+  let rowsWithDoubledTokens = 0;
   for (const spec of specs) {
     const before = documents.length;
-    for await (const { row, where, lacksEos } of rowsOf(reader, spec, options)) {
+    for await (const { row, where, lacksEos, doubled } of rowsOf(reader, spec, options)) {
       checkRow(row, options, where);
       if (lacksEos) rowsWithoutEos++;
+      if (doubled) rowsWithDoubledTokens++;
       const excess = row.inputIds.length - most;
       documents.push(excess > 0 ? cutRow(row, most) : row);
       if (excess > 0) {
@@ -104,7 +108,7 @@ async function readDocuments(
       );
     }
   }
-  return { documents, truncatedRows, truncatedTokens, rowsWithoutEos };
+  return { documents, truncatedRows, truncatedTokens, rowsWithoutEos, rowsWithDoubledTokens };
 }
 
 /** Packs rows. A row of a stream needs a position for each of its tokens, packed documents only for each of their own. */
@@ -147,5 +151,5 @@ async function* readChunks(
     ]);
   }
   for (const row of textChunks(await reader.readText(path), tokenizer, maxLength, file))
-    yield { row, where: file, lacksEos: false };
+    yield { row, where: file, lacksEos: false, doubled: false };
 }

@@ -20,8 +20,15 @@ export type JsonlOptions = {
 /** Keys of the chat and instruction formats that TRL and others read. */
 const CHAT_KEYS = ['messages', 'conversations', 'prompt', 'completion', 'instruction', 'input', 'output', 'response'];
 
-/** A row with its file:line, and whether it was text that lacks the EOS which appendEos asks for. */
-export type ReadRow = { readonly row: Row; readonly where: string; readonly lacksEos: boolean };
+/** A row with its file:line, and what is worth a word of it. */
+export type ReadRow = {
+  readonly row: Row;
+  readonly where: string;
+  /** It was text that lacks the EOS which appendEos asks for. */
+  readonly lacksEos: boolean;
+  /** It was text that itself has the BOS or EOS which the tokenizer adds, so that there are two. */
+  readonly doubled: boolean;
+};
 
 /** Reads the rows of one file, passing over blank lines. DataError for a line that is no row. */
 export async function* readJsonl(reader: FileReader, path: string, options: JsonlOptions): AsyncGenerator<ReadRow> {
@@ -30,7 +37,9 @@ export async function* readJsonl(reader: FileReader, path: string, options: Json
     if (text.trim() === '') continue;
     const where = `${place(reader, path)}:${number}`;
     const json = parseObject(text, where);
-    yield { row: parseRow(json, options, where), where, lacksEos: cannotEnd && json.input_ids === undefined };
+    const row = parseRow(json, options, where);
+    const isText = json.input_ids === undefined;
+    yield { row, where, lacksEos: cannotEnd && isText, doubled: isText && isDoubled(json.text, row, options) };
   }
 }
 
@@ -58,6 +67,15 @@ function parseRow(json: JsonObject, options: JsonlOptions, where: string): Row {
   if (ids.length === 0)
     throw new DataError(where, `text is ${show(json.text)}, which has no tokens. Leave the row out, or fill it.`);
   return { inputIds: Uint32Array.from(ids), labels: null };
+}
+
+/** Two special tokens at an end count when one of them is the tokenizer's doing. */
+function isDoubled(text: unknown, { inputIds }: Row, { tokenizer }: JsonlOptions): boolean {
+  if (tokenizer === null || typeof text !== 'string' || inputIds.length < 2) return false;
+  const { bosId, eosId } = tokenizer;
+  const starts = inputIds[0] === bosId && inputIds[1] === bosId;
+  const ends = inputIds.at(-1) === eosId && inputIds.at(-2) === eosId;
+  return (starts || ends) && tokenizer.encode(text, { addSpecialTokens: false }).length < inputIds.length;
 }
 
 function encode(text: string, tokenizer: TextTokenizer, appendEos: boolean): number[] {

@@ -1,12 +1,12 @@
-/** From a machine's own apt sources to the entry that adds its release's backports: no mirror is named here. */
+/** Derives the apt entry of a release's backports from the machine's own sources, so that no mirror is named here. */
 import type { BackportsSource } from './types.ts';
 
 const DEB822_FILE = '/etc/apt/sources.list.d/backports.sources';
 const ONE_LINE_FILE = '/etc/apt/sources.list.d/backports.list';
 
 /**
- * The release's entry with its suite replaced. `files` are the texts below /etc/apt by path, in both of apt's formats.
- * Null when none of them names the release.
+ * Copies the release's entry with the suite of its backports; null when no file names the release.
+ * @param files texts below /etc/apt by path, in both of apt's formats
  */
 export function backportsSource(files: ReadonlyMap<string, string>, codename: string): BackportsSource | null {
   if (codename === '') return null;
@@ -18,7 +18,7 @@ export function backportsSource(files: ReadonlyMap<string, string>, codename: st
   return null;
 }
 
-/** deb822: stanzas apart by blank lines; a field may go on in indented lines. */
+/** Reads deb822: blank lines separate stanzas, and indented lines continue a field. */
 function fromStanzas(text: string, codename: string, suite: string): string | null {
   const stanzas = text.replace(/^#.*\n?/gm, '').split(/\n\s*\n/);
   const own = stanzas.find((stanza) => {
@@ -37,7 +37,7 @@ function fromLines(text: string, codename: string, suite: string): string | null
   return null;
 }
 
-/** One shell line: writes the entry, reads the lists, installs from backports. */
+/** Makes one shell line that writes the entry, reads the lists and installs from backports. */
 export function installFromBackports(source: BackportsSource, packages: readonly string[], isRoot: boolean): string {
   const sudo = isRoot ? '' : 'sudo ';
   const lines = source.text.trimEnd().split('\n').map(quoted).join(' ');
@@ -48,6 +48,7 @@ export function installFromBackports(source: BackportsSource, packages: readonly
   ].join(' && ');
 }
 
+/** Makes the shell command that installs packages, with sudo for everyone but root. */
 export function aptInstall(packages: readonly string[], isRoot: boolean): string {
   const sudo = isRoot ? '' : 'sudo ';
   return `${sudo}apt-get update && ${sudo}apt-get install -y ${packages.join(' ')}`;

@@ -1,15 +1,17 @@
-/** From facts to findings: what keeps training from running, what would make it run better, and the command for each. */
+/**
+ * Turns facts into findings: what keeps training from running, what would make it run better, and the command for each.
+ */
 import { mesaFindings } from './mesa.ts';
 import { nvidiaFindings } from './nvidia.ts';
 import { reasonOf } from './reason.ts';
 import type { Examination, Finding, MachineFacts, Probe } from './types.ts';
 
 const NODE_WANTED = [20, 19] as const;
-/** What the webgpu package's binary was linked against. */
+/** Version of glibc that the webgpu package's binary needs. */
 const GLIBC_WANTED = [2, 34] as const;
 const NEWER_IMAGE = 'use an image with a newer C library: ubuntu:24.04 or debian:trixie (not Alpine)';
 
-/** `asked`: the adapter that NIBBLE_DEVICE names; advice does not repeat what is set already. */
+/** Diagnoses a machine; `asked` is the device that NIBBLE_DEVICE names, which advice then does not repeat. */
 export function diagnose(machine: MachineFacts, probe: Probe, asked: string = 'auto'): Examination {
   const { device } = probe;
   const canTrain = device?.selfTests.every((test) => test.passed) ?? false;
@@ -21,7 +23,7 @@ export function diagnose(machine: MachineFacts, probe: Probe, asked: string = 'a
     ...nvidiaFindings(machine, probe),
     ...mesaFindings(machine, probe, asked),
   ];
-  // what stands in the way of a GPU is no obstacle to a run on software
+  // problems with a GPU are advice where training runs on software
   const findings = found.map((f): Finding => (canTrain ? { ...f, level: 'advice' } : f));
   if (!canTrain && !findings.some((f) => f.level === 'problem')) findings.unshift(unexplained(probe, asked));
   return { canTrain, software, machine, probe, findings };
@@ -60,7 +62,7 @@ function selfTestFindings({ device }: Probe, asked: string): Finding[] {
   }));
 }
 
-/** Driver files that somebody named and that are not there hide every driver that is. */
+/** Finds driver files that are named but missing: the drivers that exist are hidden behind them. */
 function driverFileFindings({ vulkan }: MachineFacts): Finding[] {
   const only = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES'].filter((name) => vulkan.env[name] !== undefined);
   const dead = vulkan.icdFiles.filter((file) => file.library === null);
@@ -72,7 +74,7 @@ function driverFileFindings({ vulkan }: MachineFacts): Finding[] {
   }));
 }
 
-/** The driver's part of a message that ends by sending people to the doctor. */
+/** Cuts the end of a message that sends people to the doctor. */
 const withoutReferral = (text: string): string => text.replace(/: run `nibble doctor`.*$/s, '');
 
 function unexplained(probe: Probe, asked: string): Finding {

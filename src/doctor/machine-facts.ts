@@ -1,4 +1,4 @@
-/** Reads the facts of a machine through a view of its files and programs, so that a test can show it another machine. */
+/** Reads the facts of a machine through a view of its files and programs, which tests replace. */
 import type { MachineView } from '../node/machine.ts';
 import { backportsSource } from './apt.ts';
 import type { BackportsSource, IcdFile, MachineFacts, NvidiaFacts, VulkanFacts } from './types.ts';
@@ -6,13 +6,15 @@ import type { BackportsSource, IcdFile, MachineFacts, NvidiaFacts, VulkanFacts }
 const LOADER = 'libvulkan.so.1';
 const ICD_FOLDERS = ['/etc/vulkan/icd.d', '/usr/local/share/vulkan/icd.d', '/usr/share/vulkan/icd.d'];
 const USER_ICD_FOLDER = '.local/share/vulkan/icd.d';
-/** The first two name the only drivers to use, the last adds to them. */
+/** Variables for driver files: the first two name the only drivers to use, the last adds to them. */
 const DRIVER_VARIABLES = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'VK_ADD_DRIVER_FILES'];
 
-/** What NVIDIA's Vulkan driver loads: its own parts, then glvnd's and X's that it links against. */
+/** Libraries that NVIDIA's Vulkan driver loads: its own parts, then those of glvnd and X that it links against. */
 const NVIDIA_LIBRARIES = ['libGLX_nvidia.so.0', 'libEGL_nvidia.so.0', 'libnvidia-glvkspirv.so'] as const;
+/** Libraries of glvnd and X that NVIDIA's driver links against. */
 export const GLVND_LIBRARIES = ['libEGL.so.1', 'libGLdispatch.so.0', 'libXext.so.6'] as const;
 
+/** Reads all facts. Absent things are null or empty, never an error. */
 export function machineFacts(view: MachineView): MachineFacts {
   const os = osRelease(view);
   const libraries = view.platform === 'linux' ? linkedLibraries(view) : new Map<string, string>();
@@ -41,7 +43,7 @@ function osRelease(view: MachineView): MachineFacts['os'] {
   return { id: field('ID'), codename: field('VERSION_CODENAME'), name: field('PRETTY_NAME') || view.platform };
 }
 
-/** Name to path of every library the dynamic linker's cache knows, then those in LD_LIBRARY_PATH, which win. */
+/** Maps names to paths of libraries in the dynamic linker's cache and in LD_LIBRARY_PATH, which wins. */
 function linkedLibraries(view: MachineView): Map<string, string> {
   const cache = view.output('ldconfig', '-p') ?? view.output('/sbin/ldconfig', '-p') ?? '';
   const found = new Map<string, string>();
@@ -101,7 +103,7 @@ function nvidiaFacts(view: MachineView, libraries: ReadonlyMap<string, string>):
     .split('\n')
     .map((line) => line.split(',').map((cell) => cell.trim()));
   const driver = rows[0]?.[1] ?? /Module\s+(?:for\s+\S+\s+)?(\d+\.[\d.]+)/.exec(proc ?? '')?.[1] ?? null;
-  // versioned names count: libnvidia-glvkspirv.so.570.86.15
+  // versioned names count too: libnvidia-glvkspirv.so.570.86.15
   const names = [...libraries.keys()];
   const known = [...NVIDIA_LIBRARIES, ...GLVND_LIBRARIES].map(
     (library) => [library, names.some((name) => name.startsWith(library))] as const,

@@ -1,11 +1,12 @@
-/** Mesa's drivers: lavapipe where there is no GPU, and AMD's and Intel's GPUs. */
+/** Findings about Mesa: lavapipe where there is no GPU, and the drivers of AMD's and Intel's GPUs. */
 import { aptInstall, installFromBackports } from './apt.ts';
 import type { Finding, MachineFacts, Probe } from './types.ts';
 
-/** 22.3 is refused by Dawn (it lacks dynamic indexing of uniform arrays); 25.0 is the oldest that was seen to work. */
+/** Oldest version seen to work. Dawn refuses 22.3, which lacks dynamic indexing of uniform arrays. */
 const MESA_WANTED = 25;
 const PACKAGES = ['mesa-vulkan-drivers', 'libvulkan1'];
 
+/** Returns findings where no GPU is in use on Linux; `asked` is NIBBLE_DEVICE's choice. */
 export function mesaFindings(machine: MachineFacts, probe: Probe, asked: string): Finding[] {
   if (machine.platform !== 'linux' || (probe.device !== null && !probe.device.profile.software)) return [];
   const locked = machine.renderNodes.filter((node) => !node.accessible);
@@ -64,7 +65,7 @@ const OTHER_PACKAGE_MANAGERS: Readonly<Record<string, string>> = {
   arch: 'pacman -S vulkan-swrast vulkan-icd-loader',
 };
 
-/** Debian 12 needs its backports; what follows it, and Ubuntu, has a Mesa that is new enough. */
+/** Makes the install command: from backports on Debian 12; later releases and Ubuntu have a Mesa that is new enough. */
 function installCommand({ os, backports, isRoot }: MachineFacts): string {
   if (os.id === 'debian' && os.codename === 'bookworm') {
     return backports === null

@@ -1,15 +1,17 @@
-/** Why Vulkan does not reach an NVIDIA GPU whose driver is there: mostly containers, and each cause has its own remedy. */
+/** Findings about an NVIDIA GPU that Vulkan does not reach although its driver is there, as in many containers. */
 import { aptInstall } from './apt.ts';
 import { GLVND_LIBRARIES } from './machine-facts.ts';
 import { reasonOf } from './reason.ts';
 import type { Finding, MachineFacts, NvidiaFacts, Probe } from './types.ts';
 
 const GRAPHICS = 'NVIDIA_DRIVER_CAPABILITIES=compute,utility,graphics';
-/** Debian's and Ubuntu's names of what NVIDIA's driver links against and a slim image lacks. */
+/** Debian and Ubuntu packages that NVIDIA's driver links against and slim images lack. */
 const GLVND_PACKAGES = ['libvulkan1', 'libegl1', 'libglvnd0', 'libgl1', 'libglx0', 'libgles2', 'libxext6'];
 const ICD_PATH = '/etc/vulkan/icd.d/nvidia_icd.json';
 
-/** Nothing where the GPU is in use or absent; else the first cause that fits, in the order in which they hide each other. */
+/**
+ * Returns the first cause that fits, in the order in which they hide each other; none where the GPU works or is absent.
+ */
 export function nvidiaFindings(machine: MachineFacts, probe: Probe): Finding[] {
   const { nvidia } = machine;
   if (nvidia === null || probe.device?.adapter.vendor.toLowerCase() === 'nvidia') return [];
@@ -54,7 +56,7 @@ const notMounted: Rule = (nvidia, { isRoot }) => {
   );
 };
 
-/** Without glvnd's EGL the driver loads and then has no vkCreateInstance. */
+/** Without glvnd's EGL the driver loads but lacks vkCreateInstance. */
 const glvndMissing: Rule = (nvidia, { vulkan, isRoot }, { driverLog }) => {
   const missing: string[] = GLVND_LIBRARIES.filter((library) => nvidia.libraries[library] !== true);
   if (vulkan.loader === null) missing.unshift('libvulkan.so.1');

@@ -1,4 +1,4 @@
-/** The process that probe-process.ts starts: its argument is the device, the answer goes to the parent. */
+/** Entry of the process that probe-process.ts starts: its argument is the device; it sends the answer to the parent. */
 import type { DeviceChoice } from '../node/device-choice.ts';
 import { probeHere } from './probe-process.ts';
 

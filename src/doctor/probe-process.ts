@@ -1,4 +1,4 @@
-/** Tries the device in a process of its own: a driver that crashes takes that one down, and what it wrote is kept. */
+/** Tries the device in a process of its own, which a crashing driver takes down alone, and whose stderr is kept. */
 import { type ChildEnd, runScript } from '../node/child.ts';
 import { closeDevice, openDevice } from '../node/device.ts';
 import type { DeviceChoice } from '../node/device-choice.ts';
@@ -9,7 +9,7 @@ import type { DeviceFacts, Probe } from './types.ts';
 const PROBE_TIMEOUT_MS = 120_000;
 const BACKENDS: Readonly<Record<string, string>> = { darwin: 'metal', win32: 'd3d12' };
 
-export type ProbeMessage = { readonly device: DeviceFacts } | { readonly error: string };
+type ProbeMessage = { readonly device: DeviceFacts } | { readonly error: string };
 
 /** Opens and tries the device in this process. Never throws. */
 export async function probeHere(choice: DeviceChoice): Promise<ProbeMessage> {
@@ -27,7 +27,7 @@ export async function probeHere(choice: DeviceChoice): Promise<ProbeMessage> {
 
 const CHILD = new URL('./probe-child.js', import.meta.url);
 
-/** The same in a child, with the Vulkan loader told to say what it could not load. `script` is what the child runs. */
+/** Does the same in a child that runs `script`, with the Vulkan loader set to report what it cannot load. */
 export async function probeInChild(
   choice: DeviceChoice,
   env: Readonly<Record<string, string | undefined>>,

@@ -1,4 +1,4 @@
-/** Tries a device: subnormals, a few sums against f64, the time to compile a kernel. Knows no Node. */
+/** Tries a device: subnormals, a few sums against f64, the time to compile a kernel. */
 import type { Device } from '../gpu/device.ts';
 import { Machine } from '../gpu/machine.ts';
 import type { Recorder } from '../gpu/recorder.ts';
@@ -12,7 +12,7 @@ type Words = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 
 const PLAN = 'doctor';
 
-/** A machine with one phase, and one run of it. */
+/** A machine with a single phase. */
 class Workbench {
   readonly #machine: Machine;
   readonly rec: Recorder;
@@ -28,12 +28,12 @@ class Workbench {
     return tensor;
   }
 
-  /** A buffer of NaN: what no kernel wrote cannot pass for a result. */
+  /** Allocates a buffer of NaN, so that elements no kernel wrote cannot pass for results. */
   output(label: string, elements: number): Tensor {
     return this.tensor(label, new Float32Array(elements).fill(Number.NaN));
   }
 
-  /** Returns a function that runs the recorded dispatches once and says how long that took. */
+  /** Compiles the recorded dispatches; `run` runs them once and returns its milliseconds. */
   async compile(): Promise<{ compileMs: number; run: () => Promise<number> }> {
     const start = performance.now();
     this.#machine.prepare([{ name: PLAN, commands: this.rec.commands }]);
@@ -56,10 +56,10 @@ class Workbench {
   }
 }
 
-/** @throws DeviceError when the device fails meanwhile */
+/** Compiles, runs and checks a few kernels. @throws DeviceError when the device fails */
 export async function probeDevice(device: Device): Promise<Omit<DeviceFacts, 'backend'>> {
   const { profile, info } = device;
-  // first, so that nothing of it is compiled yet
+  // first, while none of its kernels is compiled yet
   const { compile, matmul } = await tryMatmul(device);
   const [add, multiply] = await tryElementwise(device);
   return {
@@ -71,7 +71,7 @@ export async function probeDevice(device: Device): Promise<Omit<DeviceFacts, 'ba
   };
 }
 
-/** What the device does to subnormals of each type it has. */
+/** Finds out whether the device keeps or flushes subnormals of each float type it has. */
 export async function probeSubnormals(device: Device): Promise<DeviceFacts['subnormals']> {
   return {
     f32: await subnormalsF32(device),
@@ -114,7 +114,7 @@ async function tryElementwise(device: Device): Promise<[SelfTest, SelfTest]> {
   const scale = Math.fround(1.7);
   scaleTiny(bench.rec, { x: first, y: product, scale });
   await (await bench.compile()).run();
-  // WGSL asks for correctly rounded sums and products, so nothing is allowed
+  // WGSL requires correctly rounded sums and products, so no error is allowed
   const add = compared(
     'add',
     new Float32Array(await bench.read(sum)),

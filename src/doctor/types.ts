@@ -1,4 +1,4 @@
-/** What the doctor looks at, and what it says. */
+/** Facts that the doctor reads, and findings that it returns. */
 import type { DeviceInfo } from '../gpu/device.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { MachineView } from '../node/machine.ts';
@@ -21,7 +21,7 @@ export type VulkanFacts = {
   /** Path of libvulkan.so.1 as the dynamic linker knows it. */
   readonly loader: string | null;
   readonly icdFiles: readonly IcdFile[];
-  /** VK_DRIVER_FILES and its like, as they are set. */
+  /** VK_DRIVER_FILES and its relatives, as they are set. */
   readonly env: Readonly<Record<string, string>>;
   /** Version of the package mesa-vulkan-drivers. */
   readonly mesa: string | null;
@@ -30,23 +30,23 @@ export type VulkanFacts = {
 /** A driver's manifest: `library` is null when the file is missing or not a manifest. */
 export type IcdFile = { readonly path: string; readonly library: string | null };
 
-/** Only where an NVIDIA driver is visible at all. */
+/** Facts of an NVIDIA driver, where one is visible. */
 export type NvidiaFacts = {
   readonly gpus: readonly string[];
   readonly driver: string | null;
   /** NVIDIA_DRIVER_CAPABILITIES; null when it is not set. */
   readonly capabilities: string | null;
-  /** Libraries of the driver and of glvnd that the dynamic linker knows, out of those that Vulkan needs. */
+  /** Whether the dynamic linker knows each library of the driver and of glvnd that Vulkan needs. */
   readonly libraries: Readonly<Record<string, boolean>>;
 };
 
-/** A file for /etc/apt/sources.list.d and its text. */
+/** A file for /etc/apt/sources.list.d, its text and its suite. */
 export type BackportsSource = { readonly file: string; readonly text: string; readonly suite: string };
 
-/** What happens to a subnormal operand, and to a subnormal result of normal operands. */
+/** Treatment of a subnormal operand, and of a subnormal result of normal operands. */
 export type Subnormals = { readonly operands: 'kept' | 'flushed'; readonly results: 'kept' | 'flushed' };
 
-/** One comparison of a kernel with f64: `error` and `limit` are the largest absolute ones. */
+/** A comparison of a kernel with f64: its largest absolute error, null for NaN, and the largest allowed. */
 export type SelfTest = {
   readonly name: string;
   readonly passed: boolean;
@@ -56,9 +56,9 @@ export type SelfTest = {
 
 export type CompileTimes = {
   readonly kernel: string;
-  /** Linking the shader and making the pipeline; a driver's disk cache makes it shorter the second time. */
+  /** Time to link the shader and make the pipeline; shorter the second time where a driver has a disk cache. */
   readonly compileMs: number;
-  /** The first dispatch: software drivers compile here. */
+  /** Time of the first dispatch, in which software drivers compile. */
   readonly firstRunMs: number;
   readonly laterRunMs: number;
 };
@@ -72,19 +72,19 @@ export type DeviceFacts = {
   readonly compile: CompileTimes;
 };
 
-/** How opening the device and trying it went. `driverLog`: what Dawn and the Vulkan loader wrote meanwhile. */
+/** Result of opening and trying the device; `driverLog` is what Dawn and the Vulkan loader wrote meanwhile. */
 export type Probe = {
   readonly device: DeviceFacts | null;
   readonly error: string | null;
   readonly driverLog: string;
 };
 
-/** `problem`: training cannot run until it is mended. `advice`: it runs, and could run better. */
+/** A `problem` keeps training from running until it is mended; with `advice` it would run better. */
 export type Finding = {
   readonly id: string;
   readonly level: 'problem' | 'advice';
   readonly what: string;
-  /** The exact command, or for a container the setting, that mends it; null where nothing has to be done. */
+  /** Exact command, or setting of a container, that mends it; null where nothing has to be done. */
   readonly fix: string | null;
 };
 

@@ -1,16 +1,16 @@
-/** How the base of a run is quantized in fact: by the settings, or by the checkpoint, which then decides. */
+/** The real quantization of a run's base: the settings' own, or that of a checkpoint which came quantized. */
 import { isBnb4bit } from '../formats/bnb4bit.ts';
-import type { ModelPlan } from '../train/model-plan.ts';
+import type { ModelLayout } from '../train/model-layout.ts';
 import type { RunInput } from '../train/session.ts';
 
-export type BaseQuantization = {
+type BaseQuantization = {
   readonly quantType: 'nf4' | 'fp4';
   readonly blockSize: number;
   readonly doubleQuant: boolean;
 };
 
-/** Of the first quantized linear layer; null where none is. */
-export function baseQuantization({ spec, linear }: ModelPlan): BaseQuantization | null {
+/** Quantization of the first quantized linear layer; null where none is quantized. */
+export function baseQuantization({ spec, linear }: ModelLayout): BaseQuantization | null {
   for (const module of linear.keys()) {
     const stored = spec.storedAs(module);
     if (stored.kind === '4bit') return stored;
@@ -18,10 +18,10 @@ export function baseQuantization({ spec, linear }: ModelPlan): BaseQuantization 
   return null;
 }
 
-/** What the settings do not say of a checkpoint that was quantized before; null where there is nothing to say. */
-export function prequantizedNote({ config, source, plan }: RunInput): string | null {
-  const base = baseQuantization(plan);
-  if (base === null || ![...plan.linear.keys()].some((module) => isBnb4bit(source, `${module}.weight`))) return null;
+/** Explains a checkpoint that came quantized, where the settings do not say so; null otherwise. */
+export function prequantizedNote({ config, source, layout }: RunInput): string | null {
+  const base = baseQuantization(layout);
+  if (base === null || ![...layout.linear.keys()].some((module) => isBnb4bit(source, `${module}.weight`))) return null;
   const { quantType, blockSize, doubleQuant } = base;
   const how = `${quantType}, blocks of ${blockSize}, ${doubleQuant ? 'double quantization' : 'no double quantization'}`;
   if (!config.load_in_4bit)

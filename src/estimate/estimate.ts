@@ -1,26 +1,26 @@
-/** Memory of a run from its plan, without a GPU: the same allocations, counted and not made. */
+/** GPU memory of a run from its plan, without a GPU: its allocations are counted instead of made. */
 import type { TrainConfig } from '../config/settings.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
 import type { DeclaredModel } from '../model/declare.ts';
 import type { FourBitWeight } from '../model/weight.ts';
 import { buildEngine, type Shapes } from '../train/build.ts';
-import { countParameters, type ModelPlan } from '../train/model-plan.ts';
+import { countParameters, type ModelLayout } from '../train/model-layout.ts';
 import type { Estimate, QuantizedLinears } from './types.ts';
 
 const F32_BYTES = 4;
 
-/** The estimate of a planned run with known batch shapes. */
-export function estimatePlan(
-  plan: ModelPlan,
+/** Records the plan of a run with known batch shapes and counts its bytes. @throws ConfigError, DeviceError */
+export function estimateRun(
+  layout: ModelLayout,
   config: TrainConfig,
   shapes: Shapes,
   profile: DeviceProfile,
   shaders: ShaderLibrary,
 ): Estimate {
-  const { machine, declared } = buildEngine({ device: null, profile, shaders }, plan, config, shapes);
+  const { machine, declared } = buildEngine({ device: null, profile, shaders }, layout, config, shapes);
   const { peak, phasePeaks } = machine.ledger;
-  const { trainable: trainableParams, all: allParams } = countParameters(plan);
+  const { trainable: trainableParams, all: allParams } = countParameters(layout);
   return {
     peakBytes: peak.peakBytes,
     byCategory: peak.byCategory,
@@ -31,7 +31,7 @@ export function estimatePlan(
   };
 }
 
-/** Counts what the ledger holds for 4-bit weights; null where there are none. */
+/** Counts the bytes that the ledger holds for 4-bit weights; null where there are none. */
 export function quantizedLinears({ weights, tables }: DeclaredModel): QuantizedLinears | null {
   const fourBit = [...weights.values()].filter((w): w is FourBitWeight => w.kind === '4bit');
   if (fourBit.length === 0) return null;
@@ -48,7 +48,10 @@ export function quantizedLinears({ weights, tables }: DeclaredModel): QuantizedL
   return { tensors, codeTablesBytes, formulaBytes };
 }
 
-/** ceil(n/2) + ceil(n/Q) + 4 ceil(ceil(n/Q)/256) + 4, or ceil(n/2) + 4 ceil(n/Q) without double quantization. */
+/**
+ * Bytes by the format: ceil(n/2) + ceil(n/Q) + 4 ceil(ceil(n/Q)/256) + 4, or ceil(n/2) + 4 ceil(n/Q) without double
+ * quantization.
+ */
 function formatBytes({ out, in: width, blockSize, scales }: FourBitWeight): number {
   const n = out * width;
   const blocks = Math.ceil(n / blockSize);

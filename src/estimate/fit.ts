@@ -1,4 +1,4 @@
-/** Whether a plan fits the memory it may have: asked before anything is allocated, answered with the arithmetic. */
+/** Checks that a plan fits the memory it may have, before anything is allocated, and explains one that does not. */
 import { max as largest } from 'simple-statistics';
 import { sizeInWords, type TrainConfig } from '../config/index.ts';
 import { ConfigError, DeviceError, exitCodeOf } from '../errors.ts';
@@ -6,19 +6,19 @@ import { CATEGORIES } from '../gpu/category.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Shapes } from '../train/build.ts';
 import type { BatchShape } from '../train/inputs.ts';
-import { planModel } from '../train/model-plan.ts';
+import { modelLayout } from '../train/model-layout.ts';
 import type { RunInput } from '../train/session.ts';
 import { allowedBytes } from './allowed.ts';
 import { baseQuantization } from './base-quantization.ts';
-import { estimatePlan } from './estimate.ts';
+import { estimateRun } from './estimate.ts';
 import type { Estimate } from './types.ts';
 
-/** The memory of a GPU as its driver counts it. */
+/** Memory of a GPU as its driver counts it. */
 export type GpuMemory = { readonly name: string; readonly totalBytes: number; readonly freeBytes: number };
 
 /**
- * The plan of a run on a device, within the memory it may have.
- * @param driver the memory of an NVIDIA GPU that calls itself any of the names; null where nobody tells it
+ * Estimates a run on a device, and requires that it fits max_gpu_memory or else the memory that is free.
+ * @param driver memory of an NVIDIA GPU that calls itself any of the names; null where it cannot be told
  * @throws ConfigError, DeviceError with what would help
  */
 export async function estimateThatFits(
@@ -26,9 +26,9 @@ export async function estimateThatFits(
   device: Pick<Device, 'profile' | 'shaders' | 'info'>,
   driver: (names: readonly string[]) => GpuMemory | null,
 ): Promise<Estimate> {
-  const { config, plan, batches } = input;
+  const { config, layout, batches } = input;
   const { profile, shaders, info } = device;
-  const estimate = estimatePlan(plan, config, batches.shapes, profile, shaders);
+  const estimate = estimateRun(layout, config, batches.shapes, profile, shaders);
   const asked = allowedBytes(config);
   const isNvidia = !profile.software && info.vendor.toLowerCase() === 'nvidia';
   const memory = asked === null && isNvidia ? driver([info.device, info.description]) : null;
@@ -46,7 +46,7 @@ export async function estimateThatFits(
   );
 }
 
-/** The categories of the peak, a line each, and their sum. */
+/** Lists the categories of the peak, a line each, and their sum. */
 function arithmetic({ byCategory, peakBytes }: Estimate): string {
   const rows = [...CATEGORIES, 'alignment' as const]
     .filter((category) => byCategory[category] > 0)
@@ -55,16 +55,16 @@ function arithmetic({ byCategory, peakBytes }: Estimate): string {
   return [...rows, ['together', peakBytes] as const].map(([label, bytes]) => line(label, bytes)).join('\n');
 }
 
-type Planned = { readonly config: TrainConfig; readonly shapes: Shapes };
-type Change = { readonly what: string; readonly apply: (planned: Planned) => Planned };
+type Candidate = { readonly config: TrainConfig; readonly shapes: Shapes };
+type Change = { readonly what: string; readonly apply: (given: Candidate) => Candidate };
 
-/** What each change would make of the plan, the least first, and all of them together where none is enough. */
+/** Lists the peak after each change, the smallest first; and after all of them together, where none is enough. */
 async function remedies(input: RunInput, device: Pick<Device, 'profile' | 'shaders'>, most: number): Promise<string[]> {
-  const planned: Planned = { config: input.config, shapes: input.batches.shapes };
-  const changes = changesOf(planned, input);
+  const given: Candidate = { config: input.config, shapes: input.batches.shapes };
+  const changes = changesOf(given, input);
   const found: { readonly what: string; readonly bytes: number }[] = [];
   const measure = async ({ what, apply }: Change): Promise<void> => {
-    const bytes = await peakOf(apply(planned), input, device);
+    const bytes = await peakOf(apply(given), input, device);
     if (bytes !== null) found.push({ what, bytes });
   };
   for (const change of changes) await measure(change);
@@ -80,7 +80,7 @@ async function remedies(input: RunInput, device: Pick<Device, 'profile' | 'shade
   return ['What would help, and what the run would need then:', ...rows];
 }
 
-function changesOf({ config, shapes }: Planned, { plan }: RunInput): Change[] {
+function changesOf({ config, shapes }: Candidate, { layout }: RunInput): Change[] {
   const { method, gradient_checkpointing, per_device_train_batch_size: batch, max_length } = config;
   const set = (what: string, values: Partial<TrainConfig>): Change => ({
     what,
@@ -93,8 +93,8 @@ function changesOf({ config, shapes }: Planned, { plan }: RunInput): Change[] {
   const half = (n: number): number => Math.ceil(n / 2);
   const longest = largest(shapes.train.map(({ S }) => S));
   const double = { load_in_4bit: true, bnb_4bit_use_double_quant: true };
-  // a checkpoint that is quantized already is no smaller for being asked to
-  const isQuantized = method === 'qlora' || baseQuantization(plan) !== null;
+  // qlora makes a checkpoint that is quantized already no smaller
+  const isQuantized = method === 'qlora' || baseQuantization(layout) !== null;
   return [
     ...(method === 'full' ? [set('method: lora', { method: 'lora' })] : []),
     ...(isQuantized ? [] : [set('method: qlora with bnb_4bit_use_double_quant', { method: 'qlora', ...double })]),
@@ -106,16 +106,16 @@ function changesOf({ config, shapes }: Planned, { plan }: RunInput): Change[] {
   ];
 }
 
-/** Null for what cannot be planned, such as QLoRA of an adapter that trains a weight. */
+/** Peak in bytes; null for runs that are refused, such as QLoRA of an adapter that trains a weight. */
 async function peakOf(
-  { config, shapes }: Planned,
+  { config, shapes }: Candidate,
   { model, source, adapter }: RunInput,
   { profile, shaders }: Pick<Device, 'profile' | 'shaders'>,
 ): Promise<number | null> {
   const maxPositions = largest([...shapes.train, ...shapes.evaluation].map(({ S }) => S));
   try {
-    const plan = await planModel({ config, model, source, adapter, maxPositions });
-    return estimatePlan(plan, config, shapes, profile, shaders).peakBytes;
+    const layout = await modelLayout({ config, model, source, adapter, maxPositions });
+    return estimateRun(layout, config, shapes, profile, shaders).peakBytes;
   } catch (error) {
     if (exitCodeOf(error) === 2) return null;
     throw error;

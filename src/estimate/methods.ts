@@ -1,4 +1,4 @@
-/** What LoRA, QLoRA and full training of one model would need, each with the settings of one configuration. */
+/** Estimates LoRA, QLoRA and full training of one model with the settings of one configuration. */
 import { type ResolvedConfig, type TrainConfig, wasSet } from '../config/index.ts';
 import { DeviceError } from '../errors.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
@@ -20,15 +20,15 @@ import {
 export type EstimateJob = {
   readonly config: ResolvedConfig;
   readonly model: ModelConfig;
-  /** What the result calls the model: the path of its config.json. */
+  /** Name of the model in the result: the path of its config.json. */
   readonly modelName: string;
   readonly profile: DeviceProfile;
   readonly shaders: ShaderLibrary;
 };
 
 /**
- * Records the plan of each method and counts its bytes. A method that the device cannot do has a reason in its place.
- * @param onMethod told before each method; what it throws ends the work
+ * Records the plan of each method and counts its bytes. A method that the device cannot do gets its reason instead.
+ * @param onMethod called before each method; an error it throws ends the work
  * @throws DeviceError when the device can do none of them
  */
 export async function estimateMethods(
@@ -48,7 +48,7 @@ export async function estimateMethods(
   if (failed.length === estimates.length) throw new DeviceError(failed[0]?.reason ?? '');
   return {
     profile: profile.name,
-    // a known profile is no device of this machine, whose tuned tiles might plan other workspaces
+    // profiles have default tiles; tiles tuned on the real device may need other workspaces
     tiles: profile.tier === 'direct' ? null : 'default',
     model: modelName,
     per_device_train_batch_size: values.per_device_train_batch_size,
@@ -88,14 +88,17 @@ function figuresOf(method: EstimatedMethod, estimate: Estimate, allowed: number 
   };
 }
 
-/** The configuration's own where it is for QLoRA; else QLoRA's usual one, unless a setting says otherwise. */
+/**
+ * Recipe of the configuration where it is for QLoRA; else the usual one, double quantization included unless it was
+ * set.
+ */
 function qloraRecipe(config: ResolvedConfig): QloraRecipe {
   const { load_in_4bit, bnb_4bit_quant_type, bnb_4bit_use_double_quant, bnb_4bit_blocksize } = config.values;
   const double = load_in_4bit || wasSet(config, 'bnb_4bit_use_double_quant') ? bnb_4bit_use_double_quant : true;
   return { bnb_4bit_quant_type, bnb_4bit_use_double_quant: double, bnb_4bit_blocksize, assumed: !load_in_4bit };
 }
 
-/** The other methods with the settings of this one. */
+/** Changes the method of a configuration and keeps its other settings. */
 function withMethod(config: TrainConfig, method: EstimatedMethod, recipe: QloraRecipe): TrainConfig {
   if (method !== 'qlora') return { ...config, method, load_in_4bit: false };
   const { bnb_4bit_use_double_quant } = recipe;

@@ -1,14 +1,17 @@
-/** The estimate of a model that nobody has opened: its config.json is enough. */
+/** Estimates a model from its config.json alone. */
 import type { TrainConfig } from '../config/settings.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
-import { planModel } from '../train/model-plan.ts';
+import { modelLayout } from '../train/model-layout.ts';
 import { longestRow } from '../train/packing.ts';
-import { estimatePlan } from './estimate.ts';
+import { estimateRun } from './estimate.ts';
 import type { Estimate } from './types.ts';
 
-/** The estimate from a config.json: full batches of max_length tokens, evaluation batches where evaluation is configured. */
+/**
+ * Estimates full batches of max_length tokens, with evaluation batches where evaluation is configured.
+ * @throws ConfigError, DeviceError
+ */
 export async function estimateModel(
   model: ModelConfig,
   config: TrainConfig,
@@ -18,6 +21,6 @@ export async function estimateModel(
   const S = longestRow(config, model);
   const evaluation = config.eval_datasets.length > 0 ? [{ B: config.per_device_eval_batch_size, S }] : [];
   const shapes = { train: [{ B: config.per_device_train_batch_size, S }], evaluation };
-  const plan = await planModel({ config, model, source: null, adapter: null, maxPositions: S });
-  return estimatePlan(plan, config, shapes, profile, shaders);
+  const layout = await modelLayout({ config, model, source: null, adapter: null, maxPositions: S });
+  return estimateRun(layout, config, shapes, profile, shaders);
 }

@@ -15,7 +15,7 @@ type Shape = Pick<
   readonly head_dim?: number;
 };
 
-/** config.json figures as published. */
+/** Figures of each config.json as published. */
 export const REFERENCE_MODELS: Readonly<Record<string, Shape>> = {
   'SmolLM2-135M': {
     vocab_size: 49_152,
@@ -70,16 +70,21 @@ export const REFERENCE_MODELS: Readonly<Record<string, Shape>> = {
   },
 };
 
-/** As a config.json: positions and norm are those of the Llama 2 family, which speed and memory do not depend on. */
+/**
+ * Makes a config.json of a published shape. Positions and norm are Llama 2's; speed and memory do not depend on them.
+ */
 export function referenceConfig(name: string): JsonObject {
   return {
-    ...{ architectures: ['LlamaForCausalLM'], model_type: 'llama' },
+    architectures: ['LlamaForCausalLM'],
+    model_type: 'llama',
     ...REFERENCE_MODELS[name],
-    ...{ max_position_embeddings: 4096, rms_norm_eps: 1e-5, dtype: 'float16' },
+    max_position_embeddings: 4096,
+    rms_norm_eps: 1e-5,
+    dtype: 'float16',
   };
 }
 
-/** A published shape as a config.json of it is read. @throws DataError for a name that is not among them */
+/** Reads a published shape as if from its config.json. @throws DataError for an unknown name */
 export function referenceModel(name: string): ModelConfig {
   return parseModelConfig(referenceConfig(name), name);
 }

@@ -1,4 +1,4 @@
-/** The same comparison at the sizes people ask about, from the estimate: published Llama shapes, one fixed batch. */
+/** Estimates a suite's comparison at published Llama shapes, with one fixed batch. */
 import type { TrainConfig } from '../config/settings.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
@@ -6,11 +6,14 @@ import type { ScaleUp } from '../results/summary-schema.ts';
 import { estimateModel } from './model.ts';
 import { referenceModel } from './reference-models.ts';
 
-/** The sizes people ask about. */
+/** Published models to estimate. */
 const SCALED_TO = ['Llama-3.2-1B', 'Llama-2-7B', 'Llama-2-13B', 'LLaMA-65B'];
 const TOKENS = 512;
 
-/** Peaks of LoRA, QLoRA and full training at each size, with the adapter settings of `config`. */
+/**
+ * Estimates peak bytes of LoRA, QLoRA and full training at each size, with the adapter settings of `config`.
+ * @throws ConfigError
+ */
 export async function scaleUp(
   config: TrainConfig,
   shaders: ShaderLibrary,
@@ -18,8 +21,12 @@ export async function scaleUp(
 ): Promise<ScaleUp> {
   const common: TrainConfig = {
     ...config,
-    ...{ dtype: 'auto', compute_dtype: 'float16', per_device_train_batch_size: 1, max_length: TOKENS },
-    ...{ eval_datasets: [], adapter_name_or_path: null },
+    dtype: 'auto',
+    compute_dtype: 'float16',
+    per_device_train_batch_size: 1,
+    max_length: TOKENS,
+    eval_datasets: [],
+    adapter_name_or_path: null,
   };
   const models = await Promise.all(
     SCALED_TO.map(async (name) => {

@@ -1,4 +1,4 @@
-/** What an estimate says. */
+/** Results of an estimate. */
 import type { CategoryBytes } from '../gpu/category.ts';
 import type { PhasePeak } from '../gpu/ledger.ts';
 
@@ -11,7 +11,7 @@ export type Estimate = {
   readonly quantizedLinears: QuantizedLinears | null;
 };
 
-/** Bytes of the quantized linears, tensor by tensor, and what the format's formula says they should be. */
+/** Bytes of the quantized linear layers, tensor by tensor, and those that the format's formula predicts. */
 export type QuantizedLinears = {
   readonly tensors: readonly {
     name: string;
@@ -28,18 +28,18 @@ export type QuantizedLinears = {
 export const ESTIMATED_METHODS = ['lora', 'qlora', 'full'] as const;
 export type EstimatedMethod = (typeof ESTIMATED_METHODS)[number];
 
-/** The quantized linear layers together. */
+/** Figures of all quantized linear layers together. */
 export type QuantizedFigures = {
   readonly tensors: number;
   readonly bytes: number;
   readonly elements: number;
-  /** Tables that they share. */
+  /** Bytes of the code tables that they share. */
   readonly code_tables_bytes: number;
   readonly formula_bytes: number;
   readonly bits_per_parameter: number;
 };
 
-/** How QLoRA's base is quantized; `assumed`: the configuration itself does not say so. */
+/** How QLoRA's base is quantized; `assumed` where the configuration itself does not say so. */
 export type QloraRecipe = {
   readonly bnb_4bit_quant_type: 'nf4' | 'fp4';
   readonly bnb_4bit_use_double_quant: boolean;
@@ -47,14 +47,14 @@ export type QloraRecipe = {
   readonly assumed: boolean;
 };
 
-/** One method, or why the device cannot do it. */
+/** Estimate of one method, or the reason why the device cannot do it. */
 export type MethodEstimate =
   | {
       readonly method: EstimatedMethod;
       readonly peak_bytes: number;
-      /** Within max_gpu_memory; absent where that is not set. */
+      /** Whether the peak is within max_gpu_memory; absent without that setting. */
       readonly fits?: boolean;
-      /** At the peak. */
+      /** Bytes by category at the peak. */
       readonly by_category: CategoryBytes;
       readonly by_phase: readonly { readonly phase: string; readonly peak: number }[];
       readonly num_trainable_params: number;
@@ -63,19 +63,19 @@ export type MethodEstimate =
     }
   | { readonly method: EstimatedMethod; readonly peak_bytes: null; readonly reason: string };
 
-/** Bytes of the GPU for full batches; `nibble estimate --json` prints the same. */
+/** GPU memory in bytes for full batches, as `nibble estimate --json` prints it. */
 export type EstimateResult = {
   /** Name of the device profile. */
   readonly profile: string;
-  /** Tiles of the matrix kernels; null where they have none. */
+  /** Tiles of the matmul kernels; null for the direct tier, which has none. */
   readonly tiles: 'default' | null;
   readonly model: string;
   readonly per_device_train_batch_size: number;
-  /** At most the positions of the model. */
+  /** Tokens of a row, limited by the model's positions. */
   readonly max_length: number;
   readonly max_position_embeddings: number;
   readonly compute_dtype: 'float32' | 'float16';
-  /** Bytes that a run may need; null where nothing is said. */
+  /** Bytes that a run may need; null without that setting. */
   readonly max_gpu_memory: number | null;
   readonly qlora_quantization: QloraRecipe;
   readonly estimates: readonly MethodEstimate[];

@@ -9,7 +9,7 @@ export type BufferRequest = {
   readonly category: Category;
   /** Bytes the contents need; the buffer may be larger by alignment. */
   readonly bytes: number;
-  /** Bytes of that which are padding between tensors. They are counted as alignment, not under the category. */
+  /** Padding between tensors within those bytes, counted as alignment instead of under the category. */
   readonly paddingBytes?: number;
   readonly usage?: 'storage' | 'uniform' | 'readback' | 'query';
 };
@@ -43,7 +43,7 @@ function requireFits({ label }: BufferRequest, sizeBytes: number, max: number): 
   );
 }
 
-/** Counts and makes nothing: the allocator of `nibble estimate`. */
+/** Only counts: the allocator of `nibble estimate`. */
 export class DryAllocator implements Allocator {
   readonly ledger: Ledger;
   readonly #maxBufferBytes: number;

@@ -1,4 +1,4 @@
-/** What GPU memory is held for. Every buffer has one category; the ledger and every report count by it. */
+/** Names what GPU memory is held for. Every buffer has one category; the ledger and every report count by it. */
 export const CATEGORIES = [
   'base_weights',
   'quant_state',

@@ -14,6 +14,8 @@ export type MatrixConfig = {
   readonly subgroupSize: number;
   /** The device has several subgroup sizes: the kernel has to name its own. */
   readonly sized: boolean;
+  /** The device gathers a right matrix whose lines run along its columns by halves: the kernel stages it turned. */
+  readonly turned?: boolean;
 };
 
 /** Tile of a workgroup and of a thread in shaders/matmul_simt.wgsl: rows, columns, depth. Thread tiles are multiples of 4. */
@@ -27,7 +29,7 @@ export type SimtTile = {
 
 /**
  * A workgroup's grid of subgroups, each subgroup's grid of matrices, and the depth staged at a time, in elements. With 2 stages the
- * next of it is on its way into registers while one multiplies.
+ * tiles have two buffers and a round one barrier.
  */
 export type MatrixTile = {
   readonly subgroupRows: number;
@@ -66,11 +68,11 @@ export type DeviceProfile = {
   /** WGSL f16 is available. */
   readonly shaderF16: boolean;
   readonly timestampQuery: boolean;
-  /** Whether WGSL `subgroups` can be enabled; absent: yes. Kernels with subgroup matrices do. */
+  /** Whether WGSL `subgroups` can be enabled; absent: yes. Kernels with subgroup matrices enable it. */
   readonly subgroups?: boolean;
   /** The largest f16 product with f32 sums; null without the features or such a product. */
   readonly subgroupMatrix: MatrixConfig | null;
-  /** What matrix products take where nothing else is asked for. */
+  /** The tier that matrix products take unless another is asked for. */
   readonly tier: Tier;
   readonly tiles?: TunedTiles;
   /** Invocations per workgroup of the elementwise and direct kernels. */

@@ -5,7 +5,7 @@ import { type KernelInterface, kernelKey, type ShaderLibrary } from './kernel.ts
 
 export type Pipeline = { readonly pipeline: GPUComputePipeline; readonly layout: GPUBindGroupLayout };
 
-/** What the driver says of the device, as recorded with every run. */
+/** The driver's own description of the device, recorded with every run. */
 export type DeviceInfo = {
   readonly vendor: string;
   readonly architecture: string;
@@ -22,7 +22,7 @@ export class Device {
   readonly profile: DeviceProfile;
   readonly info: DeviceInfo;
   readonly shaders: ShaderLibrary;
-  /** What a person should know of how it was opened. */
+  /** Remarks for a person on how it was opened. */
   readonly notices: readonly string[];
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
   #failure: DeviceError | null = null;

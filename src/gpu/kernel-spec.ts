@@ -1,4 +1,4 @@
-/** Which variant of which shader file: what a dispatch names and the shader library links. */
+/** Names a variant of a shader file: dispatches carry it, and the shader library links it. */
 
 /** A shader file with its variant chosen: `when` names the true `@if` conditions, `constants` the `constants::NAME` values. */
 export type KernelSpec = {

@@ -3,6 +3,8 @@ import { link } from 'wesl';
 import { KernelCallError } from '../errors.ts';
 import type { KernelSpec } from './kernel-spec.ts';
 import { isPlainWgsl, plainVariant, withIncludes } from './plain-wgsl.ts';
+import { constantsOf, importsOf } from './shader-constants.ts';
+import { UnrollError, type Unrolled, unroll, type Values } from './unroll.ts';
 
 export type Access = 'uniform' | 'read' | 'read_write';
 export type Binding = { readonly index: number; readonly name: string; readonly access: Access };
@@ -25,12 +27,14 @@ type Linked = { readonly code: string; origin(offset: number): string };
 
 export class ShaderLibrary {
   readonly #sources: ReadonlyMap<string, string>;
+  readonly #conditions: readonly string[];
   readonly #interfaces = new Map<string, KernelInterface>();
   readonly #linked = new Map<string, Promise<Linked>>();
 
   /** @param sources shader text by path below `shaders/`, such as `rmsnorm_fwd.wgsl` and `lib/grid.wgsl` */
   constructor(sources: ReadonlyMap<string, string>) {
     this.#sources = sources;
+    this.#conditions = [...new Set([...sources.values()].flatMap(conditionNames))];
   }
 
   get names(): readonly string[] {
@@ -61,31 +65,67 @@ export class ShaderLibrary {
 
   async #link(spec: KernelSpec): Promise<Linked> {
     const source = this.#sourceOf(spec.name);
-    if (isPlainWgsl(source)) {
-      const when = new Set(spec.when ?? []);
-      const { text, files } = this.#included(spec.name, source, when);
-      const code = plainVariant(text, spec, (condition) => holds(condition, when));
-      const origin = (offset: number): string => {
-        const before = code.slice(0, offset).split('\n');
-        const file = files.findLast(({ line }) => line < before.length) ?? { path: '', line: 0 };
-        return place(`shaders/${file.path}`, before.slice(file.line).join('\n'));
-      };
-      return { code, origin };
-    }
-    const weslSrc = Object.fromEntries(this.#sources);
+    if (isPlainWgsl(source)) return this.#linkPlain(spec, source);
+    const unrolled = this.#unrolled(spec);
     const linked = await link({
-      weslSrc,
+      weslSrc: {
+        ...Object.fromEntries(this.#sources),
+        ...Object.fromEntries([...unrolled].map(([file, { text }]) => [file, text])),
+      },
       rootModuleName: spec.name,
-      conditions: Object.fromEntries(conditionNames(source).map((c) => [c, (spec.when ?? []).includes(c)])),
+      // the conditions of every file: wesl has to know those that only an imported file names, too
+      conditions: Object.fromEntries(this.#conditions.map((c) => [c, (spec.when ?? []).includes(c)])),
       constants: { ...spec.constants },
     }).catch((error: unknown) => {
-      throw linkError(spec.name, error);
+      throw linkError(spec.name, error, (file, line, column) => {
+        const text = unrolled.get(file)?.text ?? this.#sources.get(file) ?? '';
+        const before = text.split('\n').slice(0, line - 1);
+        return this.#place(unrolled, file, text, [...before, ''].join('\n').length + column - 1);
+      });
     });
     const origin = (offset: number): string => {
       const from = linked.sourceMap.destToSrc(offset);
-      return place(shaderFile(from.src.path ?? `${spec.name}.wgsl`), from.src.text.slice(0, from.position));
+      return this.#place(unrolled, weslFile(from.src.path ?? `${spec.name}.wgsl`), from.src.text, from.position);
     };
     return { code: linked.dest, origin };
+  }
+
+  #linkPlain(spec: KernelSpec, source: string): Linked {
+    const when = new Set(spec.when ?? []);
+    const { text, files } = this.#included(spec.name, source, when);
+    const variant = plainVariant(text, spec, (condition) => holds(condition, when));
+    const origin = (offset: number): string => {
+      const before = variant.slice(0, offset).split('\n');
+      const file = files.findLast(({ line }) => line < before.length) ?? { path: '', line: 0 };
+      return place(`shaders/${file.path}`, before.slice(file.line).join('\n'));
+    };
+    const values = constantsOf('', new Map([['', text]]), spec.constants ?? {}, (condition) => holds(condition, when));
+    const { text: code, sourceOf } = unrollOf(spec.name, variant, values, origin);
+    return { code, origin: (offset) => origin(sourceOf(offset)) };
+  }
+
+  /** The kernel's file and those it imports, by path, where they have loops to unroll. */
+  #unrolled({ name, when = [], constants = {} }: KernelSpec): ReadonlyMap<string, Unrolled> {
+    const [set, found, met] = [new Set(when), new Map<string, Unrolled>(), new Set<string>()];
+    const visit = (file: string): void => {
+      const text = this.#sources.get(file);
+      if (text === undefined || met.has(file)) return;
+      met.add(file);
+      for (const imported of importsOf(text).values()) if (imported !== null) visit(imported);
+      if (!text.includes('@unroll')) return;
+      const values = constantsOf(file, this.#sources, constants, (condition) => holds(condition, set));
+      const origin = (offset: number): string => place(`shaders/${file}`, text.slice(0, offset));
+      found.set(file, unrollOf(name, text, values, origin));
+    };
+    visit(`${name}.wgsl`);
+    return found;
+  }
+
+  /** Where a character of a text that wesl was given stands in its file. */
+  #place(unrolled: ReadonlyMap<string, Unrolled>, file: string, text: string, offset: number): string {
+    const before = unrolled.get(file);
+    const source = before === undefined ? text : (this.#sources.get(file) ?? text);
+    return place(`shaders/${file}`, source.slice(0, before?.sourceOf(offset) ?? offset));
   }
 
   #included(name: string, source: string, when: ReadonlySet<string>): ReturnType<typeof withIncludes> {
@@ -111,18 +151,31 @@ function place(file: string, before: string): string {
 }
 
 /** wesl calls every file ./NAME.wesl. */
-function shaderFile(path: string): string {
-  return `shaders/${path.replace(/^\.\//, '').replace(/\.wesl$/, '.wgsl')}`;
-}
+const weslFile = (path: string): string => path.replace(/^\.\//, '').replace(/\.wesl$/, '.wgsl');
 
-/** What does not parse, or names nothing, fails in wesl, before any device sees it. */
-function linkError(kernel: string, error: unknown): KernelCallError {
+/** Says where wesl failed: at text that does not parse or at a name that is not there, before any device sees it. */
+function linkError(
+  kernel: string,
+  error: unknown,
+  placeOf: (file: string, line: number, column: number) => string,
+): KernelCallError {
   const { message, weslLocation: at } = error as Error & {
     weslLocation?: { file: string; line: number; column: number };
   };
-  const place = at === undefined ? '' : `${shaderFile(at.file)}:${at.line}:${at.column} `;
-  const detail = message.replace(/^\.\/[^:]+\.wesl/, shaderFile);
-  return new KernelCallError(kernel, `the shader does not link\n  ${place}${detail}`);
+  const where = at === undefined ? '' : `${placeOf(weslFile(at.file), at.line, at.column)} `;
+  const detail = message.replace(/^(\.\/[^:]+\.wesl):(\d+):(\d+)/, (_, path: string, line: string, column: string) =>
+    placeOf(weslFile(path), Number(line), Number(column)),
+  );
+  return new KernelCallError(kernel, `the shader does not link\n  ${where}${detail}`);
+}
+
+function unrollOf(kernel: string, text: string, values: Values, origin: (offset: number) => string): Unrolled {
+  try {
+    return unroll(text, values);
+  } catch (error) {
+    if (!(error instanceof UnrollError)) throw error;
+    throw new KernelCallError(kernel, `the shader does not link\n  ${origin(error.offset)} ${error.message}`);
+  }
 }
 
 const BINDING_LINE =

@@ -1,7 +1,7 @@
 /** The memory ledger: live GPU buffer bytes by category, with true peaks per phase (updated at every create and destroy). */
 import { type Category, type CategoryBytes, emptyCategoryBytes, totalBytes } from './category.ts';
 
-/** One live buffer. `bytes` is what its contents need; `alignmentBytes` is what padding adds to that. */
+/** One live buffer: `bytes` that its contents need, and `alignmentBytes` that padding adds to them. */
 export type LedgerEntry = {
   readonly label: string;
   readonly category: Category;

@@ -1,10 +1,10 @@
-/** Drops what a recorded phase computes and nobody reads, such as the last sum of a layer that is recorded again. */
+/** Drops commands of a recorded phase whose results nobody reads, such as the last sum of a layer that is recorded again. */
 import type { Command } from './command.ts';
 import type { Storage, Tensor } from './tensor.ts';
 
 /**
  * The commands whose results reach a resident tensor, in their order.
- * @param aside resident, but no result: the flags that a kernel raises beside what it computes
+ * @param aside resident tensors that are no results: the flags that kernels raise on the way
  */
 export function liveCommands(commands: readonly Command[], aside: Storage | null = null): Command[] {
   const wanted = new Set<Storage>();
@@ -13,7 +13,7 @@ export function liveCommands(commands: readonly Command[], aside: Storage | null
     const { reads, writes } = operands(command);
     const isWanted = (storage: Storage) => storage !== aside && (storage.resident || wanted.has(storage));
     if (!writes.some(({ storage }) => isWanted(storage))) continue;
-    // What is written stays wanted: an earlier command may have written another part of it.
+    // a written storage stays wanted: an earlier command may have written another part of it
     for (const { storage } of [...reads, ...writes]) wanted.add(storage);
     live.push(command);
   }

@@ -1,6 +1,6 @@
 /**
- * Where a recorded list becomes memory, programs and results. Built the same with a device and, for an estimate, without one: what
- * it allocates is then only counted.
+ * Turns a recorded list into memory, programs and results. An estimate builds the same machine without a device, and then
+ * its allocations are only counted.
  */
 import { KernelCallError } from '../errors.ts';
 import { type Allocation, type Allocator, DryAllocator, GpuAllocator } from './allocator.ts';
@@ -20,9 +20,9 @@ import type { Tensor } from './tensor.ts';
 import { Readback, upload } from './transfer.ts';
 
 export type MachineTarget = {
-  /** Null: nothing is made and nothing can run, but the ledger says what would be. */
+  /** Null in an estimate: the ledger counts what would be made, and nothing can run. */
   readonly device: Device | null;
-  /** What plans are recorded for: that of the device, or one with another tier or tighter limits. */
+  /** The profile that plans are recorded for: the device's, or one with another tier or tighter limits. */
   readonly profile: DeviceProfile;
   readonly shaders: ShaderLibrary;
 };
@@ -65,18 +65,18 @@ export class Machine {
     return this.#device;
   }
 
-  /** The word in which kernels say what went wrong, bit by bit (shaders/lib/flags.wgsl); allocated when first asked for. */
+  /** The word in which kernels raise a bit for each failure (shaders/lib/flags.wgsl); allocated when first asked for. */
   get flags(): Tensor {
     this.#flags ??= this.residents.tensor({ label: 'flags', shape: [1], dtype: 'u32', category: 'staging' });
     return this.#flags;
   }
 
-  /** For kernels alone. @param ambient what the phase binds by itself beside the flags */
+  /** Starts recording a phase of kernels alone. @param ambient bindings of the phase beside the flags */
   recorder(ambient: Ambient = {}): Recorder {
     return new Recorder(this.#recording(ambient));
   }
 
-  /** For ops, whose backward can be recorded too. @param ambient as of `recorder` */
+  /** Starts recording a phase of ops, whose backward can be recorded too. @param ambient as for `recorder` */
   tape(ambient: Ambient = {}): Tape {
     return new Tape(this.#recording(ambient));
   }
@@ -98,12 +98,12 @@ export class Machine {
     return this.#phases;
   }
 
-  /** What is prepared, in its order. */
+  /** The prepared plans, in their order. */
   get plans(): readonly Plan[] {
     return this.#requirePhases().plans;
   }
 
-  /** Compiles every pipeline and builds every bind group; reads no resident, so that they may be on their way. @throws DeviceError */
+  /** Compiles every pipeline and builds every bind group; residents may still be on their way to the GPU. @throws DeviceError */
   async compile(): Promise<void> {
     await this.#requirePhases().compile(this.device, this.residents);
   }
@@ -113,7 +113,7 @@ export class Machine {
     return this.#requirePhases().program(name);
   }
 
-  /** Commands of one submit, to be put together. */
+  /** Starts a submission: commands that go to the GPU in one submit. */
   submission(label: string): Submission {
     return new Submission(this, label);
   }
@@ -123,7 +123,7 @@ export class Machine {
     await this.#guarded(name, this.program(name), times);
   }
 
-  /** Plans, compiles and runs what was recorded, with memory of its own that is freed again: for what is not replayed. @throws DeviceError */
+  /** Plans, compiles and runs a recording once, with memory of its own that is freed again. @throws DeviceError */
   async runOnce(recorded: Recorded, times = 1): Promise<void> {
     const phases = new PreparedPhases(this.#allocator, [recorded]);
     try {
@@ -167,7 +167,7 @@ export class Machine {
     return staging;
   }
 
-  /** Where a resident tensor's storage lies. */
+  /** Finds the buffer of a resident tensor. */
   allocationOf({ storage }: Tensor): Allocation {
     return this.residents.allocationOf(storage);
   }
@@ -177,7 +177,7 @@ export class Machine {
     upload(this.device, this.allocationOf(tensor), tensor.byteOffset + at, data);
   }
 
-  /** Bytes of a resident tensor, to the next multiple of 4. Through the first staging buffer, or one for this read alone. */
+  /** Reads a resident tensor, to the next multiple of 4 bytes, through the first staging buffer or one for this read alone. */
   async read(tensor: Tensor): Promise<ArrayBuffer> {
     const bytes = Math.ceil(tensor.bytes / 4) * 4;
     const [kept] = this.#staging;
@@ -189,7 +189,7 @@ export class Machine {
     }
   }
 
-  /** GPU time of every dispatch of some phases, run once each. @throws DeviceError */
+  /** Measures the GPU time of every dispatch of some phases, run once each. @throws DeviceError */
   async profileRun(names: readonly string[]): Promise<Span[]> {
     const spans: Span[] = [];
     for (const name of names)
@@ -199,7 +199,6 @@ export class Machine {
 
   destroy(): void {
     this.#phases?.destroy();
-    this.#phases = null;
     this.residents.destroy();
     for (const { staging } of this.#staging.splice(0)) this.#allocator.free(staging);
   }

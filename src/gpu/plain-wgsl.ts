@@ -1,5 +1,5 @@
 /**
- * Variants of shaders that wesl cannot read, because they use built-ins it does not know (subgroup matrices, wesl 0.7.31). Such a
+ * Links variants of shaders that use built-ins unknown to wesl (subgroup matrices, wesl 0.7.31). Such a
  * file is WGSL by itself: `@if(NAME)` stands before single lines, and the host's constants replace the values of
  * top-level `const NAME = 1u;` lines. `@include("lib/NAME.wgsl")` on a line, after an `@if` or not, puts that file's declarations
  * behind the file's own, so that lines and columns stay where they were.

@@ -1,4 +1,4 @@
-/** From a list of commands to arena slots: lifetimes of planned storages, and which of them can share a buffer. */
+/** Plans the arena slots of a list of commands, from the lifetimes of its planned storages: those that never meet share a buffer. */
 import { KernelCallError } from '../errors.ts';
 import { CATEGORIES, type Category } from './category.ts';
 import type { Command } from './command.ts';
@@ -61,7 +61,7 @@ function assignSlots(category: Category, lives: readonly Life[], slotOf: Map<Sto
   const slots: { bytes: number; tenants: Life[] }[] = [];
   const bySize = [...lives].sort((a, b) => b.storage.bytes - a.storage.bytes || a.first - b.first);
   for (const life of bySize) {
-    // Later slots are never larger, so the last free one is the tightest fit.
+    // slots only get smaller, so the last free one is the tightest fit
     let index = slots.findLastIndex((s) => s.tenants.every((t) => t.last < life.first || life.last < t.first));
     if (index < 0) index = slots.push({ bytes: life.storage.bytes, tenants: [] }) - 1;
     slots[index]?.tenants.push(life);

@@ -8,25 +8,23 @@ import { makePlan, type Plan } from './plan.ts';
 import { compilePipelines, type PreparedPlan, Program, preparePlan } from './program.ts';
 import type { Residents } from './residents.ts';
 
-/** What was recorded of a phase, under the name that its program goes by. */
+/** The commands of a phase, under the name of its program. */
 export type Recorded = { readonly name: string; readonly commands: readonly Command[] };
 
 export class PreparedPhases {
+  /** In the order of the phases; they can be read when their memory is gone, too. */
+  readonly plans: readonly Plan[];
   readonly #allocator: Allocator;
   readonly #arena: Arena;
-  readonly #prepared: readonly PreparedPlan[];
+  readonly #prepared: PreparedPlan[];
   readonly #programs = new Map<string, Program>();
 
-  /** Allocates one arena for all of them, and the parameters of each. */
+  /** Allocates one arena for all phases, and the parameters of each. */
   constructor(allocator: Allocator, phases: readonly Recorded[]) {
     this.#allocator = allocator;
-    const plans = phases.map(({ name, commands }) => makePlan(name, commands));
-    this.#arena = new Arena(allocator, plans);
-    this.#prepared = plans.map((plan) => preparePlan(plan, allocator));
-  }
-
-  get plans(): readonly Plan[] {
-    return this.#prepared.map(({ plan }) => plan);
+    this.plans = phases.map(({ name, commands }) => makePlan(name, commands));
+    this.#arena = new Arena(allocator, this.plans);
+    this.#prepared = this.plans.map((plan) => preparePlan(plan, allocator));
   }
 
   /** Compiles every pipeline and builds every bind group. @throws DeviceError */
@@ -45,8 +43,10 @@ export class PreparedPhases {
     return program;
   }
 
+  /** Frees the memory; the programs are gone with it. */
   destroy(): void {
+    this.#programs.clear();
     this.#arena.destroy();
-    for (const { params } of this.#prepared) this.#allocator.free(params);
+    for (const { params } of this.#prepared.splice(0)) this.#allocator.free(params);
   }
 }

@@ -1,4 +1,4 @@
-/** GPU time of every dispatch of a program, from timestamp queries around a pass of its own for each. */
+/** Measures every dispatch of a program on the GPU, by timestamp queries around a pass of its own for each. */
 import { DeviceError } from '../errors.ts';
 import type { Allocation, Allocator } from './allocator.ts';
 import type { Device } from './device.ts';
@@ -14,7 +14,7 @@ const MAX_QUERIES = 4096;
 
 /**
  * Runs a program once with every dispatch timed. Slower than a normal run: passes do not overlap.
- * @param maxQueries of a set, in multiples of 32: what is resolved starts where a buffer may
+ * @param maxQueries queries of a set, a multiple of 32: resolved queries start where a buffer may
  * @throws DeviceError when the device has no timestamp queries
  */
 export async function profileProgram(

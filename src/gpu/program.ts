@@ -71,7 +71,7 @@ type Step =
   | { readonly kind: 'copy'; readonly from: GPUBufferBinding; readonly to: GPUBufferBinding; readonly size: number }
   | { readonly kind: 'clear'; readonly target: GPUBufferBinding; readonly size: number };
 
-/** What a program binds: residents by their own buffers, planned storages by their arena slots. */
+/** The memory that a program binds: residents in their own buffers, planned storages in their arena slots. */
 export type Memory = { readonly residents: Residents; readonly arena: Arena };
 
 export class Program {

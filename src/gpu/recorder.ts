@@ -9,7 +9,7 @@ import { bytesOf, type Dtype, Tensor } from './tensor.ts';
 
 export type DispatchCall = KernelSpec & {
   readonly params: Readonly<Record<string, number>>;
-  /** By the names in the shader. The second form also says how many elements the kernel touches. */
+  /** Tensors by the names in the shader; the second form also says how many elements the kernel touches. */
   readonly buffers: Readonly<Record<string, Tensor | readonly [Tensor, elements: number]>>;
 } & Work;
 
@@ -17,8 +17,8 @@ export type DispatchCall = KernelSpec & {
 type Work = { readonly threads: number } | { readonly workgroups: number };
 
 /**
- * What a phase binds by itself: a resident tensor by the name that a shader gives its binding. The trainer's step, the word of
- * flags: whatever changes from run to run, and so cannot be a parameter of a recorded dispatch.
+ * Resident tensors that a phase binds by itself, by the name of a shader's binding: the trainer's step, the word of flags. They
+ * hold what changes from run to run, which the parameters of a recorded dispatch cannot.
  */
 export type Ambient = Readonly<Record<string, Tensor>>;
 
@@ -77,7 +77,7 @@ export class Recorder {
     this.commands.push({ kind: 'dispatch', kernel, params, bindings, grid: this.#grid(call) });
   }
 
-  /** Every uniform but the dispatch's own scalars is one; a storage binding is where the phase has its name. */
+  /** Whether the phase binds it. @throws KernelCallError for a uniform, beside the dispatch's own scalars, that the phase lacks */
   #isAmbient(kernel: string, { name, access }: Binding): boolean {
     if (this.#ambient.has(name)) return true;
     if (access !== 'uniform') return false;

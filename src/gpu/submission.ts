@@ -5,7 +5,7 @@ import { bufferOf, type Program } from './program.ts';
 import type { Tensor } from './tensor.ts';
 import type { Readback } from './transfer.ts';
 
-/** What a submission needs of a machine. */
+/** The part of a machine that a submission needs. */
 export type Submitter = {
   readonly device: Device;
   program(name: string): Program;

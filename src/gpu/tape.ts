@@ -1,8 +1,8 @@
 /**
  * A recorder that also records backward: an op pushes a closure, and running the closures in reverse is the backward pass.
  *
- * A gradient's first writer stores, later ones add. Where y = a + b, one of them is lent the gradient of y, which is the other's
- * own to add to: a lent gradient is read before its owner's next write. Closures run in reverse order, so that holds by itself
+ * A gradient's first writer stores, later ones add. Where y = a + b, one of the two owns the gradient of y and adds to it, and the
+ * other borrows it: a lent gradient is read before its owner's next write. Closures run in reverse order, so that holds by itself
  * where the borrower was recorded last; anything else throws.
  */
 import { KernelCallError } from '../errors.ts';
@@ -67,7 +67,7 @@ export class Tape extends Recorder {
     const segment = this.#segment;
     if (segment === null) return make();
     if (segment.again) return segment.made.shift() as T;
-    // what is made once as a whole needs no part of it made once
+    // the whole is handed out again, so a `once` inside of it has nothing to add
     const value = this.#within(null, make);
     segment.made.push(value);
     return value;

@@ -1,4 +1,4 @@
-/** Which family of matmul kernels a run takes: the best that its device can do, or the one that was asked for. */
+/** Chooses the family of matmul kernels of a run: the best that its device can do, or the one that was asked for. */
 import { DeviceError } from '../errors.ts';
 import type { DeviceProfile, Tier } from './device-profile.ts';
 
@@ -37,7 +37,7 @@ export function bestTier(profile: Facts): ChosenTier {
 }
 
 /**
- * The tier of a run. Tensor cores multiply f16, so a run that computes in f32 takes `simt` of them.
+ * The tier of a run. Tensor cores multiply f16, so a run that computes in f32 takes `simt`.
  * @throws DeviceError when the tier that was asked for cannot be had, with the reason
  */
 export function chooseTier(profile: DeviceProfile, wanted: TierChoice, computeDtype: 'f32' | 'f16'): ChosenTier {

@@ -1,4 +1,4 @@
-/** Which tiles of the matmul kernels a device can take; src/tune/tune.ts tries them, src/node/tuning.ts keeps the winners. */
+/** Checks which tiles of the matmul kernels a device can take; src/tune/tune.ts tries them, src/node/tuning.ts keeps the winners. */
 import type { DeviceProfile, MatrixConfig, MatrixTile, SimtTile, TunedTiles } from './device-profile.ts';
 
 export const TILE_KINDS = ['simt', 'simtF16', 'matrix', 'matrixSmall'] as const;
@@ -15,14 +15,20 @@ function simtStorageBytes({ BM, BN, BK }: SimtTile): number {
   return 16 * BK * (BM / 4 + 1 + BN / 4 + 1);
 }
 
-/** Bytes of workgroup memory of shaders/matmul_subgroup_matrix.wgsl, for either layout of w. */
+/** Bytes of workgroup memory of shaders/matmul_subgroup_matrix.wgsl, for any layout of w. */
 export function matrixStorageBytes(config: MatrixConfig, tile: MatrixTile): number {
-  const BM = tile.subgroupRows * tile.matrixRows * config.M;
-  const BN = tile.subgroupCols * tile.matrixCols * config.N;
-  const padded = (lines: number, line: number): number => 2 * lines * (line + 8);
+  const [BM, BN] = matrixTileSizes(config, tile);
+  const padded = (lines: number, line: number): number => 2 * tile.stages * lines * (line + 8);
+  // the sums pass through a's
   const sums = 4 * tile.subgroupRows * tile.subgroupCols * config.M * config.N;
-  return padded(BM, tile.BK) + Math.max(padded(BN, tile.BK), padded(tile.BK, BN)) + sums;
+  return Math.max(padded(BM, tile.BK), sums) + Math.max(padded(BN, tile.BK), padded(tile.BK, BN));
 }
+
+/** Rows and columns of a workgroup's tile. */
+export const matrixTileSizes = ({ M, N }: MatrixConfig, tile: MatrixTile): [BM: number, BN: number] => [
+  tile.subgroupRows * tile.matrixRows * M,
+  tile.subgroupCols * tile.matrixCols * N,
+];
 
 /** Why a device cannot take a tile; null when it can. */
 export function tileProblem<Kind extends TileKind>(
@@ -48,6 +54,8 @@ function matrixProblem(profile: Facts, tile: MatrixTile): string | null {
   if (tile.BK % config.K !== 0) return `BK has to be a multiple of ${config.K}`;
   if (tile.stages > 2) return 'stages has to be 1 or 2';
   const lanes = tile.subgroupRows * tile.subgroupCols * config.subgroupSize;
+  const eights = [tile.BK / 8, matrixTileSizes(config, tile)[1] / 8];
+  if (eights.some((n) => lanes % n !== 0)) return `${lanes} lanes cannot share rows of ${eights.join(' or ')} loads`;
   return resourceProblem(profile, lanes, matrixStorageBytes(config, tile));
 }
 

@@ -15,7 +15,7 @@ export function upload(device: Device, to: Allocation, offset: number, data: Arr
   }
 }
 
-/** Of uploads that the GPU has not been seen to have: the driver keeps a copy of each until then. */
+/** Upper limit of uploads under way: the driver keeps a copy of each until the GPU has it. */
 const MOST_PENDING_BYTES = 64 * 2 ** 20;
 
 /** Many uploads in a row, such as a model's weights. They are copied at once; `room` is where to wait between them. */
@@ -32,7 +32,7 @@ export class Uploads {
     this.#mostBytes = mostBytes;
   }
 
-  /** As `upload`. */
+  /** Writes as `upload` does. */
   write(to: Allocation, offset: number, data: ArrayBufferView<ArrayBuffer>): void {
     upload(this.#device, to, offset, data);
     this.#open += data.byteLength;
@@ -46,7 +46,7 @@ export class Uploads {
     this.#device.throwIfFailed();
   }
 
-  /** Resolves once the GPU has all of it. @throws DeviceError */
+  /** Resolves once the GPU has all that was written. @throws DeviceError */
   async finish(): Promise<void> {
     this.#fence();
     await Promise.all(this.#fences);

@@ -14,7 +14,7 @@ export type Adamw = AdamwSettings & {
   metrics: Tensor; // from gradNorm
 };
 
-/** AdamW as torch computes it; learning rate and bias corrections are in the step scalars. Skipped when not finite. */
+/** AdamW as torch computes it; learning rate and bias corrections are in the step scalars. Skips a step whose gradient is not finite. */
 export function adamw(rec: Recorder, { beta1, beta2, eps, weightDecay, p, g, m, v, metrics }: Adamw): void {
   const size = p.elements;
   const { when, n } = flatWidth(size);

@@ -1,8 +1,8 @@
-/** What the tiers of attention share: its shape, its calls, and their checks. */
+/** The shape of attention, its calls and their checks, for all tiers. */
 import { KernelCallError } from '../errors.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 
-/** B rows of queries and keys, H query heads over K key/value heads, head dim D. Right padding is left to the loss to ignore. */
+/** B rows of queries and keys, H query heads over K key/value heads, head dim D. The loss ignores right padding. */
 export type AttentionShape = {
   B: number;
   /** Queries and keys of a row: as many of either, unless the queries stand at the cursor. */
@@ -21,11 +21,11 @@ export type AttentionShape = {
   /** Factor of the scores. */
   scale: number;
   /**
-   * Documents packed into the rows, both (B*Tk) u32: by its place in the row, of each token the first of its document and the
-   * one past its last. Neither may fall along a row, and starts[s] <= s < ends[s].
+   * Documents packed into the rows, both (B*Tk) u32: for each token, the place in the row of its document's first token and the
+   * one past the last. Neither may fall along a row, and starts[s] <= s < ends[s].
    */
   documents?: { readonly starts: Tensor; readonly ends: Tensor };
-  /** Operands of the products on tensor cores are f16 where this is; everything else is f32 always. */
+  /** float16: operands of the products on tensor cores are f16; everything else is always f32. */
   computeDtype?: 'f32' | 'f16';
 };
 
@@ -62,7 +62,7 @@ type Prepared = {
   readonly ends: Buffers;
 };
 
-/** Element counts of what is as large as q, as k, and of one number per query head; and what every tier's shaders take. */
+/** Element counts of q (and o), of k (and v) and of one number per query head; and the Params that every tier's shaders share. */
 export function prepare(kernel: string, shape: AttentionShape): Prepared {
   const { B, Tq, Tk, atCursor = false, H, K, D, window, scale, documents } = shape;
   if (D % 4 !== 0) throw new KernelCallError(kernel, `head dim ${D} is not a multiple of 4`);
@@ -88,7 +88,11 @@ export function prepare(kernel: string, shape: AttentionShape): Prepared {
 /** Inputs of both backward kernels, with the elements that they read. */
 export function backwardInputs({ q, k, v, dO, lse, delta }: AttentionBwd, { query, key, heads }: Prepared): Buffers {
   return {
-    ...{ q: [q, query], k: [k, key], v: [v, key], dO: [dO, query] },
-    ...{ lse: [lse, heads], delta: [delta, heads] },
+    q: [q, query],
+    k: [k, key],
+    v: [v, key],
+    dO: [dO, query],
+    lse: [lse, heads],
+    delta: [delta, heads],
   };
 }

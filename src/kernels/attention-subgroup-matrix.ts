@@ -18,7 +18,7 @@ const STORAGE_BUFFERS = 10;
  */
 const LARGEST_D = 128;
 
-/** In the order of preference. Two subgroups side by side halve the sums of each, of which the last kernel has two. */
+/** In the order of preference. Two subgroups side by side halve the sums of each; the kernel of dk and dv has two. */
 const BLOCKS: Readonly<Record<Kernel, readonly MatrixBlock[]>> = {
   fwd: [
     { WR: 8, WC: 1, BC: 32 },
@@ -81,8 +81,12 @@ export function planMatrixBlocks(profile: DeviceProfile, D: number): MatrixBlock
 
 /** The constants of either shader. */
 export const matrixBlockConstants = (config: MatrixConfig, block: MatrixBlock, D: number): Record<string, number> => ({
-  ...{ SM: config.M, SN: config.N, SK: config.K, SG: config.subgroupSize },
-  ...{ ...block, D },
+  SM: config.M,
+  SN: config.N,
+  SK: config.K,
+  SG: config.subgroupSize,
+  ...block,
+  D,
 });
 
 function specOf({ profile }: Recorder, block: MatrixBlock, D: number) {
@@ -116,13 +120,19 @@ export function matrixBwd(rec: Recorder, call: AttentionBwd, { dq, dkv }: Matrix
   const name = 'attention_bwd_subgroup_matrix';
   const byQuery = specOf(rec, dq, call.D);
   rec.dispatch({
-    ...{ name, params, when: [...packed, ...byQuery.sized], constants: byQuery.constants },
+    name,
+    params,
+    when: [...packed, ...byQuery.sized],
+    constants: byQuery.constants,
     buffers: { ...inputs, dq: [call.dq, query], ...starts },
     workgroups: Math.ceil(call.Tq / byQuery.rows) * call.B * call.H,
   });
   const byKey = specOf(rec, dkv, call.D);
   rec.dispatch({
-    ...{ name, params, when: ['BY_KEY', ...packed, ...byKey.sized], constants: byKey.constants },
+    name,
+    params,
+    when: ['BY_KEY', ...packed, ...byKey.sized],
+    constants: byKey.constants,
     buffers: { ...inputs, dk: [call.dk, key], dv: [call.dv, key], ...ends },
     workgroups: Math.ceil(call.Tk / byKey.rows) * call.B * call.K,
   });

@@ -36,7 +36,7 @@ export function planAttention(profile: DeviceProfile, computeDtype: 'f32' | 'f16
 
 /**
  * o = softmax(q . k^T * scale) . v over the last `window` keys of its document up to each query. At the cursor `direct` takes it on
- * every tier: the others stage whole blocks of queries, of which decoding has one.
+ * every tier: the others stage whole blocks of queries, and decoding has one query.
  */
 export function attentionFwd(rec: Recorder, call: AttentionFwd): void {
   prepare('attention_fwd', call);

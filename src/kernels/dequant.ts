@@ -1,4 +1,4 @@
-/** Host side of shaders/dequant_4bit.wgsl and shaders/widen.wgsl: from how a weight is stored to what a matmul reads. */
+/** Host side of shaders/dequant_4bit.wgsl and shaders/widen.wgsl: stored weights become what a matmul reads. */
 import { KernelCallError } from '../errors.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';

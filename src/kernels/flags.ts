@@ -2,11 +2,11 @@
 export const FLAG = {
   /** An activation or gradient beyond 65504, or not finite, became a float16 operand of a product. */
   input: 1,
-  /** The same of a weight. */
+  /** A weight beyond 65504, or not finite, became one. */
   weight: 2,
 } as const;
 
-/** What a flag word says, in words; empty when nothing went wrong. */
+/** Spells out a flag word; empty when nothing went wrong. */
 export function flagMessages(word: number): string[] {
   const said: string[] = [];
   const what = 'beyond the range of float16 (65504), or not finite, became an operand of a matrix product';

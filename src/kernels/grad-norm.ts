@@ -7,7 +7,7 @@ import { rowCondition } from './vec4.ts';
 /** Elements that one thread sums. */
 const FAN_IN = 256;
 
-/** Where metrics holds what. */
+/** Index of each number in `metrics`. */
 export const METRIC = { norm: 0, clip: 1, notFinite: 2 } as const;
 export const METRIC_COUNT = 3;
 

@@ -26,7 +26,7 @@ export type LossScale = Omit<LossScaling, 'initScale'> & {
   scaler: Tensor; //  (SCALER_WORDS)            in/out
 };
 
-/** After gradNorm and before adamw. */
+/** Adapts the scale to what gradNorm found; goes between gradNorm and adamw. */
 export function lossScale(rec: Recorder, call: LossScale): void {
   const { growthFactor, backoffFactor, growthInterval, metrics, rates, scaler } = call;
   rec.dispatch({

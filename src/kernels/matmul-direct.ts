@@ -4,22 +4,32 @@ import { type Gemm, readsVectors, spanOf } from './gemm.ts';
 import { flag } from './vec4.ts';
 
 /** Threads a product needs: one per 4 x 4 tile. */
-const threads = ({ R, C }: Gemm): number => Math.ceil(R / 4) * Math.ceil(C / 4);
+const threads = ({ M, N }: Gemm): number => Math.ceil(M / 4) * Math.ceil(N / 4);
 
 const vec4 = (on: boolean): string[] => (on ? ['VEC4'] : []);
 const f16 = ({ b }: Gemm): string[] => (b.tensor.dtype === 'f16' ? ['F16'] : []);
 
 /** x (M, K) . w (N, K)^T */
 export function directNt(rec: Recorder, gemm: Gemm): void {
-  const { R: M, C: N, D: K, a, b, y, scale, accumulate, bias } = gemm;
+  const { M, N, K, a, b, y, scale, accumulate, bias } = gemm;
   rec.dispatch({
     name: 'matmul_nt',
     when: [...vec4(K % 4 === 0 && b.col0 % 4 === 0), ...f16(gemm), ...(bias ? ['BIAS'] : [])],
     params: {
-      ...{ M, N, K, w0: b.col0, ldy: y.ld, col0: y.col0, scale, accumulate: flag(accumulate), bias0: bias?.col0 ?? 0 },
+      M,
+      N,
+      K,
+      w0: b.col0,
+      ldy: y.ld,
+      col0: y.col0,
+      scale,
+      accumulate: flag(accumulate),
+      bias0: bias?.col0 ?? 0,
     },
     buffers: {
-      ...{ x: [a.tensor, spanOf(a)], w: [b.tensor, b.col0 + spanOf(b)], y: [y.tensor, M * y.ld] },
+      x: [a.tensor, spanOf(a)],
+      w: [b.tensor, b.col0 + spanOf(b)],
+      y: [y.tensor, M * y.ld],
       ...(bias && { bias: [bias.tensor, bias.tensor.elements] }),
     },
     threads: threads(gemm),
@@ -28,7 +38,7 @@ export function directNt(rec: Recorder, gemm: Gemm): void {
 
 /** x (M, N) . w (N, K) */
 export function directNn(rec: Recorder, gemm: Gemm): void {
-  const { R: M, C: K, D: N, a, b, y, scale, accumulate } = gemm;
+  const { M, N: K, K: N, a, b, y, scale, accumulate } = gemm; // from here on the layer's letters, as in the shader
   rec.dispatch({
     name: 'matmul_nn',
     when: [...vec4(K % 4 === 0), ...f16(gemm), ...(readsVectors(a) ? ['DEPTH4'] : [])],
@@ -40,7 +50,7 @@ export function directNn(rec: Recorder, gemm: Gemm): void {
 
 /** d (M, N)^T . x (M, K) */
 export function directTn(rec: Recorder, gemm: Gemm): void {
-  const { R: N, C: K, D: M, a, b, y, scale, accumulate } = gemm;
+  const { M: N, N: K, K: M, a, b, y, scale, accumulate } = gemm; // from here on the layer's letters, as in the shader
   rec.dispatch({
     name: 'matmul_tn',
     when: [...vec4(K % 4 === 0), ...(readsVectors(a) ? ['ROWS4'] : [])],

@@ -1,4 +1,7 @@
-/** Host side of shaders/matmul_simt.wgsl and matmul_reduce.wgsl: products through workgroup tiles, split along their depth where they are thin. */
+/**
+ * Host side of shaders/matmul_simt.wgsl and matmul_reduce.wgsl: products through workgroup tiles. Thin ones are split along their
+ * depth.
+ */
 import type { DeviceProfile, SimtTile } from '../gpu/device-profile.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { extrasOf, type Gemm, readsVectors, spanOf } from './gemm.ts';
@@ -12,54 +15,57 @@ const WIDE_TILE: SimtTile = { BM: THIN, BN: 64, BK: 16, TM: 4, TN: 4 };
 
 /** Workgroups that keep a large GPU busy: two for each of about 128 multiprocessors. */
 const WANTED_WORKGROUPS = 256;
-/** Depth below which another slice costs more than it brings, and slices beyond which the second stage does. */
+/** Depth below which another slice costs more than it brings, and slices beyond which the second stage costs more. */
 const LEAST_SLICE = 128;
 const MOST_SLICES = 32;
 
 export type SimtPlan = { readonly tile: SimtTile; readonly slices: number; readonly depth: number };
 
 /** Tile and slices of a product of this shape; a plan depends on nothing else, so that an estimate takes the same. */
-export function planSimt(profile: DeviceProfile, { R, C, D, b }: Pick<Gemm, 'R' | 'C' | 'D' | 'b'>): SimtPlan {
+export function planSimt(profile: DeviceProfile, { M, N, K, b }: Pick<Gemm, 'M' | 'N' | 'K' | 'b'>): SimtPlan {
   const tuned = b.tensor.dtype === 'f16' ? profile.tiles?.simtF16 : profile.tiles?.simt;
   const usual = tuned ?? DEFAULT_SIMT_TILE;
-  const tile = C <= THIN && R > THIN ? TALL_TILE : R <= THIN && C > THIN ? WIDE_TILE : usual;
-  const tiles = Math.ceil(R / tile.BM) * Math.ceil(C / tile.BN);
-  const wanted = Math.min(Math.ceil(WANTED_WORKGROUPS / tiles), Math.floor(D / LEAST_SLICE), MOST_SLICES);
+  const tile = N <= THIN && M > THIN ? TALL_TILE : M <= THIN && N > THIN ? WIDE_TILE : usual;
+  const tiles = Math.ceil(M / tile.BM) * Math.ceil(N / tile.BN);
+  const wanted = Math.min(Math.ceil(WANTED_WORKGROUPS / tiles), Math.floor(K / LEAST_SLICE), MOST_SLICES);
   // whole rounds of BK, so that only the last slice is short
-  const depth = Math.ceil(D / Math.max(wanted, 1) / tile.BK) * tile.BK;
-  return { tile, slices: Math.ceil(D / depth), depth };
+  const depth = Math.ceil(K / Math.max(wanted, 1) / tile.BK) * tile.BK;
+  return { tile, slices: Math.ceil(K / depth), depth };
 }
 
 /** Records a product, in two dispatches and with a workspace of its slices where it is split. */
 export function simt(rec: Recorder, gemm: Gemm): void {
-  const { R, C, scale, y, bias } = gemm;
+  const { M, N, scale, y, bias } = gemm;
   const plan = planSimt(rec.profile, gemm);
   const { slices } = plan;
   if (slices === 1) {
     dispatch(rec, gemm, plan);
     return;
   }
-  const part = rec.tensor(`${gemm.label}.part`, [slices, R, C], { category: 'workspace' });
+  const part = rec.tensor(`${gemm.label}.part`, [slices, M, N], { category: 'workspace' });
   const plus = gemm.plus && { ...gemm.plus, scale: gemm.plus.scale / scale };
-  const sliced = { ...gemm, y: { tensor: part, ld: C, col0: 0 }, scale: 1, accumulate: false, plus, bias: null };
+  const sliced = { ...gemm, y: { tensor: part, ld: N, col0: 0 }, scale: 1, accumulate: false, plus, bias: null };
   dispatch(rec, sliced, plan);
   rec.dispatch({
     name: 'matmul_reduce',
     when: bias ? ['BIAS'] : [],
-    params: { R, C, ldy: y.ld, y0: y.col0, slices, scale, accumulate: flag(gemm.accumulate), bias0: bias?.col0 ?? 0 },
-    buffers: { part, y: [y.tensor, R * y.ld], ...(bias && { bias: [bias.tensor, bias.tensor.elements] }) },
-    threads: R * C,
+    params: { M, N, ldy: y.ld, y0: y.col0, slices, scale, accumulate: flag(gemm.accumulate), bias0: bias?.col0 ?? 0 },
+    buffers: { part, y: [y.tensor, M * y.ld], ...(bias && { bias: [bias.tensor, bias.tensor.elements] }) },
+    threads: M * N,
   });
 }
 
 function dispatch(rec: Recorder, gemm: Gemm, { tile, slices, depth }: SimtPlan): void {
-  const { R, C, D, a, b, y, scale, accumulate } = gemm;
+  const { M, N, K, a, b, y, scale, accumulate } = gemm;
   const extras = extrasOf(gemm);
+  const vectors = readsVectors(a) && readsVectors(b);
+  const whole = M % tile.BM === 0 && N % tile.BN === 0 && K % tile.BK === 0;
   const when = [
     ...(a.alongDepth ? ['A_DEPTH'] : []),
     ...(b.alongDepth ? ['B_DEPTH'] : []),
     ...(readsVectors(a) ? ['VEC4_A'] : []),
     ...(readsVectors(b) ? ['VEC4_B'] : []),
+    ...(vectors && whole ? ['FULL'] : []),
     ...(b.tensor.dtype === 'f16' ? ['F16'] : []),
     ...extras.when,
   ];
@@ -68,15 +74,27 @@ function dispatch(rec: Recorder, gemm: Gemm, { tile, slices, depth }: SimtPlan):
     when,
     constants: tile,
     params: {
-      ...{ R, C, D, lda: a.ld, a0: a.col0, ldb: b.ld, ldy: y.ld, y0: y.col0 },
-      ...{ depth, slices, y_slice: R * C, scale, accumulate: flag(accumulate), ...extras.params },
+      M,
+      N,
+      K,
+      lda: a.ld,
+      a0: a.col0,
+      ldb: b.ld,
+      ldy: y.ld,
+      y0: y.col0,
+      depth,
+      slices,
+      y_slice: M * N,
+      scale,
+      accumulate: flag(accumulate),
+      ...extras.params,
     },
     buffers: {
       a: [a.tensor, spanOf(a)],
       b: [b.tensor, spanOf(b)],
-      y: [y.tensor, slices > 1 ? slices * R * C : R * y.ld],
+      y: [y.tensor, slices > 1 ? slices * M * N : M * y.ld],
       ...extras.buffers,
     },
-    workgroups: Math.ceil(R / tile.BM) * Math.ceil(C / tile.BN) * slices,
+    workgroups: Math.ceil(M / tile.BM) * Math.ceil(N / tile.BN) * slices,
   });
 }

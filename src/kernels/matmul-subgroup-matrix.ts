@@ -2,35 +2,56 @@
 import { KernelCallError } from '../errors.ts';
 import type { DeviceProfile, MatrixConfig, MatrixTile } from '../gpu/device-profile.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { extrasOf, type Gemm, readsVectors, spanOf } from './gemm.ts';
+import { matrixTileSizes, tileProblem } from '../gpu/tiles.ts';
+import { extrasOf, type Gemm, readsWide, spanOf } from './gemm.ts';
 import { flag } from './vec4.ts';
 
-/** 64 x 64 with matrices of 16 x 16; fits the 16 KiB of workgroup memory that every device has. */
-export const DEFAULT_MATRIX_TILE: MatrixTile = {
-  subgroupRows: 2,
-  subgroupCols: 2,
-  matrixRows: 2,
-  matrixCols: 2,
-  BK: 32,
-  stages: 1,
-};
+/** Lines and columns of a subgroup's share; a tile is WR x WC of them. */
+type Share = Pick<MatrixTile, 'subgroupRows' | 'subgroupCols' | 'stages'> & { rows: number; cols: number; BK: number };
 
-/** 32 x 64 with matrices of 16 x 16, by as many subgroups. */
-export const DEFAULT_SMALL_MATRIX_TILE: MatrixTile = { ...DEFAULT_MATRIX_TILE, matrixRows: 1 };
+/**
+ * 128 x 128 by eight subgroups: 64 sums a lane of 32, and of a large GPU's L2 as little as its matrices can be fed from. Where a device
+ * has less than its 40 KiB of workgroup memory or its 256 invocations, 64 x 64; then with one buffer, in 10 KiB.
+ */
+const LARGE_SHARES: readonly Share[] = [
+  { subgroupRows: 2, subgroupCols: 4, rows: 64, cols: 32, BK: 32, stages: 2 },
+  { subgroupRows: 2, subgroupCols: 2, rows: 32, cols: 32, BK: 32, stages: 2 },
+  { subgroupRows: 2, subgroupCols: 2, rows: 32, cols: 32, BK: 32, stages: 1 },
+];
+/** For software drivers, where the tier is only tested: it compiles and runs faster. */
+const SOFTWARE_SHARE: Share = { subgroupRows: 1, subgroupCols: 2, rows: 16, cols: 8, BK: 16, stages: 1 };
+
+type Facts = Pick<DeviceProfile, 'limits' | 'software' | 'shaderF16' | 'subgroupMatrix' | 'tiles'>;
+
+/** The tile of a kind where none was tuned: the first of the above that the device takes. The small one is never 128 x 128. */
+export function defaultMatrixTile(profile: Facts, kind: 'matrix' | 'matrixSmall'): MatrixTile {
+  const { subgroupMatrix: config, software } = profile;
+  if (config === null) throw new KernelCallError('matmul_subgroup_matrix', 'there are no subgroup matrices');
+  const shares = software ? [SOFTWARE_SHARE] : kind === 'matrix' ? LARGE_SHARES : LARGE_SHARES.slice(1);
+  const tiles = shares.map(({ rows, cols, ...tile }) => ({
+    ...tile,
+    matrixRows: Math.max(1, Math.floor(rows / config.M)),
+    matrixCols: Math.max(1, Math.floor(cols / config.N)),
+  }));
+  return tiles.find((tile) => tileProblem(profile, kind, tile) === null) ?? (tiles.at(-1) as MatrixTile);
+}
 
 /** Workgroups that give each of the about 128 multiprocessors of a large GPU one; a product of fewer takes the small tile. Not measured. */
 const WANTED_WORKGROUPS = 128;
 
-const tilesOf = ({ M, N }: MatrixConfig, tile: MatrixTile, R: number, C: number): number =>
-  Math.ceil(R / (tile.subgroupRows * tile.matrixRows * M)) * Math.ceil(C / (tile.subgroupCols * tile.matrixCols * N));
+function tilesOf(config: MatrixConfig, tile: MatrixTile, M: number, N: number): number {
+  const [BM, BN] = matrixTileSizes(config, tile);
+  return Math.ceil(M / BM) * Math.ceil(N / BN);
+}
 
-/** Which of the two tiles a product of R rows and C columns takes, by how many the large one would make of it. */
-export function matrixKind(
-  config: MatrixConfig,
-  tiles: DeviceProfile['tiles'],
-  { R, C }: Pick<Gemm, 'R' | 'C'>,
-): 'matrix' | 'matrixSmall' {
-  return tilesOf(config, tiles?.matrix ?? DEFAULT_MATRIX_TILE, R, C) < WANTED_WORKGROUPS ? 'matrixSmall' : 'matrix';
+const tileOf = (profile: Facts, kind: 'matrix' | 'matrixSmall'): MatrixTile =>
+  profile.tiles?.[kind] ?? defaultMatrixTile(profile, kind);
+
+/** Which of the two tiles a product of M rows and N columns takes, by how many the large one would make of it. */
+export function matrixKind(profile: Facts, { M, N }: Pick<Gemm, 'M' | 'N'>): 'matrix' | 'matrixSmall' {
+  const { subgroupMatrix: config } = profile;
+  if (config === null) throw new KernelCallError('matmul_subgroup_matrix', 'there are no subgroup matrices');
+  return tilesOf(config, tileOf(profile, 'matrix'), M, N) < WANTED_WORKGROUPS ? 'matrixSmall' : 'matrix';
 }
 
 /** Whether the tier can do a product: its second operand is f16 already, and read along or across the depth. */
@@ -39,43 +60,83 @@ export const isMatrixProduct = ({ a, b }: Gemm): boolean => b.tensor.dtype === '
 /** The constants of the shader. */
 export function matrixConstants(config: MatrixConfig, tile: MatrixTile): Record<string, number> {
   return {
-    ...{ SM: config.M, SN: config.N, SK: config.K, SG: config.subgroupSize },
-    ...{ WR: tile.subgroupRows, WC: tile.subgroupCols, RM: tile.matrixRows, RN: tile.matrixCols, BK: tile.BK },
+    SM: config.M,
+    SN: config.N,
+    SK: config.K,
+    SG: config.subgroupSize,
+    WR: tile.subgroupRows,
+    WC: tile.subgroupCols,
+    RM: tile.matrixRows,
+    RN: tile.matrixCols,
+    BK: tile.BK,
   };
 }
 
-function matrixVariant({ a, b }: Pick<Gemm, 'a' | 'b'>, { sized }: MatrixConfig): string[] {
-  return [
-    ...(b.alongDepth ? ['B_DEPTH'] : []),
-    ...(readsVectors(a) ? ['VEC4_A'] : []),
-    ...(readsVectors(b) ? ['VEC4_B'] : []),
-    ...(sized ? ['SIZED'] : []),
-  ];
+/**
+ * The conditions of the shader. It watches operands that it rounds, and f16 weights as they were loaded; an f16 operand in a planned
+ * tensor was watched by the kernel that rounded it.
+ */
+export function matrixVariant(gemm: Gemm, config: MatrixConfig, tile: MatrixTile): string[] {
+  const { M, N, K, a, b, y, scale, accumulate, plus, bias } = gemm;
+  const [wideA, wideW] = [readsWide(a), readsWide(b)];
+  const [BM, BN] = matrixTileSizes(config, tile);
+  // a matrix is stored to rows that start at a multiple of 16 bytes
+  const straight = bias === null && y.ld % 4 === 0 && y.col0 % 4 === 0 && (!accumulate || scale === 1);
+  const watchW = b.tensor.storage.resident;
+  const conditions: Record<string, boolean> = {
+    B_DEPTH: b.alongDepth,
+    TURNED: !b.alongDepth && config.turned === true && wideW && turns(config, tile),
+    A_F16: a.tensor.dtype === 'f16',
+    WIDE_A: wideA,
+    WIDE_W: wideW,
+    WHOLE: M % BM === 0 && N % BN === 0,
+    FULL: wideA && wideW && K % tile.BK === 0,
+    STRAIGHT: straight,
+    TWO: tile.stages === 2,
+    WATCH: a.tensor.dtype === 'f32' || plus !== null || watchW,
+    WATCH_W: watchW,
+    SIZED: config.sized,
+  };
+  return Object.keys(conditions).filter((name) => conditions[name]);
 }
 
+/** Whether the lanes of a workgroup have whole groups of the pairs that shaders/lib/matrix_w_turned.wgsl puts side by side. */
+const turns = (config: MatrixConfig, { subgroupRows, matrixCols }: MatrixTile): boolean =>
+  ((8 * subgroupRows * config.subgroupSize) / (matrixCols * config.N)) % PAIRS_TOGETHER === 0;
+const PAIRS_TOGETHER = 8; // its twin is W_TOGETHER
+
 export function subgroupMatrix(rec: Recorder, gemm: Gemm): void {
-  const { R, C, D, a, b, y, scale, accumulate } = gemm;
+  const { M, N, K, a, b, y, scale, accumulate } = gemm;
   const extras = extrasOf(gemm);
   const { config, tile } = requireMatrices(rec.profile, gemm);
   rec.dispatch({
     name: 'matmul_subgroup_matrix',
-    when: [...matrixVariant({ a, b }, config), ...(tile.stages === 2 ? ['AHEAD'] : []), ...extras.when],
+    when: [...matrixVariant(gemm, config, tile), ...extras.when],
     constants: matrixConstants(config, tile),
     params: {
-      ...{ R, C, D, lda: a.ld, a0: a.col0, ldb: b.ld, ldy: y.ld, y0: y.col0 },
-      ...{ scale, accumulate: flag(accumulate), ...extras.params },
+      M,
+      N,
+      K,
+      lda: a.ld,
+      a0: a.col0,
+      ldb: b.ld,
+      ldy: y.ld,
+      y0: y.col0,
+      scale,
+      accumulate: flag(accumulate),
+      ...extras.params,
     },
-    buffers: { a: [a.tensor, spanOf(a)], w: [b.tensor, spanOf(b)], y: [y.tensor, R * y.ld], ...extras.buffers },
-    workgroups: tilesOf(config, tile, R, C),
+    buffers: { a: [a.tensor, spanOf(a)], w: [b.tensor, spanOf(b)], y: [y.tensor, M * y.ld], ...extras.buffers },
+    workgroups: tilesOf(config, tile, M, N),
   });
 }
 
-/** From the profile and the shape alone, so that an estimate takes the same. */
+/** Depends on the profile and the shape alone, so that an estimate takes the same. */
 function requireMatrices(
-  { name, subgroupMatrix: config, tiles }: DeviceProfile,
-  shape: Pick<Gemm, 'R' | 'C'>,
+  profile: DeviceProfile,
+  shape: Pick<Gemm, 'M' | 'N'>,
 ): { config: MatrixConfig; tile: MatrixTile } {
+  const { name, subgroupMatrix: config } = profile;
   if (config === null) throw new KernelCallError('matmul_subgroup_matrix', `${name} has no subgroup matrices`);
-  const kind = matrixKind(config, tiles, shape);
-  return { config, tile: tiles?.[kind] ?? (kind === 'matrix' ? DEFAULT_MATRIX_TILE : DEFAULT_SMALL_MATRIX_TILE) };
+  return { config, tile: tileOf(profile, matrixKind(profile, shape)) };
 }

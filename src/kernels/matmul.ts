@@ -7,15 +7,15 @@ import { directNn, directNt, directTn } from './matmul-direct.ts';
 import { simt } from './matmul-simt.ts';
 import { isMatrixProduct, subgroupMatrix } from './matmul-subgroup-matrix.ts';
 
-/** What the three share: y is stored, or added to; products are multiplied by `scale`. */
+/** Options of all three: products are multiplied by `scale`, then stored to y, or added to it with `accumulate`. */
 type Common = { readonly scale?: number; readonly accumulate?: boolean };
 
 /** A band of columns of a wider row-major matrix: its row length and first column. */
 export type Band = { readonly ld: number; readonly col0: number };
 
 /**
- * A product of low rank that is summed on the way: scale * x (M, r) . w, both f32. In nt w is (out, r), of which the N rows from
- * `row0` on are taken, in nn it is (r, K).
+ * A product of low rank that is summed on the way: scale * x (M, r) . w, both f32. In nt w is (out, r), and its N rows from
+ * `row0` on are taken; in nn it is (r, K).
  */
 export type LowRank = { r: number; x: Tensor; w: Tensor; scale: number; row0?: number };
 
@@ -28,7 +28,7 @@ export type MatmulNt = Common & {
   y: Tensor;
   yBand?: Band;
   plus?: LowRank;
-  /** f32, of which the N elements from `col0` on are added to every row. */
+  /** f32; its N elements from `col0` on are added to every row. */
   bias?: { tensor: Tensor; col0: number };
 };
 
@@ -42,7 +42,9 @@ export function matmulNt(rec: Recorder, call: MatmulNt): void {
       plus === undefined
         ? null
         : second(M, plus, { ld: plus.r, col0: (plus.row0 ?? 0) * plus.r, rows: N, cols: plus.r, alongDepth: true }),
-    ...{ R: M, C: N, D: K },
+    M,
+    N,
+    K,
     a: { tensor: x, ld: K, col0: 0, rows: M, cols: K, alongDepth: true },
     b: { tensor: requireFloat(w), ld: K, col0: 0, rows: N, cols: K, alongDepth: true },
     y: { tensor: y, ...yBand },
@@ -67,7 +69,9 @@ export function matmulNn(rec: Recorder, call: MatmulNn): void {
     ...common(call),
     bias: null,
     plus: plus === undefined ? null : second(M, plus, { ld: K, col0: 0, rows: plus.r, cols: K, alongDepth: false }),
-    ...{ R: M, C: K, D: N },
+    M,
+    N: K,
+    K: N,
     a: { tensor: x, ...xBand, rows: M, cols: N, alongDepth: true },
     b: { tensor: requireFloat(w), ld: K, col0: 0, rows: N, cols: K, alongDepth: false },
     y: { tensor: y, ld: K, col0: 0 },
@@ -81,8 +85,11 @@ export function matmulTn(rec: Recorder, call: MatmulTn): void {
   const { M, N, K, d, x, y, dBand = { ld: N, col0: 0 } } = call;
   product(rec, 'matmul_tn', directTn, {
     ...common(call),
-    ...{ plus: null, bias: null },
-    ...{ R: N, C: K, D: M },
+    plus: null,
+    bias: null,
+    M: N,
+    N: K,
+    K: M,
     a: { tensor: d, ...dBand, rows: M, cols: N, alongDepth: false },
     b: { tensor: x, ld: K, col0: 0, rows: M, cols: K, alongDepth: false },
     y: { tensor: y, ld: K, col0: 0 },
@@ -91,7 +98,7 @@ export function matmulTn(rec: Recorder, call: MatmulTn): void {
 
 function second(M: number, { r, x, w, scale }: LowRank, b: Omit<Operand, 'tensor'>): Plus {
   const a = { tensor: x, ld: r, col0: 0, rows: M, cols: r, alongDepth: true };
-  return { D: r, a, b: { tensor: w, ...b }, scale };
+  return { K: r, a, b: { tensor: w, ...b }, scale };
 }
 
 const common = ({ scale = 1, accumulate = false }: Common) => ({ scale, accumulate });
@@ -110,13 +117,15 @@ function product(
 ): void {
   const named = { ...gemm, label };
   const { tier } = rec.profile;
-  if (tier === 'direct') inTurn(rec, named, direct);
+  if (gemm.a.tensor.dtype !== 'f32' && (tier !== 'subgroup_matrix' || !isMatrixProduct(named)))
+    throw new KernelCallError(label, `x is ${gemm.a.tensor.dtype}, and ${tier} reads f32`);
+  if (tier === 'direct') oneAfterTheOther(rec, named, direct);
   else if (tier === 'subgroup_matrix' && isMatrixProduct(named)) subgroupMatrix(rec, named);
   else simt(rec, named);
 }
 
 /** The direct kernels have one source: a second one is a product of its own. */
-function inTurn(rec: Recorder, gemm: Gemm, direct: (rec: Recorder, gemm: Gemm) => void): void {
+function oneAfterTheOther(rec: Recorder, gemm: Gemm, direct: (rec: Recorder, gemm: Gemm) => void): void {
   const { plus } = gemm;
   direct(rec, { ...gemm, plus: null });
   if (plus !== null) direct(rec, { ...gemm, ...plus, accumulate: true, plus: null, bias: null });

@@ -9,7 +9,7 @@ import { rowWork } from './team.ts';
 
 /** Rows of x that the kernel keeps a sum of, in registers. */
 export const MATVEC_ROWS = 8;
-/** Elements of a word of packed codes, which has to be of one row. */
+/** Elements of a word of packed codes; all of them have to be of one row. */
 const WORD_ELEMENTS = 8;
 
 export type Matvec4bit = {
@@ -28,7 +28,7 @@ export type Matvec4bit = {
   readonly tables: Tensor;
   readonly y: Tensor;
   readonly yBand?: Band;
-  /** f16: both operands are rounded to it, as where w is decoded into an f16 scratch. Sums are f32. */
+  /** f16: both operands are rounded to it, as if w were decoded into an f16 scratch. Sums are f32. */
   readonly operands: 'f32' | 'f16';
 };
 
@@ -56,7 +56,12 @@ export function matvec4bit(rec: Recorder, call: Matvec4bit): void {
     when: [...when, ...(double ? ['DOUBLE'] : []), ...(operands === 'f16' ? ['F16'] : [])],
     constants: { T },
     params: {
-      ...{ N, K, first_block: firstBlock, Q: blockSize, ldy: ld, col0 },
+      N,
+      K,
+      first_block: firstBlock,
+      Q: blockSize,
+      ldy: ld,
+      col0,
       offset_at: double ? scales.nested.elements - 1 : 0,
     },
     buffers: {

@@ -28,7 +28,7 @@ function multiply(a: number, b: number): [hi: number, lo: number] {
   return [Math.floor(high / 0x10000), ((high & 0xffff) * 0x10000 + (low & 0xffff)) >>> 0];
 }
 
-/** Where a mask comes from. `op` numbers the dropout sites of a model, `micro` the micro-batches of a step. */
+/** All that a mask depends on. `op` numbers the dropout sites of a model, `micro` the micro-batches of a step. */
 export type DropoutSite = { seed: number; step: number; micro: number; op: number };
 
 /** An element is dropped when its word is below this: p in units of 2^-32. */

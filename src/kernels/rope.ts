@@ -36,7 +36,9 @@ function rope(rec: Recorder, { T, S, heads, D, x, cos, sin, positions, atCursor 
     when: [...(vec4 ? ['VEC4'] : []), ...(positions ? ['POSITIONS'] : []), ...(atCursor ? ['CURSOR'] : [])],
     params: { T, S, heads, D, sign },
     buffers: {
-      ...{ x: [x, T * heads * D], cos_table: [cos, reach], sin_table: [sin, reach] },
+      x: [x, T * heads * D],
+      cos_table: [cos, reach],
+      sin_table: [sin, reach],
       ...(positions ? { positions: [positions, T] } : {}),
     },
     threads: (T * heads * D) / (vec4 ? 8 : 2),

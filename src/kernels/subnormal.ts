@@ -1,4 +1,4 @@
-/** Host side of shaders/subnormal.wgsl: a multiplication whose only use is to see what a device does to tiny numbers. */
+/** Host side of shaders/subnormal.wgsl: a multiplication that shows what a device does to tiny numbers. */
 import { KernelCallError } from '../errors.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';

@@ -1,7 +1,7 @@
 /**
  * Kernels that go along rows come in two forms: a thread per row, and a workgroup per row whose lanes read side by side and
- * add up through workgroup memory. A GPU wants the second: of 4,096 rows a thread each fills no device, and its reads lie
- * a row apart. Software drivers want the first, since barriers are what they are slow at.
+ * add up through workgroup memory. A GPU wants the second: a thread for each of 4,096 rows leaves it mostly idle, and neighbours
+ * read a row apart. Software drivers want the first, since barriers are slow there.
  */
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 

@@ -19,7 +19,7 @@ export type Xent = {
   rowLoss: Tensor; // (T)            out, rows row0 .. row0 + rows: lse - logit[target], 0 where ignored, not weighted
 };
 
-/** The losses of the rows. The logits stay. */
+/** Computes the losses of the rows, and leaves the logits as they are. */
 export function xentFwd(rec: Recorder, { rows, V, row0, logits, targets, peak, total, lse, rowLoss }: Xent): void {
   const constants = { PARTS: XENT_PARTS };
   const parts = rows * XENT_PARTS;

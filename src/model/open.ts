@@ -4,7 +4,7 @@ import type { TrainConfig } from '../config/settings.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
 import { type ModelConfig, readModelConfig } from '../formats/hf-config.ts';
 import type { FileReader } from '../formats/reader.ts';
-import { loadTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../formats/tokenizer.ts';
+import { openTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../formats/tokenizer.ts';
 import { adapterBase } from './adapter-base.ts';
 import { checkWeights } from './check-weights.ts';
 import { openWeights } from './random-weights.ts';
@@ -28,7 +28,7 @@ export async function openModel(
   const model = await readModelConfig(reader);
   const source = await withTiedHead(model, await openWeights(reader, model));
   await checkWeights(model, source);
-  const tokenizer = (await reader.exists(TOKENIZER_FILE)) ? await loadTokenizer(reader, model.vocab_size) : null;
+  const tokenizer = (await reader.exists(TOKENIZER_FILE)) ? await openTokenizer(reader, model.vocab_size) : null;
   if (adapter_name_or_path === null) return { model, source, tokenizer, adapter: null };
   const adapter = await openAdapter(readerOf(adapter_name_or_path), adapterBase(model));
   await checkOwnEmbeddings(adapter, source);

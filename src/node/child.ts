@@ -1,26 +1,27 @@
-/** A script in a process of its own: what it is given, what it says, and how it ended. */
+/** Runs a script in a process of its own and reports its messages and how it ended. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-export type ChildOptions<Message> = {
+type ChildOptions<Message> = {
   readonly args?: readonly string[];
-  /** Its whole environment; this process's own where it is left out. */
+  /** Whole environment of the child; by default this process's own. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Sent to it at once, as a message. */
+  /** Message that the child gets at once. */
   readonly job?: object;
-  /** Ended by SIGKILL after this. */
+  /** Milliseconds after which SIGKILL ends the child. */
   readonly timeoutMs?: number;
-  /** What it prints: kept back, with stderr in the result, or printed with what this process prints. */
+  /** Whether its output is kept back, with stderr in the result, or printed along with this process's own. */
   readonly output: 'collected' | 'inherited';
-  /** Sends it SIGTERM. */
+  /** Has SIGTERM sent to the child. */
   readonly signal?: AbortSignal;
-  /** Sees its messages up to the last one, which is the first that `isLast` says so of; left out, the first. */
+  /** Called with each message before the last one. */
   readonly onMessage?: (message: Message) => void;
+  /** Says which message is the last; by default the first is. */
   readonly isLast?: (message: Message) => boolean;
 };
 
 export type ChildEnd<Message> = {
-  /** Null where it ended without a last message; then `code` or `signal` tell how. */
+  /** The last message; null where the child ended without one, and `code` or `signal` tell how. */
   readonly message: Message | null;
   readonly stderr: string;
   readonly code: number | null;
@@ -28,8 +29,9 @@ export type ChildEnd<Message> = {
 };
 
 /**
- * Runs `script` until its last message, then ends it: nothing of it is needed any more, and webgpu 0.6.2 was seen to hang
+ * Runs `script` until its last message, then kills it: it has nothing left to do, and webgpu 0.6.2 was seen to hang
  * while a process took its device down.
+ * @throws the error of a process that cannot be started
  */
 export function runScript<Message>(script: URL | string, options: ChildOptions<Message>): Promise<ChildEnd<Message>> {
   const { args = [], env, job, timeoutMs, output, signal, onMessage, isLast = () => true } = options;
@@ -38,7 +40,7 @@ export function runScript<Message>(script: URL | string, options: ChildOptions<M
     stdio: collected ? ['ignore', 'ignore', 'pipe', 'ipc'] : ['ignore', 'inherit', 'inherit', 'ipc'],
     ...(env !== undefined && { env: { ...env } }),
     ...(timeoutMs !== undefined && { timeout: timeoutMs, killSignal: 'SIGKILL' }),
-    // flags of this process are for its own script
+    // flags of this process are meant for its own script
     ...(collected && { execArgv: [] }),
   });
   const stop = (): void => {

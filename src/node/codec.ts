@@ -1,4 +1,4 @@
-/** The Node side of the quantizer: the module from disk, and a pool of worker threads. */
+/** The quantizer in Node: its module from disk, and a pool of worker threads. */
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
@@ -9,9 +9,9 @@ import type { Lane, SlabJob, SlabResult } from '../wasm/slabs.ts';
 import { bytesPerElement, type Quantizer } from '../wasm/types.ts';
 import { WORKER_SOURCE } from '../wasm/worker-source.ts';
 
-/** Past this, reading the file is slower than quantizing it. */
+/** With more workers, quantizing only waits for the file to be read. */
 const MOST_WORKERS = 8;
-/** One slab is quantized while the other is read or handed on. */
+/** Two slabs a worker: one is quantized while the other is read or handed on. */
 const LANES_PER_WORKER = 2;
 
 /**
@@ -29,7 +29,7 @@ export async function loadWasmModule(build: 'release' | 'debug' = 'release'): Pr
 type Reply = { readonly buffer: ArrayBuffer; readonly badIndex: number; readonly seconds: number };
 type Waiting = { readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void };
 
-/** A thread that answers its jobs in the order they were posted. Keeps the process alive only while it has one. */
+/** A thread that answers jobs in the order they were posted. It keeps the process alive only while it has one. */
 class WorkerThread {
   readonly #worker: Worker;
   readonly #waiting: Waiting[] = [];
@@ -37,7 +37,7 @@ class WorkerThread {
 
   constructor(module: WasmModule, region: number) {
     const workerData = { module, region, packed: REGION.packed, absmax: REGION.absmax };
-    // execArgv: loaders and flags of the parent are no business of the worker.
+    // execArgv: loaders and flags of the parent are not for the worker
     this.#worker = new Worker(WORKER_SOURCE, { eval: true, workerData, execArgv: [], name: 'nibble-quantizer' });
     this.#worker.on('message', (reply: Reply) => {
       const job = this.#waiting.shift();
@@ -46,7 +46,7 @@ class WorkerThread {
     });
     this.#worker.on('error', (error) => this.#fail(error as Error));
     this.#worker.on('exit', (code) => this.#fail(new KernelCallError('quantizer worker', `exited with code ${code}`)));
-    // Only after the listeners: adding one makes the thread hold the process again.
+    // after the listeners, since adding one makes the thread hold the process again
     this.#worker.unref();
   }
 
@@ -59,7 +59,7 @@ class WorkerThread {
     });
   }
 
-  /** @throws what ended the thread, if anything has */
+  /** @throws the error that ended the thread */
   assertAlive(): void {
     if (this.#failure) throw this.#failure;
   }
@@ -84,7 +84,7 @@ class WorkerLane implements Lane {
   }
 
   source(byteLength: number): Uint8Array<ArrayBuffer> {
-    // A dead thread keeps the buffer it was sent.
+    // a dead thread keeps the buffer it was sent
     this.#thread.assertAlive();
     return new Uint8Array(this.#buffer, REGION.source, byteLength);
   }
@@ -114,8 +114,8 @@ class WorkerLane implements Lane {
 }
 
 /**
- * A quantizer over worker threads, bit for bit equal to the one-thread one. Reading and `onPacked` stay in the
- * calling thread. Each worker costs its 12 MiB of linear memory and two slabs; close it, or let the process end.
+ * Makes a quantizer over worker threads, bit for bit equal to the one of a single thread. Reading and `onPacked` stay
+ * in the calling thread. Each worker costs 12 MiB of linear memory and two slabs, until the quantizer is closed.
  */
 export function createQuantizerPool(
   module: WasmModule,
@@ -126,7 +126,7 @@ export function createQuantizerPool(
   }
   const codec = new Codec(module);
   const threads = Array.from({ length: workers }, () => new WorkerThread(module, codec.region(0)));
-  // Neighbouring slabs go to different workers.
+  // neighbouring slabs go to different workers
   const lanes = Array.from({ length: workers * LANES_PER_WORKER }, (_, i) => new WorkerLane(threads[i % workers]!));
   return new LaneQuantizer(codec, lanes, slabBytes, async () => {
     await Promise.all(threads.map((thread) => thread.terminate()));

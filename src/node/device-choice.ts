@@ -1,15 +1,15 @@
-/** Which device to open: what a caller says, else NIBBLE_DEVICE, else the best one there is. */
+/** Chooses the device to open: the caller's choice, else NIBBLE_DEVICE, else the best device there is. */
 import { ConfigError } from '../errors.ts';
 
-/** `auto`: a GPU, else a software driver. `gpu`: never software. The last two: that software driver. */
+/** `auto` takes a GPU, else a software driver; `gpu` takes hardware only; the others take that software driver. */
 export type DeviceChoice = 'auto' | 'gpu' | 'lavapipe' | 'swiftshader';
 export const DEVICE_CHOICES: readonly DeviceChoice[] = ['auto', 'gpu', 'lavapipe', 'swiftshader'];
 
 const VARIABLE = 'NIBBLE_DEVICE';
-/** Its former name. */
+/** Former name of NIBBLE_DEVICE. */
 const OLD_VARIABLE = 'NIBBLE_ADAPTER';
 
-/** The choice of the environment. `note` is told where it is read from the old name. @throws ConfigError */
+/** Reads the choice from the environment, and calls `note` where it stands under the old name. @throws ConfigError */
 export function deviceChoice(
   env: Readonly<Record<string, string | undefined>>,
   note: (text: string) => void,
@@ -26,7 +26,7 @@ export function deviceChoice(
   return knownChoice(current ?? old ?? 'auto', current === undefined && old !== undefined ? OLD_VARIABLE : VARIABLE);
 }
 
-/** @param path what messages call the place where `wanted` stands. @throws ConfigError */
+/** Checks a choice; `path` is what messages call the place where it stands. @throws ConfigError */
 export function knownChoice(wanted: unknown, path: string): DeviceChoice {
   const known = DEVICE_CHOICES.find((choice) => choice === wanted);
   if (known === undefined)

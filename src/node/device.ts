@@ -1,4 +1,7 @@
-/** Dawn in Node: finds an adapter (a real GPU; lavapipe; SwiftShader from npm) and opens it with the limits and features we use. */
+/**
+ * Opens a device through Dawn in Node (a real GPU, lavapipe, or SwiftShader from npm) with the limits and features
+ * nibble uses.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { DeviceError } from '../errors.ts';
@@ -11,15 +14,15 @@ import type { DeviceChoice } from './device-choice.ts';
 import { unpackSwiftShader } from './swiftshader.ts';
 import { readTuning, tuningKey } from './tuning.ts';
 
-/** Both are needed for f16 on NVIDIA's Vulkan driver, and the first for subgroup matrices (Dawn crbug 42251215). */
+/** f16 on NVIDIA's Vulkan driver needs both, subgroup matrices need the first (Dawn crbug 42251215). */
 const ENABLED_TOGGLES = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
 /**
- * Bounds clamping costs 25 to 60 % on SwiftShader, 14 to 23 % on GPUs; host halves check sizes, and tests run with it. No kernel reads
- * workgroup memory that it has not written, or divides by what can be zero: what clears the one and guards the other goes as well
- * (not measured on a GPU).
+ * Turns off bounds clamping, which costs 25 to 60 % on SwiftShader and 14 to 23 % on GPUs: host halves check sizes, and
+ * tests run with it. Clearing of workgroup memory and guarded division go as well (not measured on a GPU): kernels read
+ * only workgroup memory they have written, and never divide by zero.
  */
 const UNCHECKED_TOGGLES = ['disable_robustness', 'disable_workgroup_init', 'disable_polyfills_on_integer_div_and_mod'];
-/** Its default rounds timestamps to 65.5 us. */
+/** Dawn's default rounds timestamps to 65.5 us. */
 const DISABLED_TOGGLES = ['timestamp_quantization'];
 
 /** Tensor cores (Dawn's name; @webgpu/types does not know it), and the feature that names a subgroup size. */
@@ -43,17 +46,18 @@ const WANTED_LIMITS = [
 ] as const;
 
 /**
- * Dawn aborts the process once the object from create() is collected while a device of it lives, and Node does not exit while
- * it is held: so it is pinned here for as long as its device is open.
+ * Holds each object from create() for as long as its device is open. Dawn aborts the process when the object is
+ * collected earlier, and Node does not exit while it is held (webgpu 0.6.2).
  */
 const pinned = new Map<Device, GPU>();
 
-/** Turns of the event loop in which Dawn's last callbacks run. */
+/** Turns of the event loop that Dawn's last callbacks need. */
 const DRAIN_TURNS = 20;
 
 /**
- * Destroys the device and lets go of Dawn, so that Node can exit. Dawn still ticks for a moment after a device is lost; collected
- * too early, that tick locks a mutex that is gone and the process hangs (seen with webgpu 0.6.2).
+ * Destroys the device and lets go of Dawn, so that Node can exit. Dawn still ticks for a moment after a device is lost;
+ * were it collected before, the tick would lock a mutex that is gone, and the process would hang (seen with webgpu
+ * 0.6.2).
  */
 export async function closeDevice(device: Device): Promise<void> {
   device.destroy();
@@ -66,7 +70,7 @@ const SHADER_DIRECTORY = new URL('../../shaders/', import.meta.url);
 
 let library: ShaderLibrary | null = null;
 
-/** All shader text, read and linked once in a process, however many devices it opens. */
+/** Reads and links all shader text, once in a process for all its devices. */
 export function loadShaders(): ShaderLibrary {
   library ??= readShaders();
   return library;
@@ -81,15 +85,18 @@ function readShaders(): ShaderLibrary {
 
 export type OpenOptions = {
   readonly device?: DeviceChoice;
-  /** Leaves out what makes wrong kernels harmless: bounds checks, cleared workgroup memory, guarded division. */
+  /** Leaves out the guards against wrong kernels: bounds checks, cleared workgroup memory, guarded division. */
   readonly unchecked?: boolean;
-  /** Folder of the tiles that `nibble tune-kernels` found; without it the defaults are taken. */
+  /** Folder of the tiles that `nibble tune-kernels` found; default tiles without it. */
   readonly tuning?: string;
-  /** Smaller limits than the adapter's, for tests. */
+  /** Limits below the GPU's own, for tests. */
   readonly limits?: Partial<Record<string, number>>;
 };
 
-/** @throws DeviceError when no adapter of the chosen kind can be had, saying what was tried; DataError for a broken tuning file */
+/**
+ * Opens a device of the chosen kind; `closeDevice` ends it.
+ * @throws DeviceError when there is none of that kind, or the driver refuses it; DataError for a broken tuning file
+ */
 export async function openDevice(options: OpenOptions = {}): Promise<Device> {
   const toggles = [...ENABLED_TOGGLES, ...(options.unchecked === true ? UNCHECKED_TOGGLES : [])];
   const { instance, adapter } = await findAdapter(options.device ?? 'auto', toggles);
@@ -122,7 +129,7 @@ export async function openDevice(options: OpenOptions = {}): Promise<Device> {
   return device;
 }
 
-/** An adapter, and the object from create() that it came from. */
+/** A WebGPU adapter with the object from create() that it came from. */
 type Found = { readonly instance: GPU; readonly adapter: GPUAdapter };
 
 async function findAdapter(choice: DeviceChoice, toggles: readonly string[]): Promise<Found> {
@@ -162,7 +169,7 @@ async function swiftShaderAdapter(toggles: readonly string[]): Promise<Found | n
     loadLibrary(loader);
     return await requestAdapter(toggles);
   } finally {
-    // left set, every adapter asked for later in this process would be SwiftShader
+    // left set, they would make every later device of this process SwiftShader
     restoreEnv({ VK_ICD_FILENAMES, VK_DRIVER_FILES });
   }
 }
@@ -179,10 +186,10 @@ function hasVulkanLoader(): boolean {
   return loadLibrary('libvulkan.so.1');
 }
 
-/** RTLD_NODELETE: without it Node closes the library again, since it registers no addon. */
+/** Keeps the library open, which Node would close again since it registers no addon. */
 const RTLD_NODELETE = 0x1000;
 
-/** Loads a shared library for its symbols. Node throws in either case; only a library that was not found says so. */
+/** Loads a shared library for its symbols. Node always throws: of a missing addon where the library was found. */
 function loadLibrary(file: string): boolean {
   if (process.platform !== 'linux') return true;
   const { RTLD_NOW, RTLD_GLOBAL } = os.constants.dlopen;
@@ -194,7 +201,7 @@ function loadLibrary(file: string): boolean {
   }
 }
 
-/** `lavapipe`, `swiftshader`, or null for hardware. */
+/** Name of the software driver; null for hardware. */
 function softwareName(adapter: { readonly info: GPUAdapterInfo }): 'lavapipe' | 'swiftshader' | null {
   const text =
     `${adapter.info.vendor} ${adapter.info.architecture} ${adapter.info.device} ${adapter.info.description}`.toLowerCase();

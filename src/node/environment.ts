@@ -1,4 +1,4 @@
-/** What a run ran on: code, machine, driver, packages. Recorded before the first step. */
+/** Code, machine, driver and packages of a run, recorded before its first step. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
@@ -14,9 +14,10 @@ type Meta = RunRecord['meta_info'];
 export type CodeInfo = RunRecord['run_info']['code'];
 
 const run = promisify(execFile);
-/** Variables that change how a driver behaves; nothing else of the environment is recorded. */
+/** Variables that change how a driver behaves: the recorded part of the environment. */
 const RECORDED_ENV = /^(VK_|MESA_|NVIDIA_|LP_|NIBBLE_)/;
 
+/** Version and git state of nibble itself; git fields are null outside its own repository. */
 export async function codeInfo(): Promise<CodeInfo> {
   const git = async (...args: string[]): Promise<string | null> => {
     try {
@@ -25,7 +26,7 @@ export async function codeInfo(): Promise<CodeInfo> {
       return null; // installed from the registry, or git is not there
     }
   };
-  // Inside somebody's project, git would answer for that project.
+  // inside somebody's project, git would answer for that project
   const top = await git('rev-parse', '--show-toplevel');
   const own = top !== null && path.relative(top, packageRoot()) === '';
   const [commit, branch, status, lockfile] = await Promise.all([
@@ -43,6 +44,7 @@ export async function codeInfo(): Promise<CodeInfo> {
   };
 }
 
+/** Facts of Node, the system and the CPU, and the variables that drivers read; `ram` in bytes. */
 export function runtimeInfo(): Meta['runtime'] {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([k, v]) => RECORDED_ENV.test(k) && v !== undefined),
@@ -62,7 +64,7 @@ export function runtimeInfo(): Meta['runtime'] {
   };
 }
 
-/** A published report should not tell where somebody's home is. */
+/** Replaces the home directory by ~, since reports are published. */
 function withoutHome(env: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(env).map(([k, v]) => [k, v.replaceAll(os.homedir(), '~')]));
 }
@@ -76,6 +78,7 @@ function containerOf(): string | null {
   }
 }
 
+/** Facts of the device, as a record holds them. */
 export function gpuInfo({ info, profile }: Device): NonNullable<Meta['gpu']> {
   return {
     vendor: info.vendor,
@@ -93,7 +96,7 @@ export function gpuInfo({ info, profile }: Device): NonNullable<Meta['gpu']> {
   };
 }
 
-/** The driver's own words on an NVIDIA machine; null elsewhere. */
+/** Facts that nvidia-smi tells of the first GPU; null where it is absent. */
 export async function nvidiaSmi(): Promise<Meta['nvidia_smi']> {
   const query = async (fields: string): Promise<string[]> => {
     const { stdout } = await run('nvidia-smi', [`--query-gpu=${fields}`, '--format=csv,noheader,nounits']);
@@ -121,11 +124,12 @@ export async function nvidiaSmi(): Promise<Meta['nvidia_smi']> {
   }
 }
 
-/** As 64 hex digits; text counts in UTF-8. */
+/** SHA-256 of a text in UTF-8, as 64 hex digits. */
 export function sha256OfText(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
+/** SHA-256 of a file on the disk, as 64 hex digits. @throws the system's error */
 export async function sha256OfFile(file: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(file)) hash.update(chunk as Uint8Array);
@@ -134,7 +138,7 @@ export async function sha256OfFile(file: string): Promise<string> {
 
 const CHUNK_BYTES = 8 * 2 ** 20;
 
-/** Of a file wherever it lies. @throws DataError */
+/** SHA-256 of a file behind a reader. @throws DataError */
 export async function sha256Of(reader: FileReader, file: string): Promise<string> {
   const hash = createHash('sha256');
   const size = await reader.size(file);
@@ -146,7 +150,7 @@ export async function sha256Of(reader: FileReader, file: string): Promise<string
   return hash.digest('hex');
 }
 
-/** One hash over the hashes of several files, in the order given; of a single file its own. */
+/** Hashes the hashes of several files, in the order given; a single hash stays as it is. */
 export function joinHashes(parts: readonly string[]): string {
   return parts.length === 1 ? (parts[0] as string) : sha256OfText(parts.join('\n'));
 }

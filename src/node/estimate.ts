@@ -1,4 +1,4 @@
-/** Memory of a run before there is one: from a model's folder, or from what stands in its config.json. */
+/** estimate(): GPU memory of a run before there is one, from a model's folder or the content of its config.json. */
 import { join } from 'node:path';
 import { loadTrainConfig, type ResolvedConfig, type SourceFile, type TrainSettings } from '../config/index.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
@@ -19,18 +19,19 @@ export type EstimateEvent = WorkEvent<'estimate'>;
 
 export type EstimateOptions = TrainSettings &
   CallOptions<EstimateEvent> & {
-    /** What stands in a model's config.json, in the place of model_name_or_path. */
+    /** Content of a model's config.json, instead of model_name_or_path. */
     readonly model_config?: object | undefined;
-    /** Limits and features of the device: a name of KNOWN_PROFILES, or a profile. Default: nvidia. */
+    /** Limits and features of the device: a name of KNOWN_PROFILES, or a profile; by default nvidia. */
     readonly profile?: string | DeviceProfile | undefined;
   };
 
 const DEFAULT_PROFILE = 'nvidia';
 
 /**
- * Peak GPU memory of LoRA, QLoRA and full training, by category and by phase, for full batches. Needs no GPU and no weights.
- * @throws ConfigError with all that is wrong in the options; DataError for files that cannot be read; DeviceError when the
- * device of the profile can do none of the methods
+ * Estimates peak GPU memory in bytes of LoRA, QLoRA and full training, by category and by phase, for full batches.
+ * Needs no GPU and no weights.
+ * @throws ConfigError with all that is wrong in the options; DataError for files that cannot be read; DeviceError when
+ * the device of the profile can do none of the methods
  */
 export async function estimate(options: EstimateOptions): Promise<EstimateResult> {
   const { model_config, profile, onEvent, signal, ...settings } = options;
@@ -54,7 +55,7 @@ export async function estimate(options: EstimateOptions): Promise<EstimateResult
   return estimateConfig({ config, modelConfig: { path: GIVEN, text }, device, readerOf }, call);
 }
 
-/** A profile by name, or as it is. @throws ConfigError that names the choices; `path` is what it calls the setting */
+/** Looks up a profile by name, or returns the given one. @throws ConfigError at `path` that lists the names */
 export function deviceProfile(profile: string | DeviceProfile = DEFAULT_PROFILE, path: string): DeviceProfile {
   if (typeof profile !== 'string') return profile;
   const known = Object.hasOwn(KNOWN_PROFILES, profile) ? KNOWN_PROFILES[profile] : undefined;
@@ -63,11 +64,11 @@ export function deviceProfile(profile: string | DeviceProfile = DEFAULT_PROFILE,
   throw new ConfigError([{ path, message: `got ${profile}, wanted one of ${names}` }]);
 }
 
-export type ConfigJob = {
+type ConfigJob = {
   readonly config: ResolvedConfig;
   readonly modelConfig: SourceFile;
   readonly device: DeviceProfile;
-  /** Default: directories of this machine. */
+  /** Reader of a directory; by default directories of this machine. */
   readonly readerOf?: (directory: string) => FileReader;
 };
 
@@ -82,14 +83,14 @@ export async function estimateConfig(
   onEvent?.({ type: 'phase', phase: 'estimate', total: ESTIMATED_METHODS.length });
   const job = { config, model, modelName: path, profile: device, shaders: loadShaders() };
   return estimateMethods(job, async (method) => {
-    // a plan is recorded in one go: this is where an abort is heard
+    // recording a plan blocks the event loop: an abort can arrive only here
     await new Promise((resolve) => setImmediate(resolve));
     signal?.throwIfAborted();
     onEvent?.({ type: 'progress', phase: 'estimate', label: method });
   });
 }
 
-/** Stands for the directory where the model is an object. */
+/** Name of the directory where the model is given as an object. */
 const GIVEN = 'model_config';
 
 function withModelName(settings: TrainSettings, modelConfig: object | undefined): TrainSettings {

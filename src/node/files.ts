@@ -5,7 +5,10 @@ import { dirname, join, resolve, sep } from 'node:path';
 import { DataError } from '../errors.ts';
 import { type Chunks, decodeUtf8, type FileReader, type FileWriter, shortRead } from '../formats/reader.ts';
 
-/** Reads below a directory. A handle is opened and closed by each call, so none can leak. */
+/**
+ * Reads files below a directory. Each call opens and closes a handle of its own, so none can leak.
+ * @throws DataError
+ */
 export function nodeReader(root: string): FileReader {
   const at = (path: string): string => resolve(root, path);
   return {
@@ -68,8 +71,8 @@ async function readFully(handle: FileHandle, file: string, offset: number, into:
 }
 
 /**
- * Writes below a directory, which is made if needed. Each file is written beside its place, flushed to the disk and
- * renamed over it: a crash, a full disk or a throwing producer leaves the old content.
+ * Writes files below a directory, which is made if needed. Each is written beside its place, flushed to the disk and
+ * renamed over it: a crash, a full disk or a producer that throws leaves the old content.
  */
 export function nodeWriter(root: string): FileWriter {
   return { root, write: (path, chunks) => writeAtomically(resolve(root, path), chunks) };
@@ -95,9 +98,9 @@ async function writeAtomically(target: string, chunks: Chunks): Promise<void> {
 }
 
 /**
- * Makes a directory and those above it that are missing; returns the made ones, the outermost first. mkdir's own
- * `recursive` never ends where making a directory is refused with ENOENT, as in /proc (Node 20.20).
- * @throws the system's error; then nothing was made
+ * Makes a directory and the missing ones above it; returns those it made, the outermost first. mkdir with `recursive`
+ * never returns where making a directory is refused with ENOENT, as in /proc (Node 20.20).
+ * @throws the system's error, with nothing made
  */
 export async function makeDirectories(path: string): Promise<string[]> {
   const made: string[] = [];
@@ -109,7 +112,7 @@ export async function makeDirectories(path: string): Promise<string[]> {
       await mkdir(directory);
       made.push(directory);
     } catch (error) {
-      // another process may have been faster
+      // another process may have made it first
       if (await isDirectory(directory)) continue;
       for (const done of made.reverse()) await rmdir(done).catch(() => undefined);
       throw error;
@@ -133,7 +136,7 @@ async function writeFully(handle: FileHandle, chunk: Uint8Array): Promise<void> 
   }
 }
 
-/** Makes the rename itself durable. Windows cannot open a directory; there the rename is all there is. */
+/** Makes the rename itself durable; does nothing on Windows, which cannot open a directory. */
 async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, 'r').catch(() => undefined);
   if (handle === undefined) return;
@@ -146,7 +149,7 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** What the operating system says; a producer of chunks throws errors of its own, which pass through. */
+/** Tells the system's errors from those of a producer of chunks, which pass through. */
 function isSystemError(cause: unknown): cause is NodeJS.ErrnoException {
   return cause instanceof Error && 'syscall' in cause && 'code' in cause;
 }
@@ -165,10 +168,11 @@ const WORDS: Readonly<Record<string, string>> = {
   ENOENT: 'no folder can be made there',
   EROFS: 'the file system is read-only',
   ENOSPC: 'the disk is full',
+  ENOTEMPTY: 'something has been put there meanwhile',
   ENAMETOOLONG: 'the name is too long',
 };
 
-/** What the system's error means for a path, with its code. */
+/** Puts a system error into words, with its code. */
 export function inWords({ code, message }: NodeJS.ErrnoException): string {
   const words = WORDS[code ?? ''];
   return words === undefined ? (code ?? message) : `${words}, ${code}`;

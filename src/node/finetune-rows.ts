@@ -1,9 +1,9 @@
-/** Datasets as a program hands them over: files by path, or rows, which become JSON lines under a name. */
+/** Datasets of a program: files by path, or rows, which become JSON lines under a name. */
 import type { DatasetSource } from '../config/index.ts';
 import type { ConfigProblem } from '../errors.ts';
 import type { RowsInMemory } from './run-types.ts';
 
-/** A row as a line of a JSONL file has it. Labels are those of Hugging Face: not shifted, -100 where nothing is learned. */
+/** A row, as in a line of a JSONL file. Labels are Hugging Face's: not shifted, -100 where nothing is learned. */
 export type TrainRow =
   | { readonly text: string }
   | { readonly input_ids: ArrayLike<number>; readonly labels?: ArrayLike<number> | null | undefined };
@@ -11,8 +11,8 @@ export type TrainRow =
 export type DatasetOption = DatasetSource | { readonly rows: readonly TrainRow[] };
 
 /**
- * The datasets with a path each; those with rows get their place in the options as path, "datasets[0].rows", under which
- * `memory` then has them. What is wrong goes to `problems`; what is no dataset at all is left to the schema.
+ * Gives every dataset a path. Rows move to `memory` under their place in the options, such as "datasets[0].rows", which
+ * becomes their path. Faults are added to `problems`; values that are no dataset at all are left to the schema.
  */
 export function datasetsInMemory(
   key: 'datasets' | 'eval_datasets',
@@ -37,11 +37,11 @@ export function datasetsInMemory(
 }
 
 function jsonLines(rows: readonly TrainRow[]): Uint8Array {
-  // joined as bytes: a text of all rows could be longer than a string may be
+  // joined as bytes, since all rows together could exceed the longest string
   return Buffer.concat(rows.map((row) => Buffer.from(`${JSON.stringify(row, plainArrays)}\n`)));
 }
 
-/** Ids often come as typed arrays, which JSON takes for objects. */
+/** Turns typed arrays, in which ids often come, into arrays: JSON would write them as objects. */
 function plainArrays(_key: string, value: unknown): unknown {
   return ArrayBuffer.isView(value) && !(value instanceof DataView) ? Array.from(value as Int32Array) : value;
 }

@@ -9,29 +9,31 @@ import type { RowsInMemory, RunEvent, RunOutcome } from './run-types.ts';
 
 export type { DatasetOption, TrainRow };
 
-/** The device, the data, the plan, then the events of training. */
+/** Events of a run, in order: device, data, plan, then those of training. */
 export type FinetuneEvent = Exclude<RunEvent, { readonly type: 'end' }>;
 
 export type FinetuneOptions = Omit<TrainSettings, 'model_name_or_path' | 'datasets' | 'eval_datasets' | 'output_dir'> &
   CallOptions<FinetuneEvent> & {
     /** Directory of a Hugging Face model: config.json, safetensors, tokenizer.json. */
     readonly model_name_or_path: string;
-    /** What is learned: files by path, or rows. */
+    /** Rows to learn from: files by path, or rows from memory. */
     readonly datasets: readonly DatasetOption[];
     readonly eval_datasets?: readonly DatasetOption[] | undefined;
-    /** New or empty folder that gets the adapter and its record. Default: trainer_output; null keeps nothing on the disk. */
+    /**
+     * New or empty folder for the adapter and its record, by default trainer_output; null keeps nothing on the disk.
+     */
     readonly output_dir?: string | null | undefined;
-    /** Default: what NIBBLE_DEVICE says, else the best one there is. */
+    /** By default the device that NIBBLE_DEVICE names, else the best one there is. */
     readonly device?: DeviceChoice | undefined;
   };
 
 export type FinetuneResult = RunOutcome;
 
 /**
- * Fine-tunes a model as `nibble train` does: equal settings and rows give equal losses and an equal adapter. The device is
- * closed and all memory released on every way out.
- * @throws ConfigError with all that is wrong in the options; DataError for files and rows; DeviceError; when aborted, the
- * signal's reason, at the next step
+ * Fine-tunes a model as `nibble train` does: equal settings and rows give equal losses and an equal adapter. The device
+ * is closed and all memory released on every way out.
+ * @throws ConfigError with all that is wrong in the options; DataError for files and rows; DeviceError; when aborted,
+ * the signal's reason, at the next step
  */
 export async function finetune(options: FinetuneOptions): Promise<FinetuneResult> {
   const { onEvent = () => undefined, signal = new AbortController().signal, device, ...settings } = options;
@@ -58,7 +60,7 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneResult
 
 type Settings = Omit<FinetuneOptions, keyof CallOptions<FinetuneEvent> | 'device'>;
 
-/** Takes rows out of the options and puts their names in their place, which then are settings like any others. */
+/** Replaces rows in the options by their names, and resolves the settings that remain. */
 function resolve(settings: Settings, rows: Map<string, RowsInMemory>, problems: ConfigProblem[]): ResolvedConfig {
   const { datasets, eval_datasets, output_dir, ...rest } = settings;
   const named = {

@@ -4,7 +4,7 @@ import { type MachineView, thisMachine } from './machine.ts';
 
 const MIB = 2 ** 20;
 
-/** A GPU each; none where nvidia-smi is absent, or does not know (as of a slice of a GPU). */
+/** Memory of each GPU; leaves out those that nvidia-smi has no figures for, such as slices of a GPU. */
 export function gpuMemories(view: Pick<MachineView, 'output'>): GpuMemory[] {
   const fields = '--query-gpu=name,memory.total,memory.free';
   const text = view.output('nvidia-smi', fields, '--format=csv,noheader,nounits') ?? '';
@@ -19,8 +19,8 @@ export function gpuMemories(view: Pick<MachineView, 'output'>): GpuMemory[] {
 }
 
 /**
- * The memory of the GPU behind an adapter that calls itself any of `names`; among several of one name, or where none fits,
- * that with most room: a run is refused only where none could hold it.
+ * Memory of the GPU whose device calls itself any of `names`. Among several of one name, or where no name fits, takes
+ * the GPU with most room, so that a run is refused only where no GPU could hold it.
  */
 export function memoryOf(names: readonly string[], gpus: readonly GpuMemory[]): GpuMemory | null {
   const named = gpus.filter(({ name }) => names.some((n) => n.toLowerCase().includes(name.toLowerCase())));
@@ -28,7 +28,7 @@ export function memoryOf(names: readonly string[], gpus: readonly GpuMemory[]): 
   return sorted[0] ?? null;
 }
 
-/** The memory of this machine's GPU behind an adapter of these names; null where no NVIDIA driver tells it. */
+/** Memory of this machine's GPU whose device has one of these names; null where no NVIDIA driver tells it. */
 export function driverMemory(names: readonly string[]): GpuMemory | null {
   return memoryOf(names, gpuMemories(thisMachine(process.env)));
 }

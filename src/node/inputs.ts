@@ -1,4 +1,4 @@
-/** The files a configuration names: whole paths for the record of a run, and a clear word where one is not there. */
+/** The files that a configuration names: makes their paths absolute, and says clearly which are missing. */
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ADAPTER_CONFIG_FILE } from '../adapters/config.ts';
@@ -9,11 +9,11 @@ import { CONFIG_FILE } from '../formats/hf-config.ts';
 import { modelPickleRefusal } from '../formats/pickle.ts';
 import { inWords } from './files.ts';
 
-/** Names of datasets that are no files. */
+/** Names of datasets that are held in memory. */
 type InMemory = { has(name: string): boolean };
 const NONE: InMemory = new Set();
 
-/** The same configuration, runnable from any directory. Whence its values came stays as it is. */
+/** Makes every path absolute, so that the configuration runs from any directory. Keeps the origin of each value. */
 export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): ResolvedConfig {
   const { values } = config;
   const { output_dir, model_name_or_path, adapter_name_or_path, datasets, eval_datasets } = values;
@@ -33,7 +33,7 @@ export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): Reso
 }
 
 /**
- * Whether the model, the adapter and the datasets are there at all; their content is checked where it is read.
+ * Requires that the model, the adapter and the datasets exist; their content is checked where it is read.
  * @throws ConfigError naming every setting whose files are not there, and what to do
  */
 export async function requireInputs(config: ResolvedConfig, inMemory = NONE): Promise<void> {
@@ -51,13 +51,13 @@ export async function requireInputs(config: ResolvedConfig, inMemory = NONE): Pr
   if (problems.length > 0) throw new ConfigError(problems);
 }
 
-/** The same for the model alone. @throws ConfigError */
+/** Requires that the model's directory exists. @throws ConfigError */
 export async function requireModel(config: ResolvedConfig): Promise<void> {
   const problem = await settingProblem(config, 'model_name_or_path', config.values.model_name_or_path, MODEL);
   if (problem !== null) throw new ConfigError([problem]);
 }
 
-/** The same for a model that an argument names. @throws ConfigError */
+/** Requires that the model's directory given as `argument` exists. @throws ConfigError */
 export async function requireModelFolder(argument: string, given: string): Promise<void> {
   const message = await folderProblem(given, MODEL);
   if (message !== null) throw new ConfigError([{ path: argument, message }]);
@@ -66,7 +66,7 @@ export async function requireModelFolder(argument: string, given: string): Promi
 type Folder = {
   readonly file: string;
   readonly wanted: string;
-  /** Why a file of this name is not read, where there is more to say than that it is no folder. */
+  /** Says why a file of this name is not read; null where the message about a folder is enough. */
   readonly refusal?: (name: string) => string | null;
 };
 const MODEL: Folder = {
@@ -99,7 +99,7 @@ async function folderProblem(given: string, folder: Folder): Promise<string | nu
   if (refused !== null) return `${given} ${refused} Then give its folder`;
   if (kind === 'file') return `${given} is a file; wanted ${wanted}: give the folder it lies in`;
   if (kind !== 'folder')
-    return `there is no folder ${given}${whereabouts(given)}; wanted ${wanted}${hubHint(given, 'model')}`;
+    return `there is no folder ${given}${inWorkingDirectory(given)}; wanted ${wanted}${hubHint(given, 'model')}`;
   if ((await kindOf(path.join(given, file))) === 'file') return null;
   const names = await readdir(given).catch((error: NodeJS.ErrnoException) => inWords(error));
   if (typeof names === 'string') return `${given} cannot be read (${names}); wanted ${wanted}`;
@@ -107,7 +107,7 @@ async function folderProblem(given: string, folder: Folder): Promise<string | nu
   return `${given} ${holds}; wanted ${wanted}${unreadHint(names, folder)}`;
 }
 
-/** About files of other formats, where they are all there is. */
+/** Explains that files of other formats are not read, where a folder has those instead. */
 function unreadHint(names: readonly string[], { refusal = () => null }: Folder): string {
   if (names.some((name) => name.endsWith('.gguf'))) return '; GGUF files are not read, safetensors are';
   const pickle = names.find((name) => refusal(name) !== null);
@@ -125,7 +125,7 @@ async function fileProblem(
   const what =
     kind === 'folder'
       ? `${given} is a folder; wanted a file in it`
-      : `there is no file ${given}${whereabouts(given)}; wanted a JSONL or .txt file${hubHint(given, 'dataset')}`;
+      : `there is no file ${given}${inWorkingDirectory(given)}; wanted a JSONL or .txt file${hubHint(given, 'dataset')}`;
   return { path: `${key}[${index}].path`, message: `${what}${origin(config, key)}` };
 }
 
@@ -143,16 +143,16 @@ function listed(names: readonly string[]): string {
   return names.length > SHOWN_NAMES ? `${shown} and ${names.length - SHOWN_NAMES} more` : shown;
 }
 
-/** A relative path is only as good as the directory it starts from. */
-function whereabouts(given: string): string {
+/** Names the working directory for a relative path, which depends on it. */
+function inWorkingDirectory(given: string): string {
   return path.isAbsolute(given) ? '' : ` in ${process.cwd()}`;
 }
 
-/** "org/name", as a model or a dataset is called on the hub. */
+/** Matches "org/name", the form of names on the hub. */
 const HUB_ID = /^[\w-][\w.-]*\/[\w-][\w.-]*$/;
 const LOCAL_FILE = /\.(jsonl?|txt|csv|parquet|ya?ml|safetensors)$/;
 
-/** What to do about a name that may be one on the hub; empty for any other. */
+/** Says how to download a name that may be one on the hub; empty for any other. */
 export function hubHint(given: string, kind: 'model' | 'dataset'): string {
   if (!HUB_ID.test(given) || LOCAL_FILE.test(given)) return '';
   const name = given.slice(given.indexOf('/') + 1);

@@ -1,19 +1,19 @@
-/** This machine: its facts, files and programs, behind a view of which a test can show another. */
+/** Facts, files and programs of this machine, behind a view that tests replace. */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 
-/** All that is asked of a machine. Absent things are null or empty, never an error. */
+/** View of a machine. Absent things are null or empty, never an error. */
 export type MachineView = {
   readonly platform: string;
   readonly arch: string;
   readonly kernel: string;
-  /** The C library of this process; null on musl and outside Linux. */
+  /** Version of the C library; null on musl and outside Linux. */
   readonly glibc: string | null;
   readonly node: string;
   readonly nibble: string;
-  /** The installed binding, not the wanted one. */
+  /** Version of the webgpu package that is installed. */
   readonly webgpu: string | null;
   readonly cores: number;
   readonly memoryBytes: number;
@@ -21,16 +21,17 @@ export type MachineView = {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly home: string;
   readText(path: string): string | null;
-  /** Names in a directory, in order. */
+  /** Names in a directory, sorted. */
   list(path: string): readonly string[];
   canOpen(path: string): boolean;
-  /** Standard output of a program that ended with 0; null otherwise. */
+  /** Standard output of a program; null unless it ended with 0. */
   output(program: string, ...args: readonly string[]): string | null;
 };
 
 /** A program that asks a broken driver may hang. */
 const PROGRAM_TIMEOUT_MS = 10_000;
 
+/** Makes the view of this machine. */
 export function thisMachine(env: MachineView['env']): MachineView {
   return {
     platform: process.platform,
@@ -59,14 +60,14 @@ function attempt<T>(read: () => T): T | null {
   try {
     return read();
   } catch {
-    return null; // absent, or not ours to read: the view says so with null
+    return null; // absent or not readable, which the view does not tell apart
   }
 }
 
-/** Of the C library this process runs on; null with musl, on macOS and on Windows. */
+/** Version of the C library that this process runs on; null with musl, on macOS and on Windows. */
 function glibcVersion(): string | null {
   if (process.platform !== 'linux') return null;
-  // otherwise the report looks up the names of open connections
+  // keeps the report from looking up the names of open connections
   const report = process.report as NodeJS.ProcessReport & { excludeNetwork?: boolean };
   report.excludeNetwork = true;
   const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } };

@@ -1,4 +1,4 @@
-/** What a run was made from: model and datasets, by the hashes of their files. */
+/** The material of a run: model, adapter and datasets, by the hashes of their files. */
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { ADAPTER_FILE } from '../adapters/files.ts';
@@ -17,11 +17,16 @@ export type Material = {
   readonly modelInfo: Meta['model_info'];
   readonly datasetInfo: Meta['dataset_info'];
   readonly dataHashes: RunRecord['eval_info']['data_hashes'];
-  /** Of the adapter that training goes on with. */
+  /** Hash of the adapter that training continues with; null without one. */
   readonly initialAdapterSha256: string | null;
 };
 
-/** Reads every file once or twice; the weights need not be good ones. `files` has the datasets. */
+/**
+ * Hashes the files of a run, reading each once or twice. Weights need not be valid, so that failed runs have a record
+ * too.
+ * @param files reads the datasets
+ * @throws DataError, or the system's error, for a file that cannot be read
+ */
 export async function readMaterial(config: TrainConfig, files: FileReader = nodeReader('.')): Promise<Material> {
   const { model_name_or_path: directory, adapter_name_or_path: adapter } = config;
   const weights = await weightFiles(directory);
@@ -38,7 +43,7 @@ export async function readMaterial(config: TrainConfig, files: FileReader = node
   };
 }
 
-/** Those that the model is loaded from; all that look like it where they cannot be opened. */
+/** Names the weight files that the model is loaded from; where it cannot be opened, all that look like weights. */
 async function weightFiles(directory: string): Promise<string[]> {
   try {
     const reader = nodeReader(directory);

@@ -1,5 +1,6 @@
 /** The folder that a command writes: taken before the work, by one process at a time, and given back at the end. */
-import { lstat, mkdir, readdir, readlink, realpath, rename, rmdir, stat } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { lstat, mkdir, readdir, readlink, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ConfigError } from '../errors.ts';
 import { CLAIM_FILES, claimFolder, FolderInUse, type HeldClaim, removeStale } from './claim.ts';
@@ -93,21 +94,38 @@ async function claimed(directory: string, options: TakeOptions, made: readonly s
       return released;
     },
     replaceBy: async (other) => {
-      await claim.release();
-      await rename(other, directory).catch(async (error: NodeJS.ErrnoException) => {
-        // Windows renames onto no folder, be it empty
-        if (process.platform !== 'win32') throw error;
-        await rmdir(directory);
-        await rename(other, directory);
-      });
+      // Windows renames no folder with an open file in it
+      if (process.platform === 'win32') await claim.release();
+      await exchange(directory, other).finally(() => claim.release());
     },
   };
+}
+
+/**
+ * Puts `other` in the place of a folder that holds nothing but its claim. That moves away as a whole: were the claim removed
+ * first, whoever looks at the folder in that moment would be in the way.
+ */
+async function exchange(directory: string, other: string): Promise<void> {
+  const aside = `${path.resolve(directory)}.${randomBytes(6).toString('hex')}.tmp`;
+  await rename(directory, aside);
+  try {
+    if ((await contentsOf(aside)).length > 0) throw Object.assign(new Error('not empty'), { code: 'ENOTEMPTY' });
+    await rename(other, directory);
+  } catch (error) {
+    await rename(aside, directory).catch(() => undefined);
+    throw error;
+  }
+  await rm(aside, { recursive: true, force: true });
+}
+
+async function contentsOf(directory: string): Promise<string[]> {
+  return (await readdir(directory)).filter((entry) => !CLAIM_FILES.includes(entry));
 }
 
 /** Where another process is at work, that says more than what it has written so far. */
 async function requireContents(directory: string, options: TakeOptions, own?: HeldClaim): Promise<void> {
   if (options.contents === 'any') return;
-  const entries = (await readdir(directory)).filter((entry) => !CLAIM_FILES.includes(entry));
+  const entries = await contentsOf(directory);
   if (entries.length === 0) return;
   if (own === undefined) await removeStale(directory);
   const { occupied = holdsSomething } = options;

@@ -1,4 +1,4 @@
-/** The package that this file was installed with: src/bench and dist/bench are equally deep in it. */
+/** Finds the package that this file belongs to: src/node and dist/node are equally deep in it. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 

@@ -1,4 +1,4 @@
-/** From a model's folder to a 4-bit one: all is written beside the target and takes its name when it is complete. */
+/** quantize(): writes a 4-bit copy of a model's folder beside its target, and renames it when it is complete. */
 import { randomBytes } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -7,7 +7,7 @@ import { type ConfigProblem, DataError } from '../errors.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readModelConfig } from '../formats/hf-config.ts';
 import { type QuantizeJob, type QuantizeResult, quantizeCheckpoint } from '../model/quantize/checkpoint.ts';
-import { planQuantization, type QuantizePlan, type QuantizeSettings } from '../model/quantize/plan.ts';
+import { type QuantizedLayout, type QuantizeSettings, quantizedLayout } from '../model/quantize/layout.ts';
 import { withTiedHead } from '../model/tied-head.ts';
 import { Codec } from '../wasm/codec.ts';
 import type { CallOptions, WorkEvent } from './call.ts';
@@ -18,40 +18,42 @@ import { requireModelFolder } from './inputs.ts';
 import { requireMovable, type TakenFolder, takeFolder } from './output-folder.ts';
 import { openFileStore } from './spool.ts';
 
-/** Every weight is quantized before the first file is written. */
+/** Events of quantizing: every weight is quantized before the first file is written. */
 export type QuantizeEvent = WorkEvent<'quantize' | 'write'>;
 
 export type QuantizeOptions = QuantizeInput &
   CallOptions<QuantizeEvent> & {
     /** Directory of a 16- or 32-bit Hugging Face model: config.json and safetensors. */
     readonly model_name_or_path: string;
-    /** Directory to write; it must be empty or new. */
+    /** New or empty directory to write. */
     readonly output_dir: string;
   };
 
-/** What was written; `nibble quantize --json` prints the same. */
+/** Summary of what was written, as `nibble quantize --json` prints it. */
 export type QuantizeSummary = {
   readonly model: string;
   readonly out: string;
   readonly quant_type: 'nf4' | 'fp4';
   readonly quantized_tensors: number;
   readonly quantized_parameters: number;
-  /** Codes and scales of the quantized weights. */
+  /** Bits of codes and scales per quantized weight. */
   readonly bits_per_parameter: number;
-  /** Linear modules that stay as they are. */
+  /** Linear modules that stay unquantized. */
   readonly kept_modules: readonly string[];
   readonly source_bytes: number;
   readonly bytes: number;
-  /** Weight files, in order. */
+  /** Names of the weight files, in order. */
   readonly files: readonly string[];
-  /** Files copied from the source. */
+  /** Names of the files copied from the source. */
   readonly copied: readonly string[];
   readonly seconds: number;
 };
 
 /**
- * Writes a 4-bit checkpoint that transformers and bitsandbytes load. Ended early, by an error or by `signal`, it leaves nothing.
- * @throws ConfigError with all that is wrong in the options; DataError for files that cannot be read, written or quantized
+ * Writes a 4-bit checkpoint that transformers and bitsandbytes load. Where an error or `signal` ends it early, it
+ * leaves nothing.
+ * @throws ConfigError with all that is wrong in the options; DataError for files that cannot be read, written or
+ * quantized
  */
 export async function quantize(options: QuantizeOptions): Promise<QuantizeSummary> {
   const { model_name_or_path, output_dir, onEvent, signal, ...given } = options;
@@ -68,15 +70,18 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeSummar
   );
 }
 
-export type FolderJob = {
+type FolderJob = {
   readonly model: string;
   readonly out: string;
-  /** What messages call the two: an argument of a command, or an option. */
+  /** Names that messages have for the two folders: arguments of a command, or options. */
   readonly names: { readonly model: string; readonly out: string };
   readonly config: QuantizeConfig;
 };
 
-/** The work behind quantize() and `nibble quantize`. `freeBytes` of the disk below a directory is injected by tests. */
+/**
+ * Does the work of quantize() and `nibble quantize`.
+ * @param freeBytes free bytes of the disk below a directory; injected by tests
+ */
 export async function quantizeFolder(
   { model, out, names, config: given }: FolderJob,
   { onEvent = () => undefined, signal = new AbortController().signal }: CallOptions<QuantizeEvent>,
@@ -105,10 +110,10 @@ async function quantizeInto(
   const config = await readModelConfig(reader);
   const source = await withTiedHead(config, await openCheckpoint(reader));
   const settings = settingsOf(given);
-  const plan = await planQuantization(config, source, settings);
+  const layout = await quantizedLayout(config, source, settings);
   await requireRoom(
     out,
-    { 'the checkpoint': plan.bytes, 'quantized weights once more meanwhile': plan.spoolBytes },
+    { 'the checkpoint': layout.bytes, 'quantized weights once more meanwhile': layout.spoolBytes },
     freeBytes,
   );
   const started = performance.now();
@@ -118,16 +123,18 @@ async function quantizeInto(
     const { maxShardBytes } = given;
     const codec = new Codec(wasm);
     const onNote = (text: string) => onEvent({ type: 'note', text });
-    const onTensor = tellTensors(onEvent, plan);
-    const job = { reader, source, config, settings, plan, maxShardBytes, quantizer, codec, signal, onTensor, onNote };
+    const onTensor = tellTensors(onEvent, layout);
+    const job = { reader, source, config, settings, layout, maxShardBytes, quantizer, codec, signal, onTensor, onNote };
     const written = await writeBeside(folder, job);
-    return { ...summaryOf({ model, out }, plan, settings, written), seconds: (performance.now() - started) / 1000 };
+    return { ...summaryOf({ model, out }, layout, settings, written), seconds: (performance.now() - started) / 1000 };
   } finally {
     await quantizer.close();
   }
 }
 
-/** A run that ends early leaves nothing; one that is killed leaves a folder whose name says that it is not complete. */
+/**
+ * Removes what it wrote when it ends early; a killed process leaves a folder whose name says that it is not complete.
+ */
 async function writeBeside(folder: TakenFolder, job: Omit<QuantizeJob, 'writer' | 'spool'>): Promise<QuantizeResult> {
   const { directory: out } = folder;
   const partial = `${resolve(out)}.partial-${randomBytes(4).toString('hex')}`;
@@ -150,8 +157,8 @@ async function writeBeside(folder: TakenFolder, job: Omit<QuantizeJob, 'writer' 
   }
 }
 
-/** The two phases, each announced with its first tensor. */
-function tellTensors(onEvent: (event: QuantizeEvent) => void, { tensors }: QuantizePlan): QuantizeJob['onTensor'] {
+/** Announces each of the two phases with its first tensor. */
+function tellTensors(onEvent: (event: QuantizeEvent) => void, { tensors }: QuantizedLayout): QuantizeJob['onTensor'] {
   const totals = { quantize: tensors.filter(({ kind }) => kind === '4bit').length, write: tensors.length };
   const begun = new Set<string>();
   return (phase, label) => {
@@ -175,19 +182,19 @@ function settingsOf(config: QuantizeConfig): QuantizeSettings {
 
 function summaryOf(
   paths: { readonly model: string; readonly out: string },
-  plan: QuantizePlan,
+  layout: QuantizedLayout,
   { quantType }: QuantizeSettings,
   { files, copied }: QuantizeResult,
 ): Omit<QuantizeSummary, 'seconds'> {
   return {
     ...paths,
     quant_type: quantType,
-    quantized_tensors: plan.tensors.filter(({ kind }) => kind === '4bit').length,
-    quantized_parameters: plan.elements,
-    bits_per_parameter: (8 * plan.spoolBytes) / plan.elements,
-    kept_modules: plan.keptModules,
-    source_bytes: plan.sourceBytes,
-    bytes: plan.bytes,
+    quantized_tensors: layout.tensors.filter(({ kind }) => kind === '4bit').length,
+    quantized_parameters: layout.elements,
+    bits_per_parameter: (8 * layout.spoolBytes) / layout.elements,
+    kept_modules: layout.keptModules,
+    source_bytes: layout.sourceBytes,
+    bytes: layout.bytes,
     files,
     copied,
   };

@@ -1,4 +1,4 @@
-/** The JSON of a run from what training returned. */
+/** Builds the record of a run (run.json) from what training returned. */
 
 import { formatLoraConfig } from '../adapters/config.ts';
 import type { TrainConfig } from '../config/settings.ts';
@@ -17,10 +17,10 @@ import { type CodeInfo, sha256OfText } from './environment.ts';
 import type { Material } from './material.ts';
 import type { RunPlace } from './run-types.ts';
 
-/** What is known of a run whether it ends well or not. */
-export type PlannedRun = {
+/** The part of a run that does not depend on how it ends. */
+type RunBasis = {
   readonly place: RunPlace;
-  /** Paths as they were given: a record may be published, and where somebody's home is belongs to nobody else. */
+  /** Settings with paths as they were given: absolute ones would publish somebody's home directory. */
   readonly config: TrainConfig;
   readonly material: Material;
   readonly createdAt: string;
@@ -28,25 +28,26 @@ export type PlannedRun = {
   readonly code: CodeInfo;
 };
 
-export type RunContext = PlannedRun & {
+export type RunContext = RunBasis & {
   readonly meta: RunRecord['meta_info'];
   readonly adapterBytes: number | null;
   readonly adapterSha256: string | null;
   readonly predicted: Estimate;
 };
 
-/** Steps left out of the step-time statistics: the first one still fills caches. */
+/** Steps at the start that step times leave out: the first one still fills caches. */
 const EXCLUDED_WARMUP_STEPS = 1;
 
+/** Builds the record of a run that reached its end; losses that are not finite become null and make it `diverged`. */
 export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord {
-  // A scaled run skips a step that overflowed, and goes on as if it had not been.
+  // with a loss scale, steps that overflowed are skipped and enter no statistic
   const counted = result.steps.filter((s) => s.lossScale === null || s.finite);
   const finite = counted.length > 0 && counted.every((s) => Number.isFinite(s.loss));
   return {
     schema: RUN_SCHEMA_ID,
     schema_version: SCHEMA_VERSION,
     run_info: {
-      ...plannedRunInfo(ctx),
+      ...basicRunInfo(ctx),
       status: finite ? 'success' : 'diverged',
       error: null,
       peft_config: peftConfig(ctx, input),
@@ -67,16 +68,11 @@ export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult)
 
 type Outcome = 'status' | 'error' | 'peft_config' | 'quantization_config';
 
-/** The part of run_info that does not depend on how the run ends. */
-export function plannedRunInfo({
-  place,
-  config,
-  material,
-  ...planned
-}: PlannedRun): Omit<RunRecord['run_info'], Outcome> {
+/** Builds the part of run_info that does not depend on how the run ends. */
+export function basicRunInfo({ place, config, material, ...basis }: RunBasis): Omit<RunRecord['run_info'], Outcome> {
   const { suite, arm, replicate, division, command } = place;
   const { modelInfo, dataHashes, initialAdapterSha256 } = material;
-  // Where files lie does not make a run another one; what is in them does.
+  // a run's identity depends on the content of files, not on where they lie
   const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...settings } = config;
   const identity = {
     config: { ...settings, initial_adapter: initialAdapterSha256 },
@@ -92,24 +88,24 @@ export function plannedRunInfo({
     arm,
     replicate,
     seed: config.seed,
-    created_at: planned.createdAt,
-    total_time: planned.totalSeconds,
+    created_at: basis.createdAt,
+    total_time: basis.totalSeconds,
     command: [...command],
     shard: null,
-    code: planned.code,
+    code: basis.code,
     division,
     train_config: JSON.parse(JSON.stringify(config)),
   };
 }
 
-function peftConfig({ config }: RunContext, { plan: { lora } }: RunInput): RunRecord['run_info']['peft_config'] {
+function peftConfig({ config }: RunContext, { layout: { lora } }: RunInput): RunRecord['run_info']['peft_config'] {
   if (lora === null) return null;
   return { ...JSON.parse(formatLoraConfig(lora.config)), base_model_name_or_path: config.model_name_or_path };
 }
 
-/** What the base is quantized to in fact: a checkpoint that was quantized before decides over the settings. */
-function quantizationConfig({ config, plan }: RunInput): RunRecord['run_info']['quantization_config'] {
-  const base = baseQuantization(plan);
+/** Quantization that the base really has: a checkpoint that was quantized before overrides the settings. */
+function quantizationConfig({ config, layout }: RunInput): RunRecord['run_info']['quantization_config'] {
+  const base = baseQuantization(layout);
   if (base === null) return null;
   const { bnb_4bit_compute_dtype, bnb_4bit_quant_storage, llm_int8_skip_modules } = config;
   return {
@@ -130,7 +126,7 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     seconds > 0 ? timed.reduce((sum, s) => sum + of(s), 0) / seconds : null;
   const { peak } = ledger;
   const { profile } = result.engine.machine;
-  const { attention, lora } = runTiers(profile, input.config, input.plan.spec.config.head_dim);
+  const { attention, lora } = runTiers(profile, input.config, input.layout.spec.config.head_dim);
   return {
     num_trainable_params: result.trainableParams,
     num_total_params: result.allParams,

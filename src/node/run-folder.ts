@@ -1,4 +1,4 @@
-/** The folder a run writes: new or empty, and taken before any work is done; and its first files. */
+/** The folder of a run: taken before any work is done, and its first files. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { printConfig, type ResolvedConfig } from '../config/index.ts';
@@ -6,13 +6,13 @@ import { type FileWriter, writeText } from '../formats/reader.ts';
 import { INTERRUPTED_FILE, type Interruption, TRAINER_STATE_FILE } from '../train/run.ts';
 import { type TakenFolder, takeFolder } from './output-folder.ts';
 
-/** Written before the first step: a folder that has it, and no trainer_state.json, holds a run that did not end. */
+/** Written before the first step. A folder that has it but no trainer_state.json holds a run that did not end. */
 const CONFIG_FILE = 'config.yaml';
 const ENVIRONMENT_FILE = 'environment.json';
-/** The record of a run, beside what it trained. */
+/** Name of a run's record, beside what it trained. */
 export const RECORD_FILE = 'run.json';
 
-/** The first files of a run's folder: written before the first step, so that even a crash can be repeated. */
+/** Writes the settings and the environment of a run, before its first step, so that even a crash can be repeated. */
 export async function writeRunHead(writer: FileWriter, config: ResolvedConfig, environment: object): Promise<void> {
   await writeText(writer, CONFIG_FILE, printConfig(config));
   await writeText(writer, ENVIRONMENT_FILE, `${JSON.stringify(environment, null, 2)}\n`);

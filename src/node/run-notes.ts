@@ -1,26 +1,27 @@
-/** What a person should know of a run before it starts: its rows, what was cut, and what is not as it seems. */
+/** Notes on a run before it starts: its device, its rows and what was cut from them, its kernels, its base. */
 import { prequantizedNote } from '../estimate/base-quantization.ts';
 import type { Device } from '../gpu/device.ts';
 import { counted } from '../report/format.ts';
 import type { RunInput } from '../train/session.ts';
 import type { RunTiers } from '../train/tiers.ts';
 
-/** The device that was found, and what it brings along. */
+/** Notes on the device that was found. */
 export function deviceNotes({ profile, notices }: Device): string[] {
   return [...(profile.software ? [`no GPU: computing on ${profile.name}, a software driver`] : []), ...notices];
 }
 
-/** `lengthWasSet`: somebody asked for this max_length. */
+/** Notes on the rows; `lengthWasSet` says that max_length was set explicitly. */
 export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
   const notes: string[] = [];
   const note = (text: string): void => {
     notes.push(text);
   };
-  const { config, train, evaluation, batches, model } = input;
+  const { config, train, evaluation, batches, model, tokenizer } = input;
   const { max_length } = config;
   const { max_position_embeddings: positions } = model;
   const quantized = prequantizedNote(input);
   if (quantized !== null) note(quantized);
+  for (const line of tokenizer?.notes ?? []) note(line);
   if (lengthWasSet && max_length > positions)
     note(`max_length ${max_length} is beyond the ${positions} positions of the model: no row may be longer than those`);
   note(`train: ${rowsAndTokens(train)}, ${counted(batches.totalSteps, 'step')}`);
@@ -36,6 +37,11 @@ export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
         `${name}: ${counted(set.rowsWithoutEos, 'row')} of text without an EOS at the end: the tokenizer names none for ` +
           'append_eos (eos_token in tokenizer_config.json does)',
       );
+    if (set.rowsWithDoubledTokens > 0)
+      note(
+        `${name}: ${counted(set.rowsWithDoubledTokens, 'row')} of text with a BOS or EOS that the tokenizer adds too: it is there ` +
+          'twice, as in TRL (leave it out of the text)',
+      );
     if (set.rowsWithoutLoss > 0) note(`${name}: ${counted(set.rowsWithoutLoss, 'row')} without a token to learn from`);
   }
   if (batches.padToMultipleOf > 1)
@@ -43,7 +49,7 @@ export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
   return notes;
 }
 
-/** Which kernels a run takes, and why. */
+/** Notes on the kernels that a run takes, and why. */
 export function tierNotes({ matmul, attention, lora }: RunTiers): string[] {
   const lines = [`matrix products: ${matmul.tier} (${matmul.reason})`];
   if (attention.tier !== matmul.tier) lines.push(`attention: ${attention.tier} (${attention.reason})`);

@@ -1,4 +1,7 @@
-/** Rows that a program hands over: read from memory, and kept in the run's folder so that the run can be repeated from it. */
+/**
+ * Rows that a program hands over: read from memory, and kept in the run's folder so that the run can be repeated from
+ * it.
+ */
 import path from 'node:path';
 import type { ResolvedConfig } from '../config/index.ts';
 import { layeredReader } from '../formats/memory.ts';
@@ -7,7 +10,7 @@ import type { RowsInMemory } from './run-types.ts';
 
 type Rows = ReadonlyMap<string, RowsInMemory>;
 
-/** The datasets of a run lie below '.': those in memory are found there by their names. */
+/** Adds rows in memory to the files below '.', where datasets are read: they are found there by their names. */
 export function readerWithRows(
   readerOf: (directory: string) => FileReader,
   rows: Rows,
@@ -16,11 +19,12 @@ export function readerWithRows(
   return (directory) => (directory === '.' ? layeredReader(files, readerOf('.')) : readerOf(directory));
 }
 
+/** Writes rows from memory into the run's folder. @throws DataError */
 export async function writeRows(writer: FileWriter, rows: Rows = new Map()): Promise<void> {
   for (const { file, bytes } of rows.values()) await writer.write(file, [bytes]);
 }
 
-/** The configuration with the kept files in place of rows in memory. */
+/** Replaces rows in memory by the files of the run's folder that keep them. */
 export function pathsInFolder(config: ResolvedConfig, rows: Rows = new Map()): ResolvedConfig {
   const { output_dir, datasets, eval_datasets } = config.values;
   const kept = (sets: typeof datasets): typeof datasets =>

@@ -1,4 +1,4 @@
-/** One run, from its configuration to its folder: checks, device, plan, training, record. */
+/** A run from its configuration to its folder: checks, device, plan, training, record. */
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
@@ -33,17 +33,18 @@ import { pathsInFolder, readerWithRows, writeRows } from './run-rows.ts';
 import type { Evaluation, RunEvent, RunOptions, RunOutcome, RunPaths, RunPlace } from './run-types.ts';
 import { type NodeRuntime, openNodeRuntime } from './runtime.ts';
 
-/** The place of a run that belongs to no suite. */
+/** Place of a run that belongs to no suite. */
 export function placeOfSingleRun({ values }: ResolvedConfig, command: readonly string[]): RunPlace {
   return { suite: 'train', arm: values.method, replicate: 0, division: 'open', command };
 }
 
-/** The configuration as it was given, with the settings that an adapter decides; and the same with whole paths. */
+/**
+ * The configuration with the settings that an adapter decides: with paths as they were given, and with absolute ones.
+ */
 type Configs = { readonly asGiven: ResolvedConfig; readonly absolute: ResolvedConfig };
 
 /**
- * Runs a configuration and writes its folder; a run that ends early leaves what it logged. The device is closed on every
- * way out.
+ * Runs a configuration and writes its folder; a run that ends early leaves its log. Always closes the device.
  * @throws ConfigError, DataError, DeviceError; the signal's reason when aborted, at the next step boundary
  */
 export async function run(given: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
@@ -104,35 +105,35 @@ async function runOn(runtime: NodeRuntime, configs: Configs, options: RunOptions
   const { totalSteps } = batches;
   const notes = dataNotes(input, wasSet(configs.asGiven, 'max_length'));
   onEvent({ type: 'data', trainRows: trainSet.rows.length, evalRows: evaluation.rows.length, totalSteps, notes });
-  // The plan without the device: what it cannot do is said before anything is written.
+  // recorded without allocating, so that what the device cannot do is said before anything is written
   if (profileFile !== undefined && !device.profile.timestampQuery)
     throw new DeviceError(`--profile needs timestamp queries, which ${name} lacks: leave it out`);
   if (keep) await requireRoom(values.output_dir, savedBytes(input), freeBytes);
-  const tiers = runTiers(device.profile, values, input.plan.spec.config.head_dim);
+  const tiers = runTiers(device.profile, values, input.layout.spec.config.head_dim);
   const predicted = await estimateThatFits(input, device, driverMemory);
   const { peakBytes, byCategory } = predicted;
   const planNotes = [...tierNotes(tiers), `GPU memory needed: ${formatBytes(peakBytes)}`];
   onEvent({ type: 'plan', peakBytes, byCategory, notes: planNotes });
   onEvent({ type: 'phase', phase: 'hash', total: 0 });
-  const planned = { place, clock, predicted, ...(await provenance(runtime, configs.asGiven)) };
+  const basis = { place, clock, predicted, ...(await provenance(runtime, configs.asGiven)) };
   const writer = keep ? nodeWriter(values.output_dir) : null;
   if (writer !== null) {
-    const { code, meta } = planned;
+    const { code, meta } = basis;
     await writeRows(writer, options.rows);
     const environment = { code, ...meta, ...tiers, tiles: device.profile.tiles ?? null };
     await writeRunHead(writer, pathsInFolder(configs.absolute, options.rows), environment);
   }
-  const { result, evaluations } = await trainTold(runtime, input, writer, options);
+  const { result, evaluations } = await trainAndCollect(runtime, input, writer, options);
   const paths = keep ? pathsOf(input, options) : null;
-  const record = runRecord(await contextOf(planned, configs.asGiven, paths), input, result);
+  const record = runRecord(await contextOf(basis, configs.asGiven, paths), input, result);
   if (paths !== null) await writeRecord(paths.recordFile, record);
   if (profileFile !== undefined) await writeProfile(result.engine, input, profileFile);
   result.engine.destroy();
   return { ...outcomeOf(result), evaluations, paths, record };
 }
 
-/** Trains, and collects the evaluations on the way. */
-async function trainTold(
+/** Trains, passes events on and collects the evaluations. */
+async function trainAndCollect(
   runtime: NodeRuntime,
   input: RunInput,
   writer: FileWriter | null,
@@ -149,14 +150,14 @@ async function trainTold(
     for (; !next.done; next = await running.next()) tell(next.value);
     return { result: next.value, evaluations };
   } finally {
-    // Where a listener threw, what is under way ends first; a generator that has ended takes no notice.
+    // ends a run whose listener threw, before the device closes; does nothing after the end
     await running.return(undefined as never);
   }
 }
 
 type Provenance = Pick<RunContext, 'code' | 'material' | 'meta'>;
 
-/** What the run is made from and made on. Reads every file of the model and the data once. */
+/** Collects what the run is made from and runs on. Reads every file of model and data once. */
 async function provenance({ device, readerOf }: NodeRuntime, { values }: ResolvedConfig): Promise<Provenance> {
   const material = await readMaterial(values, readerOf('.'));
   return {
@@ -173,23 +174,23 @@ async function provenance({ device, readerOf }: NodeRuntime, { values }: Resolve
   };
 }
 
-function pathsOf({ config, plan }: RunInput, { recordFile }: RunOptions): RunPaths {
+function pathsOf({ config, layout }: RunInput, { recordFile }: RunOptions): RunPaths {
   const { output_dir: outputDir } = config;
   return {
     outputDir,
-    adapterFile: plan.lora === null ? null : path.join(outputDir, ADAPTER_FILE),
+    adapterFile: layout.lora === null ? null : path.join(outputDir, ADAPTER_FILE),
     recordFile: recordFile === undefined ? path.join(outputDir, RECORD_FILE) : path.resolve(recordFile),
   };
 }
 
 async function contextOf(
-  { clock, ...planned }: Provenance & Pick<RunContext, 'place' | 'predicted'> & { readonly clock: Clock },
+  { clock, ...basis }: Provenance & Pick<RunContext, 'place' | 'predicted'> & { readonly clock: Clock },
   { values }: ResolvedConfig,
   paths: RunPaths | null,
 ): Promise<RunContext> {
   const adapterFile = paths?.adapterFile ?? null;
   return {
-    ...planned,
+    ...basis,
     config: values,
     createdAt: clock.createdAt,
     totalSeconds: (performance.now() - clock.startedMs) / 1000,
@@ -203,7 +204,7 @@ async function writeRecord(file: string, record: RunRecord): Promise<void> {
   await writeText(nodeWriter(dir), base, `${JSON.stringify(record, null, 2)}\n`);
 }
 
-/** Opens in chrome://tracing or Perfetto. */
+/** Profiles one more step and writes its GPU times for chrome://tracing or Perfetto. */
 async function writeProfile(engine: Engine, { batches }: RunInput, file: string): Promise<void> {
   const [batch] = batches.train.step(START).microBatches as [MicroBatch];
   const spans = await engine.profileStep(batch);

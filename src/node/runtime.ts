@@ -1,4 +1,4 @@
-/** The runtime of a run in Node: Dawn, files, and quantizer workers. */
+/** The platform of a run in Node: Dawn, files, and quantizer workers. */
 
 import type { Runtime } from '../train/session.ts';
 import { Codec } from '../wasm/codec.ts';
@@ -12,7 +12,7 @@ export type NodeRuntime = Runtime & { close(): Promise<void> };
 
 /** Opens the device and starts the workers; `close` ends both, or the process does not exit. @throws DeviceError */
 export async function openNodeRuntime(choice: DeviceChoice = 'auto'): Promise<NodeRuntime> {
-  // The device last: one that is open keeps the process alive.
+  // the module first: where it is missing, no device is left open to keep the process alive
   const module = await loadWasmModule();
   const device = await openDevice({ device: choice, unchecked: true, tuning: tuningDirectory(process.env) });
   const quantizer = createQuantizerPool(module);

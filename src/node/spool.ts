@@ -1,11 +1,14 @@
-/** A spool in a file. */
+/** A spool on the disk, for quantized weights until their files are written. */
 import { open } from 'node:fs/promises';
 import { DataError } from '../errors.ts';
 import type { SpoolStore } from '../model/quantize/spool.ts';
 
-export type FileStore = SpoolStore & { close(): Promise<void> };
+type FileStore = SpoolStore & { close(): Promise<void> };
 
-/** @throws DataError where the file cannot be made; later writes throw it too, naming a full disk as such */
+/**
+ * Opens a new file as a spool.
+ * @throws DataError when it cannot be made; later writes throw it too, and name a full disk
+ */
 export async function openFileStore(path: string): Promise<FileStore> {
   const handle = await open(path, 'wx+').catch((cause: unknown) => refuse(path, cause));
   return {

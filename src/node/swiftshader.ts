@@ -1,4 +1,4 @@
-/** SwiftShader and a Vulkan loader out of npm's @sparticuz/chromium, unpacked once, so that a machine with no Vulkan works. */
+/** Unpacks SwiftShader and a Vulkan loader from npm's @sparticuz/chromium, for machines without Vulkan. */
 import { createHash } from 'node:crypto';
 import {
   createReadStream,
@@ -26,11 +26,15 @@ export type SwiftShader = { readonly loader: string; readonly icd: string };
 const LOADER = 'libvulkan.so.1';
 const ICD = 'vk_swiftshader_icd.json';
 
-/** @throws DeviceError when the package is not installed or this platform is not the one it is built for (Linux x64) */
+/**
+ * Unpacks the driver once into the user's cache and returns the paths of its loader and its manifest.
+ * @throws DeviceError when the package is not installed, the platform is not Linux x64, or no cache folder can be
+ * written
+ */
 export async function unpackSwiftShader(): Promise<SwiftShader> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new DeviceError(
-      `no GPU adapter, and the bundled software driver is for linux-x64, not ${process.platform}-${process.arch}: install a Vulkan driver`,
+      `no GPU was found, and the bundled software driver is for linux-x64, not ${process.platform}-${process.arch}: install a Vulkan driver`,
     );
   }
   const archive = archivePath();
@@ -68,7 +72,7 @@ async function unpackedIn(root: string, archive: string, name: string): Promise<
 
 let own: string | null = null;
 
-/** Of a name that nobody can guess, for this user alone, and gone with the process. */
+/** Makes a folder whose name nobody can guess, for this user alone; it goes with the process. */
 function privateFolder(): string {
   if (own !== null) return own;
   const made = mkdtempSync(path.join(os.tmpdir(), 'nibble-'));
@@ -83,13 +87,13 @@ function archivePath(): string {
     const root = entry.slice(0, entry.lastIndexOf(`${path.sep}chromium${path.sep}`) + `${path.sep}chromium`.length);
     return path.join(root, 'bin', 'swiftshader.tar.br');
   } catch (error) {
-    throw new DeviceError('no GPU adapter, and the software driver is not installed: run `npm ci` without --omit', {
+    throw new DeviceError('no GPU was found, and the software driver is not installed: run `npm ci` without --omit', {
       cause: error,
     });
   }
 }
 
-/** Unpacks beside the target and renames, so that two processes starting at once cannot see half of it. */
+/** Unpacks beside the target and renames, so that another process never sees half of it. */
 async function unpackTo(archive: string, dir: string): Promise<void> {
   mkdirSync(path.dirname(dir), { recursive: true, mode: 0o700 });
   const temporary = mkdtempSync(`${dir}-`);

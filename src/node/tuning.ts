@@ -1,4 +1,6 @@
-/** The tiles that `nibble tune-kernels` found, in the user's cache folder: a file per adapter, for one driver and one version. */
+/**
+ * Tiles that `nibble tune-kernels` found, in the user's cache folder: a file per GPU, for one driver and one version.
+ */
 import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
@@ -10,21 +12,21 @@ import { cacheHome } from './cache-home.ts';
 
 const FORMAT = 1;
 
-/** What tiles are valid for: all of it has to be the same. */
+/** Everything that must be the same for tiles to be valid; `adapter` is WebGPU's name of the GPU. */
 export type TuningKey = {
   readonly adapter: string;
   readonly driver: string;
   readonly nibble: string;
   readonly webgpu: string;
 };
-export type Tuning = TuningKey & { readonly format: number; readonly measured: string; readonly tiles: TunedTiles };
+type Tuning = TuningKey & { readonly format: number; readonly measured: string; readonly tiles: TunedTiles };
 
-/** `$XDG_CACHE_HOME/nibble/kernels`, or that below ~/.cache. */
+/** Folder of the files: `$XDG_CACHE_HOME/nibble/kernels`, by default below ~/.cache. */
 export function tuningDirectory(env: Readonly<Record<string, string | undefined>>): string {
   return path.join(cacheHome(env), 'nibble', 'kernels');
 }
 
-/** What a tuning holds for: the adapter and its driver, this version of nibble and that of webgpu. */
+/** Key of a device: the GPU and its driver, the versions of nibble and webgpu. */
 export function tuningKey({ vendor, architecture, device, description }: DeviceInfo): TuningKey {
   const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string;
@@ -34,6 +36,7 @@ export function tuningKey({ vendor, architecture, device, description }: DeviceI
   return { adapter, driver: description, nibble: manifest.version, webgpu: manifest.dependencies.webgpu ?? '' };
 }
 
+/** Path of the file for a GPU. */
 export function tuningFile(directory: string, { adapter }: TuningKey): string {
   return path.join(
     directory,
@@ -44,7 +47,10 @@ export function tuningFile(directory: string, { adapter }: TuningKey): string {
   );
 }
 
-/** Tiles for this adapter; none where there is no file, or one of another driver or version, which the notice names. @throws DataError */
+/**
+ * Reads the tiles of a GPU. A file of another driver or version gives none and a notice that says so.
+ * @throws DataError for a file that cannot be read, or that holds tiles this device cannot take
+ */
 export function readTuning(
   directory: string,
   key: TuningKey,
@@ -72,7 +78,7 @@ export function readTuning(
   return { tiles: found.tiles, notice: null };
 }
 
-/** Writes, or replaces, the file of the tuning's adapter; what is read in the meantime is the one or the other. @returns its path */
+/** Writes the file of the tuning's GPU, replacing an older one at once. @returns its path */
 export async function writeTuning(directory: string, tuning: Omit<Tuning, 'format'>): Promise<string> {
   const file = tuningFile(directory, tuning);
   mkdirSync(directory, { recursive: true });

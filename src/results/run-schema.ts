@@ -84,7 +84,7 @@ const timingSchema = z.strictObject({
   eval_s: seconds.nullable(),
   checkpoint_s: seconds.nullable(),
   save_s: seconds.nullable(),
-  /** Of the quantizer's threads together, while weights were loaded. */
+  /** Time that the quantizer's threads worked, together, while weights were loaded. */
   quantize_busy_s: seconds.nullable().optional(),
   /** Compiling took so much of the time in load_s and quantize_s; compile_s is what it took beyond. */
   compile_overlapped_s: seconds.nullable().optional(),
@@ -165,7 +165,7 @@ const trainInfoSchema = z.strictObject({
   num_total_params: count.nullable(),
   file_size: bytes.nullable(),
   tier: tierSchema.nullable(),
-  /** Of attention; absent in what no kernel of ours computed. */
+  /** The tier of attention's kernels; absent in results of other libraries. */
   attention_tier: tierSchema.optional(),
   /** How LoRA's products were computed, and in what; absent without LoRA. */
   lora_products: z

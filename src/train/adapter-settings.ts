@@ -1,4 +1,7 @@
-/** Going on with an adapter: the settings it decides, read from its adapter_config.json before the run records them. */
+/**
+ * Settings that an adapter decides when training continues with it: read from its adapter_config.json before the run
+ * records them.
+ */
 
 import type { AdapterBase } from '../adapters/base.ts';
 import { ADAPTER_CONFIG_FILE, type LoraConfig, readLoraConfig } from '../adapters/config.ts';
@@ -9,8 +12,10 @@ import { type FileReader, place } from '../formats/reader.ts';
 import { adapterBase } from '../model/adapter-base.ts';
 
 /**
- * Rank, alpha, targets and scaling are the adapter's; a setting that says otherwise is an error. Dropout is the adapter's
- * unless it was set: it belongs to the training, not to the weights.
+ * Takes rank, alpha, targets and scaling from the adapter; dropout too unless it was set, since it belongs to the
+ * training and not to the weights. Without `adapter_name_or_path` the config comes back as it is.
+ * @throws ConfigError for a setting that contradicts the adapter; DataError for an adapter_config.json that cannot be
+ * read
  */
 export async function withAdapterSettings(
   config: ResolvedConfig,
@@ -27,9 +32,9 @@ export async function withAdapterSettings(
     lora_r: lora.r,
     lora_alpha: lora.lora_alpha,
     lora_target_modules: targetsOf(config, lora, base),
-    exclude_modules: spread(lora.exclude_modules),
-    layers_to_transform: spread(lora.layers_to_transform),
-    layers_pattern: spread(lora.layers_pattern),
+    exclude_modules: copied(lora.exclude_modules),
+    layers_to_transform: copied(lora.layers_to_transform),
+    layers_pattern: copied(lora.layers_pattern),
     rank_pattern: { ...lora.rank_pattern },
     alpha_pattern: { ...lora.alpha_pattern },
     use_rslora: lora.use_rslora,
@@ -43,7 +48,7 @@ export async function withAdapterSettings(
   return withValues(adapted, { lora_dropout: lora.lora_dropout }, { source: 'adapter', where });
 }
 
-/** The adapter's targets; in the user's words where those name the same modules (PEFT writes all-linear as a list). */
+/** Keeps the user's wording where it names the adapter's modules (PEFT writes all-linear as a list). */
 function targetsOf(config: ResolvedConfig, lora: LoraConfig, base: AdapterBase): TrainConfig['lora_target_modules'] {
   const wanted = config.values.lora_target_modules;
   const names = (target_modules: LoraConfig['target_modules']): string =>
@@ -51,10 +56,10 @@ function targetsOf(config: ResolvedConfig, lora: LoraConfig, base: AdapterBase):
       .map(({ name }) => name)
       .join();
   if (wasSet(config, 'lora_target_modules') && names(wanted) === names(lora.target_modules)) return wanted;
-  return spread(lora.target_modules);
+  return copied(lora.target_modules);
 }
 
-/** Settings are the reader's to change: a list of its own. */
-function spread<T extends string | number>(value: readonly T[] | T | null): T[] | T | null {
+/** Copies a list, since settings may be changed by whoever reads them. */
+function copied<T extends string | number>(value: readonly T[] | T | null): T[] | T | null {
   return value === null || typeof value !== 'object' ? value : [...value];
 }

@@ -1,4 +1,4 @@
-/** All batches of a run, known before it starts: how many steps, and which shapes need a plan. */
+/** Lays out all batches of a run before it starts: how many steps, and which shapes need a plan. */
 import type { TrainConfig } from '../config/settings.ts';
 import type { MicroBatch } from '../data/batch.ts';
 import { evalBatches, type OrderSettings, START, type TrainBatches, trainBatches } from '../data/batches.ts';
@@ -15,13 +15,14 @@ export type RunBatches = {
   readonly padToMultipleOf: number;
 };
 
-/** A shape costs a recorded plan and its bind groups; padding keeps their number down where lengths vary much. */
+/** Each shape costs a recorded plan and its bind groups; padding keeps their number down where lengths vary much. */
 const MOST_SHAPES = 16;
 const MOST_PADDING = 1024;
 
 /**
- * Batches of a run over rows that were read (and packed). Rows are padded to the smallest power of two that leaves at most
- * MOST_SHAPES shapes. @param maxPositions no row is padded beyond it
+ * Divides rows, packed already where the run packs, into batches. Pads rows to multiples of the smallest power of two
+ * that leaves at most MOST_SHAPES shapes.
+ * @param maxPositions tokens beyond which no row is padded
  */
 export function runBatches(
   config: TrainConfig,
@@ -63,7 +64,10 @@ function orderSettings(config: TrainConfig, rows: number, evaluates: boolean): O
   };
 }
 
-/** Evaluations that Trainer has made when epoch `epoch` begins. */
+/**
+ * Counts the evaluations that Trainer has made when an epoch (from 0) begins: the order of group_by_length depends on
+ * them.
+ */
 function evaluationsBefore(config: TrainConfig, rows: number, epoch: number): number {
   const microBatches = Math.ceil(rows / config.per_device_train_batch_size);
   const steps = epoch * Math.ceil(microBatches / config.gradient_accumulation_steps);

@@ -1,4 +1,4 @@
-/** Allocates and records everything a run needs, from a model plan: the one path that training and estimating share. */
+/** Allocates and records everything a run needs: the one path that training and estimating share. */
 import type { TrainConfig } from '../config/settings.ts';
 import { DeviceError } from '../errors.ts';
 import { floatType } from '../formats/dtype.ts';
@@ -8,7 +8,7 @@ import { declareModel } from '../model/declare.ts';
 import type { Checkpointing } from '../model/ops/context.ts';
 import { Engine } from './engine.ts';
 import type { BatchShape } from './inputs.ts';
-import type { ModelPlan } from './model-plan.ts';
+import type { ModelLayout } from './model-layout.ts';
 import { documentsOf } from './packing.ts';
 import type { EngineSettings } from './phases.ts';
 import { matmulTier } from './tiers.ts';
@@ -17,7 +17,7 @@ function checkpointingOf({ gradient_checkpointing: asked }: TrainConfig): Checkp
   return asked === 'selective' ? asked : asked ? 'full' : 'off';
 }
 
-/** Gradients in f32 need none. */
+/** Loss scaling as configured; null with float32 gradients, which need none. */
 function lossScalingOf(config: TrainConfig): LossScaling | null {
   if (config.compute_dtype !== 'float16') return null;
   const { loss_scale, growth_interval: growthInterval } = config;
@@ -28,8 +28,12 @@ function lossScalingOf(config: TrainConfig): LossScaling | null {
 
 export type Shapes = { readonly train: readonly BatchShape[]; readonly evaluation: readonly BatchShape[] };
 
-/** @throws DeviceError for what the device cannot do; ConfigError for what this version cannot train */
-export function buildEngine(target: MachineTarget, plan: ModelPlan, config: TrainConfig, shapes: Shapes): Engine {
+/**
+ * Declares the model, records the phases for every batch shape and allocates all of it; on a target without a device
+ * only the bytes are counted.
+ * @throws DeviceError for what the device cannot do; ConfigError for what this version cannot train
+ */
+export function buildEngine(target: MachineTarget, layout: ModelLayout, config: TrainConfig, shapes: Shapes): Engine {
   const profile = { ...target.profile, tier: matmulTier(target.profile, config).tier };
   if (config.compute_dtype === 'float16' && !profile.shaderF16) {
     throw new DeviceError(
@@ -38,7 +42,7 @@ export function buildEngine(target: MachineTarget, plan: ModelPlan, config: Trai
   }
   const machine = new Machine({ ...target, profile });
   machine.ledger.enterPhase('load');
-  const declared = declareModel(machine.residents, plan.spec, profile.limits.maxStorageBufferBindingSize);
+  const declared = declareModel(machine.residents, layout.spec, profile.limits.maxStorageBufferBindingSize);
   const settings: EngineSettings = {
     computeDtype: floatType(config.compute_dtype).gpu,
     optimizer: {

@@ -14,38 +14,39 @@ import { LossScaler, type RatesAt, USED_BYTES } from './loss-scaler.ts';
 import { type EngineSettings, MAGNITUDES_PLAN, planName, recordPhases, UPDATE_PLAN } from './phases.ts';
 import { packStepScalars, STEP_BYTES, type StepScalars } from './step-scalars.ts';
 
-/** A batch as the GPU reads it: (B, S) row-major, labels already shifted, -100 for none. */
+/** A batch as the GPU reads it: (B, S) row-major; labels are shifted already, -100 where nothing is predicted. */
 export type Batch = BatchShape & {
   readonly inputIds: Uint32Array;
   readonly labels: Int32Array;
-  /** Read by plans for packed rows; to those, a batch without is one of rows that are one document each. */
+  /** Where documents begin and end, for plans of packed rows; without it, each row counts as one document. */
   readonly documents?: PackedDocuments | null;
 };
 
-/** What a step was found to be once it had run. */
+/** Results of a step, read back once the GPU is done. */
 export type StepMetrics = {
   readonly loss: number;
-  /** Before clipping, without the loss scale. */
+  /** Before clipping, divided by the loss scale. */
   readonly gradNorm: number;
-  /** False: the update was skipped. */
+  /** False where the update was skipped. */
   readonly finite: boolean;
-  /** As in src/kernels/flags.ts. */
+  /** Bits of src/kernels/flags.ts. */
   readonly flags: number;
-  /** What the loss of this step was multiplied with; null where gradients are not scaled. */
+  /** Factor on the loss of this step; null where gradients are not scaled. */
   readonly lossScale: number | null;
-  /** Updates before this one, by which its learning rate goes; with a loss scale, skipped ones do not count. */
+  /** Updates applied before this step, which decide its learning rate; with a loss scale, skipped ones do not count. */
   readonly updates: number;
 };
 
-/** Weights are read back in pieces of the staging buffer; smaller ones would make many round trips. */
+/** Weights are read back in pieces of this size at least; smaller ones would make many round trips. */
 const MIN_STAGING_BYTES = 256 * 1024;
 /** Steps in flight: the loss of one is read while the next one runs. */
 const STAGING_BUFFERS = 2;
-/** An update's metrics stand at the start of a staging buffer, then flags, loss scale, its micro-batches' row losses. */
+/** Order in a staging buffer: an update's metrics, then flags, loss scale, and the row losses of its micro-batches. */
 const FLAGS_AT = F32_BYTES * METRIC_COUNT;
 const SCALE_AT = FLAGS_AT + F32_BYTES;
 const METRICS_BYTES = SCALE_AT + USED_BYTES;
 
+/** Trains a declared model on a machine; `destroy` frees its memory. */
 export class Engine {
   readonly machine: Machine;
   readonly declared: DeclaredModel;
@@ -55,7 +56,7 @@ export class Engine {
   readonly #scaler: LossScaler | null;
   #evalFlags = 0;
 
-  /** Allocates and records everything and runs nothing: what an estimate ends with. `compile` comes next. */
+  /** Allocates and records everything and runs nothing: an estimate needs no more. `compile` comes next. */
   constructor(machine: Machine, declared: DeclaredModel, settings: EngineSettings) {
     this.machine = machine;
     this.declared = declared;
@@ -74,16 +75,16 @@ export class Engine {
     machine.prepare(recordPhases(this), { buffers: STAGING_BUFFERS, bytes });
   }
 
-  /** Reads no weight, so that they may be on their way meanwhile. @throws DeviceError */
+  /** Compiles all programs; weights may be loading meanwhile. @throws DeviceError */
   compile(): Promise<void> {
     return this.machine.compile();
   }
 
   /**
-   * One optimizer step over its micro-batches. Returns as soon as it is submitted; the promise gives the loss (the sum over
-   * the step's loss tokens divided by their number), when the GPU is done. At most two steps may be unread.
-   * @param ratesAt with a loss scale, what takes the place of the learning rate and bias corrections in `scalars`, by the
-   *   number of updates applied before
+   * Submits one optimizer step over its micro-batches and returns at once. The promise gives the loss, a sum over the
+   * step's loss tokens divided by their number, when the GPU is done. At most two steps may be unread.
+   * @param ratesAt with a loss scale: learning rate and bias corrections by the number of updates applied before the
+   * step, which take the place of those in `scalars`
    */
   trainStep(
     batches: readonly Batch[],
@@ -122,7 +123,7 @@ export class Engine {
     };
   }
 
-  /** Cross-entropy of every position of a batch, 0 where it has no target. */
+  /** Cross-entropy in nats of every position of a batch, (B, S) row-major; 0 where a position has no target. */
   async rowLosses(batch: Batch): Promise<Float32Array> {
     const into = this.machine.nextStaging();
     this.#writeBatch(batch);
@@ -136,14 +137,14 @@ export class Engine {
     return new Float32Array(buffer, 0, bytes / F32_BYTES);
   }
 
-  /** What kernels raised in `rowLosses` since this was last asked: src/kernels/flags.ts. */
+  /** Returns the flags (src/kernels/flags.ts) that `rowLosses` raised since the last call, and lowers them. */
   takeEvalFlags(): number {
     const flags = this.#evalFlags;
     this.#evalFlags = 0;
     return flags;
   }
 
-  /** Reads an f32 tensor (an adapter, a trained weight) back. */
+  /** Reads back an f32 tensor, such as an adapter's or a trained weight. */
   async readTensor(tensor: Tensor): Promise<Float32Array<ArrayBuffer>> {
     return new Float32Array(await this.machine.read(tensor));
   }
@@ -153,8 +154,8 @@ export class Engine {
   }
 
   /**
-   * Runs every program once. With a learning rate of 0 and no loss tokens no parameter changes; the moments are cleared again.
-   * Yields as `Machine.warmUp` does.
+   * Runs every program once and yields as `Machine.warmUp` does. No parameter changes, since the learning rate is 0 and
+   * there are no loss tokens; the moments are cleared again.
    */
   async *warmUp(): AsyncGenerator<string, void> {
     this.#writeScalars({ lr: 0, bias1: 1, sqrt_bias2: 1, inv_tokens: 0, loss_scale: 1, step: 0, micro: 0, seed: 0 });
@@ -162,7 +163,7 @@ export class Engine {
     this.clearOptimizer();
   }
 
-  /** The programs that warming up runs. */
+  /** Names of the programs that `warmUp` runs. */
   get warmUpNames(): string[] {
     return this.machine.plans.map(({ name }) => name).filter((name) => name !== MAGNITUDES_PLAN);
   }
@@ -181,13 +182,16 @@ export class Engine {
     submission.clear(this.machine.flags).submit();
   }
 
-  /** GPU time of every dispatch of one micro-batch and one update. Trains on it: for after a run. @throws DeviceError */
+  /**
+   * Measures the GPU time of every dispatch of one micro-batch and one update. It trains, so call it after a run.
+   * @throws DeviceError
+   */
   async profileStep(batch: Batch): Promise<Span[]> {
     this.#writeBatch(batch);
     return this.machine.profileRun([planName('micro', batch), UPDATE_PLAN]);
   }
 
-  /** A phase of a step; with a loss scale, under the scalars that the GPU chose. */
+  /** Submits a phase of a step; with a loss scale, under the scalars that the GPU chose. */
   #scaled(name: string): Submission {
     const submission = this.machine.submission(name);
     this.#scaler?.lay(submission);
@@ -213,7 +217,7 @@ export class Engine {
       this.machine.write(inputs[key], given[key] as Uint32Array<ArrayBuffer>);
   }
 
-  /** Of a plan that reads a batch. */
+  /** Batch shape of a plan; undefined where it reads no batch. */
   #shapeOf(name: string): BatchShape | undefined {
     const { trainShapes, evalShapes } = this.settings;
     const named = (phase: 'micro' | 'eval') => (shape: BatchShape) => planName(phase, shape) === name;

@@ -1,10 +1,10 @@
-/** Evaluation: the loss as Hugging Face's Trainer takes it, and the mean over all tokens beside it. */
+/** Evaluation: the loss as Hugging Face's Trainer computes it, and beside it the mean over all tokens. */
 import { countItems, type LossDenominator, type MicroBatch } from '../data/batch.ts';
 import { IGNORED } from '../data/row.ts';
 import type { Engine } from './engine.ts';
 import type { EvalResult } from './events.ts';
 
-/** Runs all batches and yields how many are done. Sums are kept in f64. */
+/** Runs all batches, yields how many are done, and returns the losses in nats. Sums are kept in f64. */
 export async function* evaluate(
   engine: Engine,
   batches: readonly MicroBatch[],
@@ -29,7 +29,7 @@ export async function* evaluate(
     const items = countItems(batch, denominator);
     samples += batch.B;
     yield i + 1;
-    // Such a batch has no loss; transformers leaves the NaN it gets out of the mean.
+    // a batch without labels has no loss; transformers gets a NaN there and leaves it out of the mean
     if (items === 0) continue;
     weighted += (sum / items) * batch.B;
     weights += batch.B;

@@ -1,14 +1,15 @@
-/** What a training run tells while it runs, and what it ends with. Progress bars, logs and reports are consumers. */
+/** Events of a training run and its result, for progress bars, logs and reports. */
 
 export type EvalResult = {
   /**
-   * transformers' eval_loss: each batch's sum over its count of labels, then the mean of that over rows. It depends on which
-   * rows share a batch. With all_labels the count takes in first positions, as transformers 4.57 to 5.9 did here as well.
+   * transformers' eval_loss in nats: each batch's sum divided by its count of labels, then the mean over rows. It
+   * depends on which rows share a batch. With all_labels the count includes first positions, as transformers 4.57 to
+   * 5.9 counted.
    */
   readonly evalLoss: number;
   /** exp(evalLoss). */
   readonly perplexity: number;
-  /** The mean over all predicted tokens, whatever batch they were in. */
+  /** Mean over all predicted tokens, whatever batch they were in; nats. */
   readonly tokenLoss: number;
   /** Standard error of tokenLoss. */
   readonly stderr: number;
@@ -26,16 +27,16 @@ export type StepEvent = {
   readonly loss: number;
   /** Before clipping. */
   readonly gradNorm: number;
-  /** The one this step used. */
+  /** Learning rate that this step used. */
   readonly learningRate: number;
-  /** False: the update was skipped: a gradient was NaN or infinite, or, under a loss scale, a flag was up. */
+  /** False where the update was skipped: a gradient was NaN or infinite or, under a loss scale, a flag was up. */
   readonly finite: boolean;
-  /** What the loss of this step was multiplied with before backward; null where gradients are not scaled. */
+  /** Factor on the loss before backward; null where gradients are not scaled. */
   readonly lossScale: number | null;
-  /** What kernels found wrong in this step, bit by bit: src/kernels/flags.ts. */
+  /** Problems that kernels found in this step, as bits of src/kernels/flags.ts. */
   readonly flags: number;
   readonly stepMs: number;
-  /** Without padding. */
+  /** Tokens without padding. */
   readonly tokens: number;
   readonly paddedTokens: number;
   readonly lossTokens: number;
@@ -51,15 +52,15 @@ export type TrainEvent =
 
 export type Phase = 'hash' | 'load' | 'compile' | 'warmup' | 'train' | 'eval' | 'save';
 
-/** Disjoint wall-clock seconds: load_s and quantize_s together are what loading took, compile_s is what compiling took beyond that. */
+/** Disjoint wall-clock seconds: loading took load_s and quantize_s together, compiling took compile_s beyond that. */
 type DisjointTiming = Record<
   'load_s' | 'quantize_s' | 'compile_s' | 'warmup_s' | 'train_s' | 'eval_s' | 'save_s',
   number
 >;
 
 export type Timing = DisjointTiming & {
-  /** Of the quantizer's threads together, while weights were loaded. */
+  /** Busy seconds of all quantizer threads together while weights were loaded. */
   quantize_busy_s: number;
-  /** Compiling took so much of the time in load_s and quantize_s. */
+  /** Seconds of load_s and quantize_s during which pipelines were compiled too. */
   compile_overlapped_s: number;
 };

@@ -1,4 +1,4 @@
-/** Writes an adapter's first values to the GPU: drawn from the seed, or an adapter's from disk. */
+/** Writes an adapter's first values to the GPU: drawn from the seed, or read from an adapter on disk. */
 
 import type { Adapter } from '../adapters/files.ts';
 import { drawAdapter, type StartValues, storedValues } from '../adapters/start-values.ts';
@@ -8,17 +8,20 @@ import { floatType, type GpuFloat } from '../formats/dtype.ts';
 import { roundedTo } from '../formats/rounding.ts';
 import type { StoredAs } from '../model/declare.ts';
 import type { Engine } from './engine.ts';
-import type { ModelPlan } from './model-plan.ts';
+import type { ModelLayout } from './model-layout.ts';
 
-/** Writes an adapter's first values; a fresh DoRA adapter also takes the norms of the weights, which have to be loaded. */
+/**
+ * Writes the first values of A, B and what else the adapter holds; for a fresh DoRA adapter the weights must be loaded,
+ * since its magnitudes are their norms.
+ */
 export async function initializeAdapter(
   engine: Engine,
-  plan: ModelPlan,
+  layout: ModelLayout,
   config: TrainConfig,
   adapter: Adapter | null,
 ): Promise<void> {
   const { trainable, dora } = engine.declared;
-  const values = adapter === null ? freshValues(plan, config) : await storedValues(adapter);
+  const values = adapter === null ? freshValues(layout, config) : await storedValues(adapter);
   for (const [name, start] of values) {
     const found = trainable.tensors.get(name);
     if (found === undefined) throw new KernelCallError(name, 'is part of the adapter, and not declared');
@@ -27,28 +30,29 @@ export async function initializeAdapter(
   if (dora.length === 0 || adapter !== null) return;
   engine.initializeMagnitudes();
   for (const { weight, lora } of dora) {
-    const stored = plan.spec.storedAs(weight.name.replace(/\.weight$/, ''));
-    const dtype = magnitudeDtype(stored, plan, config);
+    const stored = layout.spec.storedAs(weight.name.replace(/\.weight$/, ''));
+    const dtype = magnitudeDtype(stored, layout, config);
     engine.writeTensor(lora.magnitude, roundedTo(await engine.readTensor(lora.magnitude), dtype));
   }
 }
 
-function freshValues({ lora, spec }: ModelPlan, config: TrainConfig): StartValues {
+function freshValues({ lora, spec }: ModelLayout, config: TrainConfig): StartValues {
   if (lora === null) return new Map();
   const drawing = { seed: config.seed, init: config.init_lora_weights };
   return drawAdapter(lora.layout, drawing, (module) => adapterDtype(spec.storedAs(module), config));
 }
 
 /**
- * PEFT creates the adapter in the dtype of the base weight (on a 4-bit base, in its compute dtype) and widens it afterwards, so
- * that its first values carry that rounding. bfloat16 counts as asked for, whatever it is computed as.
+ * Dtype that an adapter's first values are rounded to. PEFT creates the adapter in the dtype of the base weight (on a
+ * 4-bit base, in its compute dtype) and widens it afterwards. bfloat16 counts as requested, whatever nibble computes
+ * in.
  */
 function adapterDtype(stored: StoredAs, { requested_compute_dtype }: TrainConfig): GpuFloat {
   return stored.kind === 'dense' ? stored.dtype : floatType(requested_compute_dtype).gpu;
 }
 
-/** DoRA takes norms of weight + adapter in the wider of their two dtypes; 4-bit weights widen to what the model came in. */
-function magnitudeDtype(stored: StoredAs, { spec }: ModelPlan, config: TrainConfig): GpuFloat {
+/** Dtype of DoRA's norms: the wider of weight and adapter; 4-bit weights widen to the dtype of the original model. */
+function magnitudeDtype(stored: StoredAs, { spec }: ModelLayout, config: TrainConfig): GpuFloat {
   const adapter = adapterDtype(stored, config);
   if (stored.kind === 'dense') return adapter;
   const model = config.dtype === 'auto' ? (spec.config.dtype ?? 'float32') : config.dtype;

@@ -1,4 +1,4 @@
-/** Buffers through which batches, scalars and results of a training engine go: one set for plans of every shape. */
+/** Buffers for an engine's batches, scalars and results: one set serves plans of every shape. */
 import type { Residents } from '../gpu/residents.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { METRIC_COUNT } from '../kernels/grad-norm.ts';
@@ -6,7 +6,7 @@ import { RATE_ROWS, RATE_WORDS, SCALER_WORDS } from '../kernels/loss-scale.ts';
 import { allocateDocuments, type DocumentInputs } from './document-inputs.ts';
 import { STEP_BYTES } from './step-scalars.ts';
 
-/** Sequences and tokens of each. Every distinct shape is a plan of its own. */
+/** B sequences of S tokens each. Every distinct shape has a plan of its own. */
 export type BatchShape = { readonly B: number; readonly S: number };
 
 export const F32_BYTES = 4;
@@ -15,18 +15,18 @@ export type Inputs = {
   readonly ids: Tensor;
   readonly labels: Tensor;
   readonly rowLoss: Tensor;
-  /** Null where no rows are packed. */
+  /** Where documents lie; null where no rows are packed. */
   readonly documents: DocumentInputs | null;
   readonly metrics: Tensor;
   /** The ambient binding of the trainer's phases: src/train/step-scalars.ts. */
   readonly step: Tensor;
-  /** Of src/kernels/loss-scale.ts; null where gradients are not scaled. */
+  /** Tensors of src/kernels/loss-scale.ts; null where gradients are not scaled. */
   readonly scaling: ScalingTensors | null;
 };
 
-export type ScalingTensors = { readonly scaler: Tensor; readonly rates: Tensor };
+type ScalingTensors = { readonly scaler: Tensor; readonly rates: Tensor };
 
-/** @param rows tokens of the largest batch */
+/** Allocates the buffers for batches of up to `rows` tokens. */
 export function allocateInputs(
   residents: Residents,
   rows: number,

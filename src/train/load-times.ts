@@ -1,8 +1,8 @@
-/** What loading and compiling took, side by side as they run. */
+/** Times of loading and compiling, which run side by side. */
 import type { LoadTimes } from '../model/load.ts';
 import type { Timing } from './events.ts';
 
-/** A promise, and when it was being worked on, in the milliseconds of `performance.now`. */
+/** A promise with the span in which it was pending, in milliseconds of `performance.now`. */
 export type Timed<T> = {
   readonly result: Promise<T>;
   /** Never rejects. */
@@ -11,6 +11,7 @@ export type Timed<T> = {
   throwIfFailed(): void;
 };
 
+/** Notes when a promise began and ended. */
 export function timed<T>(result: Promise<T>): Timed<T> {
   const from = performance.now();
   const now = () => ({ from, to: performance.now() });
@@ -25,10 +26,10 @@ export function timed<T>(result: Promise<T>): Timed<T> {
   return { result, ended, throwIfFailed };
 }
 
-/** For a load that ends early. */
+/** Times of a load that ends before any weight. */
 export const NOTHING_LOADED: LoadTimes = { quantizeSeconds: 0, quantizeBusySeconds: 0 };
 
-/** What a person is told of it. */
+/** One line for a person about loading and compiling. */
 export function loadNote(times: Timing): string {
   const s = (seconds: number): string => `${seconds.toFixed(2)} s`;
   const quantized = times.quantize_busy_s > 0 ? `, quantizing ${s(times.quantize_busy_s)} of its threads together` : '';

@@ -1,7 +1,7 @@
 /**
- * The loss scale of float16 runs, host side. Whether a step is applied is known here only once its loss was read, when
- * the next step has been submitted: so scale, learning rate and bias corrections of a step are chosen on the GPU, from rows
- * that the host uploads for every number of updates that may have been applied by then. Nothing waits, nothing is allocated.
+ * The host's half of the loss scale of float16 runs. The host learns whether a step was applied only after it has
+ * submitted the next one. So the GPU chooses scale, learning rate and bias corrections of a step, from rows that the
+ * host uploads for every number of updates that may have been applied by then. Nothing waits, nothing is allocated.
  */
 import type { Machine } from '../gpu/machine.ts';
 import type { Submission } from '../gpu/submission.ts';
@@ -9,24 +9,25 @@ import type { Tensor } from '../gpu/tensor.ts';
 import type { Readback } from '../gpu/transfer.ts';
 import { RATE_ROWS, RATE_WORDS, SCALED_WORDS, SCALER, SCALER_WORDS } from '../kernels/loss-scale.ts';
 
-/** What depends on the number of updates before a step. */
-export type Rates = { readonly lr: number; readonly bias1: number; readonly sqrt_bias2: number };
+/** Scalars of a step that depend on the number of updates applied before it. */
+type Rates = { readonly lr: number; readonly bias1: number; readonly sqrt_bias2: number };
 export type RatesAt = (updates: number) => Rates;
 
-/** The tensors of src/kernels/loss-scale.ts, and the step scalars that it is laid over. */
-export type ScalerTensors = { readonly scaler: Tensor; readonly rates: Tensor; readonly step: Tensor };
+/** Tensors of src/kernels/loss-scale.ts, and the step scalars that they overwrite. */
+type ScalerTensors = { readonly scaler: Tensor; readonly rates: Tensor; readonly step: Tensor };
 
 const WORD_BYTES = 4;
-/** Bytes of the scaler that tell the host what a step used, and where they begin. */
+/** Size and place of the scaler's bytes that tell the host what a step used. */
 export const USED_BYTES = 2 * WORD_BYTES;
 const USED_AT = SCALER.used * WORD_BYTES;
 
+/** Uploads rates, and reads back the scale and the number of updates of each step. */
 export class LossScaler {
   readonly #machine: Machine;
   readonly #tensors: ScalerTensors;
   readonly #initScale: number;
   readonly #rows = new Float32Array(RATE_ROWS * RATE_WORDS);
-  /** Updates that are known to have been applied. */
+  /** Updates that the host knows to have been applied. */
   #updates = 0;
   #started = false;
 
@@ -36,15 +37,15 @@ export class LossScaler {
     this.#initScale = initScale;
   }
 
-  /** The next step is the first one again. */
+  /** Starts over: the next step counts as the first. */
   reset(): void {
     this.#updates = 0;
     this.#started = false;
   }
 
   /**
-   * Before anything of a step is submitted. At most RATE_ROWS - 2 steps may be unread: with the one that begins and the
-   * choice at its end, the GPU reads rows up to two further than the updates known here.
+   * Uploads the rows of rates; to be called before a step is submitted. At most RATE_ROWS - 2 steps may be unread: with
+   * this step and the choice at its end, the GPU reads rows up to two further than the updates known here.
    */
   begin(ratesAt: RatesAt): void {
     if (!this.#started) this.#start(ratesAt(0));
@@ -65,18 +66,18 @@ export class LossScaler {
     this.#started = true;
   }
 
-  /** Lays the GPU's scalars over those that the host wrote; in front of every program of a step. */
+  /** Overwrites the host's scalars with the GPU's; to be called before every program of a step. */
   lay(submission: Submission): void {
     const { scaler, step } = this.#tensors;
     submission.copy(scaler, step, SCALED_WORDS * WORD_BYTES);
   }
 
-  /** Copies what the step used to byte `to` of a staging buffer; after its update. */
+  /** Copies what the step used to byte `to` of a staging buffer; to be called after its update. */
   read(submission: Submission, into: Readback, to: number): void {
     submission.read(this.#tensors.scaler, { from: USED_AT, bytes: USED_BYTES, into, to });
   }
 
-  /** Once a step's results were read, in order. @returns the scale it used and the updates applied before it */
+  /** Takes in a step's results, in the order of steps. @returns the scale it used and the updates applied before it */
   finish(buffer: ArrayBuffer, at: number, applied: boolean): { lossScale: number; updates: number } {
     if (applied) this.#updates++;
     return {

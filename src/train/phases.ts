@@ -1,4 +1,7 @@
-/** The phases of training, recorded: forward and backward of a micro-batch, the update, evaluation, DoRA's first magnitudes. */
+/**
+ * Records the phases of training: forward and backward of a micro-batch, the update, evaluation, DoRA's first
+ * magnitudes.
+ */
 import { liveCommands } from '../gpu/live.ts';
 import type { Machine, Recorded } from '../gpu/machine.ts';
 import { type AdamwSettings, adamw } from '../kernels/adamw.ts';
@@ -16,9 +19,9 @@ import type { BatchShape, Inputs } from './inputs.ts';
 export type EngineSettings = {
   readonly computeDtype: ComputeDtype;
   readonly optimizer: AdamwSettings;
-  /** 0: no clipping. */
+  /** Norm that gradients are clipped to; 0 leaves them as they are. */
   readonly maxGradNorm: number;
-  /** Null: gradients are not scaled. */
+  /** Null where gradients are not scaled. */
   readonly lossScaling: LossScaling | null;
   readonly gradientAccumulationSteps: number;
   readonly checkpointing: Checkpointing;
@@ -31,6 +34,7 @@ export type EngineSettings = {
 export const UPDATE_PLAN = 'update';
 /** Runs once, before a fresh DoRA adapter is trained. */
 export const MAGNITUDES_PLAN = 'magnitudes';
+/** Name of the plan that runs a phase on batches of a shape. */
 export const planName = (phase: 'micro' | 'eval', { B, S }: BatchShape): string => `${phase}(${B},${S})`;
 
 type Parts = {
@@ -40,6 +44,7 @@ type Parts = {
   readonly settings: EngineSettings;
 };
 
+/** Records every phase once for each shape it runs on; the update only where something is trained. */
 export function recordPhases(parts: Parts): Recorded[] {
   const { trainShapes, evalShapes } = parts.settings;
   const micro = distinct(trainShapes).map((shape) => recordLoss(parts, 'micro', shape));
@@ -72,7 +77,7 @@ function recordLoss(
   return { name: planName(phase, shape), commands: liveCommands(tape.commands, machine.flags.storage) };
 }
 
-/** What DoRA starts from: the row norms of each adapted weight with its adapter. */
+/** Records DoRA's first magnitudes: the row norms of each adapted weight with its adapter. */
 function recordMagnitudes({ machine, declared: { dora }, settings, inputs: { step } }: Parts): Recorded[] {
   if (dora.length === 0) return [];
   const tape = machine.tape({ step });

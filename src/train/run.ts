@@ -10,22 +10,22 @@ import type { Engine } from './engine.ts';
 import { evaluate } from './evaluate.ts';
 import type { EvalResult, StepEvent, Timing, TrainEvent } from './events.ts';
 import { loadNote, NOTHING_LOADED, type Timed, timed } from './load-times.ts';
-import { countParameters } from './model-plan.ts';
+import { countParameters } from './model-layout.ts';
 import { saveTrainedAdapter, saveTrainedModel } from './save.ts';
 import { savedDtype } from './saved-bytes.ts';
 import { allocate, fill, initialize, type RunInput, type Runtime } from './session.ts';
 import { type SubmittedStep, submitStep } from './steps.ts';
 import { formatTrainerState, TrainerLog, type TrainerState, trainerState } from './trainer-state.ts';
 
-/** What training writes last. */
+/** Hugging Face's log of a run; the last file that training writes. */
 export const TRAINER_STATE_FILE = 'trainer_state.json';
-/** Beside it, whose fields are Hugging Face's: a run that did not end, and why. */
+/** Says why a run stopped early: a file of its own, since trainer_state.json has Hugging Face's fields only. */
 export const INTERRUPTED_FILE = 'interrupted.json';
 export type Interruption = { readonly reason: string; readonly step: number; readonly max_steps: number };
 
-export type TrainOptions = {
+type TrainOptions = {
   readonly signal: AbortSignal;
-  /** Where the results go; null keeps nothing. */
+  /** Folder for the results; null keeps nothing. */
   readonly writer: FileWriter | null;
 };
 
@@ -41,7 +41,8 @@ export type TrainResult = {
 };
 
 /**
- * Trains as `input.config` says. The engine in the result is alive; the caller destroys it.
+ * Trains as `input.config` says and yields what happens. The engine in the result is still open; the caller destroys
+ * it.
  * @throws DataError, DeviceError; the signal's reason when aborted, at the next step boundary
  */
 export async function* train(
@@ -75,12 +76,19 @@ class Run {
   readonly #log: TrainerLog;
   readonly #steps: StepEvent[] = [];
   readonly #timing: Timing = {
-    ...{ load_s: 0, quantize_s: 0, quantize_busy_s: 0, compile_s: 0, compile_overlapped_s: 0 },
-    ...{ warmup_s: 0, train_s: 0, eval_s: 0, save_s: 0 },
+    load_s: 0,
+    quantize_s: 0,
+    quantize_busy_s: 0,
+    compile_s: 0,
+    compile_overlapped_s: 0,
+    warmup_s: 0,
+    train_s: 0,
+    eval_s: 0,
+    save_s: 0,
   };
   #engine!: Engine;
   #clock = 0;
-  /** The evaluation after the last step, when the schedule already asked for it. */
+  /** Evaluation after the last step, where the schedule asked for one there. */
   lastEvaluation: EvalResult | null = null;
 
   constructor(runtime: Runtime, input: RunInput, options: TrainOptions) {
@@ -137,7 +145,7 @@ class Run {
     this.#timing.compile_s = secondsSince(loaded);
     this.#options.signal.throwIfAborted();
     yield { type: 'note', text: loadNote(this.#timing) };
-    const { trainable, all } = countParameters(this.#input.plan);
+    const { trainable, all } = countParameters(this.#input.layout);
     yield { type: 'note', text: trainableParametersLine(trainable, all) };
   }
 
@@ -163,7 +171,7 @@ class Run {
       signal.throwIfAborted();
       const submitted = submitStep(this.#engine, this.#input, i, state);
       state = submitted.next;
-      // The loss of a step is read while the next one runs.
+      // the loss of a step is read while the next one runs
       if (inFlight !== null) yield await this.#finish(inFlight);
       inFlight = submitted;
       if (!this.#evaluatesAfter(i + 1, submitted.epoch)) continue;
@@ -177,7 +185,7 @@ class Run {
     if (inFlight !== null) yield await this.#finish(inFlight);
   }
 
-  /** A step's time runs from the end of the one before. */
+  /** Waits for a step and logs it. Its time runs from the end of the step before. */
   async #finish({ done }: SubmittedStep): Promise<StepEvent> {
     const event = await done;
     const now = performance.now();
@@ -219,23 +227,23 @@ class Run {
   async *save(): AsyncGenerator<TrainEvent, void> {
     const { writer } = this.#options;
     if (writer === null) return;
-    const { config, plan, model, source } = this.#input;
+    const { config, layout, model, source } = this.#input;
     yield { type: 'phase', phase: 'save', total: 0 };
     const started = performance.now();
-    if (plan.lora !== null) await saveTrainedAdapter(this.#engine, plan, source, writer);
+    if (layout.lora !== null) await saveTrainedAdapter(this.#engine, layout, source, writer);
     else {
       const dtype = savedDtype(config, model);
       const from = this.#runtime.readerOf(config.model_name_or_path);
       const notes: string[] = [];
       const note = (text: string) => void notes.push(text);
-      await saveTrainedModel(this.#engine, from, writer, { dtype, codec: this.#runtime.codec, model, note });
+      await saveTrainedModel(this.#engine, from, writer, { dtype, codec: this.#runtime.codec, note });
       for (const text of notes) yield { type: 'note', text };
     }
     this.#timing.save_s = secondsSince(started);
     await writeText(writer, TRAINER_STATE_FILE, formatTrainerState(this.#trainerState()));
   }
 
-  /** What was logged before `error` ended the steps; weights are only written by a run that ends well. */
+  /** Writes what was logged before `error` ended the steps; only a run that ends well writes weights. */
   async *saveInterrupted(error: unknown): AsyncGenerator<TrainEvent, void> {
     const { writer } = this.#options;
     const done = this.#steps.length;
@@ -250,7 +258,7 @@ class Run {
       await writeText(writer, TRAINER_STATE_FILE, formatTrainerState(this.#trainerState()));
       await writeText(writer, INTERRUPTED_FILE, `${JSON.stringify(interruption, null, 2)}\n`);
     } catch {
-      return; // the error that is on its way says more
+      return; // the error that is being thrown says more
     }
     yield {
       type: 'note',
@@ -260,14 +268,14 @@ class Run {
 
   #trainerState(): TrainerState {
     const { config, batches, model } = this.#input;
-    const { all } = countParameters(this.#input.plan);
+    const { all } = countParameters(this.#input.layout);
     const parameters = all - model.vocab_size * model.hidden_size;
     const trainSeconds = this.#timing.train_s;
     return trainerState(this.#log, { config, batches, steps: this.#steps, trainSeconds, parameters });
   }
 
   result(evalBefore: EvalResult | null, evalAfter: EvalResult | null): TrainResult {
-    const { trainable, all } = countParameters(this.#input.plan);
+    const { trainable, all } = countParameters(this.#input.layout);
     return {
       timing: this.#timing,
       steps: this.#steps,

@@ -1,10 +1,9 @@
-/** What a run leaves behind: a PEFT adapter, or in full training a Hugging Face model directory. */
+/** Writes what was trained: a PEFT adapter, or in full training a Hugging Face model directory. */
 
 import { asInFile, saveAdapter } from '../adapters/files.ts';
 import { SINGLE_FILE, type TensorSource } from '../formats/checkpoint.ts';
 import { copyCompanions } from '../formats/companions.ts';
 import { floatType, type TorchFloat } from '../formats/dtype.ts';
-import type { ModelConfig } from '../formats/hf-config.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
 import type { FileReader, FileWriter } from '../formats/reader.ts';
 import { writeText } from '../formats/reader.ts';
@@ -12,31 +11,34 @@ import { writeSafetensors } from '../formats/safetensors-write.ts';
 import { narrow } from '../wasm/buffers.ts';
 import type { Codec } from '../wasm/codec.ts';
 import type { Engine } from './engine.ts';
-import type { ModelPlan } from './model-plan.ts';
+import type { ModelLayout } from './model-layout.ts';
 
-/** adapter_model.safetensors, adapter_config.json, README.md. */
+/** Writes adapter_model.safetensors, adapter_config.json and README.md; nothing in full training. @throws DataError */
 export async function saveTrainedAdapter(
   engine: Engine,
-  plan: ModelPlan,
+  layout: ModelLayout,
   source: TensorSource | null,
   writer: FileWriter,
 ): Promise<void> {
-  if (plan.lora === null) return;
+  if (layout.lora === null) return;
   const { tensors } = engine.declared.trainable;
   const values = async (name: string): Promise<Float32Array> => {
     const trainable = tensors.get(name);
     if (trainable === undefined) throw new Error(`adapter: no trainable for ${name}`);
     return asInFile(name, trainable.shape, await engine.readTensor(trainable.param));
   };
-  await saveAdapter(writer, { ...plan.lora, base: plan.base, source, values });
+  await saveAdapter(writer, { ...layout.lora, base: layout.base, source, values });
 }
 
-/** model.safetensors and config.json in `dtype`, and the tokenizer files of the model it started from. */
+/**
+ * Writes model.safetensors and config.json in `dtype`, and copies the tokenizer files of the model in `from`.
+ * @throws DataError
+ */
 export async function saveTrainedModel(
   engine: Engine,
   from: FileReader,
   writer: FileWriter,
-  options: { dtype: TorchFloat; codec: Codec; model: ModelConfig; note: (text: string) => void },
+  options: { readonly dtype: TorchFloat; readonly codec: Codec; readonly note: (text: string) => void },
 ): Promise<void> {
   const { dtype, codec, note } = options;
   const tensors = [...engine.declared.trainable.tensors].map(([name, trainable]) => ({

@@ -3,13 +3,13 @@ import { POLYNOMIAL_END, type SchedulerKwargs, type SchedulerType } from '../con
 
 export type { SchedulerType };
 
-/** What a schedule depends on besides the step. */
-export type ScheduleFacts = {
-  /** W: with most schedules step 0 has a learning rate of 0 when W is above 0. */
+/** Everything besides the step that a schedule depends on. */
+type ScheduleFacts = {
+  /** W; above 0, most schedules give step 0 a learning rate of 0. */
   readonly warmupSteps: number;
-  /** T: with linear and cosine, step T - 1 still has a learning rate above 0. */
+  /** T; linear and cosine still give step T - 1 a learning rate above 0. */
   readonly totalSteps: number;
-  /** The peak; a schedule that ends at a rate rather than at a share of the peak needs it. */
+  /** Peak of the rate, needed by schedules that end at a rate instead of a share of the peak. */
   readonly learningRate: number;
   readonly kwargs: SchedulerKwargs;
 };
@@ -20,8 +20,8 @@ type Multiplier = (step: number, facts: ScheduleFacts) => number;
 const HALF_WAVE = 0.5;
 const INVERSE_SQRT_TIMESCALE = 10_000;
 
-/** The settings that decide the rate of every step. */
-export type RateSettings = {
+/** Settings that decide the learning rate of every step. */
+type RateSettings = {
   readonly learning_rate: number;
   readonly lr_scheduler_type: SchedulerType;
   readonly lr_scheduler_kwargs: SchedulerKwargs | null;
@@ -36,7 +36,7 @@ export function learningRateAt(settings: RateSettings, step: number, totalSteps:
   return learningRate * learningRateMultiplier(type, step, warmupSteps, totalSteps, given);
 }
 
-/** The multiplier alone. NaN where the schedule depends on a peak (polynomial, min_lr) that is not given. */
+/** The learning rate as a share of its peak; NaN for polynomial and min_lr without `learningRate`, which they need. */
 export function learningRateMultiplier(
   type: SchedulerType,
   step: number,
@@ -47,17 +47,17 @@ export function learningRateMultiplier(
   return MULTIPLIERS[type](step, { warmupSteps, totalSteps, learningRate, kwargs });
 }
 
-/** `warmup_steps`: a count from 1 on, a fraction of all steps below 1. */
+/** Steps of warm-up from `warmup_steps`: a count from 1 on, a fraction of all steps below 1. */
 export function resolveWarmupSteps(warmupSteps: number, totalSteps: number): number {
   return warmupSteps >= 1 ? warmupSteps : Math.ceil(totalSteps * warmupSteps);
 }
 
-/** Rises by 1 / W a step; `after` is asked from step W on. */
+/** Rises by 1 / W a step; from step W on, `after` decides. */
 function afterWarmup(after: Multiplier): Multiplier {
   return (step, facts) => (step < facts.warmupSteps ? step / Math.max(1, facts.warmupSteps) : after(step, facts));
 }
 
-/** The share of the steps after warm-up that is done. */
+/** Share of the steps after warm-up that is done. */
 function progress(step: number, { warmupSteps, totalSteps }: ScheduleFacts): number {
   return (step - warmupSteps) / Math.max(1, totalSteps - warmupSteps);
 }
@@ -65,7 +65,7 @@ function progress(step: number, { warmupSteps, totalSteps }: ScheduleFacts): num
 const wave = (cycles: number, at: number): number => HALF_WAVE * (1 + Math.cos(Math.PI * cycles * 2 * at));
 const above = (floor: number, share: number): number => share * (1 - floor) + floor;
 
-/** min_lr_rate, or min_lr as a share of the peak. */
+/** Lowest multiplier: min_lr_rate, or min_lr as a share of the peak. */
 function lowest({ kwargs: { min_lr, min_lr_rate }, learningRate }: ScheduleFacts): number {
   return min_lr === undefined ? (min_lr_rate ?? 0) : min_lr / learningRate;
 }
@@ -92,7 +92,7 @@ const inverseSqrt: Multiplier = (step, { kwargs, warmupSteps }) => {
   return 1 / Math.sqrt((step + (timescale - warmupSteps)) / timescale);
 };
 
-/** The one schedule whose warm-up does not start at 0 and whose last step is the lowest. */
+/** Unlike the others, starts its warm-up above 0 and reaches its lowest rate at the last step. */
 const cosineWarmupWithMinLr: Multiplier = (step, facts) => {
   const { warmupSteps: W, totalSteps: T, kwargs } = facts;
   if (step < W) {
@@ -103,7 +103,7 @@ const cosineWarmupWithMinLr: Multiplier = (step, facts) => {
   return Math.max(0, above(lowest(facts), wave(kwargs.num_cycles ?? HALF_WAVE, done)));
 };
 
-/** Warm-up, a plateau, and a decay over the last num_decay_steps; past its end the lowest rate. */
+/** Rises, holds, decays over num_decay_steps, and stays at the lowest rate after that. */
 const warmupStableDecay: Multiplier = (step, { kwargs, warmupSteps: W, totalSteps: T }) => {
   const { num_decay_steps: decaySteps = 0, min_lr_ratio: floor = 0, num_cycles: cycles = HALF_WAVE } = kwargs;
   const { warmup_type: rise = 'linear', decay_type: fall = 'cosine' } = kwargs;

@@ -1,4 +1,4 @@
-/** From a resolved config to a loaded model on the GPU: everything before the first step. */
+/** Everything before the first step: from a resolved config to a loaded model on the GPU. */
 
 import { max as largest } from 'simple-statistics';
 import type { TrainConfig } from '../config/settings.ts';
@@ -14,10 +14,10 @@ import { type RunBatches, runBatches } from './batching.ts';
 import { buildEngine } from './build.ts';
 import type { Engine } from './engine.ts';
 import { initializeAdapter } from './initialize-adapter.ts';
-import { type ModelPlan, planModel } from './model-plan.ts';
+import { type ModelLayout, modelLayout } from './model-layout.ts';
 import { longestRow, packingOf } from './packing.ts';
 
-/** What the world gives to a run: a device, a quantizer, and files. */
+/** What the platform provides to a run: a device, a quantizer, and files. */
 export type Runtime = {
   readonly device: Device;
   readonly quantizer: Quantizer;
@@ -25,13 +25,13 @@ export type Runtime = {
   readonly readerOf: (directory: string) => FileReader;
 };
 
-/** What is known of a run before any GPU memory is taken. */
+/** A run before it takes GPU memory: files opened, rows read, batches and layout decided. */
 export type RunInput = OpenedModel & {
   readonly config: TrainConfig;
   readonly train: Dataset;
   readonly evaluation: Dataset;
   readonly batches: RunBatches;
-  readonly plan: ModelPlan;
+  readonly layout: ModelLayout;
 };
 
 /** Reads and checks everything but the weights. @throws ConfigError, DataError */
@@ -53,14 +53,14 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
   const padId = model.pad_token_id ?? 0;
   const batches = runBatches(config, train.rows, evaluation.rows, padId, longestRow(config, model));
   const maxPositions = largest([...batches.shapes.train, ...batches.shapes.evaluation].map((s) => s.S));
-  const plan = await planModel({ config, model, source, adapter, maxPositions });
-  return { config, model, source, tokenizer, adapter, train, evaluation, batches, plan };
+  const layout = await modelLayout({ config, model, source, adapter, maxPositions });
+  return { config, model, source, tokenizer, adapter, train, evaluation, batches, layout };
 }
 
-/** Allocates the model and the arena. Takes GPU memory, loads and compiles nothing. @throws DeviceError */
-export function allocate({ device }: Pick<Runtime, 'device'>, { plan, config, batches }: RunInput): Promise<Engine> {
+/** Allocates model and arena in GPU memory; loads and compiles nothing. @throws DeviceError */
+export function allocate({ device }: Pick<Runtime, 'device'>, { layout, config, batches }: RunInput): Promise<Engine> {
   const target = { device, profile: device.profile, shaders: device.shaders };
-  return device.guarded('allocating', () => buildEngine(target, plan, config, batches.shapes));
+  return device.guarded('allocating', () => buildEngine(target, layout, config, batches.shapes));
 }
 
 /** Fills the base weights; yields their names one by one. @throws DataError; the signal's reason */
@@ -76,5 +76,5 @@ export function fill(
 
 /** Writes the adapter's first values; full training starts from the weights themselves. */
 export async function initialize(input: RunInput, engine: Engine): Promise<void> {
-  if (input.plan.lora !== null) await initializeAdapter(engine, input.plan, input.config, input.adapter);
+  if (input.layout.lora !== null) await initializeAdapter(engine, input.layout, input.config, input.adapter);
 }

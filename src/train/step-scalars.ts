@@ -1,5 +1,5 @@
 /**
- * The scalars that change from step to step: the host's half of shaders/lib/step.wgsl. With dynamic loss scaling the GPU
+ * The scalars that change from step to step: the host's half of shaders/lib/step.wgsl. With a loss scale the GPU
  * overwrites the first four (src/kernels/loss-scale.ts).
  */
 const STEP_FIELDS = [
@@ -17,6 +17,7 @@ export type StepScalars = Record<(typeof STEP_FIELDS)[number][0], number>;
 
 export const STEP_BYTES = STEP_FIELDS.length * 4;
 
+/** Writes the scalars into STEP_BYTES, little-endian, in the order of struct Step. */
 export function packStepScalars(scalars: StepScalars, into: ArrayBuffer): void {
   const view = new DataView(into);
   STEP_FIELDS.forEach(([name, type], i) => {

@@ -1,4 +1,4 @@
-/** One optimizer step of a run: its batches, its scalars, and the event it will become. */
+/** One optimizer step of a run: its batches, its scalars, and the event it becomes. */
 import type { BatchState } from '../data/batches.ts';
 import type { Engine } from './engine.ts';
 import type { StepEvent } from './events.ts';
@@ -8,7 +8,7 @@ import type { RunInput } from './session.ts';
 export type SubmittedStep = {
   readonly next: BatchState;
   readonly epoch: number;
-  /** Settles when the GPU is done; stepMs is the caller's to measure. */
+  /** Settles when the GPU is done; the caller measures stepMs. */
   readonly done: Promise<Omit<StepEvent, 'stepMs'>>;
 };
 
@@ -21,7 +21,7 @@ export function submitStep(
 ): SubmittedStep {
   const { microBatches, numItemsInBatch, next } = batches.train.step(state);
   const { totalSteps } = batches;
-  // As in torch, where update u is Adam's step u + 1; the schedule counts updates too.
+  // as in torch, update u is Adam's step u + 1, and the schedule counts updates too
   const ratesAt = (updates: number) => ({
     lr: learningRateAt(config, updates, totalSteps),
     bias1: 1 - config.adam_beta1 ** (updates + 1),
@@ -31,7 +31,7 @@ export function submitStep(
     microBatches,
     {
       ...ratesAt(index),
-      // A step whose labels are all ignored has no gradient, and its loss is 0.
+      // a step whose labels are all ignored has a loss and a gradient of 0
       inv_tokens: numItemsInBatch > 0 ? 1 / numItemsInBatch : 0,
       loss_scale: 1,
       step: index,
@@ -52,7 +52,7 @@ export function submitStep(
   const done = submitted.then(({ updates, ...metrics }) => {
     return { type: 'step' as const, ...facts, learningRate: ratesAt(updates).lr, ...metrics };
   });
-  // Awaited one step later; until then a failure must not count as unhandled.
+  // awaited one step later; until then a failure must not count as unhandled
   done.catch(() => undefined);
   return { next, epoch, done };
 }

@@ -1,4 +1,4 @@
-/** What a run's kernels go by on a device, and why: printed before it starts, and recorded with it. */
+/** Kernel tiers of a run on a device, and why: printed before it starts, and recorded with it. */
 import type { TrainConfig } from '../config/settings.ts';
 import { floatType } from '../formats/dtype.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
@@ -8,14 +8,17 @@ import { planAttention } from '../kernels/attention.ts';
 type Settings = Pick<TrainConfig, 'matmul_tier' | 'compute_dtype' | 'method' | 'lora_dropout' | 'use_dora'>;
 
 /**
- * How the LoRA terms are computed: `folded` into their layer's product as a second source of its sums, whose operands (A or B, and
- * what they are multiplied with) are then rounded to the compute dtype; or as products of their own, in float32.
+ * How the LoRA terms are computed. `folded`: within their layer's product, as a second source of its sums; A or B and
+ * their factors are then rounded to the compute dtype. `separate`: as products of their own, in float32.
  */
-export type LoraProducts = {
+type LoraProducts = {
   readonly forward: 'folded' | 'separate';
-  /** Under dropout not both are: LoRA's mask covers its term only in backward, DoRA takes the layer's product without it in forward. */
+  /**
+   * With dropout, one direction stays separate: backward in LoRA, where the mask covers its term alone; forward in
+   * DoRA, which needs the layer's product without it.
+   */
   readonly backward: 'folded' | 'separate';
-  /** Of the folded ones. */
+  /** Precision that the operands of folded LoRA terms are rounded to. */
   readonly operands: 'float32' | 'float16';
 };
 
@@ -28,12 +31,15 @@ export type RunTiers = {
 
 const gpuDtype = (config: Settings): 'f32' | 'f16' => floatType(config.compute_dtype).gpu;
 
-/** What a run's matrix products go by. @throws DeviceError when the device cannot do what was asked for */
+/** Tier of a run's matrix products. @throws DeviceError when the device lacks the tier that was asked for */
 export function matmulTier(profile: DeviceProfile, config: Settings): ChosenTier {
   return chooseTier(profile, config.matmul_tier, gpuDtype(config));
 }
 
-/** @throws DeviceError when the device cannot do what was asked for */
+/**
+ * Tiers of matrix products, attention and LoRA.
+ * @throws DeviceError when the device lacks the tier that was asked for
+ */
 export function runTiers(profile: DeviceProfile, config: Settings, headDim: number): RunTiers {
   const matmul = matmulTier(profile, config);
   const attention = planAttention({ ...profile, tier: matmul.tier }, gpuDtype(config), headDim);

@@ -7,8 +7,9 @@ import { documentsOf } from './packing.ts';
 export type LogRow = Readonly<Record<string, number>>;
 
 /**
- * Collects log rows; the loss of a row is the mean of the steps since the last one, its norm and rate are those of its own
- * step, and so is its loss scale where there is one; skipped_steps counts from the start of the run. What is not finite stays so: Trainer's logging_nan_inf_filter, which would put a mean in its place, is not taken over.
+ * Collects log rows. A row's loss is the mean over the steps since the last row; norm, rate and loss scale are those of
+ * its own step; skipped_steps counts from the start of the run. NaN and infinity stay in the log, where Trainer's
+ * logging_nan_inf_filter would put a mean in their place.
  */
 export class TrainerLog {
   readonly history: LogRow[] = [];
@@ -61,7 +62,7 @@ export type TrainerState = {
   readonly log_history: readonly LogRow[];
   readonly logging_steps: number;
   readonly max_steps: number;
-  /** Without padding. Trainer has 0 here unless include_num_input_tokens_seen is set. */
+  /** Tokens without padding. Trainer writes 0 unless include_num_input_tokens_seen is set. */
   readonly num_input_tokens_seen: number;
   readonly num_train_epochs: number;
   readonly save_steps: number;
@@ -72,24 +73,24 @@ export type TrainerState = {
   readonly trial_params: null;
 };
 
-/** Trainer's own values where nothing is said of evaluating or saving by steps. */
+/** Trainer's default of eval_steps and save_steps. */
 const HF_STEPS = 500;
 /**
- * Trainer's estimate: 6 operations for every token and parameter that is not embedded. Padding counts, but TRL gives packed
- * documents to a model without any.
+ * Trainer's estimate: 6 operations per token and parameter outside the embedding. Padding counts; rows of packed
+ * documents have none, as in TRL.
  */
 const FLOS_A_TOKEN_AND_PARAMETER = 6;
 
-export type RunFacts = {
+type RunFacts = {
   readonly config: TrainConfig;
   readonly batches: RunBatches;
   readonly steps: readonly StepEvent[];
   readonly trainSeconds: number;
-  /** Trained or not, the embedding left out. */
+  /** All parameters outside the embedding, trained or not. */
   readonly parameters: number;
 };
 
-/** Closes the log with the row of the whole run, and says where the run stands. */
+/** Closes the log with the row of the whole run and returns the content of trainer_state.json. */
 export function trainerState(log: TrainerLog, facts: RunFacts): TrainerState {
   const { config, batches, steps, trainSeconds, parameters } = facts;
   const sum = (of: (step: StepEvent) => number): number => steps.reduce((total, step) => total + of(step), 0);
@@ -106,11 +107,15 @@ export function trainerState(log: TrainerLog, facts: RunFacts): TrainerState {
     train_steps_per_second: steps.length / trainSeconds,
   });
   return {
-    ...({ best_global_step: null, best_metric: null, best_model_checkpoint: null } as const),
+    best_global_step: null,
+    best_metric: null,
+    best_model_checkpoint: null,
     epoch,
     eval_steps: config.eval_strategy === 'steps' ? config.eval_steps : HF_STEPS,
     global_step: step,
-    ...({ is_hyper_param_search: false, is_local_process_zero: true, is_world_process_zero: true } as const),
+    is_hyper_param_search: false,
+    is_local_process_zero: true,
+    is_world_process_zero: true,
     log_history: log.history,
     logging_steps: config.logging_steps,
     max_steps: batches.totalSteps,
@@ -125,7 +130,7 @@ export function trainerState(log: TrainerLog, facts: RunFacts): TrainerState {
   };
 }
 
-/** JSON has no NaN: a value that is not finite becomes null, which a reader cannot mistake for a number. */
+/** Formats the state as JSON, in which a value that is not finite becomes null: JSON has no NaN. */
 export function formatTrainerState(state: TrainerState): string {
   return `${JSON.stringify(state, null, 2)}\n`;
 }

@@ -1,4 +1,4 @@
-/** One matrix product with buffers of its own, to be timed or looked at: what the tuner and the micro-benchmark measure. */
+/** One matrix product with buffers of its own, for the tuner and the micro-benchmarks to time and check. */
 import type { Device } from '../gpu/device.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import { Machine } from '../gpu/machine.ts';
@@ -10,48 +10,61 @@ export type ProductCall = {
   readonly M: number;
   readonly N: number;
   readonly K: number;
-  /** Dtype of w; tn has f32 operands only. */
+  /** Dtype of w; operands of tn are always f32. */
   readonly dtype: 'f32' | 'f16';
-  /** A LoRA term of rank r beside it: a second source of its sums, or a second product that is added (nt and nn). */
+  /** LoRA term of rank r for nt and nn: folded in as a second source of the sums, or added by a second product. */
   readonly lora?: { readonly r: number; readonly folded: boolean };
 };
 
+/** Milliseconds since any moment. */
+export type Clock = () => number;
+
 export type Product = {
-  /** Seconds of one product, from submit to done, over `repeats` of them in one submit. */
+  /** Seconds of one product, the mean over `repeats` of them in one submit, from submit to done. */
   seconds(repeats?: number): Promise<number>;
-  /** Fills the operands with a fixed pattern, runs once, reads the result. */
+  /** Fills the operands with a fixed pattern, runs once and reads the result. */
   result(): Promise<Float32Array>;
-  /** Fills the operands with noise: of zeros a GPU that its power limits makes products a tenth faster than of weights. */
+  /**
+   * Fills the operands with noise: on zeros, a GPU at its power limit computes products a tenth faster than on weights.
+   */
   fillWithNoise(): void;
   free(): void;
 };
 
-/** Long enough that submitting does not count, and the clock of an idle GPU has risen. */
+/** Shortest sample: submitting hardly counts in it, and the clock of an idle GPU has time to rise. */
 const LEAST_SECONDS = 0.05;
 
-/** Runs in one submit that make a sample last, and the seconds of one. @param seconds of one run, of so many in one submit */
+/**
+ * Finds how many runs in one submit make a sample last LEAST_SECONDS, and the seconds of a single run.
+ * @param seconds measures one run, as the mean over so many in one submit
+ */
 export async function repeatsOf(
   seconds: (repeats: number) => Promise<number>,
 ): Promise<{ repeats: number; once: number }> {
   let once = await seconds(1);
-  // the first may have met a clock that had not risen
+  // the clock may have been low during the first run
   if (once < LEAST_SECONDS) once = await seconds(1);
   return { repeats: Math.max(1, Math.ceil(LEAST_SECONDS / once)), once };
 }
 
 const PRODUCT_PLAN = 'product';
 
-/** Compiles it and runs it once, since software drivers compile at the first dispatch. @throws DeviceError */
-export async function prepareProduct(device: Device, profile: DeviceProfile, call: ProductCall): Promise<Product> {
+/** Compiles the product and runs it once, since software drivers compile at the first dispatch. @throws DeviceError */
+export async function prepareProduct(
+  device: Device,
+  profile: DeviceProfile,
+  call: ProductCall,
+  now: Clock = () => performance.now(),
+): Promise<Product> {
   const machine = Machine.on(device, profile);
   const { operands, y, commands } = recordProduct(machine, call);
   machine.prepare([{ name: PRODUCT_PLAN, commands }]);
   await machine.compile();
   const seconds = async (repeats = 1): Promise<number> => {
-    const started = performance.now();
+    const started = now();
     machine.submission(PRODUCT_PLAN).run(PRODUCT_PLAN, repeats).submit();
     await device.gpu.queue.onSubmittedWorkDone();
-    return (performance.now() - started) / 1000 / repeats;
+    return (now() - started) / 1000 / repeats;
   };
   const fillWithNoise = (): void => {
     for (const operand of operands) {
@@ -99,11 +112,16 @@ function recordProduct(machine: Machine, { op, M, N, K, dtype, lora }: ProductCa
   return { operands: [first, second, ...(low ? [low.x, low.w] : [])], y, commands: rec.commands };
 }
 
-/** Noise is made once and repeats after so many words: making it for every product of a sweep would take longer than they do. */
+/**
+ * Noise repeats after so many words and is made once: making it anew would take longer than the products of a sweep.
+ */
 const NOISE_WORDS = 2 ** 20;
 const noises = new Map<'f32' | 'f16', Uint32Array<ArrayBuffer>>();
 
-/** Magnitudes from 1/2 to 1 of either sign, by a linear congruential generator: its upper bits, as the lower ones repeat. */
+/**
+ * Numbers of either sign from 1/2 to 1 in size, by the upper bits of a linear congruential generator: its lower ones
+ * repeat.
+ */
 function noise(dtype: 'f32' | 'f16'): Uint32Array<ArrayBuffer> {
   const known = noises.get(dtype);
   if (known !== undefined) return known;
@@ -118,7 +136,7 @@ function noise(dtype: 'f32' | 'f16'): Uint32Array<ArrayBuffer> {
   return words;
 }
 
-/** Eighths from -1 to 1, exact in f16: sums of them are exact in f32, in whatever order. */
+/** Eighths from -1 to 1: exact in f16, with sums that are exact in f32 in any order. */
 function pattern({ dtype, elements }: Tensor): Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> {
   const value = (i: number): number => (((i * 7919) % 17) - 8) / 8;
   if (dtype === 'f32') return Float32Array.from({ length: elements }, (_, i) => value(i));

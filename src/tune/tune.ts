@@ -1,15 +1,15 @@
-/** Sweeps the tiles of the matmul kernels at the shapes of a model, and says which was fastest. */
+/** Measures the tiles of the matmul kernels at the shapes of a model and picks the fastest. */
 import { DeviceError } from '../errors.ts';
 import type { Device } from '../gpu/device.ts';
 import type { DeviceProfile, Tier, TunedTiles } from '../gpu/device-profile.ts';
 import { isMatrixKind, TILE_KINDS, type TileKind, tileProblem } from '../gpu/tiles.ts';
 import { matrixKind } from '../kernels/matmul-subgroup-matrix.ts';
-import { DEFAULT_TILES, knownTiles, type Tile } from './candidates.ts';
-import { type Product, type ProductCall, prepareProduct, repeatsOf } from './product.ts';
+import { defaultTiles, knownTiles, type Tile } from './candidates.ts';
+import { type Clock, type Product, type ProductCall, prepareProduct, repeatsOf } from './product.ts';
 
 export type Shape = { readonly M: number; readonly N: number; readonly K: number };
 
-/** How one tile did: the GFLOP/s over the shapes that it was measured at; or why it has none, or is no winner. */
+/** Result of one tile: GFLOP/s over the shapes it was measured at, null where none; `reason` says why it cannot win. */
 export type Tried = {
   readonly kind: TileKind;
   readonly tile: Tile;
@@ -20,22 +20,22 @@ export type Tried = {
 export type TuneEvent =
   | { readonly type: 'start'; readonly total: number }
   | ({ readonly type: 'tried' } & Tried)
-  /** The candidates of a kind that no product takes at these shapes. */
+  /** A kind whose candidates are left out, since no product takes it at these shapes. */
   | { readonly type: 'unneeded'; readonly kind: TileKind; readonly count: number };
-/** `untried`: candidates that time or a signal left no room for. */
+/** `untried` counts the candidates that were left when time ended or a signal came. */
 export type TuneResult = { readonly tiles: TunedTiles; readonly tried: readonly Tried[]; readonly untried: number };
 
 export type TuneOptions = {
   readonly shapes: readonly Shape[];
   readonly rounds: number;
-  /** Tiles to try; all that are known by default. The kernel's own default is tried first in any case. */
+  /** Tiles to try, by default all that are known. The kernel's own default always comes first. */
   readonly candidates?: Partial<Record<TileKind, readonly Tile[]>>;
-  /** Ends the sweep: what was found until then is the result. */
+  /** Ends the sweep, whose result is then what was found so far. */
   readonly signal?: AbortSignal;
-  /** Ends it after so long; every kind has its share. */
+  /** Milliseconds after which the sweep ends; every kind has a share of them. */
   readonly budgetMs?: number;
-  /** Milliseconds; injected by tests. */
-  readonly now?: () => number;
+  /** Clock in milliseconds; injected by tests. */
+  readonly now?: Clock;
 };
 
 const TIER: Record<TileKind, Tier> = {
@@ -45,7 +45,7 @@ const TIER: Record<TileKind, Tier> = {
   matrixSmall: 'subgroup_matrix',
 };
 
-/** The order in which kinds are swept, and their shares of the time: where most of a step's time goes first. */
+/** Order of the kinds and their shares of the time: first the kinds that most of a step's time goes to. */
 const SHARES: readonly (readonly [TileKind, share: number])[] = [
   ['matrix', 4],
   ['matrixSmall', 1],
@@ -53,12 +53,15 @@ const SHARES: readonly (readonly [TileKind, share: number])[] = [
   ['simtF16', 1],
 ];
 
-/** A tile that is slower than the best by this over the shapes so far, of which the largest come first, is not measured at the rest. */
-const HOPELESS = 1.25;
+/**
+ * A tile that needs more than this many times the best tile's seconds so far is dropped; the largest shapes come first.
+ */
+const DROPPED_BEYOND = 1.25;
 
 /**
- * What every tile has to get right before it is timed: rows, columns and depth that nothing divides, and ones that 4 does, so that
- * operands are read by vectors as those of models are, with more than two rounds of the deepest tile.
+ * Shapes at which every tile must be right before it is timed. First, no tile divides rows, columns or depth. Second, 4
+ * divides columns and depth, so that operands are read by vectors as in models, over more than two rounds of the
+ * deepest tile.
  */
 const CHECKED: readonly (readonly [rows: number, columns: number, depth: number])[] = [
   [70, 67, 69],
@@ -71,10 +74,13 @@ const checksOf = (dtype: 'f32' | 'f16'): ProductCall[] =>
   ]);
 
 /**
- * The fastest tile of every kind that the device has. `open` is called again after a tile that the driver refused, since its
- * device is not to be trusted afterwards; `close` ends each.
- * A kind of which no tile works, or that no shape takes, has none in the result, and later runs take its default.
- * @throws DeviceError when the device can take no tile of any kind, or time ended before one was measured; the signal's reason likewise
+ * Finds the fastest tile of every kind that the device has. A kind whose tiles all fail, or that no shape takes, is
+ * absent from the result, and later runs take its default.
+ * @param open opens a device; called again after a tile that the driver refused, whose device cannot be trusted any
+ * more
+ * @param close ends each of those devices
+ * @throws DeviceError when the device can take no tile of any kind, or time ended before one was measured; the signal's
+ * reason where it came before one was measured
  */
 export async function* tuneKernels(
   open: () => Promise<Device>,
@@ -103,7 +109,7 @@ export async function* tuneKernels(
       const isOver = (): boolean => signal?.aborted === true || now() >= until;
       const best: Best = { seconds: [] };
       for (const [at, tile] of tiles.entries()) {
-        const outcome = isOver() ? null : await tryTile(device, { kind, tile, calls, best, isOver, ...options });
+        const outcome = isOver() ? null : await tryTile(device, { kind, tile, calls, best, isOver, now, ...options });
         if (outcome === null) {
           untried += tiles.length - at;
           break;
@@ -127,24 +133,26 @@ export async function* tuneKernels(
 
 function tilesOf(profile: DeviceProfile, kind: TileKind, { candidates }: TuneOptions): Tile[] {
   const key = (tile: Tile): string => JSON.stringify(Object.entries(tile).sort());
-  const all = [DEFAULT_TILES[kind], ...(candidates?.[kind] ?? (candidates === undefined ? knownTiles(kind) : []))];
+  const all = [
+    ...defaultTiles(profile, kind),
+    ...(candidates?.[kind] ?? (candidates === undefined ? knownTiles(kind) : [])),
+  ];
   const distinct = [...new Map(all.map((tile) => [key(tile), tile])).values()];
   return distinct.filter((tile) => tileProblem(profile, kind, tile as never) === null);
 }
 
 /**
- * The products that a kind is for. Of the two of tensor cores, `matrix` has those that its default tile makes enough workgroups of,
- * and `matrixSmall` those that the winner makes too few of, as in a run.
+ * Products that a kind computes in a run. Tensor cores have two kinds: `matrix` takes the products that its tile (the
+ * default, then the winner) splits into enough workgroups, and `matrixSmall` the others.
  */
 function callsOf(profile: DeviceProfile, kind: TileKind, shapes: readonly Shape[], tiles: TunedTiles): ProductCall[] {
   const dtype = kind === 'simt' ? 'f32' : 'f16';
   const calls = shapes.flatMap((shape) => (['nt', 'nn'] as const).map((op) => ({ op, ...shape, dtype }) as const));
-  const { subgroupMatrix: config } = profile;
-  if (!isMatrixKind(kind) || config === null) return calls;
-  return calls.filter(({ op, M, N, K }) => matrixKind(config, tiles, { R: M, C: op === 'nt' ? N : K }) === kind);
+  if (!isMatrixKind(kind) || profile.subgroupMatrix === null) return calls;
+  return calls.filter(({ op, M, N, K }) => matrixKind({ ...profile, tiles }, { M, N: op === 'nt' ? N : K }) === kind);
 }
 
-/** Seconds of the best tile of a kind after each of its products. */
+/** Seconds that the best tile of a kind had taken after each of its products. */
 type Best = { seconds: number[] };
 type Trial = {
   readonly kind: TileKind;
@@ -153,12 +161,13 @@ type Trial = {
   readonly best: Best;
   readonly rounds: number;
   readonly isOver: () => boolean;
+  readonly now: Clock;
 };
 
-/** Null where time ended in the middle. */
+/** Checks and times one tile; null where time ended before it was done. */
 async function tryTile(device: Device, trial: Trial): Promise<Tried | null> {
-  const { kind, tile, calls, best, rounds, isOver } = trial;
-  // both of tensor cores: at every shape it is this one
+  const { kind, tile, calls, best, rounds, isOver, now } = trial;
+  // both kinds of tensor cores, so that this tile is taken at every shape
   const tiles = isMatrixKind(kind) ? { matrix: tile, matrixSmall: tile } : { [kind]: tile };
   const profile = { ...device.profile, tier: TIER[kind], tiles } as DeviceProfile;
   try {
@@ -170,10 +179,10 @@ async function tryTile(device: Device, trial: Trial): Promise<Tried | null> {
     const after: number[] = [];
     for (const [i, call] of calls.entries()) {
       if (isOver()) return null;
-      seconds += await timed(device, profile, call, rounds);
+      seconds += await timed(device, profile, call, { rounds, now });
       flop += 2 * call.M * call.N * call.K;
       after.push(seconds);
-      if (i + 1 < calls.length && seconds > HOPELESS * (best.seconds[i] ?? Number.POSITIVE_INFINITY))
+      if (i + 1 < calls.length && seconds > DROPPED_BEYOND * (best.seconds[i] ?? Number.POSITIVE_INFINITY))
         return { kind, tile, gflops: flop / seconds / 1e9, reason: `left after ${i + 1} of ${calls.length} products` };
     }
     if (seconds < (best.seconds.at(-1) ?? Number.POSITIVE_INFINITY)) best.seconds = after;
@@ -184,21 +193,30 @@ async function tryTile(device: Device, trial: Trial): Promise<Tried | null> {
   }
 }
 
-/** Against the direct kernels; the operands are such that every order of summing gives the same bits. */
+/**
+ * Compares with the direct kernels, bit for bit: the operands are such that every order of summing gives the same
+ * result.
+ */
 async function isRight(device: Device, profile: DeviceProfile, call: ProductCall): Promise<boolean> {
   const of = (p: DeviceProfile): Promise<Float32Array> => using(device, p, call, (product) => product.result());
   const [got, want] = [await of(profile), await of({ ...profile, tier: 'direct' })];
   return got.length === want.length && got.every((value, i) => value === want[i]);
 }
 
-async function timed(device: Device, profile: DeviceProfile, call: ProductCall, rounds: number): Promise<number> {
-  return using(device, profile, call, async (product) => {
+async function timed(
+  device: Device,
+  profile: DeviceProfile,
+  call: ProductCall,
+  { rounds, now }: Pick<Trial, 'rounds' | 'now'>,
+): Promise<number> {
+  const work = async (product: Product): Promise<number> => {
     product.fillWithNoise();
     const { repeats } = await repeatsOf(product.seconds);
     const times: number[] = [];
     for (let i = 0; i < rounds; i++) times.push(await product.seconds(repeats));
     return times.sort((a, b) => a - b)[times.length >> 1] as number;
-  });
+  };
+  return using(device, profile, call, work, now);
 }
 
 async function using<T>(
@@ -206,8 +224,9 @@ async function using<T>(
   profile: DeviceProfile,
   call: ProductCall,
   use: (product: Product) => Promise<T>,
+  now?: Clock,
 ): Promise<T> {
-  const product = await prepareProduct(device, profile, call);
+  const product = await prepareProduct(device, profile, call, now);
   try {
     return await use(product);
   } finally {

@@ -1,4 +1,4 @@
-/** Runs of several folders in one report: nibble's beside those of a peer. */
+/** Runs of several folders join in one report: nibble's beside those of a peer. */
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -11,7 +11,7 @@ import { makeRun } from '../report/fixture.ts';
 
 const NOW = '2026-01-02T03:04:05.000Z';
 const root = mkdtempSync(path.join(os.tmpdir(), 'nibble-join-'));
-/** What bench/peers/peft_run.py wrote for three steps of the quick suite. */
+/** A run that bench/peers/peft_run.py wrote for three steps of the quick suite. */
 const PEER = new URL('../golden/peers/peft-lora-seed0.run.json', import.meta.url).pathname;
 
 function folder(name: string, runs: readonly RunRecord[]): string {
@@ -46,7 +46,7 @@ describe('joined folders', () => {
     expect(raw['Peak memory, ratio']).toBeNull(); // torch counts no bytes on a CPU
     const loss = (run: RunRecord) => run.eval_info.metrics?.eval_loss.value as number;
     expect(raw['Evaluation loss after training, difference']).toBe(loss(mine[0] as RunRecord) - loss(peer));
-    // both environments are shown, and it is said that there are two
+    // both environments are shown, with a note that there are two
     const environment = report.sections.find(({ id }) => id === 'environment');
     expect(environment?.blocks.map(({ kind }) => kind)).toEqual(['banner', 'table', 'table']);
   });

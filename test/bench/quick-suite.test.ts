@@ -1,4 +1,4 @@
-/** The built-in suite: what it compares, what it costs, and that its texts are the same everywhere. */
+/** The built-in suite: the arms it compares, its cost, and texts that are the same everywhere. */
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ import { readRunInput } from '../../src/train/session.ts';
 const PATH = fileURLToPath(new URL('../../bench/suites/quick.yaml', import.meta.url));
 const suite = loadSuite({ file: { path: PATH, text: await readFile(PATH, 'utf8') } });
 
-/** Bytes and sha256; a new release of a package that changes a text must not pass for the same data. */
+/** Bytes and sha256 of each text: a package release that changes one must not pass for the same data. */
 const TEXTS: Readonly<Record<BuiltinText, readonly [bytes: number, sha256: string]>> = {
   'moby-dick-train': [1_150_198, '0ca8d7a6c4d567cdcb5812b9dc49b7856096e8872ae6e882672ff7c7dd4aa448'],
   'moby-dick-eval': [66_241, '4a5335fa910b488b09976bb70e44e31ce841779c160b48a44466657ecf4d4c02'],
@@ -61,10 +61,10 @@ describe('quick.yaml', () => {
     const weights = linears.reduce((sum, l) => sum + l.in * l.out, model.vocab_size * model.hidden_size);
     const adapters = linears.reduce((sum, l) => sum + config.lora_r * (l.in + l.out), 0);
     const q = model.num_attention_heads * model.head_dim;
-    // Scores and their sum over values, a multiplication and an addition each, no saving by the causal mask counted.
+    // scores and their sum over values, a multiplication and an addition each; the causal mask saves nothing here
     const attention = model.num_hidden_layers * 2 * 2 * config.max_length * q;
     const forward = 2 * (weights + adapters) + attention;
-    // Backward: the frozen base needs dX alone, adapters dX and their own gradient, attention recomputes its scores.
+    // backward: the frozen base needs dX alone, adapters dX and their own gradient; attention recomputes its scores
     const backward = 2 * weights + 4 * adapters + 2.5 * attention;
     const tokens = config.max_steps * config.per_device_train_batch_size * config.max_length;
     expect(tokens * (forward + backward) + 2 * 1024 * forward).toBeLessThan(20e9);

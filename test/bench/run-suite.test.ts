@@ -1,4 +1,7 @@
-/** A suite in which runs fail: they are recorded, the others are summarized. The runs' processes are made up. */
+/**
+ * A suite in which runs fail: they are recorded, the others are summarized. A script of the test plays the runs'
+ * processes.
+ */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -20,7 +23,7 @@ beforeAll(() => {
   for (const arm of ['lora', 'qlora'] as const)
     for (const seed of [0, 1, 2])
       writeFileSync(path.join(folder, `${arm}${seed}.json`), JSON.stringify(makeRun(arm, seed)));
-  // qlora 1 fails with words of its own, qlora 2 has a bug, lora 2 dies in silence
+  // qlora 1 fails with a message, qlora 2 has a bug, lora 2 dies without a message
   writeFileSync(
     worker,
     `import { copyFileSync, mkdirSync } from 'node:fs';
@@ -57,8 +60,12 @@ test('failed runs are recorded with what went wrong, and enter no statistic', as
     if (event.type === 'run-end') ended.push(`${event.name} ${event.record.run_info.status}`);
   });
   expect(ended).toEqual([
-    ...['lora-seed0 success', 'qlora-seed0 success', 'qlora-seed1 oom', 'lora-seed1 success'],
-    ...['lora-seed2 error', 'qlora-seed2 error'],
+    'lora-seed0 success',
+    'qlora-seed0 success',
+    'qlora-seed1 oom',
+    'lora-seed1 success',
+    'lora-seed2 error',
+    'qlora-seed2 error',
   ]);
   expect(summary.arms.map(({ arm, n, failed }) => ({ arm, n, failed }))).toEqual([
     { arm: 'lora', n: 2, failed: 1 },
@@ -89,7 +96,12 @@ test('its folder reads back whole, in the order of the runs', async () => {
   const out = path.join(folder, 'out');
   const { runs, summary } = await readSuiteFolder(out);
   expect(runs.map(({ run_info: { arm, seed } }) => `${arm}${seed}`)).toEqual([
-    ...['lora0', 'qlora0', 'qlora1', 'lora1', 'lora2', 'qlora2'],
+    'lora0',
+    'qlora0',
+    'qlora1',
+    'lora1',
+    'lora2',
+    'qlora2',
   ]);
   expect(new Set(summary.run_ids).size).toBe(6);
   const manifest = suiteManifestSchema.parse(JSON.parse(readFileSync(path.join(out, 'suite.json'), 'utf8')));

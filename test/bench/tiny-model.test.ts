@@ -1,4 +1,4 @@
-/** The tiny model in the package: what its scripts write, what its files promise. */
+/** The tiny model in the package: its scripts and its files. */
 import { readdirSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -29,7 +29,7 @@ test('the tokenizer is the one its script trains, after the three special tokens
 });
 
 test('the trainer merges the most frequent pair first, of equal ones that with the smaller ids', () => {
-  // ab comes three times; after it every pair comes once, and ids grow from a to b to the space (\u0120) to ab.
+  // ab occurs three times, every other pair once; ids grow from a to b to the space (\u0120) to ab
   const { merges } = bpe.trainBpe('abab ab ba', 3);
   expect(merges).toEqual([
     ['a', 'b'],
@@ -85,7 +85,7 @@ test('the checkpoint holds what config.json says, every row whole quantization b
     const values = await readFloats(source, name);
     count += values.length;
     expect(values.every(Number.isFinite), name).toBe(true);
-    // A training step moves every tensor off its start: norms off one, matrices off their first spread.
+    // training moves every tensor off its start: norms off one, matrices off their first spread
     expect(
       values.some((v) => v !== values[0]),
       name,

@@ -27,7 +27,7 @@ beforeAll(() => {
 afterAll(() => rmSync(dir, { recursive: true }));
 const at = (name: string) => join(dir, name);
 
-/** Every command, each with a handler that records what it was called with. */
+/** Makes every command with a handler that records its arguments. */
 function recorded(): { makers: CommandMaker[]; calls: unknown[] } {
   const calls: unknown[] = [];
   const record = (args: unknown) => Promise.resolve(void calls.push(args));

@@ -84,9 +84,9 @@ describe('nibble doctor', () => {
     expect(ill.code).toBe(2);
   });
 
-  it('tries the adapter that training would take', async () => {
+  it('tries the device that training would take', async () => {
     const asked: string[] = [];
-    const look = (adapter: string) => Promise.resolve(asked.push(adapter)).then(() => GPU);
+    const look = (choice: string) => Promise.resolve(asked.push(choice)).then(() => GPU);
     const run = (env: Record<string, string>) =>
       nibble(['doctor'], [(c) => doctorCommand(c, (args, context) => runDoctor(args, context, look))], { env });
     await run({});

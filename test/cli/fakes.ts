@@ -1,11 +1,11 @@
-/** A command line without a process: its streams are strings. */
+/** Runs the command line without a process; its streams are strings. */
 
 import { type CommandMaker, runCli } from '../../src/cli/program.ts';
 import type { CliContext } from '../../src/cli/shared/context.ts';
 
 export type Outcome = { code: number; stdout: string; stderr: string };
 
-/** Runs `nibble ARGV` with the given commands and collects what it says. */
+/** Runs `nibble ARGV` with the given commands and collects its output. */
 export async function nibble(
   argv: readonly string[],
   makers: readonly CommandMaker[],

@@ -1,4 +1,4 @@
-/** Bars on a terminal, lines elsewhere; the clock is ours. */
+/** Progress draws bars on a terminal and lines elsewhere; the test moves its clock. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createProgress } from '../../src/cli/shared/progress.ts';
 
@@ -12,7 +12,7 @@ function screen(isTTY: boolean, env: Record<string, string> = {}, columns = 80) 
 const ESC = '\u001b';
 const MOVES = new RegExp(`(${ESC}\\[\\d*[AJ]|\\r|\\n)`);
 
-/** What a terminal shows after these writes: the lines above the cursor. */
+/** Lines above the cursor that a terminal shows after these writes. */
 function shown(written: readonly string[]): string[] {
   const lines: string[] = [''];
   for (const part of written.join('').split(MOVES)) {
@@ -133,7 +133,8 @@ describe('elsewhere', () => {
       clock.ms += 1000;
       task.advance();
     }
-    // 2 s apart for the first 20 s, then a tenth of the age: 10 + ln(3600 / 20) / ln(1 / 0.9) = 59, less for whole seconds.
+    // 2 s apart for the first 20 s, then a tenth of the age: 10 + ln(3600 / 20) / ln(1 / 0.9) = 59, less for whole
+    // seconds.
     expect(written.length).toBeGreaterThan(30);
     expect(written.length).toBeLessThan(65);
     expect(written[1]).toMatch(/^train {2}2\/1000000 /);

@@ -24,7 +24,7 @@ beforeEach(() => {
 
 const out = (name = 'out') => path.join(at, name);
 
-/** `nibble quantize ARGS`; `free` are the bytes left on the disk. */
+/** Runs `nibble quantize ARGS` on a disk with `free` bytes. */
 function quantize(args: readonly string[], more: Partial<CliContext> & { free?: number } = {}) {
   const { free, ...context } = more;
   const freeBytes = free === undefined ? undefined : () => Promise.resolve(free);
@@ -35,7 +35,7 @@ function quantize(args: readonly string[], more: Partial<CliContext> & { free?: 
   );
 }
 
-/** A model directory whose tensors are written under the names that `names` gives each. */
+/** Copies a model directory, with each tensor under the names that `names` returns for it. */
 async function copyOf(from: string, names: (name: string) => readonly string[]): Promise<string> {
   const source = await openCheckpoint(nodeReader(from));
   const tensors: TensorToWrite[] = [];
@@ -74,27 +74,40 @@ describe('nibble quantize', () => {
 
   it('settings go by their names, with underscores or hyphens, into config.json and the figures', async () => {
     const { code, stdout } = await quantize([
-      ...[MODEL, out(), '--json', '--bnb_4bit_quant_type', 'fp4', '--bnb-4bit-use-double-quant', '--dtype=float16'],
-      ...[
-        '--bnb_4bit_blocksize',
-        '128',
-        '--bnb_4bit_quant_storage',
-        'bfloat16',
-        '--bnb_4bit_compute_dtype',
-        'bfloat16',
-      ],
-      ...['--llm_int8_skip_modules', 'lm_head,down_proj', '--max_shard_size', '40KB'],
+      MODEL,
+      out(),
+      '--json',
+      '--bnb_4bit_quant_type',
+      'fp4',
+      '--bnb-4bit-use-double-quant',
+      '--dtype=float16',
+      '--bnb_4bit_blocksize',
+      '128',
+      '--bnb_4bit_quant_storage',
+      'bfloat16',
+      '--bnb_4bit_compute_dtype',
+      'bfloat16',
+      '--llm_int8_skip_modules',
+      'lm_head,down_proj',
+      '--max_shard_size',
+      '40KB',
     ]);
     expect(code).toBe(0);
     const config = JSON.parse(readFileSync(out('out/config.json'), 'utf8')) as Record<string, unknown>;
     expect(config.dtype).toBe('float16');
     expect(config.quantization_config).toMatchObject({
-      ...{ bnb_4bit_quant_type: 'fp4', bnb_4bit_use_double_quant: true, bnb_4bit_quant_storage: 'bfloat16' },
-      ...{ bnb_4bit_compute_dtype: 'bfloat16', llm_int8_skip_modules: ['lm_head', 'down_proj'] },
+      bnb_4bit_quant_type: 'fp4',
+      bnb_4bit_use_double_quant: true,
+      bnb_4bit_quant_storage: 'bfloat16',
+      bnb_4bit_compute_dtype: 'bfloat16',
+      llm_int8_skip_modules: ['lm_head', 'down_proj'],
     });
     const summary = JSON.parse(stdout) as Record<string, unknown>;
     expect(summary).toMatchObject({
-      ...{ model: MODEL, out: out(), quantized_tensors: 12, copied: ['generation_config.json'] },
+      model: MODEL,
+      out: out(),
+      quantized_tensors: 12,
+      copied: ['generation_config.json'],
       kept_modules: ['model.layers.0.mlp.down_proj', 'model.layers.1.mlp.down_proj', 'lm_head'],
     });
     expect((summary.files as string[]).length).toBeGreaterThan(1);
@@ -108,7 +121,7 @@ describe('nibble quantize', () => {
     ['an equal head beside the embedding', ['model.embed_tokens.weight', 'lm_head.weight']],
   ])('a tied model that has %s becomes the same checkpoint', async (_, names) => {
     const model = await copyOf(MODEL, (name) => (name === 'model.embed_tokens.weight' ? names : [name]));
-    // the matrix changes its type here: a copy left behind would differ from it afterwards
+    // --dtype changes the matrix: a copy left behind would differ from it
     expect((await quantize([model, out('theirs'), '--dtype', 'float16'])).code).toBe(0);
     expect((await quantize([MODEL, out('plain'), '--dtype', 'float16'])).code).toBe(0);
     const written = (name: string) => readFileSync(out(`${name}/model.safetensors`));
@@ -119,8 +132,15 @@ describe('nibble quantize', () => {
     const { code, stdout } = await quantize(['--help']);
     expect(code).toBe(0);
     for (const key of [
-      ...['bnb_4bit_quant_type', 'bnb_4bit_use_double_quant', 'bnb_4bit_blocksize', 'bnb_4bit_quant_storage'],
-      ...['bnb_4bit_compute_dtype', 'llm_int8_skip_modules', 'dtype', 'max_shard_size', 'json'],
+      'bnb_4bit_quant_type',
+      'bnb_4bit_use_double_quant',
+      'bnb_4bit_blocksize',
+      'bnb_4bit_quant_storage',
+      'bnb_4bit_compute_dtype',
+      'llm_int8_skip_modules',
+      'dtype',
+      'max_shard_size',
+      'json',
     ])
       expect(stdout).toContain(`--${key}`);
     expect(stdout).toContain('default "50GB"');
@@ -259,7 +279,7 @@ describe('a run that ends early', () => {
     const model = path.join(at, 'model');
     mkdirSync(model);
     const file = readFileSync(path.join(MODEL, 'model.safetensors'));
-    // the last tensor of the file ends at its end
+    // the last two bytes belong to the last tensor
     file.writeUInt16LE(0x7fc0, file.length - 2);
     writeFileSync(path.join(model, 'model.safetensors'), file);
     writeFileSync(path.join(model, 'config.json'), readFileSync(path.join(MODEL, 'config.json')));

@@ -1,4 +1,4 @@
-/** nibble estimate as a person and as a program read it. */
+/** `nibble estimate`: its table and its JSON. */
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -6,10 +6,16 @@ import { expect, test } from 'vitest';
 import { runEstimate } from '../../src/cli/estimate/run.ts';
 import { loadTrainConfig } from '../../src/config/index.ts';
 
-/** Llama-3-70B's widths: the embedding alone, in f32, is beyond an NVIDIA binding. */
+/** Llama-3-70B's widths: its embedding in f32 exceeds an NVIDIA binding. */
 const WIDE = {
-  ...{ architectures: ['LlamaForCausalLM'], vocab_size: 128_256, hidden_size: 8192, intermediate_size: 28_672 },
-  ...{ num_hidden_layers: 2, num_attention_heads: 64, num_key_value_heads: 8, torch_dtype: 'bfloat16' },
+  architectures: ['LlamaForCausalLM'],
+  vocab_size: 128_256,
+  hidden_size: 8192,
+  intermediate_size: 28_672,
+  num_hidden_layers: 2,
+  num_attention_heads: 64,
+  num_key_value_heads: 8,
+  torch_dtype: 'bfloat16',
 };
 
 async function estimate(
@@ -62,7 +68,7 @@ test('the peak of each phase stands below the peak of all', async () => {
   const text = await estimate(false);
   const cells = (label: string) => new RegExp(`^ *${label} +(\\S+ GiB) +(\\S+ GiB) +–$`, 'm').exec(text)?.slice(1);
   expect(cells('in load')).toHaveLength(2);
-  // what training needs is the most there is
+  // training is the phase of the peak
   expect(cells('in train')).toEqual(cells('peak'));
 });
 

@@ -1,4 +1,4 @@
-/** Real signals to real processes: the first ends the work, the second the process, whatever it is busy with. */
+/** Real signals to real processes: the first ends the work, the second ends the process, however busy it is. */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -11,7 +11,9 @@ const { outputText } = ts.transpileModule(SOURCE, {
   compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
 });
 
-/** A process that says what its AbortSignal says and never ends by itself: even its way out hangs, as a driver's can. */
+/**
+ * Starts a process that reports its AbortSignal and never ends by itself, since its cleanup hangs as a driver's can.
+ */
 function busyProcess() {
   const script = `${outputText}
     const { signal } = abortOnSignals(process);
@@ -34,7 +36,7 @@ function busyProcess() {
   return { child, ended, says };
 }
 
-/** Longer than signals.ts takes two for one. */
+/** Longer than the time in which signals.ts takes two signals for one. */
 const LATER_MS = 600;
 
 describe.each([

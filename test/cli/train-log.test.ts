@@ -1,4 +1,4 @@
-/** The rows of a run off a terminal: Trainer's means, at most one a second, the first and the last always. */
+/** Log rows of a run off a terminal: Trainer's means, at most one a second, the first and the last always. */
 import { expect, test } from 'vitest';
 import { createProgress } from '../../src/cli/shared/progress.ts';
 import { trainProgress } from '../../src/cli/shared/train-progress.ts';
@@ -6,8 +6,21 @@ import { logRows } from '../../src/cli/train/log.ts';
 import type { StepEvent } from '../../src/train/events.ts';
 
 const step = (number: number, totalSteps: number): StepEvent => ({
-  ...{ type: 'step', step: number, totalSteps, epoch: number / 4, loss: number, gradNorm: 0.5, learningRate: 2e-4 },
-  ...{ finite: true, lossScale: null, flags: 0, stepMs: 1, tokens: 1, paddedTokens: 1, lossTokens: 1, samples: 1 },
+  type: 'step',
+  step: number,
+  totalSteps,
+  epoch: number / 4,
+  loss: number,
+  gradNorm: 0.5,
+  learningRate: 2e-4,
+  finite: true,
+  lossScale: null,
+  flags: 0,
+  stepMs: 1,
+  tokens: 1,
+  paddedTokens: 1,
+  lossTokens: 1,
+  samples: 1,
 });
 
 test('a row per logging_steps, its loss the mean since the row before, and one for the last step', () => {
@@ -21,7 +34,7 @@ test('a row per logging_steps, its loss the mean since the row before, and one f
   ]);
 });
 
-/** What is written of a run of `steps` steps that take `stepMs` each. */
+/** Writes the log of a run of `steps` steps that take `stepMs` each. */
 function written(steps: number, stepMs: number, isTTY = false): string[] {
   const lines: string[] = [];
   let now = 0;
@@ -42,7 +55,7 @@ const rows = (lines: readonly string[]) => lines.flatMap((line) => /^ {2}step +(
 
 test('quick steps: the first, one a second, and the last', () => {
   expect(rows(written(5, 10))).toEqual(['1', '5']);
-  // 25 a second: the first at 40 ms, then each that is a second later
+  // 25 steps a second: a row at 40 ms, then one a second later each time
   expect(rows(written(60, 40))).toEqual(['1', '26', '51', '60']);
 });
 

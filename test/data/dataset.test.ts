@@ -15,6 +15,7 @@ const letters: TextTokenizer = {
   bosId: 1,
   eosId: 2,
   padId: null,
+  notes: [],
   encode: (text, { addSpecialTokens = true } = {}) => [
     ...(addSpecialTokens ? [1] : []),
     ...new TextEncoder().encode(text),
@@ -56,6 +57,7 @@ test('text rows, tokenized rows and their labels, blank lines and CRLF', async (
     truncatedTokens: 0,
     rowsWithoutLoss: 0,
     rowsWithoutEos: 0,
+    rowsWithDoubledTokens: 0,
   });
 });
 
@@ -139,6 +141,7 @@ describe('packed rows', () => {
         truncatedTokens: 2,
         rowsWithoutLoss: 1,
         rowsWithoutEos: 0,
+        rowsWithDoubledTokens: 0,
       },
     ]);
   });
@@ -152,6 +155,7 @@ describe('packed rows', () => {
       truncatedTokens: 0,
       rowsWithoutLoss: 1,
       rowsWithoutEos: 0,
+      rowsWithDoubledTokens: 0,
     };
     expect(await packed('bfd_split')).toEqual([[5, 4, 2], { ...report, lossTokens: 6 }]);
     expect(await packed('wrapped')).toEqual([[5, 5, 1], { ...report, lossTokens: 7 }]);

@@ -170,7 +170,7 @@ describe('an NVIDIA GPU that Vulkan does not reach', () => {
     expect(finding.id).toBe('nvidia-glvnd-missing');
     expect(finding.what).toContain('libEGL.so.1, libGLdispatch.so.0, libXext.so.6 are missing');
     expect(finding.fix).toContain('libegl1');
-    // without them a driver file would not help, so they come first
+    // a driver file would not help without these libraries, so they come first
     expect(nvidia({ programs: ldconfig('libvulkan.so.1', ...NVIDIA) }).id).toBe('nvidia-glvnd-missing');
     const log = 'Could not get vkCreateInstance via vk_icdGetInstanceProcAddr for ICD libGLX_nvidia.so.0';
     const complete = { files: NVIDIA_ICD, programs: ldconfig(...GLVND, ...NVIDIA) };

@@ -1,4 +1,4 @@
-/** Machines made of files and program outputs, as the doctor would find them. */
+/** Fake machines for the doctor, made of files and program outputs. */
 import { machineFacts } from '../../src/doctor/machine-facts.ts';
 import type { DeviceFacts, MachineFacts, Probe } from '../../src/doctor/types.ts';
 import { KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
@@ -28,7 +28,7 @@ export type FakeMachine = {
   readonly view?: Partial<MachineView>;
 };
 
-/** A Linux container on glibc 2.36 with nothing installed, and then what is given. */
+/** Makes a Linux container on glibc 2.36 with nothing installed but what is given. */
 export function fakeMachine({ files = {}, programs = {}, env = {}, view = {} }: FakeMachine = {}): MachineFacts {
   const all: Record<string, string> = { '/etc/os-release': BOOKWORM, ...files };
   return machineFacts({
@@ -55,7 +55,7 @@ export function fakeMachine({ files = {}, programs = {}, env = {}, view = {} }: 
   });
 }
 
-/** The linker's cache with these libraries. */
+/** Output of `ldconfig -p` with these libraries. */
 export function ldconfig(...libraries: string[]): Record<string, string> {
   const lines = libraries.map((name) => `\t${name} (libc6,x86-64) => /usr/lib/x86_64-linux-gnu/${name}`);
   return { 'ldconfig -p': `${lines.length} libs found in cache\n${lines.join('\n')}\n` };

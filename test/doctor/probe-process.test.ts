@@ -11,7 +11,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Runs a child of these lines in place of the one that opens a device. */
+/** Probes with a child that runs these lines instead of opening a device. */
 function child(lines: string, env = {}) {
   const script = path.join(folder, 'child.mjs');
   writeFileSync(script, lines);

@@ -10,7 +10,7 @@ it('tries the device: exact sums, subnormals of each type it has, times of a pip
     ['matmul 33x31x20', true],
   ]);
   expect(facts.selfTests.slice(0, 2).map((t) => t.error)).toEqual([0, 0]);
-  // what these drivers do was also seen outside nibble: SwiftShader flushes, lavapipe keeps
+  // known independently of nibble: SwiftShader flushes subnormals, lavapipe keeps them
   const f32 = { swiftshader: 'flushed', lavapipe: 'kept' }[facts.profile.name];
   if (f32 !== undefined) expect(facts.subnormals.f32).toEqual({ operands: f32, results: f32 });
   expect(facts.subnormals.f16 !== null).toBe(facts.profile.shaderF16);

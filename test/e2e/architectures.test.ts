@@ -1,4 +1,4 @@
-/** `nibble train` on a model of every architecture, LoRA and QLoRA. */
+/** `nibble train` on a model of every architecture, with LoRA and with QLoRA. */
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -12,8 +12,14 @@ const rows = path.join(directory({ 'rows.jsonl': learnableRows(1, 40, 16, 128) }
 
 const train = (model: string, output: string, ...flags: readonly string[]) =>
   nibbleTrain(
-    ...['--model_name_or_path', model, '--output_dir', output, '--max_steps', String(STEPS), '--datasets', rows],
-    ...['--learning_rate', '2e-2', '--per_device_train_batch_size', '4', '--lora_r', '4', ...flags],
+    `--model_name_or_path=${model}`,
+    `--output_dir=${output}`,
+    `--datasets=${rows}`,
+    `--max_steps=${STEPS}`,
+    '--learning_rate=2e-2',
+    '--per_device_train_batch_size=4',
+    '--lora_r=4',
+    ...flags,
   );
 
 test('there are models', () => {

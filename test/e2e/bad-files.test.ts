@@ -1,4 +1,4 @@
-/** Files of other tools that contradict themselves or the model, from the command line. */
+/** `nibble train` refuses files of other tools that contradict themselves or the model. */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
@@ -15,7 +15,7 @@ const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
 
 const text = (...parts: string[]) => readFileSync(path.join(...parts), 'utf8');
 
-/** A file with one text of it replaced by another of the same length, wherever it stands first. */
+/** Replaces the first occurrence of a text in a file by another of the same length. */
 function patched(file: string, from: string, to: string): Uint8Array {
   const bytes = readFileSync(file);
   const at = bytes.indexOf(from);
@@ -24,7 +24,7 @@ function patched(file: string, from: string, to: string): Uint8Array {
   return bytes;
 }
 
-/** The adapter without the last `count` tensors of its file, and their names. */
+/** Writes the adapter without the last `count` tensors of its file, and returns their names too. */
 function shortened(count: number): { adapter: string; gone: string[] } {
   const bytes = readFileSync(path.join(ADAPTER, ADAPTER_WEIGHTS));
   const start = 8 + Number(bytes.readBigUInt64LE(0));

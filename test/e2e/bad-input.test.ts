@@ -1,4 +1,4 @@
-/** Whatever is wrong with the input: one clear message, exit code 2, and nothing of what was there is touched. */
+/** Bad input of every kind gives one clear message and exit code 2, and leaves existing files as they are. */
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
@@ -15,7 +15,7 @@ const ROW = `${JSON.stringify({ input_ids: [1, 2, 3, 4, 5, 6, 7, 8] })}\n`;
 
 type Header = Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
 
-/** The weights of SINGLE under a changed header. */
+/** Weights of SINGLE under a changed header. */
 function withHeader(change: (header: Header) => void): Uint8Array {
   const file = readFileSync(path.join(SINGLE, WEIGHTS));
   const end = 8 + Number(file.readBigUInt64LE(0));

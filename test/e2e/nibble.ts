@@ -1,4 +1,4 @@
-/** The command line in the test's process: `nibble train` on directories of its own. */
+/** Runs `nibble train` in the test's process, on directories of its own. */
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -14,7 +14,7 @@ const root = mkdtempSync(path.join(tmpdir(), 'nibble-e2e-'));
 afterAll(() => rmSync(root, { recursive: true }));
 
 let made = 0;
-/** A new directory with these files; `from` is copied into it first. */
+/** Makes a new directory with these files; `from` is copied into it first. */
 export function directory(files: Readonly<Record<string, string | Uint8Array>> = {}, from?: string): string {
   const at = path.join(root, String(made++));
   mkdirSync(at);
@@ -26,13 +26,13 @@ export function directory(files: Readonly<Record<string, string | Uint8Array>> =
   return at;
 }
 
-/** `nibble train ARGS`, on the adapter the tests run on. */
+/** Runs `nibble train ARGS` on the device that the tests run on. */
 export function nibbleTrain(...args: readonly string[]): Promise<Outcome> {
   const env = { NIBBLE_DEVICE: process.env.NIBBLE_TEST_DEVICE ?? 'auto', NO_COLOR: '1' };
   return nibble(['train', ...args], [(context) => trainCommand(context, runTrain), configCommand], { env });
 }
 
-/** Every file below a directory with its content, in one comparable value. */
+/** Reads every file below a directory into one comparable value. */
 export function contentOf(at: string): Record<string, string> {
   const entries = readdirSync(at, { recursive: true, withFileTypes: true });
   const files = entries.filter((e) => e.isFile()).map((e) => path.relative(at, path.join(e.parentPath, e.name)));

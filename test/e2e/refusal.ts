@@ -1,12 +1,12 @@
-/** What every refusal has in common: one message, exit code 2, and nothing of what was there is touched. */
+/** Checks that all refusals share: one message, exit code 2, and existing files left as they are. */
 import { existsSync, statSync } from 'node:fs';
 import { expect } from 'vitest';
 import { contentOf, nibbleTrain } from './nibble.ts';
 
-/** Parts of the one message. */
+/** Parts that the message must contain. */
 export type Says = readonly (string | RegExp)[];
 
-/** One message: what commander and we say, without the notes and progress that came before it. */
+/** Returns the only message on stderr, without the notes and progress before it. */
 function complaint(stderr: string): string {
   const at = stderr.indexOf('nibble: ');
   expect(at, stderr).toBeGreaterThanOrEqual(0);
@@ -15,7 +15,10 @@ function complaint(stderr: string): string {
   return stderr.slice(at);
 }
 
-/** `nibble train ARGV` is refused; `root` and the directory `model`, where there is one, stay as they are. */
+/**
+ * Expects `nibble train ARGV` to be refused, and `root` and the directory `model`, where it exists, to stay as they
+ * are.
+ */
 export async function expectRefusal(root: string, argv: readonly string[], says: Says, model: string): Promise<void> {
   const watched = [root, ...(existsSync(model) && statSync(model).isDirectory() ? [model] : [])];
   const before = watched.map(contentOf);

@@ -1,4 +1,4 @@
-/** LoRA on a checkpoint that bitsandbytes quantized is said and recorded as what it is. */
+/** LoRA on a checkpoint that bitsandbytes quantized is reported and recorded as quantized. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -30,13 +30,13 @@ const NF4 = { quantType: 'nf4', blockSize: 64, doubleQuant: true };
 
 test('the checkpoint decides, whatever the method and the settings', async () => {
   for (const flags of [{}, { method: 'qlora' }, { method: 'qlora', bnb_4bit_quant_type: 'fp4' }])
-    expect(baseQuantization((await inputOf(QUANTIZED, flags)).plan)).toMatchObject(NF4);
+    expect(baseQuantization((await inputOf(QUANTIZED, flags)).layout)).toMatchObject(NF4);
 });
 
 test('where it is not quantized, the settings decide', async () => {
-  expect(baseQuantization((await inputOf(PLAIN, {})).plan)).toBeNull();
-  const plan = (await inputOf(PLAIN, { method: 'qlora', bnb_4bit_quant_type: 'fp4' })).plan;
-  expect(baseQuantization(plan)).toMatchObject({ quantType: 'fp4', blockSize: 64, doubleQuant: false });
+  expect(baseQuantization((await inputOf(PLAIN, {})).layout)).toBeNull();
+  const layout = (await inputOf(PLAIN, { method: 'qlora', bnb_4bit_quant_type: 'fp4' })).layout;
+  expect(baseQuantization(layout)).toMatchObject({ quantType: 'fp4', blockSize: 64, doubleQuant: false });
 });
 
 test('it is said where the settings do not say it, and only there', async () => {

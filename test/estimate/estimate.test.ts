@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
-import { estimatePlan } from '../../src/estimate/estimate.ts';
+import { estimateRun } from '../../src/estimate/estimate.ts';
 import { totalBytes } from '../../src/gpu/category.ts';
 import { loadShaders } from '../../src/node/device.ts';
 import { device } from '../gpu/harness.ts';
@@ -12,7 +12,7 @@ import { type Files, learnableRows, runTraining } from '../train/run.ts';
 
 const TINY = new URL('../../bench/models/tiny/', import.meta.url).pathname;
 const MODELS = ['untied-gqa-f32', 'tied-mha-bf16', 'llama3-rope-f16'].map((name) => path.join(GOLDEN, 'llama', name));
-// the model of the built-in suite, where it has been made
+// the model of the built-in suite, where its weights have been made
 if (existsSync(path.join(TINY, 'model.safetensors'))) MODELS.push(TINY);
 
 const METHODS: Record<string, Partial<TrainConfig>> = {
@@ -21,14 +21,18 @@ const METHODS: Record<string, Partial<TrainConfig>> = {
   full: { method: 'full' },
   'qlora, DoRA': { method: 'qlora', load_in_4bit: true, use_dora: true, lora_dropout: 0.1 },
   'lora, biases and modules': {
-    ...{ method: 'lora', bias: 'all', lora_modules_to_save: ['embed_tokens', 'norm'], use_dora: true },
-    ...{ lora_target_modules: ['q_proj', 'down_proj'], gradient_checkpointing: true },
+    method: 'lora',
+    bias: 'all',
+    lora_modules_to_save: ['embed_tokens', 'norm'],
+    use_dora: true,
+    lora_target_modules: ['q_proj', 'down_proj'],
+    gradient_checkpointing: true,
   },
   'lora, packed': { method: 'lora', packing: true, max_length: 40 },
   'lora, checkpointed': { method: 'lora', lora_dropout: 0.1, gradient_checkpointing: true },
 };
 
-// Shaders of their own, which take long to compile: on one model.
+// run on one model only, since their shaders take long to compile
 const ONCE = new Set(['lora, packed']);
 
 // two shapes of batch, rows of 12 and of 20 tokens, the last one short; evaluation in shapes of its own
@@ -48,14 +52,14 @@ describe.each(MODELS.map((directory) => [path.basename(directory), directory] as
     async (method) => {
       const evaluation = { eval_datasets: [{ path: 'eval.jsonl' }], per_device_eval_batch_size: 2 };
       const settings = METHODS[method] as Partial<TrainConfig>;
-      // training the embedding is training both ends where they are tied
+      // tied weights are trained together
       const ensure_weight_tying = settings.lora_modules_to_save !== undefined && isTied(directory);
       const config = { model_name_or_path: directory, ...settings, ...evaluation, ensure_weight_tying, max_steps: 2 };
       const { input, result } = await runTraining({ '.': files }, { ...config, gradient_accumulation_steps: 2 });
       const { ledger } = result;
-      const estimate = estimatePlan(input.plan, input.config, input.batches.shapes, device.profile, loadShaders());
+      const estimate = estimateRun(input.layout, input.config, input.batches.shapes, device.profile, loadShaders());
       expect(input.batches.shapes.train.length).toBeGreaterThan(1);
-      // two steps of two micro-batches are all the rows, packed ones twice, and so every shape
+      // two steps of two micro-batches take all rows, packed ones twice, and so every shape
       const { length } = input.train.rows;
       expect(result.steps.reduce((sum, step) => sum + step.samples, 0)).toBe(settings.packing ? 2 * length : length);
       expect(estimate.peakBytes).toBe(ledger.peak.peakBytes);
@@ -64,7 +68,7 @@ describe.each(MODELS.map((directory) => [path.basename(directory), directory] as
       expect(totalBytes(estimate.byCategory)).toBe(estimate.peakBytes);
       expect(estimate.trainableParams).toBe(result.trainableParams);
       expect(estimate.allParams).toBe(result.allParams);
-      // no category is silently empty
+      // every category has bytes where it should
       const { quant_state, adapter, gradients, optimizer, activations, logits, workspace, staging } =
         estimate.byCategory;
       for (const bytes of [gradients, optimizer, activations, logits, workspace, staging])

@@ -1,4 +1,6 @@
-/** A plan beyond the memory it may have is refused with its arithmetic and with what would help; no GPU is opened here. */
+/**
+ * A plan that exceeds the memory it may have is refused, with its arithmetic and with what would help. Opens no GPU.
+ */
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
@@ -17,13 +19,13 @@ const MODEL = path.join(GOLDEN, 'llama', 'untied-gqa-f32');
 const GIB = 2 ** 30;
 const shaders = loadShaders();
 
-async function asked(overrides: Partial<TrainConfig>, adapter: { vendor: string; device: string } | null = null) {
+async function asked(overrides: Partial<TrainConfig>, info: { vendor: string; device: string } | null = null) {
   const config = configOf({ model_name_or_path: MODEL, ...overrides });
   const { readerOf } = runtimeOf({ '.': new Map([['rows.jsonl', learnableRows(1, 16, 24, 64)]]) });
   const input = await readRunInput(config, readerOf);
-  const of = adapter ?? { vendor: 'nvidia', device: 'NVIDIA H200' };
+  const of = info ?? { vendor: 'nvidia', device: 'NVIDIA H200' };
   const described = { ...of, architecture: '', description: '', isFallbackAdapter: false };
-  const profile = KNOWN_PROFILES[adapter === null ? 'nvidia' : 'lavapipe'];
+  const profile = KNOWN_PROFILES[info === null ? 'nvidia' : 'lavapipe'];
   if (profile === undefined) throw new Error('no profile');
   const device = { profile, shaders, info: { ...described, features: [], limits: {}, toggles: [] } };
   return { input, device };
@@ -78,7 +80,7 @@ test('a refusal has a line for each category, which add up, and what each change
   const sizes = remedies.map((line) => Number(/([\d.]+) MiB, is still too much$/.exec(line)?.[1]));
   expect(remedies.at(-1)).toContain('all of these');
   expect(sizes.at(-1)).toBeLessThan(Math.min(...sizes.slice(0, -1)));
-  // each of them by itself needs less than the run as it is
+  // each change by itself needs less than the run as it is
   expect(Math.max(...sizes)).toBeLessThan(peakBytes / 2 ** 20);
 });
 
@@ -118,7 +120,9 @@ test('nvidia-smi: the GPU of that name with most room; slices and absent drivers
   const gpus = gpuMemories(view(two));
   expect(gpus).toHaveLength(3);
   expect(memoryOf(['NVIDIA H200', ''], gpus)).toEqual<GpuMemory>({
-    ...{ name: 'NVIDIA H200', totalBytes: 143_771 * 2 ** 20, freeBytes: 90_000 * 2 ** 20 },
+    name: 'NVIDIA H200',
+    totalBytes: 143_771 * 2 ** 20,
+    freeBytes: 90_000 * 2 ** 20,
   });
   expect(memoryOf(['0x2335'], gpus)?.freeBytes).toBe(90_000 * 2 ** 20);
   expect(gpuMemories(view('NVIDIA H200, [N/A], [Insufficient Permissions]\n'))).toEqual([]);

@@ -18,7 +18,7 @@ test.each(Object.keys(KNOWN_PROFILES))('%s', async (name) => {
   const model = await readModelConfig(nodeReader(directory));
   const estimate = await estimateModel(model, config, profile, loadShaders());
   expect(estimate.peakBytes).toBeGreaterThan(500_000);
-  // webgpu puts its classes there when an adapter is asked for
+  // webgpu defines its classes once a device is asked for
   // three words a token of the largest batch say where documents lie, which rows in one stream do not need
   const packed = await estimateModel(model, { ...config, packing: true }, profile, loadShaders());
   expect(packed.byCategory.staging - estimate.byCategory.staging).toBe(3 * 4 * 32 * 2);

@@ -4,7 +4,7 @@ import { openModel } from '../model/open.ts';
 import { type Figure, recordFigures } from './figures.ts';
 import { ARCHITECTURES, expected, expectedLogits, folder, tokens } from './golden.ts';
 
-// Of max |logit|: what was promised, and what is asked. Correct f32 code differs by less than 1e-6; the smallest planted
+// Fractions of max |logit|: the promised bound, and the one asked here. Correct f32 code differs by less than 1e-6; the smallest planted
 // mistake, a GELU by erf for the one by tanh, by 1.0e-4 (test/golden/README.md).
 const BOUND = 1e-4;
 const ASKED = 1e-5;

@@ -115,6 +115,96 @@ describe('linking', () => {
   });
 });
 
+/** A register tile: sums that loops index, and a type that a variant chooses. */
+const TILE = `import constants::{ ROWS, COLS };
+const QUADS = COLS / 4u;
+@if(DOUBLED) const TIMES = 2u;
+@if(!DOUBLED) const TIMES = 1u;
+
+// not unrolled: @if(ROWS) {
+fn tile_sum(x: f32) -> f32 {
+  var sums: array<vec4f, ROWS * QUADS>;
+  @unroll for (var i = 0u; i < ROWS; i++) {
+    @unroll for (var j = 0u; j < QUADS * TIMES; j += TIMES) { // a brace of a comment: }
+      sums[i * QUADS + j / TIMES] = vec4f(x) * f32(i * QUADS + j);
+    }
+  }
+  var sum = vec4f();
+  @unroll for (var n = 1u; n < ROWS * QUADS + 1u; n++) { sum += sums[n - 1u]; }
+  return sum.x;
+}
+`;
+const TILED = `import package::lib::tile::{ tile_sum, QUADS };
+@if(HALF) enable f16;
+struct Params { n: u32 }
+@if(HALF) alias E = vec4<f16>;
+@if(!HALF) alias E = vec4f;
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<E>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(1)
+fn main() {
+  @unroll for (var q = 0u; q < QUADS; q++) { y[q] = tile_sum(vec4f(x[q]).x); }
+}
+`;
+const PLAIN = `${TILED.replace(/import .*\n(.*)\n/, '$1\nenable chromium_experimental_subgroup_matrix;\n@include("lib/tile.wgsl")\n')}`;
+const PLAIN_TILE = TILE.replace(/import .*/, 'const ROWS = 1u;\nconst COLS = 4u;');
+const tiled = { 'tiled.wgsl': TILED, 'plain.wgsl': PLAIN, 'lib/tile.wgsl': TILE };
+const plainTiled = { 'plain.wgsl': PLAIN, 'lib/tile.wgsl': PLAIN_TILE };
+const ways = [
+  ['by wesl', library(tiled), 'tiled'],
+  ['plain', library(plainTiled), 'plain'],
+] as const;
+
+describe('loops that the loader unrolls', () => {
+  const flat = (code: string) => code.replace(/\/\/.*$/gm, '').replace(/\s+/g, ' ');
+
+  test.each(ways)('%s: by the sizes of the variant, no loop stays', async (_, lib, name) => {
+    const of = async (when: string[], constants: Record<string, number>) =>
+      flat((await lib.link({ name, when, constants })).code);
+    const small = await of([], { ROWS: 1, COLS: 4 });
+    expect(small).toMatch(/\{ \{ const i = 0u; ?\{ \{ const j = 0u;/);
+    for (const code of [small, await of(['DOUBLED'], { ROWS: 3, COLS: 8 })]) {
+      expect(code).not.toContain('for (');
+      expect(code).not.toContain('@unroll');
+    }
+    const counts = async (when: string[]) => {
+      const code = await of(when, { ROWS: 3, COLS: 8 });
+      return ['i', 'j', 'n', 'q'].map((v) => code.split(`const ${v} = `).length - 1);
+    };
+    expect(await counts([])).toEqual([3, 6, 6, 2]);
+    expect(await counts(['DOUBLED'])).toEqual([3, 6, 6, 2]);
+    const doubled = await of(['DOUBLED'], { ROWS: 1, COLS: 8 });
+    expect(doubled).toMatch(/const j = 2u;/);
+    expect(doubled).toMatch(/const TIMES = 2u;/); // a condition that the library alone names
+  });
+
+  test.each(ways)('%s: an alias that a condition chooses', async (_, lib, name) => {
+    const alias = async (when: string[]) =>
+      (await lib.link({ name, when, constants: { ROWS: 1, COLS: 4 } })).code.match(/alias E = .*;/g);
+    expect(await alias([])).toEqual(['alias E = vec4f;']);
+    expect(await alias(['HALF'])).toEqual(['alias E = vec4<f16>;']);
+    expect(lib.interfaceOf({ name, when: ['HALF'] }).bindings.map((b) => b.name)).toEqual(['params', 'x', 'y']);
+  });
+
+  test.each([
+    ['a bound that the host gives late', 'i < ROWS;', 'i < params.n;', 'params.n is no whole number'],
+    ['a bound that nothing declares', 'i < ROWS;', 'i < LINES;', 'LINES is no whole number'],
+    ['a loop of another form', 'i++', 'i--', 'stands before a loop'],
+    ['a step of nothing', 'j += TIMES', 'j += TIMES - TIMES', 'a step of 0'],
+    ['an end of its own', '= vec4f(x) *', '= vec4f(x); if (x > 1.0) { break; } x *', 'break or continue of its own'],
+  ])('%s: file, line and column', async (_, from, to, message) => {
+    const source = TILE.replace(from, to);
+    const lib = library({ ...tiled, 'lib/tile.wgsl': source });
+    const error = await rejection(lib.link({ name: 'tiled', constants: { ROWS: 1, COLS: 4 } }));
+    expect(error.name).toBe('KernelCallError');
+    const loop = from.startsWith('i') ? source.indexOf('@unroll') : source.lastIndexOf('@unroll', source.indexOf(to));
+    const before = source.slice(0, loop).split('\n');
+    expect(error.message).toContain(`shaders/lib/tile.wgsl:${before.length}:${before.at(-1)!.length + 1} @unroll`);
+    expect(error.message).toContain(message);
+  });
+});
+
 describe('errors of the compiler', () => {
   /** The device of the tests, with shaders of our own. */
   const compile = async (files: Record<string, string>, spec: KernelSpec) => {
@@ -157,6 +247,21 @@ describe('errors of the compiler', () => {
       new RegExp(`does not link\n  shaders/two_forms\\.wgsl:${positionOf(TWO_FORMS, 'i = flat')}`),
     ],
   ];
+  test.each([
+    ['behind copies of a loop', 'sum += sums[n - 1u]', 'sum += 1i * sums[n - 1u]', 'sum += 1i', 7, 'compile'],
+    ['in a copy past the first alone', '* f32(i *', '* f32(4u / (1u - i) *', '* f32(4u', 6, 'compile'],
+    ['an unknown name in a copy', '* f32(i *', '* nowt(i *', '* nowt', 2, 'link'],
+    ['an unknown name behind copies', 'return sum.x', 'return summ.x', 'return summ', 7, 'link'],
+  ])('%s: file, line and column', async (_, from, to, at, columns, how) => {
+    const source = TILE.replace(from, to);
+    const error = await compile(
+      { ...tiled, 'lib/tile.wgsl': source },
+      { name: 'tiled', constants: { ROWS: 2, COLS: 8 } },
+    );
+    const [line, column] = positionOf(source, at).split(':').map(Number);
+    expect(error.message).toContain(`does not ${how}\n  shaders/lib/tile.wgsl:${line}:${column! + columns} `);
+  });
+
   test.each(broken)('%s: file, line and column', async (_, sources, message) => {
     const error = await compile(sources, { name: 'two_forms' });
     expect(error.name).toBe('KernelCallError');

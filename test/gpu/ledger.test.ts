@@ -6,7 +6,10 @@ import { bufferOf } from '../../src/gpu/program.ts';
 import { device } from './harness.ts';
 
 const entry = (category: Category, bytes: number, alignmentBytes = 0): LedgerEntry => ({
-  ...{ label: `${category}.${bytes}`, category, bytes, alignmentBytes },
+  label: `${category}.${bytes}`,
+  category,
+  bytes,
+  alignmentBytes,
 });
 
 describe('the ledger', () => {

@@ -42,8 +42,15 @@ test('an estimate allocates what a run does, entry by entry, and cannot run', as
   const { x } = prepared(estimate);
   expect(estimate.ledger.entries).toEqual(real.ledger.entries);
   expect(real.ledger.entries.map(({ label }) => label)).toEqual([
-    ...['x', 'y', 'sum', 'flags', 'readback[0]', 'readback[1]', 'arena.activations[0]'],
-    ...['double.params', 'sum.params'],
+    'x',
+    'y',
+    'sum',
+    'flags',
+    'readback[0]',
+    'readback[1]',
+    'arena.activations[0]',
+    'double.params',
+    'sum.params',
   ]);
   expect((await rejection(estimate.compile())).message).toContain('has no device: an estimate cannot run');
   expect(thrown(() => estimate.write(x, new Float32Array(N))).name).toBe('KernelCallError');
@@ -97,6 +104,9 @@ describe('phases', () => {
     await machine.compile();
     expect(() => machine.program('half')).toThrow('no program half among double, sum');
     machine.destroy();
+    machine.destroy();
+    expect(machine.plans.map(({ name }) => name)).toEqual(['double', 'sum']);
+    expect(() => machine.program('double')).toThrow('no program double');
     expect(() => Machine.on(device).nextStaging()).toThrow('was prepared without staging buffers');
   });
 });

@@ -20,8 +20,14 @@ export const device = new Device({
   gpu,
   profile: { ...(KNOWN_PROFILES.nvidia as DeviceProfile), name: 'null' },
   info: {
-    ...{ vendor: '', architecture: '', device: '', description: 'null backend', isFallbackAdapter: false },
-    ...{ features, limits: {}, toggles: [] },
+    vendor: '',
+    architecture: '',
+    device: '',
+    description: 'null backend',
+    isFallbackAdapter: false,
+    features,
+    limits: {},
+    toggles: [],
   },
   shaders: loadShaders(),
 });

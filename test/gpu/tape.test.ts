@@ -212,7 +212,7 @@ describe('checkpoint', () => {
     const tape = newTape();
     const x = tape.tensor('x', [64], { requiresGrad: true });
     let made = 0;
-    const expensive = (input: Tensor) => {
+    const recordedOnce = (input: Tensor) => {
       const y = tape.once(() => {
         made++;
         const fresh = tape.tensor('kept', [64], { requiresGrad: true });
@@ -224,7 +224,7 @@ describe('checkpoint', () => {
     };
     const values: Tensor[] = [];
     const y = tape.checkpoint(x, (input) => {
-      values.push(expensive(op(tape, input, 'cheap')), expensive(input));
+      values.push(recordedOnce(op(tape, input, 'cheap')), recordedOnce(input));
       return op(tape, values.at(-2) as Tensor, 'y');
     });
     tape.gradTarget(y);

@@ -52,7 +52,13 @@ type Inputs = Readonly<Record<'q' | 'k' | 'v' | 'dO', Float32Array<ArrayBuffer>>
 
 /** Not 1 / sqrt(D), which a kernel might have taken for granted. */
 const shapeOf = ({ B, S, H, K, D, window = null }: Case) => ({
-  ...{ B, Tq: S, Tk: S, H, K, D, window },
+  B,
+  Tq: S,
+  Tk: S,
+  H,
+  K,
+  D,
+  window,
   scale: 0.9 / Math.sqrt(D),
 });
 
@@ -89,14 +95,18 @@ export async function runCase(
   const at = documents && boundaries(documents, S);
   const call = {
     ...shapeOf(one),
-    ...{ q: bench.input('q', inputs.q), k: bench.input('k', inputs.k), v: bench.input('v', inputs.v) },
-    ...{ o: bench.output('o', [B * S, H * D]), lse: bench.output('lse', [B * S, H]) },
+    q: bench.input('q', inputs.q),
+    k: bench.input('k', inputs.k),
+    v: bench.input('v', inputs.v),
+    o: bench.output('o', [B * S, H * D]),
+    lse: bench.output('lse', [B * S, H]),
     ...(at && { documents: { starts: bench.input('starts', at.starts), ends: bench.input('ends', at.ends) } }),
     computeDtype,
   };
   const grads = {
     delta: bench.output('delta', [B * S, H]),
-    ...{ dq: bench.output('dq', [B * S, H * D]), dk: bench.output('dk', [B * S, K * D]) },
+    dq: bench.output('dq', [B * S, H * D]),
+    dk: bench.output('dk', [B * S, K * D]),
     dv: bench.output('dv', [B * S, K * D]),
   };
   attentionFwd(tape, call);
@@ -115,8 +125,12 @@ export type Tolerances = Readonly<Record<Name, { rtol: number; atol: number }>>;
 // sums over up to S*H/K terms p*(dp - delta) with dp of size 10 and that error of p.
 const GRADIENT = { rtol: 1e-5, atol: 5e-5 };
 export const F32: Tolerances = {
-  ...{ o: { rtol: 0, atol: 1e-5 }, lse: { rtol: 1e-6, atol: 3e-6 }, delta: { rtol: 1e-6, atol: 5e-6 } },
-  ...{ dq: GRADIENT, dk: GRADIENT, dv: GRADIENT },
+  o: { rtol: 0, atol: 1e-5 },
+  lse: { rtol: 1e-6, atol: 3e-6 },
+  delta: { rtol: 1e-6, atol: 5e-6 },
+  dq: GRADIENT,
+  dk: GRADIENT,
+  dv: GRADIENT,
 };
 
 export function expectOutcome(got: Outcome, want: Readonly<Record<Name, ArrayLike<number>>>, tolerances: Tolerances) {

@@ -34,8 +34,10 @@ const CASES: readonly Case[] = [
 // p and p * (dp - delta) are rounded to f16, by 2^-11 of themselves at most; sums of such terms are of size 1 to 30
 const HALVES: Tolerances = {
   ...F32,
-  ...{ o: { rtol: 1e-3, atol: 1e-3 }, dq: { rtol: 1e-3, atol: 1e-2 } },
-  ...{ dk: { rtol: 1e-3, atol: 1e-2 }, dv: { rtol: 1e-3, atol: 2e-3 } },
+  o: { rtol: 1e-3, atol: 1e-3 },
+  dq: { rtol: 1e-3, atol: 1e-2 },
+  dk: { rtol: 1e-3, atol: 1e-2 },
+  dv: { rtol: 1e-3, atol: 2e-3 },
 };
 
 /** One block of rows and of columns and a little, so that both ends are short. */

@@ -66,7 +66,8 @@ const SIMT: readonly Case[] = [
 const SIMT_PROFILE: Partial<DeviceProfile> = { tier: 'simt' };
 /** What a GPU with 16 KiB of workgroup memory takes: 32 rows and 64 columns. */
 const GPU: Partial<DeviceProfile> = {
-  ...{ tier: 'simt', software: false },
+  tier: 'simt',
+  software: false,
   limits: { maxComputeWorkgroupStorageSize: 16_384 } as DeviceProfile['limits'],
 };
 
@@ -250,14 +251,20 @@ describe.each([
     const [o, lse] = [bench.output('o', [B * Tq, H * D]), bench.output('lse', [B * Tq, H])];
     const rec = bench.machine.recorder({ cursor: cursorAt(bench, first) });
     attentionFwd(rec, {
-      ...{ B, Tq, Tk, atCursor: true, H, K, D, window, scale: 0.4 },
-      ...{
-        q: bench.input('q', last(q, H * D)),
-        k: bench.input('k', cached(k)),
-        v: bench.input('v', cached(v)),
-        o,
-        lse,
-      },
+      B,
+      Tq,
+      Tk,
+      atCursor: true,
+      H,
+      K,
+      D,
+      window,
+      scale: 0.4,
+      q: bench.input('q', last(q, H * D)),
+      k: bench.input('k', cached(k)),
+      v: bench.input('v', cached(v)),
+      o,
+      lse,
     });
     await bench.machine.runOnce({ name: 'decode', commands: rec.commands });
     expectClose('o', await bench.read(o), last(want.o, H * D), F32.o);

@@ -68,7 +68,10 @@ describe.each((['nf4', 'fp4'] as const).flatMap((quantType) => TIERS.map((tier) 
       const bench = new Bench({ maxWorkgroups: 7, profile: { tier } });
       const w = bench.output('w', [n + 5]);
       dequant4bit(bench.tape, {
-        ...{ n, blockSize: 64, firstBlock: 0, w },
+        n,
+        blockSize: 64,
+        firstBlock: 0,
+        w,
         packed: bytesInput(bench, 'packed', packed),
         scales: { kind: 'plain', absmax: bench.input('absmax', absmax) },
         tables: bench.input('tables', tablesOf(quantType)),
@@ -88,7 +91,10 @@ describe.each((['nf4', 'fp4'] as const).flatMap((quantType) => TIERS.map((tier) 
       const bench = new Bench({ profile: { tier } });
       const w = bench.output('w', [n]);
       dequant4bit(bench.tape, {
-        ...{ n, blockSize, firstBlock: 0, w },
+        n,
+        blockSize,
+        firstBlock: 0,
+        w,
         packed: bytesInput(bench, 'packed', packed),
         scales: {
           kind: 'double',
@@ -158,7 +164,10 @@ test.each(['float32', 'bfloat16'] as const)('golden B2 from %s: WGSL within 1 ul
   const bench = new Bench();
   const w = bench.output('w', [b2.length]);
   dequant4bit(bench.tape, {
-    ...{ n: b2.length, blockSize: 64, firstBlock: 0, w },
+    n: b2.length,
+    blockSize: 64,
+    firstBlock: 0,
+    w,
     packed: bytesInput(bench, 'packed', packed),
     scales: {
       kind: 'double',
@@ -232,7 +241,10 @@ test('what a caller can get wrong', () => {
   const bench = new Bench();
   const w = bench.output('w', [64]);
   const call = {
-    ...{ n: 64, blockSize: 64, firstBlock: 0, w },
+    n: 64,
+    blockSize: 64,
+    firstBlock: 0,
+    w,
     packed: bytesInput(bench, 'packed', new Uint8Array(32)),
     scales: { kind: 'plain', absmax: bench.output('absmax', [1]) },
     tables: bench.output('tables', [272]),

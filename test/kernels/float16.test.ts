@@ -222,7 +222,10 @@ describe('weights that f16 does not hold raise the flag, wherever they stand', (
       for (let i = 0; i < n; i++) packed[i >> 1]! &= i % 2 === 0 ? 0x7f : 0xf7;
       const flag = await raised((bench, w) => {
         dequant4bit(bench.tape, {
-          ...{ n, blockSize: 64, firstBlock: 0, w },
+          n,
+          blockSize: 64,
+          firstBlock: 0,
+          w,
           packed: bench.input('packed', words(packed), [36], { dtype: 'u8' }),
           scales: { kind: 'plain', absmax: bench.input('absmax', Float32Array.of(1, 70_000)) },
           tables: bench.input('tables', new Float32Array([...NF4_CODE, ...DYNAMIC_CODE])),
@@ -238,7 +241,10 @@ describe('weights that f16 does not hold raise the flag, wherever they stand', (
         const { packed, absmax } = quantize4(values, 'nf4', 64);
         return raised((bench, w) => {
           dequant4bit(bench.tape, {
-            ...{ n: 71, blockSize: 64, firstBlock: 0, w },
+            n: 71,
+            blockSize: 64,
+            firstBlock: 0,
+            w,
             packed: bench.input('packed', words(packed), [packed.length], { dtype: 'u8' }),
             scales: { kind: 'plain', absmax: bench.input('absmax', absmax) },
             tables: bench.input('tables', new Float32Array([...NF4_CODE, ...DYNAMIC_CODE])),

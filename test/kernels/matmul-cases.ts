@@ -1,6 +1,7 @@
 /** One product on the GPU and in f64, for every tier: used by the tests of the tiers and of the float16 operands. */
 import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
 import type { Tensor } from '../../src/gpu/tensor.ts';
+import { widen } from '../../src/kernels/dequant.ts';
 import { type Band, type LowRank, matmulNn, matmulNt, matmulTn } from '../../src/kernels/matmul.ts';
 import { packHalves } from '../gpu/float16.ts';
 import { Bench } from '../gpu/harness.ts';
@@ -42,13 +43,16 @@ export type Case = {
   readonly op: Op;
   readonly sizes: readonly [M: number, N: number, K: number];
   readonly half?: boolean; //       w in f16
+  readonly halfInput?: boolean; //  x of nt and nn in f16
+  /** w is what a kernel of the same plan rounded, as a dequantized weight is, and not as it was loaded. */
+  readonly scratch?: boolean;
   readonly accumulate?: boolean;
   readonly scale?: number;
   /** Columns before and behind the band in the matrix that has one: y of nt, x of nn, d of tn. */
   readonly around?: readonly [number, number];
-  /** Rank of a product that is summed on the way, of nt and nn; its w of nt starts at a row. */
+  /** Rank of a product that is summed on the way, in nt and nn; in nt its w starts at a row. */
   readonly rank?: number;
-  /** Of nt; its elements start at one in the middle. */
+  /** Whether nt adds a bias, whose elements start in the middle of a tensor. */
   readonly bias?: boolean;
   readonly maxWorkgroups?: number;
 };
@@ -107,7 +111,10 @@ function joined(bench: Bench, { op, sizes: [M, N, K], rank = 0, bias = false }: 
       added[i]! += PLUS_SCALE * v;
     });
     call.plus = {
-      ...{ r: rank, x: bench.input('x2', x), w: bench.input('w2', w), scale: PLUS_SCALE },
+      r: rank,
+      x: bench.input('x2', x),
+      w: bench.input('w2', w),
+      scale: PLUS_SCALE,
       ...(op === 'nt' && { row0: ROW0 }),
     };
   }
@@ -123,7 +130,8 @@ export type Operands = { readonly first: Float32Array<ArrayBuffer>; readonly sec
 
 /** Runs the case with the profile's changes, and beside it the f64 loop. Results outside a band have to keep what they were. */
 export async function runCase(profile: Partial<DeviceProfile>, one: Case, given?: Operands): Promise<Outcome> {
-  const { op, sizes, half = false, accumulate = false, scale = 0.5, around, maxWorkgroups } = one;
+  const { op, sizes, half = false, halfInput = false, scratch = false, accumulate = false } = one;
+  const { scale = 0.5, around, maxWorkgroups } = one;
   const [M, N, K] = sizes;
   const size = extents(one);
   const bench = new Bench({ profile, ...(maxWorkgroups !== undefined && { maxWorkgroups }) });
@@ -131,10 +139,13 @@ export async function runCase(profile: Partial<DeviceProfile>, one: Case, given?
   const before =
     accumulate || around !== undefined ? exactHalves(3, size.result) : new Float32Array(size.result).fill(Number.NaN);
   const band = { ld: size.ld, col0: around?.[0] ?? 0 };
-  const [a, y] = [bench.input('first', first), bench.input('y', before)];
-  const b = half
-    ? bench.input('w', packHalves(Array.from(second, halfBits)), [size.second], { dtype: 'f16' })
-    : bench.input('second', second);
+  const y = bench.input('y', before);
+  const halves = (label: string, values: Float32Array): Tensor =>
+    bench.input(label, packHalves(Array.from(values, halfBits)), [values.length], { dtype: 'f16' });
+  const a = halfInput ? halves('first', first) : bench.input('first', first);
+  const stored = half ? halves('w', second) : bench.input('second', second);
+  const b = scratch ? bench.tape.tensor('scratch', [size.second], { dtype: 'f16', category: 'workspace' }) : stored;
+  if (scratch) widen(bench.tape, { n: size.second, source: stored, w: b });
   const { call: extras, added } = joined(bench, one);
   const call = { M, N, K, y, scale, accumulate, ...extras };
   if (op === 'nt') matmulNt(bench.tape, { ...call, x: a, w: b, yBand: band });

@@ -1,11 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { DeviceProfile, MatrixConfig } from '../../src/gpu/device-profile.ts';
+import { type DeviceProfile, KNOWN_PROFILES, type MatrixConfig } from '../../src/gpu/device-profile.ts';
 import { FLAG } from '../../src/kernels/flags.ts';
-import {
-  DEFAULT_MATRIX_TILE,
-  DEFAULT_SMALL_MATRIX_TILE,
-  matrixKind,
-} from '../../src/kernels/matmul-subgroup-matrix.ts';
+import { defaultMatrixTile, matrixKind } from '../../src/kernels/matmul-subgroup-matrix.ts';
 import { device } from '../gpu/harness.ts';
 import { itGpuMatrix, itSubgroupMatrix } from '../gpu/subgroup-matrices.ts';
 import { type Case, exactHalves, expectSums, extents, JOINED, type Op, runCase, runWithNaN } from './matmul-cases.ts';
@@ -37,6 +33,8 @@ const SIZES = [
 const sizesOf = (op: Op, [r, c, depth]: readonly [number, number, number]): [number, number, number] =>
   op === 'nt' ? [r, c, depth] : [r, depth, c];
 
+const bitsOf = ({ got }: { got: Float32Array }): Uint32Array => new Uint32Array(got.buffer, got.byteOffset, got.length);
+
 describe('matmul subgroup_matrix', () => {
   for (const op of OPS) {
     for (const size of SIZES) {
@@ -58,6 +56,36 @@ describe('matmul subgroup_matrix', () => {
         expectSums(await runCase(profile, one));
       });
     }
+    // whole tiles, and some that reach past an end; y is stored to, and added to, as matrices
+    for (const [size, tiles] of [
+      [[64, 48, 64], ahead],
+      [[40, 40, 40], profile],
+    ] as const) {
+      const name = `${op} ${sizesOf(op, size).join('x')}`;
+      const one: Case = { op, sizes: sizesOf(op, size), half: true, rank: 8, scale: 1, maxWorkgroups: 7 };
+      itSubgroupMatrix(`${name}, sums that begin with y`, async () => {
+        for (const accumulate of [false, true]) expectSums(await runCase(tiles, { ...one, accumulate }));
+      });
+      itSubgroupMatrix(`${name}, x in f16: the bits of f32`, async () => {
+        const outcome = await runCase(tiles, { ...one, halfInput: true, scratch: true });
+        expectSums(outcome);
+        expect(outcome.flags).toBe(0);
+        expect(bitsOf(outcome)).toEqual(bitsOf(await runCase(tiles, one)));
+      });
+      itSubgroupMatrix(`${name}, w turned as it is staged: the same bits`, async () => {
+        const subgroupMatrix = { ...(device.profile.subgroupMatrix as MatrixConfig), turned: true };
+        const outcome = await runCase({ ...tiles, subgroupMatrix }, one);
+        expectSums(outcome);
+        expect(bitsOf(outcome)).toEqual(bitsOf(await runCase(tiles, one)));
+      });
+    }
+    itSubgroupMatrix(`${op} of x in f16 whose rows no vectors divide`, async () => {
+      for (const size of [
+        [18, 19, 21],
+        [17, 20, 20],
+      ] as const)
+        expectSums(await runCase(profile, { op, sizes: sizesOf(op, size), half: true, halfInput: true, rank: 3 }));
+    });
     for (const [size, rank] of JOINED) {
       itSubgroupMatrix(`${op} ${sizesOf(op, size).join('x')} with a term of rank ${rank}`, async () => {
         const one: Case = { op, sizes: sizesOf(op, size), half: true, rank, bias: op === 'nt', accumulate: true };
@@ -114,15 +142,20 @@ describe('matmul subgroup_matrix', () => {
           const badWeight = { first: exactHalves(1, size.first), second: exactHalves(2, size.second) };
           badWeight.second[size.second - 1] = value;
           expect((await runCase(profile, one, badWeight)).flags).toBe(weight);
+          // x in f16 was watched where it was rounded; a scratch of w by the kernel that makes it
+          expect((await runCase(profile, { ...one, halfInput: true }, badWeight)).flags).toBe(weight);
+          expect((await runCase(profile, { ...one, scratch: true }, badWeight)).flags).toBe(weight);
+          bad.first[size.first - 1] = -value;
+          expect((await runCase(profile, one, bad)).flags).toBe(input);
         }
       });
     }
   }
 
-  for (const [name, usual] of Object.entries({
-    default: DEFAULT_MATRIX_TILE,
-    'small default': DEFAULT_SMALL_MATRIX_TILE,
-  }))
+  for (const [name, kind] of [
+    ['default', 'matrix'],
+    ['small default', 'matrixSmall'],
+  ] as const)
     for (const op of OPS) {
       // past two of its tiles; by vectors, and by none
       for (const size of [
@@ -132,6 +165,7 @@ describe('matmul subgroup_matrix', () => {
         for (const rank of [0, 16]) {
           const one: Case = { op, sizes: sizesOf(op, size), half: true, rank, bias: op === 'nt' && rank > 0 };
           itGpuMatrix(`the ${name} tile, ${op} ${one.sizes.join('x')} with a term of rank ${rank}`, async () => {
+            const usual = defaultMatrixTile(device.profile, kind);
             const tiles = { matrix: usual, matrixSmall: usual };
             const outcome = await runCase({ ...profile, tiles }, { ...one, accumulate: true, maxWorkgroups: 5 });
             expectSums(outcome);
@@ -143,7 +177,7 @@ describe('matmul subgroup_matrix', () => {
 
   itSubgroupMatrix('takes the small tile for a small product and the other for a large one', async () => {
     const tiles = { matrix: { ...tile, subgroupRows: 2 }, matrixSmall: tile };
-    const of = (R: number, C: number) => matrixKind(device.profile.subgroupMatrix as MatrixConfig, tiles, { R, C });
+    const of = (M: number, N: number) => matrixKind({ ...device.profile, tiles }, { M, N });
     const rows = 130 * 4 * (device.profile.subgroupMatrix?.M ?? 0); // 130 of its tiles
     expect([of(17, 9), of(rows, 9)]).toEqual(['matrixSmall', 'matrix']);
     for (const M of [17, rows])
@@ -156,12 +190,37 @@ describe('matmul subgroup_matrix', () => {
 });
 
 test('a product that the large tile would make too few workgroups of takes the small one', () => {
-  const config: MatrixConfig = { M: 16, N: 16, K: 16, subgroupSize: 32, sized: false };
+  const nvidia = KNOWN_PROFILES.nvidia as DeviceProfile; // 128 x 128
+  const square = { subgroupRows: 2, subgroupCols: 2, matrixRows: 2, matrixCols: 2, BK: 32, stages: 1 }; // 64 x 64
   const wide = { subgroupRows: 2, subgroupCols: 4, matrixRows: 4, matrixCols: 4, BK: 32, stages: 1 }; // 128 x 256
-  const kinds = (R: number, C: number) => [{}, { matrix: wide }].map((tiles) => matrixKind(config, tiles, { R, C }));
+  const kind = (M: number, N: number, tiles: DeviceProfile['tiles'] = {}) => matrixKind({ ...nvidia, tiles }, { M, N });
+  const kinds = (M: number, N: number) => [square, wide].map((matrix) => kind(M, N, { matrix }));
+  expect([kind(4096, 11008), kind(4096, 512), kind(4096, 384)]).toEqual(['matrix', 'matrix', 'matrixSmall']);
   expect(kinds(4096, 11008)).toEqual(['matrix', 'matrix']);
   expect(kinds(4096, 192)).toEqual(['matrix', 'matrixSmall']); // SmolLM2's k and v: 192 workgroups, and 32
   expect(kinds(4096, 1024)).toEqual(['matrix', 'matrix']); // 128 of the wide one
   expect(kinds(4096, 768)).toEqual(['matrix', 'matrixSmall']);
   expect(kinds(512, 576)).toEqual(['matrixSmall', 'matrixSmall']);
+});
+
+test('the default tile is the largest that a device has room for, by the size of its matrices', () => {
+  const nvidia = KNOWN_PROFILES.nvidia as DeviceProfile;
+  const of = (changes: Partial<DeviceProfile>, kind: 'matrix' | 'matrixSmall' = 'matrix') => {
+    const { subgroupRows, subgroupCols, matrixRows, matrixCols, BK, stages } = defaultMatrixTile(
+      { ...nvidia, ...changes },
+      kind,
+    );
+    return `${subgroupRows}x${subgroupCols} of ${matrixRows}x${matrixCols}, ${BK} deep, ${stages}`;
+  };
+  const room = (maxComputeWorkgroupStorageSize: number): Partial<DeviceProfile> => ({
+    limits: { ...nvidia.limits, maxComputeWorkgroupStorageSize },
+  });
+  const eights = { M: 8, N: 8, K: 8, subgroupSize: 32, sized: false };
+  expect([of({}), of({}, 'matrixSmall')]).toEqual(['2x4 of 4x2, 32 deep, 2', '2x2 of 2x2, 32 deep, 2']);
+  expect([of(room(40960)), of(room(40959))]).toEqual(['2x4 of 4x2, 32 deep, 2', '2x2 of 2x2, 32 deep, 2']);
+  expect(of(room(16384))).toBe('2x2 of 2x2, 32 deep, 1');
+  expect(of({ limits: { ...nvidia.limits, maxComputeInvocationsPerWorkgroup: 255 } })).toBe('2x2 of 2x2, 32 deep, 2');
+  expect(of({ subgroupMatrix: eights })).toBe('2x4 of 8x4, 32 deep, 2');
+  expect(of({ subgroupMatrix: { ...eights, N: 16, K: 16 } })).toBe('2x4 of 8x2, 32 deep, 2');
+  expect(of({ subgroupMatrix: eights, software: true })).toBe('1x2 of 2x1, 16 deep, 1');
 });

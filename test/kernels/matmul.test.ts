@@ -26,12 +26,19 @@ for (const [name, profile] of Object.entries(PROFILES)) {
         for (const accumulate of [false, true]) {
           const sizes = sizesOf(op, [18, 20, 24]);
           itHolds(`${op}, a band between ${around.join(' and ')} columns, accumulate=${accumulate}`, {
-            ...{ op, sizes, around, accumulate, scale: 1.5 },
+            op,
+            sizes,
+            around,
+            accumulate,
+            scale: 1.5,
           });
         }
         const deep = sizesOf(op, [18, 16, 260]);
         itHolds(`${op}, a band of a split product between ${around.join(' and ')} columns`, {
-          ...{ op, sizes: deep, around, accumulate: true },
+          op,
+          sizes: deep,
+          around,
+          accumulate: true,
         });
       }
     }
@@ -42,7 +49,11 @@ for (const [name, profile] of Object.entries(PROFILES)) {
           const sizes = sizesOf(op, size);
           const bias = op === 'nt';
           itHolds(`${op} ${sizes.join('x')} with a term of rank ${rank}, accumulate=${accumulate}`, {
-            ...{ op, sizes, rank, bias, accumulate },
+            op,
+            sizes,
+            rank,
+            bias,
+            accumulate,
           });
         }
       }
@@ -101,14 +112,14 @@ describe('how simt is split', () => {
 
   it('LoRA shapes of a 7B model along their depth, whole products not', () => {
     const [xA, dA] = [
-      planSimt(profile, { R: 4096, C: 16, D: 4096, b }),
-      planSimt(profile, { R: 16, C: 4096, D: 4096, b }),
+      planSimt(profile, { M: 4096, N: 16, K: 4096, b }),
+      planSimt(profile, { M: 16, N: 4096, K: 4096, b }),
     ];
     for (const plan of [xA, dA]) {
       expect(plan.slices).toBe(4);
       expect(plan.depth * plan.slices).toBe(4096);
     }
-    expect(planSimt(profile, { R: 4096, C: 11008, D: 4096, b })).toEqual({
+    expect(planSimt(profile, { M: 4096, N: 11008, K: 4096, b })).toEqual({
       tile: DEFAULT_SIMT_TILE,
       slices: 1,
       depth: 4096,
@@ -116,10 +127,10 @@ describe('how simt is split', () => {
   });
 
   it('never into an empty slice', () => {
-    for (const D of [1, 127, 128, 255, 256, 257, 300, 1000, 4099, 70000]) {
-      const { slices, depth, tile } = planSimt(profile, { R: 8, C: 8, D, b });
-      expect((slices - 1) * depth).toBeLessThan(D);
-      expect(slices * depth).toBeGreaterThanOrEqual(D);
+    for (const K of [1, 127, 128, 255, 256, 257, 300, 1000, 4099, 70000]) {
+      const { slices, depth, tile } = planSimt(profile, { M: 8, N: 8, K, b });
+      expect((slices - 1) * depth).toBeLessThan(K);
+      expect(slices * depth).toBeGreaterThanOrEqual(K);
       expect(depth % tile.BK).toBe(0);
     }
   });

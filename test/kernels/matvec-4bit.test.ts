@@ -134,7 +134,7 @@ describe.each(KINDS)('$quantType, double $double, $tier', (kind) => {
       const bench = new Bench({ profile: { tier: kind.tier } });
       const { w, ...weight } = weightOf(bench, random(3).normal32(5 * 72, spread), kind, 32);
       const y = bench.output('y', [2, 5]);
-      const call = { ...{ T: 2, N: 5, K: 72, blockSize: 32, firstBlock: 0 }, operands: 'f16' } as const;
+      const call = { T: 2, N: 5, K: 72, blockSize: 32, firstBlock: 0, operands: 'f16' } as const;
       matvec4bit(bench.tape, { ...call, ...weight, x: bench.input('x', x), y });
       await bench.run();
       return { y: await bench.read(y), w, flags: (await bench.readU32(bench.flags))[0] };

@@ -12,7 +12,7 @@ import { allLinears } from '../../src/model/modules.ts';
 import { HEAD_SCRATCH_BYTES } from '../../src/model/ops/cross-entropy.ts';
 import { loadShaders } from '../../src/node/device.ts';
 import { buildEngine } from '../../src/train/build.ts';
-import { planModel } from '../../src/train/model-plan.ts';
+import { modelLayout } from '../../src/train/model-layout.ts';
 import { trainConfig } from './open.ts';
 
 const shaders = loadShaders();
@@ -153,9 +153,9 @@ describe.each([
   test('one dequantized weight plus named scratch', async () => {
     const model = modelConfig(overrides);
     const config = trainConfig('model', QLORA);
-    const plan = await planModel({ config, model, source: null, adapter: null, maxPositions: 256 });
+    const layout = await modelLayout({ config, model, source: null, adapter: null, maxPositions: 256 });
     const shapes = { train: [{ B: 2, S: 256 }], evaluation: [{ B: 2, S: 256 }] };
-    const { machine } = buildEngine({ device: null, profile, shaders }, plan, config, shapes);
+    const { machine } = buildEngine({ device: null, profile, shaders }, layout, config, shapes);
     const { ledger } = machine;
     const weightBytes = Math.max(...allLinears(model).map((l) => 4 * l.out * l.in));
     // a head stored as bf16 is widened in shards of their own budget

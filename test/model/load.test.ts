@@ -6,7 +6,7 @@ import { Machine } from '../../src/gpu/machine.ts';
 import { declareModel } from '../../src/model/declare.ts';
 import { loadModel } from '../../src/model/load.ts';
 import { nodeReader } from '../../src/node/files.ts';
-import { planModel } from '../../src/train/model-plan.ts';
+import { modelLayout } from '../../src/train/model-layout.ts';
 import { quantize4bit } from '../../src/wasm/buffers.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
 import { device } from '../gpu/harness.ts';
@@ -33,10 +33,10 @@ async function opened(bad: readonly string[] = []) {
     },
   };
   const config = trainConfig(DIRECTORY, { method: 'qlora', load_in_4bit: true, bnb_4bit_use_double_quant: true });
-  const plan = await planModel({ config, model, source, adapter: null, maxPositions: MAX_POSITIONS });
+  const layout = await modelLayout({ config, model, source, adapter: null, maxPositions: MAX_POSITIONS });
   const machine = Machine.on(device);
   const { residents } = machine;
-  const declared = declareModel(residents, plan.spec, device.profile.limits.maxStorageBufferBindingSize);
+  const declared = declareModel(residents, layout.spec, device.profile.limits.maxStorageBufferBindingSize);
   const quantizer = createQuantizer(wasmModule);
   const context = { device, residents, quantizer, codec, sourceDtype: null };
   const order = [...declared.vectors.keys(), ...declared.weights.keys()];

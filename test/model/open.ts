@@ -18,7 +18,7 @@ import { loadWasmModule } from '../../src/node/codec.ts';
 import { nodeReader } from '../../src/node/files.ts';
 import { allocateDocuments, documentContext } from '../../src/train/document-inputs.ts';
 import type { BatchShape } from '../../src/train/inputs.ts';
-import { planModel } from '../../src/train/model-plan.ts';
+import { modelLayout } from '../../src/train/model-layout.ts';
 import { packStepScalars, STEP_BYTES } from '../../src/train/step-scalars.ts';
 import { Codec } from '../../src/wasm/codec.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
@@ -49,10 +49,10 @@ export async function openModel(directory: string, options: OpenOptions) {
   const reader = withConfig(nodeReader(directory), options.configFile ?? 'config.json');
   const config = trainConfig(directory, options.config);
   const [model, source] = [await readModelConfig(reader), await openCheckpoint(reader)];
-  const plan = await planModel({ config, model, source, adapter: null, maxPositions: options.shape.S });
+  const layout = await modelLayout({ config, model, source, adapter: null, maxPositions: options.shape.S });
   const machine = Machine.on(device, profileWith({ limits: { ...device.profile.limits, ...options.limits } }));
   const { residents } = machine;
-  const declared = declareModel(residents, plan.spec, device.profile.limits.maxStorageBufferBindingSize);
+  const declared = declareModel(residents, layout.spec, device.profile.limits.maxStorageBufferBindingSize);
   const module = await loadWasmModule();
   const context = { device, residents, quantizer: createQuantizer(module), codec: new Codec(module) };
   for await (const _ of loadModel({ ...context, sourceDtype: null }, declared, source)) {

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { DataError } from '../../src/errors.ts';
-import { estimatePlan } from '../../src/estimate/estimate.ts';
+import { estimateRun } from '../../src/estimate/estimate.ts';
 import { openCheckpoint, readFloats, type TensorSource } from '../../src/formats/checkpoint.ts';
 import { COMPARED_AT_ONCE } from '../../src/formats/compare-tensors.ts';
 import { readModelConfig } from '../../src/formats/hf-config.ts';
@@ -62,8 +62,8 @@ describe.each(Object.keys(METHODS) as (keyof typeof METHODS)[])('%s', (method) =
     for (const { input, result, losses, files } of others) {
       expect(losses).toEqual(plain.losses);
       expectSameBytes(files.get(output) as Uint8Array, bytesOf(plain, output));
-      const { plan, config, batches } = input;
-      const estimate = estimatePlan(plan, config, batches.shapes, device.profile, device.shaders);
+      const { layout, config, batches } = input;
+      const estimate = estimateRun(layout, config, batches.shapes, device.profile, device.shaders);
       expect(estimate.byCategory).toEqual(result.ledger.peak.byCategory);
     }
   });

@@ -1,4 +1,4 @@
-/** The device that the environment asks for, under its name and under the one it had. */
+/** The device that the environment names, under NIBBLE_DEVICE and under its former name. */
 import { expect, test } from 'vitest';
 import { loadTrainConfig } from '../../src/config/index.ts';
 import { ConfigError } from '../../src/errors.ts';

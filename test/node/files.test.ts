@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true }));
 
-// the same behaviour behind both doors
+// files on the disk and in memory behave alike
 const files = new Map<string, Uint8Array | string>();
 const doors: Record<string, () => [FileReader, FileWriter]> = {
   disk: () => [nodeReader(root), nodeWriter(root)],
@@ -54,7 +54,7 @@ describe.each(Object.entries(doors))('%s', (_, open) => {
   });
 
   test('an absent file, a short one and text that is not UTF-8 are DataErrors', async () => {
-    // one after the other: a promise that waits for its turn would be rejected with nobody listening
+    // called one after the other, since a promise that is rejected while another is awaited counts as unhandled
     const calls = [() => reader.size('no'), () => reader.readText('no'), () => reader.read('no', 0, new Uint8Array(1))];
     for (const call of calls) {
       const error = await rejection(call());
@@ -126,7 +126,7 @@ test('directories that are made are named, the outermost first', async () => {
   expect(await readdir(join(root, 'old'))).toEqual(['a']);
 });
 
-// mkdir of Node with `recursive` never comes back from /proc
+// Node's mkdir with `recursive` never returns from /proc
 test.runIf(process.platform === 'linux')('a place where no directory can be made is refused at once', async () => {
   const error = await rejection(writeText(nodeWriter('/proc/nibble/run'), 'file', 'x'));
   expect(error).toBeInstanceOf(DataError);

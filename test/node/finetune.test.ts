@@ -1,4 +1,4 @@
-/** finetune(): the same run as `nibble train`, with rows from memory; its device is gone when it returns. */
+/** finetune() is the same run as `nibble train`, takes rows from memory, and has closed its device when it returns. */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -43,12 +43,16 @@ const jsonl = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(r
 const settings = {
   model_name_or_path: TINY,
   method: 'qlora',
-  ...{ max_steps: 3, max_length: 32, per_device_train_batch_size: 2, learning_rate: 1e-2, lora_r: 4 },
+  max_steps: 3,
+  max_length: 32,
+  per_device_train_batch_size: 2,
+  learning_rate: 1e-2,
+  lora_r: 4,
   lora_target_modules: 'all-linear',
   eval_on_start: true,
 } as const;
 
-/** What a caller hands over, with rows in memory. */
+/** Options of a call with rows in memory. */
 function options(more: Partial<FinetuneOptions> = {}): FinetuneOptions {
   const typed = ids.map((row) => ({ input_ids: Uint32Array.from(row.input_ids), labels: Int32Array.from(row.labels) }));
   const datasets = [{ rows: texts }, { rows: typed }];
@@ -93,7 +97,9 @@ test('rows in memory train as the same rows in files do, to the bit, and their f
     runSchema.parse(JSON.parse(readFileSync(at(`${name}/run.json`), 'utf8'))),
   );
   const [ofCli, ofLibrary] = records.map(({ run_info, eval_info, numerics, train_info }) => ({
-    ...{ run_id: run_info.run_id, hashes: eval_info.data_hashes, weights: numerics.weight_sha256_after },
+    run_id: run_info.run_id,
+    hashes: eval_info.data_hashes,
+    weights: numerics.weight_sha256_after,
     peak: train_info.memory?.by_category,
     losses: train_info.history.map(({ loss }) => loss),
   }));
@@ -157,7 +163,10 @@ test('what onEvent throws ends it', async () => {
 
 test('all that is wrong in the options is said at once, by path', async () => {
   const wrong = {
-    ...{ device: 'cuda', max_steps: '3', lora_r: 0, learning_rat: 1e-3 },
+    device: 'cuda',
+    max_steps: '3',
+    lora_r: 0,
+    learning_rat: 1e-3,
     datasets: [{ rows: 'text' }, { path: 'a.jsonl', rows: texts }],
   };
   const error = (await rejection(finetune({ ...options(), ...wrong } as unknown as FinetuneOptions))) as ConfigError;

@@ -1,4 +1,4 @@
-/** estimate() and quantize() as a program calls them. */
+/** estimate() and quantize(), called by a program. */
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -32,7 +32,7 @@ beforeEach(() => {
   mkdirSync(at);
 });
 
-/** The problems of a call that has to be refused for its options. */
+/** Returns the problems of a call that must be refused for its options. */
 async function problemsOf(call: Promise<unknown>): Promise<readonly { path: string; message: string }[]> {
   const error: unknown = await call.then(
     () => null,
@@ -139,8 +139,11 @@ describe('quantize', () => {
       [(context) => quantizeCommand(context, runQuantize)],
     );
     const summary = await quantize({
-      ...{ model_name_or_path: MODEL, output_dir: out('ours'), bnb_4bit_use_double_quant: true },
-      ...{ bnb_4bit_blocksize: 128, max_shard_size: 40_000 },
+      model_name_or_path: MODEL,
+      output_dir: out('ours'),
+      bnb_4bit_use_double_quant: true,
+      bnb_4bit_blocksize: 128,
+      max_shard_size: 40_000,
     });
     const printed = JSON.parse(theirs.stdout) as { seconds: number };
     expect(summary).toEqual({ ...printed, out: out('ours'), seconds: summary.seconds });

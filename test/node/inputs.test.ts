@@ -1,4 +1,4 @@
-/** config.yaml is good from any directory. What is not there is tested through the command line (e2e). */
+/** config.yaml works from any directory. Missing files are tested through the command line (test/e2e). */
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { loadTrainConfig, printConfig } from '../../src/config/index.ts';

@@ -227,6 +227,33 @@ describe('what takes the place of a folder', () => {
     expect(existsSync(other)).toBe(false);
   });
 
+  it('does not come over what was put there meanwhile, which stays', async () => {
+    const [directory, other] = [fresh(), fresh()];
+    const folder = await take(directory);
+    for (const at of [directory, other]) {
+      mkdirSync(at, { recursive: true });
+      writeFileSync(path.join(at, `${path.basename(at)}.txt`), '');
+    }
+    expect(await rejection(folder.replaceBy(other))).toMatchObject({ code: 'ENOTEMPTY' });
+    await folder.release();
+    expect(readdirSync(directory)).toEqual([`${path.basename(directory)}.txt`]);
+    expect(readdirSync(other)).toHaveLength(1);
+  });
+
+  it('comes however many look at the folder in that moment', async () => {
+    for (let round = 0; round < 20; round++) {
+      const [directory, other] = [fresh(), fresh()];
+      const folder = await take(directory);
+      mkdirSync(other);
+      writeFileSync(path.join(other, 'config.json'), '{}');
+      const asked = Promise.allSettled(Array.from({ length: 10 }, () => take(directory)));
+      await folder.replaceBy(other);
+      await folder.release();
+      expect((await asked).filter(({ status }) => status === 'fulfilled')).toEqual([]);
+      expect(readdirSync(directory)).toEqual(['config.json']);
+    }
+  });
+
   it('is asked before the work whether it can: no link, no current folder, none above it, no mounted disk', async () => {
     const link = fresh();
     symlinkSync(root, link);

@@ -1,4 +1,4 @@
-/** What a run says of its rows before it starts. */
+/** Notes that a run prints about its rows before it starts. */
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { loadTrainConfig } from '../../src/config/index.ts';
@@ -8,12 +8,16 @@ import { readRunInput } from '../../src/train/session.ts';
 
 const GOLDEN = new URL('../golden/', import.meta.url).pathname;
 
-/** The notes of a run over the 40 rows of the packing goldens and, for evaluation, the 9. */
+/** Notes of a run over the packing goldens: 40 rows to train on, 9 to evaluate. */
 async function told(settings: Record<string, unknown>): Promise<string[]> {
   const at = (file: string) => [{ path: path.join(GOLDEN, 'packing', 'bfd', file) }];
   const ours = {
-    ...{ model_name_or_path: path.join(GOLDEN, 'llama', 'untied-gqa-f32'), max_steps: 3, max_length: 24 },
-    ...{ datasets: at('train.jsonl'), eval_datasets: at('eval.jsonl'), ...settings },
+    model_name_or_path: path.join(GOLDEN, 'llama', 'untied-gqa-f32'),
+    max_steps: 3,
+    max_length: 24,
+    datasets: at('train.jsonl'),
+    eval_datasets: at('eval.jsonl'),
+    ...settings,
   };
   const { values } = loadTrainConfig({ file: { path: 'run.json', text: JSON.stringify(ours) } });
   return dataNotes(await readRunInput(values, nodeReader), true);

@@ -27,8 +27,8 @@ beforeEach(() => {
 });
 const kept = () => writeTuning(directory, { ...key, measured: '2026-01-01T00:00:00.000Z', tiles });
 
-describe('the tiles kept for an adapter', () => {
-  it('come back for the same adapter, driver and versions', async () => {
+describe('the tiles kept for a GPU', () => {
+  it('come back for the same GPU, driver and versions', async () => {
     const file = await kept();
     expect(path.basename(file)).toBe('nvidia-hopper-h200.json');
     expect(readTuning(directory, key, profile)).toEqual({ tiles, notice: null });
@@ -88,15 +88,15 @@ describe('the tiles kept for an adapter', () => {
     expect(tuningDirectory({ XDG_CACHE_HOME: 'relative' })).toBe(usual);
   });
 
-  it('are filed under the adapter, with the versions of this package', () => {
-    const adapter = {
+  it('are filed under the GPU, with the versions of this package', () => {
+    const info = {
       vendor: 'v',
       architecture: '',
       device: 'D 1/2',
       description: 'driver 3',
       isFallbackAdapter: false,
     };
-    const made = tuningKey({ ...adapter, features: [], limits: {}, toggles: [] });
+    const made = tuningKey({ ...info, features: [], limits: {}, toggles: [] });
     expect(made).toMatchObject({ adapter: 'v D 1/2', driver: 'driver 3', webgpu: '0.6.2' });
     expect(tuningFile('/x', made)).toBe('/x/v-d-1-2.json');
   });

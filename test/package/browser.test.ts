@@ -1,10 +1,10 @@
-/** nibble-tune/core reaches no Node module: a bundle for the browser is where one would show. */
+/** nibble-tune/core reaches no Node module: a bundle for the browser would fail on one. */
 import { expect, test } from 'vitest';
 import { bundle } from './bundle.ts';
 
 test('core bundles for a browser', async () => {
   const { text, files } = await bundle("export * from '../../src/core.ts';");
-  // floors: an entry that lost its exports would bundle as well
+  // an entry that lost its exports would bundle as well, so count its files
   expect(files.filter((file) => file.startsWith('src/')).length).toBeGreaterThan(80);
   expect(text).toContain('quantize4bit');
   expect(text).not.toMatch(/\bfrom\s*["']node:|require\(["']node:/);

@@ -1,11 +1,11 @@
-/** The core, bundled as a web project would do it. */
+/** Bundles the core as a web project would. */
 import { type BuildResult, build } from 'esbuild';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
 
 /**
- * One module for a browser or an edge runtime, its text and the files in it. esbuild has no Node modules for the browser: an
- * import of one is an error that names it.
+ * Bundles into one module for a browser or an edge runtime; returns its text and the files in it. esbuild has no Node
+ * modules for the browser: an import of one is an error that names it.
  * @param source the module to bundle, whose imports start in this folder
  */
 export async function bundle(source: string): Promise<{ text: string; files: readonly string[] }> {
@@ -15,7 +15,7 @@ export async function bundle(source: string): Promise<{ text: string; files: rea
     bundle: true,
     format: 'esm',
     platform: 'browser',
-    // the runtime brings the module: no bundler can compile it
+    // the runtime provides the WASM module
     external: ['*.wasm'],
     write: false,
     metafile: true,

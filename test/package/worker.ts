@@ -1,4 +1,4 @@
-/** What the test asks of nibble-tune/core inside workerd: an estimate, and a tensor in 4 bits. */
+/** Calls nibble-tune/core inside workerd: an estimate, and a tensor in 4 bits. */
 import {
   Codec,
   estimateMethods,
@@ -38,7 +38,10 @@ async function estimate(request: EstimateRequest, shaders: ShaderAssets): Promis
 
 export const SPEC: QuantSpec = { quantType: 'nf4', blockSize: 64, doubleQuant: true };
 
-/** One bfloat16 tensor of a safetensors file: packed nibbles, codes, nested absmax and offset, one after another. */
+/**
+ * Quantizes one bfloat16 tensor of a safetensors file: returns packed nibbles, codes, nested absmax and offset in a
+ * row.
+ */
 async function quantize(file: Uint8Array, tensor: string, module: WasmModule): Promise<Response> {
   const source = await openSafetensors(memoryReader(new Map([['model.safetensors', file]])), 'model.safetensors');
   const raw = new Uint8Array(source.info(tensor).bytes);
@@ -51,7 +54,7 @@ async function quantize(file: Uint8Array, tensor: string, module: WasmModule): P
   return new Response(body, { headers: { 'x-memory': String(codec.memory.byteLength) } });
 }
 
-/** The handler; the runtime brings the compiled module and the bundle the shaders. */
+/** Makes the handler; the runtime provides the compiled module, the bundle provides the shaders. */
 export const worker = (module: WasmModule, shaders: ShaderAssets) => ({
   async fetch(request: Request): Promise<Response> {
     const { pathname, searchParams } = new URL(request.url);

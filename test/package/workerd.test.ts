@@ -1,4 +1,7 @@
-/** nibble-tune/core inside workerd, Cloudflare's runtime: no Node, no compiling at run time; held against the command line. */
+/**
+ * nibble-tune/core gives the command line's results inside workerd, Cloudflare's runtime, which has no Node and
+ * compiles nothing.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -23,7 +26,7 @@ import { SHADERS } from '../../dist/shaders.js';
 export default worker(module, SHADERS);
 `;
 const WASM = new URL('../../build/nibble.wasm', import.meta.url);
-/** The limit of a Worker on the free plan is 3 MB, compressed. */
+/** Limit of a Worker on Cloudflare's free plan: 3 MB, compressed. */
 const MOST_BYTES = 3e6;
 
 const folder = mkdtempSync(path.join(tmpdir(), 'nibble-workerd-'));
@@ -36,7 +39,7 @@ beforeAll(async () => {
     { type: 'ESModule' as const, path: 'worker.mjs', contents: text },
     { type: 'CompiledWasm' as const, path: 'nibble.wasm', contents: readFileSync(WASM) },
   ];
-  // cf: false keeps it from asking the network who it is
+  // cf: false keeps miniflare from asking the network for its location
   edge = new Miniflare({ modules, compatibilityDate: '2026-04-01', cf: false, host: '127.0.0.1' });
   await edge.ready;
 });
@@ -48,9 +51,18 @@ afterAll(async () => {
 
 /** One layer whose gate_proj is 1 MiB of bfloat16. */
 const SHAPE = {
-  ...{ architectures: ['LlamaForCausalLM'], model_type: 'llama', vocab_size: 64, hidden_size: 512 },
-  ...{ intermediate_size: 1024, num_hidden_layers: 1, num_attention_heads: 8, num_key_value_heads: 8 },
-  ...{ rms_norm_eps: 1e-5, max_position_embeddings: 256, tie_word_embeddings: true, torch_dtype: 'bfloat16' },
+  architectures: ['LlamaForCausalLM'],
+  model_type: 'llama',
+  vocab_size: 64,
+  hidden_size: 512,
+  intermediate_size: 1024,
+  num_hidden_layers: 1,
+  num_attention_heads: 8,
+  num_key_value_heads: 8,
+  rms_norm_eps: 1e-5,
+  max_position_embeddings: 256,
+  tie_word_embeddings: true,
+  torch_dtype: 'bfloat16',
 };
 const LAYER = 'model.layers.0';
 const GATE = `${LAYER}.mlp.gate_proj.weight`;
@@ -65,7 +77,7 @@ const SHAPES: Readonly<Record<string, readonly number[]>> = {
   [`${LAYER}.mlp.down_proj.weight`]: [512, 1024],
 };
 
-/** The upper halves of floats between -2 and 2 from a linear congruential generator: bfloat16 of many sizes. */
+/** Makes bfloat16 numbers of many sizes between -2 and 2 by a linear congruential generator. */
 function bfloat16s(count: number, seed: number): Uint8Array<ArrayBuffer> {
   const bits = new Uint16Array(count);
   let state = seed;
@@ -79,7 +91,9 @@ function bfloat16s(count: number, seed: number): Uint8Array<ArrayBuffer> {
 
 async function writeModel(): Promise<void> {
   const tensors = Object.entries(SHAPES).map(([name, shape], i) => ({
-    ...{ name, dtype: 'BF16' as const, shape },
+    name,
+    dtype: 'BF16' as const,
+    shape,
     data: () => [
       bfloat16s(
         shape.reduce((a, b) => a * b, 1),
@@ -136,7 +150,7 @@ test('1 MiB of weights in NF4 with double quantization: the bytes of nibble quan
   expect(found.equals(Buffer.concat(wanted))).toBe(true);
 });
 
-/** Packed nibbles, codes, nested absmax and offset of the written checkpoint. */
+/** Reads packed nibbles, codes, nested absmax and offset of the written checkpoint. */
 async function storedParts(directory: string): Promise<Uint8Array[]> {
   const source = await openCheckpoint(nodeReader(directory));
   const bytes = async (name: string): Promise<Uint8Array> => {

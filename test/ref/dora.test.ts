@@ -8,7 +8,11 @@ const shape = { T: 4, N: 5, K: 6, R: 2 };
 const { T, N, K, R } = shape;
 const r = random(1);
 const weights = {
-  ...{ W: r.normal(N * K), A: r.normal(R * K), B: r.normal(N * R), m: r.uniform(N, 0.5, 2), bias: r.normal(N) },
+  W: r.normal(N * K),
+  A: r.normal(R * K),
+  B: r.normal(N * R),
+  m: r.uniform(N, 0.5, 2),
+  bias: r.normal(N),
   scaling: 0.7,
 };
 const x = r.normal(T * K);

@@ -5,6 +5,6 @@ test('scales of torch 2.13.0: GradScaler("cpu", init_scale=1024, growth_interval
   const overflows = [...'....x..x.xx.....'].map((c) => c === 'x');
   const options = { init: 1024, growthFactor: 2, backoffFactor: 0.5, growthInterval: 3 };
   expect(gradScalerRef(overflows, options)).toEqual([
-    ...[1024, 1024, 1024, 2048, 2048, 1024, 1024, 1024, 512, 512, 256, 128, 128, 128, 256, 256, 256],
+    1024, 1024, 1024, 2048, 2048, 1024, 1024, 1024, 512, 512, 256, 128, 128, 128, 256, 256, 256,
   ]);
 });

@@ -38,12 +38,12 @@ const dispatch = (
 const PRODUCT = spec('matmul_subgroup_matrix', ['B_DEPTH']);
 const product = dispatch(
   PRODUCT,
-  { R: 4096, C: 512, D: 1024, D2: 16, accumulate: 1 },
+  { M: 4096, N: 512, K: 1024, K2: 16, accumulate: 1 },
   [bound('a', [4096, 1024]), bound('w', [512, 1024], 'f16'), bound('y', [4096, 512], 'f32', true)],
   3,
 );
 const THIN = spec('matmul_simt');
-const thin = dispatch(THIN, { R: 4096, C: 16, D: 1024 }, [bound('a', [4096, 1024]), bound('b', [16, 1024])], 2, 5);
+const thin = dispatch(THIN, { M: 4096, N: 16, K: 1024 }, [bound('a', [4096, 1024]), bound('b', [16, 1024])], 2, 5);
 const heads = [bound('q', [2 * 256, 4 * 64]), bound('k', [2 * 256, 4 * 64])];
 const attended = (of: PipelineSpec) => dispatch(of, { B: 2, S: 256, H: 4 }, heads);
 

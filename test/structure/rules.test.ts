@@ -32,20 +32,9 @@ function headProblems(path: string, text: string): string[] {
 
 /** An object literal that is spread only to keep several keys on one line. */
 const PACKED_KEYS = /\.\.\.\s*\(?\{/;
-/** Rooms that still pack keys; one goes from this list as it is cleaned, with its tests. */
-const PACKED_ROOMS = ['gpu', 'kernels', 'model/ops', 'train', 'tune', 'doctor', 'node', 'cli', 'bench', 'estimate'];
-const STILL_PACKED = [
-  ...PACKED_ROOMS.flatMap((room) => [`src/${room}/`, `test/${room}/`]),
-  'test/package/',
-  'test/performance/',
-  'test/ref/',
-  'bench/',
-];
-
-/** Lines, as `file:line`, that spread an object literal outside the folders of STILL_PACKED. */
+/** Lines, as `file:line`, that spread an object literal. */
 function packedKeys(files: ReadonlyMap<string, string>): string[] {
-  const cleaned = [...files].filter(([path]) => !STILL_PACKED.some((folder) => path.startsWith(folder)));
-  return cleaned.flatMap(([path, text]) =>
+  return [...files].flatMap(([path, text]) =>
     text.split('\n').flatMap((line, i) => (PACKED_KEYS.test(line) ? [`${path}:${i + 1}`] : [])),
   );
 }

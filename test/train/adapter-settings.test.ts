@@ -1,4 +1,4 @@
-/** An adapter that training goes on with decides its own shape; dropout is the run's. */
+/** An adapter that training continues with decides its own shape; the run decides dropout. */
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { loadTrainConfig } from '../../src/config/index.ts';

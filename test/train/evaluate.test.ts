@@ -1,4 +1,4 @@
-/** What an evaluation makes of the losses of its rows: Trainer's eval_loss, and the mean over tokens beside it. */
+/** An evaluation turns the losses of its rows into Trainer's eval_loss and the mean over tokens. */
 import { expect, test } from 'vitest';
 import { type LossDenominator, type MicroBatch, makeMicroBatch } from '../../src/data/batch.ts';
 import type { Row } from '../../src/data/row.ts';
@@ -12,7 +12,7 @@ const row = (length: number, labels?: number[]): Row => ({
 });
 const batch = (...rows: Row[]): MicroBatch => makeMicroBatch(rows, { padId: 0 });
 
-/** Every predicted token of batch i loses losses[i]. */
+/** Evaluates batches in which every predicted token of batch i has losses[i]. */
 async function evaluated(batches: MicroBatch[], losses: number[], denominator?: LossDenominator): Promise<EvalResult> {
   let at = 0;
   const engine = {

@@ -1,4 +1,4 @@
-/** What has to be equal: QLoRA and LoRA on the dequantized base, a run and its repetition, ways to split a batch. */
+/** Identities: QLoRA equals LoRA on the dequantized base, a run its repetition, one way to split a batch another. */
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openSafetensors, readFloats } from '../../src/formats/checkpoint.ts';
@@ -56,7 +56,7 @@ test('QLoRA equals LoRA on the base that our own kernel dequantized: losses, nor
   expect(qlora.steps.map((s) => s.gradNorm)).toEqual(lora.steps.map((s) => s.gradNorm));
   expect(qlora.result.evalAfter?.evalLoss).toBe(lora.result.evalAfter?.evalLoss);
   expectSameBytes(bytesOf(qlora, ADAPTER), bytesOf(lora, ADAPTER));
-  // the base of the two is not the unquantized one
+  // their base differs from the unquantized one
   const plain = await runTraining({ '.': rows }, { ...onBase, ...common, max_steps: 1 });
   expect(plain.losses[0]).not.toBe(lora.losses[0]);
 });
@@ -85,7 +85,7 @@ describe('dropout', () => {
     const config = { ...onBase, ...evaluation, ...constant, lora_dropout: 0.4, max_steps: 10 };
     const run = await runTraining({ '.': rows }, config);
     const without = await runTraining({ '.': rows }, { ...config, lora_dropout: 0, max_steps: 4 });
-    // the first step starts at B = 0, where dropout changes no loss; then the runs part
+    // the first step starts at B = 0, where dropout changes no loss; later losses differ
     expect(run.losses[0]).toBe(without.losses[0]);
     expect(run.losses[3]).not.toBe(without.losses[3]);
     expect(run.result.evalAfter?.evalLoss).toBeLessThan((run.result.evalBefore?.evalLoss as number) - 0.2);

@@ -1,4 +1,7 @@
-/** Fresh adapters from a seed are PEFT's: every initialisation, DoRA's magnitudes, and the rounding of a bf16 or 4-bit base. */
+/**
+ * Fresh adapters from a seed equal PEFT's: every initialisation, DoRA's magnitudes, the rounding of a bf16 or 4-bit
+ * base.
+ */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -17,14 +20,14 @@ type Start = {
   base: string;
   seed: number;
   options: { target_modules: string[] } & Partial<TrainConfig>;
-  /** Of a base that is quantized as it is loaded. */
+  /** Requested compute dtype of a base that is quantized as it is loaded. */
   bnb_4bit_compute_dtype?: TrainConfig['requested_compute_dtype'];
 };
 const golden = JSON.parse(readFileSync(path.join(DIRECTORY, 'initial.json'), 'utf8')) as Record<string, Start>;
 
-/** torch's normals go through a vectorised log, sin and cos that differ from JavaScript's by some 1e-7 of the radius. */
+/** Vectorised log, sin and cos in torch's normals differ from JavaScript's by some 1e-7 of the radius. */
 const NORMALS = { rtol: 1e-6, atol: 1e-6 };
-/** A sum of 32 or 48 squares in f32, in another order. */
+/** Norms are sums of 32 or 48 squares in f32, in another order. */
 const NORMS = { rtol: 5e-7, atol: 0 };
 
 test('the golden file has the starts it was made for', () => {
@@ -35,7 +38,7 @@ test('the golden file has the starts it was made for', () => {
 describe.each(Object.entries(golden))('%s', (name, { base, seed, options, bnb_4bit_compute_dtype: asked }) => {
   test('every tensor', async () => {
     const { target_modules, ...rest } = options;
-    // it is computed in float32 all the same, as bf16_as: float32 says
+    // computed in float32 all the same, as with bf16_as: float32
     const quantized = asked && { method: 'qlora', load_in_4bit: true, requested_compute_dtype: asked };
     const overrides = {
       ...rest,
@@ -46,13 +49,13 @@ describe.each(Object.entries(golden))('%s', (name, { base, seed, options, bnb_4b
       lora_target_modules: target_modules,
     };
     const shapes = { train: [{ B: 1, S: 4 }], evaluation: [] };
-    const { engine, plan, source } = await openEngine(path.join(DIRECTORY, base), overrides, shapes);
+    const { engine, layout, source } = await openEngine(path.join(DIRECTORY, base), overrides, shapes);
     for await (const _ of engine.warmUp()); // runs every plan, and has to leave the adapter as it is
     const files = new Map<string, Uint8Array>();
-    await saveTrainedAdapter(engine, plan, source, memoryWriter(files));
+    await saveTrainedAdapter(engine, layout, source, memoryWriter(files));
     engine.destroy();
-    const theirs = await openAdapter(nodeReader(path.join(DIRECTORY, `initial-${name}`)), plan.base);
-    const ours = await openAdapter(memoryReader(files), plan.base);
+    const theirs = await openAdapter(nodeReader(path.join(DIRECTORY, `initial-${name}`)), layout.base);
+    const ours = await openAdapter(memoryReader(files), layout.base);
     const tensors = adapterTensors(theirs.layout);
     expect(adapterTensors(ours.layout)).toEqual(tensors);
     for (const { key } of tensors) {

@@ -1,4 +1,4 @@
-/** A run that is stopped or fails leaves the log of what it did, and no weights. */
+/** A run that is stopped or fails leaves its log, and no weights. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { memoryWriter } from '../../src/formats/memory.ts';
@@ -9,7 +9,7 @@ import { configOf, type Files, learnableRows, runtimeOf } from './run.ts';
 
 const MODEL = new URL('../golden/llama/untied-gqa-f32', import.meta.url).pathname;
 
-/** Runs until `stop` throws or aborts; returns what it wrote and told. */
+/** Runs until `stop` throws or aborts; returns files and events. */
 async function stoppedRun(stop: (event: TrainEvent, abort: AbortController) => void) {
   const runtime = runtimeOf({ '.': new Map([['rows.jsonl', learnableRows(1, 8, 8, 32)]]) });
   const input = await readRunInput(configOf({ model_name_or_path: MODEL, max_steps: 9 }), runtime.readerOf);
@@ -30,7 +30,7 @@ async function stoppedRun(stop: (event: TrainEvent, abort: AbortController) => v
   return { error, files, notes };
 }
 
-/** As Trainer wrote it. */
+/** A trainer_state.json that Trainer wrote. */
 const HF_STATE = JSON.parse(
   readFileSync(new URL('../golden/trainer/cosine/trainer_state.json', import.meta.url), 'utf8'),
 ) as object;
@@ -43,9 +43,9 @@ test('stopped after three steps: their log, marked, and nothing else', async () 
   expect([...files.keys()]).toEqual(['trainer_state.json', 'interrupted.json']);
   const read = (name: string) => JSON.parse(Buffer.from(files.get(name) as Uint8Array).toString());
   const state = read('trainer_state.json');
-  // the third step was on its way
+  // the third step had been submitted
   expect(state).toMatchObject({ global_step: 3, max_steps: 9 });
-  // Hugging Face's TrainerState takes no field that it does not know
+  // Hugging Face's TrainerState refuses unknown fields
   expect(Object.keys(state).sort()).toEqual(Object.keys(HF_STATE).sort());
   expect(read('interrupted.json')).toEqual({ reason: 'stopped by SIGINT', step: 3, max_steps: 9 });
   expect(

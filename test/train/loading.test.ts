@@ -1,4 +1,4 @@
-/** Loading and compiling side by side: what is told of it, and how either of them ends the other. */
+/** Loading and compiling run side by side: their events and times, and how either ends the other. */
 import { afterEach, expect, test, vi } from 'vitest';
 import { DeviceError } from '../../src/errors.ts';
 import type { TrainEvent } from '../../src/train/events.ts';
@@ -9,7 +9,7 @@ import { configOf, learnableRows, runTraining, runtimeOf } from './run.ts';
 
 const MODEL = new URL('../golden/llama/untied-gqa-f32', import.meta.url).pathname;
 const FILES = { '.': new Map([['rows.jsonl', learnableRows(1, 8, 8, 32)]]) };
-/** 5 norms, 14 linear layers, embedding and head. */
+/** Tensors of the model: 5 norms, 14 linear layers, embedding and head. */
 const TENSORS = 21;
 
 afterEach(() => vi.restoreAllMocks());
@@ -25,7 +25,7 @@ test('phases come in order; the timers say what of compiling was hidden behind l
   expect(timing.compile_overlapped_s).toBeLessThanOrEqual(timing.load_s + timing.quantize_s);
   expect(timing.quantize_s).toBeGreaterThan(0);
   expect(timing.quantize_busy_s).toBeGreaterThan(0);
-  // one thread quantizes here: it is busy for less than it is waited for
+  // a single thread quantizes here, so its busy time is part of the waiting time
   expect(timing.quantize_busy_s).toBeLessThan(timing.quantize_s);
   const [note] = events.flatMap((e) => (e.type === 'note' && e.text.startsWith('loaded in') ? [e.text] : []));
   expect(note).toMatch(
@@ -33,7 +33,7 @@ test('phases come in order; the timers say what of compiling was hidden behind l
   );
 });
 
-/** The run's error, and how many weights it had loaded. */
+/** Returns the error of a run that fails, and how many weights it had loaded. */
 async function failing(slow: boolean, stop: (event: TrainEvent, abort: AbortController) => void = () => undefined) {
   const runtime = runtimeOf(FILES);
   const input = await readRunInput(configOf({ model_name_or_path: MODEL, max_steps: 1 }), runtime.readerOf);
@@ -59,7 +59,7 @@ async function failing(slow: boolean, stop: (event: TrainEvent, abort: AbortCont
   );
   const before = reads;
   await new Promise((resolve) => setTimeout(resolve, 20));
-  // nothing went on after it had ended
+  // nothing is read after the end
   expect(reads).toBe(before);
   return { error, loaded };
 }

@@ -1,4 +1,4 @@
-/** Whole float16 runs: what the log says of the loss scale, whose rate a skipped step keeps, and weights that f16 cannot hold. */
+/** Whole float16 runs: the loss scale in the log, the rate after a skipped step, and weights that f16 cannot hold. */
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { FLAG } from '../../src/kernels/flags.ts';

@@ -24,23 +24,23 @@ function batchOf(seed: number): Batch {
   return { ...SHAPE, inputIds: ids, labels: Int32Array.from(ids, (_, i) => ids[i ^ 1] as number) };
 }
 
-/** A rate of its own for every update. */
+/** A different rate for every update. */
 const ratesAt = (updates: number) => ({
   lr: 1e-3 * (1 + (updates % 5)),
   bias1: 1 - 0.9 ** (updates + 1),
   sqrt_bias2: Math.sqrt(1 - 0.999 ** (updates + 1)),
 });
 
-/** Far above what any f16 operand holds once it is multiplied with a loss scale. */
+/** Multiplied with a loss scale, far above what an f16 operand can hold. */
 const PLANTED = 1e6;
 
-type Planned = { readonly batch: number; readonly inv_tokens?: number; readonly loss_scale?: number };
+type TestStep = { readonly batch: number; readonly inv_tokens?: number; readonly loss_scale?: number };
 
-/** Steps as a run submits them: the results of one are read when the next is on its way. */
-async function steps(engine: Engine, plan: readonly Planned[]): Promise<StepMetrics[]> {
+/** Runs steps as a run submits them: the results of one are read when the next has been submitted. */
+async function steps(engine: Engine, list: readonly TestStep[]): Promise<StepMetrics[]> {
   const found: StepMetrics[] = [];
   let inFlight: Promise<StepMetrics> | null = null;
-  for (const [step, { batch, inv_tokens = 1 / 32, loss_scale = 1 }] of plan.entries()) {
+  for (const [step, { batch, inv_tokens = 1 / 32, loss_scale = 1 }] of list.entries()) {
     const scalars: Omit<StepScalars, 'micro'> = { ...ratesAt(step), inv_tokens, loss_scale, seed: 1, step };
     const submitted = engine.trainStep([batchOf(batch)], scalars, ratesAt);
     if (inFlight !== null) found.push(await inFlight);
@@ -50,7 +50,7 @@ async function steps(engine: Engine, plan: readonly Planned[]): Promise<StepMetr
   return found;
 }
 
-/** Parameters and both moments, one after the other. */
+/** Reads parameters and both moments, one after the other. */
 async function stateOf({ engine, declared }: Awaited<ReturnType<typeof open>>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for (const { param, m, v } of declared.trainable.segments)
@@ -60,11 +60,11 @@ async function stateOf({ engine, declared }: Awaited<ReturnType<typeof open>>): 
 
 test('float32: a scale of 1024 changes no loss, no norm and no parameter in any bit', async () => {
   const [plain, scaled] = [await open(LORA), await open(LORA)];
-  const plan = [1, 2, 3, 4].map((batch) => ({ batch }));
-  const want = await steps(plain.engine, plan);
+  const list = [1, 2, 3, 4].map((batch) => ({ batch }));
+  const want = await steps(plain.engine, list);
   const got = await steps(
     scaled.engine,
-    plan.map((p) => ({ ...p, loss_scale: 1024 })),
+    list.map((p) => ({ ...p, loss_scale: 1024 })),
   );
   expect(got).toEqual(want);
   expect(want.every(({ finite, lossScale, updates }, i) => finite && lossScale === null && updates === i)).toBe(true);
@@ -77,15 +77,15 @@ describe('float16', () => {
     const [run, reference] = [await open({ ...F16, loss_scale: 1024 }), await open({ ...F16, loss_scale: 1024 })];
     const broken = { batch: 9, inv_tokens: PLANTED };
     const [a, b, c, d, e] = [1, 2, 3, 4, 5].map((batch) => ({ batch })) as [
-      Planned,
-      Planned,
-      Planned,
-      Planned,
-      Planned,
+      TestStep,
+      TestStep,
+      TestStep,
+      TestStep,
+      TestStep,
     ];
     const got = await steps(run.engine, [broken, a, b, broken, broken, broken, c, d, broken, e]);
     expect(got.map(({ finite }) => finite)).toEqual([false, true, true, false, false, false, true, true, false, true]);
-    // the number of updates, which Adam's bias correction and the learning rate go by
+    // the number of updates decides Adam's bias correction and the learning rate
     expect(got.map(({ updates }) => updates)).toEqual([0, 0, 1, 2, 2, 2, 2, 3, 4, 4]);
     expect(got.every(({ lossScale }) => lossScale === 1024)).toBe(true);
     expect(got.map(({ flags }) => flags & FLAG.input)).toEqual([1, 0, 0, 1, 1, 1, 0, 0, 1, 0]);
@@ -115,14 +115,14 @@ describe('float16', () => {
 
   itFloat16('a huge activation, and a huge weight, are skipped and named; without them training goes on', async () => {
     const run = await open(F16);
-    const plan = (batch: number) => [{ batch }];
+    const stepOn = (batch: number) => [{ batch }];
     const { param } = run.declared.trainable.segments[0] as { param: Parameters<Engine['readTensor']>[0] };
     const adapter = await run.engine.readTensor(param);
     run.engine.writeTensor(
       param,
       Float32Array.from(adapter, (v) => v * 1e6),
     );
-    const [activation] = await steps(run.engine, plan(1));
+    const [activation] = await steps(run.engine, stepOn(1));
     expect(activation).toMatchObject({ finite: false, lossScale: 65_536, updates: 0 });
     expect((activation as StepMetrics).flags & FLAG.input).toBe(FLAG.input);
     run.engine.writeTensor(param, adapter);
@@ -134,12 +134,12 @@ describe('float16', () => {
     const planted = values.slice();
     new Uint16Array(planted.buffer)[1] = 0x4974; // bf16 of about 1e6
     run.engine.writeTensor(first, planted);
-    const [inWeight] = await steps(run.engine, plan(1));
+    const [inWeight] = await steps(run.engine, stepOn(1));
     expect(inWeight).toMatchObject({ finite: false, lossScale: 32_768, updates: 0 });
     expect((inWeight as StepMetrics).flags & FLAG.weight).toBe(FLAG.weight);
     run.engine.writeTensor(first, values);
 
-    const [healthy] = await steps(run.engine, plan(1));
+    const [healthy] = await steps(run.engine, stepOn(1));
     expect(healthy).toMatchObject({ finite: true, lossScale: 16_384, updates: 0, flags: 0 });
     run.engine.destroy();
   });
@@ -157,13 +157,14 @@ describe('float16', () => {
     run.engine.destroy();
   });
 
-  // Mesa 25's compiler drops a rounding to f16 and back, in which small values would vanish; matrix operands are f16.
+  // on matrix operands, which are f16: Mesa 25's compiler drops a rounding to f16 and back, so small values do not
+  // vanish
   itSubgroupMatrix('gradients too small for f16 vanish without a scale and are right with it', async () => {
     // dlogits of about 1e-9 and f16's smallest subnormal of 6e-8; the scale lifts them by 65536
-    const plan = [{ batch: 1, inv_tokens: 1e-8 }];
+    const list = [{ batch: 1, inv_tokens: 1e-8 }];
     const normOf = async (overrides: Partial<TrainConfig>) => {
       const { engine } = await open(overrides);
-      const [{ gradNorm, finite }] = (await steps(engine, plan)) as [StepMetrics];
+      const [{ gradNorm, finite }] = (await steps(engine, list)) as [StepMetrics];
       engine.destroy();
       expect(finite).toBe(true);
       return gradNorm;
@@ -176,7 +177,7 @@ describe('float16', () => {
     expect(unscaled / want).toBeLessThan(0.5);
   });
 
-  /** Largest relative distances of loss and norm over 50 steps. */
+  /** Returns the largest relative distances of loss and norm over 50 steps. */
   async function distance(matmul_tier: TrainConfig['matmul_tier']) {
     const curve = async (overrides: Partial<TrainConfig>) => {
       const { engine } = await open(overrides);
@@ -200,7 +201,7 @@ describe('float16', () => {
     return { loss, norm, early };
   }
 
-  // Operands rounded to 11 bits, of which each product averages many; lavapipe 25 keeps the bits that rounding would take.
+  // each product averages many operands rounded to 11 bits; lavapipe 25 keeps the bits that rounding would take
   itFloat16('50 steps stay beside those of float32', async () => {
     const { loss, norm } = await distance('direct');
     expect(loss).toBeLessThan(1e-3);
@@ -209,10 +210,10 @@ describe('float16', () => {
 
   itSubgroupMatrix('50 steps by matrices stay beside those of float32', async () => {
     const { loss, norm, early } = await distance('subgroup_matrix');
-    // Ten steps: 7e-5 and 1.3e-3 here; with an alpha that is 1 % short, 1.3e-3 and 8.8e-3.
+    // ten steps: 7e-5 and 1.3e-3 here; with an alpha that is 1 % short, 1.3e-3 and 8.8e-3
     expect(early.loss).toBeLessThan(2e-4);
     expect(early.norm).toBeLessThan(2.5e-3);
-    // Then the runs drift apart: 2.0e-3 and 3.2e-2 at a spike of the 32nd, 2.9e-2 and 0.3 with that alpha.
+    // then the runs drift apart: 2.0e-3 and 3.2e-2 at a spike of the 32nd step, 2.9e-2 and 0.3 with that alpha
     expect(loss).toBeLessThan(5e-3);
     expect(norm).toBeLessThan(6e-2);
   });

@@ -1,8 +1,9 @@
-/** A whole run by another tier of matrix products: what it computes, what it says, and what it plans for. */
+/** A whole run by another tier of matrix products: its losses, its notes, and its plan. */
 import { describe, expect, it } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
 import { DeviceError } from '../../src/errors.ts';
-import { estimatePlan } from '../../src/estimate/estimate.ts';
+import { estimateRun } from '../../src/estimate/estimate.ts';
+import type { Command } from '../../src/gpu/command.ts';
 import { loadShaders } from '../../src/node/device.ts';
 import { runTiers } from '../../src/train/tiers.ts';
 import { rejection } from '../formats/files.ts';
@@ -12,7 +13,8 @@ import { type Files, learnableRows, runTraining } from './run.ts';
 const TINY = new URL('../../bench/models/tiny/', import.meta.url).pathname;
 const QWEN2 = new URL('../golden/architectures/qwen2/dense/', import.meta.url).pathname;
 const files: Files = new Map([['rows.jsonl', learnableRows(1, 4, 8, 160)]]);
-// AdamW's first update is a sign times the rate, whatever the gradient's size: a large rate would make rounding look like a bug
+// AdamW's first update is a sign times the rate, whatever the gradient's size: with a large rate, rounding would look
+// like a bug
 const config: Partial<TrainConfig> = {
   model_name_or_path: TINY,
   method: 'lora',
@@ -24,17 +26,22 @@ const config: Partial<TrainConfig> = {
 
 // software drivers compile and run small tiles sooner
 Object.assign(device, { profile: { ...device.profile, tiles: { simt: { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 } } } });
-const run = (matmul_tier: 'direct' | 'simt' | 'subgroup_matrix', more: Partial<TrainConfig> = {}) =>
-  runTraining({ '.': files }, { ...config, ...more, matmul_tier });
+/** Trains, and keeps the commands of all plans, which go with the engine. */
+async function run(matmul_tier: 'direct' | 'simt' | 'subgroup_matrix', more: Partial<TrainConfig> = {}) {
+  let commands: Command[] = [];
+  const trained = await runTraining({ '.': files }, { ...config, ...more, matmul_tier }, async ({ engine }) => {
+    commands = engine.machine.plans.flatMap((plan) => plan.commands);
+  });
+  return { ...trained, commands };
+}
 /** Whether each product of a weight with rows of x takes a second source. */
-const folds = ({ result }: Awaited<ReturnType<typeof run>>, forward: boolean): boolean[] =>
-  result.engine.machine.plans
-    .flatMap(({ commands }) => commands)
+const folds = ({ commands }: Awaited<ReturnType<typeof run>>, forward: boolean): boolean[] =>
+  commands
     .flatMap((c) => (c.kind === 'dispatch' && c.kernel.spec.name === 'matmul_simt' ? [c.kernel.spec.when ?? []] : []))
     .filter((when) => when.includes('A_DEPTH') && when.includes('B_DEPTH') === forward)
     .map((when) => when.includes('PLUS'));
 
-/** f32 sums in another order: what separates training here from torch's, too. */
+/** Compares within the error of f32 sums in another order, which also separates training here from torch's. */
 function expectSameSteps(got: Awaited<ReturnType<typeof run>>, want: Awaited<ReturnType<typeof run>>): void {
   expect(got.result.steps.length).toBe(2);
   got.result.steps.forEach(({ loss, gradNorm }, i) => {
@@ -51,10 +58,9 @@ describe('matmul_tier', () => {
     expect(simt.result.engine.machine.profile.tier).toBe('simt');
     expectSameSteps(simt, direct);
     const { input, result } = simt;
-    const estimate = estimatePlan(input.plan, input.config, input.batches.shapes, device.profile, loadShaders());
+    const estimate = estimateRun(input.layout, input.config, input.batches.shapes, device.profile, loadShaders());
     expect(estimate.byCategory).toEqual(result.ledger.peak.byCategory);
-    const commands = result.engine.machine.plans.flatMap((plan) => plan.commands);
-    const names = commands.map((c) => (c.kind === 'dispatch' ? c.kernel.spec.name : c.kind));
+    const names = simt.commands.map((c) => (c.kind === 'dispatch' ? c.kernel.spec.name : c.kind));
     expect(names.filter((n) => n === 'matmul_reduce').length).toBeGreaterThan(3);
     expect(names.filter((n) => /^matmul_(nt|nn|tn)$/.test(n))).toEqual([]);
   });
@@ -70,7 +76,7 @@ describe('matmul_tier', () => {
       expect(folds(simt, true)).toContain(true);
       expect(folds(simt, false).includes(true)).toBe(lora_dropout === 0);
       const { input, result } = simt;
-      const { head_dim } = input.plan.spec.config;
+      const { head_dim } = input.layout.spec.config;
       expect(runTiers(result.engine.machine.profile, input.config, head_dim)).toMatchObject({
         matmul: { tier: 'simt' },
         lora: { forward: 'folded', backward: lora_dropout === 0 ? 'folded' : 'separate', operands: 'float32' },

@@ -1,4 +1,4 @@
-/** Opens a model directory for tests: device, loader and engine as the CLI puts them together. */
+/** Opens a model directory for tests, with device, loader and engine as in a run. */
 
 import { openAdapter } from '../../src/adapters/files.ts';
 import { settings, type TrainConfig } from '../../src/config/settings.ts';
@@ -10,7 +10,7 @@ import { loadWasmModule } from '../../src/node/codec.ts';
 import { nodeReader } from '../../src/node/files.ts';
 import { buildEngine, type Shapes } from '../../src/train/build.ts';
 import { initializeAdapter } from '../../src/train/initialize-adapter.ts';
-import { planModel } from '../../src/train/model-plan.ts';
+import { modelLayout } from '../../src/train/model-layout.ts';
 import { Codec } from '../../src/wasm/codec.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
 import { device } from '../gpu/harness.ts';
@@ -29,17 +29,17 @@ export async function openEngine(directory: string, overrides: Partial<TrainConf
       ? null
       : await openAdapter(nodeReader(config.adapter_name_or_path), adapterBase(model));
   const maxPositions = Math.max(...[...shapes.train, ...shapes.evaluation].map((s) => s.S));
-  const plan = await planModel({ config, model, source, adapter, maxPositions });
+  const layout = await modelLayout({ config, model, source, adapter, maxPositions });
   const { profile, shaders } = device;
-  const engine = buildEngine({ device, profile, shaders }, plan, config, shapes);
+  const engine = buildEngine({ device, profile, shaders }, layout, config, shapes);
   const module = await loadWasmModule();
   const { declared, machine } = engine;
   const quantizer = createQuantizer(module);
   const context = { device, residents: machine.residents, quantizer, codec: new Codec(module), sourceDtype: null };
   for await (const _ of loadModel(context, declared, source)) {
-    /* nobody is watching */
+    /* events are not needed */
   }
   await engine.compile();
-  if (config.method !== 'full') await initializeAdapter(engine, plan, config, adapter);
-  return { engine, config, plan, ledger: machine.ledger, declared, source };
+  if (config.method !== 'full') await initializeAdapter(engine, layout, config, adapter);
+  return { engine, config, layout, ledger: machine.ledger, declared, source };
 }

@@ -1,4 +1,7 @@
-/** Whole runs of TRL's SFTTrainer with packing (test/golden/make/packing_runs.py), repeated from the same JSONL by train(). */
+/**
+ * Whole runs of TRL's SFTTrainer with packing (test/golden/make/packing_runs.py), repeated from the same JSONL by
+ * train().
+ */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -38,12 +41,17 @@ const RUNS = {
 } as const;
 type Name = keyof typeof RUNS;
 
-/** The settings of TRL's run through our own loader, and what they do not say. */
+/** Repeats TRL's run with its settings through our loader, and with those that it leaves out. */
 async function repeat(name: Name): Promise<Run> {
   const { settings, files } = readGolden(path.join(PACKING, name));
   const ours = {
-    ...{ ...settings, ...RUNS[name].base, method: 'lora', lora_r: 4, lora_alpha: 8 },
-    ...{ datasets: [{ path: 'train.jsonl' }], eval_datasets: [{ path: 'eval.jsonl' }] },
+    ...settings,
+    ...RUNS[name].base,
+    method: 'lora',
+    lora_r: 4,
+    lora_alpha: 8,
+    datasets: [{ path: 'train.jsonl' }],
+    eval_datasets: [{ path: 'eval.jsonl' }],
   };
   const { values } = loadTrainConfig({ file: { path: 'settings.json', text: JSON.stringify(ours) } });
   return runTraining({ '.': files }, values);
@@ -94,7 +102,7 @@ describe.each(Object.keys(RUNS) as Name[])('the SFTTrainer run %s', (name) => {
     const { log_history, stateful_callbacks, num_input_tokens_seen, ...rest } = golden.state;
     const state = stateOf(run);
     expect(state).toMatchObject(rest);
-    // TRL was not asked to count them; without padding they are what the operations were estimated from
+    // TRL did not count tokens; without padding, operations are estimated from all of them
     expect(state.num_input_tokens_seen).toBe(run.steps.reduce((sum, step) => sum + step.tokens, 0));
     expect(run.input.train.documents).toBe(40);
     expect(run.input.train.rows).toHaveLength(RUNS[name].rows);

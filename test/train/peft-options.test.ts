@@ -1,11 +1,11 @@
-/** Every option of PEFT's LoraConfig: its files read and written, its logits, its counts, and 20 steps of its training. */
+/** Every option of PEFT's LoraConfig: files read and written, logits, counts, and 20 steps of training. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ADAPTER_FILE } from '../../src/adapters/files.ts';
 import type { TrainConfig } from '../../src/config/settings.ts';
 import { memoryWriter } from '../../src/formats/memory.ts';
-import { countParameters } from '../../src/train/model-plan.ts';
+import { countParameters } from '../../src/train/model-layout.ts';
 import { saveTrainedAdapter } from '../../src/train/save.ts';
 import { BOUNDS } from '../fidelity/compare.ts';
 import { type Figure, recordFigures } from '../fidelity/figures.ts';
@@ -30,7 +30,7 @@ const golden = JSON.parse(readFileSync(path.join(DIRECTORY, 'options.json'), 'ut
 
 // correct f32 code differs by some 1e-6 of max |logit|; a norm of DoRA with a wrong scaling by 1e-2
 const LOGITS_TOLERANCE = 1e-5;
-// docs/fidelity.md has what is reached
+// docs/fidelity.md shows the errors that are reached
 const { loss: LOSS_RTOL, gradNorm: GRAD_NORM_RTOL } = BOUNDS;
 
 const figures: Figure[] = [];
@@ -91,13 +91,13 @@ test('the golden file has the options it was made for', () => {
 describe.each(Object.entries(golden.options))('%s', (name, option) => {
   test('files, counts, logits, training', async () => {
     const opened = await openOption(name, option);
-    expect(countParameters(opened.plan)).toEqual({ trainable: option.trainable, all: option.all });
+    expect(countParameters(opened.layout)).toEqual({ trainable: option.trainable, all: option.all });
     const allocated = [...opened.declared.trainable.tensors.values()].reduce((sum, t) => sum + t.param.elements, 0);
     expect(allocated).toBe(option.trainable);
 
     for await (const _ of opened.engine.warmUp()); // runs every plan, and has to leave the adapter as it is
     const files = new Map<string, Uint8Array>();
-    await saveTrainedAdapter(opened.engine, opened.plan, opened.source, memoryWriter(files));
+    await saveTrainedAdapter(opened.engine, opened.layout, opened.source, memoryWriter(files));
     const theirs = (file: string) => readFileSync(path.join(DIRECTORY, name, file));
     expect(Buffer.compare(files.get(ADAPTER_FILE) as Uint8Array, theirs(ADAPTER_FILE))).toBe(0);
     const { target_modules, ...config } = JSON.parse(theirs('adapter_config.json').toString());

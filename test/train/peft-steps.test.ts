@@ -11,7 +11,7 @@ type Micro = { input_ids: number[][]; labels: number[][] };
 type Step = { loss: number; grad_norm: number; learning_rate: number; num_items: number; micro_batches: Micro[] };
 type Golden = { base: string; adapter_init: string; config: Record<string, never>; steps: Step[] };
 
-// Correct f32 code stays within 3e-7 and 6e-6 (design); the smallest planted bug (Adam epsilon) moves the loss by 4.3e-5.
+// correct f32 code stays within 3e-7 and 6e-6; the smallest planted bug (Adam epsilon) moves the loss by 4.3e-5
 const LOSS_RTOL = 1e-5;
 const GRAD_NORM_RTOL = 2e-4;
 

@@ -1,4 +1,4 @@
-/** Whole runs in the test's process: train() on the tests' device, files in memory or on disk, events and results at hand. */
+/** Whole runs in the test's process: train() on the tests' device, with files in memory or on disk. */
 import { settings, type TrainConfig } from '../../src/config/settings.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { memoryReader, memoryWriter } from '../../src/formats/memory.ts';
@@ -17,7 +17,7 @@ export type Files = Map<string, Uint8Array | string>;
 
 const module = await loadWasmModule();
 
-/** Directories in memory by name; every other name is a directory on disk. `.` holds the datasets. */
+/** Makes a runtime whose named directories are in memory and all others on disk. `.` holds the datasets. */
 export function runtimeOf(directories: Readonly<Record<string, Files>>): Runtime {
   const readerOf = (name: string) => {
     const files = directories[name];
@@ -26,7 +26,9 @@ export function runtimeOf(directories: Readonly<Record<string, Files>>): Runtime
   return { device, quantizer: createQuantizer(module), codec: new Codec(module), readerOf };
 }
 
-/** Rows of one length over a few tokens, each mostly followed by the same one: 20 steps learn something. */
+/**
+ * Makes rows of one length over a few tokens, each mostly followed by the same one, so that 20 steps learn something.
+ */
 export function learnableRows(seed: number, count: number, length: number, vocab: number): string {
   const r = random(seed);
   const rows = Array.from({ length: count }, () => {
@@ -45,8 +47,14 @@ export function learnableRows(seed: number, count: number, length: number, vocab
 export function configOf(overrides: Partial<TrainConfig>): TrainConfig {
   const base = {
     ...settings.parse({ model_name_or_path: 'model', datasets: [{ path: 'rows.jsonl' }] }),
-    ...{ eval_steps: 1, logging_steps: 1, learning_rate: 1e-2, train_sampling_strategy: 'sequential' },
-    ...{ lora_r: 4, lora_target_modules: 'all-linear', per_device_train_batch_size: 2, max_steps: 3 },
+    eval_steps: 1,
+    logging_steps: 1,
+    learning_rate: 1e-2,
+    train_sampling_strategy: 'sequential',
+    lora_r: 4,
+    lora_target_modules: 'all-linear',
+    per_device_train_batch_size: 2,
+    max_steps: 3,
   };
   const requested_compute_dtype = overrides.compute_dtype ?? base.compute_dtype;
   return { ...base, requested_compute_dtype, ...overrides } as TrainConfig;
@@ -61,7 +69,7 @@ export type Run = {
   readonly files: Files;
 };
 
-/** The engine is destroyed; `inspect` sees it alive. */
+/** Trains and destroys the engine; `inspect` is called before that. */
 export async function runTraining(
   directories: Readonly<Record<string, Files>>,
   overrides: Partial<TrainConfig>,
@@ -88,7 +96,7 @@ export function bytesOf(run: Run, file: string): Uint8Array {
 
 export const ADAPTER = 'adapter_model.safetensors';
 
-/** Raw tensors of a model directory, as F32; `replace` sees each and may return others. */
+/** Copies a model directory with its tensors as F32; `replace` may change each. */
 export async function copyModel(
   directory: string,
   replace: (name: string, values: Float32Array<ArrayBuffer>) => Float32Array<ArrayBuffer> = (_, values) => values,

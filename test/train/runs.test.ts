@@ -1,4 +1,4 @@
-/** Whole runs: full training and its saved model, what trainer_state.json holds, weights and gradients that are not finite. */
+/** Whole runs: full training and its saved model, trainer_state.json, weights and gradients that are not finite. */
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openSafetensors, readFloats } from '../../src/formats/checkpoint.ts';
@@ -46,7 +46,7 @@ describe('method full', () => {
       { '.': rows, saved: run.files },
       { ...config, model_name_or_path: 'saved', max_steps: 1, learning_rate: 0 },
     );
-    // weights were rounded to 8 or 11 bits
+    // saving rounds weights to 8 or 11 bits
     const [got, want] = [again.result.evalBefore?.evalLoss as number, run.result.evalAfter?.evalLoss as number];
     expect(Math.abs(got - want) / want).toBeLessThan(2e-2);
   });
@@ -67,9 +67,15 @@ test('trainer_state.json: Hugging Face names, full precision, the mean of the st
   );
   const state = JSON.parse(Buffer.from(bytesOf(run, 'trainer_state.json')).toString()) as Record<string, unknown>;
   expect(state).toMatchObject({
-    ...{ global_step: 7, max_steps: 7, num_train_epochs: 2, train_batch_size: 2, logging_steps: 2, eval_steps: 3 },
+    global_step: 7,
+    max_steps: 7,
+    num_train_epochs: 2,
+    train_batch_size: 2,
+    logging_steps: 2,
+    eval_steps: 3,
     // 12 rows in pairs are 6 steps an epoch; every row has 12 tokens
-    ...{ epoch: 7 / 6, num_input_tokens_seen: 7 * 2 * 12 },
+    epoch: 7 / 6,
+    num_input_tokens_seen: 7 * 2 * 12,
   });
   const history = state.log_history as Record<string, number>[];
   const logged = history.filter((r) => 'loss' in r);

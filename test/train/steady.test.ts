@@ -1,4 +1,4 @@
-/** 500 replayed steps leave the ledger, the live buffers and the memory of the process where they were. */
+/** 500 replayed steps change neither the ledger, nor the live buffers, nor the memory of the process. */
 import path from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -7,13 +7,15 @@ import { random } from '../ref/compare.ts';
 import { GOLDEN, openEngine } from './open.ts';
 
 const STEPS = 500;
-/** Drivers and the C library grow their pools for a while: 34 MiB in the first 500 steps on lavapipe, 4 in the next 2,000. */
+/**
+ * Steps in which drivers and the C library grow their pools: 34 MiB in the first 500 on lavapipe, 4 in the next 2,000.
+ */
 const WARM_STEPS = 500;
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-/** On a busy machine the collector lets garbage lie: what counts is what it cannot collect. */
+/** Resident bytes after a collection, which a busy machine would put off. */
 async function residentAfterCollection(): Promise<number> {
   for (let turn = 0; turn < 4; turn++) {
     collect();
@@ -22,8 +24,8 @@ async function residentAfterCollection(): Promise<number> {
   return process.memoryUsage().rss;
 }
 /**
- * 64 KiB leaked by a step would be 31 MiB, a staging buffer of 256 KiB 125 MiB; the collector swings by about 10 MiB, and
- * after 3,000 steps and a collection less was resident than before them.
+ * Growth allowed over the steps. A leak of 64 KiB a step would make 31 MiB, of a staging buffer of 256 KiB 125 MiB; the
+ * collector swings by about 10 MiB, and after 3,000 steps and a collection less was resident than before.
  */
 const GROWTH_BYTES = 24 * 2 ** 20;
 
@@ -42,7 +44,7 @@ test(`${STEPS} steps`, async () => {
       if (step % 50 === 0) await engine.rowLosses(batch);
     }
   };
-  // pipelines are compiled, the heap has grown to its size
+  // until pipelines are compiled and the heap has grown to its size
   await run(0, WARM_STEPS);
   const before = {
     bytes: ledger.currentBytes,

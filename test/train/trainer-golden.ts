@@ -1,4 +1,4 @@
-/** Runs of transformers' Trainer, or of TRL's, as golden scripts left them, and how far a run of ours is from one. */
+/** Reads golden runs of transformers' Trainer and of TRL, and measures how far a run of ours is from one. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
@@ -11,13 +11,13 @@ export type LogRow = Readonly<Record<string, number>>;
 export type State = Readonly<Record<string, unknown>> & { readonly log_history: readonly LogRow[] };
 export type Golden = { readonly settings: Record<string, unknown>; readonly state: State; readonly files: Files };
 
-// The reductions of two f32 programs: correct code stays within 3e-7 (loss) and 6e-6 (gradient norm) over 50 steps (design).
+// f32 sums in two orders: correct code stays within 3e-7 (loss) and 6e-6 (gradient norm) over 50 steps
 export const LOSS_RTOL = 1e-6;
 export const NORM_RTOL = 1e-5;
-// Values near 0.1 and rates of 1e-3 to 1e-2: rounding reaches 2e-7, decay on the wrong group 1e-3.
+// values near 0.1 and rates of 1e-3 to 1e-2: rounding reaches 2e-7, decay on the wrong group 1e-3
 export const PARAMETER_ATOL = 2e-6;
 
-/** Settings, log and rows of a run's folder. */
+/** Reads settings, log and rows of a run's folder. */
 export function readGolden(folder: string): Golden {
   const text = (file: string) => readFileSync(path.join(folder, file), 'utf8');
   const files: Files = new Map(['train.jsonl', 'eval.jsonl'].map((file) => [file, text(file)]));
@@ -28,7 +28,7 @@ export function stateOf(run: Run): State {
   return JSON.parse(Buffer.from(bytesOf(run, 'trainer_state.json')).toString()) as State;
 }
 
-/** The largest relative difference in any of `keys`, and how many values were compared. */
+/** Finds the largest relative difference in any of `keys`, and counts the values compared. */
 export function worst(
   got: readonly LogRow[],
   want: readonly LogRow[],
@@ -46,7 +46,7 @@ export function worst(
 export const exactly = (rows: readonly LogRow[]) =>
   rows.map(({ step, epoch, learning_rate }) => ({ step, epoch, learning_rate }));
 
-/** The largest difference of any parameter at the end; `file` as the run wrote it and as it lies in `folder`. */
+/** Finds the largest difference of any final parameter between the run's `file` and the one in `folder`. */
 export async function parameterError(run: Run, folder: string, file: string): Promise<number> {
   const want = await openSafetensors(nodeReader(folder), file);
   const got = await openSafetensors(memoryReader(run.files), file);

@@ -29,7 +29,7 @@ const COMPARED: Record<Name, number[]> = {
   full: [7, 6, 0],
 };
 
-/** The settings of the Trainer's run through our own loader, and what a JSON of TrainingArguments does not say. */
+/** Repeats the Trainer's run with its settings through our loader, and with those that TrainingArguments lack. */
 async function repeat(name: Name): Promise<Run> {
   const { settings, files } = readGolden(path.join(TRAINER, name));
   const full = name === 'full';
@@ -43,12 +43,12 @@ async function repeat(name: Name): Promise<Run> {
     ...(full ? {} : { adapter_name_or_path: path.join(TRAINER, 'adapter-init') }),
   };
   const { values } = loadTrainConfig({ file: { path: 'settings.json', text: JSON.stringify(ours) } });
-  // What `nibble train` takes from adapter_config.json.
+  // settings that `nibble train` takes from adapter_config.json
   const adapter = full ? {} : { lora_r: 4, lora_alpha: 8, lora_target_modules: ['q_proj', 'o_proj', 'down_proj'] };
   return runTraining({ '.': files }, { ...values, ...adapter });
 }
 
-/** The folder with the parameters at the end, and the file in it. */
+/** Folder and file of the final parameters. */
 const finalOf = (name: Name): [folder: string, file: string] =>
   name === 'full' ? ['model-final', 'model.safetensors'] : ['adapter-final', ADAPTER];
 
@@ -104,7 +104,7 @@ describe.each(RUNS)('the Trainer run %s', (name) => {
     expect(Object.keys(state)).toEqual(Object.keys(golden.state));
     const { log_history, stateful_callbacks, num_input_tokens_seen, ...rest } = golden.state;
     expect(state).toMatchObject(rest);
-    // the Trainer was not asked to count them
+    // the Trainer did not count tokens
     expect(num_input_tokens_seen).toBe(0);
     expect(state.num_input_tokens_seen).toBe(run.steps.reduce((sum, step) => sum + step.tokens, 0));
     expect(stateful_callbacks).toHaveProperty('TrainerControl');

@@ -8,15 +8,15 @@ import type { DeviceChoice } from '../../src/node/device-choice.ts';
 import { knownTiles } from '../../src/tune/candidates.ts';
 import { type TuneEvent, type TuneOptions, type TuneResult, tuneKernels } from '../../src/tune/tune.ts';
 
-const adapter = (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice;
+const choice = (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice;
 const SMALL = { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 };
 const options: TuneOptions = { shapes: [{ M: 20, N: 23, K: 17 }], rounds: 1, candidates: { simt: [SMALL] } };
 const open: Device[] = [];
-/** Of tests whose shaders are the same: compiling them takes SwiftShader most of a test. */
-let kept: Device | null = null;
+/** Shared by tests with the same shaders, whose compilation takes most of a test on SwiftShader. */
+let sharedDevice: Device | null = null;
 afterAll(async () => {
   expect(open).toEqual([]);
-  if (kept !== null) await closeDevice(kept);
+  if (sharedDevice !== null) await closeDevice(sharedDevice);
 });
 
 async function tune(
@@ -31,7 +31,7 @@ async function tune(
   };
   const closing = async (device: Device) => {
     open.splice(open.indexOf(device), 1);
-    if (device !== kept) await closeDevice(device);
+    if (device !== sharedDevice) await closeDevice(device);
   };
   const running = tuneKernels(opening, closing, given);
   const events: string[] = [];
@@ -43,21 +43,31 @@ async function tune(
   }
 }
 
-/** Of a device, only f32 tiles: what every device can. */
+/** Opens a device restricted to f32 tiles, which every device has. */
 const plain = async (): Promise<Device> => {
-  const device = await openDevice({ device: adapter });
+  const device = await openDevice({ device: choice });
   Object.assign(device, { profile: { ...device.profile, shaderF16: false, subgroupMatrix: null } });
   return device;
 };
 
 const shared = async (): Promise<Device> => {
-  kept ??= await plain();
-  return kept;
+  sharedDevice ??= await plain();
+  return sharedDevice;
 };
 
 describe('tuning', () => {
+  /** A clock whose every reading comes `factor` times as long after the last as that came after the one before. */
+  const clock = (factor: number) => {
+    let [ms, step] = [0, 1000];
+    return () => {
+      step *= factor;
+      ms += step;
+      return ms;
+    };
+  };
+
   it('measures the default and the candidates, and names the fastest', async () => {
-    const { result, events } = await tune(shared, options);
+    const { result, events } = await tune(shared, { ...options, now: clock(0.99) });
     expect(events).toEqual(['start', 'tried', 'tried']);
     expect(result.tried.map((t) => [t.kind, t.tile, t.reason])).toEqual([
       ['simt', DEFAULT_SIMT_TILE, null],
@@ -65,8 +75,17 @@ describe('tuning', () => {
     ]);
     const [first, second] = result.tried.map((t) => t.gflops as number);
     expect(first).toBeGreaterThan(0);
-    expect(second).toBeGreaterThan(0);
-    expect(result.tiles).toEqual({ simt: first! > second! ? DEFAULT_SIMT_TILE : SMALL });
+    expect(second).toBeGreaterThan(first as number);
+    expect(result.tiles).toEqual({ simt: SMALL });
+  });
+
+  it('keeps the default where a candidate is slower, and leaves one that is much slower at once', async () => {
+    const slower = await tune(shared, { ...options, now: clock(1.001) });
+    expect(slower.result.tried.map((t) => t.reason)).toEqual([null, null]);
+    expect(slower.result.tiles).toEqual({ simt: DEFAULT_SIMT_TILE });
+    const { result } = await tune(shared, { ...options, now: clock(1.1) });
+    expect(result.tried.map((t) => t.reason)).toEqual([null, 'left after 1 of 2 products']);
+    expect(result.tiles).toEqual({ simt: DEFAULT_SIMT_TILE });
   });
 
   it('never takes a tile whose sums are wrong, anywhere or by vectors alone, and goes on with a fresh device', async () => {
@@ -94,7 +113,7 @@ describe('tuning', () => {
     let ms = 0;
     const stop = new AbortController();
     for (const [given, end] of [
-      [{ budgetMs: 1000, now: () => ms }, () => (ms = 1001)],
+      [{ budgetMs: 1e6, now: () => (ms += 100) }, () => (ms = 1e6 + 1)],
       [{ signal: stop.signal }, () => stop.abort()],
     ] as const) {
       const { result } = await tune(shared, { ...options, ...given }, ({ type }) => type === 'tried' && end());
@@ -112,7 +131,7 @@ describe('tuning', () => {
   });
 });
 
-/** What `body` does while the default tile sums wrongly, and other tiles what they read by vectors, as of the shapes of models. */
+/** Runs `body` while the default tile sums wrongly, and other tiles sum wrongly where they read by vectors. */
 async function sabotaged<T>(body: () => Promise<T>): Promise<T> {
   const library = loadShaders();
   const link = library.link.bind(library);
@@ -122,7 +141,7 @@ async function sabotaged<T>(body: () => Promise<T>): Promise<T> {
     const code =
       spec.constants?.BM === DEFAULT_SIMT_TILE.BM
         ? linked.code.replace(/left\.x \* right/, '-left.x * right')
-        : linked.code.replace('= vec4f(b[at / 4u])', '= vec4f(b[0])');
+        : linked.code.replace(/bits_b\(b\[\(at \+ [^\]]*\) \/ 4u\]\)/, 'bits_b(b[0])');
     return { ...linked, code };
   };
   return body().finally(() => {

@@ -11,20 +11,20 @@ import { addSettingOptions } from '../shared/setting-options.ts';
 export type BenchRunArgs = {
   readonly suite: ResolvedSuite;
   readonly file: SourceFile;
-  /** Folder that gets one folder per run of the suite. */
+  /** Folder in which each run of a suite gets a folder of its own. */
   readonly output: string;
-  /** False keeps the run files alone, as where no chart library is at hand. */
+  /** False writes run files and summary only, as on hosts without the chart library. */
   readonly report: boolean;
 };
 export type BenchListArgs = { readonly json: boolean };
 export type BenchReportArgs = {
   readonly folders: readonly [string, ...string[]];
-  /** Where the report of several folders goes; the report of one goes into that folder. */
+  /** Folder for the report of several folders; the report of one goes into that folder. */
   readonly output: string | undefined;
 };
 export type BenchPublishArgs = { readonly folder: string; readonly name: string | undefined };
 
-/** The work behind each subcommand; one that is absent is not offered. */
+/** Handlers of the subcommands; one without a handler is not offered. */
 export type BenchHandlers = {
   readonly run?: Handler<BenchRunArgs>;
   readonly list?: Handler<BenchListArgs>;
@@ -35,7 +35,7 @@ export type BenchHandlers = {
 const DEFAULT_SUITE = 'quick';
 const DEFAULT_OUTPUT = 'results/local';
 
-/** The command with those of its subcommands that have a handler. */
+/** Makes the command, with those of its subcommands that have a handler. */
 export function benchCommand(context: CliContext, handlers: BenchHandlers): Command {
   const examples = [
     'nibble bench run                          # the built-in quick suite',
@@ -72,7 +72,7 @@ function runCommand(context: CliContext, run: Handler<BenchRunArgs>): Command {
   });
 }
 
-/** A bare word names a suite of the package; anything with a dot or a slash is a path. */
+/** Path of a suite file: a bare word names a suite of the package; with a dot or a slash it is a path itself. */
 function suitePath(name: string): string {
   return /^[\w-]+$/.test(name) ? join(packageRoot(), 'bench', 'suites', `${name}.yaml`) : name;
 }

@@ -1,5 +1,4 @@
-/** The work of `nibble bench`: run a suite, write a report again, list suites, publish a run. */
-
+/** Does the work of `nibble bench`: runs a suite, writes a report again, lists suites, publishes a run. */
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { max as largest } from 'simple-statistics';
@@ -8,6 +7,7 @@ import { joinFolders } from '../../bench/join.ts';
 import { CRASH, readSuiteFolder, runSuite, type SuiteEvent, type SuiteResult } from '../../bench/run-suite.ts';
 import { fileName } from '../../config/index.ts';
 import { ConfigError, DataError } from '../../errors.ts';
+import { inWords } from '../../node/files.ts';
 import { requireMovable, type TakenFolder, takeFolder, takeNewFolder } from '../../node/output-folder.ts';
 import { packageRoot } from '../../node/package-root.ts';
 import { counted } from '../../report/format.ts';
@@ -19,7 +19,7 @@ import { createProgress, type Progress, type ProgressTask } from '../shared/prog
 import { trainProgress } from '../shared/train-progress.ts';
 import type { BenchListArgs, BenchPublishArgs, BenchReportArgs, BenchRunArgs } from './command.ts';
 
-/** Loads the chart library only where a report is written: a GPU host may have left it behind. */
+/** Loads the chart library only where a report is written, since a GPU host may be installed without it. */
 async function writeReport(input: Parameters<typeof import('../../bench/write-report.ts').writeReport>[0]) {
   const report = await import('../../bench/write-report.ts');
   return report.writeReport(input);
@@ -27,6 +27,10 @@ async function writeReport(input: Parameters<typeof import('../../bench/write-re
 
 const SUITES = path.join('bench', 'suites');
 
+/**
+ * Runs a suite, writes its report and prints its verdict.
+ * @throws ConfigError or an Error where runs failed; the signal's reason
+ */
 export async function runBench({ suite, output, report }: BenchRunArgs, context: CliContext): Promise<void> {
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
   const folder = await takeNewFolder(output, `${suite.suite}-${stamp}`, '--output');
@@ -55,7 +59,7 @@ export async function runBench({ suite, output, report }: BenchRunArgs, context:
   }
 }
 
-/** A suite with failed runs has its report, and yet has not succeeded. */
+/** Fails a suite whose report is written but some of whose runs failed. @throws ConfigError, or an Error for bugs */
 function throwForFailed(runs: readonly RunRecord[]): void {
   const failed = runs.flatMap(({ run_info: { arm, seed, error } }) => (error === null ? [] : [{ arm, seed, error }]));
   if (failed.length === 0) return;
@@ -87,7 +91,7 @@ function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent)
   };
 }
 
-/** One folder gets its report again; several are joined into a report in `output`. */
+/** Writes the report of one folder again, or joins several into a report in `output`. @throws ConfigError, DataError */
 export async function reportAgain({ folders, output }: BenchReportArgs, { stdout }: CliContext): Promise<void> {
   const [first, ...others] = folders;
   if (output === undefined && others.length > 0)
@@ -114,6 +118,7 @@ async function joinedInto(output: string, folders: readonly string[]): Promise<[
   return [joined, await takeFolder(output, { name: '--output', contents: 'none' })];
 }
 
+/** Prints name and description of each built-in suite, or JSON. */
 export async function listSuites({ json }: BenchListArgs, { stdout }: CliContext): Promise<void> {
   const directory = path.join(packageRoot(), SUITES);
   const files = (await readdir(directory)).filter((f) => f.endsWith('.yaml')).sort();
@@ -131,10 +136,13 @@ export async function listSuites({ json }: BenchListArgs, { stdout }: CliContext
   if (!json) for (const { suite, description } of suites) stdout.write(`${suite.padEnd(width)}${description}\n`);
 }
 
-/** Moves results/local/RUN up to results/NAME, where git sees it. */
+/**
+ * Moves results/local/RUN up to results/NAME, where git sees it.
+ * @throws ConfigError, DataError where nothing was moved
+ */
 export async function publish({ folder: given, name }: BenchPublishArgs, { stdout }: CliContext): Promise<void> {
   const published = fileName('--as', name ?? path.basename(path.resolve(given)));
-  await readSuiteFolder(given); // only what is whole is published
+  await readSuiteFolder(given); // throws for a folder that is not complete
   await requireMovable(given, 'folder');
   const parent = path.dirname(path.resolve(given));
   const home = path.basename(parent) === 'local' ? path.dirname(parent) : path.resolve('results');
@@ -147,8 +155,11 @@ export async function publish({ folder: given, name }: BenchPublishArgs, { stdou
       await folder.release();
       await place.replaceBy(given);
     } catch (cause) {
-      const { code } = cause as NodeJS.ErrnoException;
-      throw new DataError(target, `${given} cannot be moved here (${code}); nothing was moved`, { cause });
+      throw new DataError(
+        target,
+        `${given} cannot be moved here (${inWords(cause as NodeJS.ErrnoException)}); nothing was moved`,
+        { cause },
+      );
     } finally {
       await place.release();
     }

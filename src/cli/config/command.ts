@@ -1,4 +1,4 @@
-/** nibble config: the settings themselves. */
+/** nibble config: the schema of the settings, and what a configuration resolves to. */
 import type { Command } from 'commander';
 import { configJsonSchema, printConfig, suiteJsonSchema } from '../../config/index.ts';
 import { newCommand } from '../shared/command.ts';
@@ -6,7 +6,7 @@ import type { CliContext } from '../shared/context.ts';
 import { readTrainConfig } from '../shared/read-config.ts';
 import { addSettingOptions } from '../shared/setting-options.ts';
 
-/** The command; both of its subcommands end here. */
+/** Makes the command; its subcommands need no handler. */
 export function configCommand(context: CliContext): Command {
   return newCommand(context, {
     name: 'config',

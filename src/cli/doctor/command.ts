@@ -1,15 +1,15 @@
-/** nibble doctor: what this machine can do, and the command that mends what it cannot. */
+/** nibble doctor: says what this machine can do, and which command mends what it cannot. */
 import type { Command } from 'commander';
 import { newCommand } from '../shared/command.ts';
 import type { CliContext, Handler } from '../shared/context.ts';
 
 export type DoctorArgs = { readonly json: boolean };
 
-/** The command; `run` looks at the machine. */
+/** Makes the command; `run` examines the machine. */
 export function doctorCommand(context: CliContext, run: Handler<DoctorArgs>): Command {
   return newCommand(context, {
     name: 'doctor',
-    summary: 'Adapter, backend, driver, features and limits of this machine; what is missing and how to mend it.',
+    summary: 'Device, backend, driver, features and limits of this machine; what is missing and how to mend it.',
     examples: [
       'nibble doctor                              # for reading',
       'nibble doctor --json                       # for a bug report or a program',

@@ -1,4 +1,4 @@
-/** What `nibble doctor` shows a person: a line for each thing that was looked at, then what to mend. */
+/** Prints the doctor's examination: a line for each thing examined, then what to mend. */
 import pc from 'picocolors';
 import type { DeviceFacts, Examination, Finding, MachineFacts, Subnormals } from '../../doctor/types.ts';
 import { bestTier } from '../../gpu/tier.ts';
@@ -8,9 +8,10 @@ type Colors = ReturnType<typeof pc.createColors>;
 type Row = readonly [name: string, text: string];
 
 const NAME_WIDTH = 12;
-/** Findings are wrapped to this; commands never are, so that they can be copied. */
+/** Width in characters that findings are wrapped to; commands are not wrapped, so that they can be copied. */
 const TEXT_WIDTH = 92;
 
+/** Formats an examination as text, with ANSI colours where asked for. */
 export function printExamination(examination: Examination, useColor: boolean): string {
   const color = pc.createColors(useColor);
   const { machine, probe, findings } = examination;
@@ -52,7 +53,7 @@ function vulkanText({ loader, icdFiles, mesa, env }: MachineFacts['vulkan']): st
 
 function deviceRows({ adapter, profile, backend, subnormals, selfTests, compile }: DeviceFacts): Row[] {
   const { limits } = profile;
-  // Dawn makes the name of a device into words with hyphens, one at the end too
+  // Dawn writes a device's name with hyphens, one of them at the end
   const name = adapter.device.replace(/-+$/, '') || adapter.vendor || 'unnamed';
   const kind = profile.software ? 'software' : 'hardware';
   const tests = selfTests.map((test) => `${test.name} ${testText(test)}`);
@@ -80,7 +81,7 @@ function deviceRows({ adapter, profile, backend, subnormals, selfTests, compile 
   ];
 }
 
-/** The tier that auto takes, and the tensor cores that there are. */
+/** Names the tier that auto takes, and the tensor cores. */
 function matmulText(profile: DeviceFacts['profile']): string {
   const { tier, reason } = bestTier(profile);
   const { subgroupMatrix: matrix } = profile;
@@ -91,7 +92,7 @@ function matmulText(profile: DeviceFacts['profile']): string {
   return `${tier} (${reason}); ${cores}`;
 }
 
-/** Those that nibble uses; `--json` has all. */
+/** Features that nibble uses; `--json` lists all. */
 const USED_FEATURES = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix'];
 
 function featureText(features: readonly string[]): string {
@@ -111,7 +112,7 @@ function testText({ passed, error, limit }: DeviceFacts['selfTests'][number]): s
   return error === 0 ? 'exact' : `within ${error === null ? error : roundedUp(error)} of f64`;
 }
 
-/** One digit, never below the value: 2.1e-6 is within 3e-6. */
+/** Rounds up to one digit, so that a limit is never printed too small: 2.1e-6 becomes 3e-6. */
 function roundedUp(value: number): string {
   const exponent = Math.floor(Math.log10(value));
   const digit = Math.ceil(Number((value / 10 ** exponent).toPrecision(6)));

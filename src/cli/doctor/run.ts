@@ -1,4 +1,4 @@
-/** The work of `nibble doctor`: examine, print, and end with 2 where training cannot run. */
+/** Does the work of `nibble doctor`: examines, prints, and ends with 2 where training cannot run. */
 import { examine } from '../../doctor/examine.ts';
 import type { Examination } from '../../doctor/types.ts';
 import { DeviceError } from '../../errors.ts';
@@ -8,7 +8,7 @@ import { wantsColor } from '../shared/terminal.ts';
 import type { DoctorArgs } from './command.ts';
 import { printExamination } from './print.ts';
 
-/** @throws DeviceError after printing, when no device was found that computes rightly */
+/** Examines the machine and prints the result. @throws DeviceError after printing, when no device computes correctly */
 export async function runDoctor(
   { json }: DoctorArgs,
   { stdout, stderr, env }: CliContext,

@@ -1,4 +1,4 @@
-/** nibble estimate: what a run would need, without a GPU. */
+/** nibble estimate: the GPU memory that a run would need, without a GPU. */
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
@@ -12,14 +12,14 @@ import { addSettingOptions } from '../shared/setting-options.ts';
 
 export type EstimateArgs = {
   readonly config: ResolvedConfig;
-  /** The model's own config.json: the one that was named, or the one in model_name_or_path. */
+  /** The model's config.json: the one that was named, or the one in model_name_or_path. */
   readonly modelConfig: SourceFile;
   /** Name of a device profile; undefined leaves the choice to the estimator. */
   readonly profile: string | undefined;
   readonly json: boolean;
 };
 
-/** The command; `run` records the plan and prints its bytes. */
+/** Makes the command; `run` records the plan and prints its bytes. */
 export function estimateCommand(context: CliContext, run: Handler<EstimateArgs>): Command {
   const command = newCommand(context, {
     name: 'estimate',
@@ -53,7 +53,7 @@ export function estimateCommand(context: CliContext, run: Handler<EstimateArgs>)
   });
 }
 
-/** The model's config.json, where the target is that or its directory; undefined for a training configuration. */
+/** Reads the model's config.json where `target` is that or its directory; undefined for a training configuration. */
 async function modelConfigAt(target: string): Promise<SourceFile | undefined> {
   const found = await stat(target).catch(() => null);
   if (found?.isDirectory()) return readSource(join(target, 'config.json'));

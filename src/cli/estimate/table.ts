@@ -1,10 +1,11 @@
-/** An estimate as a person reads it. */
+/** Formats an estimate as a table for a person. */
 import type { EstimateResult, MethodEstimate, QloraRecipe } from '../../estimate/types.ts';
 import { CATEGORIES } from '../../gpu/category.ts';
 import { formatBytes } from '../../report/format.ts';
 
 type Figures = Extract<MethodEstimate, { readonly by_category: unknown }>;
 
+/** Formats an estimate: a column per method; rows for peak, categories, phases and parameters; sizes in words. */
 export function estimateTable(result: EstimateResult): string {
   const { estimates, max_gpu_memory: allowed } = result;
   const line = (label: string, cells: readonly string[]): string =>
@@ -52,7 +53,7 @@ function head({ model, compute_dtype, profile, tiles, ...more }: EstimateResult)
 const peakIn = ({ by_phase }: Figures, phase: string): number | null =>
   by_phase.find((p) => p.phase === phase)?.peak ?? null;
 
-/** Of the QLoRA column's linear layers; null where it has none. */
+/** Bits per parameter of the linear layers in the QLoRA column; null without that column. */
 const bitsPerParameter = (done: readonly Figures[]): number | null =>
   done.find(({ method }) => method === 'qlora')?.quantized_linears?.bits_per_parameter ?? null;
 

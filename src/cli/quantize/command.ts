@@ -1,4 +1,4 @@
-/** nibble quantize: a 4-bit checkpoint that transformers and bitsandbytes load. */
+/** nibble quantize: writes a 4-bit checkpoint that transformers and bitsandbytes load. */
 import type { Command } from 'commander';
 import type { QuantizeConfig } from '../../config/index.ts';
 import { newCommand } from '../shared/command.ts';
@@ -8,13 +8,13 @@ import { quantizeFlags, readQuantizeConfig } from './settings.ts';
 export type QuantizeArgs = {
   /** Directory of the 16- or 32-bit model. */
   readonly model: string;
-  /** Directory to make. */
+  /** New or empty directory to write. */
   readonly out: string;
   readonly config: QuantizeConfig;
   readonly json: boolean;
 };
 
-/** The command; `run` quantizes. */
+/** Makes the command; `run` quantizes. */
 export function quantizeCommand(context: CliContext, run: Handler<QuantizeArgs>): Command {
   const command = newCommand(context, {
     name: 'quantize',

@@ -1,11 +1,15 @@
-/** `nibble quantize`: draws the work and says what it left. */
+/** Does the work of `nibble quantize`: shows its progress and prints what was written. */
 import { type QuantizeEvent, type QuantizeSummary, quantizeFolder } from '../../node/quantize.ts';
 import { formatBytes } from '../../report/format.ts';
 import type { CliContext } from '../shared/context.ts';
 import { createProgress, type Progress, type ProgressTask } from '../shared/progress.ts';
 import type { QuantizeArgs } from './command.ts';
 
-/** `freeBytes` of the disk below a directory is injected by tests. */
+/**
+ * Quantizes a folder and prints the summary.
+ * @param freeBytes free bytes of the disk below a directory; injected by tests
+ * @throws ConfigError, DataError; the signal's reason when aborted
+ */
 export async function runQuantize(
   { model, out, config, json }: QuantizeArgs,
   { stdout, stderr, env, signal }: CliContext,

@@ -4,7 +4,7 @@ import { inWords, schemaOf } from '../../config/describe.ts';
 import { checkQuantizeSettings, type QuantizeConfig, type QuantizeKey, quantizeSettings } from '../../config/index.ts';
 import { valueOfText } from '../../config/text-value.ts';
 
-/** A flag, its argument and its help, for each setting. */
+/** Lists flag, argument and help of each setting. */
 export function quantizeFlags(): { readonly flag: string; readonly help: string }[] {
   return Object.entries(quantizeSettings.shape).map(([key, type]) => {
     const schema = schemaOf(type);
@@ -17,7 +17,7 @@ export function quantizeFlags(): { readonly flag: string; readonly help: string 
   });
 }
 
-/** The settings among parsed options. @throws ConfigError with every value that does not fit */
+/** Reads the settings among parsed options. @throws ConfigError with every value that does not fit */
 export function readQuantizeConfig(options: Readonly<Record<string, unknown>>): QuantizeConfig {
   const given = Object.entries(quantizeSettings.shape).flatMap(([key, type]) =>
     options[key] === undefined ? [] : [[key as QuantizeKey, valueOfText(String(options[key]), type)] as const],

@@ -1,15 +1,17 @@
-/** Commands as all of nibble's are: no exit of their own, output through the context, examples in every help. */
+/**
+ * Makes nibble's commands: they never exit by themselves, print through the context, and have examples in their help.
+ */
 import { Command } from 'commander';
 import type { CliContext } from './context.ts';
 
-export type CommandText = {
+type CommandText = {
   readonly name: string;
   readonly summary: string;
   /** Lines of "command  # what it does", shown under Examples. */
   readonly examples: readonly string[];
 };
 
-/** A command that throws CommanderError instead of ending the process. */
+/** Makes a command that throws CommanderError instead of ending the process. */
 export function newCommand(context: CliContext, { name, summary, examples }: CommandText): Command {
   return new Command(name)
     .description(summary)

@@ -2,7 +2,7 @@
 import { type DeviceChoice, deviceChoice } from '../../node/device-choice.ts';
 import type { CliContext } from './context.ts';
 
-/** @throws ConfigError */
+/** Reads NIBBLE_DEVICE and prints its notes. @throws ConfigError */
 export function askedDevice({ env, stderr }: Pick<CliContext, 'env' | 'stderr'>): DeviceChoice {
   return deviceChoice(env, (text) => stderr.write(`note: ${text}\n`));
 }

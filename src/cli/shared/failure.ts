@@ -1,4 +1,4 @@
-/** How a command that failed says so, and with which exit code. */
+/** Reports the failure of a command and chooses its exit code. */
 import { CommanderError } from 'commander';
 import pc from 'picocolors';
 import { ConfigError, DataError, exitCodeOf } from '../../errors.ts';
@@ -11,7 +11,7 @@ const USAGE_EXIT_CODE = 2;
 
 /** Prints the failure on stderr and returns the exit code: 2 usage or mendable, 1 our bug, 128 + n for a signal. */
 export function reportFailure(error: unknown, context: CliContext): number {
-  // Commander has printed its help or its complaint already.
+  // commander has printed its help or its complaint already
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
   const color = pc.createColors(wantsColor(context.stderr, context.env));
   const say = (text: string) => context.stderr.write(`${color.red('nibble:')} ${text}\n`);
@@ -38,7 +38,7 @@ function reportError(error: unknown, say: (text: string) => void): number {
   return exitCodeOf(error);
 }
 
-/** The stack with the stacks of its causes. */
+/** Joins the stack with the stacks of its causes. */
 function stackOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const cause = error.cause === undefined ? '' : `\ncaused by ${stackOf(error.cause)}`;

@@ -1,4 +1,4 @@
-/** Progress on stderr: bars that redraw on a terminal, a line now and then elsewhere. Knows no training. */
+/** Progress on stderr: bars that redraw on a terminal, a line now and then elsewhere. */
 import pc from 'picocolors';
 import { formatDuration } from './duration.ts';
 import { canRedraw, type TerminalEnv, wantsColor } from './terminal.ts';
@@ -9,26 +9,26 @@ export type ProgressStream = {
   readonly columns?: number | undefined;
 };
 
-/** Something that takes a while; tasks inside it are drawn below it, indented. */
+/** A piece of work that takes a while; tasks inside it are drawn below it, indented. */
 export type ProgressTask = {
   start(label: string, total?: number): ProgressTask;
-  /** Moves on by `count`; `detail` replaces what stands behind the bar ("loss 2.31"). */
+  /** Advances by `count`; `detail` replaces the text behind the bar ("loss 2.31"). */
   advance(count?: number, detail?: string): void;
   /**
-   * A row of the task's log. Only elsewhere than on a terminal, where the bar says it: one a second at most, and the
-   * first and the last always.
+   * Writes a row of the task's log: one a second at most, the first and the last always. On a terminal the bar shows it
+   * instead.
    */
   row(text: string): void;
-  /** Takes the task, and what is left inside it, off the screen and leaves a line with its duration. */
+  /** Replaces the task and the tasks inside it on the screen by a line with its duration. */
   finish(detail?: string): void;
-  /** The same for a task that went wrong. */
+  /** Does the same for a task that failed. */
   fail(detail: string): void;
 };
 
 export type Progress = Pick<ProgressTask, 'start'> & {
-  /** A line that stays. */
+  /** Writes a line that stays. */
   note(text: string): void;
-  /** Clears the bars and stops redrawing; to be called on every way out. */
+  /** Clears the bars and stops redrawing; must be called on every way out. */
   stop(): void;
 };
 
@@ -39,22 +39,22 @@ type Bar = {
   done: number;
   detail: string;
   startMs: number;
-  toldMs: number;
-  toldDone: number;
+  lastLineMs: number;
+  lastLineDone: number;
   rowMs: number;
-  /** A row that came too soon after another. */
+  /** A row that waits, since it came too soon after another; empty for none. */
   heldRow: string;
 };
 
 const REDRAW_MS = 100;
 const TICK_MS = 500;
-const TELL_MS = 2000;
-const TELL_SHARE = 0.1;
+const LINE_MS = 2000;
+const LINE_SHARE = 0.1;
 const ROW_MS = 1000;
 const BAR_CELLS = 24;
 const DEFAULT_COLUMNS = 80;
 
-/** A renderer on `stream`; `now` in milliseconds is injected by tests. */
+/** Makes a renderer on `stream`; `now`, a clock in milliseconds, is injected by tests. */
 export function createProgress(stream: ProgressStream, env: TerminalEnv, now: () => number = Date.now): Progress {
   const renderer = new Renderer(stream, env, now);
   return {
@@ -79,15 +79,15 @@ class Renderer {
     this.now = now;
     this.redraws = canRedraw(stream, env);
     this.color = pc.createColors(wantsColor(stream, env));
-    // Without a timer the clock of a slow step would stand still.
+    // redraws by a timer too, so that the clock of a slow step goes on
     this.timer = this.redraws ? setInterval(() => this.draw(), TICK_MS) : undefined;
     this.timer?.unref();
   }
 
   start(depth: number, label: string, total = 0): ProgressTask {
     const startMs = this.now();
-    const untold = { toldMs: startMs, toldDone: 0, rowMs: Number.NEGATIVE_INFINITY, heldRow: '' };
-    const bar: Bar = { label, depth, total, done: 0, detail: '', startMs, ...untold };
+    const noLine = { lastLineMs: startMs, lastLineDone: 0, rowMs: Number.NEGATIVE_INFINITY, heldRow: '' };
+    const bar: Bar = { label, depth, total, done: 0, detail: '', startMs, ...noLine };
     this.bars.push(bar);
     if (this.redraws) this.draw();
     else this.stream.write(`${indent(depth)}${label} …\n`);
@@ -115,7 +115,7 @@ class Renderer {
   private advance(bar: Bar, count: number, detail: string): void {
     bar.done += count;
     bar.detail = detail;
-    if (!this.redraws) this.tell(bar);
+    if (!this.redraws) this.writeLine(bar);
     else if (this.now() - this.drawnMs >= REDRAW_MS) this.draw();
   }
 
@@ -136,19 +136,19 @@ class Renderer {
     if (isSoon) return;
     this.stream.write(`${indent(bar.depth + 1)}${text}\n`);
     bar.rowMs = this.now();
-    // it says what a line on the bar would say
-    bar.toldMs = this.now();
-    bar.toldDone = bar.done;
+    // the row counts as a line of the bar, whose text it repeats
+    bar.lastLineMs = this.now();
+    bar.lastLineDone = bar.done;
   }
 
-  /** Off a terminal: a line per tenth of the work or of the task's age, and never two within 2 s. */
-  private tell(bar: Bar): void {
-    const quietMs = Math.max(TELL_MS, (this.now() - bar.startMs) * TELL_SHARE);
-    const tenth = bar.total > 0 && bar.done - bar.toldDone >= bar.total * TELL_SHARE;
-    const silentMs = this.now() - bar.toldMs;
-    if (silentMs < TELL_MS || (!tenth && silentMs < quietMs)) return;
-    bar.toldMs = this.now();
-    bar.toldDone = bar.done;
+  /** Off a terminal, writes a line per tenth of the work or of the task's age, at least 2 s apart. */
+  private writeLine(bar: Bar): void {
+    const quietMs = Math.max(LINE_MS, (this.now() - bar.startMs) * LINE_SHARE);
+    const tenth = bar.total > 0 && bar.done - bar.lastLineDone >= bar.total * LINE_SHARE;
+    const silentMs = this.now() - bar.lastLineMs;
+    if (silentMs < LINE_MS || (!tenth && silentMs < quietMs)) return;
+    bar.lastLineMs = this.now();
+    bar.lastLineDone = bar.done;
     this.stream.write(`${this.lineOf(bar)}\n`);
   }
 
@@ -179,7 +179,9 @@ class Renderer {
 
 const indent = (depth: number): string => '  '.repeat(depth);
 
-/** A line wider than the terminal would wrap, and the count of lines to erase would be wrong. Colours have no width. */
+/**
+ * Cuts a line to the terminal's width: a wrapped one would spoil the count of lines to erase. Colours have no width.
+ */
 function cut(line: string, columns: number): string {
   let width = 0;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: ESC is what starts a colour

@@ -1,4 +1,4 @@
-/** From the arguments of a command to a resolved configuration. */
+/** Reads a command's arguments into a resolved configuration. */
 import { readFile } from 'node:fs/promises';
 import {
   type ConfigSources,
@@ -13,7 +13,7 @@ import { DataError } from '../../errors.ts';
 import type { CliContext } from './context.ts';
 import { givenSettings } from './setting-options.ts';
 
-/** A text file; a DataError that says what to check where it cannot be read. */
+/** Reads a text file. @throws DataError that says what to check */
 export async function readSource(path: string): Promise<SourceFile> {
   try {
     return { path, text: await readFile(path, 'utf8') };
@@ -31,7 +31,10 @@ export async function readSource(path: string): Promise<SourceFile> {
   }
 }
 
-/** Resolves file, environment and flags, and tells the person what was read differently from what they wrote. */
+/**
+ * Resolves file, environment and flags, and prints what was read differently from what was written.
+ * @throws ConfigError, DataError
+ */
 export async function readTrainConfig(
   context: CliContext,
   path: string | undefined,
@@ -44,7 +47,7 @@ export async function readTrainConfig(
   return config;
 }
 
-/** The same for a suite file. */
+/** Resolves a suite file with environment and flags likewise. @throws ConfigError */
 export async function readSuite(
   context: CliContext,
   file: SourceFile,

@@ -1,8 +1,8 @@
-/** Every setting as a flag of a command, from the one table in src/config. */
+/** Flags for all settings, from the one table in src/config. */
 import { type Command, Option } from 'commander';
 import { type FlagRow, flagTable, quietFlagNames } from '../../config/index.ts';
 
-/** Adds a flag per setting, grouped by section, and quietly those that are read under another name or refused. */
+/** Adds a flag per setting, grouped by section; names that are aliases or refused get a hidden flag. */
 export function addSettingOptions(command: Command): Command {
   for (const row of flagTable())
     command.addOption(new Option(`${row.flag} ${argument(row)}`, helpOf(row)).helpGroup(`${row.section}:`));
@@ -10,7 +10,7 @@ export function addSettingOptions(command: Command): Command {
   return command;
 }
 
-/** What the user gave among those flags, as the loader takes it. */
+/** Picks the settings among parsed options, as the loader takes them. */
 export function givenSettings(options: Readonly<Record<string, unknown>>): Record<string, string | true> {
   const names = new Set<string>([...flagTable().map((row) => row.key), ...quietFlagNames()]);
   return Object.fromEntries(
@@ -18,7 +18,7 @@ export function givenSettings(options: Readonly<Record<string, unknown>>): Recor
   );
 }
 
-/** `--learning-rate` is what axolotl and mlx-lm users type; settings are spelled with underscores. */
+/** Rewrites flags such as `--learning-rate`, which axolotl and mlx-lm users type, with underscores. */
 export function underscoreSettings(argv: readonly string[]): string[] {
   const names = new Set<string>([...flagTable().map((row) => row.key), ...quietFlagNames()]);
   const end = argv.includes('--') ? argv.indexOf('--') : argv.length;

@@ -1,13 +1,15 @@
-/** The one place where SIGINT and SIGTERM arrive. */
+/** Turns SIGINT and SIGTERM into an AbortSignal. */
 
 type Signal = 'SIGINT' | 'SIGTERM';
 const NUMBER: Readonly<Record<Signal, number>> = { SIGINT: 2, SIGTERM: 15 };
-// A shell reports a process ended by signal n as 128 + n.
+// a shell reports a process that signal n ended as 128 + n
 const SIGNALLED = 128;
-/** npx passes a Ctrl-C on that the terminal has sent to this process already; what follows so soon is the same one. */
+/**
+ * A signal that follows so soon counts as the same one: npx passes on a Ctrl-C that the terminal has sent here already.
+ */
 const SAME_SIGNAL_MS = 250;
 
-/** The reason of an abort that a signal caused; work that stops early throws it. */
+/** Reason of an abort that a signal caused; work that stops early throws it. */
 export class StoppedBySignal extends Error {
   override readonly name = 'AbortError';
   readonly exitCode: number;
@@ -18,15 +20,15 @@ export class StoppedBySignal extends Error {
   }
 }
 
-/** The part of `process` that is used here. */
-export type SignalSource = {
+/** The part of `process` that signals need. */
+type SignalSource = {
   on(event: Signal, listener: () => void): unknown;
   off(event: Signal, listener: () => void): unknown;
 };
 
 /**
- * An AbortSignal whose reason is a StoppedBySignal. The first signal lets the work end cleanly. Then nobody listens any
- * more, so that the system itself ends the process at the second: no cleanup that hangs can hold it.
+ * Makes an AbortSignal whose reason is a StoppedBySignal. The first signal lets the work end cleanly. After it nobody
+ * listens, so that a second signal ends the process at once, even where a cleanup hangs.
  */
 export function abortOnSignals(source: SignalSource): { readonly signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();

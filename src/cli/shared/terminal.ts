@@ -1,4 +1,4 @@
-/** What the terminal behind a stream can do. */
+/** Abilities of the terminal behind a stream. */
 
 export type TerminalEnv = Readonly<Record<string, string | undefined>>;
 
@@ -7,7 +7,7 @@ export function canRedraw(stream: { readonly isTTY?: boolean | undefined }, env:
   return stream.isTTY === true && env.TERM !== 'dumb';
 }
 
-/** Colours only where they can be seen and NO_COLOR is not set to anything. */
+/** Whether to colour: only on a terminal, and without NO_COLOR. */
 export function wantsColor(stream: { readonly isTTY?: boolean | undefined }, env: TerminalEnv): boolean {
   return canRedraw(stream, env) && !env.NO_COLOR;
 }

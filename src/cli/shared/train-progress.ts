@@ -13,7 +13,7 @@ const LABEL: Record<Phase, string> = {
   save: 'save',
 };
 
-/** Returns a consumer of events; call it with null at the end. `rowOf`: the row of a log that a step has, if any. */
+/** Returns a consumer of events; call it with null at the end. `rowOf` returns a step's log row, or null for none. */
 export function trainProgress(
   progress: Progress,
   parent: Pick<ProgressTask, 'start'>,

@@ -8,11 +8,11 @@ import { addSettingOptions } from '../shared/setting-options.ts';
 
 export type TrainArgs = {
   readonly config: ResolvedConfig;
-  /** File that receives the GPU times of one step. */
+  /** File for the GPU times of one step. */
   readonly profile: string | undefined;
 };
 
-/** The command; `run` trains. */
+/** Makes the command; `run` trains. */
 export function trainCommand(context: CliContext, run: Handler<TrainArgs>): Command {
   const command = newCommand(context, {
     name: 'train',

@@ -1,7 +1,7 @@
-/** The log of a run as Trainer prints it: a row per logging_steps, its loss the mean since the row before. */
+/** Log rows as Trainer prints them: one per logging_steps, with the mean loss since the row before. */
 import type { StepEvent } from '../../train/events.ts';
 
-/** Returns what gives a step's row, or null for a step without one; the last step always has one. */
+/** Returns a function from step to row, null for a step without one; the last step always has a row. */
 export function logRows(loggingSteps: number): (event: StepEvent) => string | null {
   let losses: number[] = [];
   return ({ step, totalSteps, epoch, loss, gradNorm, learningRate, lossScale }) => {

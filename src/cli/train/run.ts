@@ -1,4 +1,4 @@
-/** The work of `nibble train`: its arguments to node/run.ts, and what that tells to the terminal. */
+/** Does the work of `nibble train`: passes its arguments to node/run.ts and shows its events. */
 import { placeOfSingleRun, run } from '../../node/run.ts';
 import type { RunEvent, RunOutcome } from '../../node/run-types.ts';
 import { counted, formatBytes } from '../../report/format.ts';
@@ -9,6 +9,7 @@ import { trainProgress } from '../shared/train-progress.ts';
 import type { TrainArgs } from './command.ts';
 import { logRows } from './log.ts';
 
+/** Trains and prints where the result lies. @throws ConfigError, DataError, DeviceError; the signal's reason */
 export async function runTrain({ config, profile }: TrainArgs, context: CliContext): Promise<void> {
   const { output_dir, logging_steps } = config.values;
   const progress = createProgress(context.stderr, context.env);
@@ -44,7 +45,7 @@ function drawRun(progress: Progress, loggingSteps: number): (event: RunEvent) =>
   };
 }
 
-/** Every run with data to evaluate ends with an evaluation. */
+/** Names the last eval loss, or the last step's loss where nothing is evaluated. */
 function lastLoss({ steps, evaluations }: RunOutcome): string {
   const last = evaluations.at(-1);
   return last === undefined ? `loss ${steps.at(-1)?.loss.toFixed(4)}` : `eval_loss ${last.result.evalLoss.toFixed(4)}`;

@@ -1,19 +1,19 @@
-/** nibble tune-kernels: the fastest tiles of the matmul kernels on this device, at the shapes of a model. */
+/** nibble tune-kernels: finds the fastest tiles of the matmul kernels on this device, at the shapes of a model. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { newCommand } from '../shared/command.ts';
 import type { CliContext, Handler } from '../shared/context.ts';
 
 export type TuneKernelsArgs = {
-  /** config.json files or directories of models, whose shapes are tried together; none takes those of Llama-2-7B. */
+  /** config.json files or directories of models, whose shapes are tried together; those of Llama-2-7B for none. */
   readonly models: readonly string[];
-  /** Rows of the products: tokens of a micro-batch. */
+  /** Rows of the products, as many as a micro-batch has tokens. */
   readonly tokens: number;
   readonly rounds: number;
-  /** What the sweep may take; null for as long as it takes. */
+  /** Minutes that the sweep may take; null for no limit. */
   readonly minutes: number | null;
-  /** A few tiles of each kind instead of all. */
+  /** Tries a few tiles of each kind instead of all. */
   readonly quick: boolean;
-  /** Measure and print, write nothing. */
+  /** Measures and prints, but writes nothing. */
   readonly dryRun: boolean;
   readonly json: boolean;
 };
@@ -21,12 +21,12 @@ export type TuneKernelsArgs = {
 const DEFAULT_TOKENS = 4096;
 const DEFAULT_ROUNDS = 3;
 
-/** The command; `run` measures. */
+/** Makes the command; `run` measures. */
 export function tuneKernelsCommand(context: CliContext, run: Handler<TuneKernelsArgs>): Command {
   return newCommand(context, {
     name: 'tune-kernels',
     summary:
-      'Tries the tiles of the matrix kernels on this device and keeps the fastest for later runs, for this adapter, driver and version.',
+      'Tries the tiles of the matrix kernels on this device and keeps the fastest for later runs with this GPU, driver and version.',
     examples: [
       'nibble tune-kernels                          # at the shapes of Llama-2-7B, 4096 tokens',
       'nibble tune-kernels ./llama --tokens 2048    # at those of a model you have',
@@ -60,9 +60,13 @@ export function tuneKernelsCommand(context: CliContext, run: Handler<TuneKernels
       ) =>
         run(
           {
-            ...{ models, tokens: options.tokens, rounds: options.rounds, quick: options.quick === true },
+            models,
+            tokens: options.tokens,
+            rounds: options.rounds,
+            quick: options.quick === true,
             minutes: options.minutes ?? null,
-            ...{ dryRun: options.dryRun === true, json: options.json === true },
+            dryRun: options.dryRun === true,
+            json: options.json === true,
           },
           context,
         ),

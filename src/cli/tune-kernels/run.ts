@@ -1,4 +1,4 @@
-/** The work of `nibble tune-kernels`: progress, the table of what was tried, and the file that later runs read. */
+/** Does the work of `nibble tune-kernels`: progress, the table of tiles tried, and the file that later runs read. */
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { CONFIG_FILE, parseModelConfig } from '../../formats/hf-config.ts';
@@ -16,7 +16,7 @@ import { createProgress, type Progress, type ProgressTask } from '../shared/prog
 import { readSource } from '../shared/read-config.ts';
 import type { TuneKernelsArgs } from './command.ts';
 
-/** Outputs and inputs of the linear layers of Llama-2-7B. */
+/** Outputs N and inputs K of the linear layers of Llama-2-7B. */
 const LLAMA_2_7B = [
   [4096, 4096],
   [11008, 4096],
@@ -25,7 +25,11 @@ const LLAMA_2_7B = [
 
 const MINUTE_MS = 60_000;
 
-/** @throws DeviceError without a device; DataError for a config.json that is none; the signal's reason, once what was found is kept */
+/**
+ * Measures, prints the table and writes the tiles.
+ * @throws DeviceError without a device; DataError for a config.json that cannot be read; the signal's reason, after
+ * what was found so far is written
+ */
 export async function runTuneKernels(
   args: TuneKernelsArgs,
   { stdout, stderr, env, signal }: CliContext,
@@ -44,7 +48,9 @@ export async function runTuneKernels(
   try {
     const result = await watch(
       tuneKernels(open, closeDevice, {
-        ...{ shapes, rounds: args.rounds, signal },
+        shapes,
+        rounds: args.rounds,
+        signal,
         ...(args.quick && { candidates: QUICK_TILES }),
         ...(args.minutes !== null && { budgetMs: args.minutes * MINUTE_MS }),
       }),
@@ -109,7 +115,7 @@ function untriedText({ tried, untried }: TuneResult, why: string): string {
   return untried === 0 ? '' : `${untried} of ${tried.length + untried} candidates were not tried: ${why}\n`;
 }
 
-/** What was tried by kind, the fastest first; behind them those that were left before they had done all, and those that have no figure. */
+/** Lists the tiles by kind, the fastest first; then those that were dropped early, then those without a figure. */
 function table({ tried }: TuneResult): string {
   return TILE_KINDS.flatMap((kind) => {
     const rows = tried

@@ -28,8 +28,8 @@ export function applyRope(
 }
 
 /**
- * q (T, H*D), k and v (T, K*D) or, with a cache, all that it holds -> o (T, H*D), each document of `ctx.documents` by itself. Memory is linear in S: only the
- * log-sum-exp of each row is kept.
+ * q (T, H*D), k and v (T, K*D) or, with a cache, all that it holds -> o (T, H*D), each document of `ctx.documents` by itself.
+ * Memory is linear in S: only the log-sum-exp of each row is kept for backward.
  */
 export function attention(
   ctx: OpContext,

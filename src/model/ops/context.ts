@@ -1,11 +1,11 @@
-/** What every op needs to record itself. */
+/** The context that every op records itself in. */
 import type { Tape } from '../../gpu/tape.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
 import type { ComputeDtype } from '../weight.ts';
 
 /**
  * Where the documents packed into a row begin and end, by position within the row: what a token may attend to. Both (B * S)
- * u32: of each token, the first position of its document, and the position after its last. Positions of one document
+ * u32: for each token, the first position of its document, and the position after its last. Positions of one document
  * follow each other, and starts[t] <= t < ends[t] for every token (padding is a document of its own, or of one token each).
  */
 export type Documents = { readonly starts: Tensor; readonly ends: Tensor };
@@ -18,9 +18,9 @@ export type OpContext = {
   readonly B: number;
   readonly S: number;
   readonly phase: Phase;
-  /** In `decode`, and there alone. */
+  /** Present in `decode` only. */
   readonly cache?: AttentionCache;
-  /** What backward computes again instead of keeping; nothing when absent. */
+  /** Selects what backward computes again instead of keeping; nothing when absent. */
   readonly checkpointing?: Checkpointing;
   /** Documents packed into the rows; every row is one sequence when absent. */
   readonly documents?: Documents;
@@ -29,7 +29,7 @@ export type OpContext = {
 };
 
 /**
- * `full`: of each layer only its input is kept. `selective`: what matrix products and attention made is kept as well, so
+ * `full` keeps only the input of each layer. `selective` keeps the results of matrix products and attention as well, so
  * that only norms, activations and sums are computed again.
  */
 export type Checkpointing = 'off' | 'selective' | 'full';
@@ -40,14 +40,14 @@ export function onceIfSelective<T>({ tape, checkpointing }: OpContext, record: (
 }
 
 /**
- * What is being recorded. `train`: dropout is on, and every row goes through the kernels that training goes through. `decode`:
- * the batch's tokens follow those of the cache, from the position on that the ambient binding `cursor` has.
+ * The phase that is being recorded. In `train` dropout is on, and every row goes through training's kernels. In `decode` the
+ * batch's tokens follow those of the cache, from the position in the ambient binding `cursor` on.
  */
 export type Phase = 'train' | 'eval' | 'decode';
 
-/** Keys and values of the tokens before a batch's. `attend` (src/model/blocks.ts) is the one that asks it. */
+/** Keys and values of the tokens before a batch's. Only `attend` (src/model/blocks.ts) uses it. */
 export type AttentionCache = {
-  /** Tokens that it holds of a row at most. */
+  /** Most tokens that it holds for a row. */
   readonly capacity: number;
   /**
    * Records that k and v (B*S, K*D) of a layer go behind what the cache holds.

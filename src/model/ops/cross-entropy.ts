@@ -44,7 +44,7 @@ export function crossEntropy(ctx: OpContext, x: Tensor, head: LinearLayer, loss:
     xentFwd(tape, call);
     if (!backward || (target === null && !isTrained(head))) continue;
     xentBwd(tape, call);
-    // The logits hold their own gradient by now.
+    // by now the logits hold their own gradient
     const dx = target && { grad: target.grad.rows(row0, count), accumulate: target.accumulate };
     linearBackward(ctx, rows, head, saved, logits, dx);
   }
@@ -64,12 +64,13 @@ function xentCall(
   const { rows, logits } = chunk;
   const workspace = (label: string, width: number) => tape.tensor(label, [rows, width], { category: 'workspace' });
   return {
-    ...{ ...chunk, V: logits.elements / rows, targets, rowLoss },
-    ...{
-      peak: workspace('xent.peak', XENT_PARTS),
-      total: workspace('xent.total', XENT_PARTS),
-      lse: workspace('xent.lse', 1),
-    },
+    ...chunk,
+    V: logits.elements / rows,
+    targets,
+    rowLoss,
+    peak: workspace('xent.peak', XENT_PARTS),
+    total: workspace('xent.total', XENT_PARTS),
+    lse: workspace('xent.lse', 1),
   };
 }
 

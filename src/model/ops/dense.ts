@@ -19,13 +19,13 @@ export type Rows = {
 /** Rows of a gradient, and whether something stands there already. */
 export type GradRows = { readonly grad: Tensor; readonly accumulate: boolean };
 
-/** What joins a layer's product on its way to y: a LoRA term, whose w is (out, r), and the bias (out). */
+/** Terms that join a layer's product on its way to y: a LoRA term, whose w is (out, r), and the bias (out). */
 export type Joined = { readonly plus?: LowRank; readonly bias?: Tensor | null };
 
 /** y (T, out) = x W^T (+ plus) (+ bias). */
 export function project(ctx: OpContext, rows: Rows, y: Tensor, joined: Joined = {}): void {
   const { x, T, weight, scratchBudget } = rows;
-  // Not in training: there QLoRA is LoRA on the decoded base to the bit.
+  // only outside of training, where QLoRA has to equal LoRA on the decoded base to the bit
   const packed = ctx.phase !== 'train' && projectsPacked(weight, T) ? weight : null;
   for (const shard of shardsOf(ctx.tape, weight, ctx.computeDtype, scratchBudget)) {
     const yBand = { ld: weight.out, col0: shard.row0 };
@@ -36,7 +36,13 @@ export function project(ctx: OpContext, rows: Rows, y: Tensor, joined: Joined = 
     const w = materialize(ctx.tape, weight, shard, ctx.computeDtype);
     const { plus, bias } = joined;
     matmulNt(ctx.tape, {
-      ...{ M: T, N: shard.rows, K: weight.in, x, w, y, yBand },
+      M: T,
+      N: shard.rows,
+      K: weight.in,
+      x,
+      w,
+      y,
+      yBand,
       ...(plus && { plus: { ...plus, row0: shard.row0 } }),
       ...(bias && { bias: { tensor: bias, col0: shard.row0 } }),
     });

@@ -11,7 +11,7 @@ import { droppedInput, drops, type LoraPair, loraBackward, loraDown, loraInputTe
 
 export type DoraPair = LoraPair & { readonly magnitude: Tensor };
 
-/** What backward needs: u = (W + s B A) dropout(x), dropout(x) A^T, and n. */
+/** Values that backward needs: u = (W + s B A) dropout(x), dropout(x) A^T, and n. */
 export type DoraSaved = { readonly u: Tensor; readonly xa: Tensor; readonly norm: Tensor };
 
 export function isDora(lora: LoraPair | null): lora is DoraPair {

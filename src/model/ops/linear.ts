@@ -20,7 +20,7 @@ import {
 export type { LoraPair } from './lora.ts';
 
 export type LinearLayer = {
-  /** Of the module, as in the checkpoint. */
+  /** The module's name in the checkpoint. */
   readonly name: string;
   readonly weight: Weight;
   /** (out) f32. */
@@ -45,7 +45,7 @@ export function linear(ctx: OpContext, x: Tensor, layer: LinearLayer): Tensor {
   return y;
 }
 
-/** Whether anything of the layer is. */
+/** Whether the base weight, the bias or an adapter of the layer is trained. */
 export function isTrained({ weight, bias, lora }: LinearLayer): boolean {
   return lora !== null || isTrainable(weight) || bias?.requiresGrad === true;
 }
@@ -55,7 +55,7 @@ export function layerNorms(ctx: OpContext, { weight, lora }: LinearLayer, scratc
   return isDora(lora) ? rowNorms(ctx, weight, lora, scratchBudget === undefined ? {} : { scratchBudget }) : null;
 }
 
-/** What backward needs beside x: x A^T, and of DoRA more. */
+/** Values that backward needs beside x: x A^T, and with DoRA those of src/model/ops/dora.ts. */
 type Saved = { readonly xa: Tensor | null; readonly dora: DoraSaved | null };
 
 /** Writes y (T, out). @param norm from `layerNorms` */

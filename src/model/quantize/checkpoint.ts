@@ -21,7 +21,7 @@ import type { Quantizer } from '../../wasm/types.ts';
 import { parameterCount } from '../modules.ts';
 import { convert, slabReader } from '../slabs.ts';
 import { nonFiniteAt } from './finite.ts';
-import { bnbConfigOf, type PlannedTensor, type QuantizePlan, type QuantizeSettings } from './plan.ts';
+import { bnbConfigOf, type OutputTensor, type QuantizedLayout, type QuantizeSettings } from './layout.ts';
 import { shardIndex, shardsOf, type TensorGroup } from './shards.ts';
 import { Spool, type Spooled, type SpoolStore, spooledData } from './spool.ts';
 
@@ -30,7 +30,7 @@ export type QuantizeJob = {
   readonly source: TensorSource;
   readonly config: ModelConfig;
   readonly settings: QuantizeSettings;
-  readonly plan: QuantizePlan;
+  readonly layout: QuantizedLayout;
   readonly maxShardBytes: number;
   readonly writer: FileWriter;
   readonly spool: SpoolStore;
@@ -50,7 +50,7 @@ export type QuantizeResult = {
   readonly copied: readonly string[];
 };
 
-type FourBit = PlannedTensor & { readonly kind: '4bit' };
+type FourBit = OutputTensor & { readonly kind: '4bit' };
 
 /**
  * Writes weights, their index, the companions and, last, config.json, so that a directory without it is unfinished.
@@ -59,7 +59,7 @@ type FourBit = PlannedTensor & { readonly kind: '4bit' };
 export async function quantizeCheckpoint(job: QuantizeJob): Promise<QuantizeResult> {
   const spool = new Spool(job.spool);
   const groups: TensorGroup[] = [];
-  for (const tensor of job.plan.tensors) {
+  for (const tensor of job.layout.tensors) {
     if (tensor.kind === 'plain') groups.push([plainTensor(job, tensor.name, tensor.dtype)]);
     else {
       groups.push(await quantizeTensor(job, spool, tensor));

@@ -29,12 +29,19 @@ const START = Date.parse('2026-01-02T03:00:00.000Z') / 1000;
 function run(arm: string, stepMs: readonly number[], peak: number, at = START) {
   return {
     run_info: {
-      ...{ arm, seed: 0, status: 'success', created_at: new Date(1000 * at).toISOString(), total_time: 60 },
+      arm,
+      seed: 0,
+      status: 'success',
+      created_at: new Date(1000 * at).toISOString(),
+      total_time: 60,
       train_config: { compute_dtype: arm.startsWith('peft') ? 'bfloat16' : 'float16' },
     },
     train_info: {
-      ...{ step_time_ms: { values: stepMs }, memory: { allocated: { peak } }, timing: { load_s: 1, compile_s: null } },
-      ...{ tier: 'simt', history: stepMs.map((_, i) => ({ num_input_tokens_seen: 1000 * (i + 1) })) },
+      step_time_ms: { values: stepMs },
+      memory: { allocated: { peak } },
+      timing: { load_s: 1, compile_s: null },
+      tier: 'simt',
+      history: stepMs.map((_, i) => ({ num_input_tokens_seen: 1000 * (i + 1) })),
     },
     meta_info: { model_info: { id: 'model' } },
   };
@@ -76,8 +83,14 @@ const RESULTS = {
   'lora-fold.json': {
     rows: [
       {
-        ...{ op: 'nt', shape: '4096x4096x4096', rank: 16, dtype: 'f16', tier: 'subgroup_matrix' },
-        ...{ separateMs: 2, foldedMs: 1.5, ratio: 0.75 },
+        op: 'nt',
+        shape: '4096x4096x4096',
+        rank: 16,
+        dtype: 'f16',
+        tier: 'subgroup_matrix',
+        separateMs: 2,
+        foldedMs: 1.5,
+        ratio: 0.75,
       },
     ],
   },
@@ -194,8 +207,19 @@ test('the table gives a verdict for each bar', () => {
   const real = table(RESULTS);
   const verdicts = (text: string) => [...text.matchAll(/^(PASS|MISS|not measured|rehearsed) /gm)].map(([, v]) => v);
   expect(verdicts(real)).toEqual([
-    ...['PASS', 'MISS', 'MISS', 'not measured', 'PASS', 'MISS', 'not measured', 'not measured', 'not measured'],
-    ...['not measured', 'PASS', 'PASS', 'PASS'],
+    'PASS',
+    'MISS',
+    'MISS',
+    'not measured',
+    'PASS',
+    'MISS',
+    'not measured',
+    'not measured',
+    'not measured',
+    'not measured',
+    'PASS',
+    'PASS',
+    'PASS',
   ]);
   expect(new Set(verdicts(table({ 'host-1.json': HOST })))).toEqual(new Set(['not measured']));
   const rehearsal = table({ ...RESULTS, 'host-1.json': { ...HOST, rehearsed: true } });

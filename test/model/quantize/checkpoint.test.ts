@@ -225,10 +225,10 @@ describe('shards', () => {
 });
 
 test('every weight is reported once in each phase', async () => {
-  const { told, plan } = await quantizeInto(new Map(), llama('llama3-rope-f16'));
+  const { told, layout } = await quantizeInto(new Map(), llama('llama3-rope-f16'));
   expect(told.filter((line) => line.startsWith('quantize')).length).toBe(7);
   const written = told.filter((line) => line.startsWith('write')).sort();
-  expect(written).toEqual(plan.tensors.map(({ name }) => `write ${name}`).sort());
+  expect(written).toEqual(layout.tensors.map(({ name }) => `write ${name}`).sort());
 });
 
 async function bytesOf(source: TensorSource, name: string): Promise<Uint8Array> {

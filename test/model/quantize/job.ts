@@ -4,7 +4,7 @@ import { readModelConfig } from '../../../src/formats/hf-config.ts';
 import { memoryReader, memoryWriter } from '../../../src/formats/memory.ts';
 import type { FileReader } from '../../../src/formats/reader.ts';
 import { type QuantizeJob, quantizeCheckpoint } from '../../../src/model/quantize/checkpoint.ts';
-import { planQuantization, type QuantizeSettings } from '../../../src/model/quantize/plan.ts';
+import { type QuantizeSettings, quantizedLayout } from '../../../src/model/quantize/layout.ts';
 import { memoryStore } from '../../../src/model/quantize/spool.ts';
 import { createQuantizer } from '../../../src/wasm/quantizer.ts';
 import { codec, wasmModule } from '../../wasm/helpers.ts';
@@ -32,14 +32,14 @@ export async function quantizeInto(
 ) {
   const settings = { ...PLAIN_NF4, ...changes };
   const [source, config] = [await openCheckpoint(reader), await readModelConfig(reader)];
-  const plan = await planQuantization(config, source, settings);
+  const layout = await quantizedLayout(config, source, settings);
   const told: string[] = [];
   const result = await quantizeCheckpoint({
     reader,
     source,
     config,
     settings,
-    plan,
+    layout,
     maxShardBytes: 50e9,
     codec,
     writer: memoryWriter(files),
@@ -50,7 +50,7 @@ export async function quantizeInto(
     onNote: (text) => told.push(text),
     ...more,
   });
-  return { result, plan, told, reader: memoryReader(files, 'out') };
+  return { result, layout, told, reader: memoryReader(files, 'out') };
 }
 
 export function textOf(files: Files, name: string): string {

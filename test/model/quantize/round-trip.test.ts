@@ -7,7 +7,7 @@ import type { TrainConfig } from '../../../src/config/settings.ts';
 import { readBnb4bit } from '../../../src/formats/bnb4bit.ts';
 import { openCheckpoint } from '../../../src/formats/checkpoint.ts';
 import { prequantizedState } from '../../../src/model/prequantized.ts';
-import type { QuantizeSettings } from '../../../src/model/quantize/plan.ts';
+import type { QuantizeSettings } from '../../../src/model/quantize/layout.ts';
 import { nodeReader } from '../../../src/node/files.ts';
 import { dequantize4bit } from '../../../src/wasm/buffers.ts';
 import { ADAPTER, bytesOf, copyModel, learnableRows, runTraining } from '../../train/run.ts';

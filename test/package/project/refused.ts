@@ -1,4 +1,4 @@
-/** What the types refuse: each line would compile if an option, a result or an event were `any`. */
+/** Lines that the types refuse: each would compile if an option, a result or an event were `any`. */
 import { type EstimateResult, estimate, type FinetuneEvent, finetune, type QuantizeEvent, quantize } from 'nibble-tune';
 import { Codec, type QuantState, quantize4bit } from 'nibble-tune/core';
 
@@ -6,7 +6,7 @@ const model = { model_name_or_path: 'llama' };
 export const calls = [
   // @ts-expect-error numbers are numbers
   estimate({ ...model, max_length: '512' }),
-  // @ts-expect-error a method that is none
+  // @ts-expect-error an unknown method
   estimate({ ...model, method: 'lorra' }),
   // @ts-expect-error an unknown setting
   estimate({ model_name_or_path: 'llama', lora_rnk: 8 }),
@@ -14,11 +14,11 @@ export const calls = [
   finetune(model),
   // @ts-expect-error a row has text or input_ids
   finetune({ ...model, datasets: [{ rows: [{ txt: 'a' }] }] }),
-  // @ts-expect-error a device that is none
+  // @ts-expect-error an unknown device
   finetune({ ...model, datasets: [{ path: 'rows.jsonl' }], device: 'cuda' }),
   // @ts-expect-error output_dir is missing
   quantize(model),
-  // @ts-expect-error a code that is none
+  // @ts-expect-error an unknown code
   quantize({ ...model, output_dir: 'out', bnb_4bit_quant_type: 'nf5' }),
   // @ts-expect-error a signal is an AbortSignal
   estimate({ ...model, signal: new AbortController() }),

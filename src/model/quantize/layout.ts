@@ -22,13 +22,13 @@ export type QuantizeSettings = QuantSpec & {
 };
 
 /** A tensor of the source, and how it is written. */
-export type PlannedTensor =
+export type OutputTensor =
   | { readonly kind: '4bit'; readonly name: string; readonly stored: FloatDtype; readonly shape: [number, number] }
   | { readonly kind: 'plain'; readonly name: string; readonly dtype: TorchFloat | null };
 
-export type QuantizePlan = {
-  readonly tensors: readonly PlannedTensor[];
-  /** Linear modules that stay as they are. */
+export type QuantizedLayout = {
+  readonly tensors: readonly OutputTensor[];
+  /** Linear modules that stay unquantized. */
   readonly keptModules: readonly string[];
   /** Elements that are quantized. */
   readonly elements: number;
@@ -41,15 +41,15 @@ export type QuantizePlan = {
 };
 
 /**
- * Plans a quantization.
+ * Lays out the quantized checkpoint: which tensors become 4-bit, which are copied or converted, and how many bytes result.
  * @throws DataError when the model is quantized already or its weights are not what config.json describes;
  * ConfigError when a skip names nothing, when nothing would be quantized, or when a setting does not suit a weight
  */
-export async function planQuantization(
+export async function quantizedLayout(
   config: ModelConfig,
   source: TensorSource,
   settings: QuantizeSettings,
-): Promise<QuantizePlan> {
+): Promise<QuantizedLayout> {
   requireUnquantized(config, source);
   await checkWeights(config, source);
   const linears = modulesOf(config).filter((module) => module.kind === 'linear');
@@ -62,7 +62,7 @@ export async function planQuantization(
   if (quantized.size === 0) throw new ConfigError([nothingLeft()]);
   requireStorage(quantized, settings.storage);
   const parameters = new Set(parametersOf(config).map(({ name }) => name));
-  const tensors = source.names().map((name): PlannedTensor => {
+  const tensors = source.names().map((name): OutputTensor => {
     const { dtype } = source.info(name);
     const shape = quantized.get(name);
     if (shape !== undefined && isFloatDtype(dtype)) return { kind: '4bit', name, stored: dtype, shape };
@@ -74,8 +74,8 @@ export async function planQuantization(
     tensors,
     keptModules: names.filter(isSkipped),
     elements: sum([...quantized.values()], elementCount),
-    bytes: sum(tensors, (tensor) => plannedBytes(tensor, source, settings)),
-    spoolBytes: sum(tensors, (t) => (t.kind === '4bit' ? plannedBytes(t, source, settings) : 0)),
+    bytes: sum(tensors, (tensor) => outputBytes(tensor, source, settings)),
+    spoolBytes: sum(tensors, (t) => (t.kind === '4bit' ? outputBytes(t, source, settings) : 0)),
     sourceBytes: sum(tensors, ({ name }) => source.info(name).bytes),
   };
 }
@@ -121,7 +121,7 @@ function nothingLeft(): ConfigProblem {
   return { path: 'llm_int8_skip_modules', message: 'keeps every linear layer, so nothing would be quantized' };
 }
 
-function plannedBytes(tensor: PlannedTensor, source: TensorSource, settings: QuantizeSettings): number {
+function outputBytes(tensor: OutputTensor, source: TensorSource, settings: QuantizeSettings): number {
   const { bytes, shape } = source.info(tensor.name);
   if (tensor.kind === 'plain') {
     return tensor.dtype === null ? bytes : elementCount(shape) * floatType(tensor.dtype).bytes;

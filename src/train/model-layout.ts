@@ -1,4 +1,4 @@
-/** From a resolved config and a model's description to what has to be allocated: storage of each weight, adapter targets. */
+/** What a run has to allocate, from its config and the model's description: storage of each weight, adapter targets. */
 
 import type { AdapterBase } from '../adapters/base.ts';
 import { LORA_DEFAULTS, type LoraConfig } from '../adapters/config.ts';
@@ -16,29 +16,39 @@ import type { LoraSpec, ModelSpec, StoredAs } from '../model/declare.ts';
 import { allLinears, EMBEDDING, HEAD, parameterCount } from '../model/modules.ts';
 import { skipTest } from '../model/skips.ts';
 
-export type ModelPlan = {
+export type ModelLayout = {
   readonly spec: ModelSpec;
   readonly base: AdapterBase;
   /** Linear layers that a quantized base quantizes. */
   readonly linear: LinearNames;
-  /** What is adapted, and the adapter_config.json that says so; null in full training. */
+  /** The adapter's tensors, and the adapter_config.json that describes them; null in full training. */
   readonly lora: { readonly config: LoraConfig; readonly layout: AdapterLayout } | null;
 };
 
 type LinearNames = ReadonlySet<string>;
 
-export type ModelPlanInput = {
+type ModelLayoutInput = {
   readonly config: TrainConfig;
   readonly model: ModelConfig;
   /** The weights; null for an estimate from config.json alone. */
   readonly source: TensorSource | null;
-  /** An adapter to go on training. */
+  /** The adapter that training continues with; null for a fresh one. */
   readonly adapter: Adapter | null;
   readonly maxPositions: number;
 };
 
-/** @throws ConfigError when lora_target_modules matches nothing; DataError when a quantized tensor contradicts itself */
-export async function planModel({ config, model, source, adapter, maxPositions }: ModelPlanInput): Promise<ModelPlan> {
+/**
+ * Decides how each weight is stored and what the adapter consists of. Allocates nothing and reads no weight.
+ * @throws ConfigError when lora_target_modules matches nothing, or when a weight to be trained is held in 4 bits;
+ * DataError when a quantized tensor contradicts itself
+ */
+export async function modelLayout({
+  config,
+  model,
+  source,
+  adapter,
+  maxPositions,
+}: ModelLayoutInput): Promise<ModelLayout> {
   const linear: LinearNames = new Set(allLinears(model).map(({ name }) => name));
   const base = adapterBase(model);
   const full = config.method === 'full';
@@ -47,8 +57,8 @@ export async function planModel({ config, model, source, adapter, maxPositions }
   if (full && source !== null) requireUnquantized(source, matrices);
   const prequantized =
     source === null || full ? new Map<string, StoredAs>() : await prequantizedWeights(source, matrices);
-  // What a quantized checkpoint holds plainly was kept out when it was made, and stays as it is.
-  // Else every linear layer of a QLoRA base is quantized, whatever the adapter targets; the head and the embedding never are.
+  // A quantized checkpoint stays as it is: what it holds in 16 or 32 bits was kept out when it was made. Otherwise
+  // every linear layer of a QLoRA base is quantized, whatever the adapter targets; head and embedding never are.
   const isQuantizedHere = (module: string): boolean =>
     config.load_in_4bit && prequantized.size === 0 && linear.has(module) && !isSkipped(module);
   const storedAs = (module: string): StoredAs =>
@@ -61,8 +71,8 @@ export async function planModel({ config, model, source, adapter, maxPositions }
   return { spec, base, linear, lora };
 }
 
-/** Trainable and all parameters, as PEFT counts them: an adapter is part of all, and so are copies that are trained. */
-export function countParameters({ spec, lora }: ModelPlan): { readonly trainable: number; readonly all: number } {
+/** Counts parameters as PEFT does: `all` includes the adapter and the copies that are trained. */
+export function countParameters({ spec, lora }: ModelLayout): { readonly trainable: number; readonly all: number } {
   const own = parameterCount(spec.config);
   if (lora === null) return { trainable: own, all: own };
   const { trainable, added } = adapterCounts(lora.layout);
@@ -78,7 +88,7 @@ function loraSpec({ lora_dropout }: LoraConfig, { targets, dora, trained }: Adap
   };
 }
 
-/** A weight is trained in f32, which one that the checkpoint has in 4 bits cannot be. */
+/** Trained weights are f32, so the checkpoint must hold them in 16 or 32 bits. @throws ConfigError */
 function requireTrainable({ trained }: AdapterLayout, prequantized: ReadonlyMap<string, StoredAs>): void {
   const quantized = trained.find(
     ({ name, module }) => name === `${module.name}.weight` && prequantized.has(module.name),
@@ -92,12 +102,12 @@ function requireTrainable({ trained }: AdapterLayout, prequantized: ReadonlyMap<
   ]);
 }
 
-/** Dropout belongs to the training: the config has the adapter's where nobody set another. */
+/** Takes dropout from the config, which holds the adapter's own unless it was set: it belongs to the training. */
 function continued({ config, layout }: Adapter, { lora_dropout }: TrainConfig) {
   return { config: { ...config, lora_dropout }, layout };
 }
 
-/** How the settings call what PEFT calls otherwise. */
+/** Settings whose names differ from PEFT's fields. */
 const SETTING_NAMES: Partial<Record<keyof TargetFields, string>> = {
   r: 'lora_r',
   target_modules: 'lora_target_modules',
@@ -126,14 +136,14 @@ function freshAdapter(config: TrainConfig, base: AdapterBase) {
     ensure_weight_tying: config.ensure_weight_tying,
   };
   const keyOf = (setting: keyof TargetFields): string => SETTING_NAMES[setting] ?? setting;
-  // an estimate plans one that exists from its settings, which are taken as they are
-  const lax = config.adapter_name_or_path !== null;
-  const layout = adapterLayout(loraConfig, base, { keyOf, strict: !lax });
+  // an estimate describes an existing adapter by the settings alone: patterns that match nothing are no mistake there
+  const strict = config.adapter_name_or_path === null;
+  const layout = adapterLayout(loraConfig, base, { keyOf, strict });
   if (layout.targets.length === 0) adapterLayout(loraConfig, base, { keyOf });
   return { config: loraConfig, layout };
 }
 
-/** Every weight is trained in f32, which 4-bit weights cannot be. */
+/** Full training holds every weight in f32, so none may come in 4 bits. @throws ConfigError */
 function requireUnquantized(source: TensorSource, modules: readonly string[]): void {
   const quantized = modules.find((module) => isBnb4bit(source, `${module}.weight`));
   if (quantized === undefined) return;
@@ -145,7 +155,7 @@ function requireUnquantized(source: TensorSource, modules: readonly string[]): v
   ]);
 }
 
-/** Weights that the checkpoint already holds in bitsandbytes' form, by module. */
+/** Finds the weights that the checkpoint holds in bitsandbytes' 4-bit form, by module. */
 async function prequantizedWeights(source: TensorSource, modules: readonly string[]): Promise<Map<string, StoredAs>> {
   const found = new Map<string, StoredAs>();
   for (const module of modules) {

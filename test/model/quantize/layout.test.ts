@@ -6,7 +6,7 @@ import { memoryReader, memoryWriter } from '../../../src/formats/memory.ts';
 import type { FileReader } from '../../../src/formats/reader.ts';
 import { writeSafetensors } from '../../../src/formats/safetensors-write.ts';
 import { parametersOf } from '../../../src/model/modules.ts';
-import { planQuantization, type QuantizeSettings } from '../../../src/model/quantize/plan.ts';
+import { type QuantizeSettings, quantizedLayout } from '../../../src/model/quantize/layout.ts';
 import { skipTest } from '../../../src/model/skips.ts';
 import { nodeReader } from '../../../src/node/files.ts';
 import { goldenJson, rejection, thrown } from '../../formats/files.ts';
@@ -14,9 +14,9 @@ import { GOLDEN, PLAIN_NF4, quantizeInto } from './job.ts';
 
 const model = (name: string) => nodeReader(`${GOLDEN}${name}`);
 
-async function plan(reader: FileReader, changes: Partial<QuantizeSettings> = {}) {
+async function layout(reader: FileReader, changes: Partial<QuantizeSettings> = {}) {
   const [config, source] = [await readModelConfig(reader), await openCheckpoint(reader)];
-  return planQuantization(config, source, { ...PLAIN_NF4, ...changes });
+  return quantizedLayout(config, source, { ...PLAIN_NF4, ...changes });
 }
 
 describe('llm_int8_skip_modules keeps out what transformers keeps out', () => {
@@ -49,7 +49,7 @@ describe('what is quantized', () => {
   const UNTIED = 'llama/untied-gqa-f32';
   const TIED = 'llama/tied-mha-bf16';
   const quantized = async (name: string, skipModules: string[] | null) =>
-    (await plan(model(name), { skipModules })).tensors.filter(({ kind }) => kind === '4bit').map((t) => t.name);
+    (await layout(model(name), { skipModules })).tensors.filter(({ kind }) => kind === '4bit').map((t) => t.name);
 
   test('by default every linear layer but the head', async () => {
     const names = await quantized(UNTIED, null);
@@ -66,14 +66,14 @@ describe('what is quantized', () => {
   });
 
   test('a tied head is the embedding and cannot be', async () => {
-    const error = await rejection(plan(model(TIED), { skipModules: ['v_proj'] }));
+    const error = await rejection(layout(model(TIED), { skipModules: ['v_proj'] }));
     expect(error).toBeInstanceOf(ConfigError);
     expect(error.message).toContain('llm_int8_skip_modules: leaves out lm_head, which is the embedding of this model');
     expect((await quantized(TIED, ['v_proj', 'lm_head'])).length).toBe(12);
   });
 
   test('nothing left to quantize is a mistake', async () => {
-    const error = await rejection(plan(model(UNTIED), { skipModules: ['proj', 'lm_head'] }));
+    const error = await rejection(layout(model(UNTIED), { skipModules: ['proj', 'lm_head'] }));
     expect(error.message).toContain('keeps every linear layer, so nothing would be quantized');
   });
 
@@ -81,7 +81,7 @@ describe('what is quantized', () => {
     const files = new Map<string, Uint8Array | string>();
     for (const changes of [{}, { doubleQuant: true }, { dtype: 'float16' as const }]) {
       files.clear();
-      const { plan: sizes, reader } = await quantizeInto(files, model(UNTIED), changes);
+      const { layout: sizes, reader } = await quantizeInto(files, model(UNTIED), changes);
       const source = await openCheckpoint(reader);
       const bytes = (fits: (name: string) => boolean) =>
         source
@@ -99,7 +99,7 @@ describe('what is quantized', () => {
 
 describe('refusals', () => {
   test('a model that is quantized already, by the tensor or by its config.json', async () => {
-    const error = await rejection(plan(model('peft-steps/qlora/base')));
+    const error = await rejection(layout(model('peft-steps/qlora/base')));
     expect(error).toBeInstanceOf(DataError);
     expect(error.message).toMatch(
       /qlora\/base: is quantized already \(it holds model\.layers\.0\.mlp\.down_proj\.weight in 4 bits\)/,
@@ -113,15 +113,15 @@ describe('refusals', () => {
       ['config.json', JSON.stringify(marked)],
       ['model.safetensors', weights],
     ]);
-    expect((await rejection(plan(memoryReader(files, 'm')))).message).toContain(
+    expect((await rejection(layout(memoryReader(files, 'm')))).message).toContain(
       'm: is quantized already (config.json has a quantization_config). Give the 16-bit model',
     );
   });
 
   test('a storage type that some weight does not fit', async () => {
     const files = await oddModel();
-    await expect(plan(memoryReader(files, 'm'))).resolves.toBeDefined();
-    const error = await rejection(plan(memoryReader(files, 'm'), { storage: 'float32' }));
+    await expect(layout(memoryReader(files, 'm'))).resolves.toBeDefined();
+    const error = await rejection(layout(memoryReader(files, 'm'), { storage: 'float32' }));
     expect(error).toBeInstanceOf(ConfigError);
     expect(error.message).toContain(
       `bnb_4bit_quant_storage: float32 cannot hold the 18 bytes of model.layers.0.self_attn.k_proj.weight in whole values`,

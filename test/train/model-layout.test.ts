@@ -1,4 +1,4 @@
-/** What a plan does with weights that are trained beside an adapter: f32 and never quantized, or refused. */
+/** Weights that are trained beside an adapter are laid out in f32 and never quantized, or refused. */
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
@@ -10,7 +10,7 @@ import { declareModel } from '../../src/model/declare.ts';
 import { isTrainable } from '../../src/model/weight.ts';
 import { loadShaders } from '../../src/node/device.ts';
 import { nodeReader } from '../../src/node/files.ts';
-import { planModel } from '../../src/train/model-plan.ts';
+import { modelLayout } from '../../src/train/model-layout.ts';
 import { rejection } from '../formats/files.ts';
 import { trainConfig } from '../model/open.ts';
 import { GOLDEN } from './open.ts';
@@ -18,15 +18,18 @@ import { GOLDEN } from './open.ts';
 const DENSE = path.join(GOLDEN, 'llama/untied-gqa-f32');
 const FOUR_BIT = path.join(GOLDEN, 'peft-steps/qlora/base');
 
-async function plan(directory: string, overrides: Partial<TrainConfig>) {
+async function layout(directory: string, overrides: Partial<TrainConfig>) {
   const reader = nodeReader(directory);
   const [model, source] = [await readModelConfig(reader), await openCheckpoint(reader)];
   const config = trainConfig(directory, { method: 'qlora', load_in_4bit: true, ...overrides });
-  return planModel({ config, model, source, adapter: null, maxPositions: 8 });
+  return modelLayout({ config, model, source, adapter: null, maxPositions: 8 });
 }
 
 test('in QLoRA a module that is trained whole is f32, and every other linear layer is quantized', async () => {
-  const { spec } = await plan(DENSE, { lora_modules_to_save: ['k_proj', 'lm_head'], lora_target_modules: ['q_proj'] });
+  const { spec } = await layout(DENSE, {
+    lora_modules_to_save: ['k_proj', 'lm_head'],
+    lora_target_modules: ['q_proj'],
+  });
   const profile = KNOWN_PROFILES.lavapipe as DeviceProfile;
   const { ledger, residents } = new Machine({ device: null, profile, shaders: loadShaders() });
   const { weights, trainable } = declareModel(residents, spec, 2 ** 27);
@@ -46,25 +49,30 @@ test('in QLoRA a module that is trained whole is f32, and every other linear lay
 });
 
 test('a module that the checkpoint has in 4 bits is not trained', async () => {
-  const error = await rejection(plan(FOUR_BIT, { lora_modules_to_save: ['k_proj'], lora_target_modules: ['q_proj'] }));
+  const error = await rejection(
+    layout(FOUR_BIT, { lora_modules_to_save: ['k_proj'], lora_target_modules: ['q_proj'] }),
+  );
   expect(error.message).toContain(
     'lora_modules_to_save: trains model.layers.0.self_attn.k_proj, which this checkpoint has in 4 bits',
   );
   // norms and the head are not
-  const { lora } = await plan(FOUR_BIT, { lora_modules_to_save: ['norm', 'lm_head'], lora_target_modules: ['q_proj'] });
+  const { lora } = await layout(FOUR_BIT, {
+    lora_modules_to_save: ['norm', 'lm_head'],
+    lora_target_modules: ['q_proj'],
+  });
   expect(lora?.layout.trained.length).toBe(6);
 });
 
 test("problems of a fresh adapter go by the settings' names", async () => {
   const settings = { lora_modules_to_save: ['wte'], lora_target_modules: ['q_proj'] };
-  expect((await rejection(plan(DENSE, settings))).message).toMatch(/^lora_modules_to_save: "wte" matches no module/);
+  expect((await rejection(layout(DENSE, settings))).message).toMatch(/^lora_modules_to_save: "wte" matches no module/);
   const unmatched = { lora_target_modules: ['wq'], exclude_modules: ['wk'] };
-  expect((await rejection(plan(DENSE, unmatched))).message).toMatch(/^lora_target_modules: "wq" matches no layer/);
+  expect((await rejection(layout(DENSE, unmatched))).message).toMatch(/^lora_target_modules: "wq" matches no layer/);
 });
 
 test('an estimate takes an adapter that exists as it is, as long as something matches', async () => {
   const existing = { adapter_name_or_path: 'a', lora_target_modules: ['q_proj', 'wq'], lora_modules_to_save: ['wte'] };
-  expect((await plan(DENSE, existing)).lora?.layout.targets.length).toBe(2);
+  expect((await layout(DENSE, existing)).lora?.layout.targets.length).toBe(2);
   const other = { ...existing, lora_target_modules: ['wq'] };
-  expect((await rejection(plan(DENSE, other))).message).toMatch(/^lora_target_modules: "wq" matches no layer/);
+  expect((await rejection(layout(DENSE, other))).message).toMatch(/^lora_target_modules: "wq" matches no layer/);
 });

@@ -1,0 +1,152 @@
+/** tokenizer.json as Rust's `tokenizers` runs it: added tokens, normalizer, pre-tokenizer, model, post-processor. */
+import { DataError } from '../../errors.ts';
+import type { JsonObject } from '../json.ts';
+import { type AddedToken, AddedTokens } from './added-tokens.ts';
+import { bpeOf } from './bpe.ts';
+import { type Decoder, decoderOf } from './decoders.ts';
+import { type Model, wordLevelOf, wordPieceOf } from './model.ts';
+import { normalizerOf } from './normalizers.ts';
+import { type PostProcessor, postProcessorOf } from './post-processors.ts';
+import { type PreTokenizer, preTokenizerOf } from './pre-tokenizers.ts';
+import { Part } from './read.ts';
+import { unigramOf } from './unigram.ts';
+
+/** Text that is not Unicode has no ids: transformers fails at it, and a replacement character would be another text. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+export class Pipeline {
+  readonly added: AddedTokens;
+  readonly #file: string;
+  readonly #model: Model;
+  readonly #preTokenizer: PreTokenizer | null;
+  readonly #postProcessor: PostProcessor;
+  readonly #decoder: Decoder;
+  #tokens: Map<number, string> | null = null;
+
+  /** Reads everything but `added_tokens`, which are the caller's to add. @throws DataError */
+  constructor(json: JsonObject, file: string) {
+    const part = new Part(json, file);
+    const version = part.text('version', '1.0');
+    if (version !== '1.0') throw part.error('version', `is ${JSON.stringify(version)}, needs "1.0".`);
+    const normalizer = normalizerOf(part.objectOrNull('normalizer'));
+    checkFirst(part);
+    this.#file = file;
+    this.#preTokenizer = preTokenizerOf(part.objectOrNull('pre_tokenizer'));
+    this.#postProcessor = postProcessorOf(part.objectOrNull('post_processor'));
+    this.#decoder = decoderOf(part.objectOrNull('decoder'));
+    this.#model = modelOf(part.object('model'));
+    const { vocabulary } = this.#model;
+    this.added = new AddedTokens({ size: vocabulary.size, idOf: (token) => vocabulary.get(token) }, normalizer);
+  }
+
+  /** Ids of a text, within the special tokens of the post-processor unless told otherwise. @throws DataError */
+  encode(text: string, addSpecialTokens: boolean): number[] {
+    if (LONE_SURROGATE.test(text))
+      throw new DataError(
+        this.#file,
+        'is given a text with half of a surrogate pair (\\ud800 to \\udfff alone). Mend the text.',
+      );
+    const ids = this.#guarded(text);
+    return addSpecialTokens ? this.#postProcessor(ids) : ids;
+  }
+
+  /** V8 keeps a place to return to for each character of a match: some millions without a border overflow it. */
+  #guarded(text: string): number[] {
+    try {
+      return this.#idsOf(text);
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new DataError(
+        this.#file,
+        `is given a text of ${text.length.toLocaleString('en-US')} characters with a stretch too long for its patterns. Cut the text.`,
+        { cause },
+      );
+    }
+  }
+
+  #idsOf(text: string): number[] {
+    const ids: number[] = [];
+    for (const found of this.added.extract(text)) {
+      if ('id' in found) ids.push(found.id);
+      else
+        for (const piece of this.#preTokenizer?.([found]) ?? [found])
+          for (const id of this.#model.encode(piece.text)) ids.push(id);
+    }
+    return ids;
+  }
+
+  /** The special tokens that the post-processor puts around every text. */
+  around(): readonly number[] {
+    return this.#postProcessor([]);
+  }
+
+  /** Ids without a token are passed over, as in Rust. */
+  decode(ids: readonly number[], skipSpecialTokens: boolean): string {
+    this.#tokens ??= new Map(Array.from(this.#model.vocabulary, ([token, id]) => [id, token]));
+    const tokens: string[] = [];
+    for (const id of ids) {
+      const added = this.added.get(id);
+      if (added?.special === true && skipSpecialTokens) continue;
+      const token = added === undefined ? this.#tokens.get(id) : this.added.normalizedForm(added);
+      if (token !== undefined) tokens.push(token);
+    }
+    return this.#decoder(tokens).join('');
+  }
+
+  /** The token of the highest id, the added ones included; null for an empty vocabulary. */
+  last(): readonly [token: string, id: number] | null {
+    let last: readonly [string, number] | null = null;
+    for (const entry of this.#model.vocabulary) if (last === null || entry[1] > last[1]) last = entry;
+    for (const [id, { content }] of this.added.entries()) if (last === null || id > last[1]) last = [content, id];
+    return last;
+  }
+
+  /** An added token that shares its id with a token of the model: what Rust gives when the vocabulary has gaps. */
+  collision(): readonly [added: AddedToken, token: string, id: number] | null {
+    this.#tokens ??= new Map(Array.from(this.#model.vocabulary, ([token, id]) => [id, token]));
+    for (const [id, added] of this.added.entries()) {
+      const token = this.#tokens.get(id);
+      if (token !== undefined && token !== added.content) return [added, token, id];
+    }
+    return null;
+  }
+}
+
+function modelOf(part: Part): Model {
+  switch (typeof part.json.type === 'string' ? part.json.type : kindOf(part)) {
+    case 'BPE':
+      return bpeOf(part);
+    case 'Unigram':
+      return unigramOf(part);
+    case 'WordLevel':
+      return wordLevelOf(part);
+    case 'WordPiece':
+      return wordPieceOf(part);
+    default:
+      throw part.unsupported('type', `is ${JSON.stringify(part.json.type)}, a model`);
+  }
+}
+
+/** Files of old versions of the library do not name the model's kind. */
+function kindOf(part: Part): string {
+  if (part.has('merges')) return 'BPE';
+  if (Array.isArray(part.json.vocab)) return 'Unigram';
+  return part.has('continuing_subword_prefix') ? 'WordPiece' : 'WordLevel';
+}
+
+/** Where the whole text begins is known in the text as it is written; these normalizers move it. */
+const MOVES_START = ['Prepend', 'Strip'];
+
+function checkFirst(part: Part): void {
+  const preTokenizer = part.objectOrNull('pre_tokenizer');
+  const asks = (step: Part | undefined): boolean =>
+    step?.json.type === 'Metaspace' && step.json.prepend_scheme === 'first';
+  if (preTokenizer === null) return;
+  const first = preTokenizer.json.type === 'Sequence' ? preTokenizer.objects('pretokenizers')[0] : preTokenizer;
+  const normalizer = part.objectOrNull('normalizer');
+  if (!asks(first) || normalizer === null) return;
+  const steps = normalizer.json.type === 'Sequence' ? normalizer.objects('normalizers') : [normalizer];
+  const moving = steps.find((step) => MOVES_START.includes(String(step.json.type)));
+  if (moving !== undefined)
+    throw moving.unsupported(null, 'moves the start of the text, before a Metaspace of prepend_scheme "first"');
+}
