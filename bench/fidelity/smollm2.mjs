@@ -183,7 +183,8 @@ async function measureUpdates(method, base) {
 
 /** NaN when any value is, as Math.max has it: an order would lose it. @param {number[]} values */
 const middle = (values) => (values.some(Number.isNaN) ? Number.NaN : median(values));
-const largest = (/** @type {readonly number[]} */ values) => Math.max(...values);
+const largest = (/** @type {readonly number[]} */ values) =>
+  values.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);
 const relative = (/** @type {number} */ got, /** @type {number} */ want) => Math.abs(got - want) / Math.abs(want);
 
 /** @typedef {[what: string, reached: number, bound: number | null, unit: string, note?: string]} Row */

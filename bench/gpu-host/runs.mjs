@@ -1,7 +1,7 @@
 /** The runs below a folder of gpu-host.sh, ours and PEFT's, and what their records say about speed and memory. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { median } from 'simple-statistics';
+import { max as largest, median, min as smallest } from 'simple-statistics';
 import { filesOf, text } from './files.mjs';
 
 /** @typedef {import('#dist/results/run-schema.js').RunRecord} RunRecord */
@@ -63,7 +63,7 @@ export function stepMs(runs, arm) {
 /** @param {readonly RunRecord[]} runs @param {string} arm */
 export function peakBytes(runs, arm) {
   const peaks = ofArm(runs, arm).flatMap((run) => run.train_info.memory?.allocated.peak ?? []);
-  return peaks.length === 0 ? null : Math.max(...peaks);
+  return peaks.length === 0 ? null : largest(peaks);
 }
 
 /**
@@ -90,7 +90,7 @@ export function driverPeak(runs, samples) {
     const to = from + (total_time ?? 0);
     const during = samples.filter(({ at }) => at >= from && at <= to).map(({ bytes }) => bytes);
     const before = samples.findLast(({ at }) => at < from);
-    return during.length === 0 ? [] : [Math.max(...during) - (before?.bytes ?? Math.min(...during))];
+    return during.length === 0 ? [] : [largest(during) - (before?.bytes ?? smallest(during))];
   });
-  return peaks.length === 0 ? null : Math.max(...peaks);
+  return peaks.length === 0 ? null : largest(peaks);
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-/** What a GPU host was promised to reach and what it reached, from the folder of gpu-host.sh. */
 import { existsSync } from 'node:fs';
+/** What a GPU host was promised to reach and what it reached, from the folder of gpu-host.sh. */
+import { max as largest } from 'simple-statistics';
 import { messageOf, readArguments, refuse } from '../shared/options.mjs';
 import { misses } from '../shared/records.mjs';
 import { readResults } from './results.mjs';
@@ -27,7 +28,7 @@ function verdict(figure) {
 
 const shown = (/** @type {number | null} */ value) => (value === null ? '–' : Number(value.toPrecision(4)).toString());
 const print = (/** @type {readonly (readonly string[])[]} */ rows) => {
-  const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
+  const widths = rows[0].map((_, i) => largest(rows.map((row) => row[i].length)));
   for (const row of rows)
     console.log(
       row

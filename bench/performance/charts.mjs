@@ -1,4 +1,5 @@
 /** The pictures of docs/performance.md, from the curves in the records. */
+import { max as largest } from 'simple-statistics';
 import { renderChart, standaloneSvg } from '#dist/report/charts/render.js';
 import { armColor, INK, SURFACE } from '#dist/report/charts/theme.js';
 
@@ -41,8 +42,8 @@ const subject = ({ method, checkpointing }) => `${method}, checkpointing ${check
  */
 function sequence(name, curves) {
   const model = name.slice('sequence-'.length);
-  const largest = Math.max(...curves.flatMap(({ values }) => values.map(({ y }) => y)));
-  const [unit, unitBytes] = largest >= GIB ? /** @type {const} */ (['GiB', GIB]) : /** @type {const} */ (['MiB', MIB]);
+  const most = largest(curves.flatMap(({ values }) => values.map(({ y }) => y)));
+  const [unit, unitBytes] = most >= GIB ? /** @type {const} */ (['GiB', GIB]) : /** @type {const} */ (['MiB', MIB]);
   /** @type {(curve: Curve, point: Point) => Mark} */
   const mark = (curve, { x, y }) => ({
     method: curve.method,
@@ -110,7 +111,7 @@ const dotMark = (size) => ({ type: 'circle', size, opacity: 1, stroke: SURFACE, 
  * @param {readonly Mark[]} ends
  */
 function spaced(ends) {
-  const least = Math.max(...ends.map(({ y }) => y)) * 0.045;
+  const least = largest(ends.map(({ y }) => y)) * 0.045;
   let above = Number.POSITIVE_INFINITY;
   return ends
     .toSorted((a, b) => b.y - a.y)

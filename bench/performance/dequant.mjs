@@ -3,7 +3,7 @@
  * NF4 with double quantization decoded on the GPU, as bytes per second against a copy of buffers in the same process; and a few
  * rows through the packed weight (matvec_4bit) against decoding it for a product.
  */
-import { median } from 'simple-statistics';
+import { max as largest, median } from 'simple-statistics';
 import { Machine } from '#dist/gpu/machine.js';
 import { dequant4bit, TABLE_LENGTH } from '#dist/kernels/dequant.js';
 import { matmulNt } from '#dist/kernels/matmul.js';
@@ -58,7 +58,7 @@ const target = tensor('target', n, dtype);
 const tables = tensor('tables', TABLE_LENGTH, 'f32');
 
 const scales = { kind: /** @type {const} */ ('double'), codes, nested };
-const most = Math.max(...rowCounts);
+const most = largest(rowCounts);
 const [x, y] = [tensor('x', most * width, 'f32'), tensor('y', most * out, 'f32')];
 /**
  * What a buffer starts with, zeros, is quicker to multiply on some GPUs than what weights hold.

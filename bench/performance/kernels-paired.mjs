@@ -2,7 +2,7 @@
 /** Attention and matrix products of two built checkouts at the quick suite's shapes, in one process and in turns. */
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { geometricMean, median } from 'simple-statistics';
+import { geometricMean, median, min as smallest } from 'simple-statistics';
 import { cpuSeconds, LoadWatch } from '../shared/clock.mjs';
 import { checkouts, count, messageOf, readOptions, refuse } from '../shared/options.mjs';
 import { commitOf, writeRecord } from '../shared/record.mjs';
@@ -55,7 +55,7 @@ for (const [name, before] of trees.before.kernels) {
   const us = { before: median(samples.before) * 1e6, after: median(samples.after) * 1e6 };
   // neighbours in time share what else the machine did
   const paired = median(samples.after.map((each, i) => each / samples.before[i]));
-  const fastest = Math.min(...samples.after) / Math.min(...samples.before);
+  const fastest = smallest(samples.after) / smallest(samples.before);
   ratios.paired.push(paired);
   ratios.fastest.push(fastest);
   figures.push(

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** A layer's product with its LoRA term: summed on the way as a second source, against a product of its own that is added. */
-import { median } from 'simple-statistics';
+import { median, min as smallest } from 'simple-statistics';
 import { obstacle } from '#dist/gpu/tier.js';
 import { closeDevice } from '#dist/node/device.js';
 import { prepareProduct } from '#dist/tune/product.js';
@@ -43,7 +43,7 @@ async function pair(op, [M, N, K], [tier, dtype]) {
     product.fillWithNoise();
     arms.push({ product, times: /** @type {number[]} */ ([]), ...(await calibrate(product.seconds, rounds)) });
   }
-  const pairs = Math.min(...arms.map((arm) => arm.rounds));
+  const pairs = smallest(arms.map((arm) => arm.rounds));
   for (let round = 0; round < pairs; round++)
     for (const { product, repeats, times } of arms) times.push(await product.seconds(repeats));
   for (const { product } of arms) product.free();

@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { linearRegression, linearRegressionLine } from 'simple-statistics';
+import { max as largest, linearRegression, linearRegressionLine, min as smallest } from 'simple-statistics';
 import { estimateModel } from '#dist/estimate/model.js';
 import { REFERENCE_MODELS } from '#dist/estimate/reference-models.js';
 import { parseModelConfig } from '#dist/formats/hf-config.js';
@@ -86,7 +86,7 @@ function estimate({ shape, dtype, profile }, method, checkpointing, S) {
 function leastSquares(points) {
   const line = linearRegression(points.map(({ x, y }) => [x, y]));
   const at = linearRegressionLine(line);
-  return { slope: line.m, deviation: Math.max(...points.map(({ x, y }) => Math.abs(at(x) - y) / y)) };
+  return { slope: line.m, deviation: largest(points.map(({ x, y }) => Math.abs(at(x) - y) / y)) };
 }
 
 /**
@@ -158,7 +158,7 @@ for (const subject of SUBJECTS) {
         },
         {
           what: `${label}: activations a token, most over least`,
-          reached: Math.max(...perToken) / Math.min(...perToken),
+          reached: largest(perToken) / smallest(perToken),
           bound: MOST_UNEVEN,
           unit: 'times',
         },
@@ -171,7 +171,7 @@ for (const subject of SUBJECTS) {
         continue;
       }
       const point = run(subject.shape, method, checkpointing, RUN_LENGTH);
-      points.push(...ran(`${RUN_LENGTH} tokens, ${name}, checkpointing ${kept}`, point));
+      for (const row of ran(`${RUN_LENGTH} tokens, ${name}, checkpointing ${kept}`, point)) points.push(row);
       curves.push({ ...curve, run: { x: RUN_LENGTH, y: point.peakBytes } });
     }
   }
@@ -186,7 +186,7 @@ const byVocabulary = [];
 for (const V of [...DOUBLINGS, ...PUBLISHED].sort((a, b) => a - b)) byVocabulary.push({ x: V, y: await lossBytes(V) });
 const sizes = (/** @type {readonly number[]} */ list) =>
   byVocabulary.filter(({ x }) => list.includes(x)).map(({ y }) => y);
-const spread = (/** @type {readonly number[]} */ list) => Math.max(...sizes(list)) / Math.min(...sizes(list));
+const spread = (/** @type {readonly number[]} */ list) => largest(sizes(list)) / smallest(sizes(list));
 const lossPoint = run({ ...NARROW, vocab_size: RUN_VOCABULARY }, 'lora', 'false', LOSS_TOKENS);
 curves.push({
   picture: 'vocabulary',
@@ -211,7 +211,7 @@ const flat = [
   },
   {
     what: 'largest of all',
-    reached: Math.max(...byVocabulary.map(({ y }) => y)) / MIB,
+    reached: largest(byVocabulary.map(({ y }) => y)) / MIB,
     bound: LOSS_BUDGET_BYTES / MIB,
     unit: 'MiB',
   },

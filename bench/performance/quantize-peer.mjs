@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { median } from 'simple-statistics';
+import { median, min as smallest } from 'simple-statistics';
 import { createQuantizerPool, loadWasmModule } from '#dist/node/codec.js';
 import { createQuantizer } from '#dist/wasm/quantizer.js';
 import { cpuSeconds, LoadWatch, timed, wallSeconds } from '../shared/clock.mjs';
@@ -89,7 +89,7 @@ await Promise.all(ours.map(({ quantizer }) => quantizer.close()));
 /** 1e9 elements a second, of the median round and of the fastest. @param {Arm} arm */
 const speed = ({ times }) => elements / median(times) / 1e9;
 /** @param {Arm} arm */
-const fastest = ({ times }) => elements / Math.min(...times) / 1e9;
+const fastest = ({ times }) => elements / smallest(times) / 1e9;
 /** @param {string} name @param {Arm} arm @param {string} unit */
 const speedFigure = (name, arm, unit) => ({
   what: name,

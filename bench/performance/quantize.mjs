@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-/** How fast one thread quantizes, held against how fast it copies: `npm run bench:micro`. */
 import { availableParallelism } from 'node:os';
+/** How fast one thread quantizes, held against how fast it copies: `npm run bench:micro`. */
+import { max as largest } from 'simple-statistics';
 import { Bench } from 'tinybench';
 import { createQuantizerPool, loadWasmModule } from '#dist/node/codec.js';
 import { dequantize4bit, narrow, quantize4bit } from '#dist/wasm/buffers.js';
@@ -103,7 +104,7 @@ const rows = bench.tasks.map((task) => {
   };
 });
 // Against the faster of the two copies: noise can only make the promise harder to keep.
-const copyBytesPerSecond = Math.max(...rows.filter((r) => r.name.startsWith('copy')).map((r) => r.f32BytesPerSecond));
+const copyBytesPerSecond = largest(rows.filter((r) => r.name.startsWith('copy')).map((r) => r.f32BytesPerSecond));
 const compared = rows.map((row) => ({ ...row, ratioToCopy: row.f32BytesPerSecond / copyBytesPerSecond }));
 const judged = compared.filter((r) => /^nf4 .*, (f32|bf16) source$/.test(r.name));
 const passed = judged.length === 2 && judged.every((r) => r.ratioToCopy >= LEAST_RATIO);
@@ -113,7 +114,7 @@ if (flags.json) {
     JSON.stringify({ elements, iterations: ITERATIONS, leastRatio: LEAST_RATIO, passed, rows: compared }, null, 2),
   );
 } else {
-  const width = Math.max(...rows.map((r) => r.name.length));
+  const width = largest(rows.map((r) => r.name.length));
   console.log(`${elements} elements (${flags.mib} MiB of f32), block ${BLOCK_SIZE}, median of ${ITERATIONS}`);
   console.log(`${''.padEnd(width)}  Gelem/s  GB/s as f32  of copy`);
   for (const { name, elementsPerSecond, f32BytesPerSecond, ratioToCopy } of compared) {

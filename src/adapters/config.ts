@@ -129,7 +129,7 @@ export function parseLoraConfig(json: JsonObject, file = ADAPTER_CONFIG_FILE): L
     alpha_pattern: pattern('alpha_pattern', fields, isFloat32),
     unknown: unknownOf(json),
   };
-  problems.push(...contradictions(config).map(({ path, message }) => ({ path: `${file}: ${path}`, message })));
+  for (const { path, message } of contradictions(config)) problems.push({ path: `${file}: ${path}`, message });
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }

@@ -2,19 +2,22 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ResolvedConfig, type ResolvedSuite, withValues } from '../config/index.ts';
+import { type ResolvedConfig, type ResolvedSuite, type TrainConfig, withValues } from '../config/index.ts';
 import { ConfigError, type ConfigProblem, DataError, exitCodeOf } from '../errors.ts';
 import { scaleUp } from '../estimate/scale-up.ts';
 import { writeText } from '../formats/reader.ts';
+import { openModel } from '../model/open.ts';
 import { runScript } from '../node/child.ts';
 import { loadShaders } from '../node/device.ts';
 import type { DeviceChoice } from '../node/device-choice.ts';
-import { nodeWriter } from '../node/files.ts';
+import { type FreeBytes, freeBytesAt, requireRoom } from '../node/disk.ts';
+import { nodeReader, nodeWriter } from '../node/files.ts';
 import { requireInputs } from '../node/inputs.ts';
 import { type RunRecord, runSchema, SCHEMA_VERSION } from '../results/run-schema.ts';
 import { summarizeRuns } from '../results/summarize.ts';
 import { type ScaleUp, type SuiteManifest, type SuiteSummary, suiteSummarySchema } from '../results/summary-schema.ts';
 import type { TrainEvent } from '../train/events.ts';
+import { plannedWeightBytes } from '../train/saved-bytes.ts';
 import { resolveBuiltins } from './builtin.ts';
 import { failedRecord, type RunFailure } from './failed-record.ts';
 import type { RunJob } from './job.ts';
@@ -26,6 +29,7 @@ export type SuiteEvent =
   | { readonly type: 'run-end'; readonly name: string; readonly record: RunRecord };
 
 type SuiteOptions = {
+  /** Held by the caller while the suite runs. */
   readonly directory: string;
   readonly device: DeviceChoice;
   readonly command: readonly string[];
@@ -33,6 +37,7 @@ type SuiteOptions = {
   readonly onEvent: (event: SuiteEvent) => void;
   /** Script that a run's process executes; replaced by tests. */
   readonly worker?: string;
+  readonly freeBytes?: FreeBytes;
 };
 
 export type SuiteResult = { readonly runs: readonly RunRecord[]; readonly summary: SuiteSummary };
@@ -52,10 +57,11 @@ export const RUN_SUFFIX = '.run.json';
  * @throws ConfigError before the first run when files are missing; the signal's reason, after which finished runs stay
  */
 export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Promise<SuiteResult> {
-  const { directory, device, command, signal, onEvent, worker = WORKER } = options;
+  const { directory, device, command, signal, onEvent, worker = WORKER, freeBytes = freeBytesAt } = options;
   const estimates = await scaleUpOrNull(suite);
   const order = interleave(suite);
   await requireAllInputs(suite, directory);
+  await requireRoomForAll(suite, directory, freeBytes);
   const runs: RunRecord[] = [];
   for (const [index, { arm, seed, replicate }] of order.entries()) {
     const name = `${arm.name}-seed${seed}`;
@@ -109,6 +115,31 @@ async function requireAllInputs({ arms, seeds }: ResolvedSuite, directory: strin
     }
   }
   if (problems.size > 0) throw new ConfigError([...problems.values()]);
+}
+
+/** A run asks for itself as well; what all of them leave is known before the first. */
+async function requireRoomForAll(
+  { arms, seeds }: ResolvedSuite,
+  directory: string,
+  freeBytes: FreeBytes,
+): Promise<void> {
+  const parts: Record<string, number> = {};
+  for (const { name, config } of arms) {
+    const { values } = await runConfig(config, seeds[0] ?? 0, directory, name);
+    const bytes = await weightBytesOrNone(values);
+    parts[`${seeds.length} x ${name}`] = seeds.length * bytes;
+  }
+  await requireRoom(directory, parts, freeBytes);
+}
+
+/** A model that cannot be planned fails its runs, each with its own words. */
+async function weightBytesOrNone(config: TrainConfig): Promise<number> {
+  try {
+    return await plannedWeightBytes(config, await openModel(config, nodeReader));
+  } catch (error) {
+    if (exitCodeOf(error) === 2) return 0;
+    throw error;
+  }
 }
 
 /** Estimates the reference models; null where they lack the layers that the suite's targets name. */

@@ -25,6 +25,9 @@ process.on('SIGINT', () => undefined);
 // the parent is gone; process.exit would take the device down first, which was seen to hang (webgpu 0.6.2)
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 
+// Nobody reads them any more: no reason to end in the middle of a step.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
 const send = (message: WorkerMessage): void => {
   process.send?.(message);
 };

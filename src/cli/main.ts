@@ -6,7 +6,9 @@ import { doctorCommand } from './doctor/command.ts';
 import { estimateCommand } from './estimate/command.ts';
 import { type CommandMaker, runCli } from './program.ts';
 import { quantizeCommand } from './quantize/command.ts';
+import { reportFailure } from './shared/failure.ts';
 import { abortOnSignals } from './shared/signals.ts';
+import { standardStreams } from './shared/streams.ts';
 import { trainCommand } from './train/command.ts';
 import { tuneKernelsCommand } from './tune-kernels/command.ts';
 
@@ -30,16 +32,15 @@ const commands: readonly CommandMaker[] = [
   configCommand,
 ];
 
-// `nibble config schema | head` closes the pipe early, which is not a failure
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
-});
-
-const { signal, dispose } = abortOnSignals(process);
-const { stdout, stderr, env } = process;
-const exitCode = await runCli(process.argv.slice(2), { stdout, stderr, env, signal }, commands);
+const streams = standardStreams(process);
+const { stdout, stderr } = streams;
+const { signal: stopped, dispose } = abortOnSignals(process);
+const signal = AbortSignal.any([stopped, streams.signal]);
+const context = { stdout, stderr, env: process.env, signal };
+const exitCode = await runCli(process.argv.slice(2), context, commands);
 dispose();
-// lets a pipe take what was written, then exits whatever is still open: closing a device was seen to hang (webgpu
-// 0.6.2)
-stdout.write('', () => process.exit(exitCode));
+await streams.flush();
+const lost = exitCode === 0 && streams.signal.aborted;
+const lastCode = lost ? reportFailure(streams.signal.reason, context) : exitCode;
+// what is still open holds the process no longer: webgpu 0.6.2 was seen to hang
+process.exit(lastCode);

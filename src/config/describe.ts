@@ -1,6 +1,7 @@
 /** Turns a zod type into words, and a value that does not fit into a problem: what was got, what is wanted, where. */
 import { z } from 'zod';
 import type { ConfigProblem } from '../errors.ts';
+import { FILE_NAME_IN_WORDS, FILE_NAME_PATTERN } from './file-name.ts';
 import { nearest } from './nearest.ts';
 
 /** The part of JSON Schema that our settings use. */
@@ -17,6 +18,7 @@ export type SchemaNode = {
   minimum?: number;
   maximum?: number;
   examples?: unknown[];
+  pattern?: string;
   exclusiveMinimum?: number;
   exclusiveMaximum?: number;
 };
@@ -47,6 +49,7 @@ export function inWords(node: SchemaNode): string {
   if (node.type === 'object' && node.properties === undefined && typeof node.additionalProperties === 'object')
     return `a mapping from names to ${pluralOf(node.additionalProperties)}`;
   if (node.type === 'object') return `a mapping with ${Object.keys(node.properties ?? {}).join(', ')}`;
+  if (node.pattern === FILE_NAME_PATTERN) return FILE_NAME_IN_WORDS;
   if (node.type === 'string') return node.examples ? `a text such as ${node.examples.join(' or ')}` : 'a text';
   return node.type ?? 'anything';
 }

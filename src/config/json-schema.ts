@@ -1,5 +1,6 @@
 /** JSON Schemas of configuration files, for editors and other tools. */
 import { type SchemaNode, schemaOf } from './describe.ts';
+import { fileNameType } from './file-name.ts';
 import { ALIASES, typeOf } from './names.ts';
 import { settingKeys, settings } from './settings.ts';
 import { suiteShape } from './suite-shape.ts';
@@ -17,6 +18,7 @@ export type JsonSchema = SchemaNode & {
   deprecated?: boolean;
   $ref?: string;
   minProperties?: number;
+  propertyNames?: SchemaNode;
   $defs?: Record<string, JsonSchema>;
 };
 
@@ -32,7 +34,12 @@ export function configJsonSchema(): JsonSchema {
 export function suiteJsonSchema(): JsonSchema {
   const keys = Object.entries(suiteShape).map(([key, type]) => [key, schemaOf(type)] as const);
   const training: JsonSchema = { $ref: '#/$defs/training' };
-  const arms: JsonSchema = { type: 'object', minProperties: 1, additionalProperties: training };
+  const arms: JsonSchema = {
+    type: 'object',
+    minProperties: 1,
+    propertyNames: schemaOf(fileNameType),
+    additionalProperties: training,
+  };
   return {
     $schema: DIALECT,
     title: 'nibble benchmark suite',

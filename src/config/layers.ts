@@ -123,7 +123,7 @@ function layerOf(drafts: Draft[]): Layer {
     mentioned.add(key);
     const type = typeOf(draft.name) ?? settings.shape[key];
     const wrong = unsupportedValue(key, draft) ?? typeProblems(type, draft.value, draft.path, draft.place);
-    problems.push(...wrong);
+    for (const problem of wrong) problems.push(problem);
     const earlier = entries.get(key);
     if (earlier)
       problems.push({

@@ -143,7 +143,7 @@ function schedule(set: Merged, found: Findings): void {
     learningRate: current(set, 'learning_rate') as number,
     where: (kwargs ?? type)?.origin.where ?? 'default',
   };
-  found.problems.push(...scheduleProblems(choice));
+  for (const problem of scheduleProblems(choice)) found.problems.push(problem);
 }
 
 function packing(set: Merged, found: Findings): void {

@@ -1,15 +1,13 @@
 /** The keys of a suite file beside `base` and `arms`, which hold training settings. */
 import { z } from 'zod';
+import { fileNameType } from './file-name.ts';
 
 /** Paired seeds are what the statistics rest on; below three the report names no winner. */
 const DEFAULT_SEEDS = [0, 1, 2];
 const MAX_SEED = 2 ** 32 - 1;
 
 export const suiteShape = {
-  suite: z
-    .string()
-    .regex(/^[A-Za-z0-9][\w.-]*$/)
-    .describe('name of the suite: letters, digits, hyphens; names its result folder'),
+  suite: fileNameType.describe('name of the suite: letters, digits, hyphens; names its result folder'),
   description: z.string().default('').describe('what the suite asks, in a sentence for the report'),
   seeds: z
     .array(z.int().min(0).max(MAX_SEED))

@@ -1,16 +1,20 @@
 /** A benchmark suite: one base configuration, arms that depart from it, seeds that repeat them. */
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { show, typeProblems, unknownKey } from './describe.ts';
+import { type FileName, fileName, siblingProblems } from './file-name.ts';
 import { envLayer, fileLayer, flagLayer, type Layer } from './layers.ts';
 import { type ConfigSources, type ResolvedConfig, resolveLayers } from './load.ts';
 import { type SettingKey, settingKeys } from './settings.ts';
 import { suiteShape, UNSUPPORTED_SUITE_KEYS } from './suite-shape.ts';
 import { readYaml, type SourceFile, type YamlFile } from './yaml-file.ts';
 
-export type Arm = { readonly name: string; readonly config: ResolvedConfig };
+export type Arm = { readonly name: FileName; readonly config: ResolvedConfig };
+
+/** One whose name nobody has looked at yet. */
+type UnnamedArm = Omit<Arm, 'name'> & { readonly name: string };
 
 export type ResolvedSuite = {
-  readonly suite: string;
+  readonly suite: FileName;
   readonly description: string;
   readonly seeds: readonly number[];
   readonly division: 'closed' | 'open';
@@ -48,7 +52,10 @@ export function loadSuite(sources: ConfigSources & { readonly file: SourceFile }
   const head = readHead(file, problems);
   const base = fileLayer(file, ['base'], mappingAt(file, ['base'], problems));
   const shared = [base, envLayer(sources.env ?? {}), flagLayer(sources.flags ?? {})];
-  const armLayers = Object.keys(mappingAt(file, ['arms'], problems)).map((name) => ({
+  const armNames = Object.keys(mappingAt(file, ['arms'], problems));
+  for (const { name, message } of siblingProblems(armNames))
+    problems.push({ path: 'arms', message: `${message} (${file.place(['arms', name])})` });
+  const armLayers = armNames.map((name) => ({
     name,
     layer: fileLayer(file, ['arms', name], mappingAt(file, ['arms', name], problems), 'arm'),
   }));
@@ -57,24 +64,26 @@ export function loadSuite(sources: ConfigSources & { readonly file: SourceFile }
       path: 'arms',
       message: `names no arm; wanted "arms: {lora: {method: lora}, qlora: {method: qlora}}" (${file.place(['arms'])})`,
     });
-  problems.push(...[...shared, ...armLayers.map(({ layer }) => layer)].flatMap(runnerKeys));
+  for (const layer of [...shared, ...armLayers.map((arm) => arm.layer)])
+    for (const problem of runnerKeys(layer)) problems.push(problem);
 
-  const arms: Arm[] = [];
+  const arms: UnnamedArm[] = [];
   for (const { name, layer } of armLayers) {
     try {
       arms.push({ name, config: resolveLayers([...shared, layer], 'train') });
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      problems.push(
-        ...error.problems.map((p) =>
-          isFromArm(p) || isFromSource(shared, p) ? p : { ...p, path: `arms.${name}.${p.path}` },
-        ),
-      );
+      for (const problem of error.problems) {
+        const isPlaced = isFromArm(problem) || isFromSource(shared, problem);
+        problems.push(isPlaced ? problem : { ...problem, path: `arms.${name}.${problem.path}` });
+      }
     }
   }
-  if (problems.length === 0 && head.division === 'closed') problems.push(...closedDifferences(arms));
+  if (problems.length === 0 && head.division === 'closed')
+    for (const problem of closedDifferences(arms)) problems.push(problem);
   if (problems.length > 0) throw new ConfigError(unique(problems));
-  return { ...head, arms, notices: unique(arms.flatMap((arm) => armNotices(arm, shared))) };
+  const notices = unique(arms.flatMap((arm) => armNotices(arm, shared)));
+  return { ...head, arms: arms.map(({ name, config }) => ({ name: fileName('arms', name), config })), notices };
 }
 
 function readHead(file: YamlFile, problems: ConfigProblem[]): Head {
@@ -82,7 +91,7 @@ function readHead(file: YamlFile, problems: ConfigProblem[]): Head {
   for (const [key, type] of Object.entries(suiteShape)) {
     const value = file.root[key];
     const wrong = typeProblems(type, value, key, (inner) => file.place([key, ...inner]));
-    problems.push(...wrong);
+    for (const problem of wrong) problems.push(problem);
     if (wrong.length === 0) head[key] = type.parse(value);
   }
   const known = [...Object.keys(suiteShape), 'base', 'arms'];
@@ -116,7 +125,7 @@ function runnerKeys(layer: Layer): ConfigProblem[] {
   }));
 }
 
-function closedDifferences([first, ...others]: readonly Arm[]): ConfigProblem[] {
+function closedDifferences([first, ...others]: readonly UnnamedArm[]): ConfigProblem[] {
   if (first === undefined) return [];
   // the dtype that was asked for, because fresh adapters are rounded to it
   const said = ({ values }: Arm['config'], key: SettingKey): string =>
@@ -135,7 +144,7 @@ function closedDifferences([first, ...others]: readonly Arm[]): ConfigProblem[] 
 }
 
 /** Keeps "has no effect" from an arm only: a base shared by all arms holds settings that only some of them use. */
-function armNotices({ config }: Arm, shared: readonly Layer[]): ConfigProblem[] {
+function armNotices({ config }: UnnamedArm, shared: readonly Layer[]): ConfigProblem[] {
   const fromSources = new Set(shared.flatMap((layer) => layer.notices));
   return config.notices.filter((n) => fromSources.has(n) || isFromArm(n) || !n.message.startsWith('has no effect'));
 }

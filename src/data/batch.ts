@@ -1,4 +1,5 @@
 /** Rows side by side: padded on the right, labels shifted, ready to be written to the GPU. */
+import { max as largest } from 'simple-statistics';
 import { KernelCallError } from '../errors.ts';
 import { locateDocuments, type PackedDocuments } from './documents.ts';
 import { IGNORED, lossTokens, type Row } from './row.ts';
@@ -52,7 +53,7 @@ export function makeMicroBatch(rows: readonly Row[], options: PaddingOptions): M
   const { padId, padToMultipleOf = 1, maxPositions = Number.POSITIVE_INFINITY } = options;
   if (rows.length === 0) throw new KernelCallError('makeMicroBatch', 'no rows');
   const B = rows.length;
-  const longest = Math.max(...rows.map(({ inputIds }) => inputIds.length));
+  const longest = largest(rows.map(({ inputIds }) => inputIds.length));
   const S = Math.max(longest, Math.min(Math.ceil(longest / padToMultipleOf) * padToMultipleOf, maxPositions));
   const inputIds = new Uint32Array(B * S).fill(padId);
   const labels = new Int32Array(B * S).fill(IGNORED);

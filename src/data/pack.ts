@@ -24,10 +24,10 @@ export function packRows(documents: readonly Row[], length: number, strategy: Pa
   const rows: Row[] = [];
   for (let at = 0; at < documents.length; at += DOCUMENTS_PER_BATCH) {
     const batch = documents.slice(at, at + DOCUMENTS_PER_BATCH);
-    if (strategy === 'wrapped') rows.push(...pieces(concatenated(batch), length));
+    if (strategy === 'wrapped') for (const row of pieces(concatenated(batch), length)) rows.push(row);
     else {
       const fitting = batch.flatMap((d) => (strategy === 'bfd' ? [cutRow(d, length)] : pieces(d, length)));
-      rows.push(...bestFitDecreasing(fitting, length).map(packedRow));
+      for (const bin of bestFitDecreasing(fitting, length)) rows.push(packedRow(bin));
     }
   }
   return rows;

@@ -1,4 +1,5 @@
 /** Checks that a plan fits the memory it may have, before anything is allocated, and explains one that does not. */
+import { max as largest } from 'simple-statistics';
 import { sizeInWords, type TrainConfig } from '../config/index.ts';
 import { ConfigError, DeviceError, exitCodeOf } from '../errors.ts';
 import { CATEGORIES } from '../gpu/category.ts';
@@ -71,7 +72,7 @@ async function remedies(input: RunInput, device: Pick<Device, 'profile' | 'shade
   if (changes.length > 1 && !found.some(({ bytes }) => bytes <= most))
     await measure({ what: 'all of these', apply: (from) => changes.reduce((p, change) => change.apply(p), from) });
   if (found.length === 0) return [];
-  const width = Math.max(...found.map(({ what }) => what.length));
+  const width = largest(found.map(({ what }) => what.length));
   const rows = found.map(({ what, bytes }) => {
     const verdict = bytes <= most ? 'fits' : 'is still too much';
     return `  ${what.padEnd(width)}${sizeInWords(bytes).padStart(13)}, ${verdict}`;
@@ -90,7 +91,7 @@ function changesOf({ config, shapes }: Candidate, { layout }: RunInput): Change[
     apply: (p) => ({ ...p, shapes: { train: p.shapes.train.map(of), evaluation: p.shapes.evaluation.map(of) } }),
   });
   const half = (n: number): number => Math.ceil(n / 2);
-  const longest = Math.max(...shapes.train.map(({ S }) => S));
+  const longest = largest(shapes.train.map(({ S }) => S));
   const double = { load_in_4bit: true, bnb_4bit_use_double_quant: true };
   // qlora makes a checkpoint that is quantized already no smaller
   const isQuantized = method === 'qlora' || baseQuantization(layout) !== null;
@@ -111,7 +112,7 @@ async function peakOf(
   { model, source, adapter }: RunInput,
   { profile, shaders }: Pick<Device, 'profile' | 'shaders'>,
 ): Promise<number | null> {
-  const maxPositions = Math.max(...[...shapes.train, ...shapes.evaluation].map(({ S }) => S));
+  const maxPositions = largest([...shapes.train, ...shapes.evaluation].map(({ S }) => S));
   try {
     const layout = await modelLayout({ config, model, source, adapter, maxPositions });
     return estimateRun(layout, config, shapes, profile, shaders).peakBytes;

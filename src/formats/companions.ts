@@ -1,5 +1,5 @@
 /** Files beside weights and config.json that a model needs to be used elsewhere. */
-import type { FileReader, FileWriter } from './reader.ts';
+import { type FileReader, type FileWriter, place } from './reader.ts';
 
 /** Names that some tokenizer or processor class of transformers 5.24 reads, chat templates, and the terms of the model. */
 const COMPANIONS: readonly RegExp[] = [
@@ -18,13 +18,28 @@ const TEMPLATES = 'additional_chat_templates';
 
 const CHUNK_BYTES = 2 ** 20;
 
-/** Copies a model's companions byte for byte. @returns their names, sorted */
-export async function copyCompanions(from: FileReader, to: FileWriter): Promise<string[]> {
+/**
+ * Copies a model's companions byte for byte, but none that is a link to somewhere else: who publishes a model would publish
+ * that file, too. `note` is told of each. @returns the names of the copied, sorted
+ */
+export async function copyCompanions(
+  from: FileReader,
+  to: FileWriter,
+  note: (text: string) => void,
+): Promise<string[]> {
   const beside = (await from.list()).filter((name) => COMPANIONS.some((companion) => companion.test(name)));
   const templates = (await from.list(TEMPLATES)).filter((name) => name.endsWith('.jinja'));
-  const files = [...beside, ...templates.map((name) => `${TEMPLATES}/${name}`)].sort();
-  for (const file of files) await to.write(file, contentOf(from, file));
-  return files;
+  const copied: string[] = [];
+  for (const file of [...beside, ...templates.map((name) => `${TEMPLATES}/${name}`)].sort()) {
+    const elsewhere = await from.straysTo(file);
+    if (elsewhere !== null) {
+      note(`${place(from, file)} is a link out of the model's folder, to ${elsewhere}, and is not copied`);
+      continue;
+    }
+    await to.write(file, contentOf(from, file));
+    copied.push(file);
+  }
+  return copied;
 }
 
 async function* contentOf(reader: FileReader, file: string): AsyncGenerator<Uint8Array> {

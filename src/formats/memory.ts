@@ -26,6 +26,7 @@ export function memoryReader(files: ReadonlyMap<string, Uint8Array | string>, ro
       const below = [...files.keys()].filter((path) => path.startsWith(start)).map((path) => path.slice(start.length));
       return below.filter((name) => !name.includes('/')).sort();
     },
+    straysTo: async () => null,
   };
 }
 
@@ -40,6 +41,7 @@ export function layeredReader(files: ReadonlyMap<string, Uint8Array | string>, r
     read: (path, offset, into) => of(path).read(path, offset, into),
     readText: (path) => of(path).readText(path),
     list: (folder) => reader.list(folder),
+    straysTo: (path) => of(path).straysTo(path),
   };
 }
 

@@ -14,6 +14,8 @@ export interface FileReader {
   readText(path: string): Promise<string>;
   /** Names of the files directly below the root, or a folder in it, sorted; empty where there is none or it cannot be listed. */
   list(folder?: string): Promise<readonly string[]>;
+  /** Where a link leads that leaves the root, and is of no cache that belongs to it; null for every other file. */
+  straysTo(path: string): Promise<string | null>;
 }
 
 export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;

@@ -192,7 +192,8 @@ export class Machine {
   /** Measures the GPU time of every dispatch of some phases, run once each. @throws DeviceError */
   async profileRun(names: readonly string[]): Promise<Span[]> {
     const spans: Span[] = [];
-    for (const name of names) spans.push(...(await profileProgram(this.device, this.#allocator, this.program(name))));
+    for (const name of names)
+      for (const span of await profileProgram(this.device, this.#allocator, this.program(name))) spans.push(span);
     return spans;
   }
 

@@ -68,7 +68,7 @@ export async function profileProgram(
 
 /** Spans as a Chrome trace (chrome://tracing, Perfetto): microseconds from the first span on. */
 export function chromeTrace(spans: readonly Span[]): { traceEvents: object[] } {
-  const origin = Math.min(...spans.map((s) => s.startNs));
+  const origin = spans.reduce((first, { startNs }) => Math.min(first, startNs), Number.POSITIVE_INFINITY);
   const traceEvents = spans.map(({ label, startNs, endNs }) => ({
     name: label,
     ph: 'X',

@@ -1,4 +1,5 @@
 /** How a weight is stored in GPU memory, and how an op reads it in the compute dtype, a shard of rows at a time. */
+import { max as largest } from 'simple-statistics';
 import { KernelCallError } from '../errors.ts';
 import { BINDING_ALIGNMENT } from '../gpu/device-profile.ts';
 import type { Recorder } from '../gpu/recorder.ts';
@@ -54,7 +55,7 @@ export function shardsOf(
   scratchBudget = Number.POSITIVE_INFINITY,
 ): Shard[] {
   const forms = weight.kind === 'dense' ? [computeDtype, weight.tensor.dtype] : [computeDtype];
-  const rowBytes = Math.max(...forms.map((dtype) => bytesOf(dtype, weight.in)));
+  const rowBytes = largest(forms.map((dtype) => bytesOf(dtype, weight.in)));
   const binding = rec.profile.limits.maxStorageBufferBindingSize;
   const limit = isDirect(weight, computeDtype) ? binding : Math.min(binding, scratchBudget);
   if (weight.out * rowBytes <= limit) return [{ row0: 0, rows: weight.out }];

@@ -20,7 +20,7 @@ export function collect<T>(problems: ConfigProblem[], read: () => T): T | undefi
     return read();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    problems.push(...error.problems);
+    for (const problem of error.problems) problems.push(problem);
     return undefined;
   }
 }

@@ -1,7 +1,7 @@
 /** Files on disk: positional reads, and writes that a crash cannot leave half done. */
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { type FileHandle, mkdir, open, readdir, readFile, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve, sep } from 'node:path';
 import { DataError } from '../errors.ts';
 import { type Chunks, decodeUtf8, type FileReader, type FileWriter, shortRead } from '../formats/reader.ts';
 
@@ -44,7 +44,20 @@ export function nodeReader(root: string): FileReader {
         .map((entry) => entry.name)
         .sort();
     },
+    straysTo: (path) => straysTo(root, path),
   };
+}
+
+/** A snapshot in Hugging Face's cache is links into the blobs of its repository. */
+const HUB_SNAPSHOT = /^(.*[/\\]models--[^/\\]+[/\\])snapshots[/\\][^/\\]+$/;
+
+async function straysTo(root: string, path: string): Promise<string | null> {
+  const file = await realpath(resolve(root, path)).catch(() => null);
+  if (file === null) return null;
+  const home = await realpath(root);
+  const repository = HUB_SNAPSHOT.exec(home)?.[1];
+  const allowed = [home, ...(repository === undefined ? [] : [join(repository, 'blobs')])];
+  return allowed.some((folder) => file.startsWith(folder + sep)) ? null : file;
 }
 
 async function readFully(handle: FileHandle, file: string, offset: number, into: Uint8Array): Promise<void> {
@@ -155,6 +168,7 @@ const WORDS: Readonly<Record<string, string>> = {
   ENOENT: 'no folder can be made there',
   EROFS: 'the file system is read-only',
   ENOSPC: 'the disk is full',
+  ENOTEMPTY: 'something has been put there meanwhile',
   ENAMETOOLONG: 'the name is too long',
 };
 

@@ -1,21 +1,22 @@
 /** quantize(): writes a 4-bit copy of a model's folder beside its target, and renames it when it is complete. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, rm, rmdir, statfs } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { mkdir, rm } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { checkQuantizeSettings, type QuantizeConfig, type QuantizeInput } from '../config/index.ts';
-import { ConfigError, type ConfigProblem, DataError } from '../errors.ts';
+import { type ConfigProblem, DataError } from '../errors.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readModelConfig } from '../formats/hf-config.ts';
 import { withPrefix } from '../model/base-prefix.ts';
 import { type QuantizeJob, type QuantizeResult, quantizeCheckpoint } from '../model/quantize/checkpoint.ts';
 import { type QuantizedLayout, type QuantizeSettings, quantizedLayout } from '../model/quantize/layout.ts';
 import { withTiedHead } from '../model/tied-head.ts';
-import { formatBytes } from '../report/format.ts';
 import { Codec } from '../wasm/codec.ts';
 import type { CallOptions, WorkEvent } from './call.ts';
 import { createQuantizerPool, loadWasmModule } from './codec.ts';
-import { nodeReader, nodeWriter } from './files.ts';
+import { type FreeBytes, freeBytesAt, requireRoom } from './disk.ts';
+import { inWords, nodeReader, nodeWriter } from './files.ts';
 import { requireModelFolder } from './inputs.ts';
+import { requireMovable, type TakenFolder, takeFolder } from './output-folder.ts';
 import { openFileStore } from './spool.ts';
 
 /** Events of quantizing: every weight is quantized before the first file is written. */
@@ -85,11 +86,27 @@ type FolderJob = {
 export async function quantizeFolder(
   { model, out, names, config: given }: FolderJob,
   { onEvent = () => undefined, signal = new AbortController().signal }: CallOptions<QuantizeEvent>,
-  freeBytes: (directory: string) => Promise<number> = freeBytesAt,
+  freeBytes: FreeBytes = freeBytesAt,
 ): Promise<QuantizeSummary> {
   signal.throwIfAborted();
   await requireModelFolder(names.model, model);
-  await requireEmpty(names.out, out);
+  await requireMovable(out, names.out);
+  const folder = await takeFolder(out, { name: names.out, contents: 'none' });
+  try {
+    return await quantizeInto(folder, { model, config: given }, onEvent, signal, freeBytes);
+  } finally {
+    await folder.release();
+  }
+}
+
+async function quantizeInto(
+  folder: TakenFolder,
+  { model, config: given }: Pick<FolderJob, 'model' | 'config'>,
+  onEvent: (event: QuantizeEvent) => void,
+  signal: AbortSignal,
+  freeBytes: FreeBytes,
+): Promise<QuantizeSummary> {
+  const { directory: out } = folder;
   const reader = nodeReader(model);
   const notes: string[] = [];
   const config = await readModelConfig(reader, notes);
@@ -97,16 +114,21 @@ export async function quantizeFolder(
   const settings = settingsOf(given);
   const layout = await quantizedLayout(config, source, settings, notes);
   for (const text of notes) onEvent({ type: 'note', text });
-  requireRoom(out, layout, await freeBytes(dirname(resolve(out))));
+  await requireRoom(
+    out,
+    { 'the checkpoint': layout.bytes, 'quantized weights once more meanwhile': layout.spoolBytes },
+    freeBytes,
+  );
   const started = performance.now();
   const wasm = await loadWasmModule();
   const quantizer = createQuantizerPool(wasm);
   try {
     const { maxShardBytes } = given;
     const codec = new Codec(wasm);
+    const onNote = (text: string) => onEvent({ type: 'note', text });
     const onTensor = tellTensors(onEvent, layout);
-    const job = { reader, source, config, settings, layout, maxShardBytes, quantizer, codec, signal, onTensor };
-    const written = await writeBeside(out, job);
+    const job = { reader, source, config, settings, layout, maxShardBytes, quantizer, codec, signal, onTensor, onNote };
+    const written = await writeBeside(folder, job);
     return { ...summaryOf({ model, out }, layout, settings, written), seconds: (performance.now() - started) / 1000 };
   } finally {
     await quantizer.close();
@@ -116,9 +138,10 @@ export async function quantizeFolder(
 /**
  * Removes what it wrote when it ends early; a killed process leaves a folder whose name says that it is not complete.
  */
-async function writeBeside(out: string, job: Omit<QuantizeJob, 'writer' | 'spool'>): Promise<QuantizeResult> {
+async function writeBeside(folder: TakenFolder, job: Omit<QuantizeJob, 'writer' | 'spool'>): Promise<QuantizeResult> {
+  const { directory: out } = folder;
   const partial = `${resolve(out)}.partial-${randomBytes(4).toString('hex')}`;
-  await mkdir(partial, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
+  await mkdir(partial).catch((cause: NodeJS.ErrnoException) => {
     throw new DataError(out, `cannot be written (${cause.code}). Give a folder that can be written.`, { cause });
   });
   try {
@@ -128,7 +151,9 @@ async function writeBeside(out: string, job: Omit<QuantizeJob, 'writer' | 'spool
       spool.close(),
     );
     await rm(spoolFile);
-    await renameComplete(partial, out);
+    await folder.replaceBy(partial).catch((cause: NodeJS.ErrnoException) => {
+      throw new DataError(out, `cannot be replaced (${inWords(cause)}). Give a new folder.`, { cause });
+    });
     return result;
   } finally {
     await rm(partial, { recursive: true, force: true });
@@ -144,46 +169,6 @@ function tellTensors(onEvent: (event: QuantizeEvent) => void, { tensors }: Quant
     begun.add(phase);
     onEvent({ type: 'progress', phase, label });
   };
-}
-
-/**
- * Renames the complete folder. It replaces an empty one, but never one that has been filled meanwhile.
- * @throws DataError
- */
-async function renameComplete(partial: string, out: string): Promise<void> {
-  await rmdir(out).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code !== 'ENOENT')
-      throw new DataError(out, `is in the way (${cause.code}). Give a new folder.`, { cause });
-  });
-  await rename(partial, out);
-}
-
-async function requireEmpty(name: string, out: string): Promise<void> {
-  const entries = await readdir(out).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw new ConfigError([{ path: name, message: `${out} cannot be used: ${error.code}; give a new folder` }]);
-  });
-  if (entries.length === 0) return;
-  const message = `${out} is not empty (it holds ${entries[0]}); give a new folder, or empty it`;
-  throw new ConfigError([{ path: name, message }]);
-}
-
-/** Requires room on the disk, where quantized weights lie twice for a while. @throws DataError */
-function requireRoom(out: string, layout: QuantizedLayout, free: number): void {
-  const needed = layout.bytes + layout.spoolBytes;
-  if (needed <= free) return;
-  throw new DataError(
-    out,
-    `needs ${formatBytes(needed)} on the disk while it is written (${formatBytes(layout.bytes)} in the end), ${formatBytes(free)} are free. Make room, or give a folder on another disk.`,
-  );
-}
-
-/** Free bytes of the disk where `directory` is, or will be; Infinity where the system does not tell. */
-async function freeBytesAt(directory: string): Promise<number> {
-  const found = await statfs(directory).catch((error: NodeJS.ErrnoException) => error);
-  if (!(found instanceof Error)) return found.bavail * found.bsize;
-  const parent = dirname(directory);
-  return found.code === 'ENOENT' && parent !== directory ? freeBytesAt(parent) : Number.POSITIVE_INFINITY;
 }
 
 function settingsOf(config: QuantizeConfig): QuantizeSettings {

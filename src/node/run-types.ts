@@ -3,6 +3,7 @@ import type { CategoryBytes } from '../gpu/category.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import type { EvalResult, StepEvent, Timing, TrainEvent } from '../train/events.ts';
 import type { DeviceChoice } from './device-choice.ts';
+import type { FreeBytes } from './disk.ts';
 
 /** Events of a run, in order: device, data, plan, training, end. `notes` are lines for a person. */
 export type RunEvent =
@@ -47,6 +48,8 @@ export type RunOptions = {
   readonly recordFile?: string;
   /** File for the GPU times of one more step, as a Chrome trace. */
   readonly profileFile?: string | undefined;
+  /** Injected by tests. */
+  readonly freeBytes?: FreeBytes;
   /** Whether folder and record are written; true by default. */
   readonly keep?: boolean;
   /** Rows from memory, by the path that stands for them in the configuration and in messages. */

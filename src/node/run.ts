@@ -15,16 +15,19 @@ import type { RunRecord } from '../results/run-schema.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
 import type { Engine } from '../train/engine.ts';
 import { type TrainResult, train } from '../train/run.ts';
+import { savedBytes } from '../train/saved-bytes.ts';
 import { type RunInput, readRunInput } from '../train/session.ts';
 import { runTiers } from '../train/tiers.ts';
+import { freeBytesAt, requireRoom, requireWritable } from './disk.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { nodeReader, nodeWriter } from './files.ts';
 import { driverMemory } from './gpu-memory.ts';
 import { requireInputs, withAbsolutePaths } from './inputs.ts';
 import { readMaterial } from './material.ts';
+import type { TakenFolder } from './output-folder.ts';
 import { packageManifest } from './package-root.ts';
 import { type RunContext, runRecord } from './record.ts';
-import { RECORD_FILE, requireUsable, writeRunHead } from './run-folder.ts';
+import { RECORD_FILE, takeRunFolder, writeRunHead } from './run-folder.ts';
 import { dataNotes, deviceNotes, tierNotes } from './run-notes.ts';
 import { pathsInFolder, readerWithRows, writeRows } from './run-rows.ts';
 import type { Evaluation, RunEvent, RunOptions, RunOutcome, RunPaths, RunPlace } from './run-types.ts';
@@ -46,11 +49,31 @@ type Configs = { readonly asGiven: ResolvedConfig; readonly absolute: ResolvedCo
  */
 export async function run(given: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
   const clock = { startedMs: performance.now(), createdAt: new Date().toISOString() };
-  const { device, onEvent, keep = true, rows = new Map() } = options;
+  const { keep = true, rows } = options;
   await requireInputs(given, rows);
-  if (keep) await requireUsable(given.values.output_dir);
+  const folder = keep ? await takeRunFolder(given.values.output_dir) : null;
+  try {
+    return await runInFolder(folder, given, options, clock);
+  } finally {
+    await folder?.release();
+  }
+}
+
+async function runInFolder(
+  folder: TakenFolder | null,
+  given: ResolvedConfig,
+  options: RunOptions,
+  clock: Clock,
+): Promise<RunOutcome> {
+  const { device, onEvent, profileFile, rows = new Map() } = options;
+  if (profileFile !== undefined) await requireWritable(profileFile, '--profile');
   const asGiven = await withAdapterSettings(given, nodeReader);
   const runtime = await openNodeRuntime(device);
+  // who hears of the end may end this process
+  const end = async (error: unknown): Promise<void> => {
+    await folder?.release();
+    onEvent({ type: 'end', error });
+  };
   try {
     const outcome = await runOn(
       { ...runtime, readerOf: readerWithRows(runtime.readerOf, rows) },
@@ -58,10 +81,10 @@ export async function run(given: ResolvedConfig, options: RunOptions): Promise<R
       options,
       clock,
     );
-    onEvent({ type: 'end', error: null });
+    await end(null);
     return outcome;
   } catch (error) {
-    onEvent({ type: 'end', error });
+    await end(error);
     throw error;
   } finally {
     await runtime.close();
@@ -71,7 +94,7 @@ export async function run(given: ResolvedConfig, options: RunOptions): Promise<R
 type Clock = { readonly startedMs: number; readonly createdAt: string };
 
 async function runOn(runtime: NodeRuntime, configs: Configs, options: RunOptions, clock: Clock): Promise<RunOutcome> {
-  const { place, signal, onEvent, profileFile, keep = true } = options;
+  const { place, signal, onEvent, profileFile, keep = true, freeBytes = freeBytesAt } = options;
   const { device } = runtime;
   const { values } = configs.absolute;
   const { name, software } = device.profile;
@@ -85,6 +108,7 @@ async function runOn(runtime: NodeRuntime, configs: Configs, options: RunOptions
   // recorded without allocating, so that what the device cannot do is said before anything is written
   if (profileFile !== undefined && !device.profile.timestampQuery)
     throw new DeviceError(`--profile needs timestamp queries, which ${name} lacks: leave it out`);
+  if (keep) await requireRoom(values.output_dir, savedBytes(input), freeBytes);
   const tiers = runTiers(device.profile, values, input.layout.spec.config.head_dim);
   const predicted = await estimateThatFits(input, device, driverMemory);
   const { peakBytes, byCategory } = predicted;

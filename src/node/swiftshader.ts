@@ -1,6 +1,15 @@
 /** Unpacks SwiftShader and a Vulkan loader from npm's @sparticuz/chromium, for machines without Vulkan. */
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import os from 'node:os';
@@ -9,6 +18,8 @@ import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress } from 'node:zlib';
 import { extract } from 'tar-stream';
 import { DeviceError } from '../errors.ts';
+import { cacheHome } from './cache-home.ts';
+import { distrust } from './trusted-folder.ts';
 
 export type SwiftShader = { readonly loader: string; readonly icd: string };
 
@@ -28,24 +39,46 @@ export async function unpackSwiftShader(): Promise<SwiftShader> {
   }
   const archive = archivePath();
   const version = createHash('sha256').update(readFileSync(archive)).digest('hex').slice(0, 16);
+  const dir = await unpacked(archive, `swiftshader-${version}`);
+  return { loader: path.join(dir, LOADER), icd: path.join(dir, ICD) };
+}
+
+/** The user's cache keeps it for the next time; where others could write there, this process has a folder to itself. */
+async function unpacked(archive: string, name: string): Promise<string> {
   const refusals: string[] = [];
-  for (const root of cacheRoots()) {
-    const dir = path.join(root, 'nibble', `swiftshader-${version}`);
-    try {
-      if (!existsSync(dir)) await unpackTo(archive, dir);
-      return { loader: path.join(dir, LOADER), icd: path.join(dir, ICD) };
-    } catch (error) {
-      refusals.push(`${root}: ${(error as Error).message}`);
-    }
+  try {
+    const dir = await unpackedIn(path.join(cacheHome(), 'nibble'), archive, name);
+    const why = distrust(dir);
+    if (why === null) return dir;
+    refusals.push(why);
+  } catch (error) {
+    refusals.push((error as Error).message);
+  }
+  try {
+    return await unpackedIn(privateFolder(), archive, name);
+  } catch (error) {
+    refusals.push((error as Error).message);
   }
   throw new DeviceError(
-    `the software driver cannot be unpacked; set XDG_CACHE_HOME to a folder that can be written\n${refusals.join('\n')}`,
+    `the software driver cannot be unpacked; set XDG_CACHE_HOME to a folder that you alone can write\n${refusals.join('\n')}`,
   );
 }
 
-/** Cache folders to try; the second for containers, whose user often cannot write the home folder. */
-function cacheRoots(): string[] {
-  return [process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache'), os.tmpdir()];
+async function unpackedIn(root: string, archive: string, name: string): Promise<string> {
+  const dir = path.join(root, name);
+  if (!existsSync(dir)) await unpackTo(archive, dir);
+  return realpathSync(dir);
+}
+
+let own: string | null = null;
+
+/** Makes a folder whose name nobody can guess, for this user alone; it goes with the process. */
+function privateFolder(): string {
+  if (own !== null) return own;
+  const made = mkdtempSync(path.join(os.tmpdir(), 'nibble-'));
+  process.once('exit', () => rmSync(made, { recursive: true, force: true }));
+  own = made;
+  return made;
 }
 
 function archivePath(): string {
@@ -62,13 +95,16 @@ function archivePath(): string {
 
 /** Unpacks beside the target and renames, so that another process never sees half of it. */
 async function unpackTo(archive: string, dir: string): Promise<void> {
-  mkdirSync(path.dirname(dir), { recursive: true });
+  mkdirSync(path.dirname(dir), { recursive: true, mode: 0o700 });
   const temporary = mkdtempSync(`${dir}-`);
   const files = extract();
   const writing = (async () => {
     for await (const entry of files) {
       if (entry.header.type !== 'file') entry.resume();
-      else await writeFile(path.join(temporary, path.basename(entry.header.name)), entry as AsyncIterable<Uint8Array>);
+      else
+        await writeFile(path.join(temporary, path.basename(entry.header.name)), entry as AsyncIterable<Uint8Array>, {
+          mode: 0o600,
+        });
     }
   })();
   await Promise.all([pipeline(createReadStream(archive), createBrotliDecompress(), files), writing]);

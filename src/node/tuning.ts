@@ -2,13 +2,13 @@
  * Tiles that `nibble tune-kernels` found, in the user's cache folder: a file per GPU, for one driver and one version.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { DataError } from '../errors.ts';
 import type { DeviceInfo } from '../gpu/device.ts';
 import type { DeviceProfile, MatrixTile, SimtTile, TunedTiles } from '../gpu/device-profile.ts';
 import { isMatrixKind, MATRIX_FIELDS, SIMT_FIELDS, TILE_KINDS, type TileKind, tileProblem } from '../gpu/tiles.ts';
+import { cacheHome } from './cache-home.ts';
 
 const FORMAT = 1;
 
@@ -23,10 +23,7 @@ type Tuning = TuningKey & { readonly format: number; readonly measured: string; 
 
 /** Folder of the files: `$XDG_CACHE_HOME/nibble/kernels`, by default below ~/.cache. */
 export function tuningDirectory(env: Readonly<Record<string, string | undefined>>): string {
-  const base = env.XDG_CACHE_HOME;
-  // by the XDG rules a relative path counts as unset
-  const root = base !== undefined && path.isAbsolute(base) ? base : path.join(os.homedir(), '.cache');
-  return path.join(root, 'nibble', 'kernels');
+  return path.join(cacheHome(env), 'nibble', 'kernels');
 }
 
 /** Key of a device: the GPU and its driver, the versions of nibble and webgpu. */

@@ -2,17 +2,17 @@
 import { MEMORY_CATEGORIES, type MemoryCategory, type RunRecord } from '../results/run-schema.ts';
 import type { ArmSummary, Metric, SuiteSummary } from '../results/summary-schema.ts';
 
-const ARM_LABELS: Record<string, string> = {
-  lora: 'LoRA',
-  qlora: 'QLoRA',
-  full: 'Full fine-tuning',
-  'peft-lora': 'LoRA by PEFT',
-  'peft-qlora': 'QLoRA by PEFT',
-};
+const ARM_LABELS: ReadonlyMap<string, string> = new Map([
+  ['lora', 'LoRA'],
+  ['qlora', 'QLoRA'],
+  ['full', 'Full fine-tuning'],
+  ['peft-lora', 'LoRA by PEFT'],
+  ['peft-qlora', 'QLoRA by PEFT'],
+]);
 
 /** Labels an arm by its method; an arm of another name keeps it. */
 export function armLabel(arm: string): string {
-  return ARM_LABELS[arm] ?? arm;
+  return ARM_LABELS.get(arm) ?? arm;
 }
 
 /** Labels a run by its arm and its seed. */

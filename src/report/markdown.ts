@@ -26,7 +26,7 @@ function blockText(block: Block): string {
     case 'list':
       return block.items.map((item) => `- ${inlineText(item)}`).join('\n');
     case 'commands':
-      return ['```sh', ...block.lines, '```'].join('\n');
+      return fenced(block.lines.join('\n'));
     case 'details':
       return [`<details><summary>${block.summary}</summary>`, ...block.blocks.map(blockText), '</details>'].join(
         '\n\n',
@@ -36,6 +36,13 @@ function blockText(block: Block): string {
     case 'chart':
       return `![${escapeText(`${block.title}: ${block.description}`)}](${CHART_FOLDER}/${block.name}.svg)`;
   }
+}
+
+/** A fence longer than any row of backticks inside, which would end the block. */
+function fenced(text: string): string {
+  const inside = text.match(/`+/g) ?? [];
+  const fence = '`'.repeat(inside.reduce((most, { length }) => Math.max(most, length + 1), 3));
+  return [`${fence}sh`, text, fence].join('\n');
 }
 
 function tableText({ caption, columns, rows, total = false }: Table): string {

@@ -1,4 +1,5 @@
 /** Training on a machine: batches in, losses and norms out. */
+import { max as largest } from 'simple-statistics';
 import type { PackedDocuments } from '../data/documents.ts';
 import type { Machine } from '../gpu/machine.ts';
 import type { Span } from '../gpu/profiler.ts';
@@ -60,7 +61,7 @@ export class Engine {
     this.machine = machine;
     this.declared = declared;
     this.settings = settings;
-    const rows = Math.max(...[...settings.trainShapes, ...settings.evalShapes].map(({ B, S }) => B * S));
+    const rows = largest([...settings.trainShapes, ...settings.evalShapes].map(({ B, S }) => B * S));
     const { lossScaling, documents, gradientAccumulationSteps } = settings;
     const packed = documents.train || documents.evaluation;
     this.inputs = allocateInputs(machine.residents, rows, { packed, scaled: lossScaling !== null });

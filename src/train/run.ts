@@ -13,6 +13,7 @@ import type { EvalResult, StepEvent, Timing, TrainEvent } from './events.ts';
 import { loadNote, NOTHING_LOADED, type Timed, timed } from './load-times.ts';
 import { countParameters } from './model-layout.ts';
 import { saveTrainedAdapter, saveTrainedModel } from './save.ts';
+import { savedDtype } from './saved-bytes.ts';
 import { allocate, fill, initialize, type RunInput, type Runtime } from './session.ts';
 import { type SubmittedStep, submitStep } from './steps.ts';
 import { formatTrainerState, TrainerLog, type TrainerState, trainerState } from './trainer-state.ts';
@@ -246,9 +247,12 @@ class Run {
     const started = performance.now();
     if (layout.lora !== null) await saveTrainedAdapter(this.#engine, layout, source, writer);
     else {
-      const dtype = config.dtype === 'auto' ? (model.dtype ?? 'float32') : config.dtype;
+      const dtype = savedDtype(config, model);
       const from = this.#runtime.readerOf(config.model_name_or_path);
-      await saveTrainedModel(this.#engine, from, writer, { dtype, codec: this.#runtime.codec });
+      const notes: string[] = [];
+      const note = (text: string) => void notes.push(text);
+      await saveTrainedModel(this.#engine, from, writer, { dtype, codec: this.#runtime.codec, note });
+      for (const text of notes) yield { type: 'note', text };
     }
     this.#timing.save_s = secondsSince(started);
     await writeText(writer, TRAINER_STATE_FILE, formatTrainerState(this.#trainerState()));

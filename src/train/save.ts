@@ -52,9 +52,9 @@ export async function saveTrainedModel(
   engine: Engine,
   from: FileReader,
   writer: FileWriter,
-  options: { readonly dtype: TorchFloat; readonly codec: Codec },
+  options: { readonly dtype: TorchFloat; readonly codec: Codec; readonly note: (text: string) => void },
 ): Promise<void> {
-  const { dtype, codec } = options;
+  const { dtype, codec, note } = options;
   const tensors = [...engine.declared.trainable.tensors].map(([name, trainable]) => ({
     name,
     dtype: floatType(dtype).safetensors,
@@ -67,7 +67,7 @@ export async function saveTrainedModel(
     },
   }));
   await writeSafetensors(writer, SINGLE_FILE, tensors);
-  await copyCompanions(from, writer);
+  await copyCompanions(from, writer, note);
   const config = JSON.parse(await from.readText(CONFIG_FILE)) as Record<string, unknown>;
   const { torch_dtype: _, ...rest } = config;
   await writeText(writer, CONFIG_FILE, `${JSON.stringify({ ...rest, dtype }, null, 2)}\n`);

@@ -1,5 +1,6 @@
 /** Everything before the first step: from a resolved config to a loaded model on the GPU. */
 
+import { max as largest } from 'simple-statistics';
 import type { TrainConfig } from '../config/settings.ts';
 import { type Dataset, loadDataset } from '../data/dataset.ts';
 import { ConfigError } from '../errors.ts';
@@ -51,7 +52,7 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
   const evaluation = await loadDataset(files, config.eval_datasets, { ...limits, packing: packing.evaluation });
   const padId = model.pad_token_id ?? 0;
   const batches = runBatches(config, train.rows, evaluation.rows, padId, longestRow(config, model));
-  const maxPositions = Math.max(...[...batches.shapes.train, ...batches.shapes.evaluation].map((s) => s.S));
+  const maxPositions = largest([...batches.shapes.train, ...batches.shapes.evaluation].map((s) => s.S));
   const layout = await modelLayout({ config, model, source, adapter, maxPositions });
   return { config, model, source, tokenizer, adapter, notes, train, evaluation, batches, layout };
 }

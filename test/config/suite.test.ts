@@ -52,7 +52,7 @@ describe('loadSuite', () => {
   test('problems of head, base, arms and flags come at once', () => {
     const text = `${HEAD.replace('suite: quick', 'suite: "a b"\nsuit: 1\nmatrix: {}')}  lora_rr: 1\n${ARMS}    lora_r: 0\n`;
     expect(refused(text, { flags: { seed: '1' } })).toEqual([
-      'suite: got "a b", wanted a text (s.yaml:1)',
+      expect.stringMatching(/^suite: got "a b", wanted a name for a folder: at most 100 letters, .* \(s\.yaml:1\)$/),
       'suit: unknown key, did you mean suite? (s.yaml:2)',
       'matrix: is not supported yet; remove it (s.yaml:3)',
       'seed: is set for each run by the suite; remove it and use seeds (--seed)',
@@ -104,5 +104,49 @@ describe('loadSuite', () => {
   test('an arm that sets what it does not use gets a notice', () => {
     const arms = 'arms:\n  lora:\n    bnb_4bit_quant_type: fp4\n';
     expect(load(HEAD + arms).notices.map((n) => n.path)).toEqual(['arms.lora.bnb_4bit_quant_type']);
+  });
+});
+
+describe('names that become folders', () => {
+  const armed = (name: string) => `${HEAD}arms:\n  ${JSON.stringify(name)}: {}\n`;
+
+  test.each([
+    ['leads out of the folder', '../../../../outside/evil'],
+    ['has a folder of its own', 'x/y'],
+    ['is a folder above', '..'],
+    ['is absolute', '/tmp/x'],
+    ['separates as Windows does', 'x\\\\y'],
+    ['is a Windows device', 'con.lora'],
+    ['names a stream of a file', 'a:b'],
+    ['ends in a dot, which Windows drops', 'lora.'],
+    ['has a line end', 'lora\\n'],
+    ['is hidden', '.lora'],
+    ['is longer than file systems allow', 'a'.repeat(101)],
+    ['is empty', ''],
+    ['is a prototype', '__proto__'],
+  ])('an arm that %s is refused', (_, name) => {
+    const [problem, ...others] = refused(armed(name));
+    expect(others).toEqual([]);
+    expect(problem).toMatch(/^arms: got .*, wanted a name for a folder: .* \(s\.yaml:7\)$/);
+    if (name !== '__proto__')
+      expect(refused(`suite: ${JSON.stringify(name)}\n${ARMS}`).join()).toContain('suite: got ');
+  });
+
+  test('the escaping suite of the collected faults names both of its arms', () => {
+    const problems = refused(`${HEAD}arms: {"../../../../outside/evil": {method: lora}, "x/y": {method: qlora}}\n`);
+    expect(problems).toEqual([
+      expect.stringContaining('arms: got "../../../../outside/evil", wanted a name'),
+      expect.stringContaining('arms: got "x/y", wanted a name'),
+    ]);
+  });
+
+  test('arms whose names differ in case alone would share a folder on macOS and Windows', () => {
+    expect(refused(`${HEAD}arms: {lora: {}, LoRA: {}}\n`)).toEqual([
+      'arms: LoRA and lora differ in upper and lower case alone, and each gets a folder; rename one (s.yaml:6)',
+    ]);
+  });
+
+  test.each(['lora', 'qlora-nf4_r8.v2', '1', 'constructor', 'a'.repeat(100), 'console'])('%s is taken', (name) => {
+    expect(load(armed(name)).arms.map((arm) => arm.name)).toEqual([name]);
   });
 });

@@ -48,7 +48,7 @@ test('tokenizer, templates, generation settings and terms are copied, weights, c
   files.set('tokenizer.model', sentencepiece);
   files.set('merges.txt', '');
   const copied = new Map<string, Uint8Array | string>();
-  expect(await copyCompanions(memoryReader(files), memoryWriter(copied))).toEqual([...WANTED].sort());
+  expect(await copyCompanions(memoryReader(files), memoryWriter(copied), () => undefined)).toEqual([...WANTED].sort());
   expect([...copied.keys()].sort()).toEqual([...WANTED].sort());
   expectSameBytes(copied.get('tokenizer.model') as Uint8Array, sentencepiece);
   expect((copied.get('merges.txt') as Uint8Array).byteLength).toBe(0);

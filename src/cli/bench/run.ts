@@ -1,10 +1,14 @@
 /** Does the work of `nibble bench`: runs a suite, writes a report again, lists suites, publishes a run. */
-import { access, mkdir, readdir, readFile, rename } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { max as largest } from 'simple-statistics';
 import { parse } from 'yaml';
 import { joinFolders } from '../../bench/join.ts';
-import { CRASH, readSuiteFolder, runSuite, type SuiteEvent } from '../../bench/run-suite.ts';
+import { CRASH, readSuiteFolder, runSuite, type SuiteEvent, type SuiteResult } from '../../bench/run-suite.ts';
+import { fileName } from '../../config/index.ts';
 import { ConfigError, DataError } from '../../errors.ts';
+import { inWords } from '../../node/files.ts';
+import { requireMovable, type TakenFolder, takeFolder, takeNewFolder } from '../../node/output-folder.ts';
 import { packageRoot } from '../../node/package-root.ts';
 import { counted } from '../../report/format.ts';
 import { verdictText } from '../../report/sections/verdict.ts';
@@ -29,7 +33,8 @@ const SUITES = path.join('bench', 'suites');
  */
 export async function runBench({ suite, output, report }: BenchRunArgs, context: CliContext): Promise<void> {
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
-  const directory = path.join(output, `${suite.suite}-${stamp}`);
+  const folder = await takeNewFolder(output, `${suite.suite}-${stamp}`, '--output');
+  const { directory } = folder;
   const progress = createProgress(context.stderr, context.env);
   try {
     const task = progress.start(`suite ${suite.suite}`, suite.arms.length * suite.seeds.length);
@@ -50,6 +55,7 @@ export async function runBench({ suite, output, report }: BenchRunArgs, context:
     throwForFailed(result.runs);
   } finally {
     progress.stop();
+    await folder.release();
   }
 }
 
@@ -88,23 +94,28 @@ function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent)
 /** Writes the report of one folder again, or joins several into a report in `output`. @throws ConfigError, DataError */
 export async function reportAgain({ folders, output }: BenchReportArgs, { stdout }: CliContext): Promise<void> {
   const [first, ...others] = folders;
-  if (others.length === 0 && output === undefined) {
-    const paths = await writeReport({ dir: first, ...(await readSuiteFolder(first)) });
-    stdout.write(`${paths.reportHtml}\n`);
-    return;
-  }
-  if (output === undefined)
+  if (output === undefined && others.length > 0)
     throw new ConfigError([
       {
         path: '--output',
         message: 'is missing; several folders need one for their joint report: --output results/compare',
       },
     ]);
+  const [input, folder] =
+    output === undefined
+      ? [await readSuiteFolder(first), await takeFolder(first, { name: 'folder', contents: 'any' })]
+      : await joinedInto(output, folders);
+  try {
+    const paths = await writeReport({ dir: folder.directory, ...input });
+    stdout.write(`${paths.reportHtml}\n`);
+  } finally {
+    await folder.release();
+  }
+}
+
+async function joinedInto(output: string, folders: readonly string[]): Promise<[SuiteResult, TakenFolder]> {
   const joined = await joinFolders(folders, new Date().toISOString());
-  if ((await readdir(output).catch(() => [])).length > 0)
-    throw new DataError(output, 'is not empty, nothing was written; give another --output');
-  const paths = await writeReport({ dir: output, ...joined });
-  stdout.write(`${paths.reportHtml}\n`);
+  return [joined, await takeFolder(output, { name: '--output', contents: 'none' })];
 }
 
 /** Prints name and description of each built-in suite, or JSON. */
@@ -121,24 +132,39 @@ export async function listSuites({ json }: BenchListArgs, { stdout }: CliContext
     }),
   );
   if (json) stdout.write(`${JSON.stringify(suites, null, 2)}\n`);
-  const width = Math.max(...suites.map(({ suite }) => suite.length)) + 2;
+  const width = largest(suites.map(({ suite }) => suite.length)) + 2;
   if (!json) for (const { suite, description } of suites) stdout.write(`${suite.padEnd(width)}${description}\n`);
 }
 
-/** Moves results/local/RUN up to results/NAME, where git sees it. @throws DataError where nothing was moved */
-export async function publish({ folder, name }: BenchPublishArgs, { stdout }: CliContext): Promise<void> {
-  await readSuiteFolder(folder); // throws for a folder that is not complete
-  const parent = path.dirname(path.resolve(folder));
+/**
+ * Moves results/local/RUN up to results/NAME, where git sees it.
+ * @throws ConfigError, DataError where nothing was moved
+ */
+export async function publish({ folder: given, name }: BenchPublishArgs, { stdout }: CliContext): Promise<void> {
+  const published = fileName('--as', name ?? path.basename(path.resolve(given)));
+  await readSuiteFolder(given); // throws for a folder that is not complete
+  await requireMovable(given, 'folder');
+  const parent = path.dirname(path.resolve(given));
   const home = path.basename(parent) === 'local' ? path.dirname(parent) : path.resolve('results');
-  const target = path.join(home, name ?? path.basename(path.resolve(folder)));
-  const taken = await access(target).then(
-    () => true,
-    () => false,
-  );
-  if (taken) throw new DataError(target, 'is there already, nothing was moved; give another name with --as');
-  await mkdir(path.dirname(target), { recursive: true });
-  await rename(folder, target).catch((cause: NodeJS.ErrnoException) => {
-    throw new DataError(target, `${folder} cannot be moved here (${cause.code}); nothing was moved`, { cause });
-  });
+  const target = path.join(home, published);
+  const occupied = async () => `${target} is there already, nothing was moved; give another name with --as`;
+  const folder = await takeFolder(given, { name: 'folder', contents: 'any' });
+  try {
+    const place = await takeFolder(target, { name: '--as', contents: 'none', occupied });
+    try {
+      await folder.release();
+      await place.replaceBy(given);
+    } catch (cause) {
+      throw new DataError(
+        target,
+        `${given} cannot be moved here (${inWords(cause as NodeJS.ErrnoException)}); nothing was moved`,
+        { cause },
+      );
+    } finally {
+      await place.release();
+    }
+  } finally {
+    await folder.release();
+  }
   stdout.write(`${target}\n`);
 }

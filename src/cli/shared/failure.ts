@@ -1,9 +1,10 @@
 /** Reports the failure of a command and chooses its exit code. */
 import { CommanderError } from 'commander';
 import pc from 'picocolors';
-import { ConfigError, exitCodeOf } from '../../errors.ts';
+import { ConfigError, DataError, exitCodeOf } from '../../errors.ts';
 import type { CliContext } from './context.ts';
 import { StoppedBySignal } from './signals.ts';
+import { OutputClosed } from './streams.ts';
 import { wantsColor } from './terminal.ts';
 
 const USAGE_EXIT_CODE = 2;
@@ -14,12 +15,22 @@ export function reportFailure(error: unknown, context: CliContext): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
   const color = pc.createColors(wantsColor(context.stderr, context.env));
   const say = (text: string) => context.stderr.write(`${color.red('nibble:')} ${text}\n`);
-  const { aborted, reason } = context.signal;
-  // platform code answers an abort with an AbortError of its own
-  if (aborted && reason instanceof StoppedBySignal && error instanceof Error && error.name === 'AbortError') {
-    say(reason.message);
-    return reason.exitCode;
+  const cause = causeOf(error, context.signal);
+  if (cause instanceof OutputClosed) return 0;
+  if (cause instanceof StoppedBySignal) {
+    say(cause.message);
+    return cause.exitCode;
   }
+  return reportError(cause, say);
+}
+
+/** Platform code answers an abort with an AbortError of its own. */
+function causeOf(error: unknown, { aborted, reason }: AbortSignal): unknown {
+  const isOurs = reason instanceof StoppedBySignal || reason instanceof OutputClosed || reason instanceof DataError;
+  return aborted && isOurs && error instanceof Error && error.name === 'AbortError' ? reason : error;
+}
+
+function reportError(error: unknown, say: (text: string) => void): number {
   if (error instanceof ConfigError && error.problems.length > 1)
     say(`${error.problems.length} problems in the configuration:\n${error.message.replaceAll(/^/gm, '  ')}`);
   else if (exitCodeOf(error) === 2) say((error as Error).message);

@@ -107,7 +107,7 @@ function symbolsOf(word: string, { vocabulary, prefix, suffix, ...rest }: Symbol
       continue;
     }
     const bytes = rest.bytes === null ? [] : Array.from(encoder.encode(symbol), (byte) => rest.bytes![byte]);
-    if (bytes.length > 0 && !bytes.includes(undefined)) ids.push(...(bytes as number[]));
+    if (bytes.length > 0 && !bytes.includes(undefined)) for (const id of bytes as number[]) ids.push(id);
     else if (rest.needsUnk !== null) {
       if (rest.unkId === null)
         throw rest.error(`is ${show(rest.needsUnk)}, which the vocabulary lacks, and ${show(char)} needs it.`);

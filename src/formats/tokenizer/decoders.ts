@@ -56,7 +56,7 @@ function byteFallback(tokens: readonly string[]): string[] {
   const out: string[] = [];
   let bytes: number[] = [];
   const flush = (): void => {
-    if (bytes.length > 0) out.push(...textOf(bytes));
+    if (bytes.length > 0) for (const text of textOf(bytes)) out.push(text);
     bytes = [];
   };
   for (const token of tokens) {

@@ -39,6 +39,8 @@ export type QuantizeJob = {
   readonly signal: AbortSignal;
   /** Called after each tensor of either phase. */
   readonly onTensor: (phase: 'quantize' | 'write', name: string) => void;
+  /** Told of what a person should know. */
+  readonly onNote: (text: string) => void;
 };
 
 export type QuantizeResult = {
@@ -72,7 +74,7 @@ export async function quantizeCheckpoint(job: QuantizeJob): Promise<QuantizeResu
       tensors.map((t) => reported(job, t)),
     );
   if (shards.length > 1) await writeText(job.writer, INDEX_FILE, shardIndex(shards, parameterCount(job.config)));
-  const copied = await copyCompanions(job.reader, job.writer);
+  const copied = await copyCompanions(job.reader, job.writer, job.onNote);
   const config = await job.reader.readText(CONFIG_FILE);
   const { settings } = job;
   await writeText(

@@ -20,7 +20,7 @@ export function shardsOf(groups: readonly TensorGroup[], maxBytes: number): Shar
       files.push([]);
       room = maxBytes;
     }
-    files.at(-1)?.push(...group);
+    for (const tensor of group) files.at(-1)?.push(tensor);
     room -= bytes;
   }
   const number = (n: number): string => String(n).padStart(5, '0');

@@ -1,4 +1,5 @@
 /** Scales that more than one chart needs. */
+import { max as largest, min as smallest } from 'simple-statistics';
 import { armColor } from './theme.ts';
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
@@ -19,8 +20,8 @@ export function armScale(arms: readonly string[]) {
 
 /** Computes a domain for values far from zero: their range and a margin of a tenth on both sides. */
 export function closeDomain(values: readonly number[]): [number, number] {
-  const low = Math.min(...values);
-  const high = Math.max(...values);
+  const low = smallest([...values]);
+  const high = largest([...values]);
   const margin = (high - low || Math.abs(high) || 1) / 10;
   return [low - margin, high + margin];
 }

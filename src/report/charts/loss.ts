@@ -1,23 +1,18 @@
 /** Training loss by step: the median over the seeds as a line, their range as a band. */
+import { max as largest, min as smallest } from 'simple-statistics';
 import { median } from '../../results/statistics.ts';
 import type { Chart } from '../document.ts';
 import { formatFixed } from '../format.ts';
 import { armScale, closeDomain } from './axis.ts';
 import { renderChart } from './render.ts';
+import { type LossPoint, thinnedCurve } from './thin.ts';
 
 export type LossCurve = { readonly arm: string; readonly points: readonly { step: number; losses: number[] }[] };
 
 /** Draws a curve for each arm, coloured in the order given. */
 export function lossChart(curves: readonly LossCurve[]): Promise<Chart> {
-  const values = curves.flatMap(({ arm, points }) =>
-    points.map(({ step, losses }) => ({
-      arm,
-      step,
-      loss: median(losses),
-      low: Math.min(...losses),
-      high: Math.max(...losses),
-    })),
-  );
+  const whole = curves.map(({ arm, points }) => ({ arm, points: points.map(lossPoint) }));
+  const values = whole.flatMap(({ arm, points }) => thinnedCurve(points).map((point) => ({ arm, ...point })));
   const arms = curves.map(({ arm }) => arm);
   const x = {
     field: 'step',
@@ -34,7 +29,7 @@ export function lossChart(curves: readonly LossCurve[]): Promise<Chart> {
     scale: armScale(arms),
     legend: { symbolType: 'square', symbolOpacity: 1 },
   };
-  const ends = arms.map((arm) => values.filter((value) => value.arm === arm).at(-1)!);
+  const ends = whole.map(({ arm, points }) => ({ arm, ...points.at(-1)! }));
   return renderChart(
     {
       name: 'loss',
@@ -59,4 +54,8 @@ export function lossChart(curves: readonly LossCurve[]): Promise<Chart> {
       ],
     },
   );
+}
+
+function lossPoint({ step, losses }: LossCurve['points'][number]): LossPoint {
+  return { step, loss: median(losses), low: smallest(losses), high: largest(losses) };
 }

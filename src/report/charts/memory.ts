@@ -1,4 +1,5 @@
 /** Peak memory by category, one stacked bar an arm. */
+import { max as largest } from 'simple-statistics';
 import type { CategoryBytes } from '../../results/run-schema.ts';
 import { totalBytes } from '../../results/run-schema.ts';
 import { armLabel, categoryLabel, usedCategories } from '../arms.ts';
@@ -13,7 +14,7 @@ export type ArmMemory = { readonly arm: string; readonly bytes: CategoryBytes };
 /** Draws bars in the order given, segments in the ledger's order, and the total at the end of each bar. */
 export function memoryChart(arms: readonly ArmMemory[]): Promise<Chart> {
   const categories = usedCategories(arms.map(({ bytes }) => bytes));
-  const axis = byteAxis(Math.max(...arms.map(({ bytes }) => totalBytes(bytes))));
+  const axis = byteAxis(largest(arms.map(({ bytes }) => totalBytes(bytes))));
   const segments = arms.flatMap(({ arm, bytes }) =>
     categories.map((category, order) => ({
       arm: armLabel(arm),

@@ -1,4 +1,5 @@
 /** Perplexity of every run before (ring) and after (dot) training. */
+import { max as largest, min as smallest } from 'simple-statistics';
 import type { Chart } from '../document.ts';
 import { formatFixed } from '../format.ts';
 import { armScale } from './axis.ts';
@@ -21,7 +22,7 @@ export function perplexityChart(runs: readonly RunPerplexity[]): Promise<Chart> 
   const arms = [...new Set(runs.map(({ arm }) => arm))];
   const values = runs.map((run) => ({ ...run, from: formatFixed(run.before, 2), to: formatFixed(run.after, 2) }));
   const ends = runs.flatMap(({ before, after }) => [before, after]);
-  const domain = [Math.min(...ends) * LABEL_ROOM_LOW, Math.max(...ends) * LABEL_ROOM_HIGH];
+  const domain = [smallest(ends) * LABEL_ROOM_LOW, largest(ends) * LABEL_ROOM_HIGH];
   const y = { field: 'row', type: 'nominal', sort: runs.map(({ row }) => row), title: null };
   const at = (field: string) => ({
     field,

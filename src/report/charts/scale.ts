@@ -1,4 +1,5 @@
 /** Predicted peak memory of larger models, against the memory of common cards. */
+import { max as largest, min as smallest } from 'simple-statistics';
 import type { ScaleUp } from '../../results/summary-schema.ts';
 import { armLabel } from '../arms.ts';
 import type { Chart } from '../document.ts';
@@ -23,7 +24,7 @@ export function scaleChart(scaleUp: ScaleUp): Promise<Chart> {
   );
   const methods = [...new Set(points.map(({ method }) => method))];
   const sizes = points.map(({ size }) => size);
-  const domain = [Math.min(...sizes) * 0.75, Math.max(...sizes) * 1.35];
+  const domain = [smallest(sizes) * 0.75, largest(sizes) * 1.35];
   const cards = CARDS_GIB.filter((card) => card > domain[0]! && card < domain[1]!).map((size) => ({
     size,
     text: `${size} GiB`,

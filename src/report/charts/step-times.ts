@@ -1,9 +1,10 @@
-/** Every measured step as a dot, a row for each run, the run's median as a bar. */
+/** Measured steps as dots, a row for each run, the run's median as a bar. */
 import type { Chart } from '../document.ts';
 import { formatMs } from '../format.ts';
 import { armScale, closeDomain } from './axis.ts';
 import { renderChart } from './render.ts';
 import { INK } from './theme.ts';
+import { thinnedDots } from './thin.ts';
 
 export type RunSteps = {
   readonly row: string;
@@ -15,7 +16,7 @@ export type RunSteps = {
 /** Draws rows in the order given; arms are coloured in the order in which they appear. */
 export function stepTimeChart(runs: readonly RunSteps[]): Promise<Chart> {
   const arms = [...new Set(runs.map(({ arm }) => arm))];
-  const steps = runs.flatMap(({ row, arm, stepsMs }) => stepsMs.map((ms) => ({ row, arm, ms })));
+  const steps = runs.flatMap(({ row, arm, stepsMs }) => thinnedDots(stepsMs).map((ms) => ({ row, arm, ms })));
   const medians = runs.map(({ row, arm, medianMs }) => ({ row, arm, ms: medianMs }));
   const y = { field: 'row', type: 'nominal', sort: runs.map(({ row }) => row), title: null, axis: { grid: true } };
   const x = {

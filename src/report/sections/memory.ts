@@ -38,7 +38,7 @@ export async function memorySection(runs: readonly RunRecord[], summary: SuiteSu
   ];
   const [baseline, treatment] = arms;
   if (baseline?.arm === 'lora' && treatment?.arm === 'qlora') {
-    blocks.push(...explanation(baseline.bytes, treatment.bytes, summary));
+    for (const block of explanation(baseline.bytes, treatment.bytes, summary)) blocks.push(block);
   }
   blocks.push({ kind: 'details', summary: 'Checks: phases, prediction, quantized linears', blocks: checks(arms) });
   return { id: 'memory', heading: 'Memory', blocks };

@@ -3,6 +3,7 @@ import type { RunRecord } from '../../results/run-schema.ts';
 import type { SuiteSummary } from '../../results/summary-schema.ts';
 import { armLabel, goodRuns, orderedArms, runLabel } from '../arms.ts';
 import { stepTimeChart } from '../charts/step-times.ts';
+import { MOST_MARKS } from '../charts/thin.ts';
 import {
   type Block,
   fixedFigure,
@@ -42,6 +43,7 @@ export async function speedSection(runs: readonly RunRecord[], summary: SuiteSum
   const blocks: Block[] = [
     paragraph(
       `A dot is a step, the bar is the median of the run; warm-up steps left out: ${excluded} a run. `,
+      ...thinningSentence(rows.map(({ stepsMs }) => stepsMs.length)),
       ...ratioSentence(summary),
     ),
     await stepTimeChart(rows),
@@ -50,6 +52,14 @@ export async function speedSection(runs: readonly RunRecord[], summary: SuiteSum
     { kind: 'details', summary: 'Where the time of a run went', blocks: [timingTable(timed)] },
   ];
   return { id: 'speed', heading: 'Speed', blocks };
+}
+
+function thinningSentence(steps: readonly number[]): string[] {
+  const isThinned = steps.some((count) => count > MOST_MARKS);
+  const most = MOST_MARKS.toLocaleString('en-US');
+  return isThinned
+    ? [`Of a run with more steps, ${most} are drawn, evenly spaced by rank, both ends among them. `]
+    : [];
 }
 
 function ratioSentence({ comparison }: SuiteSummary): Inline[] {

@@ -47,6 +47,7 @@ export async function quantizeInto(
     quantizer: createQuantizer(wasmModule),
     signal: new AbortController().signal,
     onTensor: (phase, name) => told.push(`${phase} ${name}`),
+    onNote: (text) => told.push(text),
     ...more,
   });
   return { result, layout, told, reader: memoryReader(files, 'out') };
