@@ -63,7 +63,8 @@ function shownBy(stream: Stream, write: (text: string) => unknown) {
 /** What Node 20 writes to a file is cut without a word where the disk becomes full in the middle of it. */
 function isFile(fd: number): boolean {
   try {
-    return fstatSync(fd).isFile();
+    // without bigint, Node 20 finds no dependency of a linked package afterwards where `fd` is a pipe (seen with 20.20.2)
+    return fstatSync(fd, { bigint: true }).isFile();
   } catch {
     return false;
   }
