@@ -97,7 +97,16 @@ export type OpenOptions = {
  * Opens a device of the chosen kind; `closeDevice` ends it.
  * @throws DeviceError when there is none of that kind, or the driver refuses it; DataError for a broken tuning file
  */
-export async function openDevice(options: OpenOptions = {}): Promise<Device> {
+export function openDevice(options: OpenOptions = {}): Promise<Device> {
+  const opened = lastOpening.then(() => open(options));
+  lastOpening = opened.catch(() => undefined);
+  return opened;
+}
+
+/** Settles when no device is being opened: one opening after another, since the environment chooses between drivers. */
+let lastOpening: Promise<unknown> = Promise.resolve();
+
+async function open(options: OpenOptions): Promise<Device> {
   const toggles = [...ENABLED_TOGGLES, ...(options.unchecked === true ? UNCHECKED_TOGGLES : [])];
   const { instance, adapter } = await findAdapter(options.device ?? 'auto', toggles);
   const requiredFeatures = WANTED_FEATURES.filter((f) => adapter.features.has(f));

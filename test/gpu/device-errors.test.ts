@@ -120,3 +120,11 @@ test('an adapter that is not there', async () => {
   expect(error.name).toBe('DeviceError');
   expect(error.message).toMatch(new RegExp(`^no WebGPU adapter for ${what}: run \`nibble doctor\``));
 });
+
+test('two devices asked for at once are opened one after the other, and the environment is as it was', async () => {
+  const { VK_ICD_FILENAMES, VK_DRIVER_FILES } = process.env;
+  const [first, second] = await Promise.all([open(), open()]);
+  expect(second.info.description).toBe(first.info.description);
+  expect(process.env.VK_ICD_FILENAMES).toBe(VK_ICD_FILENAMES);
+  expect(process.env.VK_DRIVER_FILES).toBe(VK_DRIVER_FILES);
+});
