@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ResolvedConfig, type ResolvedSuite, type TrainConfig, withValues } from '../config/index.ts';
+import { type ResolvedConfig, type ResolvedSuite, type TrainConfig, wasSet, withValues } from '../config/index.ts';
 import { ConfigError, type ConfigProblem, DataError, exitCodeOf } from '../errors.ts';
 import { scaleUp } from '../estimate/scale-up.ts';
 import { writeText } from '../formats/reader.ts';
@@ -205,7 +205,9 @@ async function runConfig(
   const { config: resolved } = await resolveBuiltins(config.values, path.join(directory, 'data'));
   const { model_name_or_path, datasets, eval_datasets } = resolved;
   const output_dir = path.join(directory, 'runs', name);
-  const decided = withValues(config, { seed, output_dir }, { source: 'arm', where: 'the suite' });
+  // a comparison measures training: checkpoints, which it would only delete, are for those who ask
+  const save_strategy = wasSet(config, 'save_strategy') ? config.values.save_strategy : 'no';
+  const decided = withValues(config, { seed, output_dir, save_strategy }, { source: 'arm', where: 'the suite' });
   return { ...decided, values: { ...decided.values, model_name_or_path, datasets, eval_datasets } };
 }
 
