@@ -1,5 +1,5 @@
 /** Runs a suite: every arm with every seed, interleaved, a process per run; then the summary. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ResolvedConfig, type ResolvedSuite, type TrainConfig, withValues } from '../config/index.ts';
@@ -15,7 +15,13 @@ import { nodeReader, nodeWriter } from '../node/files.ts';
 import { requireInputs } from '../node/inputs.ts';
 import { type RunRecord, runSchema, SCHEMA_VERSION } from '../results/run-schema.ts';
 import { summarizeRuns } from '../results/summarize.ts';
-import { type ScaleUp, type SuiteManifest, type SuiteSummary, suiteSummarySchema } from '../results/summary-schema.ts';
+import {
+  type ScaleUp,
+  type SuiteManifest,
+  type SuiteSummary,
+  scaleUpSchema,
+  suiteManifestSchema,
+} from '../results/summary-schema.ts';
 import type { TrainEvent } from '../train/events.ts';
 import { plannedWeightBytes } from '../train/saved-bytes.ts';
 import { resolveBuiltins } from './builtin.ts';
@@ -90,6 +96,7 @@ export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Pro
     suite: suite.suite,
     created_at: summary.created_at,
     command: [...command],
+    estimates,
     runs: runs.map(({ run_info: { run_id, arm, seed, status } }) => ({
       run_id,
       arm,
@@ -99,7 +106,7 @@ export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Pro
     })),
   };
   await writeText(writer, MANIFEST_FILE, `${JSON.stringify(manifest, null, 2)}\n`);
-  await writeText(writer, SUMMARY_FILE, `${JSON.stringify(summary, null, 2)}\n`);
+  await writeSummary(directory, summary);
   return { runs, summary };
 }
 
@@ -152,21 +159,57 @@ async function scaleUpOrNull({ arms }: ResolvedSuite): Promise<ScaleUp | null> {
   }
 }
 
-/** Reads a finished suite's folder again. @throws DataError naming the file that is absent or not a run */
+/**
+ * Reads a suite's folder again and summarizes its run files anew. suite.json gives name, order and estimates; a folder
+ * without one, as an interrupted suite leaves it, is read in the order its runs began.
+ * @throws DataError naming the file that is absent or not a run
+ */
 export async function readSuiteFolder(directory: string): Promise<SuiteResult> {
   const files = (await readdir(directory).catch(() => [])).filter((f) => f.endsWith(RUN_SUFFIX)).sort();
   if (files.length === 0)
     throw new DataError(directory, `holds no *${RUN_SUFFIX}: give the folder that nibble bench run printed`);
-  const runs = await Promise.all(files.map((f) => readRun(path.join(directory, f))));
-  const summary = suiteSummarySchema.safeParse(await readJson(path.join(directory, SUMMARY_FILE)));
-  if (!summary.success)
-    throw new DataError(
-      path.join(directory, SUMMARY_FILE),
-      `is not a suite summary: ${summary.error.issues[0]?.message}`,
-    );
-  const byId = new Map(runs.map((run) => [run.run_info.run_id, run]));
-  const ordered = summary.data.run_ids.flatMap((id) => byId.get(id) ?? []);
-  return { runs: ordered.length === runs.length ? ordered : runs, summary: summary.data };
+  const runs = new Map<string, RunRecord>();
+  for (const file of files) runs.set(file, await readRun(path.join(directory, file)));
+  const manifest = await readManifest(directory);
+  const named = manifest?.runs.map(({ file }) => file) ?? [];
+  const missing = named.filter((file) => !runs.has(file));
+  const later = files
+    .filter((file) => !named.includes(file))
+    .sort((a, b) => runs.get(a)!.run_info.created_at.localeCompare(runs.get(b)!.run_info.created_at));
+  const ordered = [...named, ...later].flatMap((file) => runs.get(file) ?? []);
+  const first = ordered[0] as RunRecord;
+  const summary = summarizeRuns(ordered, {
+    suite: manifest?.suite ?? first.run_info.suite,
+    createdAt: manifest?.created_at ?? first.run_info.created_at,
+    estimates: manifest?.estimates ?? (await estimatesOfOldSummary(directory)),
+    notices: [
+      ...missing.map((file) => `${MANIFEST_FILE} names ${file}, which is not there`),
+      ...(manifest === null ? [`there is no ${MANIFEST_FILE}: the suite may not have reached its end`] : []),
+    ],
+  });
+  return { runs: ordered, summary };
+}
+
+/** Reads suite.json; null where there is none. @throws DataError */
+async function readManifest(directory: string): Promise<SuiteManifest | null> {
+  const file = path.join(directory, MANIFEST_FILE);
+  if (!(await stat(file).catch(() => null))) return null;
+  const parsed = suiteManifestSchema.safeParse(await readJson(file));
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new DataError(file, `is not a suite's list of runs: ${issue?.path.join('.')}: ${issue?.message}`);
+}
+
+/** Estimates of a folder from before suite.json held them; null where its summary has none. */
+async function estimatesOfOldSummary(directory: string): Promise<ScaleUp | null> {
+  const summary = await readJson(path.join(directory, SUMMARY_FILE)).catch(() => null);
+  const parsed = scaleUpSchema.safeParse((summary as { estimates?: unknown } | null)?.estimates);
+  return parsed.success ? parsed.data : null;
+}
+
+/** Writes the summary of a suite's runs into its folder. @throws DataError */
+export async function writeSummary(directory: string, summary: SuiteSummary): Promise<void> {
+  await writeText(nodeWriter(directory), SUMMARY_FILE, `${JSON.stringify(summary, null, 2)}\n`);
 }
 
 /** One run file, checked. @throws DataError naming the file and what is wrong in it */

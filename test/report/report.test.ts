@@ -169,7 +169,7 @@ describe('the numbers of the page and of the Markdown are those of the JSON', ()
     for (const [i, metric] of METRIC_NAMES.entries()) {
       const pair = summary.comparison!.paired[metric]!;
       const [lora, qlora] = summary.arms.map(({ metrics }) => metrics[metric]!.median);
-      const [low, high] = pair.difference_ci95!;
+      const [low, high] = pair.difference_ci95 ?? pair.difference_range;
       expect(rows[i]!.slice(1, -1).map(({ value }) => value)).toEqual([
         lora,
         qlora,
@@ -178,6 +178,7 @@ describe('the numbers of the page and of the Markdown are those of the JSON', ()
         high,
         pair.median_ratio,
         pair.n,
+        pair.p_holm,
       ]);
     }
     expect(texts(rows)).toEqual(markdownTable('Medians and paired differences'));
