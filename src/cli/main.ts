@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The program `nibble`: the process around runCli. */
+import { endAtSecondSignal } from '../node/watch.ts';
 import { benchCommand } from './bench/command.ts';
 import { configCommand } from './config/command.ts';
 import { doctorCommand } from './doctor/command.ts';
@@ -7,7 +8,7 @@ import { estimateCommand } from './estimate/command.ts';
 import { type CommandMaker, runCli } from './program.ts';
 import { quantizeCommand } from './quantize/command.ts';
 import { reportFailure } from './shared/failure.ts';
-import { abortOnSignals } from './shared/signals.ts';
+import { abortOnSignals, SAME_SIGNAL_MS } from './shared/signals.ts';
 import { standardStreams } from './shared/streams.ts';
 import { trainCommand } from './train/command.ts';
 import { tuneKernelsCommand } from './tune-kernels/command.ts';
@@ -34,10 +35,13 @@ const commands: readonly CommandMaker[] = [
 
 const streams = standardStreams(process);
 const { stdout, stderr } = streams;
-const { signal: stopped, dispose } = abortOnSignals(process);
+const argv = process.argv.slice(2);
+const isQuick = argv.some((word) => ['--help', '-h', '--version', '-V'].includes(word));
+const watch = isQuick ? undefined : endAtSecondSignal(SAME_SIGNAL_MS);
+const { signal: stopped, dispose } = abortOnSignals(process, watch?.stop);
 const signal = AbortSignal.any([stopped, streams.signal]);
 const context = { stdout, stderr, env: process.env, signal };
-const exitCode = await runCli(process.argv.slice(2), context, commands);
+const exitCode = await runCli(argv, context, commands);
 dispose();
 await streams.flush();
 const lost = exitCode === 0 && streams.signal.aborted;

@@ -4,6 +4,8 @@ import { type FileHandle, mkdir, open, readdir, readFile, realpath, rename, rm, 
 import { dirname, join, resolve, sep } from 'node:path';
 import { DataError } from '../errors.ts';
 import { type Chunks, decodeUtf8, type FileReader, type FileWriter, shortRead } from '../formats/reader.ts';
+// whoever reads files in Node reads their patterns, too
+import './time-limit.ts';
 
 /**
  * Reads files below a directory. Each call opens and closes a handle of its own, so none can leak.
