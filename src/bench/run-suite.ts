@@ -1,5 +1,4 @@
 /** Runs a suite: every arm with every seed, interleaved, a process per run; then the summary. */
-import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ResolvedConfig, type ResolvedSuite, type TrainConfig, withValues } from '../config/index.ts';
@@ -13,7 +12,7 @@ import type { DeviceChoice } from '../node/device-choice.ts';
 import { type FreeBytes, freeBytesAt, requireRoom } from '../node/disk.ts';
 import { nodeReader, nodeWriter } from '../node/files.ts';
 import { requireInputs } from '../node/inputs.ts';
-import { type RunRecord, runSchema, SCHEMA_VERSION } from '../results/run-schema.ts';
+import { type RunRecord, SCHEMA_VERSION } from '../results/run-schema.ts';
 import { summarizeRuns } from '../results/summarize.ts';
 import { type ScaleUp, type SuiteManifest, type SuiteSummary, suiteSummarySchema } from '../results/summary-schema.ts';
 import type { TrainEvent } from '../train/events.ts';
@@ -21,6 +20,7 @@ import { plannedWeightBytes } from '../train/saved-bytes.ts';
 import { resolveBuiltins } from './builtin.ts';
 import { failedRecord, type RunFailure } from './failed-record.ts';
 import type { RunJob } from './job.ts';
+import { issueInWords, RUN_SUFFIX, readJson, readRun, runFilesIn } from './read-runs.ts';
 import type { WorkerMessage } from './worker.ts';
 
 export type SuiteEvent =
@@ -48,8 +48,6 @@ export const CRASH = 'Crash';
 const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
 const SUMMARY_FILE = 'summary.json';
 const MANIFEST_FILE = 'suite.json';
-/** Ending of the file that holds a run's record. */
-export const RUN_SUFFIX = '.run.json';
 
 /**
  * Runs a suite and writes its records, manifest and summary. Failed runs are recorded with their error and enter no
@@ -152,37 +150,24 @@ async function scaleUpOrNull({ arms }: ResolvedSuite): Promise<ScaleUp | null> {
   }
 }
 
-/** Reads a finished suite's folder again. @throws DataError naming the file that is absent or not a run */
+/**
+ * Reads a folder again: of a finished suite, or of one run of `nibble train`, which is summarized as a suite of its own.
+ * @throws DataError naming the file that is absent or not a run
+ */
 export async function readSuiteFolder(directory: string): Promise<SuiteResult> {
-  const files = (await readdir(directory).catch(() => [])).filter((f) => f.endsWith(RUN_SUFFIX)).sort();
-  if (files.length === 0)
-    throw new DataError(directory, `holds no *${RUN_SUFFIX}: give the folder that nibble bench run printed`);
-  const runs = await Promise.all(files.map((f) => readRun(path.join(directory, f))));
-  const summary = suiteSummarySchema.safeParse(await readJson(path.join(directory, SUMMARY_FILE)));
+  const files = await runFilesIn(directory);
+  const runs = await Promise.all(files.map(readRun));
+  const [first] = runs as [RunRecord];
+  const isSingle = !files.some((file) => file.endsWith(RUN_SUFFIX));
+  if (isSingle) return { runs, summary: summarizeRuns(runs, { suite: 'train', createdAt: first.run_info.created_at }) };
+  const file = path.join(directory, SUMMARY_FILE);
+  const json = await readJson(file);
+  const summary = suiteSummarySchema.safeParse(json);
   if (!summary.success)
-    throw new DataError(
-      path.join(directory, SUMMARY_FILE),
-      `is not a suite summary: ${summary.error.issues[0]?.message}`,
-    );
+    throw new DataError(file, `is not a suite summary: ${issueInWords(summary.error.issues[0], json)}`);
   const byId = new Map(runs.map((run) => [run.run_info.run_id, run]));
   const ordered = summary.data.run_ids.flatMap((id) => byId.get(id) ?? []);
   return { runs: ordered.length === runs.length ? ordered : runs, summary: summary.data };
-}
-
-/** One run file, checked. @throws DataError naming the file and what is wrong in it */
-export async function readRun(file: string): Promise<RunRecord> {
-  const parsed = runSchema.safeParse(await readJson(file));
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new DataError(file, `is not a run of schema v1: ${issue?.path.join('.')}: ${issue?.message}`);
-}
-
-async function readJson(file: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(file, 'utf8'));
-  } catch (cause) {
-    throw new DataError(file, `cannot be read as JSON: ${(cause as Error).message}`, { cause });
-  }
 }
 
 type Turn = { readonly arm: ResolvedSuite['arms'][number]; readonly seed: number; readonly replicate: number };
