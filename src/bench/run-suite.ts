@@ -1,9 +1,8 @@
 /** Runs a suite: every arm with every seed, interleaved, a process per run; then the summary. */
-import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ResolvedConfig, type ResolvedSuite, type TrainConfig, withValues } from '../config/index.ts';
-import { ConfigError, type ConfigProblem, DataError, exitCodeOf } from '../errors.ts';
+import { ConfigError, type ConfigProblem, exitCodeOf } from '../errors.ts';
 import { scaleUp } from '../estimate/scale-up.ts';
 import { writeText } from '../formats/reader.ts';
 import { openModel } from '../model/open.ts';
@@ -13,20 +12,16 @@ import type { DeviceChoice } from '../node/device-choice.ts';
 import { type FreeBytes, freeBytesAt, requireRoom } from '../node/disk.ts';
 import { nodeReader, nodeWriter } from '../node/files.ts';
 import { requireInputs } from '../node/inputs.ts';
-import { type RunRecord, runSchema, SCHEMA_VERSION } from '../results/run-schema.ts';
+import { type RunRecord, SCHEMA_VERSION } from '../results/run-schema.ts';
 import { summarizeRuns } from '../results/summarize.ts';
-import {
-  type ScaleUp,
-  type SuiteManifest,
-  type SuiteSummary,
-  scaleUpSchema,
-  suiteManifestSchema,
-} from '../results/summary-schema.ts';
+import type { ScaleUp, SuiteManifest } from '../results/summary-schema.ts';
 import type { TrainEvent } from '../train/events.ts';
 import { plannedWeightBytes } from '../train/saved-bytes.ts';
 import { resolveBuiltins } from './builtin.ts';
 import { failedRecord, type RunFailure } from './failed-record.ts';
 import type { RunJob } from './job.ts';
+import { RUN_SUFFIX, readRun } from './read-runs.ts';
+import { MANIFEST_FILE, type SuiteResult, writeSummary } from './suite-folder.ts';
 import type { WorkerMessage } from './worker.ts';
 
 export type SuiteEvent =
@@ -46,16 +41,10 @@ type SuiteOptions = {
   readonly freeBytes?: FreeBytes;
 };
 
-export type SuiteResult = { readonly runs: readonly RunRecord[]; readonly summary: SuiteSummary };
-
 /** Kind of error for a run whose process ended without a message. */
 export const CRASH = 'Crash';
 
 const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
-const SUMMARY_FILE = 'summary.json';
-const MANIFEST_FILE = 'suite.json';
-/** Ending of the file that holds a run's record. */
-export const RUN_SUFFIX = '.run.json';
 
 /**
  * Runs a suite and writes its records, manifest and summary. Failed runs are recorded with their error and enter no
@@ -156,75 +145,6 @@ async function scaleUpOrNull({ arms }: ResolvedSuite): Promise<ScaleUp | null> {
   } catch (error) {
     if (exitCodeOf(error) === 2) return null;
     throw error;
-  }
-}
-
-/**
- * Reads a suite's folder again and summarizes its run files anew. suite.json gives name, order and estimates; a folder
- * without one, as an interrupted suite leaves it, is read in the order its runs began.
- * @throws DataError naming the file that is absent or not a run
- */
-export async function readSuiteFolder(directory: string): Promise<SuiteResult> {
-  const files = (await readdir(directory).catch(() => [])).filter((f) => f.endsWith(RUN_SUFFIX)).sort();
-  if (files.length === 0)
-    throw new DataError(directory, `holds no *${RUN_SUFFIX}: give the folder that nibble bench run printed`);
-  const runs = new Map<string, RunRecord>();
-  for (const file of files) runs.set(file, await readRun(path.join(directory, file)));
-  const manifest = await readManifest(directory);
-  const named = manifest?.runs.map(({ file }) => file) ?? [];
-  const missing = named.filter((file) => !runs.has(file));
-  const later = files
-    .filter((file) => !named.includes(file))
-    .sort((a, b) => runs.get(a)!.run_info.created_at.localeCompare(runs.get(b)!.run_info.created_at));
-  const ordered = [...named, ...later].flatMap((file) => runs.get(file) ?? []);
-  const first = ordered[0] as RunRecord;
-  const summary = summarizeRuns(ordered, {
-    suite: manifest?.suite ?? first.run_info.suite,
-    createdAt: manifest?.created_at ?? first.run_info.created_at,
-    estimates: manifest?.estimates ?? (await estimatesOfOldSummary(directory)),
-    notices: [
-      ...missing.map((file) => `${MANIFEST_FILE} names ${file}, which is not there`),
-      ...(manifest === null ? [`there is no ${MANIFEST_FILE}: the suite may not have reached its end`] : []),
-    ],
-  });
-  return { runs: ordered, summary };
-}
-
-/** Reads suite.json; null where there is none. @throws DataError */
-async function readManifest(directory: string): Promise<SuiteManifest | null> {
-  const file = path.join(directory, MANIFEST_FILE);
-  if (!(await stat(file).catch(() => null))) return null;
-  const parsed = suiteManifestSchema.safeParse(await readJson(file));
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new DataError(file, `is not a suite's list of runs: ${issue?.path.join('.')}: ${issue?.message}`);
-}
-
-/** Estimates of a folder from before suite.json held them; null where its summary has none. */
-async function estimatesOfOldSummary(directory: string): Promise<ScaleUp | null> {
-  const summary = await readJson(path.join(directory, SUMMARY_FILE)).catch(() => null);
-  const parsed = scaleUpSchema.safeParse((summary as { estimates?: unknown } | null)?.estimates);
-  return parsed.success ? parsed.data : null;
-}
-
-/** Writes the summary of a suite's runs into its folder. @throws DataError */
-export async function writeSummary(directory: string, summary: SuiteSummary): Promise<void> {
-  await writeText(nodeWriter(directory), SUMMARY_FILE, `${JSON.stringify(summary, null, 2)}\n`);
-}
-
-/** One run file, checked. @throws DataError naming the file and what is wrong in it */
-export async function readRun(file: string): Promise<RunRecord> {
-  const parsed = runSchema.safeParse(await readJson(file));
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new DataError(file, `is not a run of schema v1: ${issue?.path.join('.')}: ${issue?.message}`);
-}
-
-async function readJson(file: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(file, 'utf8'));
-  } catch (cause) {
-    throw new DataError(file, `cannot be read as JSON: ${(cause as Error).message}`, { cause });
   }
 }
 

@@ -245,6 +245,14 @@ describe('the page stands alone', () => {
     expect(renderMarkdown(document)).not.toMatch(/<script|<img|<b>/);
   });
 
+  test.each(['constructor', 'toString', 'hasOwnProperty'])('an arm may be called %s', async (name) => {
+    const renamed = JSON.parse(JSON.stringify(runs).replaceAll('"qlora"', `"${name}"`)) as typeof runs;
+    const document = await buildReport({ runs: renamed, summary: makeSummary(renamed) });
+    const named = chartsOf(document).filter(({ svg }) => svg.includes(`>${name}</text>`));
+    expect(named.map((chart) => chart.name)).toContain('loss');
+    for (const { svg } of named) expect(svg).not.toContain('\u2060');
+  });
+
   test('every inner link has its target and no id is used twice', () => {
     const ids = [...visible().matchAll(/\sid="([^"]+)"/g)].map(([, id]) => id!);
     expect(new Set(ids).size).toBe(ids.length);

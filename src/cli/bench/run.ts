@@ -4,14 +4,8 @@ import path from 'node:path';
 import { max as largest } from 'simple-statistics';
 import { parse } from 'yaml';
 import { joinFolders } from '../../bench/join.ts';
-import {
-  CRASH,
-  readSuiteFolder,
-  runSuite,
-  type SuiteEvent,
-  type SuiteResult,
-  writeSummary,
-} from '../../bench/run-suite.ts';
+import { CRASH, runSuite, type SuiteEvent } from '../../bench/run-suite.ts';
+import { readSuiteFolder, type SuiteResult, writeSummary } from '../../bench/suite-folder.ts';
 import { fileName } from '../../config/index.ts';
 import { ConfigError, DataError } from '../../errors.ts';
 import { inWords } from '../../node/files.ts';
