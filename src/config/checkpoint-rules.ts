@@ -1,6 +1,6 @@
 /** Rules between the settings of evaluations and checkpoints: those of transformers' TrainingArguments and Trainer. */
 import { current, type Findings, type Merged, noEffect } from './couple.ts';
-import { show } from './describe.ts';
+import { showSetting } from './describe.ts';
 import type { SettingKey } from './settings.ts';
 
 /** Fills in the metric that a setting needs, and reports what cannot be done or has no effect. */
@@ -42,7 +42,7 @@ function needsEvaluation(set: Merged, found: Findings): void {
     found.problems.push({
       path: entry.path,
       message:
-        `${show(entry.value)} compares evaluations during the run, and eval_strategy is no; ` +
+        `${showSetting(entry.value)} compares evaluations during the run, and eval_strategy is no; ` +
         `set eval_strategy: steps or epoch, with eval_datasets (${entry.origin.where})`,
     });
   }

@@ -19,6 +19,7 @@ import { savedBytes } from '../train/saved-bytes.ts';
 import { type RunInput, readRunInput } from '../train/session.ts';
 import { runTiers } from '../train/tiers.ts';
 import { nodeCheckpoints } from './checkpoint-store.ts';
+import { watchOtherCpu } from './cpu-share.ts';
 import { freeBytesAt, requireRoom, requireWritable } from './disk.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { nodeReader, nodeWriter } from './files.ts';
@@ -143,6 +144,7 @@ async function runOn(
     await writeRunHead(writer, pathsInFolder(configs.absolute, options.rows), environment);
   }
   const shown = configs.asGiven.values.output_dir;
+  const otherCpuShare = await watchOtherCpu();
   const result = await trainToEnd(runtime, input, {
     ...options,
     startedMs: clock.startedMs,
@@ -151,8 +153,9 @@ async function runOn(
     origin,
     resume,
   });
+  const meta = await withConditions(basis.meta, await otherCpuShare());
   const paths = keep ? pathsOf(input, result, options) : null;
-  const record = runRecord(await contextOf(basis, configs.asGiven, paths, result), input, result);
+  const record = runRecord(await contextOf({ ...basis, meta }, configs.asGiven, paths, result), input, result);
   if (paths !== null) await writeRecord(paths.recordFile, record);
   if (profileFile !== undefined) await writeProfile(result.engine, input, profileFile);
   result.engine.destroy();
@@ -215,6 +218,19 @@ async function provenance({ device, readerOf }: NodeRuntime, { values }: Resolve
       runtime: runtimeInfo(),
       package_info: { ...packageManifest().dependencies },
     },
+  };
+}
+
+/** Adds what only the end of a run tells of its times: who else used the processors, and the GPU's clocks under load. */
+async function withConditions(
+  meta: RunContext['meta'],
+  otherCpuShare: number | undefined,
+): Promise<RunContext['meta']> {
+  const { nvidia_smi, runtime } = meta;
+  return {
+    ...meta,
+    nvidia_smi: nvidia_smi && { ...nvidia_smi, clocks_after_training: (await nvidiaSmi())?.clocks ?? null },
+    runtime: otherCpuShare === undefined ? runtime : { ...runtime, other_cpu_share: otherCpuShare },
   };
 }
 

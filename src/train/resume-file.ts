@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { DataError } from '../errors.ts';
 import { type FileReader, type FileWriter, place, writeText } from '../formats/reader.ts';
 import type { WrittenFiles } from './checkpoint-store.ts';
-import type { StepEvent } from './events.ts';
+import type { Evaluation, StepEvent } from './events.ts';
 
 export const RESUME_FILE = 'resume.json';
 const FORMAT = 'nibble resume';
@@ -40,6 +40,7 @@ const evalResult = z.strictObject({
   tokenLoss: number,
   stderr: number,
   lossTokens: count,
+  rows: z.strictObject({ sums: z.array(number), tokens: z.array(count) }),
   samples: count,
   seconds: number,
 });
@@ -131,6 +132,15 @@ function parse(text: string, where: string): unknown {
       cause,
     });
   }
+}
+
+/** Leaves the rows of those evaluations alone that the end of a run may still ask for: the first, the last and the best. */
+export function evaluationsToKeep(evaluations: readonly Evaluation[], best: readonly (number | null)[]): Evaluation[] {
+  return evaluations.map((evaluation, i) => {
+    const { step, result } = evaluation;
+    const isAsked = step === 0 || i === evaluations.length - 1 || best.includes(step);
+    return isAsked ? evaluation : { ...evaluation, result: { ...result, rows: { sums: [], tokens: [] } } };
+  });
 }
 
 export function columnsOf(events: readonly StepEvent[]): Columns {

@@ -14,7 +14,7 @@ import type { EvalResult, Evaluation, StepEvent, Timing, TrainEvent } from './ev
 import { countParameters } from './model-layout.ts';
 import { requireFiniteStep, requireTrained } from './non-finite.ts';
 import { prepareEngine, secondsSince } from './prepare.ts';
-import { columnsOf, type Progress, type ResumeFile, stepsOf } from './resume-file.ts';
+import { columnsOf, evaluationsToKeep, type Progress, type ResumeFile, stepsOf } from './resume-file.ts';
 import { saveTrained } from './save.ts';
 import { isSaveDue, lastCheckpoint, Saver } from './saving.ts';
 import type { RunInput, Runtime } from './session.ts';
@@ -346,7 +346,7 @@ class Run {
       isEvaluated: this.#isEvaluated,
       isStoppedEarly: this.#isStoppedEarly,
       steps: columnsOf(this.#steps),
-      evaluations: this.#evaluations,
+      evaluations: evaluationsToKeep(this.#evaluations, [best.step, stepOfCheckpoint(best.checkpoint ?? '')]),
       log: this.#log.rows,
       unlogged: this.#log.unlogged,
       best,
