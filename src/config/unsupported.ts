@@ -19,9 +19,9 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
     'use_liger_kernel',
     'auto_find_batch_size',
     'push_to_hub',
-    'load_best_model_at_end',
     'full_determinism',
-    'enable_jit_checkpoint',
+    'ignore_data_skip',
+    'restore_callback_states_from_checkpoint',
     'dataloader_drop_last',
     'use_cpu',
     'assistant_only_loss',
@@ -33,7 +33,6 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
     'use_bdlora',
     'lora_bias',
     'logging_nan_inf_filter',
-    'resume_from_checkpoint',
     'fsdp',
     'llm_int8_enable_fp32_cpu_offload',
     'llm_int8_has_fp16_weight',
@@ -48,9 +47,7 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
     'optim_args',
     'optim_target_modules',
     'neftune_noise_alpha',
-    'save_total_limit',
     'hub_model_id',
-    'metric_for_best_model',
     'gradient_checkpointing_kwargs',
     'attn_implementation',
     'target_parameters',
@@ -63,8 +60,8 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
   ['label_smoothing_factor', [0]],
   ['llm_int8_threshold', [6]],
   ['logging_strategy', ['steps']],
-  // counts only beside a save_strategy, which is refused by its own name
-  ['save_steps', [500]],
+  // a signal always saves a checkpoint
+  ['enable_jit_checkpoint', [true, false, null]],
   ['report_to', ['none', null]],
   ['eval_delay', [0]],
   ['dataset_text_field', ['text']],
@@ -73,7 +70,6 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
 
 /** Values that Hugging Face takes and nibble does not yet: the message then says so, instead of calling them unknown. */
 export const UNSUPPORTED_VALUES: Readonly<Partial<Record<SettingKey, readonly unknown[]>>> = {
-  save_strategy: ['steps', 'epoch', 'best'],
   bnb_4bit_quant_storage: ['bfloat16', 'float16', 'float32'],
   init_lora_weights: ['pissa', 'olora', 'eva', 'loftq', 'orthogonal', 'corda', 'lora_ga', 'mica'],
   optim: [

@@ -16,7 +16,8 @@ const NONE: InMemory = new Set();
 /** Makes every path absolute, so that the configuration runs from any directory. Keeps the origin of each value. */
 export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): ResolvedConfig {
   const { values } = config;
-  const { output_dir, model_name_or_path, adapter_name_or_path, datasets, eval_datasets } = values;
+  const { output_dir, model_name_or_path, adapter_name_or_path, datasets, eval_datasets, resume_from_checkpoint } =
+    values;
   const whole = (sets: typeof datasets): typeof datasets =>
     sets.map((s) => (inMemory.has(s.path) ? s : { ...s, path: path.resolve(s.path) }));
   return {
@@ -26,6 +27,8 @@ export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): Reso
       output_dir: path.resolve(output_dir),
       model_name_or_path: path.resolve(model_name_or_path),
       adapter_name_or_path: adapter_name_or_path === null ? null : path.resolve(adapter_name_or_path),
+      resume_from_checkpoint:
+        typeof resume_from_checkpoint === 'string' ? path.resolve(resume_from_checkpoint) : resume_from_checkpoint,
       datasets: whole(datasets),
       eval_datasets: whole(eval_datasets),
     },

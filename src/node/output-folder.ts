@@ -19,6 +19,8 @@ export type TakeOptions = {
   readonly name: string;
   /** `none`: it must be empty or new; `any`: it is there, and may hold anything. */
   readonly contents: 'none' | 'any';
+  /** Whether a folder that is not empty may be taken for what it holds; none may, by default. */
+  readonly allows?: (entries: readonly string[]) => boolean;
   /** Says what a folder that is not empty holds, and what to do. */
   readonly occupied?: (directory: string, entries: readonly string[]) => Promise<string>;
 };
@@ -126,7 +128,7 @@ async function contentsOf(directory: string): Promise<string[]> {
 async function requireContents(directory: string, options: TakeOptions, own?: HeldClaim): Promise<void> {
   if (options.contents === 'any') return;
   const entries = await contentsOf(directory);
-  if (entries.length === 0) return;
+  if (entries.length === 0 || options.allows?.(entries)) return;
   if (own === undefined) await removeStale(directory);
   const { occupied = holdsSomething } = options;
   throw new ConfigError([{ path: options.name, message: await occupied(directory, entries) }]);

@@ -87,6 +87,7 @@ test('rows in memory train as the same rows in files do, to the bit, and their f
     outputDir: at('library'),
     adapterFile: at('library/adapter_model.safetensors'),
     recordFile: at('library/run.json'),
+    bestCheckpoint: null,
   });
   const [cli, library] = [contentOf(at('cli')), contentOf(at('library'))];
   const rows = ['rows/datasets-0.jsonl', 'rows/datasets-1.jsonl', 'rows/eval_datasets-0.jsonl'];
