@@ -15,7 +15,12 @@ const letters: TextTokenizer = {
   bosId: 1,
   eosId: 2,
   padId: null,
+  specialTokens: new Map([['eos_token', '\u0002']]),
   notes: [],
+  encodeWithOffsets: (text) => {
+    const ids = [...new TextEncoder().encode(text)];
+    return { ids, starts: ids.map((_, i) => i), ends: ids.map((_, i) => i + 1) };
+  },
   encode: (text, { addSpecialTokens = true } = {}) => [
     ...(addSpecialTokens ? [1] : []),
     ...new TextEncoder().encode(text),
