@@ -126,6 +126,11 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     seconds > 0 ? timed.reduce((sum, s) => sum + of(s), 0) / seconds : null;
   const { peak } = ledger;
   const { profile } = result.engine.machine;
+  let tokens = 0;
+  const seen = (step: (typeof steps)[number]): number => {
+    tokens += step.tokens;
+    return tokens;
+  };
   const { attention, lora } = runTiers(profile, input.config, input.layout.spec.config.head_dim);
   return {
     num_trainable_params: result.trainableParams,
@@ -149,14 +154,14 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     accelerator_memory_reserved_avg: null,
     accelerator_memory_reserved_99th: null,
     ...(steps.some((s) => s.lossScale !== null) ? { skipped_steps: steps.filter((s) => !s.finite).length } : {}),
-    history: steps.map((s, i) => ({
+    history: steps.map((s) => ({
       step: s.step,
       epoch: s.epoch,
       loss: finiteOrNull(s.loss),
       learning_rate: s.learningRate,
       grad_norm: finiteOrNull(s.gradNorm),
       ...(s.lossScale === null ? {} : { loss_scale: s.lossScale }),
-      num_input_tokens_seen: steps.slice(0, i + 1).reduce((sum, earlier) => sum + earlier.tokens, 0),
+      num_input_tokens_seen: seen(s),
       step_time_ms: s.stepMs,
       memory_allocated: ledger.currentBytes,
     })),

@@ -206,7 +206,7 @@ async function writeRecord(file: string, record: RunRecord): Promise<void> {
 
 /** Profiles one more step and writes its GPU times for chrome://tracing or Perfetto. */
 async function writeProfile(engine: Engine, { batches }: RunInput, file: string): Promise<void> {
-  const [batch] = batches.train.step(START).microBatches as [MicroBatch];
+  const [batch] = (await batches.train.step(START)).microBatches as [MicroBatch];
   const spans = await engine.profileStep(batch);
   await writeFileAtomic(file, `${JSON.stringify(chromeTrace(spans))}\n`);
 }

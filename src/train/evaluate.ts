@@ -7,7 +7,7 @@ import type { EvalResult } from './events.ts';
 /** Runs all batches, yields how many are done, and returns the losses in nats. Sums are kept in f64. */
 export async function* evaluate(
   engine: Engine,
-  batches: readonly MicroBatch[],
+  batches: Iterable<MicroBatch> | AsyncIterable<MicroBatch>,
   denominator: LossDenominator = 'shifted_labels',
 ): AsyncGenerator<number, EvalResult> {
   const started = performance.now();
@@ -15,7 +15,8 @@ export async function* evaluate(
   let weights = 0;
   let samples = 0;
   const tokens = { count: 0, sum: 0, squares: 0 };
-  for (const [i, batch] of batches.entries()) {
+  let done = 0;
+  for await (const batch of batches) {
     const losses = await engine.rowLosses(batch);
     let sum = 0;
     for (let t = 0; t < losses.length; t++) {
@@ -28,7 +29,7 @@ export async function* evaluate(
     tokens.count += batch.lossTokens;
     const items = countItems(batch, denominator);
     samples += batch.B;
-    yield i + 1;
+    yield ++done;
     // a batch without labels has no loss; transformers gets a NaN there and leaves it out of the mean
     if (items === 0) continue;
     weighted += (sum / items) * batch.B;
