@@ -24,8 +24,6 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
     'enable_jit_checkpoint',
     'dataloader_drop_last',
     'use_cpu',
-    'assistant_only_loss',
-    'completion_only_loss',
     'save_only_model',
     'deepspeed',
     'shuffle_dataset',
@@ -42,7 +40,6 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
     'model_revision',
     'dataset_name',
     'dataset_config',
-    'chat_template_path',
     'run_name',
     'peft_config_path',
     'optim_args',
@@ -67,7 +64,6 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
   ['save_steps', [500]],
   ['report_to', ['none', null]],
   ['eval_delay', [0]],
-  ['dataset_text_field', ['text']],
   ['dataloader_num_workers', [0]],
 ]);
 
