@@ -1,6 +1,7 @@
 /** Where the chat templates of a run come from: the model's directory, or what chat_template_path names. */
+import { show } from '../config/show.ts';
 import { ConfigError, DataError } from '../errors.ts';
-import { isObject, type JsonObject, readObject, show } from '../formats/json.ts';
+import { isObject, type JsonObject, readObject } from '../formats/json.ts';
 import { type FileReader, place } from '../formats/reader.ts';
 
 export const CHAT_TEMPLATE_FILE = 'chat_template.jinja';

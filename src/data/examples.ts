@@ -1,6 +1,7 @@
 /** Rows as people have them, by their columns, tokenized and labelled as TRL's SFTTrainer does. */
+import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
-import { type JsonObject, show } from '../formats/json.ts';
+import type { JsonObject } from '../formats/json.ts';
 import type { ExampleOptions, MadeRow, RowKind } from './example.ts';
 import { IGNORED } from './row.ts';
 import { alpacaRow, promptCompletionRow, textRow } from './text-rows.ts';

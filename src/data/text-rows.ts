@@ -1,6 +1,7 @@
 /** Rows of text: one column, a prompt with its completion, or an instruction in Stanford's words. */
+import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
-import { type JsonObject, show } from '../formats/json.ts';
+import type { JsonObject } from '../formats/json.ts';
 import type { TextTokenizer } from '../formats/tokenizer.ts';
 import type { ExampleOptions, MadeRow, RowNote } from './example.ts';
 import { maskedLabels } from './tokenized-row.ts';

@@ -1,6 +1,7 @@
 /** Rows that are tokenized already: input_ids, with labels or masks beside them. */
+import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
-import { type JsonObject, show } from '../formats/json.ts';
+import type { JsonObject } from '../formats/json.ts';
 import { requireFollowed } from './columns.ts';
 import { IGNORED, type Row } from './row.ts';
 

@@ -38,6 +38,9 @@ export type RunContext = RunBasis & {
 /** Steps at the start that step times leave out: the first one still fills caches. */
 const EXCLUDED_WARMUP_STEPS = 1;
 
+/** Rows whose losses a record holds: 20,000 make about a megabyte. */
+const MOST_RECORDED_ROWS = 20_000;
+
 /** Builds the record of a run that reached its end; losses that are not finite become null and make it `diverged`. */
 export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord {
   // a step without a label has no loss; with a loss scale, steps that overflowed are skipped and enter no statistic
@@ -57,6 +60,7 @@ export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult)
     eval_info: {
       metrics_before: result.evalBefore && evalMetrics(result.evalBefore),
       metrics: result.evalAfter && evalMetrics(result.evalAfter),
+      row_losses: rowLosses(result),
       data_hashes: ctx.material.dataHashes,
       per_sample_path: null,
       time_to_target: null,
@@ -204,6 +208,13 @@ function quantizedRecord({ tensors, codeTablesBytes, formulaBytes }: QuantizedLi
     code_tables_bytes: codeTablesBytes,
     formula_bytes: formulaBytes,
   };
+}
+
+/** Losses of single rows; null without evaluation, and for more rows than a record should hold. */
+function rowLosses({ evalBefore, evalAfter }: TrainResult): RunRecord['eval_info']['row_losses'] {
+  const tokens = (evalAfter ?? evalBefore)?.rows.tokens;
+  if (tokens === undefined || tokens.length > MOST_RECORDED_ROWS) return null;
+  return { tokens, before: evalBefore?.rows.sums ?? null, after: evalAfter?.rows.sums ?? null };
 }
 
 function evalMetrics({

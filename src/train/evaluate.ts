@@ -2,7 +2,7 @@
 import { countItems, type LossDenominator, type MicroBatch } from '../data/batch.ts';
 import { IGNORED } from '../data/row.ts';
 import type { Engine } from './engine.ts';
-import type { EvalResult } from './events.ts';
+import type { EvalResult, RowSums } from './events.ts';
 
 /** Runs all batches, yields how many are done, and returns the losses in nats. Sums are kept in f64. */
 export async function* evaluate(
@@ -15,15 +15,17 @@ export async function* evaluate(
   let weights = 0;
   let samples = 0;
   const tokens = { count: 0, sum: 0, squares: 0 };
+  const rows: RowSums = { sums: [], tokens: [] };
   let done = 0;
   for await (const batch of batches) {
     const losses = await engine.rowLosses(batch);
     let sum = 0;
-    for (let t = 0; t < losses.length; t++) {
-      if (batch.labels[t] === IGNORED) continue;
-      const loss = losses[t] as number;
-      sum += loss;
-      tokens.squares += loss * loss;
+    for (let b = 0; b < batch.B; b++) {
+      const row = sumRow(losses, batch, b);
+      rows.sums.push(row.sum);
+      rows.tokens.push(row.count);
+      sum += row.sum;
+      tokens.squares += row.squares;
     }
     tokens.sum += sum;
     tokens.count += batch.lossTokens;
@@ -44,7 +46,20 @@ export async function* evaluate(
     tokenLoss: mean,
     stderr: Math.sqrt(variance / tokens.count),
     lossTokens: tokens.count,
+    rows,
     samples,
     seconds: (performance.now() - started) / 1000,
   };
+}
+
+function sumRow(losses: Float32Array, { labels, S }: MicroBatch, b: number) {
+  const row = { count: 0, sum: 0, squares: 0 };
+  for (let t = b * S; t < (b + 1) * S; t++) {
+    if (labels[t] === IGNORED) continue;
+    const loss = losses[t] as number;
+    row.count++;
+    row.sum += loss;
+    row.squares += loss * loss;
+  }
+  return row;
 }

@@ -1,6 +1,7 @@
 /** Chats as training rows: messages alone, or a prompt of messages and its completion. As SFTTrainer of trl 1.16 has them. */
+import { show } from '../../config/show.ts';
 import { DataError } from '../../errors.ts';
-import { isObject, type JsonObject, show } from '../../formats/json.ts';
+import { isObject, type JsonObject } from '../../formats/json.ts';
 import type { TextTokenizer } from '../../formats/tokenizer.ts';
 import { type ChatSource, DEFAULT, TOOL_USE } from '../chat-source.ts';
 import type { MadeRow, RowKind, RowNote } from '../example.ts';

@@ -1,6 +1,7 @@
 /** Messages of a chat, as a template gets them. */
+import { show } from '../../config/show.ts';
 import { DataError } from '../../errors.ts';
-import { isObject, type JsonObject, parseSpelled, show } from '../../formats/json.ts';
+import { isObject, type JsonObject, parseSpelled } from '../../formats/json.ts';
 
 /** Names of what an assistant thought; templates read the first of them, or `thinking`. */
 const REASONING = ['reasoning_content', 'thinking', 'reasoning'];
