@@ -118,7 +118,7 @@ async function runOn(
   const { train: trainSet, evaluation, batches } = input;
   const { totalSteps } = batches;
   const notes = dataNotes(input, wasSet(configs.asGiven, 'max_length'));
-  onEvent({ type: 'data', trainRows: trainSet.rows.length, evalRows: evaluation.rows.length, totalSteps, notes });
+  onEvent({ type: 'data', trainRows: trainSet.rows.count, evalRows: evaluation.rows.count, totalSteps, notes });
   // recorded without allocating, so that what the device cannot do is said before anything is written
   if (profileFile !== undefined && !device.profile.timestampQuery)
     throw new DeviceError(`--profile needs timestamp queries, which ${name} lacks: leave it out`);

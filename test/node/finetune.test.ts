@@ -186,7 +186,9 @@ test('a row that is none is named by its place in the options', async () => {
   const rows = [texts[0], { messages: [] }] as never;
   const error = await rejection(finetune(options({ datasets: [{ rows }] })));
   expect(error).toBeInstanceOf(DataError);
-  expect(error.message).toMatch(/^datasets\[0\]\.rows:2: is a row of a chat/);
+  expect(error.message).toMatch(
+    /^datasets\[0\]\.rows:2: is a conversation, and the model directory has no chat template/,
+  );
   await expect(finetune(options({ datasets: [{ rows: [] }] }))).rejects.toThrow(/^datasets\[0\]\.rows: gives no rows/);
 });
 
