@@ -1,5 +1,5 @@
 /** Runs a suite: every arm with every seed, interleaved, a process per run; then the summary. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ResolvedConfig, type ResolvedSuite, type TrainConfig, withValues } from '../config/index.ts';
@@ -13,6 +13,7 @@ import type { DeviceChoice } from '../node/device-choice.ts';
 import { type FreeBytes, freeBytesAt, requireRoom } from '../node/disk.ts';
 import { nodeReader, nodeWriter } from '../node/files.ts';
 import { requireInputs } from '../node/inputs.ts';
+import { readRegular } from '../node/regular-file.ts';
 import { type RunRecord, runSchema, SCHEMA_VERSION } from '../results/run-schema.ts';
 import { summarizeRuns } from '../results/summarize.ts';
 import { type ScaleUp, type SuiteManifest, type SuiteSummary, suiteSummarySchema } from '../results/summary-schema.ts';
@@ -179,8 +180,9 @@ export async function readRun(file: string): Promise<RunRecord> {
 
 async function readJson(file: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(file, 'utf8'));
+    return JSON.parse((await readRegular(file)).toString('utf8'));
   } catch (cause) {
+    if (cause instanceof DataError) throw cause;
     throw new DataError(file, `cannot be read as JSON: ${(cause as Error).message}`, { cause });
   }
 }

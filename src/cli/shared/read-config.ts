@@ -1,5 +1,4 @@
 /** Reads a command's arguments into a resolved configuration. */
-import { readFile } from 'node:fs/promises';
 import {
   type ConfigSources,
   loadSuite,
@@ -10,21 +9,32 @@ import {
   type SourceFile,
 } from '../../config/index.ts';
 import { DataError } from '../../errors.ts';
+import { readRegular, requireRegular } from '../../node/regular-file.ts';
 import type { CliContext } from './context.ts';
 import { givenSettings } from './setting-options.ts';
+import { isStandardInput, readStandardInput, STANDARD_INPUT } from './standard-input.ts';
 
-/** Reads a text file. @throws DataError that says what to check */
-export async function readSource(path: string): Promise<SourceFile> {
+/** A configuration of many thousand lines; what is longer is a file of another kind, and would take minutes to read as YAML. */
+const MOST_BYTES = 2 ** 20;
+
+/** Reads a text file, or standard input where `path` is -. @throws DataError that says what to check */
+export async function readSource(path: string, context: Pick<CliContext, 'stdin' | 'signal'>): Promise<SourceFile> {
+  if (isStandardInput(path)) {
+    const bytes = await readStandardInput(context, MOST_BYTES, 'a configuration');
+    return { path: STANDARD_INPUT, text: Buffer.from(bytes).toString('utf8') };
+  }
   try {
-    return { path, text: await readFile(path, 'utf8') };
+    const { size } = await requireRegular(path);
+    if (size > MOST_BYTES)
+      throw new DataError(
+        path,
+        `has ${(size / 2 ** 20).toFixed(1)} MiB, and a configuration at most ${MOST_BYTES / 2 ** 20}. Is it the right file?`,
+      );
+    return { path, text: (await readRegular(path)).toString('utf8') };
   } catch (error) {
+    if (error instanceof DataError) throw error;
     const code = (error as NodeJS.ErrnoException).code;
-    const why =
-      code === 'ENOENT'
-        ? 'there is no such file'
-        : code === 'EISDIR'
-          ? 'it is a directory, wanted a file'
-          : String(code);
+    const why = code === 'ENOENT' ? 'there is no such file' : String(code);
     throw new DataError(path, `cannot be read: ${why}; check the path (relative to ${process.cwd()})`, {
       cause: error,
     });
@@ -42,7 +52,10 @@ export async function readTrainConfig(
   purpose: Purpose = 'train',
 ): Promise<ResolvedConfig> {
   const sources: ConfigSources = { env: context.env, flags: givenSettings(options) };
-  const config = loadTrainConfig(path === undefined ? sources : { ...sources, file: await readSource(path) }, purpose);
+  const config = loadTrainConfig(
+    path === undefined ? sources : { ...sources, file: await readSource(path, context) },
+    purpose,
+  );
   tellNotices(context, config.notices);
   return config;
 }

@@ -8,10 +8,12 @@ import { createProgress, type Progress } from '../shared/progress.ts';
 import { lossInWords, trainProgress } from '../shared/train-progress.ts';
 import type { TrainArgs } from './command.ts';
 import { logRows } from './log.ts';
+import { readPipedRows } from './piped-rows.ts';
 
 /** Trains and prints where the result lies. @throws ConfigError, DataError, DeviceError; the signal's reason */
-export async function runTrain({ config, profile }: TrainArgs, context: CliContext): Promise<void> {
-  const { output_dir, logging_steps } = config.values;
+export async function runTrain({ config: given, profile }: TrainArgs, context: CliContext): Promise<void> {
+  const { output_dir, logging_steps } = given.values;
+  const { config, rows } = await readPipedRows(given, context);
   const progress = createProgress(context.stderr, context.env);
   try {
     const outcome = await run(config, {
@@ -20,6 +22,7 @@ export async function runTrain({ config, profile }: TrainArgs, context: CliConte
       signal: context.signal,
       onEvent: drawRun(progress, logging_steps),
       profileFile: profile,
+      rows,
     });
     context.stdout.write(`${output_dir}: ${lastLoss(outcome)}, ${figures(outcome)}\n`);
   } finally {
