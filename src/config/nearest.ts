@@ -22,24 +22,39 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
  * @returns `most` where there are as many or more
  */
 export function editDistance(a: string, b: string, most = Number.POSITIVE_INFINITY): number {
-  let before: number[] = [];
+  const width = b.length + 1;
+  // three rows of the table, by turns
+  const rows = [0, 1, 2].map(() => new Uint32Array(width)) as [Uint32Array, Uint32Array, Uint32Array];
+  let [before, last, row] = rows;
+  for (let j = 0; j < width; j++) last[j] = j;
   let leastBefore = 0;
-  let last = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    let least = i;
-    for (let j = 1; j <= b.length; j++) {
-      const differs = a[i - 1] === b[j - 1] ? 0 : 1;
-      let edits = Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + differs);
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) edits = Math.min(edits, before[j - 2]! + 1);
-      row.push(edits);
-      least = Math.min(least, edits);
-    }
+    fillRow(a, b, i, before, last, row);
     // a swap reaches back over one row, no further
+    const least = lowest(row);
     if (least >= most && leastBefore >= most) return most;
     leastBefore = least;
-    before = last;
-    last = row;
+    [before, last, row] = [last, row, before];
   }
   return Math.min(last[b.length]!, most);
+}
+
+function fillRow(a: string, b: string, i: number, before: Uint32Array, last: Uint32Array, row: Uint32Array): void {
+  const char = a.charCodeAt(i - 1);
+  row[0] = i;
+  for (let j = 1; j <= b.length; j++) {
+    const other = b.charCodeAt(j - 1);
+    let edits = last[j - 1]! + (char === other ? 0 : 1);
+    if (last[j]! + 1 < edits) edits = last[j]! + 1;
+    if (row[j - 1]! + 1 < edits) edits = row[j - 1]! + 1;
+    const isSwap = i > 1 && j > 1 && char === b.charCodeAt(j - 2) && a.charCodeAt(i - 2) === other;
+    if (isSwap && before[j - 2]! + 1 < edits) edits = before[j - 2]! + 1;
+    row[j] = edits;
+  }
+}
+
+function lowest(row: Uint32Array): number {
+  let least = row[0]!;
+  for (let j = 1; j < row.length; j++) if (row[j]! < least) least = row[j]!;
+  return least;
 }
