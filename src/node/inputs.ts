@@ -127,6 +127,11 @@ async function fileProblem(
 ): Promise<ConfigProblem | null> {
   const kind = await kindOf(given);
   if (kind === 'file') return null;
+  if (given === '-' && kind === null)
+    return {
+      path: `${key}[${index}].path`,
+      message: `is -, standard input, which is read once and by \`nibble train\` alone; give a file${origin(config, key)}`,
+    };
   const what =
     kind !== null
       ? notAFile(given, kind)
