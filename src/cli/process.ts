@@ -39,7 +39,16 @@ const isQuick = argv.some((word) => ['--help', '-h', '--version', '-V'].includes
 const watch = isQuick ? undefined : endAtSecondSignal(SAME_SIGNAL_MS);
 const { signal: stopped, dispose } = abortOnSignals(process, watch?.stop);
 const signal = AbortSignal.any([stopped, streams.signal]);
-const context = { stdout, stderr, env: process.env, signal };
+const context = {
+  // made when it is asked for
+  get stdin() {
+    return process.stdin;
+  },
+  stdout,
+  stderr,
+  env: process.env,
+  signal,
+};
 const exitCode = await runCli(argv, context, commands);
 dispose();
 await streams.flush();

@@ -1,9 +1,10 @@
 /** A claim on a folder: a file in it that says which process writes there, kept fresh while that process lives. */
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, readFile, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, rm, stat } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { isRunning, processSpace, startOf } from './process-identity.ts';
+import { readRegular } from './regular-file.ts';
 
 const CLAIM_FILE = '.nibble-claim.json';
 /** Held for a moment by the process that looks whether a claim is stale, so that two cannot take it over. */
@@ -129,7 +130,7 @@ async function hold(file: string, handle: FileHandle, claim: Claim): Promise<Hel
 
 async function readClaim(file: string): Promise<Claim | null> {
   try {
-    const claim = JSON.parse(await readFile(file, 'utf8')) as Partial<Claim> | null;
+    const claim = JSON.parse((await readRegular(file)).toString('utf8')) as Partial<Claim> | null;
     const isWhole = typeof claim?.id === 'string' && Number.isSafeInteger(claim.pid) && typeof claim.space === 'string';
     return isWhole ? (claim as Claim) : null;
   } catch {
