@@ -115,7 +115,7 @@ async function readDocuments(
     if (documents.length === before) {
       throw new DataError(
         place(reader, spec.path),
-        'gives no rows, needs at least one. Is it the right file, and are skip_rows and max_rows right?',
+        `gives no rows, needs at least one. Is it the right file${isPart(spec) ? ', and are skip_rows and max_rows right' : ''}?`,
       );
     }
   }
@@ -128,6 +128,8 @@ async function readDocuments(
     unreadColumns: [...unreadColumns].sort(),
   };
 }
+
+const isPart = ({ skip_rows, max_rows }: DatasetSpec): boolean => skip_rows !== undefined || max_rows !== undefined;
 
 /** Packs rows. A row of a stream needs a position for each of its tokens, packed documents only for each of their own. */
 function packed(documents: readonly Row[], strategy: PackingStrategy, { maxLength, maxPositions }: RowLimits): Row[] {

@@ -30,7 +30,7 @@ import { type RunContext, runRecord } from './record.ts';
 import { RECORD_FILE, takeRunFolder, writeRunHead } from './run-folder.ts';
 import { dataNotes, deviceNotes, tierNotes } from './run-notes.ts';
 import { pathsInFolder, readerWithRows, writeRows } from './run-rows.ts';
-import type { Evaluation, RunEvent, RunOptions, RunOutcome, RunPaths, RunPlace } from './run-types.ts';
+import type { Evaluation, RunOptions, RunOutcome, RunPaths, RunPlace } from './run-types.ts';
 import { type NodeRuntime, openNodeRuntime } from './runtime.ts';
 
 /** Place of a run that belongs to no suite. */
@@ -140,18 +140,29 @@ async function trainAndCollect(
   { signal, onEvent }: RunOptions,
 ): Promise<{ result: TrainResult; evaluations: readonly Evaluation[] }> {
   const evaluations: Evaluation[] = [];
-  const tell = (event: RunEvent): void => {
-    if (event.type === 'eval') evaluations.push({ step: event.step, epoch: event.epoch, result: event.result });
-    onEvent(event);
-  };
   const running = train(runtime, input, { signal, writer });
+  let next = await running.next();
+  while (!next.done) {
+    const event = next.value;
+    if (event.type === 'eval') evaluations.push({ step: event.step, epoch: event.epoch, result: event.result });
+    try {
+      onEvent(event);
+    } catch (error) {
+      await endBy(error, running);
+      throw error;
+    }
+    next = await running.next();
+  }
+  return { result: next.value, evaluations };
+}
+
+/** Ends a run whose listener threw as an abort does: it keeps its log, and nothing of it works on when the device closes. */
+async function endBy(error: unknown, running: ReturnType<typeof train>): Promise<void> {
   try {
-    let next = await running.next();
-    for (; !next.done; next = await running.next()) tell(next.value);
-    return { result: next.value, evaluations };
-  } finally {
-    // ends a run whose listener threw, before the device closes; does nothing after the end
-    await running.return(undefined as never);
+    let next = await running.throw(error);
+    while (!next.done) next = await running.next();
+  } catch {
+    // the listener's error, which the caller throws
   }
 }
 
