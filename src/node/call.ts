@@ -19,7 +19,7 @@ export type CallOptions<Event> = {
 export function requireOptions(name: string, options: unknown, example: string): void {
   const isObject = typeof options === 'object' && options !== null && !Array.isArray(options);
   if (isObject) return;
-  const message = `${name}() got ${show(options)}, wanted an object of options, such as ${name}(${example})`;
+  const message = `${name}() got ${options === undefined ? 'nothing' : show(options)}, wanted an object of options, such as ${name}(${example})`;
   throw new ConfigError([{ path: '', message }]);
 }
 

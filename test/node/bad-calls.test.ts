@@ -70,7 +70,7 @@ describe('rows from memory', () => {
 
   test.each([
     ['none', [], 'datasets[0].rows: is empty; give at least one row'],
-    ['a hole', sparse, 'datasets[0].rows[1]: got undefined, wanted a row'],
+    ['a hole', sparse, 'datasets[0].rows[1]: got absent, wanted a row'],
     ['a text', ['a'], 'datasets[0].rows[0]: got "a", wanted a row'],
     ['a function', [{ toJSON: () => () => 1 }], 'datasets[0].rows[0]: got '],
     ['a circle', [circular], 'datasets[0].rows[0]: holds itself'],
