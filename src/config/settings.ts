@@ -1,6 +1,6 @@
 /** Every setting of a training run, once: type, default and help. Flags, help texts and the JSON Schema come from here. */
 import { z } from 'zod';
-import { SIZE } from './bytes.ts';
+import { sizeType } from './bytes.ts';
 import { SCHEDULER_TYPES, schedulerKwargs } from './schedulers.ts';
 
 // The generator behind shuffling and dropout takes a 32-bit seed, as torch's does.
@@ -52,14 +52,7 @@ const model = {
     .describe(
       'kernels of the matrix products; auto takes the best the device has, another is an error where it has it not',
     ),
-  max_gpu_memory: z
-    .union([
-      atLeastOne,
-      z
-        .string()
-        .regex(SIZE)
-        .meta({ examples: ['40GB', '40GiB'] }),
-    ])
+  max_gpu_memory: sizeType
     .nullable()
     .default(null)
     .describe(

@@ -77,7 +77,7 @@ export async function loadDataset(
     if (found === 0)
       throw new DataError(
         place(reader, spec.path),
-        'gives no rows, needs at least one. Is it the right file, and are skip_rows and max_rows right?',
+        `gives no rows, needs at least one. Is it the right file${isPart(spec) ? ', and are skip_rows and max_rows right' : ''}?`,
       );
   }
   const dataset = await collector.end();
@@ -90,6 +90,8 @@ export async function loadDataset(
     );
   return dataset;
 }
+
+const isPart = ({ skip_rows, max_rows }: DatasetSpec): boolean => skip_rows !== undefined || max_rows !== undefined;
 
 /** A row of a file, and where it stands. */
 type ReadRow = MadeRow & {

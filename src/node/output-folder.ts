@@ -5,6 +5,7 @@ import path from 'node:path';
 import { ConfigError } from '../errors.ts';
 import { CLAIM_FILES, claimFolder, FolderInUse, type HeldClaim, removeStale } from './claim.ts';
 import { inWords, makeDirectories } from './files.ts';
+import { processSpace } from './process-identity.ts';
 
 export type TakenFolder = {
   readonly directory: string;
@@ -162,6 +163,8 @@ async function refusal(directory: string, { name }: TakeOptions, error: unknown)
 function inUse({ claim }: FolderInUse): string {
   if (claim === null)
     return 'is just being taken by another process; give another folder, or try again in some minutes';
+  if (claim.pid === process.pid && claim.space === processSpace())
+    return 'is in use: this program writes it already; give another folder, or wait until that ends';
   return (
     `is in use: process ${claim.pid} on ${claim.host} has been writing it since ${claim.since}; ` +
     'give another folder, or wait until it ends'

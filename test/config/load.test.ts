@@ -155,8 +155,8 @@ describe('what is refused', () => {
     ['__proto__: {a: 1}', '__proto__: unknown key (run.yaml:3)'],
     ['lora_r: 0', 'lora_r: got 0, wanted an integer of at least 1 (run.yaml:3)'],
     [
-      'max_gpu_memory: 40gb',
-      'max_gpu_memory: got "40gb", wanted an integer of at least 1, or a text such as 40GB or 40GiB, or null (run.yaml:3)',
+      'max_gpu_memory: 40Gbit',
+      'max_gpu_memory: got "40Gbit", wanted an integer of at least 1, or a text such as 40GB or 40GiB, or null (run.yaml:3)',
     ],
     ['lora_r: 1.5', 'lora_r: got 1.5, wanted an integer of at least 1 (run.yaml:3)'],
     ['lora_r:', 'lora_r: got nothing, wanted an integer of at least 1 (run.yaml:3)'],
