@@ -20,13 +20,9 @@ const EQUIVALENT = JSON.parse(readFileSync(new URL('./equivalent.json', import.m
 /** @param {string} name */
 export const isEquivalent = (name) => Object.hasOwn(EQUIVALENT, name);
 
-/**
- * @param {readonly string[]} names of what was drawn
- * @param {readonly Row[]} rows the last of a name counts
- */
-export function summary(names, rows) {
-  const last = new Map(rows.map((row) => [row.name, row]));
-  const drawn = [...new Set(names)].map((name) => last.get(name)).filter((row) => row !== undefined);
+/** @param {readonly Row[]} rows the last of a name counts */
+export function summary(rows) {
+  const drawn = [...new Map(rows.map((row) => [row.name, row])).values()];
   const of = (/** @type {Row['state']} */ state) => drawn.filter((row) => row.state === state);
   const equal = of('survived').filter(({ name }) => isEquivalent(name));
   const caught = of('killed').length + of('timeout').length;
