@@ -9,6 +9,13 @@ const LOOK_MS = 50;
 /** @typedef {{ readonly code: number | null, readonly signal: NodeJS.Signals | null, readonly stdout: string, readonly stderr: string }} Ended */
 /** @typedef {{ readonly signal: NodeJS.Signals, readonly group: boolean }} Blow whether the children get it, too: Ctrl-C of a terminal */
 
+/** Groups that were started and not seen to be gone. @type {Set<number>} */
+const running = new Set();
+process.once('exit', () => {
+  for (const pid of running) struck(-pid, 'SIGKILL');
+});
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.once(signal, () => process.exit(130));
+
 /**
  * @param {readonly string[]} words
  * @param {string} cwd
@@ -33,6 +40,8 @@ export function started(words, cwd) {
     child.once('close', (code, signal) => resolve({ code, signal, stdout, stderr })),
   );
   const pid = child.pid ?? 0;
+  running.add(pid);
+  void ended.then(() => running.delete(pid));
   return { pid, ended, strike: (/** @type {Blow} */ { signal, group }) => struck(group ? -pid : pid, signal) };
 }
 
@@ -48,8 +57,9 @@ function struck(pid, signal) {
 
 /** @param {number} pid of the process that led the group @returns {Promise<boolean>} whether all have gone */
 export async function groupIsGone(pid) {
+  running.add(pid);
   for (let waited = 0; waited < CHILDREN_MS; waited += LOOK_MS) {
-    if (!struck(-pid, 0)) return true;
+    if (!struck(-pid, 0)) return running.delete(pid);
     await wait(LOOK_MS);
   }
   struck(-pid, 'SIGKILL');
