@@ -1,5 +1,5 @@
 /** The commands that write folders, on a model so small that each takes seconds, and what each leaves when it ends well. */
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -83,6 +83,10 @@ export function writeInputs(work) {
   writeFileSync(path.join(work, 'rows.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   writeFileSync(path.join(work, 'suite.yaml'), SUITE);
 }
+
+/** Keeps the suite that `bench run` has written for those that report it. @param {string} work */
+export const keepSuite = (work) => (/** @type {string} */ out) =>
+  cpSync(path.join(out, readdirSync(out)[0] ?? ''), path.join(work, 'suite'), { recursive: true });
 
 const SUITE = `suite: kills
 seeds: [0]

@@ -1,14 +1,15 @@
 #!/usr/bin/env node
 /** Ends commands at random moments, fills their disks and starts them twice, and looks at what stands there: `npm run kills`. */
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { count, readOptions, words } from '../shared/options.mjs';
-import { COMMANDS, writeInputs } from './commands.mjs';
+import { COMMANDS, keepSuite, writeInputs } from './commands.mjs';
 import { cannotMount, onFullDisks } from './disk.mjs';
 import { killed, undisturbed } from './kills.mjs';
 import { intoOne, intoTwo } from './pairs.mjs';
+import { endAll } from './process.mjs';
 
 const USAGE = `usage: npm run kills -- [options]
 Ends nibble train, quantize, bench run and bench report by SIGKILL, SIGTERM and SIGINT at random moments, runs them on disks that
@@ -29,12 +30,10 @@ async function lengths(work, commands) {
   /** @type {Lengths} */
   const measured = new Map();
   for (const command of COMMANDS) {
-    const makesSuites = command.name === 'bench run';
-    if (!makesSuites && !commands.includes(command)) continue;
-    const keep = (/** @type {string} */ out) => {
-      cpSync(path.join(out, readdirSync(out)[0] ?? ''), path.join(work, 'suite'), { recursive: true });
-    };
-    const { measured: length, faults } = await undisturbed(work, command, makesSuites ? keep : undefined);
+    const isNeeded = command.name === 'bench run' || commands.includes(command);
+    if (!isNeeded) continue;
+    const keep = command.name === 'bench run' ? keepSuite(work) : undefined;
+    const { measured: length, faults } = await undisturbed(work, command, keep);
     if (faults.length > 0) throw new Error(faults.join('\n'));
     measured.set(command.name, length);
     console.log(
@@ -125,4 +124,6 @@ function told(title, rows, kinds) {
   return faults;
 }
 
+process.once('exit', endAll);
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.once(signal, () => process.exit(130));
 await main();

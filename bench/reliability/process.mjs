@@ -11,10 +11,11 @@ const LOOK_MS = 50;
 
 /** Groups that were started and not seen to be gone. @type {Set<number>} */
 const running = new Set();
-process.once('exit', () => {
+
+/** Ends what still runs. */
+export function endAll() {
   for (const pid of running) struck(-pid, 'SIGKILL');
-});
-for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.once(signal, () => process.exit(130));
+}
 
 /**
  * @param {readonly string[]} words
