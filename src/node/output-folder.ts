@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, readdir, readlink, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ConfigError } from '../errors.ts';
-import { CLAIM_FILES, claimFolder, FolderInUse, type HeldClaim, removeStale } from './claim.ts';
+import { claimFolder, FolderInUse, type HeldClaim, removeStale } from './claim.ts';
+import { isOfClaim } from './claim-file.ts';
 import { inWords, makeDirectories } from './files.ts';
 import { processSpace } from './process-identity.ts';
 
@@ -122,7 +123,7 @@ async function exchange(directory: string, other: string): Promise<void> {
 }
 
 async function contentsOf(directory: string): Promise<string[]> {
-  return (await readdir(directory)).filter((entry) => !CLAIM_FILES.includes(entry));
+  return (await readdir(directory)).filter((entry) => !isOfClaim(entry));
 }
 
 /** Where another process is at work, that says more than what it has written so far. */
