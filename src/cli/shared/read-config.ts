@@ -1,5 +1,5 @@
 /** Reads a command's arguments into a resolved configuration. */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import {
   type ConfigSources,
   loadSuite,
@@ -8,23 +8,29 @@ import {
   type ResolvedConfig,
   type ResolvedSuite,
   type SourceFile,
+  sizeProblem,
 } from '../../config/index.ts';
 import { DataError } from '../../errors.ts';
+import { decodeUtf8 } from '../../formats/reader.ts';
+import { inWords } from '../../node/files.ts';
 import type { CliContext } from './context.ts';
 import { givenSettings } from './setting-options.ts';
 
-/** Reads a text file. @throws DataError that says what to check */
+/** Reads a text file of the size that a configuration may have. @throws DataError that says what to check */
 export async function readSource(path: string): Promise<SourceFile> {
   try {
-    return { path, text: await readFile(path, 'utf8') };
+    const problem = sizeProblem((await stat(path)).size);
+    if (problem !== null) throw new DataError(path, problem);
+    return { path, text: decodeUtf8(await readFile(path), path) };
   } catch (error) {
+    if (error instanceof DataError) throw error;
     const code = (error as NodeJS.ErrnoException).code;
     const why =
       code === 'ENOENT'
         ? 'there is no such file'
         : code === 'EISDIR'
           ? 'it is a directory, wanted a file'
-          : String(code);
+          : inWords(error as NodeJS.ErrnoException);
     throw new DataError(path, `cannot be read: ${why}; check the path (relative to ${process.cwd()})`, {
       cause: error,
     });

@@ -1,6 +1,8 @@
 /** tokenizer.json as Rust's `tokenizers` runs it: added tokens, normalizer, pre-tokenizer, model, post-processor. */
+import { show } from '../../config/show.ts';
 import { DataError } from '../../errors.ts';
 import type { JsonObject } from '../json.ts';
+import { withinTime } from '../time-limit.ts';
 import { type AddedToken, AddedTokens } from './added-tokens.ts';
 import { bpeOf } from './bpe.ts';
 import { type Decoder, decoderOf } from './decoders.ts';
@@ -13,6 +15,10 @@ import { unigramOf } from './unigram.ts';
 
 /** Text that is not Unicode has no ids: transformers fails at it, and a replacement character would be another text. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/** A text may take as long as its patterns need to be called endless: a slow machine reads a million characters in some seconds. */
+const LIMIT_MS = 10_000;
+const LIMIT_MS_PER_CHARACTER = 0.01;
 
 export class Pipeline {
   readonly added: AddedTokens;
@@ -27,7 +33,7 @@ export class Pipeline {
   constructor(json: JsonObject, file: string) {
     const part = new Part(json, file);
     const version = part.text('version', '1.0');
-    if (version !== '1.0') throw part.error('version', `is ${JSON.stringify(version)}, needs "1.0".`);
+    if (version !== '1.0') throw part.error('version', `is ${show(version)}, needs "1.0".`);
     const normalizer = normalizerOf(part.objectOrNull('normalizer'));
     checkFirst(part);
     this.#file = file;
@@ -46,21 +52,25 @@ export class Pipeline {
         this.#file,
         'is given a text with half of a surrogate pair (\\ud800 to \\udfff alone). Mend the text.',
       );
-    const ids = this.#guarded(text);
+    const ids = this.#guarded(text.length, () => this.#idsOf(text));
     return addSpecialTokens ? this.#postProcessor(ids) : ids;
   }
 
   /** V8 keeps a place to return to for each character of a match: some millions without a border overflow it. */
-  #guarded(text: string): number[] {
+  #guarded<T>(characters: number, work: () => T): T {
+    const given = `is given a text of ${characters.toLocaleString('en-US')} characters`;
+    const limitMs = Math.round(LIMIT_MS + LIMIT_MS_PER_CHARACTER * characters);
+    const late = (): Error =>
+      new DataError(
+        this.#file,
+        `${given}, and its patterns took more than ${limitMs / 1000} s for it: one of them may never end. Mend the pattern ` +
+          '(pre_tokenizer, normalizer or decoder), or tokenize the rows with transformers and give input_ids.',
+      );
     try {
-      return this.#idsOf(text);
+      return withinTime(limitMs, work, late);
     } catch (cause) {
       if (!(cause instanceof RangeError)) throw cause;
-      throw new DataError(
-        this.#file,
-        `is given a text of ${text.length.toLocaleString('en-US')} characters with a stretch too long for its patterns. Cut the text.`,
-        { cause },
-      );
+      throw new DataError(this.#file, `${given} with a stretch too long for its patterns. Cut the text.`, { cause });
     }
   }
 
@@ -90,7 +100,8 @@ export class Pipeline {
       const token = added === undefined ? this.#tokens.get(id) : this.added.normalizedForm(added);
       if (token !== undefined) tokens.push(token);
     }
-    return this.#decoder(tokens).join('');
+    const characters = tokens.reduce((sum, token) => sum + token.length, 0);
+    return this.#guarded(characters, () => this.#decoder(tokens).join(''));
   }
 
   /** The token of the highest id, the added ones included; null for an empty vocabulary. */
@@ -123,7 +134,7 @@ function modelOf(part: Part): Model {
     case 'WordPiece':
       return wordPieceOf(part);
     default:
-      throw part.unsupported('type', `is ${JSON.stringify(part.json.type)}, a model`);
+      throw part.unsupported('type', `is ${show(part.json.type)}, a model`);
   }
 }
 
