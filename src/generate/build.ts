@@ -4,6 +4,7 @@ import type { ModelConfig } from '../formats/hf-config.ts';
 import { Machine, type MachineTarget } from '../gpu/machine.ts';
 import { declareAdapters } from '../model/adapter-set.ts';
 import type { BaseStorage } from '../model/base-storage.ts';
+import { requireComputeDtype } from '../model/compute-dtype.ts';
 import { declareModel } from '../model/declare.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 import { PAGE_TOKENS } from './cache.ts';
@@ -31,6 +32,7 @@ export type GenerationPlan = {
 /** Declares the base and its adapters, records the phases and allocates all of it; without a device only the bytes are counted. */
 export function buildGeneration(target: MachineTarget, plan: GenerationPlan): GenerationEngine {
   const { model, storage, adapters, computeDtype } = plan;
+  requireComputeDtype(target.profile, computeDtype);
   const machine = new Machine(target);
   machine.ledger.enterPhase('load');
   const { lengths, batchSizes, cache, maxPositions } = sizesOf(plan);
