@@ -61,6 +61,12 @@ export async function requireModel(config: ResolvedConfig): Promise<void> {
   if (problem !== null) throw new ConfigError([problem]);
 }
 
+/** Requires that the adapter's directory given as `argument` exists. @throws ConfigError */
+export async function requireAdapterFolder(argument: string, given: string): Promise<void> {
+  const message = await folderProblem(given, ADAPTER);
+  if (message !== null) throw new ConfigError([{ path: argument, message }]);
+}
+
 /** Requires that the model's directory given as `argument` exists. @throws ConfigError */
 export async function requireModelFolder(argument: string, given: string): Promise<void> {
   const message = await folderProblem(given, MODEL);
