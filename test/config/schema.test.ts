@@ -65,6 +65,13 @@ describe('JSON Schema', () => {
     { report_to: 'wandb' },
     { group_by_length: true },
     { group_by_length: 'random' },
+    { bf16: 'auto' },
+    { bf16: 'yes' },
+    { fp16: null },
+    { lora_model_dir: null },
+    { lora_target_linear: 3 },
+    { flash_attention: true },
+    { stage: 'dpo' },
     { lora_target: 'all' },
     { lora_rank: 0 },
     { r: 2 },
@@ -88,12 +95,12 @@ describe('JSON Schema', () => {
 
   test('both answers occur in those cases', () => {
     const answers = cases.map(loads);
-    expect([answers.filter(Boolean).length, answers.filter((a) => !a).length]).toEqual([25, 20]);
+    expect([answers.filter(Boolean).length, answers.filter((a) => !a).length]).toEqual([29, 23]);
   });
 
   test('describes every setting with text and default, and has no integer bound beyond those of the settings', () => {
     const { properties } = configJsonSchema();
-    expect(settingKeys).toHaveLength(70);
+    expect(settingKeys).toHaveLength(72);
     for (const key of settingKeys) {
       expect(properties?.[key]?.description, key).toMatch(/\w{3}/);
       if (key !== 'model_name_or_path') expect(properties?.[key], key).toHaveProperty('default');
@@ -132,7 +139,7 @@ describe('flagTable', () => {
       default: 'nf4',
       huggingFaceDefault: 'fp4',
       help: '4-bit code of the base weights',
-      aliases: ['quant_type'],
+      aliases: ['quant_type', 'quantization_type'],
     });
   });
 
