@@ -3,12 +3,13 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { ADAPTER_FILE } from '../adapters/files.ts';
-import { type ResolvedConfig, wasSet } from '../config/index.ts';
+import { type ResolvedConfig, settleComputeDtype, wasSet } from '../config/index.ts';
 import type { MicroBatch } from '../data/batch.ts';
 import { START } from '../data/batches.ts';
 import { DeviceError } from '../errors.ts';
 import { estimateThatFits } from '../estimate/fit.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
+import type { Device } from '../gpu/device.ts';
 import { chromeTrace } from '../gpu/profiler.ts';
 import { formatBytes } from '../report/format.ts';
 import type { RunRecord } from '../results/run-schema.ts';
@@ -102,7 +103,7 @@ type Clock = { readonly startedMs: number; readonly createdAt: string };
 
 async function runOn(
   runtime: NodeRuntime,
-  configs: Configs,
+  given: Configs,
   resume: ResumePoint | null,
   options: RunOptions,
   clock: Clock,
@@ -110,9 +111,10 @@ async function runOn(
   const { place, signal, onEvent, profileFile, keep = true, freeBytes = freeBytesAt } = options;
   const note = (text: string): void => onEvent({ type: 'note', text });
   const { device } = runtime;
+  const { configs, notes: dtypeNotes } = settle(given, device.profile);
   const { values } = configs.absolute;
   const { name, software } = device.profile;
-  onEvent({ type: 'device', name, software, notes: deviceNotes(device) });
+  onEvent({ type: 'device', name, software, notes: [...deviceNotes(device), ...dtypeNotes] });
   const input = await readRunInput(values, runtime.readerOf);
   signal.throwIfAborted();
   const { train: trainSet, evaluation, batches } = input;
@@ -160,6 +162,13 @@ async function runOn(
   if (profileFile !== undefined) await writeProfile(result.engine, input, profileFile);
   result.engine.destroy();
   return { ...outcomeOf(result), evaluations: result.evaluations, paths, record };
+}
+
+/** Settles what both readings of a configuration leave to the device. */
+function settle({ asGiven, absolute }: Configs, profile: Device['profile']): { configs: Configs; notes: string[] } {
+  const settled = settleComputeDtype(asGiven, profile);
+  const configs = { asGiven: settled.config, absolute: settleComputeDtype(absolute, profile).config };
+  return { configs, notes: settled.note === null ? [] : [settled.note] };
 }
 
 type Keeping = {
