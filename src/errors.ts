@@ -26,7 +26,9 @@ export class ConfigError extends Error {
 
 function inOneLine({ path, message }: ConfigProblem): string {
   if (path === '') return message;
-  return `${path.length > PATH_CHARACTERS ? `${path.slice(0, PATH_CHARACTERS)}…` : path}: ${message}`;
+  const short = path.length > PATH_CHARACTERS ? `${path.slice(0, PATH_CHARACTERS)}…` : path;
+  // keys of a file may hold what a terminal follows
+  return `${short.replaceAll(/\p{Cc}/gu, '\ufffd')}: ${message}`;
 }
 
 /** A file whose content is not what it has to be. The message says file, offset or key, got, wanted and what to do. */

@@ -1,6 +1,6 @@
 /** Every setting of a training run, once: type, default and help. Flags, help texts and the JSON Schema come from here. */
 import { z } from 'zod';
-import { SIZE } from './bytes.ts';
+import { sizeType } from './bytes.ts';
 import { SCHEDULER_TYPES, schedulerKwargs } from './schedulers.ts';
 
 // The generator behind shuffling and dropout takes a 32-bit seed, as torch's does.
@@ -14,7 +14,13 @@ const layer = z.int().min(0);
 const fraction = z.number().min(0).lt(1);
 const stepsOrShare = z.union([z.number().gt(0).lt(1), atLeastOne]);
 const seed = z.int().min(0).max(MAX_SEED);
-const dataset = z.strictObject({ path: text.describe('a JSONL file with "text" rows, or "input_ids" rows') });
+const dataset = z.strictObject({
+  path: text.describe('a JSONL file'),
+  type: z
+    .enum(['messages', 'conversations', 'prompt-completion', 'alpaca', 'tokenized', 'text-chunks'])
+    .optional()
+    .describe('how rows are read; left out, by the columns that each row has'),
+});
 const computeDtype = z.enum(['float32', 'float16', 'bfloat16']);
 
 const model = {
@@ -46,14 +52,7 @@ const model = {
     .describe(
       'kernels of the matrix products; auto takes the best the device has, another is an error where it has it not',
     ),
-  max_gpu_memory: z
-    .union([
-      atLeastOne,
-      z
-        .string()
-        .regex(SIZE)
-        .meta({ examples: ['40GB', '40GiB'] }),
-    ])
+  max_gpu_memory: sizeType
     .nullable()
     .default(null)
     .describe(
@@ -155,7 +154,21 @@ const data = {
   append_eos: z
     .boolean()
     .default(true)
-    .describe('end "text" rows with the EOS of the tokenizer where it has one, as TRL does'),
+    .describe('end rows of text and text completions with the EOS of the tokenizer where it has one, as TRL does'),
+  dataset_text_field: text.default('text').describe('the column of plain text'),
+  completion_only_loss: z
+    .boolean()
+    .nullable()
+    .default(null)
+    .describe('learn from completions alone; null does where rows have a prompt and a completion'),
+  assistant_only_loss: z
+    .boolean()
+    .default(false)
+    .describe('learn only from what the assistant says, by the {% generation %} marks of the chat template'),
+  chat_template_path: text
+    .nullable()
+    .default(null)
+    .describe("a .jinja file, or the directory of a tokenizer, whose chat template takes the place of the model's"),
 };
 
 const training = {

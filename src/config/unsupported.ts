@@ -24,8 +24,6 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
     'restore_callback_states_from_checkpoint',
     'dataloader_drop_last',
     'use_cpu',
-    'assistant_only_loss',
-    'completion_only_loss',
     'save_only_model',
     'deepspeed',
     'shuffle_dataset',
@@ -41,7 +39,6 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
     'model_revision',
     'dataset_name',
     'dataset_config',
-    'chat_template_path',
     'run_name',
     'peft_config_path',
     'optim_args',
@@ -64,7 +61,6 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
   ['enable_jit_checkpoint', [true, false, null]],
   ['report_to', ['none', null]],
   ['eval_delay', [0]],
-  ['dataset_text_field', ['text']],
   ['dataloader_num_workers', [0]],
 ]);
 

@@ -1,5 +1,5 @@
 /** The folder of a run: taken before any work is done, and its first files. */
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { printConfig, type ResolvedConfig } from '../config/index.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
@@ -8,6 +8,7 @@ import { INTERRUPTED_FILE, type Interruption } from '../train/run.ts';
 import { TRAINER_STATE_FILE } from '../train/trainer-state.ts';
 import { checkpointNames, removeUnfinished } from './checkpoint-store.ts';
 import { type TakenFolder, takeFolder } from './output-folder.ts';
+import { readRegular } from './regular-file.ts';
 
 /** Written before the first step. A folder that has it but no trainer_state.json holds a run that did not end. */
 const CONFIG_FILE = 'config.yaml';
@@ -63,7 +64,7 @@ async function occupied(directory: string, entries: readonly string[]): Promise<
 async function interruptionOf(directory: string): Promise<string> {
   try {
     const { reason, step, max_steps } = JSON.parse(
-      await readFile(path.join(directory, INTERRUPTED_FILE), 'utf8'),
+      (await readRegular(path.join(directory, INTERRUPTED_FILE))).toString('utf8'),
     ) as Interruption;
     return ` (${reason}, after step ${step} of ${max_steps})`;
   } catch {

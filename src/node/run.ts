@@ -119,7 +119,7 @@ async function runOn(
   const { train: trainSet, evaluation, batches } = input;
   const { totalSteps } = batches;
   const notes = dataNotes(input, wasSet(configs.asGiven, 'max_length'));
-  onEvent({ type: 'data', trainRows: trainSet.rows.length, evalRows: evaluation.rows.length, totalSteps, notes });
+  onEvent({ type: 'data', trainRows: trainSet.rows.count, evalRows: evaluation.rows.count, totalSteps, notes });
   // recorded without allocating, so that what the device cannot do is said before anything is written
   if (profileFile !== undefined && !device.profile.timestampQuery)
     throw new DeviceError(`--profile needs timestamp queries, which ${name} lacks: leave it out`);
@@ -198,12 +198,28 @@ async function trainToEnd(
   });
   try {
     let next = await running.next();
-    for (; !next.done; next = await running.next()) onEvent(next.value);
+    while (!next.done) {
+      try {
+        onEvent(next.value);
+      } catch (error) {
+        await endBy(error, running);
+        throw error;
+      }
+      next = await running.next();
+    }
     return next.value;
   } finally {
-    // ends a run whose listener threw, before the device closes; does nothing after the end
-    await running.return(undefined as never);
     await log?.close();
+  }
+}
+
+/** Ends a run whose listener threw as an abort does: it keeps its log, and nothing of it works on when the device closes. */
+async function endBy(error: unknown, running: ReturnType<typeof train>): Promise<void> {
+  try {
+    let next = await running.throw(error);
+    while (!next.done) next = await running.next();
+  } catch {
+    // the listener's error, which the caller throws
   }
 }
 

@@ -155,8 +155,8 @@ describe('what is refused', () => {
     ['__proto__: {a: 1}', '__proto__: unknown key (run.yaml:3)'],
     ['lora_r: 0', 'lora_r: got 0, wanted an integer of at least 1 (run.yaml:3)'],
     [
-      'max_gpu_memory: 40gb',
-      'max_gpu_memory: got "40gb", wanted an integer of at least 1, or a text such as 40GB or 40GiB, or null (run.yaml:3)',
+      'max_gpu_memory: 40Gbit',
+      'max_gpu_memory: got "40Gbit", wanted an integer of at least 1, or a text such as 40GB or 40GiB, or null (run.yaml:3)',
     ],
     ['lora_r: 1.5', 'lora_r: got 1.5, wanted an integer of at least 1 (run.yaml:3)'],
     ['lora_r:', 'lora_r: got nothing, wanted an integer of at least 1 (run.yaml:3)'],
@@ -191,10 +191,7 @@ describe('what is refused', () => {
     ['eval_datasets:\n  - path: a\n  - path: 3', 'eval_datasets[1].path: got 3, wanted a text (run.yaml:5)'],
     ['llm_int8_skip_modules:\n  - a\n  - 3', 'llm_int8_skip_modules[1]: got 3, wanted a text (run.yaml:5)'],
     ['warmup_ratio: 1', 'warmup_ratio: got 1, wanted a number of at least 0 and below 1 (run.yaml:3)'],
-    [
-      'assistant_only_loss: true',
-      'assistant_only_loss: is not supported yet: got true; remove it, or set false (run.yaml:3)',
-    ],
+    ['shuffle_dataset: true', 'shuffle_dataset: is not supported yet: got true; remove it, or set false (run.yaml:3)'],
     [
       'packing_strategy: bfd-split',
       'packing_strategy: got "bfd-split", wanted one of bfd, bfd_split, wrapped; did you mean bfd_split? (run.yaml:3)',

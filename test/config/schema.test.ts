@@ -59,8 +59,8 @@ describe('JSON Schema', () => {
     { packing: true },
     { packing_strategy: 'bfd_split' },
     { packing_strategy: 'ffd' },
-    { assistant_only_loss: false },
-    { assistant_only_loss: true },
+    { shuffle_dataset: false },
+    { shuffle_dataset: true },
     { report_to: 'none' },
     { report_to: 'wandb' },
     { group_by_length: true },
@@ -98,7 +98,7 @@ describe('JSON Schema', () => {
 
   test('describes every setting with text and default, and has no integer bound beyond those of the settings', () => {
     const { properties } = configJsonSchema();
-    expect(settingKeys).toHaveLength(80);
+    expect(settingKeys).toHaveLength(84);
     for (const key of settingKeys) {
       expect(properties?.[key]?.description, key).toMatch(/\w{3}/);
       if (key !== 'model_name_or_path') expect(properties?.[key], key).toHaveProperty('default');

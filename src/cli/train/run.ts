@@ -11,10 +11,12 @@ import { StoppedBySignal } from '../shared/signals.ts';
 import { lossInWords, trainProgress } from '../shared/train-progress.ts';
 import type { TrainArgs } from './command.ts';
 import { logRows } from './log.ts';
+import { readPipedRows } from './piped-rows.ts';
 
 /** Trains and prints where the result lies. @throws ConfigError, DataError, DeviceError; the signal's reason */
-export async function runTrain({ config, profile }: TrainArgs, context: CliContext): Promise<void> {
-  const { output_dir, logging_steps } = config.values;
+export async function runTrain({ config: given, profile }: TrainArgs, context: CliContext): Promise<void> {
+  const { output_dir, logging_steps } = given.values;
+  const { config, rows } = await readPipedRows(given, context);
   const progress = createProgress(context.stderr, context.env);
   const draw = drawRun(progress, logging_steps);
   let stop: CheckpointEvent | null = null;
@@ -28,6 +30,7 @@ export async function runTrain({ config, profile }: TrainArgs, context: CliConte
         draw(event);
       },
       profileFile: profile,
+      rows,
     });
     context.stdout.write(`${output_dir}: ${lastLoss(outcome)}, ${figures(outcome)}\n`);
   } catch (error) {
