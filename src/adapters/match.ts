@@ -1,6 +1,8 @@
 /** Which modules an adapter sits on, by PEFT's rules for target_modules and its companions. */
+
+import { show } from '../config/show.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
-import { show } from '../formats/json.ts';
+
 import type { Module } from '../formats/modules.ts';
 import { type Anchor, pythonRegex } from '../formats/python-regex.ts';
 import { withinTime } from '../formats/time-limit.ts';

@@ -1,6 +1,6 @@
 /** Pairs of settings that say one thing twice: the one that was set decides, the later source wins, a tie is a mistake. */
 import type { ConfigProblem } from '../errors.ts';
-import { show } from './describe.ts';
+import { showSetting } from './describe.ts';
 import type { Entry } from './layers.ts';
 import type { Method, SettingKey } from './settings.ts';
 
@@ -52,7 +52,7 @@ function override(set: Merged, found: Findings, loser: Entry, value: unknown, le
   const winner = set.get(leader)!;
   found.notices.push({
     path: loser.path,
-    message: `${show(loser.value)} (${loser.origin.where}) gives way to ${leader}: ${show(winner.value)} (${winner.origin.where})`,
+    message: `${showSetting(loser.value)} (${loser.origin.where}) gives way to ${leader}: ${showSetting(winner.value)} (${winner.origin.where})`,
   });
   follow(set, loser.key, value, leader);
 }
@@ -61,7 +61,7 @@ function contradiction(a: Entry, b: Entry, because: string): ConfigProblem {
   return {
     path: a.path,
     message:
-      `${show(a.value)} (${a.origin.where}) contradicts ${b.key}: ${show(b.value)} (${b.origin.where}); ` +
+      `${showSetting(a.value)} (${a.origin.where}) contradicts ${b.key}: ${showSetting(b.value)} (${b.origin.where}); ` +
       `${because}; remove one of the two`,
   };
 }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { ConfigProblem } from '../errors.ts';
 import { FILE_NAME_IN_WORDS, FILE_NAME_PATTERN } from './file-name.ts';
 import { nearest } from './nearest.ts';
+import { show } from './show.ts';
 
 /** The part of JSON Schema that our settings use. */
 export type SchemaNode = {
@@ -38,7 +39,7 @@ export function schemaOf(type: z.ZodType): SchemaNode {
 
 /** Describes a type in words: "an integer of at least 1", "one of linear, cosine". */
 export function inWords(node: SchemaNode): string {
-  if ('const' in node) return show(node.const);
+  if ('const' in node) return showSetting(node.const);
   if (node.enum) return `one of ${node.enum.join(', ')}`;
   if (node.anyOf?.every((choice) => 'const' in choice))
     return `one of ${node.anyOf.map((choice) => choice.const).join(', ')}`;
@@ -74,13 +75,9 @@ function numberInWords(node: SchemaNode): string {
   return [noun, bounds.join(' and ')].filter(Boolean).join(' ');
 }
 
-const SHOWN_CHARACTERS = 80;
-
-/** Formats a value for a message: short, text in quotes, null as "nothing". */
-export function show(value: unknown): string {
-  if (value === null || value === undefined) return 'nothing';
-  const json = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
-  return json.length > SHOWN_CHARACTERS ? `${json.slice(0, SHOWN_CHARACTERS)}…` : json;
+/** Formats a setting for a message, as `show` does, but null, which sets nothing, as "nothing". */
+export function showSetting(value: unknown): string {
+  return value === null || value === undefined ? 'nothing' : show(value);
 }
 
 /**
@@ -113,7 +110,7 @@ function typeProblem(path: string, got: unknown, node: SchemaNode, where: string
   const texts = choices.filter((choice): choice is string => typeof choice === 'string');
   const meant = typeof got === 'string' ? nearest(got, texts) : undefined;
   const hint = meant === undefined ? mappingHint(got, node) : `; did you mean ${meant}?`;
-  const found = got === undefined ? 'is missing; wanted' : `got ${show(got)}, wanted`;
+  const found = got === undefined ? 'is missing; wanted' : `got ${showSetting(got)}, wanted`;
   return { path, message: `${found} ${inWords(node)}${hint} (${where})` };
 }
 

@@ -1,8 +1,9 @@
 /** One source of settings (a file, the environment, the flags) as entries under our own names. */
 import type { ConfigProblem } from '../errors.ts';
-import { inWords, schemaOf, show, typeProblems, unknownKey } from './describe.ts';
+import { inWords, schemaOf, showSetting, typeProblems, unknownKey } from './describe.ts';
 import { ALIASES, isSettingKey, typeOf } from './names.ts';
 import { type SettingKey, settingKeys, settings } from './settings.ts';
+import { show } from './show.ts';
 import { valueOfText } from './text-value.ts';
 import { UNSUPPORTED, UNSUPPORTED_VALUES, WHY_UNSUPPORTED } from './unsupported.ts';
 import type { YamlFile } from './yaml-file.ts';
@@ -152,7 +153,7 @@ function keyOf(draft: Draft, problems: ConfigProblem[], notices: ConfigProblem[]
   else if (!accepted.some((fine) => sameValue(fine, value)))
     problems.push({
       path,
-      message: `is not supported yet: got ${JSON.stringify(value)}; remove it, or set ${JSON.stringify(accepted[0])} (${origin.where})`,
+      message: `is not supported yet: got ${show(value)}; remove it, or set ${show(accepted[0])} (${origin.where})`,
     });
   return undefined;
 }
@@ -162,8 +163,12 @@ function unsupportedValue(key: SettingKey, { path, value, origin }: Draft): Conf
   const wanted = inWords(schemaOf(settings.shape[key]));
   const why = WHY_UNSUPPORTED[key] === undefined ? '' : `: ${WHY_UNSUPPORTED[key]}`;
   return [
-    { path, message: `got ${show(value)}, which is not supported yet${why}; wanted ${wanted} (${origin.where})` },
+    {
+      path,
+      message: `got ${showSetting(value)}, which is not supported yet${why}; wanted ${wanted} (${origin.where})`,
+    },
   ];
 }
 
-const sameValue = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
+/** The values accepted are short, so that what `show` cuts equals none of them. */
+const sameValue = (a: unknown, b: unknown): boolean => show(a) === show(b);

@@ -1,6 +1,6 @@
 /** Rules between settings. */
 import { coupleComputeDtype, coupleMethod, type Findings, type Merged } from './couple.ts';
-import { inWords, schemaOf, show } from './describe.ts';
+import { inWords, schemaOf, showSetting } from './describe.ts';
 import type { Entry } from './layers.ts';
 import { type SchedulerKwargs, type SchedulerType, scheduleProblems } from './schedulers.ts';
 import { defaultOf, SECTIONS, type SettingKey, settings } from './settings.ts';
@@ -62,7 +62,7 @@ function bfloat16(set: Merged, found: Findings): void {
 function oneOptimizerName(set: Merged, found: Findings): void {
   const optim = set.get('optim');
   if (optim === undefined || optim.value === 'adamw_torch') return;
-  found.notices.push({ path: optim.path, message: `${show(optim.value)} is the same formula as adamw_torch` });
+  found.notices.push({ path: optim.path, message: `${showSetting(optim.value)} is the same formula as adamw_torch` });
   set.set('optim', { ...optim, value: 'adamw_torch' });
 }
 
@@ -103,7 +103,7 @@ function asFloat32(set: Merged, found: Findings): void {
       if (taken && rounded !== 0 && Number.isFinite(rounded)) continue;
       found.problems.push({
         path: name === '' ? entry.path : `${entry.path}.${name}`,
-        message: `got ${show(value)}, which is ${rounded} in float32, in which the GPU computes with it; give another number (${entry.origin.where})`,
+        message: `got ${showSetting(value)}, which is ${rounded} in float32, in which the GPU computes with it; give another number (${entry.origin.where})`,
       });
     }
   }
@@ -117,7 +117,7 @@ function evaluation(set: Merged, found: Findings): void {
     if (entry && files.length === 0)
       found.problems.push({
         path: entry.path,
-        message: `${show(entry.value)} needs eval_datasets, which is empty (${entry.origin.where})`,
+        message: `${showSetting(entry.value)} needs eval_datasets, which is empty (${entry.origin.where})`,
       });
   const logging = set.get('logging_steps');
   const steps = set.get('eval_steps');
@@ -182,7 +182,7 @@ function withoutEffect(set: Merged, found: Findings): void {
   if (method === 'full' && adapter && adapter.value !== null)
     found.problems.push({
       path: adapter.path,
-      message: `got ${show(adapter.value)}, but method: full trains no adapter; remove it or use lora or qlora (${adapter.origin.where})`,
+      message: `got ${showSetting(adapter.value)}, but method: full trains no adapter; remove it or use lora or qlora (${adapter.origin.where})`,
     });
   const warmup = set.get('warmup_steps');
   if (warmup && current(set, 'lr_scheduler_type') === 'constant')
@@ -203,6 +203,6 @@ function lossScaling(set: Merged, found: Findings): void {
 
 /** Reports a setting without effect, unless it is the default written out, as in the config of an earlier run. */
 function noEffect(found: Findings, { key, value, path, origin }: Entry, because: string): void {
-  if (show(value) === show(defaultOf(key))) return;
+  if (showSetting(value) === showSetting(defaultOf(key))) return;
   found.notices.push({ path, message: `has no effect: ${because} (${origin.where})` });
 }

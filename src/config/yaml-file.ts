@@ -11,6 +11,8 @@ import {
   type YAMLMap,
 } from 'yaml';
 import type { ConfigProblem } from '../errors.ts';
+import { isTooDeep, MOST_LEVELS } from './depth.ts';
+import { depthProblem } from './yaml-depth.ts';
 
 /** A file already read: `path` is only shown in messages. */
 export type SourceFile = { readonly path: string; readonly text: string };
@@ -23,8 +25,20 @@ export type YamlFile = {
   place(path: readonly PropertyKey[]): string;
 };
 
+/** Bytes of a configuration, whose parser takes seconds for some millions; a dataset given by mistake has more. */
+export const MOST_CONFIG_BYTES = 2 ** 19;
+
+/** Says that a file is too large to be a configuration; null where it is not. `size` in bytes, or characters. */
+export function sizeProblem(size: number): string | null {
+  if (size <= MOST_CONFIG_BYTES) return null;
+  return `is too large for a configuration: ${size} bytes, wanted at most ${MOST_CONFIG_BYTES}. Is it the right file?`;
+}
+
 /** Parses YAML 1.2 (and so JSON); syntax errors and duplicate keys come back as problems with their lines. */
 export function readYaml(file: SourceFile): YamlFile {
+  const size = sizeProblem(file.text.length);
+  const unread = size === null ? depthProblem(file.path, file.text) : `${file.path} ${size}`;
+  if (unread !== null) return { root: {}, problems: [{ path: '', message: unread }], place: () => file.path };
   const lines = new LineCounter();
   // the library compares each key with all others, which takes minutes where there are many
   const doc = parseDocument(file.text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
@@ -52,6 +66,10 @@ export function readYaml(file: SourceFile): YamlFile {
     // here the library notices aliases that unfold into far more than the file holds
     return failed([{ path: '', message: `not usable YAML: ${(error as Error).message} (${at(0)})` }]);
   }
+  if (isTooDeep(root))
+    return failed([
+      { path: '', message: `an anchor stands inside itself, or deeper than ${MOST_LEVELS} levels (${at(0)})` },
+    ]);
   if (typeof root !== 'object' || Array.isArray(root))
     return failed([{ path: '', message: `the file holds no mapping, wanted lines of "key: value" (${at(0)})` }]);
   return { root: root as Record<string, unknown>, problems: [], place };

@@ -1,6 +1,8 @@
 /** Columns beside the tokens of a row: those that change the loss in TRL or transformers and are not followed are refused. */
+
+import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
-import { type JsonObject, show } from '../formats/json.ts';
+import type { JsonObject } from '../formats/json.ts';
 
 /** What nibble reads of a row. */
 const READ = ['input_ids', 'labels', 'attention_mask'];

@@ -1,6 +1,8 @@
 /** Rows of a JSONL file: {"text": ...} or {"input_ids": [...], "labels": [...]} on each line. */
+
+import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
-import { type JsonObject, parseObject, show } from '../formats/json.ts';
+import { type JsonObject, parseObject } from '../formats/json.ts';
 import { type FileReader, place } from '../formats/reader.ts';
 import type { TextTokenizer } from '../formats/tokenizer.ts';
 import { requireFollowed, unreadColumns } from './columns.ts';

@@ -1,6 +1,8 @@
 /** A Hugging Face tokenizer directory: text into the token ids that transformers' AutoTokenizer gives, and back. */
+
+import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
-import { show } from './json.ts';
+
 import type { FileReader } from './reader.ts';
 import { openAutoTokenizer } from './tokenizer/auto-tokenizer.ts';
 import { readTokenizerFiles } from './tokenizer/files.ts';

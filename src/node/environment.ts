@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import type { FileReader } from '../formats/reader.ts';
 import type { Device } from '../gpu/device.ts';
 import type { RunRecord } from '../results/run-schema.ts';
+import { homeFolder } from './cache-home.ts';
 import { packageManifest, packageRoot } from './package-root.ts';
 import { requireRegular } from './regular-file.ts';
 
@@ -67,7 +68,9 @@ export function runtimeInfo(): Meta['runtime'] {
 
 /** Replaces the home directory by ~, since reports are published. */
 function withoutHome(env: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(Object.entries(env).map(([k, v]) => [k, v.replaceAll(os.homedir(), '~')]));
+  const home = homeFolder();
+  if (home === null || home === '') return env;
+  return Object.fromEntries(Object.entries(env).map(([k, v]) => [k, v.replaceAll(home, '~')]));
 }
 
 function containerOf(): string | null {

@@ -4,7 +4,14 @@ import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { DataError } from '../errors.ts';
-import { type Chunks, decodeUtf8, type FileReader, type FileWriter, shortRead } from '../formats/reader.ts';
+import {
+  type Chunks,
+  decodeUtf8,
+  type FileReader,
+  type FileWriter,
+  requireTextSize,
+  shortRead,
+} from '../formats/reader.ts';
 import { readRegular, requireRegular } from './regular-file.ts';
 // whoever reads files in Node reads their patterns, too
 import './time-limit.ts';
@@ -40,6 +47,8 @@ export function nodeReader(root: string): FileReader {
       }
     },
     readText: async (path) => {
+      const { size } = await requireRegular(at(path)).catch((cause: unknown) => refuse(at(path), cause));
+      requireTextSize(at(path), size);
       const bytes = await readRegular(at(path)).catch((cause: unknown) => refuse(at(path), cause));
       return decodeUtf8(bytes, at(path));
     },
@@ -174,6 +183,12 @@ const WORDS: Readonly<Record<string, string>> = {
   ENOENT: 'no folder can be made there',
   EROFS: 'the file system is read-only',
   ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota of the disk is used up',
+  EIO: 'the disk failed',
+  ELOOP: 'its symbolic links lead in a circle',
+  EMFILE: 'too many files are open at once: raise the limit of `ulimit -n`',
+  ENFILE: 'too many files are open on this machine',
+  ENOMEM: 'there is no memory left',
   ENOTEMPTY: 'something has been put there meanwhile',
   ENAMETOOLONG: 'the name is too long',
 };

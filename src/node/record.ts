@@ -38,6 +38,9 @@ export type RunContext = RunBasis & {
 /** Steps at the start that step times leave out: the first one still fills caches. */
 const EXCLUDED_WARMUP_STEPS = 1;
 
+/** Rows whose losses a record holds: 20,000 make about a megabyte. */
+const MOST_RECORDED_ROWS = 20_000;
+
 /** Builds the record of a run that reached its end; losses that are not finite become null and make it `diverged`. */
 export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord {
   // a step without a label has no loss; with a loss scale, steps that overflowed are skipped and enter no statistic
@@ -57,6 +60,7 @@ export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult)
     eval_info: {
       metrics_before: result.evalBefore && evalMetrics(result.evalBefore),
       metrics: result.evalAfter && evalMetrics(result.evalAfter),
+      row_losses: rowLosses(result),
       data_hashes: ctx.material.dataHashes,
       per_sample_path: null,
       time_to_target: null,
@@ -126,6 +130,11 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     seconds > 0 ? timed.reduce((sum, s) => sum + of(s), 0) / seconds : null;
   const { peak } = ledger;
   const { profile } = result.engine.machine;
+  let tokens = 0;
+  const seen = (step: (typeof steps)[number]): number => {
+    tokens += step.tokens;
+    return tokens;
+  };
   const { attention, lora } = runTiers(profile, input.config, input.layout.spec.config.head_dim);
   return {
     num_trainable_params: result.trainableParams,
@@ -149,14 +158,14 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     accelerator_memory_reserved_avg: null,
     accelerator_memory_reserved_99th: null,
     ...(steps.some((s) => s.lossScale !== null) ? { skipped_steps: steps.filter((s) => !s.finite).length } : {}),
-    history: steps.map((s, i) => ({
+    history: steps.map((s) => ({
       step: s.step,
       epoch: s.epoch,
       loss: finiteOrNull(s.loss),
       learning_rate: s.learningRate,
       grad_norm: finiteOrNull(s.gradNorm),
       ...(s.lossScale === null ? {} : { loss_scale: s.lossScale }),
-      num_input_tokens_seen: steps.slice(0, i + 1).reduce((sum, earlier) => sum + earlier.tokens, 0),
+      num_input_tokens_seen: seen(s),
       step_time_ms: s.stepMs,
       memory_allocated: ledger.currentBytes,
     })),
@@ -199,6 +208,13 @@ function quantizedRecord({ tensors, codeTablesBytes, formulaBytes }: QuantizedLi
     code_tables_bytes: codeTablesBytes,
     formula_bytes: formulaBytes,
   };
+}
+
+/** Losses of single rows; null without evaluation, and for more rows than a record should hold. */
+function rowLosses({ evalBefore, evalAfter }: TrainResult): RunRecord['eval_info']['row_losses'] {
+  const tokens = (evalAfter ?? evalBefore)?.rows.tokens;
+  if (tokens === undefined || tokens.length > MOST_RECORDED_ROWS) return null;
+  return { tokens, before: evalBefore?.rows.sums ?? null, after: evalAfter?.rows.sums ?? null };
 }
 
 function evalMetrics({

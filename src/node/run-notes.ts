@@ -1,6 +1,8 @@
 /** Notes on a run before it starts: its device, its rows and what was cut from them, its kernels, its base. */
+
+import { show } from '../config/show.ts';
 import { prequantizedNote } from '../estimate/base-quantization.ts';
-import { show } from '../formats/json.ts';
+
 import type { Device } from '../gpu/device.ts';
 import { counted } from '../report/format.ts';
 import type { RunInput } from '../train/session.ts';

@@ -18,6 +18,7 @@ import { type TrainResult, train } from '../train/run.ts';
 import { savedBytes } from '../train/saved-bytes.ts';
 import { type RunInput, readRunInput } from '../train/session.ts';
 import { runTiers } from '../train/tiers.ts';
+import { watchOtherCpu } from './cpu-share.ts';
 import { freeBytesAt, requireRoom, requireWritable } from './disk.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { nodeReader, nodeWriter } from './files.ts';
@@ -123,9 +124,11 @@ async function runOn(runtime: NodeRuntime, configs: Configs, options: RunOptions
     const environment = { code, ...meta, ...tiers, tiles: device.profile.tiles ?? null };
     await writeRunHead(writer, pathsInFolder(configs.absolute, options.rows), environment);
   }
+  const otherCpuShare = await watchOtherCpu();
   const { result, evaluations } = await trainAndCollect(runtime, input, writer, options);
+  const meta = await withConditions(basis.meta, await otherCpuShare());
   const paths = keep ? pathsOf(input, options) : null;
-  const record = runRecord(await contextOf(basis, configs.asGiven, paths), input, result);
+  const record = runRecord(await contextOf({ ...basis, meta }, configs.asGiven, paths), input, result);
   if (paths !== null) await writeRecord(paths.recordFile, record);
   if (profileFile !== undefined) await writeProfile(result.engine, input, profileFile);
   result.engine.destroy();
@@ -174,6 +177,19 @@ async function provenance({ device, readerOf }: NodeRuntime, { values }: Resolve
   };
 }
 
+/** Adds what only the end of a run tells of its times: who else used the processors, and the GPU's clocks under load. */
+async function withConditions(
+  meta: RunContext['meta'],
+  otherCpuShare: number | undefined,
+): Promise<RunContext['meta']> {
+  const { nvidia_smi, runtime } = meta;
+  return {
+    ...meta,
+    nvidia_smi: nvidia_smi && { ...nvidia_smi, clocks_after_training: (await nvidiaSmi())?.clocks ?? null },
+    runtime: otherCpuShare === undefined ? runtime : { ...runtime, other_cpu_share: otherCpuShare },
+  };
+}
+
 function pathsOf({ config, layout }: RunInput, { recordFile }: RunOptions): RunPaths {
   const { output_dir: outputDir } = config;
   return {
@@ -206,7 +222,7 @@ async function writeRecord(file: string, record: RunRecord): Promise<void> {
 
 /** Profiles one more step and writes its GPU times for chrome://tracing or Perfetto. */
 async function writeProfile(engine: Engine, { batches }: RunInput, file: string): Promise<void> {
-  const [batch] = batches.train.step(START).microBatches as [MicroBatch];
+  const [batch] = (await batches.train.step(START)).microBatches as [MicroBatch];
   const spans = await engine.profileStep(batch);
   await writeFileAtomic(file, `${JSON.stringify(chromeTrace(spans))}\n`);
 }

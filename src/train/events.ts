@@ -14,9 +14,14 @@ export type EvalResult = {
   /** Standard error of tokenLoss. */
   readonly stderr: number;
   readonly lossTokens: number;
+  /** What each row contributed, in the order they were evaluated. */
+  readonly rows: RowSums;
   readonly samples: number;
   readonly seconds: number;
 };
+
+/** Nats and predicted tokens of each row. */
+export type RowSums = { readonly sums: number[]; readonly tokens: number[] };
 
 export type StepEvent = {
   readonly type: 'step';

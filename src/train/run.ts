@@ -62,7 +62,7 @@ export async function* train(
 }
 
 async function* trainPrepared(run: Run, { config, batches }: RunInput): AsyncGenerator<TrainEvent, TrainResult> {
-  const evaluates = batches.evaluation.length > 0;
+  const evaluates = batches.evaluation.count > 0;
   const evalBefore = evaluates && config.eval_on_start ? yield* run.evaluation(0) : null;
   yield* run.steps();
   run.requireTrained();
@@ -171,7 +171,7 @@ class Run {
       const { signal } = this.#options;
       if (signal.aborted && inFlight !== null) yield await this.#finish(inFlight);
       signal.throwIfAborted();
-      const submitted = submitStep(this.#engine, this.#input, i, state);
+      const submitted = await submitStep(this.#engine, this.#input, i, state);
       state = submitted.next;
       // the loss of a step is read while the next one runs
       if (inFlight !== null) yield await this.#finish(inFlight);
@@ -214,14 +214,14 @@ class Run {
 
   #evaluatesAfter(step: number, epoch: number): boolean {
     const { config, batches } = this.#input;
-    if (batches.evaluation.length === 0) return false;
+    if (batches.evaluation.count === 0) return false;
     if (config.eval_strategy === 'steps') return step % config.eval_steps === 0;
     return config.eval_strategy === 'epoch' && Number.isInteger(epoch);
   }
 
   async *evaluation(step: number): AsyncGenerator<TrainEvent, EvalResult> {
     const { evaluation } = this.#input.batches;
-    yield { type: 'phase', phase: 'eval', total: evaluation.length };
+    yield { type: 'phase', phase: 'eval', total: evaluation.count };
     const running = evaluate(this.#engine, evaluation, this.#input.config.loss_denominator);
     let next = await running.next();
     while (!next.done) {
@@ -234,7 +234,7 @@ class Run {
       yield { type: 'note', text: `evaluation after step ${step}: ${what}` };
     this.#timing.eval_s += result.seconds;
     const epoch = this.#steps.at(-1)?.epoch ?? 0;
-    this.#log.evaluation(step, epoch, result, evaluation.length);
+    this.#log.evaluation(step, epoch, result, evaluation.count);
     yield { type: 'eval', step, epoch, result };
     return result;
   }

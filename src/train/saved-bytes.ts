@@ -11,6 +11,8 @@ const ADAPTER_BYTES = 4;
 /** A step in run.json, and a row of trainer_state.json: measured, rounded up. */
 const STEP_BYTES = 450;
 const LOG_ROW_BYTES = 250;
+/** A run of more steps is one that somebody will stop: room for the log of so many is asked for. */
+const MOST_STEPS = 2 ** 20;
 /** config.yaml, environment.json, README.md and the like. */
 const OTHER_BYTES = 64 * 1024;
 
@@ -21,10 +23,11 @@ export function savedDtype({ dtype }: Pick<TrainConfig, 'dtype'>, model: ModelCo
 
 /** Bytes by what they are: weights, and the log of all steps. Rows that a program hands over are not among them. */
 export function savedBytes({ config, model, source, layout, batches }: RunInput): Readonly<Record<string, number>> {
-  const rows = Math.ceil(batches.totalSteps / config.logging_steps) + batches.totalSteps / evaluationsEvery(config);
+  const steps = Math.min(batches.totalSteps, MOST_STEPS);
+  const rows = Math.ceil(steps / config.logging_steps) + steps / evaluationsEvery(config);
   return {
     [layout.lora === null ? 'the model' : 'the adapter']: weightBytes({ config, model, source, layout }),
-    'the log of its steps': Math.ceil(batches.totalSteps * STEP_BYTES + rows * LOG_ROW_BYTES + OTHER_BYTES),
+    'the log of its steps': Math.ceil(steps * STEP_BYTES + rows * LOG_ROW_BYTES + OTHER_BYTES),
   };
 }
 

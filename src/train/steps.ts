@@ -12,14 +12,14 @@ export type SubmittedStep = {
   readonly done: Promise<Omit<StepEvent, 'stepMs'>>;
 };
 
-/** Submits step `index` (from 0), whose batches begin at `state`. */
-export function submitStep(
+/** Makes the batches of step `index` (from 0), which begin at `state`, and submits it. @throws DataError */
+export async function submitStep(
   engine: Engine,
   { batches, config }: RunInput,
   index: number,
   state: BatchState,
-): SubmittedStep {
-  const { microBatches, numItemsInBatch, next } = batches.train.step(state);
+): Promise<SubmittedStep> {
+  const { microBatches, numItemsInBatch, next } = await batches.train.step(state);
   const { totalSteps } = batches;
   // as in torch, update u is Adam's step u + 1, and the schedule counts updates too
   const ratesAt = (updates: number) => ({

@@ -169,7 +169,7 @@ describe('the numbers of the page and of the Markdown are those of the JSON', ()
     for (const [i, metric] of METRIC_NAMES.entries()) {
       const pair = summary.comparison!.paired[metric]!;
       const [lora, qlora] = summary.arms.map(({ metrics }) => metrics[metric]!.median);
-      const [low, high] = pair.difference_ci95!;
+      const [low, high] = pair.difference_ci95 ?? pair.difference_range;
       expect(rows[i]!.slice(1, -1).map(({ value }) => value)).toEqual([
         lora,
         qlora,
@@ -178,6 +178,7 @@ describe('the numbers of the page and of the Markdown are those of the JSON', ()
         high,
         pair.median_ratio,
         pair.n,
+        pair.p_holm,
       ]);
     }
     expect(texts(rows)).toEqual(markdownTable('Medians and paired differences'));
@@ -242,6 +243,14 @@ describe('the page stands alone', () => {
     expect(text.match(/<script/g)).toHaveLength(1);
     expect(text).not.toMatch(/<img|<b>/);
     expect(renderMarkdown(document)).not.toMatch(/<script|<img|<b>/);
+  });
+
+  test.each(['constructor', 'toString', 'hasOwnProperty'])('an arm may be called %s', async (name) => {
+    const renamed = JSON.parse(JSON.stringify(runs).replaceAll('"qlora"', `"${name}"`)) as typeof runs;
+    const document = await buildReport({ runs: renamed, summary: makeSummary(renamed) });
+    const named = chartsOf(document).filter(({ svg }) => svg.includes(`>${name}</text>`));
+    expect(named.map((chart) => chart.name)).toContain('loss');
+    for (const { svg } of named) expect(svg).not.toContain('\u2060');
   });
 
   test('every inner link has its target and no id is used twice', () => {

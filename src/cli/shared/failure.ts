@@ -1,7 +1,8 @@
 /** Reports the failure of a command and chooses its exit code. */
 import { CommanderError } from 'commander';
 import pc from 'picocolors';
-import { ConfigError, DataError, exitCodeOf } from '../../errors.ts';
+import { ConfigError, DataError, exitCodeOf, isRefusal, type NodeError } from '../../errors.ts';
+import { inWords } from '../../node/files.ts';
 import type { CliContext } from './context.ts';
 import { StoppedBySignal } from './signals.ts';
 import { OutputClosed } from './streams.ts';
@@ -33,9 +34,15 @@ function causeOf(error: unknown, { aborted, reason }: AbortSignal): unknown {
 function reportError(error: unknown, say: (text: string) => void): number {
   if (error instanceof ConfigError && error.problems.length > 1)
     say(`${error.problems.length} problems in the configuration:\n${error.message.replaceAll(/^/gm, '  ')}`);
+  else if (isRefusal(error)) say(refusalInWords(error));
   else if (exitCodeOf(error) === 2) say((error as Error).message);
   else say(`this is a bug in nibble, please report it with these lines:\n${stackOf(error)}`);
   return exitCodeOf(error);
+}
+
+function refusalInWords(error: NodeError): string {
+  const what = error.path === undefined ? error.syscall : `${error.syscall} of ${error.path}`;
+  return `the system refused it: ${what} (${inWords(error)})`;
 }
 
 /** Joins the stack with the stacks of its causes. */

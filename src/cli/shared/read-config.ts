@@ -3,38 +3,38 @@ import {
   type ConfigSources,
   loadSuite,
   loadTrainConfig,
+  MOST_CONFIG_BYTES,
   type Purpose,
   type ResolvedConfig,
   type ResolvedSuite,
   type SourceFile,
+  sizeProblem,
 } from '../../config/index.ts';
 import { DataError } from '../../errors.ts';
+import { decodeUtf8 } from '../../formats/reader.ts';
+import { inWords } from '../../node/files.ts';
 import { readRegular, requireRegular } from '../../node/regular-file.ts';
 import type { CliContext } from './context.ts';
 import { givenSettings } from './setting-options.ts';
 import { isStandardInput, readStandardInput, STANDARD_INPUT } from './standard-input.ts';
 
-/** A configuration of many thousand lines; what is longer is a file of another kind, and would take minutes to read as YAML. */
-const MOST_BYTES = 2 ** 20;
-
-/** Reads a text file, or standard input where `path` is -. @throws DataError that says what to check */
+/**
+ * Reads a text file of the size that a configuration may have, or standard input where `path` is -.
+ * @throws DataError that says what to check
+ */
 export async function readSource(path: string, context: Pick<CliContext, 'stdin' | 'signal'>): Promise<SourceFile> {
   if (isStandardInput(path)) {
-    const bytes = await readStandardInput(context, MOST_BYTES, 'a configuration');
-    return { path: STANDARD_INPUT, text: Buffer.from(bytes).toString('utf8') };
+    const bytes = await readStandardInput(context, MOST_CONFIG_BYTES, 'a configuration');
+    return { path: STANDARD_INPUT, text: decodeUtf8(bytes, STANDARD_INPUT) };
   }
   try {
-    const { size } = await requireRegular(path);
-    if (size > MOST_BYTES)
-      throw new DataError(
-        path,
-        `has ${(size / 2 ** 20).toFixed(1)} MiB, and a configuration at most ${MOST_BYTES / 2 ** 20}. Is it the right file?`,
-      );
-    return { path, text: (await readRegular(path)).toString('utf8') };
+    const problem = sizeProblem((await requireRegular(path)).size);
+    if (problem !== null) throw new DataError(path, problem);
+    return { path, text: decodeUtf8(await readRegular(path), path) };
   } catch (error) {
     if (error instanceof DataError) throw error;
     const code = (error as NodeJS.ErrnoException).code;
-    const why = code === 'ENOENT' ? 'there is no such file' : String(code);
+    const why = code === 'ENOENT' ? 'there is no such file' : inWords(error as NodeJS.ErrnoException);
     throw new DataError(path, `cannot be read: ${why}; check the path (relative to ${process.cwd()})`, {
       cause: error,
     });

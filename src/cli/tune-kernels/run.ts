@@ -1,6 +1,7 @@
 /** Does the work of `nibble tune-kernels`: progress, the table of tiles tried, and the file that later runs read. */
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
+import { ConfigError } from '../../errors.ts';
 import { CONFIG_FILE, parseModelConfig } from '../../formats/hf-config.ts';
 import { parseObject } from '../../formats/json.ts';
 import type { Device } from '../../gpu/device.ts';
@@ -25,6 +26,14 @@ const LLAMA_2_7B = [
 
 const MINUTE_MS = 60_000;
 
+/** Known before the minutes of measuring. @throws ConfigError */
+function requireTuningDirectory(env: CliContext['env']): string {
+  const directory = tuningDirectory(env);
+  if (directory !== null) return directory;
+  const message = 'is not set, and this user has no home folder; give a folder where the tiles are kept, or --dry-run';
+  throw new ConfigError([{ path: 'XDG_CACHE_HOME', message }]);
+}
+
 /**
  * Measures, prints the table and writes the tiles.
  * @throws DeviceError without a device; DataError for a config.json that cannot be read; the signal's reason, after
@@ -32,6 +41,7 @@ const MINUTE_MS = 60_000;
  */
 export async function runTuneKernels(args: TuneKernelsArgs, context: CliContext): Promise<void> {
   const { stdout, stderr, env, signal } = context;
+  const directory = args.dryRun ? null : requireTuningDirectory(env);
   const shapes = await shapesOf(args, context);
   const progress = createProgress(stderr, env);
   const choice = askedDevice({ env, stderr });
@@ -60,9 +70,7 @@ export async function runTuneKernels(args: TuneKernelsArgs, context: CliContext)
       signal.aborted ? 'interrupted' : `the ${args.minutes} minutes of --minutes were over`,
     );
     const measured = new Date().toISOString();
-    const file = args.dryRun
-      ? null
-      : await writeTuning(tuningDirectory(env), { ...key, measured, tiles: result.tiles });
+    const file = directory && (await writeTuning(directory, { ...key, measured, tiles: result.tiles }));
     stdout.write(
       args.json
         ? `${JSON.stringify({ ...key, measured, file, shapes, ...result }, null, 2)}\n`

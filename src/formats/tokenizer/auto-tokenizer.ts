@@ -1,6 +1,8 @@
 /** What AutoTokenizer.from_pretrained of transformers 5.24 makes of a model's directory. */
+
+import { show } from '../../config/show.ts';
 import { DataError } from '../../errors.ts';
-import { show } from '../json.ts';
+
 import { type AddedToken, addedTokenOf } from './added-tokens.ts';
 import { BACKEND, tokenizerClassOf } from './auto-class.ts';
 import type { TokenizerFiles } from './files.ts';

@@ -1,4 +1,5 @@
 /** Normalizers of tokenizer.json, as Rust's `tokenizers` runs them. */
+import { show } from '../../config/show.ts';
 import { toByteChars } from './bytes.ts';
 import type { Part } from './read.ts';
 import { translate } from './regex.ts';
@@ -32,7 +33,7 @@ export function normalizerOf(part: Part | null): Normalizer | null {
     case 'ByteLevel':
       return toByteChars;
     default:
-      throw part.unsupported('type', `is ${JSON.stringify(type)}, a normalizer`);
+      throw part.unsupported('type', `is ${show(type)}, a normalizer`);
   }
 }
 
@@ -64,7 +65,7 @@ export function patternOf(part: Part): RegExp {
     return translate(source);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw pattern.unsupported('Regex', `is ${JSON.stringify(source)} (${reason})`);
+    throw pattern.unsupported('Regex', `is ${show(source)} (${reason})`);
   }
 }
 

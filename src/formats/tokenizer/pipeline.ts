@@ -1,4 +1,5 @@
 /** tokenizer.json as Rust's `tokenizers` runs it: added tokens, normalizer, pre-tokenizer, model, post-processor. */
+import { show } from '../../config/show.ts';
 import { DataError } from '../../errors.ts';
 import type { JsonObject } from '../json.ts';
 import { withinTime } from '../time-limit.ts';
@@ -32,7 +33,7 @@ export class Pipeline {
   constructor(json: JsonObject, file: string) {
     const part = new Part(json, file);
     const version = part.text('version', '1.0');
-    if (version !== '1.0') throw part.error('version', `is ${JSON.stringify(version)}, needs "1.0".`);
+    if (version !== '1.0') throw part.error('version', `is ${show(version)}, needs "1.0".`);
     const normalizer = normalizerOf(part.objectOrNull('normalizer'));
     checkFirst(part);
     this.#file = file;
@@ -133,7 +134,7 @@ function modelOf(part: Part): Model {
     case 'WordPiece':
       return wordPieceOf(part);
     default:
-      throw part.unsupported('type', `is ${JSON.stringify(part.json.type)}, a model`);
+      throw part.unsupported('type', `is ${show(part.json.type)}, a model`);
   }
 }
 

@@ -2,8 +2,10 @@
  * The tokens that tokenizer_config.json, special_tokens_map.json and added_tokens.json name, put together as `from_pretrained` of
  * transformers 5.24 does (tokenization_utils_base.py, tokenization_utils_tokenizers.py).
  */
+
+import { show } from '../../config/show.ts';
 import { DataError } from '../../errors.ts';
-import { isObject, show } from '../json.ts';
+import { isObject } from '../json.ts';
 import { type AddedToken, addedTokenOf } from './added-tokens.ts';
 import type { TokenizerClass } from './auto-class.ts';
 import type { TokenizerFiles } from './files.ts';
