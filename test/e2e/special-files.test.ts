@@ -53,7 +53,7 @@ describe.skipIf(process.platform !== 'linux')('what is no file is called by its 
     'a directory as configuration': [['config', 'print', root], 'is a directory, needs a file'],
     'a FIFO as dataset': [
       train('--model_name_or_path', MODEL, '--datasets', pipe),
-      'datasets[0].path: ' + `${pipe} is a FIFO (a pipe); wanted a file`,
+      `datasets[0].path: ${pipe} is a FIFO (a pipe); wanted a file`,
     ],
     'a link to a device as dataset': [
       train('--model_name_or_path', MODEL, '--datasets', rows, '--eval_datasets', link),
