@@ -125,6 +125,6 @@ describe('standard input', () => {
       encoding: 'utf8',
       timeout: MAY_TAKE_MS,
     });
-    expect([status, stderr]).toEqual([2, expect.stringContaining('standard input: has more than 1 MiB')]);
+    expect([status, stderr]).toEqual([2, expect.stringContaining('standard input: has more than 0.5 MiB')]);
   });
 });

@@ -107,7 +107,7 @@ describe.skipIf(process.platform === 'win32')('standard output', () => {
 });
 
 /** Longer than two signals may be apart that are one (npx passes Ctrl-C on). */
-const LATER_MS = 300;
+const LATER_MS = 600;
 const MAY_TAKE_MS = 2000;
 
 describe.skipIf(process.platform === 'win32')('a second signal', () => {
@@ -136,7 +136,8 @@ describe.skipIf(process.platform === 'win32')('a second signal', () => {
       await wait(LATER_MS);
       const second = performance.now();
       child.kill(name);
-      expect([exitCode, name]).toContain(await ended);
+      // SIGKILL where the thread that watches found the process too busy to hear
+      expect([exitCode, name, 'SIGKILL']).toContain(await ended);
       expect(performance.now() - second).toBeLessThan(MAY_TAKE_MS);
       expect(readdirSync(output)).not.toContain('adapter_model.safetensors');
     },
