@@ -13,7 +13,7 @@ export function keepsDocuments(strategy: PackingStrategy): boolean {
 }
 
 /** TRL packs within batches of this many documents, the default of datasets' map: no row has documents of two batches. */
-const DOCUMENTS_PER_BATCH = 1000;
+export const DOCUMENTS_PER_BATCH = 1000;
 
 /**
  * Packs all documents (none of them empty) into rows of at most `length` tokens. Where rows keep documents apart, the first

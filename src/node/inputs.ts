@@ -17,7 +17,8 @@ const NONE: InMemory = new Set();
 /** Makes every path absolute, so that the configuration runs from any directory. Keeps the origin of each value. */
 export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): ResolvedConfig {
   const { values } = config;
-  const { output_dir, model_name_or_path, adapter_name_or_path, datasets, eval_datasets } = values;
+  const { output_dir, model_name_or_path, adapter_name_or_path, datasets, eval_datasets, resume_from_checkpoint } =
+    values;
   const whole = (sets: typeof datasets): typeof datasets =>
     sets.map((s) => (inMemory.has(s.path) ? s : { ...s, path: path.resolve(s.path) }));
   return {
@@ -27,6 +28,8 @@ export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): Reso
       output_dir: path.resolve(output_dir),
       model_name_or_path: path.resolve(model_name_or_path),
       adapter_name_or_path: adapter_name_or_path === null ? null : path.resolve(adapter_name_or_path),
+      resume_from_checkpoint:
+        typeof resume_from_checkpoint === 'string' ? path.resolve(resume_from_checkpoint) : resume_from_checkpoint,
       datasets: whole(datasets),
       eval_datasets: whole(eval_datasets),
     },
@@ -56,6 +59,12 @@ export async function requireInputs(config: ResolvedConfig, inMemory = NONE): Pr
 export async function requireModel(config: ResolvedConfig): Promise<void> {
   const problem = await settingProblem(config, 'model_name_or_path', config.values.model_name_or_path, MODEL);
   if (problem !== null) throw new ConfigError([problem]);
+}
+
+/** Requires that the adapter's directory given as `argument` exists. @throws ConfigError */
+export async function requireAdapterFolder(argument: string, given: string): Promise<void> {
+  const message = await folderProblem(given, ADAPTER);
+  if (message !== null) throw new ConfigError([{ path: argument, message }]);
 }
 
 /** Requires that the model's directory given as `argument` exists. @throws ConfigError */

@@ -18,10 +18,7 @@ import type { CliContext } from './context.ts';
 import { givenSettings } from './setting-options.ts';
 import { isStandardInput, readStandardInput, STANDARD_INPUT } from './standard-input.ts';
 
-/**
- * Reads a text file of the size that a configuration may have, or standard input where `path` is -.
- * @throws DataError that says what to check
- */
+/** Reads a text file of the size that a configuration may have, or standard input where `path` is -. @throws DataError */
 export async function readSource(path: string, context: Pick<CliContext, 'stdin' | 'signal'>): Promise<SourceFile> {
   if (isStandardInput(path)) {
     const bytes = await readStandardInput(context, MOST_CONFIG_BYTES, 'a configuration');
