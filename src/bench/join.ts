@@ -3,7 +3,7 @@ import { DataError } from '../errors.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import { summarizeRuns } from '../results/summarize.ts';
 import { readRun, runFilesIn } from './read-runs.ts';
-import type { SuiteResult } from './run-suite.ts';
+import type { SuiteResult } from './suite-folder.ts';
 
 /**
  * Reads every run file of the folders and summarizes them together; the folders' own summaries are not read.

@@ -1,12 +1,14 @@
 /** The process around runCli: its streams, signals and exit code. */
+import { endAtSecondSignal } from '../node/watch.ts';
 import { benchCommand } from './bench/command.ts';
 import { configCommand } from './config/command.ts';
 import { doctorCommand } from './doctor/command.ts';
 import { estimateCommand } from './estimate/command.ts';
+import { generateCommand } from './generate/command.ts';
 import { type CommandMaker, runCli } from './program.ts';
 import { quantizeCommand } from './quantize/command.ts';
 import { reportFailure } from './shared/failure.ts';
-import { abortOnSignals } from './shared/signals.ts';
+import { abortOnSignals, SAME_SIGNAL_MS } from './shared/signals.ts';
 import { standardStreams } from './shared/streams.ts';
 import { trainCommand } from './train/command.ts';
 import { tuneKernelsCommand } from './tune-kernels/command.ts';
@@ -14,6 +16,7 @@ import { tuneKernelsCommand } from './tune-kernels/command.ts';
 /** Each command imports its code when it runs, so that `nibble --help` loads no GPU code. */
 const commands: readonly CommandMaker[] = [
   (c) => trainCommand(c, async (args, context) => (await import('./train/run.ts')).runTrain(args, context)),
+  (c) => generateCommand(c, async (args, context) => (await import('./generate/run.ts')).runGenerate(args, context)),
   (c) => quantizeCommand(c, async (args, context) => (await import('./quantize/run.ts')).runQuantize(args, context)),
   (c) =>
     benchCommand(c, {
@@ -33,10 +36,22 @@ const commands: readonly CommandMaker[] = [
 
 const streams = standardStreams(process);
 const { stdout, stderr } = streams;
-const { signal: stopped, dispose } = abortOnSignals(process);
+const argv = process.argv.slice(2);
+const isQuick = argv.some((word) => ['--help', '-h', '--version', '-V'].includes(word));
+const watch = isQuick ? undefined : endAtSecondSignal(SAME_SIGNAL_MS);
+const { signal: stopped, dispose } = abortOnSignals(process, watch?.stop);
 const signal = AbortSignal.any([stopped, streams.signal]);
-const context = { stdout, stderr, env: process.env, signal };
-const exitCode = await runCli(process.argv.slice(2), context, commands);
+const context = {
+  // made when it is asked for
+  get stdin() {
+    return process.stdin;
+  },
+  stdout,
+  stderr,
+  env: process.env,
+  signal,
+};
+const exitCode = await runCli(argv, context, commands);
 dispose();
 await streams.flush();
 const lost = exitCode === 0 && streams.signal.aborted;

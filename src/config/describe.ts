@@ -16,6 +16,7 @@ export type SchemaNode = {
   anyOf?: SchemaNode[];
   items?: SchemaNode;
   properties?: Record<string, SchemaNode>;
+  required?: string[];
   additionalProperties?: SchemaNode | boolean;
   minimum?: number;
   maximum?: number;
@@ -51,18 +52,22 @@ export function inWords(node: SchemaNode): string {
   if (node.type === 'array') return `a list of ${listed(node.items ?? {})}`;
   if (node.type === 'object' && node.properties === undefined && typeof node.additionalProperties === 'object')
     return `a mapping from names to ${pluralOf(node.additionalProperties)}`;
-  if (node.type === 'object') return `a mapping with ${Object.keys(node.properties ?? {}).join(', ')}`;
+  if (node.type === 'object') return `a mapping with ${keysOf(node)}`;
   if (node.pattern === FILE_NAME_PATTERN) return FILE_NAME_IN_WORDS;
   if (node.type === 'string') return node.examples ? `a text such as ${node.examples.join(' or ')}` : 'a text';
   return node.type ?? 'anything';
 }
+
+/** Keys that must be there, or else all there are. */
+const keysOf = ({ required = [], properties = {} }: SchemaNode): string =>
+  (required.length > 0 ? required : Object.keys(properties)).join(', ');
 
 const pluralOf = (node: SchemaNode): string => inWords(node).replace(/^an? (integer|number)/, '$1s');
 
 function listed(item: SchemaNode): string {
   if (item.type === 'string') return 'texts';
   if (item.type === 'integer') return 'integers';
-  if (item.type === 'object') return `mappings with ${Object.keys(item.properties ?? {}).join(', ')}`;
+  if (item.type === 'object') return `mappings with ${keysOf(item)}`;
   return inWords(item);
 }
 

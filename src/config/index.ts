@@ -26,4 +26,4 @@ export {
   type TrainSettings,
 } from './settings.ts';
 export { type Arm, loadSuite, type ResolvedSuite } from './suite.ts';
-export { type SourceFile, sizeProblem } from './yaml-file.ts';
+export { MOST_CONFIG_BYTES, type SourceFile, sizeProblem } from './yaml-file.ts';

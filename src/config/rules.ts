@@ -1,9 +1,9 @@
 /** Rules between settings. */
-import { coupleComputeDtype, coupleMethod, type Findings, type Merged } from './couple.ts';
+import { checkpointRules } from './checkpoint-rules.ts';
+import { coupleComputeDtype, coupleMethod, current, type Findings, type Merged, noEffect } from './couple.ts';
 import { inWords, schemaOf, showSetting } from './describe.ts';
-import type { Entry } from './layers.ts';
 import { type SchedulerKwargs, type SchedulerType, scheduleProblems } from './schedulers.ts';
-import { defaultOf, SECTIONS, type SettingKey, settings } from './settings.ts';
+import { SECTIONS, type SettingKey, settings } from './settings.ts';
 
 /** train needs data; estimate only needs a model. */
 export type Purpose = 'train' | 'estimate';
@@ -22,16 +22,12 @@ export function applyRules(set: Merged, purpose: Purpose): Findings {
   oneOptimizerName(set, found);
   required(set, found, purpose);
   evaluation(set, found);
+  checkpointRules(set, found);
   schedule(set, found);
   packing(set, found);
   asFloat32(set, found);
   withoutEffect(set, found);
   return found;
-}
-
-/** Reads a setting's value as far as it is known: what was set, else the default. */
-function current(set: Merged, key: SettingKey): unknown {
-  return set.has(key) ? set.get(key)!.value : defaultOf(key);
 }
 
 function bfloat16(set: Merged, found: Findings): void {
@@ -199,10 +195,4 @@ function lossScaling(set: Merged, found: Findings): void {
     if (!scales) noEffect(found, entry, 'only compute_dtype: float16 scales the loss');
     else if (fixed && key !== 'loss_scale') noEffect(found, entry, 'loss_scale is fixed');
   }
-}
-
-/** Reports a setting without effect, unless it is the default written out, as in the config of an earlier run. */
-function noEffect(found: Findings, { key, value, path, origin }: Entry, because: string): void {
-  if (showSetting(value) === showSetting(defaultOf(key))) return;
-  found.notices.push({ path, message: `has no effect: ${because} (${origin.where})` });
 }

@@ -101,6 +101,11 @@ export function parseSpelled(text: string): unknown {
   return JSON.parse([...parts, text.slice(done)].join(''));
 }
 
+/** Reads the spelling of a number that `parseSpelled` marked; null for every other text. */
+export function spelledNumber(text: string): string | null {
+  return text.startsWith(SPELLED) ? text.slice(SPELLED.length) : null;
+}
+
 /** Formats JSON indented by 2, numbers as `parseSpelled` found them. */
 export function formatSpelled(value: unknown): string {
   return JSON.stringify(value, null, 2).replace(MARKED, '$1');

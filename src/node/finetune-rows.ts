@@ -6,9 +6,21 @@ import { show } from '../config/show.ts';
 import type { ConfigProblem } from '../errors.ts';
 import type { RowsInMemory } from './run-types.ts';
 
+/** A message of a chat; further keys, such as tool_calls, go to the chat template. */
+export type ChatMessage = { readonly role: string; readonly content?: unknown; readonly [key: string]: unknown };
+
+type ForTemplate = { readonly tools?: readonly object[] | string; readonly chat_template_kwargs?: object };
+
 /** A row, as in a line of a JSONL file. Labels are Hugging Face's: not shifted, -100 where nothing is learned. */
 export type TrainRow =
   | { readonly text: string }
+  | ({ readonly messages: readonly ChatMessage[] } & ForTemplate)
+  | ({
+      readonly conversations: readonly (ChatMessage | { readonly from: string; readonly value: unknown })[];
+    } & ForTemplate)
+  | ({ readonly prompt: readonly ChatMessage[]; readonly completion: readonly ChatMessage[] } & ForTemplate)
+  | { readonly prompt: string; readonly completion: string }
+  | { readonly instruction: string; readonly input?: string | null; readonly output: string }
   | { readonly input_ids: ArrayLike<number>; readonly labels?: ArrayLike<number> | null | undefined };
 
 export type DatasetOption = DatasetSource | { readonly rows: readonly TrainRow[] };

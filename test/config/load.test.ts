@@ -24,9 +24,9 @@ function refused(attempt: () => unknown): string[] {
 const line = ({ path, message }: ConfigProblem) => `${path}: ${message}`;
 
 describe('defaults', () => {
-  test('are those of TrainingArguments, LoraConfig and BitsAndBytesConfig but for three', () => {
+  test('are those of TrainingArguments, LoraConfig and BitsAndBytesConfig but for two', () => {
     const { values, origins, notices } = load('');
-    // Read out of transformers 5.23 and peft 0.21.2; bnb_4bit_quant_type, logging_steps and save_strategy are ours.
+    // Read out of transformers 5.24 and peft 0.21.2; bnb_4bit_quant_type and logging_steps are ours.
     expect(values).toMatchObject({
       per_device_train_batch_size: 8,
       per_device_eval_batch_size: 8,
@@ -56,7 +56,13 @@ describe('defaults', () => {
       bnb_4bit_compute_dtype: 'float32',
       bnb_4bit_quant_type: 'nf4',
       logging_steps: 1,
-      save_strategy: 'no',
+      save_strategy: 'steps',
+      save_steps: 500,
+      save_total_limit: null,
+      load_best_model_at_end: false,
+      metric_for_best_model: null,
+      greater_is_better: null,
+      resume_from_checkpoint: null,
       method: 'lora',
       bnb_4bit_blocksize: 64,
     });
@@ -185,10 +191,7 @@ describe('what is refused', () => {
     ['eval_datasets:\n  - path: a\n  - path: 3', 'eval_datasets[1].path: got 3, wanted a text (run.yaml:5)'],
     ['llm_int8_skip_modules:\n  - a\n  - 3', 'llm_int8_skip_modules[1]: got 3, wanted a text (run.yaml:5)'],
     ['warmup_ratio: 1', 'warmup_ratio: got 1, wanted a number of at least 0 and below 1 (run.yaml:3)'],
-    [
-      'assistant_only_loss: true',
-      'assistant_only_loss: is not supported yet: got true; remove it, or set false (run.yaml:3)',
-    ],
+    ['shuffle_dataset: true', 'shuffle_dataset: is not supported yet: got true; remove it, or set false (run.yaml:3)'],
     [
       'packing_strategy: bfd-split',
       'packing_strategy: got "bfd-split", wanted one of bfd, bfd_split, wrapped; did you mean bfd_split? (run.yaml:3)',
@@ -204,7 +207,6 @@ describe('what is refused', () => {
         'set those, or remove it (run.yaml:3)',
     ]),
     ['report_to: wandb', 'report_to: is not supported yet: got "wandb"; remove it, or set "none" (run.yaml:3)'],
-    ['save_strategy: epoch', 'save_strategy: got "epoch", which is not supported yet; wanted "no" (run.yaml:3)'],
     [
       'optim: paged_adamw_8bit',
       'optim: got "paged_adamw_8bit", which is not supported yet; wanted one of adamw_torch, adamw_torch_fused, adamw (run.yaml:3)',

@@ -59,8 +59,8 @@ describe('JSON Schema', () => {
     { packing: true },
     { packing_strategy: 'bfd_split' },
     { packing_strategy: 'ffd' },
-    { assistant_only_loss: false },
-    { assistant_only_loss: true },
+    { shuffle_dataset: false },
+    { shuffle_dataset: true },
     { report_to: 'none' },
     { report_to: 'wandb' },
     { group_by_length: true },
@@ -77,6 +77,11 @@ describe('JSON Schema', () => {
     { seed: 2 ** 32 },
     { save_strategy: 'no' },
     { save_strategy: 'steps' },
+    { save_strategy: 'never' },
+    { save_steps: 0.1 },
+    { save_steps: 1.5 },
+    { resume_from_checkpoint: true },
+    { resume_from_checkpoint: 3 },
   ];
 
   test.each(cases.map((settings) => [JSON.stringify(settings), settings] as const))(
@@ -88,12 +93,12 @@ describe('JSON Schema', () => {
 
   test('both answers occur in those cases', () => {
     const answers = cases.map(loads);
-    expect([answers.filter(Boolean).length, answers.filter((a) => !a).length]).toEqual([25, 20]);
+    expect([answers.filter(Boolean).length, answers.filter((a) => !a).length]).toEqual([28, 22]);
   });
 
   test('describes every setting with text and default, and has no integer bound beyond those of the settings', () => {
     const { properties } = configJsonSchema();
-    expect(settingKeys).toHaveLength(70);
+    expect(settingKeys).toHaveLength(84);
     for (const key of settingKeys) {
       expect(properties?.[key]?.description, key).toMatch(/\w{3}/);
       if (key !== 'model_name_or_path') expect(properties?.[key], key).toHaveProperty('default');

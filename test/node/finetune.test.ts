@@ -87,6 +87,7 @@ test('rows in memory train as the same rows in files do, to the bit, and their f
     outputDir: at('library'),
     adapterFile: at('library/adapter_model.safetensors'),
     recordFile: at('library/run.json'),
+    bestCheckpoint: null,
   });
   const [cli, library] = [contentOf(at('cli')), contentOf(at('library'))];
   const rows = ['rows/datasets-0.jsonl', 'rows/datasets-1.jsonl', 'rows/eval_datasets-0.jsonl'];
@@ -185,7 +186,9 @@ test('a row that is none is named by its place in the options', async () => {
   const rows = [texts[0], { messages: [] }] as never;
   const error = await rejection(finetune(options({ datasets: [{ rows }] })));
   expect(error).toBeInstanceOf(DataError);
-  expect(error.message).toMatch(/^datasets\[0\]\.rows:2: is a row of a chat/);
+  expect(error.message).toMatch(
+    /^datasets\[0\]\.rows:2: is a conversation, and the model directory has no chat template/,
+  );
   await expect(finetune(options({ datasets: [{ rows: [] }] }))).rejects.toThrow(/^datasets\[0\]\.rows: is empty; give/);
 });
 

@@ -15,7 +15,15 @@ const tokenizer: TextTokenizer = {
   bosId: 256,
   eosId: 257,
   padId: null,
+  specialTokens: new Map([
+    ['bos_token', '<s>'],
+    ['eos_token', '</s>'],
+  ]),
   notes: [],
+  encodeWithOffsets: (text) => {
+    const ids = [...bytesOf(text)];
+    return { ids, starts: ids.map((_, i) => i), ends: ids.map((_, i) => i + 1) };
+  },
   encode: (text, { addSpecialTokens = true } = {}) => [...(addSpecialTokens ? [256] : []), ...bytesOf(text)],
   decode: (ids) => ids.join(' '),
 };
@@ -90,11 +98,14 @@ export const datasetReader = reader<Input>({
     const files = memoryReader(new Map([[name, content]]), 'd');
     const limits = { ...options, vocabSize: VOCABULARY, tokenizer: hasTokenizer ? tokenizer : null };
     const { rows, tokens, documents, longestRow, lossTokens } = await loadDataset(files, [{ path: name }], limits);
-    require(rows.length > 0 && documents > 0, 'no rows');
+    require(rows.count > 0 && documents > 0, 'no rows');
     require(lossTokens > 0, 'nothing to learn from');
     require(longestRow <= options.maxLength, `a row of ${longestRow} tokens beyond max_length ${options.maxLength}`);
-    require(rows.reduce((sum, { inputIds }) => sum + inputIds.length, 0) === tokens, 'tokens are miscounted');
-    for (const { inputIds, labels, documents: lengths } of rows) {
+    let found = 0;
+    for (let i = 0; i < rows.count; i++) {
+      const { inputIds, labels, documents: lengths } = await rows.row(i);
+      require(inputIds.length === rows.length(i), 'a row of another length than it says');
+      found += inputIds.length;
       require(inputIds.length > 0 && inputIds.every((token) => token < VOCABULARY), 'a token beyond the vocabulary');
       require(labels === null || labels.length === inputIds.length, 'labels of another length');
       require(labels === null ||
@@ -102,5 +113,6 @@ export const datasetReader = reader<Input>({
       require(lengths === undefined ||
         lengths.reduce((sum, n) => sum + n, 0) === inputIds.length, 'documents miss tokens');
     }
+    require(found === tokens, 'tokens are miscounted');
   },
 });
