@@ -4,6 +4,7 @@ import { benchCommand } from './bench/command.ts';
 import { configCommand } from './config/command.ts';
 import { doctorCommand } from './doctor/command.ts';
 import { estimateCommand } from './estimate/command.ts';
+import { generateCommand } from './generate/command.ts';
 import { type CommandMaker, runCli } from './program.ts';
 import { quantizeCommand } from './quantize/command.ts';
 import { reportFailure } from './shared/failure.ts';
@@ -15,6 +16,7 @@ import { tuneKernelsCommand } from './tune-kernels/command.ts';
 /** Each command imports its code when it runs, so that `nibble --help` loads no GPU code. */
 const commands: readonly CommandMaker[] = [
   (c) => trainCommand(c, async (args, context) => (await import('./train/run.ts')).runTrain(args, context)),
+  (c) => generateCommand(c, async (args, context) => (await import('./generate/run.ts')).runGenerate(args, context)),
   (c) => quantizeCommand(c, async (args, context) => (await import('./quantize/run.ts')).runQuantize(args, context)),
   (c) =>
     benchCommand(c, {
@@ -39,7 +41,16 @@ const isQuick = argv.some((word) => ['--help', '-h', '--version', '-V'].includes
 const watch = isQuick ? undefined : endAtSecondSignal(SAME_SIGNAL_MS);
 const { signal: stopped, dispose } = abortOnSignals(process, watch?.stop);
 const signal = AbortSignal.any([stopped, streams.signal]);
-const context = { stdout, stderr, env: process.env, signal };
+const context = {
+  // made when it is asked for
+  get stdin() {
+    return process.stdin;
+  },
+  stdout,
+  stderr,
+  env: process.env,
+  signal,
+};
 const exitCode = await runCli(argv, context, commands);
 dispose();
 await streams.flush();

@@ -17,7 +17,8 @@ export function parseJson(text: string, file: string): unknown {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    // the reason quotes the text, whose control characters a terminal would follow
+    const reason = (cause as Error).message.replaceAll(/\p{Cc}/gu, '\ufffd');
     throw new DataError(file, foreignText(text) ?? `is not JSON (${reason}). Fetch or write the file again.`, {
       cause,
     });
@@ -75,6 +76,11 @@ export function parseSpelled(text: string): unknown {
       token.startsWith('"') || String(Number(token)) === token ? token : marked(token),
     ),
   );
+}
+
+/** Reads the spelling of a number that `parseSpelled` marked; null for every other text. */
+export function spelledNumber(text: string): string | null {
+  return text.startsWith(SPELLED) ? text.slice(SPELLED.length) : null;
 }
 
 /** Formats JSON indented by 2, numbers as `parseSpelled` found them. */

@@ -1,9 +1,10 @@
 /** The file of a claim: it comes whole and goes only as what it is, whatever kills its process in between. */
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, link, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, link, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { processSpace, startOf } from './process-identity.ts';
+import { readRegular } from './regular-file.ts';
 
 export const CLAIM_FILE = '.nibble-claim.json';
 /** Held for a moment by the process that looks whether a claim is stale, so that two cannot take it over. */
@@ -105,7 +106,7 @@ export async function removeUnnamed(directory: string): Promise<void> {
 
 export async function readClaim(file: string): Promise<Claim | null> {
   try {
-    const claim = JSON.parse(await readFile(file, 'utf8')) as Partial<Claim> | null;
+    const claim = JSON.parse((await readRegular(file)).toString('utf8')) as Partial<Claim> | null;
     const isWhole = typeof claim?.id === 'string' && Number.isSafeInteger(claim.pid) && typeof claim.space === 'string';
     return isWhole ? (claim as Claim) : null;
   } catch {

@@ -5,6 +5,7 @@ import { ConfigError } from '../errors.ts';
 import { claimFolder, FolderInUse, type HeldClaim, removeStale } from './claim.ts';
 import { isOfClaim } from './claim-file.ts';
 import { inWords, isTemporary, makeDirectories, temporaryName } from './files.ts';
+import { processSpace } from './process-identity.ts';
 
 export type TakenFolder = {
   readonly directory: string;
@@ -19,6 +20,8 @@ export type TakeOptions = {
   readonly name: string;
   /** `none`: it must be empty or new; `any`: it is there, and may hold anything. */
   readonly contents: 'none' | 'any';
+  /** Whether a folder that is not empty may be taken for what it holds; none may, by default. */
+  readonly allows?: (entries: readonly string[]) => boolean;
   /** Says what a folder that is not empty holds, and what to do. */
   readonly occupied?: (directory: string, entries: readonly string[]) => Promise<string>;
 };
@@ -134,7 +137,7 @@ async function removeBegun(directory: string): Promise<void> {
 async function requireContents(directory: string, options: TakeOptions, own?: HeldClaim): Promise<void> {
   if (options.contents === 'any') return;
   const entries = await contentsOf(directory);
-  if (entries.length === 0) return;
+  if (entries.length === 0 || options.allows?.(entries)) return;
   if (own === undefined) await removeStale(directory);
   const { occupied = holdsSomething } = options;
   throw new ConfigError([{ path: options.name, message: await occupied(directory, entries) }]);
@@ -168,6 +171,8 @@ async function refusal(directory: string, { name }: TakeOptions, error: unknown)
 function inUse({ claim }: FolderInUse): string {
   if (claim === null)
     return 'is just being taken by another process; give another folder, or try again in some minutes';
+  if (claim.pid === process.pid && claim.space === processSpace())
+    return 'is in use: this program writes it already; give another folder, or wait until that ends';
   return (
     `is in use: process ${claim.pid} on ${claim.host} has been writing it since ${claim.since}; ` +
     'give another folder, or wait until it ends'

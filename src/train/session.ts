@@ -2,8 +2,8 @@
 
 import { max as largest } from 'simple-statistics';
 import type { TrainConfig } from '../config/settings.ts';
+import { openChatSource } from '../data/chat-source.ts';
 import { type Dataset, loadDataset } from '../data/dataset.ts';
-import { rowsInMemory } from '../data/row-source.ts';
 import { ConfigError } from '../errors.ts';
 import type { FileReader } from '../formats/reader.ts';
 import type { Device } from '../gpu/device.ts';
@@ -44,6 +44,10 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
     maxLength: config.max_length,
     tokenizer,
     appendEos: config.append_eos,
+    textField: config.dataset_text_field,
+    completionOnlyLoss: config.completion_only_loss,
+    assistantOnlyLoss: config.assistant_only_loss,
+    chat: await openChatSource(readerOf(config.model_name_or_path), config.chat_template_path, readerOf),
   };
   const files = readerOf('.');
   if (config.datasets.length === 0)
@@ -52,13 +56,7 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
   const train = await loadDataset(files, config.datasets, { ...limits, packing: packing.train });
   const evaluation = await loadDataset(files, config.eval_datasets, { ...limits, packing: packing.evaluation });
   const padId = model.pad_token_id ?? 0;
-  const batches = runBatches(
-    config,
-    rowsInMemory(train.rows),
-    rowsInMemory(evaluation.rows),
-    padId,
-    longestRow(config, model),
-  );
+  const batches = runBatches(config, train.rows, evaluation.rows, padId, longestRow(config, model));
   const maxPositions = largest([...batches.shapes.train, ...batches.shapes.evaluation].map((s) => s.S));
   const layout = await modelLayout({ config, model, source, adapter, maxPositions });
   return { config, model, source, tokenizer, adapter, notes, train, evaluation, batches, layout };
