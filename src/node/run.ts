@@ -28,6 +28,7 @@ import { readMaterial } from './material.ts';
 import type { TakenFolder } from './output-folder.ts';
 import { packageManifest } from './package-root.ts';
 import { type RunContext, runRecord } from './record.ts';
+import { openRowSpool, type RowSpool } from './row-spool.ts';
 import { RECORD_FILE, takeRunFolder, writeRunHead } from './run-folder.ts';
 import { dataNotes, deviceNotes, tierNotes } from './run-notes.ts';
 import { pathsInFolder, readerWithRows, writeRows } from './run-rows.ts';
@@ -53,17 +54,21 @@ export async function run(given: ResolvedConfig, options: RunOptions): Promise<R
   const { keep = true, rows } = options;
   await requireInputs(given, rows);
   const folder = keep ? await takeRunFolder(given.values.output_dir) : null;
+  const rowSpool = openRowSpool();
   try {
-    return await runInFolder(folder, given, options, clock);
+    return await runInFolder(folder, given, { ...options, rowSpool }, clock);
   } finally {
+    await rowSpool.close();
     await folder?.release();
   }
 }
 
+type SpooledOptions = RunOptions & { readonly rowSpool: RowSpool };
+
 async function runInFolder(
   folder: TakenFolder | null,
   given: ResolvedConfig,
-  options: RunOptions,
+  options: SpooledOptions,
   clock: Clock,
 ): Promise<RunOutcome> {
   const { device, onEvent, profileFile, rows = new Map() } = options;
@@ -94,13 +99,18 @@ async function runInFolder(
 
 type Clock = { readonly startedMs: number; readonly createdAt: string };
 
-async function runOn(runtime: NodeRuntime, configs: Configs, options: RunOptions, clock: Clock): Promise<RunOutcome> {
+async function runOn(
+  runtime: NodeRuntime,
+  configs: Configs,
+  options: SpooledOptions,
+  clock: Clock,
+): Promise<RunOutcome> {
   const { place, signal, onEvent, profileFile, keep = true, freeBytes = freeBytesAt } = options;
   const { device } = runtime;
   const { values } = configs.absolute;
   const { name, software } = device.profile;
   onEvent({ type: 'device', name, software, notes: deviceNotes(device) });
-  const input = await readRunInput(values, runtime.readerOf);
+  const input = await readRunInput(values, runtime.readerOf, options.rowSpool);
   signal.throwIfAborted();
   const { train: trainSet, evaluation, batches } = input;
   const { totalSteps } = batches;
