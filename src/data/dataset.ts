@@ -4,7 +4,7 @@ import { type FileReader, place } from '../formats/reader.ts';
 import type { ExampleOptions, MadeRow, RowKind, RowNote } from './example.ts';
 import { exampleOf } from './examples.ts';
 import { DOCUMENTS_PER_BATCH, keepsDocuments, type PackingStrategy, packRows } from './pack.ts';
-import { readRecords } from './records.ts';
+import { readRecords, requireTextFile } from './records.ts';
 import { checkRow, cutRow, IGNORED, lossTokens, type Row, type RowLimits } from './row.ts';
 import type { RowSource } from './row-source.ts';
 import { RowStore, type RowStoreOptions } from './row-store.ts';
@@ -194,6 +194,7 @@ async function* rowsOf(reader: FileReader, spec: DatasetSpec, options: DatasetOp
   } = spec;
   let index = 0;
   if (type === 'text-chunks') {
+    await requireTextFile(reader, path);
     for await (const row of readChunks(reader, path, options)) {
       if (index >= skip + most) return;
       if (index++ >= skip) yield row;
