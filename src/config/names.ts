@@ -23,6 +23,7 @@ export const ALIASES: ReadonlyMap<string, Alias> = new Map<string, Alias>([
   ...aliases('lora_modules_to_save', ['modules_to_save']),
   ['lora_target', { to: 'lora_target_modules', convert: (value) => (value === 'all' ? 'all-linear' : value) }],
   ...aliases('eval_datasets', ['test_datasets']),
+  ...aliases('val_set_size', ['val_size']),
   ...aliases('max_length', ['max_seq_length', 'max_seq_len', 'sequence_len', 'cutoff_len']),
   [
     'group_by_length',

@@ -19,6 +19,7 @@ import { savedBytes } from '../train/saved-bytes.ts';
 import { type RunInput, readRunInput } from '../train/session.ts';
 import { runTiers } from '../train/tiers.ts';
 import { watchOtherCpu } from './cpu-share.ts';
+import { withDatasetFiles } from './dataset-files.ts';
 import { freeBytesAt, requireRoom, requireWritable } from './disk.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { nodeReader, nodeWriter } from './files.ts';
@@ -49,9 +50,10 @@ type Configs = { readonly asGiven: ResolvedConfig; readonly absolute: ResolvedCo
  * Runs a configuration and writes its folder; a run that ends early leaves its log. Always closes the device.
  * @throws ConfigError, DataError, DeviceError; the signal's reason when aborted, at the next step boundary
  */
-export async function run(given: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
+export async function run(asked: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
   const clock = { startedMs: performance.now(), createdAt: new Date().toISOString() };
   const { keep = true, rows } = options;
+  const given = await withDatasetFiles(asked);
   await requireInputs(given, rows);
   const folder = keep ? await takeRunFolder(given.values.output_dir) : null;
   const rowSpool = openRowSpool();

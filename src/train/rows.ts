@@ -1,7 +1,7 @@
 /** The rows of a run: its datasets read as its settings say. */
 import type { TrainConfig } from '../config/settings.ts';
 import { openChatSource } from '../data/chat-source.ts';
-import { type Dataset, loadDataset } from '../data/dataset.ts';
+import { type Dataset, loadDataset, loadSplitDataset } from '../data/dataset.ts';
 import type { RowStoreOptions } from '../data/row-store.ts';
 import { ConfigError } from '../errors.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
@@ -40,8 +40,16 @@ export async function readRows(
   };
   const files = readerOf('.');
   const packing = packingOf(config);
+  const { val_set_size: size, seed, datasets } = config;
+  if (size > 0)
+    return loadSplitDataset(
+      files,
+      datasets,
+      { ...options, packing: packing.train },
+      { size, seed, evaluationPacking: packing.evaluation },
+    );
   return {
-    train: await loadDataset(files, config.datasets, { ...options, packing: packing.train }),
+    train: await loadDataset(files, datasets, { ...options, packing: packing.train }),
     evaluation: await loadDataset(files, config.eval_datasets, { ...options, packing: packing.evaluation }),
   };
 }

@@ -206,8 +206,11 @@ describe('what is refused', () => {
       'optim: paged_adamw_8bit',
       'optim: got "paged_adamw_8bit", which is not supported yet; wanted one of adamw_torch, adamw_torch_fused, adamw (run.yaml:3)',
     ],
-    ['eval_strategy: epoch', 'eval_strategy: "epoch" needs eval_datasets, which is empty (run.yaml:3)'],
-    ['eval_on_start: true', 'eval_on_start: true needs eval_datasets, which is empty (run.yaml:3)'],
+    [
+      'eval_strategy: epoch',
+      'eval_strategy: "epoch" needs eval_datasets or val_set_size, which are empty (run.yaml:3)',
+    ],
+    ['eval_on_start: true', 'eval_on_start: true needs eval_datasets or val_set_size, which are empty (run.yaml:3)'],
     ['lora_r: 4\nlora_rank: 4', 'lora_rank: says the same as lora_r (run.yaml:3); keep one of the two (run.yaml:4)'],
   ])('%s', (yaml, first) => {
     expect(refused(() => load(`${yaml}\n`))[0]).toBe(first);

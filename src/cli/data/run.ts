@@ -4,6 +4,7 @@ import { IGNORED, type Row } from '../../data/row.ts';
 import type { RowSource } from '../../data/row-source.ts';
 import { readModelConfig } from '../../formats/hf-config.ts';
 import { openTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../../formats/tokenizer.ts';
+import { withDatasetFiles } from '../../node/dataset-files.ts';
 import { nodeReader } from '../../node/files.ts';
 import { requireInputs, withAbsolutePaths } from '../../node/inputs.ts';
 import { openRowSpool } from '../../node/row-spool.ts';
@@ -18,7 +19,11 @@ import type { PreviewArgs } from './command.ts';
 const SHOWN_ROWS = 5;
 
 /** @throws ConfigError, DataError; the signal's reason */
-export async function runPreview({ config, rows, json, evaluation }: PreviewArgs, context: CliContext): Promise<void> {
+export async function runPreview(
+  { config: asked, rows, json, evaluation }: PreviewArgs,
+  context: CliContext,
+): Promise<void> {
+  const config = await withDatasetFiles(asked);
   await requireInputs(config);
   const { values } = withAbsolutePaths(config);
   const reader = nodeReader(values.model_name_or_path);
