@@ -49,7 +49,7 @@ export function issueInWords(issue: Issue | undefined, json: unknown): string {
     (value, part) => (value as Record<PropertyKey, unknown> | null | undefined)?.[part],
     json,
   );
-  return `${at.length === 0 ? 'the whole' : at.join('.')} is ${show(got)}: ${message}`;
+  return `${at.length === 0 ? 'the whole' : at.join('.')} is ${show(got)}: ${message.replace(/, received \w+$/, '')}`;
 }
 
 /** @throws DataError for a file that is absent or no JSON */

@@ -1,7 +1,7 @@
 /** Runs a suite: every arm with every seed, interleaved, a process per run; then the summary. */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ResolvedConfig, type ResolvedSuite, type TrainConfig, withValues } from '../config/index.ts';
+import { type ResolvedConfig, type ResolvedSuite, type TrainConfig, wasSet, withValues } from '../config/index.ts';
 import { ConfigError, type ConfigProblem, exitCodeOf } from '../errors.ts';
 import { scaleUp } from '../estimate/scale-up.ts';
 import { writeText } from '../formats/reader.ts';
@@ -168,7 +168,9 @@ async function runConfig(
   const { config: resolved } = await resolveBuiltins(config.values, path.join(directory, 'data'));
   const { model_name_or_path, datasets, eval_datasets } = resolved;
   const output_dir = path.join(directory, 'runs', name);
-  const decided = withValues(config, { seed, output_dir }, { source: 'arm', where: 'the suite' });
+  // a comparison measures training: checkpoints, which it would only delete, are for those who ask
+  const save_strategy = wasSet(config, 'save_strategy') ? config.values.save_strategy : 'no';
+  const decided = withValues(config, { seed, output_dir, save_strategy }, { source: 'arm', where: 'the suite' });
   return { ...decided, values: { ...decided.values, model_name_or_path, datasets, eval_datasets } };
 }
 

@@ -7,7 +7,8 @@ import { show } from './show.ts';
 
 /** The part of JSON Schema that our settings use. */
 export type SchemaNode = {
-  type?: string;
+  /** Several in a list: a value that may be null. */
+  type?: string | string[];
   description?: string;
   default?: unknown;
   const?: unknown;
@@ -46,6 +47,7 @@ export function inWords(node: SchemaNode): string {
     return `one of ${node.anyOf.map((choice) => choice.const).join(', ')}`;
   if (node.anyOf) return node.anyOf.map(inWords).join(', or ');
   if (node.type === 'integer' || node.type === 'number') return numberInWords(node);
+  if (Array.isArray(node.type)) return node.type.map((type) => inWords({ ...node, type })).join(', or ');
   if (node.type === 'boolean') return 'true or false';
   if (node.type === 'array') return `a list of ${listed(node.items ?? {})}`;
   if (node.type === 'object' && node.properties === undefined && typeof node.additionalProperties === 'object')

@@ -127,7 +127,7 @@ async function collect(
     if (found === 0)
       throw new DataError(
         place(reader, spec.path),
-        'gives no rows, needs at least one. Is it the right file, and are skip_rows and max_rows right?',
+        `gives no rows, needs at least one. Is it the right file${isPart(spec) ? ', and are skip_rows and max_rows right' : ''}?`,
       );
   }
   return collector.end();
@@ -147,6 +147,8 @@ function requireLossTokens(
       }.`,
     );
 }
+
+const isPart = ({ skip_rows, max_rows }: DatasetSpec): boolean => skip_rows !== undefined || max_rows !== undefined;
 
 /** A row of a file, and where it stands. */
 type ReadRow = MadeRow & {

@@ -20,7 +20,7 @@ export async function* readRecords(reader: FileReader, path: string): AsyncGener
   const file = place(reader, path);
   const head = await contentHead(reader, path);
   if (holdsParquet(head)) return yield* readParquet(reader, path);
-  requireText(head, file);
+  requireText(head, file, 'JSONL, a JSON array, CSV or Parquet');
   const lines = readLines(reader, path);
   const [first] = new TextDecoder().decode(head).trimStart();
   if (first === '[') return yield* readJsonArray(lines, file);
@@ -32,7 +32,7 @@ export async function* readRecords(reader: FileReader, path: string): AsyncGener
 
 /** @throws DataError naming the format of a file that is no text */
 export async function requireTextFile(reader: FileReader, path: string): Promise<void> {
-  requireText(await headOf(reader, path, HEAD_BYTES), place(reader, path));
+  requireText(await headOf(reader, path, HEAD_BYTES), place(reader, path), 'UTF-8 text');
 }
 
 async function contentHead(reader: FileReader, path: string): Promise<Uint8Array> {
@@ -46,8 +46,7 @@ function holdsParquet(head: Uint8Array): boolean {
   return kindOf(head)?.name === 'a Parquet file';
 }
 
-function requireText(head: Uint8Array, file: string): void {
+function requireText(head: Uint8Array, file: string, wanted: string): void {
   const found = kindOf(head);
-  if (found !== null)
-    throw new DataError(file, `is ${found.name}, needs JSONL, a JSON array, CSV or Parquet. ${ADVICE[found.holds]}`);
+  if (found !== null) throw new DataError(file, `is ${found.name}, needs ${wanted}. ${ADVICE[found.holds]}`);
 }

@@ -17,7 +17,8 @@ export function parseJson(text: string, file: string): unknown {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    // the reason quotes the text, whose control characters a terminal would follow
+    const reason = (cause as Error).message.replaceAll(/\p{Cc}/gu, '\ufffd');
     throw new DataError(file, foreignText(text) ?? `is not JSON (${reason}). Fetch or write the file again.`, {
       cause,
     });

@@ -48,6 +48,9 @@ export async function loadTokenizer(reader: FileReader, modelVocabSize?: number)
       `token ${show(last[0])} has id ${last[1]}, the model's vocab_size is ${modelVocabSize}. Take the tokenizer of this model, or a model whose embedding was resized.`,
     );
   }
+  const stray = pipeline.encode('', true).find((id) => id > last[1]);
+  if (stray !== undefined)
+    throw new DataError(file, `post_processor adds id ${stray}, which no token has; the highest is ${last[1]}.`);
   return {
     vocabSize: last[1] + 1,
     bosId: idOf('bos_token'),

@@ -35,13 +35,13 @@ export function planAttention(profile: DeviceProfile, computeDtype: 'f32' | 'f16
 }
 
 /**
- * o = softmax(q . k^T * scale) . v over the last `window` keys of its document up to each query. At the cursor `direct` takes it on
- * every tier: the others stage whole blocks of queries, and decoding has one query.
+ * o = softmax(q . k^T * scale) . v over the last `window` keys of its document up to each query. From a cache `direct` takes it on every
+ * tier: the others stage whole blocks of queries, and decoding has one query.
  */
 export function attentionFwd(rec: Recorder, call: AttentionFwd): void {
   prepare('attention_fwd', call);
   const plan = planAttention(rec.profile, call.computeDtype ?? 'f32', call.D);
-  if (plan.tier === 'direct' || call.atCursor) directFwd(rec, call);
+  if (plan.tier === 'direct' || call.paging) directFwd(rec, call);
   else if (plan.tier === 'simt') simtFwd(rec, call, plan.block);
   else matrixFwd(rec, call, plan.blocks);
 }
@@ -49,7 +49,7 @@ export function attentionFwd(rec: Recorder, call: AttentionFwd): void {
 /** delta = rowsum(dO * o); then dq by query, and dk and dv by key. All outputs are stored, not added to. */
 export function attentionBwd(rec: Recorder, call: AttentionBwd): void {
   const { query, heads } = prepare('attention_bwd', call);
-  if (call.atCursor) throw new KernelCallError('attention_bwd', 'has no queries at a cursor');
+  if (call.paging) throw new KernelCallError('attention_bwd', 'reads no cache');
   rec.dispatch({
     name: 'attention_delta',
     params: { rows: heads, D4: call.D / 4 },

@@ -3,7 +3,7 @@ import type { ModelConfig } from '../formats/hf-config.ts';
 import type { LinearModule, Module, NormModule } from '../formats/modules.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { Architecture, Layer, Model } from './model.ts';
-import { applyRope, attention } from './ops/attention.ts';
+import { appendToCache, applyRope, attention } from './ops/attention.ts';
 import type { OpContext } from './ops/context.ts';
 import { addResidual, gatedUnit, rmsNorm } from './ops/elementwise.ts';
 import { linear } from './ops/linear.ts';
@@ -75,7 +75,7 @@ export function attend(ctx: OpContext, model: Model, layer: Layer, qkv: Projecte
     applyRope(ctx, qkv.k, rope, K, D);
   }
   const window = config.layer_types[layer.index] === 'sliding_attention' ? config.sliding_window : null;
-  const seen = { ...qkv, ...ctx.cache?.append(ctx, layer.index, qkv) };
+  const seen = { ...qkv, ...appendToCache(ctx, layer.index, qkv) };
   const mixed = attention(ctx, layer.name, seen, { H, K, D, window, scale: 1 / Math.sqrt(D) });
   return linear(ctx, mixed, layer.linear('self_attn.o_proj'));
 }

@@ -24,6 +24,7 @@ export const CATEGORIES: Record<'lora' | 'qlora', CategoryBytes> = {
     activations: 3_407_872,
     logits: 1_048_576,
     workspace: 196_608,
+    kv_cache: 0,
     staging: 65_536,
     alignment: 5_120,
   },
@@ -36,6 +37,7 @@ export const CATEGORIES: Record<'lora' | 'qlora', CategoryBytes> = {
     activations: 3_407_872,
     logits: 1_048_576,
     workspace: 327_680,
+    kv_cache: 0,
     staging: 65_536,
     alignment: 9_731,
   },
@@ -287,6 +289,7 @@ function predictedBytes(size: (typeof SIZES)[number], method: 'lora' | 'qlora' |
     activations: size.activations,
     logits: 131_072_000,
     workspace: quantized === 0 ? 67_108_864 : 247_463_936,
+    kv_cache: 0,
     staging: 16_777_216,
     alignment: 81_920,
   };

@@ -143,7 +143,7 @@ export class AddedTokens {
       const token = this.#byId.get(match.id)!;
       if (token.single_word && !isSingleWord(text, match.start, match.end)) continue;
       // white space that the token before took is gone
-      const start = token.lstrip ? Math.max(endWithoutSpace(text.slice(0, match.start)), covered) : match.start;
+      const start = token.lstrip ? endWithoutSpace(text, covered, match.start) : match.start;
       pieceTo(start);
       covered = token.rstrip ? startOfText(text, match.end) : match.end;
       found.push({ id: match.id, start, end: covered });

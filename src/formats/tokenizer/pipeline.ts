@@ -75,8 +75,8 @@ export class Pipeline {
     const late = (): Error =>
       new DataError(
         this.#file,
-        `${given}, and its patterns took more than ${limitMs / 1000} s for it: one of them may never end. Mend the pattern ` +
-          '(pre_tokenizer, normalizer or decoder), or tokenize the rows with transformers and give input_ids.',
+        `${given}, and its patterns took more than ${Math.round(limitMs / 1000)} s for it: one of them may never end. Mend the ` +
+          'pattern (pre_tokenizer, normalizer or decoder), or tokenize the rows with transformers and give input_ids.',
       );
     try {
       return withinTime(limitMs, work, late);

@@ -5,6 +5,7 @@ import { addFwd } from '../../kernels/add.ts';
 import { type Activation, gluBwd, gluFwd } from '../../kernels/glu.ts';
 import { rmsnormBwdDw, rmsnormBwdDx, rmsnormFwd } from '../../kernels/rmsnorm.ts';
 import { splitBwd, splitFwd } from '../../kernels/split.ts';
+import { select } from './banked.ts';
 import { type OpContext, output } from './context.ts';
 
 /** y = residual + branch. The gradient of y passes to both without a copy. */
@@ -22,12 +23,18 @@ export function addResidual({ tape }: OpContext, label: string, residual: Tensor
  * x -> x / rms(x) * (offset + weight) over rows as long as the weight: a row of x, or each head of one.
  * @param offset 1 where the weights are stored around 0
  */
-export function rmsNorm({ tape }: OpContext, x: Tensor, weight: Tensor, eps: number, offset = 0): Tensor {
+export function rmsNorm(ctx: OpContext, x: Tensor, weight: Tensor, eps: number, offset = 0): Tensor {
+  const { tape } = ctx;
   const C = weight.elements;
   const T = x.elements / C;
   const y = output(tape, `${weight.label}.y`, x.shape, [x, weight]);
   const rstd = tape.tensor(`${weight.label}.rstd`, [T]);
   rmsnormFwd(tape, { T, C, eps, offset, x, w: weight, y, rstd });
+  for (const { adapter, weight: w } of ctx.adapters?.norms.get(weight.label) ?? []) {
+    const other = tape.tensor(`${weight.label}.replaced`, x.shape, { category: 'workspace' });
+    rmsnormFwd(tape, { T, C, eps, offset, x, w, y: other, rstd });
+    select(ctx, adapter, other, y, C);
+  }
   tape.onBackward([y], () => {
     const dy = tape.gradOf(y);
     if (weight.requiresGrad) rmsnormBwdDw(tape, { T, C, x, rstd, dy, dw: tape.gradTarget(weight).grad });
