@@ -22,6 +22,7 @@ import { type RunInput, readRunInput } from '../train/session.ts';
 import { runTiers } from '../train/tiers.ts';
 import { nodeCheckpoints } from './checkpoint-store.ts';
 import { watchOtherCpu } from './cpu-share.ts';
+import { withDatasetFiles } from './dataset-files.ts';
 import { freeBytesAt, requireRoom, requireWritable, type WrittenBytes } from './disk.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { nodeReader, nodeWriter } from './files.ts';
@@ -33,6 +34,7 @@ import type { TakenFolder } from './output-folder.ts';
 import { packageManifest } from './package-root.ts';
 import { type RunContext, runRecord } from './record.ts';
 import { findResumePoint, goesOnInFolder, type RunOrigin, requireSameRun, runOrigin } from './resume.ts';
+import { openRowSpool, type RowSpool } from './row-spool.ts';
 import { clearForResuming, RECORD_FILE, takeRunFolder, writeRunHead } from './run-folder.ts';
 import { dataNotes, deviceNotes, tierNotes } from './run-notes.ts';
 import { pathsInFolder, readerWithRows, writeRows } from './run-rows.ts';
@@ -53,22 +55,27 @@ type Configs = { readonly asGiven: ResolvedConfig; readonly absolute: ResolvedCo
  * Runs a configuration and writes its folder; a run that ends early leaves its log. Always closes the device.
  * @throws ConfigError, DataError, DeviceError; the signal's reason when aborted, at the next step boundary
  */
-export async function run(given: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
+export async function run(asked: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
   const clock = { startedMs: performance.now(), createdAt: new Date().toISOString() };
   const { keep = true, rows } = options;
+  const given = await withDatasetFiles(asked);
   await requireInputs(given, rows);
   const folder = keep ? await takeRunFolder(given.values.output_dir, goesOnInFolder(given.values)) : null;
+  const rowSpool = openRowSpool();
   try {
-    return await runInFolder(folder, given, options, clock);
+    return await runInFolder(folder, given, { ...options, rowSpool }, clock);
   } finally {
+    await rowSpool.close();
     await folder?.release();
   }
 }
 
+type SpooledOptions = RunOptions & { readonly rowSpool: RowSpool };
+
 async function runInFolder(
   folder: TakenFolder | null,
   given: ResolvedConfig,
-  options: RunOptions,
+  options: SpooledOptions,
   clock: Clock,
 ): Promise<RunOutcome> {
   const { device, onEvent, profileFile, rows = new Map() } = options;
@@ -106,7 +113,7 @@ async function runOn(
   runtime: NodeRuntime,
   given: Configs,
   resume: ResumePoint | null,
-  options: RunOptions,
+  options: SpooledOptions,
   clock: Clock,
 ): Promise<RunOutcome> {
   const { place, signal, onEvent, profileFile, keep = true, freeBytes = freeBytesAt } = options;
@@ -116,7 +123,7 @@ async function runOn(
   const { values } = configs.absolute;
   const { name, software } = device.profile;
   onEvent({ type: 'device', name, software, notes: [...deviceNotes(device), ...dtypeNotes] });
-  const input = await readRunInput(values, runtime.readerOf);
+  const input = await readRunInput(values, runtime.readerOf, options.rowSpool);
   signal.throwIfAborted();
   const { train: trainSet, evaluation, batches } = input;
   const { totalSteps } = batches;
