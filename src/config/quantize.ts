@@ -57,10 +57,11 @@ export function checkQuantizeSettings(
   );
   if (found.length + wrong.length > 0) throw new ConfigError([...found, ...wrong]);
   const { max_shard_size, ...config } = quantizeSettings.parse(Object.fromEntries(set));
-  return { ...config, maxShardBytes: bytesOf(max_shard_size) };
+  return { ...config, maxShardBytes: bytesOfShard(max_shard_size) };
 }
 
-function bytesOf(size: string | number): number {
+/** Bytes of a max_shard_size. */
+export function bytesOfShard(size: string | number): number {
   if (typeof size === 'number') return size;
   const [, count, unit] = SIZE.exec(size) as RegExpExecArray;
   return Math.floor(Number(count) * (UNIT_BYTES[(unit as string).toUpperCase()] as number));
