@@ -20,14 +20,28 @@ export type BnbConfig = {
  * @throws DataError when the text is no JSON object
  */
 export function quantizedConfig(text: string, config: BnbConfig, dtype: TorchFloat | null, file: string): string {
+  const given = withDtype(text, dtype, file);
+  setMember(given, 'quantization_config', bnbConfigJson(config));
+  return formatted(given);
+}
+
+/** Takes the quantization_config out of `text`. @param dtype the type of the weights, where it was changed */
+export function denseConfig(text: string, dtype: TorchFloat | null, file: string): string {
+  return formatted(withDtype(text, dtype, file));
+}
+
+function withDtype(text: string, dtype: TorchFloat | null, file: string): Map<string, string> {
   parseObject(text, file);
   const given = new Map(members(text));
   given.delete('quantization_config');
   // transformers 5 writes `dtype`, 4 wrote `torch_dtype`
   if (dtype !== null && (given.has('dtype') || !given.has('torch_dtype'))) setMember(given, 'dtype', `"${dtype}"`);
   if (dtype !== null && given.has('torch_dtype')) setMember(given, 'torch_dtype', `"${dtype}"`);
-  setMember(given, 'quantization_config', bnbConfigJson(config));
-  const rows = [...given].map(([key, value]) => `  ${JSON.stringify(key)}: ${value}`);
+  return given;
+}
+
+function formatted(members: ReadonlyMap<string, string>): string {
+  const rows = [...members].map(([key, value]) => `  ${JSON.stringify(key)}: ${value}`);
   return `{\n${rows.join(',\n')}\n}\n`;
 }
 
