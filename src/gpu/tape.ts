@@ -6,9 +6,8 @@
  * where the borrower was recorded last; anything else throws.
  */
 import { KernelCallError } from '../errors.ts';
-import type { Category } from './category.ts';
-import { type GradTarget, Recorder } from './recorder.ts';
-import type { Dtype, Storage, Tensor } from './tensor.ts';
+import { type GradTarget, Recorder, type TensorOptions } from './recorder.ts';
+import type { Storage, Tensor } from './tensor.ts';
 
 type Backward = { readonly outputs: readonly Tensor[]; readonly run: () => void };
 /** A checkpointed stretch of the forward pass under recording, for the first time or `again`, in backward. */
@@ -29,11 +28,7 @@ export class Tape extends Recorder {
   readonly #borrowers = new Map<Tensor, Storage>();
   #segment: Segment | null = null;
 
-  override tensor(
-    label: string,
-    shape: readonly number[],
-    options: { dtype?: Dtype; category?: Category; requiresGrad?: boolean } = {},
-  ): Tensor {
+  override tensor(label: string, shape: readonly number[], options: TensorOptions = {}): Tensor {
     const tensor = super.tensor(label, shape, options);
     this.#segment?.own.add(tensor.storage);
     return tensor;
@@ -122,11 +117,15 @@ export class Tape extends Recorder {
     return this.#grads.has(tensor);
   }
 
-  /** Where to write (or add) a gradient of an op's input. */
-  gradTarget(of: Tensor): GradTarget {
+  /**
+   * Where to write (or add) a gradient of an op's input. `half`: its only writer can write f16, and does where that is read; who
+   * adds writes f32.
+   */
+  gradTarget(of: Tensor, half = false): GradTarget {
     const known = this.#grads.get(of);
     if (known === undefined) {
-      const grad = this.tensor(`d_${of.label}`, of.shape, { category: 'activations' });
+      const dtype = half && of.halfGrad ? 'f16' : 'f32';
+      const grad = this.tensor(`d_${of.label}`, of.shape, { dtype, category: 'activations' });
       this.#grads.set(of, grad);
       return { grad, accumulate: false };
     }

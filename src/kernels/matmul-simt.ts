@@ -55,6 +55,9 @@ export function simt(rec: Recorder, gemm: Gemm): void {
   });
 }
 
+/** Whether a passes through f16 on its way: beside a weight in f16, not beside the input of a layer in its weight's gradient. */
+const roundsInput = ({ a, b }: Gemm): boolean => b.tensor.dtype === 'f16' && a.alongDepth;
+
 function dispatch(rec: Recorder, gemm: Gemm, { tile, slices, depth }: SimtPlan): void {
   const { M, N, K, a, b, y, scale, accumulate } = gemm;
   const extras = extrasOf(gemm);
@@ -66,7 +69,9 @@ function dispatch(rec: Recorder, gemm: Gemm, { tile, slices, depth }: SimtPlan):
     ...(readsVectors(a) ? ['VEC4_A'] : []),
     ...(readsVectors(b) ? ['VEC4_B'] : []),
     ...(vectors && whole ? ['FULL'] : []),
-    ...(b.tensor.dtype === 'f16' ? ['F16'] : []),
+    ...(a.tensor.dtype === 'f16' ? ['A_F16'] : []),
+    ...(b.tensor.dtype === 'f16' ? ['B_F16'] : []),
+    ...(roundsInput(gemm) ? ['F16'] : []),
     ...extras.when,
   ];
   rec.dispatch({

@@ -1,8 +1,9 @@
-/** Rotary embedding and grouped-query causal attention as ops. */
+/** Rotary embedding and grouped-query causal attention as an op. */
 import type { Tensor } from '../../gpu/tensor.ts';
-import { attentionBwd, attentionFwd } from '../../kernels/attention.ts';
+import { type AttentionBwd, attentionBwd, attentionFwd, planAttention } from '../../kernels/attention.ts';
+import { qkGradients, qkvOperands } from '../../kernels/attention-operands.ts';
 import { ropeBwd, ropeFwd } from '../../kernels/rope.ts';
-import { type OpContext, onceIfSelective, output } from './context.ts';
+import { type OpContext, onceIfSelective, operandDtype, output } from './context.ts';
 
 export type RopeTables = { readonly cos: Tensor; readonly sin: Tensor };
 /** Query heads, key/value heads, head dim, keys that a query sees at most (null for all), and the factor of the scores. */
@@ -13,45 +14,111 @@ export type Heads = {
   readonly window: number | null;
   readonly scale: number;
 };
-
-/** Rotates x (T, heads * D) in place; backward rotates its gradient back, in place too. */
-export function applyRope(
-  { tape, B, S, positions, cache }: OpContext,
-  x: Tensor,
-  { cos, sin }: RopeTables,
-  heads: number,
-  D: number,
-): void {
-  const shape = { T: B * S, S, heads, D, cos, sin, positions, atCursor: cache?.capacity };
-  tape.inPlace(x, () => ropeFwd(tape, { ...shape, x }));
-  tape.onBackward([x], () => ropeBwd(tape, { ...shape, x: tape.gradOf(x) }));
-}
+/** An attention of a model: its place among the layers counts for a cache alone. */
+export type Attention = {
+  readonly label: string;
+  readonly index: number;
+  readonly heads: Heads;
+  /** Null where q and k are not turned by their positions. */
+  readonly rope: RopeTables | null;
+};
+type Qkv = { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
 
 /**
- * q (T, H*D), k and v (T, K*D) or, with a cache, all that it holds -> o (T, H*D), each document of `ctx.documents` by itself.
- * Memory is linear in S: only the log-sum-exp of each row is kept for backward.
+ * q (T, H*D), k and v (T, K*D) -> o (T, H*D), over the cache where there is one, each document of `ctx.documents` by itself. q and
+ * k may be turned in place. Memory is linear in S: only the log-sum-exp of each row is kept for backward.
  */
-export function attention(
-  ctx: OpContext,
-  label: string,
-  { q, k, v }: Record<'q' | 'k' | 'v', Tensor>,
-  heads: Heads,
-): Tensor {
+export function attention(ctx: OpContext, of: Attention, qkv: Qkv): Tensor {
+  const { tape, computeDtype, cache } = ctx;
+  const { forward, backward } = planAttention(tape.profile, computeDtype, of.heads.D);
+  const onMatrices = forward.tier === 'subgroup_matrix' && cache === undefined;
+  if (onMatrices && (backward.tier === 'subgroup_matrix' || ctx.phase !== 'train')) {
+    const half = roundOperands(ctx, of, qkv, of.rope);
+    return attend(ctx, of, half, half, () => backwardOfHalves(ctx, of, qkv));
+  }
+  turnInPlace(ctx, of, qkv);
+  const seen = { ...qkv, ...cache?.append(ctx, of.index, qkv) };
+  return attend(ctx, of, onMatrices ? roundOperands(ctx, of, seen, null) : seen, seen, () => {
+    // q, k and v are read by this op alone, so that each has exactly this one gradient writer.
+    const [dq, dk, dv] = [qkv.q, qkv.k, qkv.v].map((t) => tape.gradTarget(t).grad) as [Tensor, Tensor, Tensor];
+    return { dq, dk, dv, finish: () => {} };
+  });
+}
+
+/** Where a pass leaves the gradients of q, k and v as it read them, and what brings those of q and k to their producers. */
+type Gradients = Pick<AttentionBwd, 'dq' | 'dk' | 'dv'> & { readonly finish: () => void };
+
+/** @param forward and `backward`: q, k and v in the form that the kernels of each read */
+function attend(ctx: OpContext, of: Attention, forward: Qkv, backward: Qkv, gradients: () => Gradients): Tensor {
   const { tape, B, S, computeDtype, documents, cache } = ctx;
+  const { label, heads } = of;
   const lengths = cache === undefined ? { Tq: S, Tk: S } : { Tq: S, Tk: cache.capacity, atCursor: true };
   const shape = { B, ...lengths, ...heads, computeDtype, ...(documents && { documents }) };
   const { o, lse } = onceIfSelective(ctx, () => {
-    const o = output(tape, `${label}.o`, q.shape, [q, k, v]);
+    const inputs = [forward.q, forward.k, forward.v];
+    const dtype = forward.q.dtype === 'f16' ? operandDtype(ctx, heads.H * heads.D) : 'f32';
+    const o = output(tape, `${label}.o`, forward.q.shape, inputs, dtype);
     const lse = tape.tensor(`${label}.lse`, [B * S, heads.H]);
-    attentionFwd(tape, { ...shape, q, k, v, o, lse });
+    attentionFwd(tape, { ...shape, ...forward, o, lse });
     return { o, lse };
   });
   tape.onBackward([o], () => {
     const dO = tape.gradOf(o);
     const delta = tape.tensor(`${label}.delta`, [B * S, heads.H], { category: 'workspace' });
-    // q, k and v are read by this op alone, so that each has exactly this one gradient writer.
-    const [dq, dk, dv] = [q, k, v].map((t) => tape.gradTarget(t).grad) as [Tensor, Tensor, Tensor];
-    attentionBwd(tape, { ...shape, q, k, v, o, lse, dO, delta, dq, dk, dv });
+    const { finish, ...grads } = gradients();
+    attentionBwd(tape, { ...shape, ...backward, o, lse, dO, delta, ...grads });
+    finish();
   });
   return o;
+}
+
+/** Rotates q and k in place; backward rotates their gradients back, in place too. */
+function turnInPlace({ tape, B, S, positions, cache }: OpContext, { heads, rope }: Attention, { q, k }: Qkv): void {
+  if (rope === null) return;
+  const shape = { T: B * S, S, D: heads.D, ...rope, positions, atCursor: cache?.capacity };
+  for (const [x, count] of [
+    [q, heads.H],
+    [k, heads.K],
+  ] as const) {
+    tape.inPlace(x, () => ropeFwd(tape, { ...shape, heads: count, x }));
+    tape.onBackward([x], () => ropeBwd(tape, { ...shape, heads: count, x: tape.gradOf(x) }));
+  }
+}
+
+/** q, k and v in f16, q and k turned where `rope` is given. */
+function roundOperands(
+  { tape, B, S, positions }: OpContext,
+  { label, heads: { H, K, D } }: Attention,
+  { q, k, v }: Qkv,
+  rope: RopeTables | null,
+): Qkv {
+  const halfOf = (name: string, { shape, requiresGrad }: Tensor) =>
+    tape.tensor(`${label}.${name}`, shape, { dtype: 'f16', requiresGrad });
+  const half = { q: halfOf('q', q), k: halfOf('k', k), v: halfOf('v', v) };
+  const out = { qOut: half.q, kOut: half.k, vOut: half.v };
+  qkvOperands(tape, { T: B * S, S, H, K, D, turn: rope && { ...rope, positions }, q, k, v, ...out });
+  return half;
+}
+
+/** dq and dk as attention leaves them are turned back on their way to the gradients of q and k. */
+function backwardOfHalves(ctx: OpContext, { label, heads: { H, K, D }, rope }: Attention, { q, k, v }: Qkv): Gradients {
+  const { tape, B, S, positions } = ctx;
+  const dv = tape.gradTarget(v, true).grad;
+  const [gradOfQ, gradOfK] = [tape.gradTarget(q, true).grad, tape.gradTarget(k, true).grad];
+  if (gradOfQ.dtype === 'f32' || gradOfK.dtype === 'f32') {
+    const shape = { T: B * S, S, D, ...rope, positions };
+    const finish = () => {
+      if (rope === null) return;
+      ropeBwd(tape, { ...shape, ...rope, heads: H, x: gradOfQ });
+      ropeBwd(tape, { ...shape, ...rope, heads: K, x: gradOfK });
+    };
+    return { dq: gradOfQ, dk: gradOfK, dv, finish };
+  }
+  const turnedOf = (name: string, { shape }: Tensor) => tape.tensor(`${label}.d_${name}`, shape);
+  const [dq, dk] = [turnedOf('q', q), turnedOf('k', k)];
+  const finish = () => {
+    const call = { q: dq, k: dk, qOut: gradOfQ, kOut: gradOfK };
+    qkGradients(tape, { T: B * S, S, H, K, D, turn: rope && { ...rope, positions }, ...call });
+  };
+  return { dq, dk, dv, finish };
 }

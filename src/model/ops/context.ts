@@ -1,7 +1,7 @@
 /** The context that every op records itself in. */
 import type { Tape } from '../../gpu/tape.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
-import type { ComputeDtype } from '../weight.ts';
+import { type ComputeDtype, PACKED_ROWS } from '../weight.ts';
 
 /**
  * Where the documents packed into a row begin and end, by position within the row: what a token may attend to. Both (B * S)
@@ -57,7 +57,25 @@ export type AttentionCache = {
 };
 export type KeysAndValues = { readonly k: Tensor; readonly v: Tensor };
 
+/** Elements that a load of 16 bytes has. */
+const WHOLE_LOADS = 8;
+
+/**
+ * Type of an activation of this width that products alone read, or of a gradient: float16 where tensor cores would round it on its way
+ * anyway. Never behind a cache or in a batch of a row or two, whose products read 4-bit codes themselves and f32 beside them.
+ */
+export function operandDtype({ tape, computeDtype, phase, B, S }: OpContext, width: number): ComputeDtype {
+  const onMatrices = tape.profile.tier === 'subgroup_matrix' && computeDtype === 'f16' && width % WHOLE_LOADS === 0;
+  return onMatrices && (phase === 'train' || (phase === 'eval' && B * S > PACKED_ROWS)) ? 'f16' : 'f32';
+}
+
 /** A planned activation that requires a gradient if any of its inputs does. */
-export function output(tape: Tape, label: string, shape: readonly number[], inputs: readonly Tensor[]): Tensor {
-  return tape.tensor(label, shape, { requiresGrad: inputs.some((t) => t.requiresGrad) });
+export function output(
+  tape: Tape,
+  label: string,
+  shape: readonly number[],
+  inputs: readonly Tensor[],
+  dtype: ComputeDtype = 'f32',
+): Tensor {
+  return tape.tensor(label, shape, { dtype, requiresGrad: inputs.some((t) => t.requiresGrad) });
 }
