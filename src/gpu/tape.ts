@@ -43,15 +43,21 @@ export class Tape extends Recorder {
    * Records `body` now and a second time in backward, so that of its activations only what it gets (`x`) and what it returns
    * outlive the forward pass. The same commands over the same values: gradients are equal to the bit. What the segment made
    * with `once` outlives it as well, and is not computed again.
+   * @param keep records another form of x, which outlives the forward pass in its place, and gives what records x from it again
    */
-  checkpoint(x: Tensor, body: (x: Tensor) => Tensor): Tensor {
+  checkpoint(x: Tensor, body: (x: Tensor) => Tensor, keep?: (x: Tensor) => () => Tensor): Tensor {
     const closures = this.#closures.length;
     const made: unknown[] = [];
-    const record = (again: boolean): Tensor => this.#within({ again, made, own: new Set() }, () => body(x));
-    const y = record(false);
+    const record = (again: boolean, input: Tensor): Tensor =>
+      this.#within({ again, made, own: new Set() }, () => body(input));
+    const y = record(false, x);
+    const restore = keep?.(x) ?? (() => x);
     this.#closures.length = closures;
     this.onBackward([y], () => {
-      const second = record(true);
+      const input = restore();
+      // the first pushed runs last, when the gradient of the input is finished
+      if (input !== x) this.onBackward([input], () => this.#inheritGrad(input, x));
+      const second = record(true, input);
       if (second !== y) this.#inheritGrad(y, second);
     });
     return y;
@@ -82,7 +88,7 @@ export class Tape extends Recorder {
     return value;
   }
 
-  /** The gradient of a checkpointed output is that of its second recording, whose closures run next. */
+  /** A checkpointed output hands its gradient to its second recording, whose closures run next; the second recording's input to the first's. */
   #inheritGrad(y: Tensor, second: Tensor): void {
     const grad = this.#grads.get(y);
     if (grad === undefined) return;

@@ -22,6 +22,8 @@ export type OpContext = {
   readonly cache?: AttentionCache;
   /** Selects what backward computes again instead of keeping; nothing when absent. */
   readonly checkpointing?: Checkpointing;
+  /** Type that the kept inputs of checkpointed layers lie in; f32 when absent. */
+  readonly keptInputs?: ComputeDtype;
   /** Documents packed into the rows; every row is one sequence when absent. */
   readonly documents?: Documents;
   /** (B * S) u32: where each token stands for the rotary embedding, below S; its place in the row when absent. */

@@ -2,6 +2,7 @@
 import type { Tensor } from '../../gpu/tensor.ts';
 import { accumulate } from '../../kernels/accumulate.ts';
 import { addFwd } from '../../kernels/add.ts';
+import { roundToHalf, widen } from '../../kernels/dequant.ts';
 import { type Activation, gluBwd, gluFwd } from '../../kernels/glu.ts';
 import { rmsnormBwdDw, rmsnormBwdDx, rmsnormFwd } from '../../kernels/rmsnorm.ts';
 import { splitBwd, splitFwd } from '../../kernels/split.ts';
@@ -44,6 +45,17 @@ export function rmsNorm(
     rmsnormBwdDx(tape, { T, C, offset, x, w: weight, rstd, dy, dx: tape.gradTarget(x) });
   });
   return y;
+}
+
+/** Rounds x to float16. @returns what records x from it again, in float32 */
+export function keepHalf({ tape }: OpContext, x: Tensor): () => Tensor {
+  const half = tape.tensor(`${x.label}.kept`, x.shape, { dtype: 'f16' });
+  roundToHalf(tape, { x, half });
+  return () => {
+    const again = tape.tensor(`${x.label}.again`, x.shape, { requiresGrad: x.requiresGrad });
+    widen(tape, { n: x.elements, source: half, w: again });
+    return again;
+  };
 }
 
 /** gate, up (T, F) -> act(gate) * up, for a product to read. */
