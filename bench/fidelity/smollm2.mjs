@@ -120,7 +120,7 @@ async function measureBase(runtime, method, reference, ids, shape) {
 /** @param {Engine} engine @param {RunInput['batches']['evaluation']} batches */
 async function perplexityOf(engine, batches) {
   let [total, count] = [0, 0];
-  for (const batch of batches) {
+  for await (const batch of batches) {
     for (const loss of await engine.rowLosses(batch)) total += loss;
     count += batch.lossTokens;
   }

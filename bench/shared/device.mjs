@@ -28,7 +28,8 @@ export function chosenDevice(otherwise = 'auto') {
  * @param {DeviceChoice} [otherwise] where NIBBLE_DEVICE is not set
  */
 export function openTunedDevice(otherwise) {
-  return openDevice({ device: chosenDevice(otherwise), unchecked: true, tuning: tuningDirectory(process.env) });
+  const tuning = tuningDirectory(process.env);
+  return openDevice({ device: chosenDevice(otherwise), unchecked: true, ...(tuning !== null && { tuning }) });
 }
 
 /** @param {Device} device */

@@ -1,7 +1,9 @@
 /** adapter_config.json: PEFT's description of a LoRA adapter, read with its defaults and written as it writes it. */
+
+import { show } from '../config/show.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { Fields } from '../formats/fields.ts';
-import { formatSpelled, type JsonObject, parseObject, parseSpelled, show } from '../formats/json.ts';
+import { formatSpelled, type JsonObject, parseObject, parseSpelled } from '../formats/json.ts';
 import { type FileReader, place } from '../formats/reader.ts';
 
 export const ADAPTER_CONFIG_FILE = 'adapter_config.json';

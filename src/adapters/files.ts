@@ -1,9 +1,11 @@
 /** A LoRA adapter on disk, as PEFT saves and loads it. */
+
+import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
 import { openSafetensors, renamed, type TensorSource } from '../formats/checkpoint.ts';
 import { firstDifference } from '../formats/compare-tensors.ts';
 import { isFloatDtype, rawBytes } from '../formats/dtype.ts';
-import { show } from '../formats/json.ts';
+
 import { isPickle } from '../formats/pickle.ts';
 import { type FileReader, type FileWriter, place, writeText } from '../formats/reader.ts';
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors-write.ts';

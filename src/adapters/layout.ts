@@ -1,7 +1,9 @@
 /** What an adapter consists of: LoRA pairs on their targets, and parameters of the base that are trained with them. */
+
+import { show } from '../config/show.ts';
 import { ConfigError } from '../errors.ts';
 import { elementCount } from '../formats/dtype.ts';
-import { show } from '../formats/json.ts';
+
 import { type Module, type Parameter, parametersOfModule } from '../formats/modules.ts';
 import { type AdapterBase, lastSegment } from './base.ts';
 import type { LoraConfig } from './config.ts';

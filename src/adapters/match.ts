@@ -1,8 +1,11 @@
 /** Which modules an adapter sits on, by PEFT's rules for target_modules and its companions. */
+
+import { show } from '../config/show.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
-import { show } from '../formats/json.ts';
+
 import type { Module } from '../formats/modules.ts';
 import { type Anchor, pythonRegex } from '../formats/python-regex.ts';
+import { withinTime } from '../formats/time-limit.ts';
 import { type AdapterBase, endsInPath, lastSegment } from './base.ts';
 import { contradictions, type LoraConfig } from './config.ts';
 
@@ -43,15 +46,26 @@ export type MatchOptions = {
 };
 
 const ALL_LINEAR = 'all-linear';
+/** All patterns on all modules of a large model take a tenth of a second. */
+const LIMIT_MS = 5000;
 
 /**
- * Finds the modules that the config adapts, in the order of named_modules. ConfigError: an adapter on a tied embedding and,
- * where `strict`, an entry, a pattern or a whole config that matches nothing; it lists the name endings there are.
+ * Finds the modules that the config adapts, in the order of named_modules. ConfigError: an adapter on a tied embedding, a
+ * pattern that does not come to an end and, where `strict`, an entry, a pattern or a whole config that matches nothing; it
+ * lists the name endings there are.
  */
 export function matchTargets(config: TargetFields, base: AdapterBase, options: MatchOptions = {}): LoraTarget[] {
   const { keyOf = (setting) => setting, strict = true } = options;
-  const adaptable = base.modules.filter((module) => module.kind !== 'norm');
   const report = new Report(base, keyOf);
+  return withinTime(
+    LIMIT_MS,
+    () => matched(config, base, strict, report),
+    () => report.late(),
+  );
+}
+
+function matched(config: TargetFields, base: AdapterBase, strict: boolean, report: Report): LoraTarget[] {
+  const adaptable = base.modules.filter((module) => module.kind !== 'norm');
   for (const { path, message } of contradictions(config)) report.add(path as keyof TargetFields, message);
   const wanted = config.target_modules ?? base.defaultTargets;
   if (wanted === null) throw report.targets('has no default for this architecture.');
@@ -89,11 +103,15 @@ export function explicitTargets(targets: readonly LoraTarget[], base: AdapterBas
   return exact ? endings : [...adapted];
 }
 
+type Pattern = Pick<RegExp, 'test' | 'exec'>;
+
 /** Collects problems of several settings, each under the name its user knows. */
 class Report {
   readonly #problems: ConfigProblem[] = [];
   readonly #base: AdapterBase;
   readonly #keyOf: (setting: keyof TargetFields) => string;
+  /** The pattern that was matched last. */
+  #running: { readonly setting: keyof TargetFields; readonly written: string } | null = null;
 
   constructor(base: AdapterBase, keyOf: (setting: keyof TargetFields) => string) {
     this.#base = base;
@@ -114,9 +132,22 @@ class Report {
     if (this.#problems.length > 0) throw new ConfigError(this.#problems);
   }
 
-  regex(setting: keyof TargetFields, written: string, source: string, anchor: Anchor): RegExp {
+  /** The error for patterns that took too long. */
+  late(): ConfigError {
+    const { setting, written } = this.#running ?? { setting: 'target_modules' as const, written: '' };
+    const why = 'a repetition inside a repetition, as in (a+)+, has as good as endless ways to match';
+    this.add(setting, `${show(written)} takes more than ${LIMIT_MS / 1000} s on the names of the modules: ${why}.`);
+    return new ConfigError(this.#problems);
+  }
+
+  regex(setting: keyof TargetFields, written: string, source: string, anchor: Anchor): Pattern {
     try {
-      return pythonRegex(source, anchor);
+      const pattern = pythonRegex(source, anchor);
+      const started = (): RegExp => {
+        this.#running = { setting, written };
+        return pattern;
+      };
+      return { test: (name) => started().test(name), exec: (name) => started().exec(name) };
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       this.add(setting, `${show(written)} is no regular expression that nibble can run (${reason}).`);
@@ -191,7 +222,7 @@ function layerRule(config: TargetFields, targets: readonly string[] | string, re
   const layers: readonly number[] = typeof wanted === 'number' ? [wanted] : (wanted ?? []);
   if (layers.length === 0) return () => true;
   const patterns = typeof pattern === 'string' ? [pattern] : (pattern ?? []);
-  const places = patterns
+  const places: Pattern[] = patterns
     .filter((entry) => entry !== '')
     .map((entry) => report.regex('layers_pattern', entry, `(?:^|.*?\\.)${entry}\\.(?P<idx>\\d+)\\.`, 'match'));
   if (places.length === 0) places.push(/^.*?\.[^.]*\.(?<idx>\d+)\./);

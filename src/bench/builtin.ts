@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { uniformInt } from 'pure-rand/distribution/uniformInt';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import type { TrainConfig } from '../config/index.ts';
+import { show } from '../config/show.ts';
 import { ConfigError } from '../errors.ts';
 import { REFERENCE_MODELS, referenceConfig } from '../estimate/reference-models.ts';
 import { CONFIG_FILE, readModelConfig } from '../formats/hf-config.ts';
@@ -123,5 +124,5 @@ function isBuiltinText(name: string): name is BuiltinText {
 
 function unknown(path: string, got: string, known: readonly string[]): ConfigError {
   const names = known.map((name) => BUILTIN_PREFIX + name).join(', ');
-  return new ConfigError([{ path, message: `got ${JSON.stringify(got)}; the built-in ones are ${names}` }]);
+  return new ConfigError([{ path, message: `got ${show(got)}; the built-in ones are ${names}` }]);
 }

@@ -1,10 +1,9 @@
 /** Joins the runs of several folders into one comparison: suites of other days or machines, and peers. */
-import { readdir } from 'node:fs/promises';
-import path from 'node:path';
 import { DataError } from '../errors.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import { summarizeRuns } from '../results/summarize.ts';
-import { RUN_SUFFIX, readRun, type SuiteResult } from './run-suite.ts';
+import { readRun, runFilesIn } from './read-runs.ts';
+import type { SuiteResult } from './suite-folder.ts';
 
 /**
  * Reads every run file of the folders and summarizes them together; the folders' own summaries are not read.
@@ -14,11 +13,7 @@ export async function joinFolders(folders: readonly string[], createdAt: string)
   const runs: RunRecord[] = [];
   const seen = new Map<string, string>();
   for (const folder of folders) {
-    const files = (await readdir(folder).catch(() => [])).filter((file) => file.endsWith(RUN_SUFFIX)).sort();
-    if (files.length === 0)
-      throw new DataError(folder, `holds no *${RUN_SUFFIX}: give folders of bench runs or of bench/peers`);
-    for (const name of files) {
-      const file = path.join(folder, name);
+    for (const file of await runFilesIn(folder)) {
       const run = await readRun(file);
       const { arm, seed } = run.run_info;
       const key = `${arm}, seed ${seed}`;

@@ -1,9 +1,8 @@
 /** Runs a suite: every arm with every seed, interleaved, a process per run; then the summary. */
-import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ResolvedConfig, type ResolvedSuite, type TrainConfig, withValues } from '../config/index.ts';
-import { ConfigError, type ConfigProblem, DataError, exitCodeOf } from '../errors.ts';
+import { type ResolvedConfig, type ResolvedSuite, type TrainConfig, wasSet, withValues } from '../config/index.ts';
+import { ConfigError, type ConfigProblem, exitCodeOf } from '../errors.ts';
 import { scaleUp } from '../estimate/scale-up.ts';
 import { writeText } from '../formats/reader.ts';
 import { openModel } from '../model/open.ts';
@@ -13,14 +12,16 @@ import type { DeviceChoice } from '../node/device-choice.ts';
 import { type FreeBytes, freeBytesAt, requireRoom } from '../node/disk.ts';
 import { nodeReader, nodeWriter } from '../node/files.ts';
 import { requireInputs } from '../node/inputs.ts';
-import { type RunRecord, runSchema, SCHEMA_VERSION } from '../results/run-schema.ts';
+import { type RunRecord, SCHEMA_VERSION } from '../results/run-schema.ts';
 import { summarizeRuns } from '../results/summarize.ts';
-import { type ScaleUp, type SuiteManifest, type SuiteSummary, suiteSummarySchema } from '../results/summary-schema.ts';
+import type { ScaleUp, SuiteManifest } from '../results/summary-schema.ts';
 import type { TrainEvent } from '../train/events.ts';
 import { plannedWeightBytes } from '../train/saved-bytes.ts';
 import { resolveBuiltins } from './builtin.ts';
 import { failedRecord, type RunFailure } from './failed-record.ts';
 import type { RunJob } from './job.ts';
+import { RUN_SUFFIX, readRun } from './read-runs.ts';
+import { MANIFEST_FILE, type SuiteResult, writeSummary } from './suite-folder.ts';
 import type { WorkerMessage } from './worker.ts';
 
 export type SuiteEvent =
@@ -40,16 +41,10 @@ type SuiteOptions = {
   readonly freeBytes?: FreeBytes;
 };
 
-export type SuiteResult = { readonly runs: readonly RunRecord[]; readonly summary: SuiteSummary };
-
 /** Kind of error for a run whose process ended without a message. */
 export const CRASH = 'Crash';
 
 const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
-const SUMMARY_FILE = 'summary.json';
-const MANIFEST_FILE = 'suite.json';
-/** Ending of the file that holds a run's record. */
-export const RUN_SUFFIX = '.run.json';
 
 /**
  * Runs a suite and writes its records, manifest and summary. Failed runs are recorded with their error and enter no
@@ -90,6 +85,7 @@ export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Pro
     suite: suite.suite,
     created_at: summary.created_at,
     command: [...command],
+    estimates,
     runs: runs.map(({ run_info: { run_id, arm, seed, status } }) => ({
       run_id,
       arm,
@@ -99,7 +95,7 @@ export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Pro
     })),
   };
   await writeText(writer, MANIFEST_FILE, `${JSON.stringify(manifest, null, 2)}\n`);
-  await writeText(writer, SUMMARY_FILE, `${JSON.stringify(summary, null, 2)}\n`);
+  await writeSummary(directory, summary);
   return { runs, summary };
 }
 
@@ -152,39 +148,6 @@ async function scaleUpOrNull({ arms }: ResolvedSuite): Promise<ScaleUp | null> {
   }
 }
 
-/** Reads a finished suite's folder again. @throws DataError naming the file that is absent or not a run */
-export async function readSuiteFolder(directory: string): Promise<SuiteResult> {
-  const files = (await readdir(directory).catch(() => [])).filter((f) => f.endsWith(RUN_SUFFIX)).sort();
-  if (files.length === 0)
-    throw new DataError(directory, `holds no *${RUN_SUFFIX}: give the folder that nibble bench run printed`);
-  const runs = await Promise.all(files.map((f) => readRun(path.join(directory, f))));
-  const summary = suiteSummarySchema.safeParse(await readJson(path.join(directory, SUMMARY_FILE)));
-  if (!summary.success)
-    throw new DataError(
-      path.join(directory, SUMMARY_FILE),
-      `is not a suite summary: ${summary.error.issues[0]?.message}`,
-    );
-  const byId = new Map(runs.map((run) => [run.run_info.run_id, run]));
-  const ordered = summary.data.run_ids.flatMap((id) => byId.get(id) ?? []);
-  return { runs: ordered.length === runs.length ? ordered : runs, summary: summary.data };
-}
-
-/** One run file, checked. @throws DataError naming the file and what is wrong in it */
-export async function readRun(file: string): Promise<RunRecord> {
-  const parsed = runSchema.safeParse(await readJson(file));
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new DataError(file, `is not a run of schema v1: ${issue?.path.join('.')}: ${issue?.message}`);
-}
-
-async function readJson(file: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(file, 'utf8'));
-  } catch (cause) {
-    throw new DataError(file, `cannot be read as JSON: ${(cause as Error).message}`, { cause });
-  }
-}
-
 type Turn = { readonly arm: ResolvedSuite['arms'][number]; readonly seed: number; readonly replicate: number };
 
 /** Orders runs A B, B A, A B ..., so that drift over time (heat, other load) meets every arm alike. */
@@ -205,7 +168,9 @@ async function runConfig(
   const { config: resolved } = await resolveBuiltins(config.values, path.join(directory, 'data'));
   const { model_name_or_path, datasets, eval_datasets } = resolved;
   const output_dir = path.join(directory, 'runs', name);
-  const decided = withValues(config, { seed, output_dir }, { source: 'arm', where: 'the suite' });
+  // a comparison measures training: checkpoints, which it would only delete, are for those who ask
+  const save_strategy = wasSet(config, 'save_strategy') ? config.values.save_strategy : 'no';
+  const decided = withValues(config, { seed, output_dir, save_strategy }, { source: 'arm', where: 'the suite' });
   return { ...decided, values: { ...decided.values, model_name_or_path, datasets, eval_datasets } };
 }
 

@@ -2,6 +2,7 @@
 import { exitCodeOf } from '../errors.ts';
 import { run } from '../node/run.ts';
 import type { RunEvent } from '../node/run-types.ts';
+import { endWithParent } from '../node/watch.ts';
 import type { TrainEvent } from '../train/events.ts';
 import type { RunJob } from './job.ts';
 
@@ -23,7 +24,11 @@ process.on('SIGTERM', () => controller.abort(new Error('stopped')));
 // a terminal sends SIGINT to the whole group; the parent decides what becomes of its children
 process.on('SIGINT', () => undefined);
 // the parent is gone; process.exit would take the device down first, which was seen to hang (webgpu 0.6.2)
-process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+const orphaned = (): boolean => process.kill(process.pid, 'SIGKILL');
+process.on('disconnect', orphaned);
+if (!process.connected) orphaned();
+// the same where this thread is too busy to hear of it
+endWithParent();
 
 // Nobody reads them any more: no reason to end in the middle of a step.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);

@@ -1,46 +1,22 @@
 #!/usr/bin/env node
-/** The program `nibble`: the process around runCli. */
-import { benchCommand } from './bench/command.ts';
-import { configCommand } from './config/command.ts';
-import { doctorCommand } from './doctor/command.ts';
-import { estimateCommand } from './estimate/command.ts';
-import { type CommandMaker, runCli } from './program.ts';
-import { quantizeCommand } from './quantize/command.ts';
-import { reportFailure } from './shared/failure.ts';
-import { abortOnSignals } from './shared/signals.ts';
-import { standardStreams } from './shared/streams.ts';
-import { trainCommand } from './train/command.ts';
-import { tuneKernelsCommand } from './tune-kernels/command.ts';
+/** The program `nibble`. It imports nothing before it can say why its code cannot be loaded. */
 
-/** Each command imports its code when it runs, so that `nibble --help` loads no GPU code. */
-const commands: readonly CommandMaker[] = [
-  (c) => trainCommand(c, async (args, context) => (await import('./train/run.ts')).runTrain(args, context)),
-  (c) => quantizeCommand(c, async (args, context) => (await import('./quantize/run.ts')).runQuantize(args, context)),
-  (c) =>
-    benchCommand(c, {
-      run: async (args, context) => (await import('./bench/run.ts')).runBench(args, context),
-      list: async (args, context) => (await import('./bench/run.ts')).listSuites(args, context),
-      report: async (args, context) => (await import('./bench/run.ts')).reportAgain(args, context),
-      publish: async (args, context) => (await import('./bench/run.ts')).publish(args, context),
-    }),
-  (c) => estimateCommand(c, async (args, context) => (await import('./estimate/run.ts')).runEstimate(args, context)),
-  (c) =>
-    tuneKernelsCommand(c, async (args, context) =>
-      (await import('./tune-kernels/run.ts')).runTuneKernels(args, context),
-    ),
-  (c) => doctorCommand(c, async (args, context) => (await import('./doctor/run.ts')).runDoctor(args, context)),
-  configCommand,
-];
+const MENDABLE = 2;
 
-const streams = standardStreams(process);
-const { stdout, stderr } = streams;
-const { signal: stopped, dispose } = abortOnSignals(process);
-const signal = AbortSignal.any([stopped, streams.signal]);
-const context = { stdout, stderr, env: process.env, signal };
-const exitCode = await runCli(process.argv.slice(2), context, commands);
-dispose();
-await streams.flush();
-const lost = exitCode === 0 && streams.signal.aborted;
-const lastCode = lost ? reportFailure(streams.signal.reason, context) : exitCode;
-// what is still open holds the process no longer: webgpu 0.6.2 was seen to hang
-process.exit(lastCode);
+try {
+  await import('./process.ts');
+} catch (error) {
+  const why = reasonOf(error as NodeJS.ErrnoException);
+  if (why === null) throw error;
+  process.stderr.write(`nibble: ${why}\n`);
+  process.exit(MENDABLE);
+}
+
+/** Node's loader opens hundreds of small files at once, and finds no package that was left out. */
+function reasonOf({ code, message }: NodeJS.ErrnoException): string | null {
+  if (code === 'EMFILE' || code === 'ENFILE')
+    return `its code cannot be loaded: too many files are open at once (${code}); raise the limit, such as with \`ulimit -n 1024\``;
+  if (code === 'ERR_MODULE_NOT_FOUND')
+    return `its code cannot be loaded: ${message.split(' imported from ')[0]}; install it again, with its dependencies`;
+  return null;
+}

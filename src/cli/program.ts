@@ -25,6 +25,7 @@ export async function runCli(
       'nibble bench run                    # LoRA against QLoRA on the tiny model that comes with nibble',
       'nibble estimate ./llama             # GPU memory that a model needs',
       'nibble train config.yaml            # fine-tune',
+      'nibble generate ./llama --adapter ./out --prompt "Hi"   # see what came of it',
       'nibble train --help                 # all settings of a run',
       'nibble config print config.yaml     # what a configuration resolves to',
     ],

@@ -1,6 +1,6 @@
 /** Continues a PEFT adapter: its adapter_config.json decides rank, alpha, targets and scaling. */
 import { ConfigError } from '../errors.ts';
-import { show } from './describe.ts';
+import { showSetting } from './describe.ts';
 import { type ResolvedConfig, wasSet, withValues } from './load.ts';
 import type { SettingKey, TrainConfig } from './settings.ts';
 
@@ -35,7 +35,7 @@ export function adapterConfig(config: ResolvedConfig, facts: AdapterFacts, where
       differs.map((key: SettingKey & keyof AdapterFacts) => ({
         path: key,
         message:
-          `got ${show(config.values[key])}, but the adapter to go on with has ${show(facts[key])} (${where}); ` +
+          `got ${showSetting(config.values[key])}, but the adapter to go on with has ${showSetting(facts[key])} (${where}); ` +
           `remove the setting (${config.origins[key].where})`,
       })),
     );

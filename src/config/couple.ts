@@ -1,12 +1,23 @@
 /** Pairs of settings that say one thing twice: the one that was set decides, the later source wins, a tie is a mistake. */
 import type { ConfigProblem } from '../errors.ts';
-import { show } from './describe.ts';
+import { showSetting } from './describe.ts';
 import type { Entry } from './layers.ts';
-import type { Method, SettingKey } from './settings.ts';
+import { defaultOf, type Method, type SettingKey } from './settings.ts';
 
 /** What is set so far, by key; `rank` grows with precedence. */
 export type Merged = Map<SettingKey, Entry & { readonly rank: number }>;
 export type Findings = { problems: ConfigProblem[]; notices: ConfigProblem[] };
+
+/** Reads a setting's value as far as it is known: what was set, else the default. */
+export function current(set: Merged, key: SettingKey): unknown {
+  return set.has(key) ? set.get(key)!.value : defaultOf(key);
+}
+
+/** Reports a setting without effect, unless it is the default written out, as in the config of an earlier run. */
+export function noEffect(found: Findings, { key, value, path, origin }: Entry, because: string): void {
+  if (showSetting(value) === showSetting(defaultOf(key))) return;
+  found.notices.push({ path, message: `has no effect: ${because} (${origin.where})` });
+}
 
 /** Makes method and load_in_4bit agree: qlora is lora with load_in_4bit: true. */
 export function coupleMethod(set: Merged, found: Findings): void {
@@ -52,7 +63,7 @@ function override(set: Merged, found: Findings, loser: Entry, value: unknown, le
   const winner = set.get(leader)!;
   found.notices.push({
     path: loser.path,
-    message: `${show(loser.value)} (${loser.origin.where}) gives way to ${leader}: ${show(winner.value)} (${winner.origin.where})`,
+    message: `${showSetting(loser.value)} (${loser.origin.where}) gives way to ${leader}: ${showSetting(winner.value)} (${winner.origin.where})`,
   });
   follow(set, loser.key, value, leader);
 }
@@ -61,7 +72,7 @@ function contradiction(a: Entry, b: Entry, because: string): ConfigProblem {
   return {
     path: a.path,
     message:
-      `${show(a.value)} (${a.origin.where}) contradicts ${b.key}: ${show(b.value)} (${b.origin.where}); ` +
+      `${showSetting(a.value)} (${a.origin.where}) contradicts ${b.key}: ${showSetting(b.value)} (${b.origin.where}); ` +
       `${because}; remove one of the two`,
   };
 }

@@ -3,10 +3,12 @@ import { z } from 'zod';
 import type { ConfigProblem } from '../errors.ts';
 import { FILE_NAME_IN_WORDS, FILE_NAME_PATTERN } from './file-name.ts';
 import { nearest } from './nearest.ts';
+import { show } from './show.ts';
 
 /** The part of JSON Schema that our settings use. */
 export type SchemaNode = {
-  type?: string;
+  /** Several in a list: a value that may be null. */
+  type?: string | string[];
   description?: string;
   default?: unknown;
   const?: unknown;
@@ -14,6 +16,7 @@ export type SchemaNode = {
   anyOf?: SchemaNode[];
   items?: SchemaNode;
   properties?: Record<string, SchemaNode>;
+  required?: string[];
   additionalProperties?: SchemaNode | boolean;
   minimum?: number;
   maximum?: number;
@@ -38,28 +41,33 @@ export function schemaOf(type: z.ZodType): SchemaNode {
 
 /** Describes a type in words: "an integer of at least 1", "one of linear, cosine". */
 export function inWords(node: SchemaNode): string {
-  if ('const' in node) return show(node.const);
+  if ('const' in node) return showSetting(node.const);
   if (node.enum) return `one of ${node.enum.join(', ')}`;
   if (node.anyOf?.every((choice) => 'const' in choice))
     return `one of ${node.anyOf.map((choice) => choice.const).join(', ')}`;
   if (node.anyOf) return node.anyOf.map(inWords).join(', or ');
   if (node.type === 'integer' || node.type === 'number') return numberInWords(node);
+  if (Array.isArray(node.type)) return node.type.map((type) => inWords({ ...node, type })).join(', or ');
   if (node.type === 'boolean') return 'true or false';
   if (node.type === 'array') return `a list of ${listed(node.items ?? {})}`;
   if (node.type === 'object' && node.properties === undefined && typeof node.additionalProperties === 'object')
     return `a mapping from names to ${pluralOf(node.additionalProperties)}`;
-  if (node.type === 'object') return `a mapping with ${Object.keys(node.properties ?? {}).join(', ')}`;
+  if (node.type === 'object') return `a mapping with ${keysOf(node)}`;
   if (node.pattern === FILE_NAME_PATTERN) return FILE_NAME_IN_WORDS;
   if (node.type === 'string') return node.examples ? `a text such as ${node.examples.join(' or ')}` : 'a text';
   return node.type ?? 'anything';
 }
+
+/** Keys that must be there, or else all there are. */
+const keysOf = ({ required = [], properties = {} }: SchemaNode): string =>
+  (required.length > 0 ? required : Object.keys(properties)).join(', ');
 
 const pluralOf = (node: SchemaNode): string => inWords(node).replace(/^an? (integer|number)/, '$1s');
 
 function listed(item: SchemaNode): string {
   if (item.type === 'string') return 'texts';
   if (item.type === 'integer') return 'integers';
-  if (item.type === 'object') return `mappings with ${Object.keys(item.properties ?? {}).join(', ')}`;
+  if (item.type === 'object') return `mappings with ${keysOf(item)}`;
   return inWords(item);
 }
 
@@ -74,13 +82,9 @@ function numberInWords(node: SchemaNode): string {
   return [noun, bounds.join(' and ')].filter(Boolean).join(' ');
 }
 
-const SHOWN_CHARACTERS = 80;
-
-/** Formats a value for a message: short, text in quotes, null as "nothing". */
-export function show(value: unknown): string {
-  if (value === null || value === undefined) return 'nothing';
-  const json = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
-  return json.length > SHOWN_CHARACTERS ? `${json.slice(0, SHOWN_CHARACTERS)}…` : json;
+/** Formats a setting for a message, as `show` does, but null, which sets nothing, as "nothing". */
+export function showSetting(value: unknown): string {
+  return value === null || value === undefined ? 'nothing' : show(value);
 }
 
 /**
@@ -113,7 +117,7 @@ function typeProblem(path: string, got: unknown, node: SchemaNode, where: string
   const texts = choices.filter((choice): choice is string => typeof choice === 'string');
   const meant = typeof got === 'string' ? nearest(got, texts) : undefined;
   const hint = meant === undefined ? mappingHint(got, node) : `; did you mean ${meant}?`;
-  const found = got === undefined ? 'is missing; wanted' : `got ${show(got)}, wanted`;
+  const found = got === undefined ? 'is missing; wanted' : `got ${showSetting(got)}, wanted`;
   return { path, message: `${found} ${inWords(node)}${hint} (${where})` };
 }
 

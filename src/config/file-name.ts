@@ -1,6 +1,7 @@
 /** Names that become files or folders: suites and their arms, and what a run is published as. */
 import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
+import { show } from './show.ts';
 
 /** File systems end at 255 bytes; a seed, a time and an ending follow the name. */
 const MAX_LENGTH = 100;
@@ -20,14 +21,11 @@ export const fileNameType = z.string().regex(PATTERN).max(MAX_LENGTH).refine(isF
 /** A name that stays in its folder on every system, alone or with an ending or a number behind it. */
 export type FileName = z.infer<typeof fileNameType>;
 
-const SHOWN_CHARACTERS = 80;
-
 /** Says what is wrong with a name; null where it can be a file's. */
 export function fileNameProblem(name: string): string | null {
   if (isFileName(name)) return null;
-  const shown = name.length > SHOWN_CHARACTERS ? `${name.slice(0, SHOWN_CHARACTERS)}…` : name;
   const device = DEVICE.test(name) ? ' (on Windows it is a device)' : '';
-  return `got ${JSON.stringify(shown)}${device}, wanted ${FILE_NAME_IN_WORDS}`;
+  return `got ${show(name)}${device}, wanted ${FILE_NAME_IN_WORDS}`;
 }
 
 /** @throws ConfigError that calls the name `path` */

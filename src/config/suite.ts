@@ -1,6 +1,6 @@
 /** A benchmark suite: one base configuration, arms that depart from it, seeds that repeat them. */
 import { ConfigError, type ConfigProblem } from '../errors.ts';
-import { show, typeProblems, unknownKey } from './describe.ts';
+import { showSetting, typeProblems, unknownKey } from './describe.ts';
 import { type FileName, fileName, siblingProblems } from './file-name.ts';
 import { envLayer, fileLayer, flagLayer, type Layer } from './layers.ts';
 import { type ConfigSources, type ResolvedConfig, resolveLayers } from './load.ts';
@@ -104,7 +104,10 @@ function readHead(file: YamlFile, problems: ConfigProblem[]): Head {
   }
   const { seeds } = head as Partial<Head>;
   if (seeds && new Set(seeds).size < seeds.length)
-    problems.push({ path: 'seeds', message: `got ${show(seeds)}, wanted each seed once (${file.place(['seeds'])})` });
+    problems.push({
+      path: 'seeds',
+      message: `got ${showSetting(seeds)}, wanted each seed once (${file.place(['seeds'])})`,
+    });
   return head as Head;
 }
 
@@ -113,7 +116,7 @@ function mappingAt(file: YamlFile, path: readonly string[], problems: ConfigProb
   if (typeof value === 'object' && !Array.isArray(value)) return value;
   problems.push({
     path: path.join('.'),
-    message: `got ${show(value)}, wanted a mapping of settings (${file.place(path)})`,
+    message: `got ${showSetting(value)}, wanted a mapping of settings (${file.place(path)})`,
   });
   return {};
 }
@@ -128,16 +131,17 @@ function runnerKeys(layer: Layer): ConfigProblem[] {
 function closedDifferences([first, ...others]: readonly UnnamedArm[]): ConfigProblem[] {
   if (first === undefined) return [];
   // the dtype that was asked for, because fresh adapters are rounded to it
-  const said = ({ values }: Arm['config'], key: SettingKey): string =>
-    show(values[key === 'compute_dtype' ? 'requested_compute_dtype' : key]);
+  const asked = ({ values }: Arm['config'], key: SettingKey): unknown =>
+    values[key === 'compute_dtype' ? 'requested_compute_dtype' : key];
+  const whole = (config: Arm['config'], key: SettingKey): string => JSON.stringify(asked(config, key));
   return others.flatMap(({ name, config }) =>
     settingKeys
       .filter((key) => !CLOSED_MAY_DIFFER.includes(key) && key !== 'bnb_4bit_compute_dtype')
-      .filter((key) => said(config, key) !== said(first.config, key))
+      .filter((key) => whole(config, key) !== whole(first.config, key))
       .map((key) => ({
         path: `arms.${name}.${key}`,
         message:
-          `${said(config, key)} differs from ${said(first.config, key)} in arm ${first.name}; arms of a closed ` +
+          `${showSetting(asked(config, key))} differs from ${showSetting(asked(first.config, key))} in arm ${first.name}; arms of a closed ` +
           `division train alike: move the setting to base, or write division: open (${config.origins[key].where})`,
       })),
   );

@@ -48,13 +48,18 @@ export type PaddingOptions = {
   readonly maxPositions?: number;
 };
 
+/** Columns of a batch whose longest row has so many tokens. */
+export function paddedLength(longest: number, options: Omit<PaddingOptions, 'padId'>): number {
+  const { padToMultipleOf = 1, maxPositions = Number.POSITIVE_INFINITY } = options;
+  return Math.max(longest, Math.min(Math.ceil(longest / padToMultipleOf) * padToMultipleOf, maxPositions));
+}
+
 /** Pads at least one row to one length and shifts the labels. KernelCallError where there is no row. */
 export function makeMicroBatch(rows: readonly Row[], options: PaddingOptions): MicroBatch {
-  const { padId, padToMultipleOf = 1, maxPositions = Number.POSITIVE_INFINITY } = options;
+  const { padId } = options;
   if (rows.length === 0) throw new KernelCallError('makeMicroBatch', 'no rows');
   const B = rows.length;
-  const longest = largest(rows.map(({ inputIds }) => inputIds.length));
-  const S = Math.max(longest, Math.min(Math.ceil(longest / padToMultipleOf) * padToMultipleOf, maxPositions));
+  const S = paddedLength(largest(rows.map(({ inputIds }) => inputIds.length)), options);
   const inputIds = new Uint32Array(B * S).fill(padId);
   const labels = new Int32Array(B * S).fill(IGNORED);
   rows.forEach((row, b) => {

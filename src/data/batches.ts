@@ -1,7 +1,14 @@
 /** The micro-batches of a training run: a pure function of the rows, the settings and how far the run is. */
-import { countItems, type LossDenominator, type MicroBatch, makeMicroBatch, type PaddingOptions } from './batch.ts';
-import { epochOrder, evaluationOrder, type OrderOptions } from './order.ts';
-import type { Row } from './row.ts';
+import {
+  countItems,
+  type LossDenominator,
+  type MicroBatch,
+  makeMicroBatch,
+  type PaddingOptions,
+  paddedLength,
+} from './batch.ts';
+import { epochOrders, evaluationOrder, type OrderOptions } from './order.ts';
+import { lengthsOf, type RowSource } from './row-source.ts';
 
 /** How far a run is: the epoch, and how many of its micro-batches are done. All that resuming needs. */
 export type BatchState = { readonly epoch: number; readonly batch: number };
@@ -21,6 +28,8 @@ export type TrainBatchOptions = PaddingOptions &
 /** One optimizer step. */
 export type StepBatches = {
   readonly microBatches: readonly MicroBatch[];
+  /** The rows of each micro-batch, by their place in the dataset. */
+  readonly rows: readonly (readonly number[])[];
   /** The loss of each micro-batch is divided by this: labels over the whole step. 0 is possible. */
   readonly numItemsInBatch: number;
   /** The state after this step; at an epoch's end the start of the next one. */
@@ -31,50 +40,71 @@ export type TrainBatches = {
   /** The last micro-batch of an epoch, and the last step, may be short; neither is dropped. */
   readonly microBatchesPerEpoch: number;
   readonly stepsPerEpoch: number;
-  /** The step that starts at `state`. */
-  step(state: BatchState): StepBatches;
+  /** Makes the step that starts at `state`; nothing is made before it is asked for. @throws DataError */
+  step(state: BatchState): Promise<StepBatches>;
+  /** The state from which `step` makes step `index` (from 0) of the run. */
+  stateOf(index: number): BatchState;
 };
 
 /** Plans the micro-batches of a run over at least one row. */
-export function trainBatches(rows: readonly Row[], options: TrainBatchOptions): TrainBatches {
+export function trainBatches(rows: RowSource, options: TrainBatchOptions): TrainBatches {
   const { perDeviceTrainBatchSize: B, gradientAccumulationSteps: accumulation, lossDenominator } = options;
-  const lengths = rows.map(({ inputIds }) => inputIds.length);
-  const microBatchesPerEpoch = Math.ceil(rows.length / B);
-  let known: { epoch: number; order: Uint32Array } | undefined;
-  const orderOf = (epoch: number): Uint32Array => {
-    if (known?.epoch !== epoch)
-      known = { epoch, order: epochOrder(lengths, epoch, { ...options, groupSize: B * accumulation }) };
-    return known.order;
-  };
+  const microBatchesPerEpoch = Math.ceil(rows.count / B);
+  const stepsPerEpoch = Math.ceil(microBatchesPerEpoch / accumulation);
+  const orderOf = epochOrders(lengthsOf(rows), { ...options, groupSize: B * accumulation });
   return {
     microBatchesPerEpoch,
-    stepsPerEpoch: Math.ceil(microBatchesPerEpoch / accumulation),
-    step: ({ epoch, batch }) => {
+    stepsPerEpoch,
+    stateOf: (index) => ({
+      epoch: Math.floor(index / stepsPerEpoch),
+      batch: (index % stepsPerEpoch) * accumulation,
+    }),
+    step: async ({ epoch, batch }) => {
       const order = orderOf(epoch);
       const end = Math.min(batch + accumulation, microBatchesPerEpoch);
+      const chosen = Array.from({ length: end - batch }, (_, i) => [
+        ...order.subarray((batch + i) * B, (batch + i + 1) * B),
+      ]);
       const microBatches: MicroBatch[] = [];
-      for (let i = batch; i < end; i++) {
-        const chosen = Array.from(order.subarray(i * B, (i + 1) * B), (index) => rows[index]!);
-        microBatches.push(makeMicroBatch(chosen, options));
-      }
-      const numItemsInBatch = microBatches.reduce((sum, batch) => sum + countItems(batch, lossDenominator), 0);
+      for (const indices of chosen) microBatches.push(await batchOf(rows, indices, options));
+      const numItemsInBatch = microBatches.reduce((sum, micro) => sum + countItems(micro, lossDenominator), 0);
       const next = end === microBatchesPerEpoch ? { epoch: epoch + 1, batch: 0 } : { epoch, batch: end };
-      return { microBatches, numItemsInBatch, next };
+      return { microBatches, rows: chosen, numItemsInBatch, next };
     },
   };
 }
 
 export type EvalBatchOptions = PaddingOptions & OrderSettings & { readonly perDeviceEvalBatchSize: number };
 
-/** Makes the batches of an evaluation, in the order of the file unless grouped by length; the last one may be short. */
-export function evalBatches(rows: readonly Row[], options: EvalBatchOptions): MicroBatch[] {
+/** The batches of an evaluation, which are made as they are asked for, each time anew. */
+export type EvalBatches = AsyncIterable<MicroBatch> & { readonly count: number };
+
+/** Plans the batches of an evaluation, in the order of the file unless grouped by length; the last one may be short. */
+export function evalBatches(rows: RowSource, options: EvalBatchOptions): EvalBatches {
   const { perDeviceEvalBatchSize: B } = options;
-  const lengths = rows.map(({ inputIds }) => inputIds.length);
-  const order = evaluationOrder(lengths, { ...options, groupSize: B });
-  return Array.from({ length: Math.ceil(rows.length / B) }, (_, i) =>
-    makeMicroBatch(
-      Array.from(order.subarray(i * B, (i + 1) * B), (index) => rows[index]!),
-      options,
-    ),
-  );
+  const count = Math.ceil(rows.count / B);
+  const order = evaluationOrder(lengthsOf(rows), { ...options, groupSize: B });
+  return {
+    count,
+    async *[Symbol.asyncIterator]() {
+      for (let i = 0; i < count; i++) yield await batchOf(rows, order.subarray(i * B, (i + 1) * B), options);
+    },
+  };
+}
+
+async function batchOf(rows: RowSource, indices: Iterable<number>, padding: PaddingOptions): Promise<MicroBatch> {
+  return makeMicroBatch(await Promise.all(Array.from(indices, (index) => rows.row(index))), padding);
+}
+
+/** Rows of a batch and the length of the longest of them, before padding. */
+export type BatchSize = { readonly B: number; readonly longest: number };
+
+/** Rows of B and S of the batches of these sizes, each once. */
+export function distinctShapes(sizes: Iterable<BatchSize>, padding: PaddingOptions): { B: number; S: number }[] {
+  const shapes = new Map<string, { B: number; S: number }>();
+  for (const { B, longest } of sizes) {
+    const S = paddedLength(longest, padding);
+    shapes.set(`${B},${S}`, { B, S });
+  }
+  return [...shapes.values()];
 }

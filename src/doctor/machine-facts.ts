@@ -71,7 +71,7 @@ function vulkanFacts(view: MachineView, libraries: ReadonlyMap<string, string>):
 function icdPaths(view: MachineView, env: Readonly<Record<string, string>>): string[] {
   const split = (value: string | undefined): string[] => (value ?? '').split(':').filter((path) => path !== '');
   const only = split(env.VK_DRIVER_FILES ?? env.VK_ICD_FILENAMES);
-  const folders = [`${view.home}/${USER_ICD_FOLDER}`, ...ICD_FOLDERS];
+  const folders = [...(view.home === null ? [] : [`${view.home}/${USER_ICD_FOLDER}`]), ...ICD_FOLDERS];
   const named = only.length > 0 ? only : [...split(env.VK_ADD_DRIVER_FILES), ...folders];
   return named.flatMap((path) => {
     if (path.endsWith('.json')) return [path];

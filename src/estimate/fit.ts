@@ -27,14 +27,33 @@ export async function estimateThatFits(
   driver: (names: readonly string[]) => GpuMemory | null,
 ): Promise<Estimate> {
   const { config, layout, batches } = input;
-  const { profile, shaders, info } = device;
+  const { profile, shaders } = device;
   const estimate = estimateRun(layout, config, batches.shapes, profile, shaders);
-  const asked = allowedBytes(config);
+  await requireFit(estimate, { device, asked: allowedBytes(config), driver }, (most) => remedies(input, device, most));
+  return estimate;
+}
+
+type Room = {
+  readonly device: Pick<Device, 'profile' | 'info'>;
+  /** Bytes that max_gpu_memory allows; null without it. */
+  readonly asked: number | null;
+  readonly driver: (names: readonly string[]) => GpuMemory | null;
+};
+
+/**
+ * Requires that a peak fits max_gpu_memory or else the memory that is free. @param remedies lines on what would help
+ * @throws ConfigError, DeviceError
+ */
+export async function requireFit(
+  estimate: Pick<Estimate, 'peakBytes' | 'byCategory'>,
+  { device: { profile, info }, asked, driver }: Room,
+  remedies: (most: number) => Promise<readonly string[]>,
+): Promise<void> {
   const isNvidia = !profile.software && info.vendor.toLowerCase() === 'nvidia';
   const memory = asked === null && isNvidia ? driver([info.device, info.description]) : null;
   const most = asked ?? memory?.freeBytes ?? Number.POSITIVE_INFINITY;
-  if (estimate.peakBytes <= most) return estimate;
-  const detail = [arithmetic(estimate), ...(await remedies(input, device, most))].join('\n');
+  if (estimate.peakBytes <= most) return;
+  const detail = [arithmetic(estimate), ...(await remedies(most))].join('\n');
   const needs = `the run would be out of memory: it needs ${sizeInWords(estimate.peakBytes)} of the GPU`;
   if (memory === null)
     throw new ConfigError([
@@ -47,7 +66,7 @@ export async function estimateThatFits(
 }
 
 /** Lists the categories of the peak, a line each, and their sum. */
-function arithmetic({ byCategory, peakBytes }: Estimate): string {
+function arithmetic({ byCategory, peakBytes }: Pick<Estimate, 'byCategory' | 'peakBytes'>): string {
   const rows = [...CATEGORIES, 'alignment' as const]
     .filter((category) => byCategory[category] > 0)
     .map((category) => [category, byCategory[category]] as const);

@@ -1,9 +1,11 @@
 /** Weights that bitsandbytes quantized to 4 bits and that a checkpoint holds ready-made, found tensor by tensor. */
+
+import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
 import { BLOCK_SIZES, type QuantType } from '../wasm/types.ts';
 import { readFloats, type StoredTensor, type TensorSource } from './checkpoint.ts';
 import { DTYPE_BYTES, elementCount, isTorchFloat, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
-import { type JsonObject, parseObject, show } from './json.ts';
+import { type JsonObject, parseObject } from './json.ts';
 import { decodeUtf8, place } from './reader.ts';
 
 /** One quantized weight. `packed` and `absmax` are read by name through the source, as raw bytes. */

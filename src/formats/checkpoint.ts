@@ -1,7 +1,9 @@
 /** A model directory as one set of tensors, whether it holds one safetensors file or many shards. */
+
+import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
 import { isFloatDtype, widenToF32 } from './dtype.ts';
-import { duplicateKey, isObject, parseObject, show } from './json.ts';
+import { duplicateKey, isObject, parseObject } from './json.ts';
 import { isPickle, modelPickleRefusal } from './pickle.ts';
 import { type FileReader, place } from './reader.ts';
 import { readSafetensorsHeader, type TensorInfo } from './safetensors.ts';

@@ -1,6 +1,8 @@
 /** Fields of config.json that say one thing twice: a file in which the two disagree is refused, whichever transformers would take. */
+
+import { show } from '../config/show.ts';
 import type { Fields } from './fields.ts';
-import { isObject, type JsonObject, show } from './json.ts';
+import { isObject, type JsonObject } from './json.ts';
 
 /** Two places of one value; a dot leads into an object. */
 type Pair = readonly [a: string, b: string];

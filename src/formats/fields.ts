@@ -1,6 +1,8 @@
 /** Typed access to the fields of a JSON object that collects every problem instead of stopping at the first. */
+
+import { show } from '../config/show.ts';
 import type { ConfigProblem } from '../errors.ts';
-import { isObject, type JsonObject, show } from './json.ts';
+import { isObject, type JsonObject } from './json.ts';
 
 /** A default of `undefined` makes the field required. null counts as absent, as Hugging Face files mean it. */
 export class Fields {

@@ -1,4 +1,6 @@
 /** config.json of a Hugging Face model, checked and completed: what nibble can train, and a reason for what it cannot. */
+
+import { show } from '../config/show.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { reportDisagreements } from './config-spellings.ts';
 import { isTorchFloat, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
@@ -11,7 +13,7 @@ import {
   type ConfigRow,
   type LayerFields,
 } from './hf-architectures.ts';
-import { type JsonObject, readObject, show } from './json.ts';
+import { type JsonObject, readObject } from './json.ts';
 import { type FileReader, place } from './reader.ts';
 import { type RopeParameters, ropeParameters } from './rope-config.ts';
 

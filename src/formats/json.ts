@@ -1,5 +1,8 @@
 /** Parses and formats JSON: the one place where `unknown` from a file becomes something typed. */
+import { isTooDeep, MOST_LEVELS } from '../config/depth.ts';
+import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
+import { foreignText } from './file-kind.ts';
 import { type FileReader, place } from './reader.ts';
 
 export type JsonObject = { readonly [key: string]: unknown };
@@ -8,21 +11,31 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Formats a value as JSON for a message: short, so that a corrupt header cannot flood the screen. */
-export function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
-}
-
-/** Parses a JSON object. `file` is named in the DataError for text that is not JSON or not an object. */
-export function parseObject(text: string, file: string): JsonObject {
+/** Parses JSON. `file` is named in the DataError for text that is not JSON, or nests deeper than any format does. */
+export function parseJson(text: string, file: string): unknown {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new DataError(file, `is not JSON (${reason}). Fetch or write the file again.`, { cause });
+    // the reason quotes the text, whose control characters a terminal would follow
+    const reason = (cause as Error).message.replaceAll(/\p{Cc}/gu, '\ufffd');
+    throw new DataError(file, foreignText(text) ?? `is not JSON (${reason}). Fetch or write the file again.`, {
+      cause,
+    });
   }
+  requireShallow(value, file);
+  return value;
+}
+
+/** @throws DataError naming `file` where lists and mappings nest too deep */
+export function requireShallow(value: unknown, file: string): void {
+  if (isTooDeep(value))
+    throw new DataError(file, `nests lists and objects more than ${MOST_LEVELS} deep. Is it the right file?`);
+}
+
+/** Parses a JSON object. `file` is named in the DataError for text that is not JSON or not an object. */
+export function parseObject(text: string, file: string): JsonObject {
+  const value = parseJson(text, file);
   if (!isObject(value)) throw new DataError(file, `holds ${show(value)}, needs a JSON object ({...}).`);
   return value;
 }
@@ -63,6 +76,11 @@ export function parseSpelled(text: string): unknown {
       token.startsWith('"') || String(Number(token)) === token ? token : marked(token),
     ),
   );
+}
+
+/** Reads the spelling of a number that `parseSpelled` marked; null for every other text. */
+export function spelledNumber(text: string): string | null {
+  return text.startsWith(SPELLED) ? text.slice(SPELLED.length) : null;
 }
 
 /** Formats JSON indented by 2, numbers as `parseSpelled` found them. */

@@ -1,5 +1,6 @@
 /** How files are read and written, wherever they are: node/files.ts and formats/memory.ts implement these interfaces. */
 import { DataError } from '../errors.ts';
+import { ADVICE, kindOf } from './file-kind.ts';
 
 /** Reads files below one root. Paths are relative to it, with forward slashes. */
 export interface FileReader {
@@ -38,14 +39,48 @@ export function place(files: { readonly root: string }, path: string): string {
   return files.root === '' || isAbsolute ? path : `${files.root}/${path}`;
 }
 
-/** Decodes UTF-8 without its byte order mark. DataError when the bytes are not UTF-8. */
+/** UTF-16 units of the longest string that V8 makes, on 64 bits; a unit takes one to three bytes of UTF-8. */
+const MOST_UNITS = 2 ** 29 - 24;
+const MOST_BYTES = 3 * MOST_UNITS;
+
+/** @throws DataError for a file of which no text can be made, before it is read */
+export function requireTextSize(file: string, size: number): void {
+  if (size > MOST_BYTES) throw tooLong(file, size);
+}
+
+function tooLong(file: string, size: number, cause?: unknown): DataError {
+  return new DataError(
+    file,
+    `is too long for one text: it has ${size} bytes, and JavaScript's longest text ${MOST_UNITS} characters. Split it.`,
+    { cause },
+  );
+}
+
+/** Decodes UTF-8 without its byte order mark. DataError when the bytes are not UTF-8, or too many for one text. */
 export function decodeUtf8(bytes: Uint8Array, file: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
+    const kind = kindOf(bytes);
+    if (kind !== null) throw new DataError(file, `is ${kind.name}, needs UTF-8 text. ${ADVICE[kind.holds]}`, { cause });
+    if (bytes.byteLength > MOST_UNITS && isUtf8(bytes)) throw tooLong(file, bytes.byteLength, cause);
     throw new DataError(file, 'is not UTF-8 text. Save it as UTF-8.', { cause });
   }
 }
+
+/** Looks piece by piece, where the whole is too long to be decoded at once. */
+function isUtf8(bytes: Uint8Array): boolean {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  try {
+    for (let at = 0; at < bytes.byteLength; at += PIECE_BYTES)
+      decoder.decode(bytes.subarray(at, at + PIECE_BYTES), { stream: true });
+    decoder.decode();
+    return true;
+  } catch {
+    return false;
+  }
+}
+const PIECE_BYTES = 2 ** 20;
 
 /** Makes the error for a file that ends before a read does. */
 export function shortRead(file: string, offset: number, got: number, want: number): DataError {

@@ -1,7 +1,9 @@
 /** The rotary embedding settings of a config.json, in the spelling of transformers 4 or 5. */
+
+import { show } from '../config/show.ts';
 import type { ConfigProblem } from '../errors.ts';
 import { Fields } from './fields.ts';
-import { isObject, type JsonObject, show } from './json.ts';
+import { isObject, type JsonObject } from './json.ts';
 
 export type Llama3Rope = {
   readonly rope_type: 'llama3';

@@ -1,7 +1,10 @@
 /** Reads the safetensors container. A header is trusted only after every number in it was checked. */
+
+import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
 import { DTYPE_BYTES, type Dtype, elementCount, isDtype } from './dtype.ts';
-import { duplicateKey, isObject, type JsonObject, parseObject, show } from './json.ts';
+import { ADVICE, kindOf } from './file-kind.ts';
+import { duplicateKey, isObject, type JsonObject, parseObject } from './json.ts';
 import { decodeUtf8, type FileReader, place } from './reader.ts';
 
 /** One tensor of a file: row-major, little-endian, `bytes` long from the byte `offset` of the file. */
@@ -37,6 +40,7 @@ export async function readSafetensorsHeader(reader: FileReader, path: string): P
   const lengthField = new Uint8Array(LENGTH_BYTES);
   await reader.read(path, 0, lengthField);
   const headerBytes = new DataView(lengthField.buffer).getBigUint64(0, true);
+  if (headerBytes > BigInt(Math.min(MAX_HEADER_BYTES, fileBytes))) await refuseForeign(reader, path, fileBytes);
   if (headerBytes > BigInt(MAX_HEADER_BYTES)) {
     throw new DataError(
       file,
@@ -62,6 +66,16 @@ export async function readSafetensorsHeader(reader: FileReader, path: string): P
     );
   return checkHeader(parsed, file, dataStart, fileBytes);
 }
+
+/** Names what is no safetensors file at all, where its first bytes say so. */
+async function refuseForeign(reader: FileReader, path: string, fileBytes: number): Promise<void> {
+  const head = new Uint8Array(Math.min(HEAD_BYTES, fileBytes));
+  await reader.read(path, 0, head);
+  const kind = kindOf(head);
+  if (kind !== null)
+    throw new DataError(place(reader, path), `is ${kind.name}, needs safetensors. ${ADVICE[kind.holds]}`);
+}
+const HEAD_BYTES = 64;
 
 function checkHeader(header: JsonObject, file: string, dataStart: number, fileBytes: number): SafetensorsHeader {
   const tensors: TensorInfo[] = [];

@@ -8,6 +8,7 @@ export const CATEGORIES = [
   'activations',
   'logits',
   'workspace',
+  'kv_cache',
   'staging',
 ] as const;
 

@@ -1,18 +1,19 @@
 /** The shape of attention, its calls and their checks, for all tiers. */
 import { KernelCallError } from '../errors.ts';
 import type { Tensor } from '../gpu/tensor.ts';
+import type { Paging } from './cache.ts';
 
 /** B rows of queries and keys, H query heads over K key/value heads, head dim D. The loss ignores right padding. */
 export type AttentionShape = {
   B: number;
-  /** Queries and keys of a row: as many of either, unless the queries stand at the cursor. */
+  /** Queries and keys of a row: as many of either, unless the keys are in a cache. */
   Tq: number;
   Tk: number;
   /**
-   * The first query of every row stands at the position that the ambient binding `cursor` has, and its keys from 0 on in a cache
-   * of Tk; forward only. Absent: both begin at 0.
+   * The first query of every row stands at its position in the ambient binding `cursor`, and its keys from 0 on in the pages of a
+   * cache, Tk at most; forward only. Absent: both begin at 0.
    */
-  atCursor?: boolean;
+  paging?: Paging;
   H: number;
   K: number;
   D: number;
@@ -32,8 +33,8 @@ export type AttentionShape = {
 /** f16 where the kernels are those of matrices, else f32. */
 export type AttentionInputs = {
   q: Tensor; //   (B*Tq, H*D) in, after RoPE
-  k: Tensor; //   (B*Tk, K*D) in, after RoPE
-  v: Tensor; //   (B*Tk, K*D) in
+  k: Tensor; //   (B*Tk, K*D) in, after RoPE; or the rows of a cache
+  v: Tensor; //   (B*Tk, K*D) in; likewise
 };
 
 export type AttentionFwd = AttentionShape &
@@ -67,19 +68,21 @@ type Prepared = {
 
 /** Element counts of q (and o), of k (and v) and of one number per query head; and the Params that every tier's shaders share. */
 export function prepare(kernel: string, shape: AttentionShape): Prepared {
-  const { B, Tq, Tk, atCursor = false, H, K, D, window, scale, documents } = shape;
+  const { B, Tq, Tk, paging, H, K, D, window, scale, documents } = shape;
+  const isPaged = paging !== undefined;
   if (D % 4 !== 0) throw new KernelCallError(kernel, `head dim ${D} is not a multiple of 4`);
   if (H % K !== 0) throw new KernelCallError(kernel, `${H} query heads do not divide among ${K} key/value heads`);
   if (window !== null && window < 1) throw new KernelCallError(kernel, `a window of ${window} hides every key`);
-  if (atCursor ? documents !== undefined || Tq > Tk : Tq !== Tk)
+  if (isPaged ? documents !== undefined || Tq > Tk : Tq !== Tk)
     throw new KernelCallError(
       kernel,
-      `${Tq} queries ${atCursor ? 'at the cursor ' : ''}do not go with ${Tk} keys of a row`,
+      `${Tq} queries ${isPaged ? 'at the cursor ' : ''}do not go with ${Tk} keys of a row`,
     );
   const rows = B * Tk;
   return {
     query: B * Tq * H * D,
-    key: rows * K * D,
+    // how many rows a cache has is its maker's to know
+    key: (isPaged ? Tq : rows) * K * D,
     heads: B * Tq * H,
     params: { B, S: Tq, H, K, window: Math.min(window ?? Tk, Tk), scale },
     packed: documents === undefined ? [] : ['PACKED'],

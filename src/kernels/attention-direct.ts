@@ -7,14 +7,16 @@ import {
   backwardInputs,
   prepare,
 } from './attention-call.ts';
+import { pagingConstants } from './cache.ts';
 
 export function directFwd(rec: Recorder, { q, k, v, o, lse, ...shape }: AttentionFwd): void {
   const sizes = prepare('attention_fwd', shape);
   const { query, key, heads, params, starts } = sizes;
+  const { D, paging } = shape;
   rec.dispatch({
     name: 'attention_fwd',
-    when: [...conditions(sizes, shape), ...(shape.atCursor ? ['CURSOR'] : [])],
-    constants: { D4: shape.D / 4, ...(shape.atCursor ? { TK: shape.Tk } : {}) },
+    when: [...conditions(sizes, shape), ...(paging ? ['CURSOR'] : [])],
+    constants: { D4: D / 4, ...(paging && pagingConstants('attention_fwd', paging)) },
     params,
     buffers: { q: [q, query], k: [k, key], v: [v, key], o: [o, query], lse: [lse, heads], ...starts },
     threads: heads,

@@ -60,13 +60,13 @@ function requireDtype(kernel: string, { tier }: { readonly tier: Tier }, { q, k,
 }
 
 /**
- * o = softmax(q . k^T * scale) . v over the last `window` keys of its document up to each query. At the cursor `direct` takes it on
- * every tier: the others stage whole blocks of queries, and decoding has one query.
+ * o = softmax(q . k^T * scale) . v over the last `window` keys of its document up to each query. From a cache `direct` takes it on every
+ * tier: the others stage whole blocks of queries, and decoding has one query.
  */
 export function attentionFwd(rec: Recorder, call: AttentionFwd): void {
   prepare('attention_fwd', call);
   const { forward } = planAttention(rec.profile, call.computeDtype ?? 'f32', call.D);
-  const plan = call.atCursor ? ({ tier: 'direct' } as const) : forward;
+  const plan = call.paging ? ({ tier: 'direct' } as const) : forward;
   requireDtype('attention_fwd', plan, call);
   if (plan.tier === 'direct') directFwd(rec, call);
   else if (plan.tier === 'simt') simtFwd(rec, call, plan.block);
@@ -79,7 +79,7 @@ export function attentionFwd(rec: Recorder, call: AttentionFwd): void {
  */
 export function attentionBwd(rec: Recorder, call: AttentionBwd): void {
   const { query, heads } = prepare('attention_bwd', call);
-  if (call.atCursor) throw new KernelCallError('attention_bwd', 'has no queries at a cursor');
+  if (call.paging) throw new KernelCallError('attention_bwd', 'reads no cache');
   const { backward: plan } = planAttention(rec.profile, call.computeDtype ?? 'f32', call.D);
   requireDtype('attention_bwd', plan, call);
   const half =

@@ -19,19 +19,24 @@ export type DoraNormPartial = {
   A: Tensor; //       (R, K) in
   B: Tensor; //       (N, R) in
   partial: Tensor; // (N, DORA_PARTS) out, the rows at hand
+  /** A and B are rows, and columns, from `first` on of an A and a B of `ranks`. */
+  band?: RankBand | undefined;
 };
+
+export type RankBand = { readonly first: number; readonly ranks: number };
 
 /** Shares of the squared row norms of W + scaling * BA. */
 export function doraNormPartial(rec: Recorder, call: DoraNormPartial): void {
-  const { row0, rows, N, K, R, scaling, w, A, B, partial } = call;
+  const { row0, rows, N, K, R, scaling, w, A, B, partial, band = { first: 0, ranks: R } } = call;
+  const { first, ranks } = band;
   if (w.dtype !== 'f32' && w.dtype !== 'f16')
     throw new KernelCallError('dora_norm_partial', `w is ${w.dtype}: widen it to f32 or f16 first`);
   rec.dispatch({
     name: 'dora_norm_partial',
     when: [...rowCondition(K), ...(w.dtype === 'f16' ? ['F16'] : [])],
     constants: { PARTS: DORA_PARTS },
-    params: { rows, K, R, row0, scaling },
-    buffers: { w: [w, rows * K], a: [A, R * K], b: [B, N * R], partial: [partial, N * DORA_PARTS] },
+    params: { rows, K, R, row0, scaling, first, ranks },
+    buffers: { w: [w, rows * K], a: [A, ranks * K], b: [B, N * ranks], partial: [partial, N * DORA_PARTS] },
     threads: rows * DORA_PARTS,
   });
 }

@@ -13,7 +13,7 @@ export type Rope = {
   sin: Tensor; // (>= S, D/2)   in
   /** (T) u32, in: where each row stands, below S; t mod S where absent. */
   positions?: Tensor | undefined;
-  /** Row t stands t mod S after the position that the ambient binding `cursor` has, and the tables have this many positions. */
+  /** Row t stands t mod S after its sequence's position in the ambient binding `cursor`; the tables have this many positions. */
   atCursor?: number | undefined;
 };
 

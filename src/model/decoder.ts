@@ -5,7 +5,7 @@ import type { Model } from './model.ts';
 import type { OpContext } from './ops/context.ts';
 import { crossEntropy, headLogits, type LossTensors } from './ops/cross-entropy.ts';
 import { keepHalf, rmsNorm } from './ops/elementwise.ts';
-import { embed } from './ops/embedding.ts';
+import { embed, pickRows } from './ops/embedding.ts';
 
 /** ids (B*S) u32 -> the normed hidden states (B*S, C) that the head reads. */
 export function decoderHidden(ctx: OpContext, model: Model, ids: Tensor): Tensor {
@@ -26,18 +26,26 @@ export function decoderLoss(ctx: OpContext, model: Model, ids: Tensor, loss: Los
   if (backward) ctx.tape.backward();
 }
 
+/** Rows of a batch: `rows` of them from `row0` on, or those whose numbers `picks` (u32) holds when the phase runs. */
+export type WantedRows =
+  | { readonly row0: number; readonly rows: number }
+  | { readonly picks: Tensor; readonly rows: number };
+
 /**
- * Logits (rows, V) of some rows of the batch from `row0` on, all at once: what follows each of these tokens.
+ * Logits (rows, V) of some rows of the batch, all at once: what follows each of these tokens.
  * @param logits where they go; a planned tensor where absent
  */
 export function decoderLogits(
   ctx: OpContext,
   model: Model,
   ids: Tensor,
-  { row0, rows }: { readonly row0: number; readonly rows: number },
-  logits = ctx.tape.tensor('logits', [rows, model.head.weight.out], { category: 'logits' }),
+  wanted: WantedRows,
+  logits = ctx.tape.tensor('logits', [wanted.rows, model.head.weight.out], { category: 'logits' }),
 ): Tensor {
   const hidden = decoderHidden(ctx, model, ids);
-  headLogits(ctx, hidden.rows(row0, rows), model.head, logits);
+  const { hidden_size } = model.config;
+  const x =
+    'picks' in wanted ? pickRows(ctx, hidden, wanted.picks, hidden_size) : hidden.rows(wanted.row0, wanted.rows);
+  headLogits(ctx, x, model.head, logits);
   return logits;
 }

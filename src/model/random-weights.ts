@@ -2,11 +2,13 @@
  * Random bfloat16 weights of the right shapes, for measuring speed and memory of models whose weights are not at hand. A
  * directory asks for them with a random_weights.json beside its config.json.
  */
+
+import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
 import { openCheckpoint, type TensorSource } from '../formats/checkpoint.ts';
 import { DTYPE_BYTES, elementCount } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
-import { readObject, show } from '../formats/json.ts';
+import { readObject } from '../formats/json.ts';
 import { type FileReader, place } from '../formats/reader.ts';
 import { withPrefix } from './base-prefix.ts';
 import { parametersOf } from './modules.ts';

@@ -1,9 +1,23 @@
 /** Files on disk: positional reads, and writes that a crash cannot leave half done. */
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, readFile, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { DataError } from '../errors.ts';
-import { type Chunks, decodeUtf8, type FileReader, type FileWriter, shortRead } from '../formats/reader.ts';
+import {
+  type Chunks,
+  decodeUtf8,
+  type FileReader,
+  type FileWriter,
+  requireTextSize,
+  shortRead,
+} from '../formats/reader.ts';
+import { readRegular, requireRegular } from './regular-file.ts';
+// whoever reads files in Node reads their patterns, too
+import './time-limit.ts';
+
+/** A FIFO is opened without waiting for its writer, and read as an empty file. Windows has none. */
+const READ_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /**
  * Reads files below a directory. Each call opens and closes a handle of its own, so none can leak.
@@ -15,18 +29,17 @@ export function nodeReader(root: string): FileReader {
     root,
     exists: async (path) => {
       try {
-        return (await stat(at(path))).isFile();
+        return !(await stat(at(path))).isDirectory();
       } catch {
         return false;
       }
     },
     size: async (path) => {
-      const found = await stat(at(path)).catch((cause: unknown) => refuse(at(path), cause));
-      if (!found.isFile()) throw new DataError(at(path), 'is not a file.');
+      const found = await requireRegular(at(path)).catch((cause: unknown) => refuse(at(path), cause));
       return found.size;
     },
     read: async (path, offset, into) => {
-      const handle = await open(at(path), 'r').catch((cause: unknown) => refuse(at(path), cause));
+      const handle = await open(at(path), READ_FLAGS).catch((cause: unknown) => refuse(at(path), cause));
       try {
         await readFully(handle, at(path), offset, into);
       } finally {
@@ -34,7 +47,9 @@ export function nodeReader(root: string): FileReader {
       }
     },
     readText: async (path) => {
-      const bytes = await readFile(at(path)).catch((cause: unknown) => refuse(at(path), cause));
+      const { size } = await requireRegular(at(path)).catch((cause: unknown) => refuse(at(path), cause));
+      requireTextSize(at(path), size);
+      const bytes = await readRegular(at(path)).catch((cause: unknown) => refuse(at(path), cause));
       return decodeUtf8(bytes, at(path));
     },
     list: async (folder = '.') => {
@@ -137,7 +152,7 @@ async function writeFully(handle: FileHandle, chunk: Uint8Array): Promise<void> 
 }
 
 /** Makes the rename itself durable; does nothing on Windows, which cannot open a directory. */
-async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, 'r').catch(() => undefined);
   if (handle === undefined) return;
   try {
@@ -168,6 +183,12 @@ const WORDS: Readonly<Record<string, string>> = {
   ENOENT: 'no folder can be made there',
   EROFS: 'the file system is read-only',
   ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota of the disk is used up',
+  EIO: 'the disk failed',
+  ELOOP: 'its symbolic links lead in a circle',
+  EMFILE: 'too many files are open at once: raise the limit of `ulimit -n`',
+  ENFILE: 'too many files are open on this machine',
+  ENOMEM: 'there is no memory left',
   ENOTEMPTY: 'something has been put there meanwhile',
   ENAMETOOLONG: 'the name is too long',
 };
@@ -179,6 +200,7 @@ export function inWords({ code, message }: NodeJS.ErrnoException): string {
 }
 
 function refuse(file: string, cause: unknown): never {
+  if (cause instanceof DataError) throw cause;
   const error = cause as NodeJS.ErrnoException;
   if (error.code === 'ENOENT') throw new DataError(file, 'no such file.', { cause });
   if (error.code === 'EISDIR') throw new DataError(file, 'is a directory, needs a file.', { cause });

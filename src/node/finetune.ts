@@ -1,7 +1,7 @@
 /** finetune(): a run from a program, with the settings of `nibble train` as typed options and rows from memory. */
 import { loadTrainConfig, type ResolvedConfig, type TrainSettings } from '../config/index.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
-import { type CallOptions, collect } from './call.ts';
+import { type CallOptions, callProblems, collect, requireOptions } from './call.ts';
 import { type DeviceChoice, deviceChoice, knownChoice } from './device-choice.ts';
 import { type DatasetOption, datasetsInMemory, type TrainRow } from './finetune-rows.ts';
 import { placeOfSingleRun, run } from './run.ts';
@@ -36,9 +36,11 @@ export type FinetuneResult = RunOutcome;
  * the signal's reason, at the next step
  */
 export async function finetune(options: FinetuneOptions): Promise<FinetuneResult> {
+  requireOptions('finetune', options, "{ model_name_or_path: './llama', datasets: [{ path: 'rows.jsonl' }] }");
+  const problems = callProblems(options);
+  if (problems.length > 0) throw new ConfigError(problems);
   const { onEvent = () => undefined, signal = new AbortController().signal, device, ...settings } = options;
   const note = (text: string): void => onEvent({ type: 'note', text });
-  const problems: ConfigProblem[] = [];
   const choice = collect(problems, () =>
     device === undefined ? deviceChoice(process.env, note) : knownChoice(device, 'device'),
   );

@@ -8,6 +8,7 @@ import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
 import { modelPickleRefusal } from '../formats/pickle.ts';
 import { inWords } from './files.ts';
+import { specialKind, WRITE_IT_FIRST } from './regular-file.ts';
 
 /** Names of datasets that are held in memory. */
 type InMemory = { has(name: string): boolean };
@@ -16,7 +17,8 @@ const NONE: InMemory = new Set();
 /** Makes every path absolute, so that the configuration runs from any directory. Keeps the origin of each value. */
 export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): ResolvedConfig {
   const { values } = config;
-  const { output_dir, model_name_or_path, adapter_name_or_path, datasets, eval_datasets } = values;
+  const { output_dir, model_name_or_path, adapter_name_or_path, datasets, eval_datasets, resume_from_checkpoint } =
+    values;
   const whole = (sets: typeof datasets): typeof datasets =>
     sets.map((s) => (inMemory.has(s.path) ? s : { ...s, path: path.resolve(s.path) }));
   return {
@@ -26,6 +28,8 @@ export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): Reso
       output_dir: path.resolve(output_dir),
       model_name_or_path: path.resolve(model_name_or_path),
       adapter_name_or_path: adapter_name_or_path === null ? null : path.resolve(adapter_name_or_path),
+      resume_from_checkpoint:
+        typeof resume_from_checkpoint === 'string' ? path.resolve(resume_from_checkpoint) : resume_from_checkpoint,
       datasets: whole(datasets),
       eval_datasets: whole(eval_datasets),
     },
@@ -57,6 +61,12 @@ export async function requireModel(config: ResolvedConfig): Promise<void> {
   if (problem !== null) throw new ConfigError([problem]);
 }
 
+/** Requires that the adapter's directory given as `argument` exists. @throws ConfigError */
+export async function requireAdapterFolder(argument: string, given: string): Promise<void> {
+  const message = await folderProblem(given, ADAPTER);
+  if (message !== null) throw new ConfigError([{ path: argument, message }]);
+}
+
 /** Requires that the model's directory given as `argument` exists. @throws ConfigError */
 export async function requireModelFolder(argument: string, given: string): Promise<void> {
   const message = await folderProblem(given, MODEL);
@@ -80,7 +90,8 @@ const ADAPTER: Folder = {
   refusal: pickleRefusal,
 };
 
-type Kind = 'file' | 'folder' | null;
+/** null for nothing; for what is neither file nor folder, what it is. */
+type Kind = 'file' | 'folder' | { readonly special: string } | null;
 
 async function settingProblem(
   config: ResolvedConfig,
@@ -98,9 +109,12 @@ async function folderProblem(given: string, folder: Folder): Promise<string | nu
   const refused = kind === 'file' ? refusal(given) : null;
   if (refused !== null) return `${given} ${refused} Then give its folder`;
   if (kind === 'file') return `${given} is a file; wanted ${wanted}: give the folder it lies in`;
+  if (kind !== null && kind !== 'folder') return `${given} is ${kind.special}; wanted ${wanted}`;
   if (kind !== 'folder')
     return `there is no folder ${given}${inWorkingDirectory(given)}; wanted ${wanted}${hubHint(given, 'model')}`;
-  if ((await kindOf(path.join(given, file))) === 'file') return null;
+  const inside = await kindOf(path.join(given, file));
+  if (inside === 'file') return null;
+  if (inside !== null && inside !== 'folder') return `${path.join(given, file)} is ${inside.special}; wanted a file`;
   const names = await readdir(given).catch((error: NodeJS.ErrnoException) => inWords(error));
   if (typeof names === 'string') return `${given} cannot be read (${names}); wanted ${wanted}`;
   const holds = names.length === 0 ? 'is empty' : `has no ${file} (it holds ${listed(names)})`;
@@ -122,16 +136,30 @@ async function fileProblem(
 ): Promise<ConfigProblem | null> {
   const kind = await kindOf(given);
   if (kind === 'file') return null;
+  if (given === '-' && kind === null)
+    return {
+      path: `${key}[${index}].path`,
+      message: `is -, standard input, which is read once and by \`nibble train\` alone; give a file${origin(config, key)}`,
+    };
   const what =
-    kind === 'folder'
-      ? `${given} is a folder; wanted a file in it`
+    kind !== null
+      ? notAFile(given, kind)
       : `there is no file ${given}${inWorkingDirectory(given)}; wanted a JSONL or .txt file${hubHint(given, 'dataset')}`;
   return { path: `${key}[${index}].path`, message: `${what}${origin(config, key)}` };
 }
 
+function notAFile(given: string, kind: 'folder' | { readonly special: string }): string {
+  if (kind === 'folder') return `${given} is a folder; wanted a file in it`;
+  return `${given} is ${kind.special}; wanted a file. ${WRITE_IT_FIRST} \`nibble train\` reads standard input as -`;
+}
+
 async function kindOf(given: string): Promise<Kind> {
   return stat(given).then(
-    (found) => (found.isDirectory() ? 'folder' : 'file'),
+    (found) => {
+      const special = specialKind(found);
+      if (special !== null) return { special };
+      return found.isDirectory() ? 'folder' : 'file';
+    },
     () => null,
   );
 }

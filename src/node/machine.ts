@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
+import { homeFolder } from './cache-home.ts';
 
 /** View of a machine. Absent things are null or empty, never an error. */
 export type MachineView = {
@@ -19,7 +20,7 @@ export type MachineView = {
   readonly memoryBytes: number;
   readonly isRoot: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly home: string;
+  readonly home: string | null;
   readText(path: string): string | null;
   /** Names in a directory, sorted. */
   list(path: string): readonly string[];
@@ -45,7 +46,7 @@ export function thisMachine(env: MachineView['env']): MachineView {
     memoryBytes: os.totalmem(),
     isRoot: process.getuid?.() === 0,
     env,
-    home: os.homedir(),
+    home: homeFolder(),
     readText: (path) => attempt(() => readFileSync(path, 'utf8')),
     list: (path) => attempt(() => readdirSync(path).sort()) ?? [],
     canOpen: (path) => attempt(() => accessSync(path, constants.R_OK | constants.W_OK) ?? true) ?? false,

@@ -3,8 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, readdir, readlink, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ConfigError } from '../errors.ts';
-import { CLAIM_FILES, claimFolder, FolderInUse, type HeldClaim, removeStale } from './claim.ts';
+import { claimFolder, FolderInUse, type HeldClaim, removeStale } from './claim.ts';
+import { isOfClaim } from './claim-file.ts';
 import { inWords, makeDirectories } from './files.ts';
+import { processSpace } from './process-identity.ts';
 
 export type TakenFolder = {
   readonly directory: string;
@@ -19,6 +21,8 @@ export type TakeOptions = {
   readonly name: string;
   /** `none`: it must be empty or new; `any`: it is there, and may hold anything. */
   readonly contents: 'none' | 'any';
+  /** Whether a folder that is not empty may be taken for what it holds; none may, by default. */
+  readonly allows?: (entries: readonly string[]) => boolean;
   /** Says what a folder that is not empty holds, and what to do. */
   readonly occupied?: (directory: string, entries: readonly string[]) => Promise<string>;
 };
@@ -119,14 +123,14 @@ async function exchange(directory: string, other: string): Promise<void> {
 }
 
 async function contentsOf(directory: string): Promise<string[]> {
-  return (await readdir(directory)).filter((entry) => !CLAIM_FILES.includes(entry));
+  return (await readdir(directory)).filter((entry) => !isOfClaim(entry));
 }
 
 /** Where another process is at work, that says more than what it has written so far. */
 async function requireContents(directory: string, options: TakeOptions, own?: HeldClaim): Promise<void> {
   if (options.contents === 'any') return;
   const entries = await contentsOf(directory);
-  if (entries.length === 0) return;
+  if (entries.length === 0 || options.allows?.(entries)) return;
   if (own === undefined) await removeStale(directory);
   const { occupied = holdsSomething } = options;
   throw new ConfigError([{ path: options.name, message: await occupied(directory, entries) }]);
@@ -160,6 +164,8 @@ async function refusal(directory: string, { name }: TakeOptions, error: unknown)
 function inUse({ claim }: FolderInUse): string {
   if (claim === null)
     return 'is just being taken by another process; give another folder, or try again in some minutes';
+  if (claim.pid === process.pid && claim.space === processSpace())
+    return 'is in use: this program writes it already; give another folder, or wait until that ends';
   return (
     `is in use: process ${claim.pid} on ${claim.host} has been writing it since ${claim.since}; ` +
     'give another folder, or wait until it ends'

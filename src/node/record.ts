@@ -38,10 +38,14 @@ export type RunContext = RunBasis & {
 /** Steps at the start that step times leave out: the first one still fills caches. */
 const EXCLUDED_WARMUP_STEPS = 1;
 
+/** Rows whose losses a record holds: 20,000 make about a megabyte. */
+const MOST_RECORDED_ROWS = 20_000;
+
 /** Builds the record of a run that reached its end; losses that are not finite become null and make it `diverged`. */
 export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord {
-  // a step without a label has no loss; with a loss scale, steps that overflowed are skipped and enter no statistic
-  const counted = result.steps.filter((s) => s.lossTokens > 0 && (s.lossScale === null || s.finite));
+  // a step without a label has no loss; those whose update was to be skipped enter no statistic
+  const skips = input.config.on_nan === 'skip';
+  const counted = result.steps.filter((s) => s.lossTokens > 0 && (s.finite || (s.lossScale === null && !skips)));
   const finite = counted.length > 0 && counted.every((s) => Number.isFinite(s.loss));
   return {
     schema: RUN_SCHEMA_ID,
@@ -57,6 +61,7 @@ export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult)
     eval_info: {
       metrics_before: result.evalBefore && evalMetrics(result.evalBefore),
       metrics: result.evalAfter && evalMetrics(result.evalAfter),
+      row_losses: rowLosses(result),
       data_hashes: ctx.material.dataHashes,
       per_sample_path: null,
       time_to_target: null,
@@ -73,7 +78,9 @@ export function basicRunInfo({ place, config, material, ...basis }: RunBasis): O
   const { suite, arm, replicate, division, command } = place;
   const { modelInfo, dataHashes, initialAdapterSha256 } = material;
   // a run's identity depends on the content of files, not on where they lie
-  const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...settings } = config;
+  const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...withHow } = config;
+  // nor on how many times it took
+  const { resume_from_checkpoint, max_minutes, ...settings } = withHow;
   const identity = {
     config: { ...settings, initial_adapter: initialAdapterSha256 },
     modelSha256: modelInfo.sha256_of_weights,
@@ -126,6 +133,11 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     seconds > 0 ? timed.reduce((sum, s) => sum + of(s), 0) / seconds : null;
   const { peak } = ledger;
   const { profile } = result.engine.machine;
+  let tokens = 0;
+  const seen = (step: (typeof steps)[number]): number => {
+    tokens += step.tokens;
+    return tokens;
+  };
   const { attention, lora } = runTiers(profile, input.config, input.layout.spec.config.head_dim);
   return {
     num_trainable_params: result.trainableParams,
@@ -134,7 +146,7 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     tier: profile.tier,
     attention_tier: attention.tier,
     ...(lora && { lora_products: lora }),
-    timing: { ...timing, checkpoint_s: null },
+    timing,
     step_time_ms: timed.length > 0 ? distribution(timed.map((s) => s.stepMs)) : null,
     excluded_warmup_steps: EXCLUDED_WARMUP_STEPS,
     throughput: {
@@ -148,18 +160,34 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     accelerator_memory_max: peak.peakBytes,
     accelerator_memory_reserved_avg: null,
     accelerator_memory_reserved_99th: null,
-    ...(steps.some((s) => s.lossScale !== null) ? { skipped_steps: steps.filter((s) => !s.finite).length } : {}),
-    history: steps.map((s, i) => ({
+    ...(steps.some((s) => s.lossScale !== null || !s.finite)
+      ? { skipped_steps: steps.filter((s) => !s.finite).length }
+      : {}),
+    ...checkpointInfo(result),
+    history: steps.map((s) => ({
       step: s.step,
       epoch: s.epoch,
       loss: finiteOrNull(s.loss),
       learning_rate: s.learningRate,
       grad_norm: finiteOrNull(s.gradNorm),
       ...(s.lossScale === null ? {} : { loss_scale: s.lossScale }),
-      num_input_tokens_seen: steps.slice(0, i + 1).reduce((sum, earlier) => sum + earlier.tokens, 0),
+      num_input_tokens_seen: seen(s),
       step_time_ms: s.stepMs,
       memory_allocated: ledger.currentBytes,
     })),
+  };
+}
+
+/** Nothing of a run that saved no checkpoint. */
+function checkpointInfo({ checkpoints, best, resumedAt }: TrainResult): Pick<RunRecord['train_info'], 'checkpoints'> {
+  if (checkpoints.length === 0 && resumedAt.length === 0) return {};
+  const { metric, step, checkpoint } = best;
+  return {
+    checkpoints: {
+      saved: checkpoints.map((saved) => ({ ...saved })),
+      best: metric === null ? null : { metric: finiteOrNull(metric), step, checkpoint },
+      resumed_at: [...resumedAt],
+    },
   };
 }
 
@@ -199,6 +227,13 @@ function quantizedRecord({ tensors, codeTablesBytes, formulaBytes }: QuantizedLi
     code_tables_bytes: codeTablesBytes,
     formula_bytes: formulaBytes,
   };
+}
+
+/** Losses of single rows; null without evaluation, and for more rows than a record should hold. */
+function rowLosses({ evalBefore, evalAfter }: TrainResult): RunRecord['eval_info']['row_losses'] {
+  const tokens = (evalAfter ?? evalBefore)?.rows.tokens;
+  if (tokens === undefined || tokens.length > MOST_RECORDED_ROWS) return null;
+  return { tokens, before: evalBefore?.rows.sums ?? null, after: evalAfter?.rows.sums ?? null };
 }
 
 function evalMetrics({

@@ -14,7 +14,8 @@ export type NodeRuntime = Runtime & { close(): Promise<void> };
 export async function openNodeRuntime(choice: DeviceChoice = 'auto'): Promise<NodeRuntime> {
   // the module first: where it is missing, no device is left open to keep the process alive
   const module = await loadWasmModule();
-  const device = await openDevice({ device: choice, unchecked: true, tuning: tuningDirectory(process.env) });
+  const tuning = tuningDirectory(process.env);
+  const device = await openDevice({ device: choice, unchecked: true, ...(tuning !== null && { tuning }) });
   const quantizer = createQuantizerPool(module);
   const close = async (): Promise<void> => {
     await quantizer.close();

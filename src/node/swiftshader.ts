@@ -47,10 +47,11 @@ export async function unpackSwiftShader(): Promise<SwiftShader> {
 async function unpacked(archive: string, name: string): Promise<string> {
   const refusals: string[] = [];
   try {
-    const dir = await unpackedIn(path.join(cacheHome(), 'nibble'), archive, name);
-    const why = distrust(dir);
-    if (why === null) return dir;
-    refusals.push(why);
+    const cache = cacheHome();
+    const dir = cache === null ? null : await unpackedIn(path.join(cache, 'nibble'), archive, name);
+    const why = dir === null ? 'this user has no home folder' : distrust(dir);
+    if (dir !== null && why === null) return dir;
+    refusals.push(why as string);
   } catch (error) {
     refusals.push((error as Error).message);
   }

@@ -4,6 +4,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
+import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
 import type { DeviceInfo } from '../gpu/device.ts';
 import type { DeviceProfile, MatrixTile, SimtTile, TunedTiles } from '../gpu/device-profile.ts';
@@ -21,9 +22,10 @@ export type TuningKey = {
 };
 type Tuning = TuningKey & { readonly format: number; readonly measured: string; readonly tiles: TunedTiles };
 
-/** Folder of the files: `$XDG_CACHE_HOME/nibble/kernels`, by default below ~/.cache. */
-export function tuningDirectory(env: Readonly<Record<string, string | undefined>>): string {
-  return path.join(cacheHome(env), 'nibble', 'kernels');
+/** Folder of the files: `$XDG_CACHE_HOME/nibble/kernels`, by default below ~/.cache; null without a home. */
+export function tuningDirectory(env: Readonly<Record<string, string | undefined>>): string | null {
+  const cache = cacheHome(env);
+  return cache === null ? null : path.join(cache, 'nibble', 'kernels');
 }
 
 /** Key of a device: the GPU and its driver, the versions of nibble and webgpu. */
@@ -98,7 +100,7 @@ function parse(file: string, text: string): Tuning {
     throw broken(file, `is not JSON (${(error as Error).message})`);
   }
   if (typeof value !== 'object' || value === null) throw broken(file, 'is not an object');
-  if (value.format !== FORMAT) throw broken(file, `has format ${JSON.stringify(value.format)}, wanted ${FORMAT}`);
+  if (value.format !== FORMAT) throw broken(file, `has format ${show(value.format)}, wanted ${FORMAT}`);
   for (const name of ['adapter', 'driver', 'nibble', 'webgpu'] as const)
     if (typeof value[name] !== 'string') throw broken(file, `${name} is missing or no text`);
   const { tiles } = value;
@@ -114,6 +116,6 @@ function checkTile(file: string, kind: string, tile: Partial<SimtTile & MatrixTi
   for (const field of fields) {
     const n = tile?.[field];
     if (!Number.isInteger(n) || (n as number) < 1)
-      throw broken(file, `tiles.${kind}.${field} is ${JSON.stringify(n)}, wanted a positive integer`);
+      throw broken(file, `tiles.${kind}.${field} is ${show(n)}, wanted a positive integer`);
   }
 }

@@ -1,4 +1,7 @@
 /** What other rooms and users of the library take from results: the schemas of files, and statistics over them. */
+
+export { type Compared, judge, type Obstacles } from './judge.ts';
+export { comparePairs, MIN_PAIRS, pairBySeed, SIGNIFICANCE, UNDECIDED } from './paired.ts';
 export {
   type CategoryBytes,
   MEMORY_CATEGORIES,
@@ -10,12 +13,14 @@ export {
   SCHEMA_VERSION,
   totalBytes,
 } from './run-schema.ts';
-export { bootstrapMedianInterval, comparePaired, decideWinner, distribution, summarizeValues } from './statistics.ts';
-export { metricOf, type SummarizeOptions, summarizeRuns } from './summarize.ts';
+export { holm, signedRankInterval, signedRankP } from './signed-rank.ts';
+export { distribution, medianInterval, summarizeValues } from './statistics.ts';
+export { compareArms, metricOf, type SummarizeOptions, summarizeRuns } from './summarize.ts';
 export {
   METRIC_NAMES,
   METRICS,
   type Metric,
+  SUMMARY_VERSION,
   type SuiteManifest,
   type SuiteSummary,
   suiteManifestSchema,

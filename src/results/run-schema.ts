@@ -183,8 +183,19 @@ const trainInfoSchema = z.strictObject({
   accelerator_memory_max: measured,
   accelerator_memory_reserved_avg: measured,
   accelerator_memory_reserved_99th: measured,
-  /** Steps whose update was skipped for an overflow; absent where gradients are not scaled. */
+  /** Steps whose update was skipped, for an overflow or by on_nan; absent where gradients are not scaled and none was. */
   skipped_steps: count.optional(),
+  /** Absent where none was saved. */
+  checkpoints: z
+    .strictObject({
+      /** In order; those that save_total_limit deleted later included. */
+      saved: z.array(z.strictObject({ step: count, seconds })),
+      /** The best evaluation, where evaluations were compared, and the folder of its checkpoint. */
+      best: z.strictObject({ metric: measured, step: count.nullable(), checkpoint: z.string().nullable() }).nullable(),
+      /** Steps from which another process went on. */
+      resumed_at: z.array(count),
+    })
+    .optional(),
   history: z.array(historyRowSchema),
 });
 
@@ -203,6 +214,18 @@ const evalInfoSchema = z.strictObject({
   metrics_before: evalMetricsSchema.nullable(),
   /** After the last update. */
   metrics: evalMetricsSchema.nullable(),
+  /**
+   * Nats and predicted tokens of each evaluated row, in order, so that a report can tell rows from chance. Absent in
+   * records from before it was kept; null without evaluation, or above the number of rows that a record holds.
+   */
+  row_losses: z
+    .strictObject({
+      tokens: z.array(count),
+      before: z.array(z.number()).nullable(),
+      after: z.array(z.number()).nullable(),
+    })
+    .nullable()
+    .optional(),
   data_hashes: z.strictObject({
     train: sha256,
     eval: sha256.nullable(),
@@ -233,6 +256,8 @@ const nvidiaSmiSchema = z.strictObject({
   driver_version: name,
   vbios: z.string().nullable(),
   clocks: z.record(z.string(), z.number()).nullable(),
+  /** The same right after training, before the GPU idles. */
+  clocks_after_training: z.record(z.string(), z.number()).nullable().optional(),
   power_limit: measured,
   persistence: z.boolean().nullable(),
   mig: z.boolean().nullable(),
@@ -251,6 +276,8 @@ const runtimeSchema = z.strictObject({
   cpu: z.string(),
   cores: count,
   ram: bytes,
+  /** Share of all processors' time that other programs took while this run trained; absent where it is not known. */
+  other_cpu_share: z.number().min(0).max(1).optional(),
   env: z.record(z.string(), z.string()),
 });
 

@@ -1,6 +1,4 @@
-/** Statistics of a handful of seeds: medians, seeded bootstrap intervals, paired differences, and when not to judge. */
-import { uniformInt } from 'pure-rand/distribution/uniformInt';
-import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
+/** Statistics of a handful of values: medians, quantiles, spread, and an interval that holds for any distribution. */
 import {
   max as largest,
   mean,
@@ -12,17 +10,10 @@ import {
 
 export { mean, median };
 
-/** Fewer pairs than this name no winner: two seeds agree by chance half of the time. */
-export const MIN_SEEDS_FOR_WINNER = 3;
-/** Stands in place of a winner where there is none. */
-export const UNDECIDED = '~';
-/** Resampling of every report; part of summary.json so that an interval can be computed again. */
-export const BOOTSTRAP = { resamples: 10_000, seed: 20231 } as const;
+/** Values up to which the binomial is summed; 2^-n of more is no longer a number. */
+const MOST_EXACT = 1000;
 
 export type Interval = [low: number, high: number];
-export type Bootstrap = { readonly resamples: number; readonly seed: number };
-export type SeededValue = { readonly seed: number; readonly value: number };
-export type Better = 'lower' | 'higher';
 
 /** Computes the sample standard deviation (n - 1); null below two values, where it is unknown rather than 0. */
 export function standardDeviation(values: readonly number[]): number | null {
@@ -53,80 +44,40 @@ export function distribution(values: readonly number[]) {
 }
 
 /**
- * Computes the percentile bootstrap interval (95 %) of the median; null below two values.
- * With three values it is their range: the chance of drawing one value three times is 1/27, above 2.5 %.
+ * Computes the 95 % interval of the median by order statistics: the k-th smallest and k-th largest value, k as large as
+ * a coin allows. It holds for any distribution, and is the range from six values on, where 95 % first is possible; null below.
  */
-export function bootstrapMedianInterval(values: readonly number[], bootstrap: Bootstrap = BOOTSTRAP): Interval | null {
+export function medianInterval(values: readonly number[]): Interval | null {
   const n = values.length;
-  if (n < 2) return null;
-  const random = xoroshiro128plus(bootstrap.seed);
-  const medians = Array.from({ length: bootstrap.resamples }, () =>
-    median(Array.from({ length: n }, () => values[uniformInt(random, 0, n - 1)]!)),
-  );
-  const sorted = ascending(medians);
-  return [quantileSorted(sorted, 0.025), quantileSorted(sorted, 0.975)];
+  const outside = n > MOST_EXACT ? Math.floor(n / 2 - 0.98 * Math.sqrt(n)) : valuesOutside(n);
+  if (outside === 0) return null;
+  const sorted = ascending(values);
+  return [sorted[outside - 1]!, sorted[n - outside]!];
+}
+
+/** Largest k for which fewer than k of n fair coins show heads with a chance of at most 2.5 %. */
+function valuesOutside(n: number): number {
+  let outside = 0;
+  let chance = 0.5 ** n;
+  for (let tail = chance; tail <= 0.025; tail += chance) {
+    outside++;
+    chance *= (n - outside + 1) / outside;
+  }
+  return outside;
 }
 
 /** Computes median, interval and spread of one metric over the seeds of one arm; null for no values. */
-export function summarizeValues(values: readonly number[], bootstrap: Bootstrap = BOOTSTRAP) {
+export function summarizeValues(values: readonly number[]) {
   if (values.length === 0) return null;
   return {
     n: values.length,
     median: median([...values]),
-    ci95: bootstrapMedianInterval(values, bootstrap),
+    ci95: medianInterval(values),
     mean: mean([...values]),
     sd: standardDeviation(values),
     min: smallest([...values]),
     max: largest([...values]),
   };
-}
-
-/** Pairs two arms by seed, ascending, leaving out seeds that only one arm has. */
-export function pairBySeed(baseline: readonly SeededValue[], treatment: readonly SeededValue[]) {
-  const bySeed = new Map(treatment.map(({ seed, value }) => [seed, value]));
-  return baseline
-    .flatMap(({ seed, value }) => (bySeed.has(seed) ? [{ seed, baseline: value, treatment: bySeed.get(seed)! }] : []))
-    .sort((a, b) => a.seed - b.seed);
-}
-
-export type Arms = { readonly baseline: string; readonly treatment: string };
-
-/**
- * Compares one metric pair by pair: treatment minus baseline seed by seed, its median and bootstrap interval, the same for
- * the ratio, and the winner if there is one. Null where no seed is in both arms.
- */
-export function comparePaired(
-  arms: Arms,
-  better: Better,
-  baseline: readonly SeededValue[],
-  treatment: readonly SeededValue[],
-  bootstrap: Bootstrap = BOOTSTRAP,
-) {
-  const pairs = pairBySeed(baseline, treatment);
-  if (pairs.length === 0) return null;
-  const differences = pairs.map((pair) => pair.treatment - pair.baseline);
-  const ratios = pairs.every((pair) => pair.baseline > 0) ? pairs.map((pair) => pair.treatment / pair.baseline) : null;
-  const differenceInterval = bootstrapMedianInterval(differences, bootstrap);
-  return {
-    n: pairs.length,
-    seeds: pairs.map((pair) => pair.seed),
-    differences,
-    median_difference: median(differences),
-    difference_ci95: differenceInterval,
-    median_ratio: ratios === null ? null : median(ratios),
-    ratio_ci95: ratios === null ? null : bootstrapMedianInterval(ratios, bootstrap),
-    winner: decideWinner(arms, better, pairs.length, differenceInterval),
-  };
-}
-
-/** Names the arm whose advantage the whole interval shows, else `~`; always `~` with fewer than three pairs. */
-export function decideWinner(arms: Arms, better: Better, n: number, difference: Interval | null): string {
-  if (n < MIN_SEEDS_FOR_WINNER || difference === null) return UNDECIDED;
-  const [low, high] = difference;
-  const treatmentIsLower = high < 0;
-  const treatmentIsHigher = low > 0;
-  if (!treatmentIsLower && !treatmentIsHigher) return UNDECIDED;
-  return treatmentIsLower === (better === 'lower') ? arms.treatment : arms.baseline;
 }
 
 function ascending(values: readonly number[]): number[] {

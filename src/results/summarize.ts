@@ -1,7 +1,11 @@
-/** Summarizes the runs of a suite as its summary.json. */
-import { type RunRecord, SCHEMA_VERSION } from './run-schema.ts';
-import { BOOTSTRAP, comparePaired, type SeededValue, summarizeValues } from './statistics.ts';
-import { METRICS, type Metric, type ScaleUp, type SuiteSummary } from './summary-schema.ts';
+/** Summarizes the runs of a suite as its summary.json: from the run files alone, so that every report can do it again. */
+import { judge } from './judge.ts';
+import { comparePairs, type SeededValue } from './paired.ts';
+import { qualitySplit } from './quality-split.ts';
+import type { RunRecord } from './run-schema.ts';
+import { speedObstacles, unusualRuns } from './speed-conditions.ts';
+import { summarizeValues } from './statistics.ts';
+import { type Metric, type QualitySplit, type ScaleUp, SUMMARY_VERSION, type SuiteSummary } from './summary-schema.ts';
 
 const READ: Record<Metric, (run: RunRecord) => number | null | undefined> = {
   peak_memory_bytes: (run) => run.train_info.memory?.allocated.peak,
@@ -27,35 +31,71 @@ export type SummarizeOptions = {
   readonly baseline?: string;
   readonly treatment?: string;
   readonly estimates?: ScaleUp | null;
+  /** What the reader of the files noticed, before the runs' own. */
+  readonly notices?: readonly string[];
 };
 
 /** Computes medians by arm, and the paired comparison where both arms are there. Failed runs are only counted. */
 export function summarizeRuns(runs: readonly RunRecord[], options: SummarizeOptions): SuiteSummary {
-  const { suite, createdAt, baseline = 'lora', treatment = 'qlora', estimates = null } = options;
+  const { suite, createdAt, baseline = 'lora', treatment = 'qlora', estimates = null, notices = [] } = options;
   const arms = [...new Set(runs.map((run) => run.run_info.arm))];
   const good = (arm: string) => runs.filter((run) => run.run_info.arm === arm && run.run_info.status === 'success');
-  const seeded = (arm: string, metric: Metric) => seededValues(good(arm), metric);
-  const paired = (metric: Metric) =>
-    comparePaired({ baseline, treatment }, METRICS[metric].better, seeded(baseline, metric), seeded(treatment, metric));
+  const isCompared = arms.includes(baseline) && arms.includes(treatment);
   return {
-    schema_version: SCHEMA_VERSION,
+    schema_version: SUMMARY_VERSION,
     suite,
     created_at: createdAt,
     run_ids: runs.map((run) => run.run_info.run_id),
     software_rendered: runs.some((run) => run.meta_info.gpu?.software_rendered === true),
-    bootstrap: { ...BOOTSTRAP },
+    notices: [...notices, ...noticesOf(arms, runs)],
     arms: arms.map((arm) => ({
       arm,
       n: good(arm).length,
       failed: runs.filter((run) => run.run_info.arm === arm).length - good(arm).length,
-      metrics: perMetric((metric) => summarizeValues(seeded(arm, metric).map(({ value }) => value))),
+      metrics: perMetric((metric) => summarizeValues(seededValues(good(arm), metric).map(({ value }) => value))),
     })),
-    comparison:
-      arms.includes(baseline) && arms.includes(treatment)
-        ? { baseline, treatment, n: pairCount(good(baseline), good(treatment)), paired: perMetric(paired) }
-        : null,
+    comparison: isCompared ? compareArms({ baseline, treatment }, good(baseline), good(treatment)) : null,
     estimates,
   };
+}
+
+/** Compares two arms by the seeds that both have: every metric, its winner or why there is none, and quality in two parts. */
+export function compareArms(
+  arms: { readonly baseline: string; readonly treatment: string },
+  baseline: readonly RunRecord[],
+  treatment: readonly RunRecord[],
+): NonNullable<SuiteSummary['comparison']> {
+  const pairs = pairRuns(baseline, treatment);
+  const quality = qualitySplit(pairs);
+  const compared = perMetric((metric) => comparePairs(seededValues(baseline, metric), seededValues(treatment, metric)));
+  const obstacles = { speed: speedObstacles(pairs.flat()), quality: qualityObstacles(quality) };
+  return { ...arms, n: pairs.length, paired: judge(arms, compared, obstacles), quality };
+}
+
+/** The seeds' difference has to stand out of what other rows might have shown, where the records tell of rows. */
+function qualityObstacles(quality: QualitySplit | null): string[] {
+  const rows = quality?.after.rows ?? null;
+  if (rows === null) return [];
+  const [low, high] = rows.ci95;
+  return low > 0 || high < 0
+    ? []
+    : [`the ${rows.rows} evaluated rows leave ${low.toFixed(4)} to ${high.toFixed(4)} open`];
+}
+
+function noticesOf(arms: readonly string[], runs: readonly RunRecord[]): string[] {
+  const evaluated = runs.filter((run) => run.eval_info.metrics !== null);
+  const withoutRows = evaluated.filter((run) => run.eval_info.row_losses === undefined).length;
+  const unusual = arms.flatMap((arm) =>
+    unusualRuns(
+      arm,
+      runs.filter((run) => run.run_info.arm === arm && run.run_info.status === 'success'),
+    ),
+  );
+  if (withoutRows === 0) return unusual;
+  return [
+    ...unusual,
+    `${withoutRows} of ${runs.length} records lack the losses of single rows: what is said of quality holds for these rows alone`,
+  ];
 }
 
 /** Reads a metric of runs by seed, leaving out runs that did not measure it. */
@@ -66,9 +106,12 @@ export function seededValues(runs: readonly RunRecord[], metric: Metric): Seeded
   });
 }
 
-function pairCount(baseline: readonly RunRecord[], treatment: readonly RunRecord[]): number {
-  const seeds = new Set(treatment.map((run) => run.run_info.seed));
-  return baseline.filter((run) => seeds.has(run.run_info.seed)).length;
+function pairRuns(baseline: readonly RunRecord[], treatment: readonly RunRecord[]): [RunRecord, RunRecord][] {
+  const bySeed = new Map(treatment.map((run) => [run.run_info.seed, run]));
+  return baseline.flatMap((run): [RunRecord, RunRecord][] => {
+    const partner = bySeed.get(run.run_info.seed);
+    return partner === undefined ? [] : [[run, partner]];
+  });
 }
 
 function perMetric<T>(of: (metric: Metric) => T): Record<Metric, T> {

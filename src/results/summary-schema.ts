@@ -1,18 +1,46 @@
 /** The two files of a suite beside its runs: suite.json (what was run, in which order) and summary.json (the statistics). */
 import { z } from 'zod';
+import type { Better } from './paired.ts';
 import { categoryBytesSchema, SCHEMA_VERSION } from './run-schema.ts';
 
-/**
- * What is compared between two arms, one number per run. `better` says which way a number is good, once for all tables.
- */
+/** Version of summary.json. 1 had bootstrap intervals, and winners at three seeds. */
+export const SUMMARY_VERSION = 2;
+
+/** What is compared between two arms, one number per run. */
 export const METRICS = {
-  peak_memory_bytes: { label: 'Peak memory', unit: 'bytes', better: 'lower' },
-  step_time_ms: { label: 'Step time, median of a run', unit: 'ms', better: 'lower' },
-  tokens_per_second: { label: 'Throughput', unit: 'tokens/s', better: 'higher' },
-  eval_loss: { label: 'Evaluation loss after training', unit: 'nats/token', better: 'lower' },
-  eval_loss_drop: { label: 'Drop of evaluation loss', unit: 'nats/token', better: 'higher' },
-  perplexity: { label: 'Perplexity after training', unit: '', better: 'lower' },
-} as const;
+  peak_memory_bytes: metric('Peak memory', 'bytes', 'lower', 'bytes'),
+  step_time_ms: metric('Step time, median of a run', 'ms', 'lower', 'speed', { of: 'ratio', value: 0.02 }),
+  tokens_per_second: metric('Throughput', 'tokens/s', 'higher', 'speed', null, 'step_time_ms'),
+  eval_loss: metric('Evaluation loss after training', 'nats/token', 'lower', 'quality', { of: 'value', value: 0.005 }),
+  eval_loss_drop: metric('Drop of evaluation loss', 'nats/token', 'higher', 'quality', null, 'eval_loss'),
+  perplexity: metric('Perplexity after training', '', 'lower', 'quality', null, 'eval_loss'),
+};
+
+/** Smallest difference that counts, as a share of the baseline or in the metric's unit: fewer mean nothing to a user. */
+export type MinimumEffect = { readonly of: 'ratio' | 'value'; readonly value: number };
+
+type MetricFacts = {
+  readonly label: string;
+  readonly unit: string;
+  /** Which way a number is good, once for all tables. */
+  readonly better: Better;
+  readonly kind: 'bytes' | 'speed' | 'quality';
+  readonly minimum: MinimumEffect | null;
+  /** Metric that this one restates, and whose winner it shares; null where it is judged by itself. */
+  readonly follows: string | null;
+};
+
+function metric<const F extends string | null = null>(
+  label: string,
+  unit: string,
+  better: Better,
+  kind: MetricFacts['kind'],
+  minimum: MinimumEffect | null = null,
+  follows: F = null as F,
+) {
+  return { label, unit, better, kind, minimum, follows } satisfies MetricFacts;
+}
+
 export type Metric = keyof typeof METRICS;
 export const METRIC_NAMES = Object.keys(METRICS) as Metric[];
 
@@ -22,20 +50,11 @@ const bytes = z.int().nonnegative();
 const interval = z.tuple([z.number(), z.number()]);
 const runId = z.string().regex(/^[0-9a-f]{16}$/);
 
-/** suite.json: the runs in the order they ran (arms interleaved), and the command that ran them. */
-export const suiteManifestSchema = z.strictObject({
-  schema_version: z.literal(SCHEMA_VERSION),
-  suite: name,
-  created_at: z.iso.datetime(),
-  command: z.array(z.string()),
-  runs: z.array(z.strictObject({ run_id: runId, arm: name, seed: z.int(), status: name, file: name })),
-});
-export type SuiteManifest = z.infer<typeof suiteManifestSchema>;
-
-/** n values of one metric in one arm; ci95 and sd are null where n is 1. */
+/** n values of one metric in one arm. */
 const metricSummarySchema = z.strictObject({
   n: count,
   median: z.number(),
+  /** Interval of the median by order statistics, whatever the distribution; null below six values. */
   ci95: interval.nullable(),
   mean: z.number(),
   sd: z.number().nullable(),
@@ -62,22 +81,47 @@ const armSummarySchema = z.strictObject({
 });
 export type ArmSummary = z.infer<typeof armSummarySchema>;
 
-/** Treatment minus baseline, and treatment over baseline, seed by seed. */
+/** Treatment minus baseline, and treatment over baseline, seed by seed; see PairedComparison for the fields it shares. */
 const pairedSchema = z.strictObject({
   n: count,
   seeds: z.array(z.int()),
   differences: z.array(z.number()),
   median_difference: z.number(),
+  difference_range: interval,
   difference_ci95: interval.nullable(),
-  /** Null where a baseline is 0 or below, as a drop of loss can be. */
   median_ratio: z.number().nullable(),
+  ratio_range: interval.nullable(),
   ratio_ci95: interval.nullable(),
-  /** An arm's name, or `~`: fewer than three pairs, or an interval that holds zero. */
+  repeats_exactly: z.boolean(),
+  p_value: z.number().nullable(),
+  /** p_value corrected for the noisy metrics that the headline names; null where nothing was tested. */
+  p_holm: z.number().nullable(),
+  minimum_effect: z.strictObject({ of: z.enum(['ratio', 'value']), value: z.number() }).nullable(),
+  /** An arm's name, or `~`. */
   winner: name,
+  /** Why there is no winner; empty where there is one. */
+  undecided_because: z.array(z.string()),
 });
 export type PairedSummary = z.infer<typeof pairedSchema>;
 
-const scaleUpSchema = z.strictObject({
+/** Treatment minus baseline in nats per token, and what the evaluated rows leave uncertain of it. */
+const lossDifferenceSchema = z.strictObject({
+  /** Median over the paired seeds. */
+  median_difference: z.number(),
+  /** Mean over rows of the same runs, its standard error with a row as one observation; null where records lack rows. */
+  rows: z.strictObject({ value: z.number(), stderr: z.number(), ci95: interval, rows: count }).nullable(),
+});
+export type LossDifference = z.infer<typeof lossDifferenceSchema>;
+
+/** Quality in two parts: `before` is what quantizing cost before training, `gained` what training made of it. */
+const qualitySplitSchema = z.strictObject({
+  before: lossDifferenceSchema,
+  gained: lossDifferenceSchema,
+  after: lossDifferenceSchema,
+});
+export type QualitySplit = z.infer<typeof qualitySplitSchema>;
+
+export const scaleUpSchema = z.strictObject({
   device_profile: name,
   /** A statement for each of batch, sequence length, rank, targets, optimizer, dtypes, checkpointing. */
   assumptions: z.array(z.string()),
@@ -93,18 +137,38 @@ const scaleUpSchema = z.strictObject({
 });
 export type ScaleUp = z.infer<typeof scaleUpSchema>;
 
-/** summary.json: all but the estimates can be computed again from the run files. */
-export const suiteSummarySchema = z.strictObject({
+/** suite.json: the runs in the order they ran (arms interleaved), and the command that ran them. */
+export const suiteManifestSchema = z.strictObject({
   schema_version: z.literal(SCHEMA_VERSION),
+  suite: name,
+  created_at: z.iso.datetime(),
+  command: z.array(z.string()),
+  /** Peaks that the plan gives for larger models; absent in older folders, whose summary.json has them. */
+  estimates: scaleUpSchema.nullable().optional(),
+  runs: z.array(z.strictObject({ run_id: runId, arm: name, seed: z.int(), status: name, file: name })),
+});
+export type SuiteManifest = z.infer<typeof suiteManifestSchema>;
+
+/** summary.json: computed from suite.json and the run files, and again by every report. */
+export const suiteSummarySchema = z.strictObject({
+  schema_version: z.literal(SUMMARY_VERSION),
   suite: name,
   created_at: z.iso.datetime(),
   run_ids: z.array(runId),
   /** True as soon as one run was rendered in software. */
   software_rendered: z.boolean(),
-  bootstrap: z.strictObject({ resamples: count, seed: z.int() }),
+  /** What a reader should know before believing a number: unusual runs, records without a field. */
+  notices: z.array(z.string()),
   arms: z.array(armSummarySchema),
   comparison: z
-    .strictObject({ baseline: name, treatment: name, n: count, paired: metricsOf(pairedSchema.nullable()) })
+    .strictObject({
+      baseline: name,
+      treatment: name,
+      n: count,
+      paired: metricsOf(pairedSchema.nullable()),
+      /** Null where an arm was not evaluated before and after. */
+      quality: qualitySplitSchema.nullable(),
+    })
     .nullable(),
   estimates: scaleUpSchema.nullable(),
 });

@@ -1,9 +1,9 @@
 /** Allocates and records everything a run needs: the one path that training and estimating share. */
 import type { TrainConfig } from '../config/settings.ts';
-import { DeviceError } from '../errors.ts';
 import { floatType } from '../formats/dtype.ts';
 import { Machine, type MachineTarget } from '../gpu/machine.ts';
 import type { LossScaling } from '../kernels/loss-scale.ts';
+import { requireComputeDtype } from '../model/compute-dtype.ts';
 import { declareModel } from '../model/declare.ts';
 import type { Checkpointing } from '../model/ops/context.ts';
 import { Engine } from './engine.ts';
@@ -35,16 +35,13 @@ export type Shapes = { readonly train: readonly BatchShape[]; readonly evaluatio
  */
 export function buildEngine(target: MachineTarget, layout: ModelLayout, config: TrainConfig, shapes: Shapes): Engine {
   const profile = { ...target.profile, tier: matmulTier(target.profile, config).tier };
-  if (config.compute_dtype === 'float16' && !profile.shaderF16) {
-    throw new DeviceError(
-      `compute_dtype float16 needs the shader-f16 feature, which ${profile.name} lacks: set compute_dtype: float32`,
-    );
-  }
+  const computeDtype = floatType(config.compute_dtype).gpu;
+  requireComputeDtype(profile, computeDtype);
   const machine = new Machine({ ...target, profile });
   machine.ledger.enterPhase('load');
   const declared = declareModel(machine.residents, layout.spec, profile.limits.maxStorageBufferBindingSize);
   const settings: EngineSettings = {
-    computeDtype: floatType(config.compute_dtype).gpu,
+    computeDtype,
     optimizer: {
       beta1: config.adam_beta1,
       beta2: config.adam_beta2,

@@ -7,14 +7,13 @@ import { type AdapterLayout, adapterCounts, adapterLayout } from '../adapters/la
 import type { TargetFields } from '../adapters/match.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import { ConfigError } from '../errors.ts';
-import { isBnb4bit, readBnb4bit } from '../formats/bnb4bit.ts';
+import { isBnb4bit } from '../formats/bnb4bit.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
-import { floatType, type GpuFloat, isFloatDtype } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import { adapterBase } from '../model/adapter-base.ts';
+import { baseStorage, quantizable } from '../model/base-storage.ts';
 import type { LoraSpec, ModelSpec, StoredAs } from '../model/declare.ts';
-import { allLinears, EMBEDDING, HEAD, parameterCount } from '../model/modules.ts';
-import { skipTest } from '../model/skips.ts';
+import { allLinears, parameterCount } from '../model/modules.ts';
 
 export type ModelLayout = {
   readonly spec: ModelSpec;
@@ -52,18 +51,8 @@ export async function modelLayout({
   const linear: LinearNames = new Set(allLinears(model).map(({ name }) => name));
   const base = adapterBase(model);
   const full = config.method === 'full';
-  const isSkipped = skipTest(config.llm_int8_skip_modules ?? [], [...linear, HEAD, EMBEDDING]);
-  const matrices = [...linear, ...(model.tie_word_embeddings ? [] : [HEAD])];
-  if (full && source !== null) requireUnquantized(source, matrices);
-  const prequantized =
-    source === null || full ? new Map<string, StoredAs>() : await prequantizedWeights(source, matrices);
-  // A quantized checkpoint stays as it is: what it holds in 16 or 32 bits was kept out when it was made. Otherwise
-  // every linear layer of a QLoRA base is quantized, whatever the adapter targets; head and embedding never are.
-  const isQuantizedHere = (module: string): boolean =>
-    config.load_in_4bit && prequantized.size === 0 && linear.has(module) && !isSkipped(module);
-  const storedAs = (module: string): StoredAs =>
-    prequantized.get(module) ??
-    (isQuantizedHere(module) ? fourBit(config) : { kind: 'dense', dtype: denseDtype(config, model, source, module) });
+  if (full && source !== null) requireUnquantized(source, quantizable(model));
+  const { storedAs, prequantized } = await baseStorage(config, model, source);
   if (full) return { spec: { config: model, full, storedAs, lora: null, maxPositions }, base, linear, lora: null };
   const lora = adapter === null ? freshAdapter(config, base) : continued(adapter, config);
   requireTrainable(lora.layout, prequantized);
@@ -153,34 +142,4 @@ function requireUnquantized(source: TensorSource, modules: readonly string[]): v
       message: `full cannot train ${source.root}, whose ${quantized} is quantized to 4 bits: use qlora, or the unquantized model`,
     },
   ]);
-}
-
-/** Finds the weights that the checkpoint holds in bitsandbytes' 4-bit form, by module. */
-async function prequantizedWeights(source: TensorSource, modules: readonly string[]): Promise<Map<string, StoredAs>> {
-  const found = new Map<string, StoredAs>();
-  for (const module of modules) {
-    const name = `${module}.weight`;
-    const stored = source.has(name) ? await readBnb4bit(source, name) : null;
-    if (stored === null) continue;
-    const { quantType, blockSize, nested, nestedQuantMap: dynamicCode } = stored;
-    const doubleQuant = nested !== undefined;
-    found.set(module, { kind: '4bit', quantType, blockSize, doubleQuant, ...(dynamicCode && { dynamicCode }) });
-  }
-  return found;
-}
-
-function fourBit(config: TrainConfig): StoredAs {
-  return {
-    kind: '4bit',
-    quantType: config.bnb_4bit_quant_type,
-    blockSize: config.bnb_4bit_blocksize,
-    doubleQuant: config.bnb_4bit_use_double_quant,
-  };
-}
-
-function denseDtype(config: TrainConfig, model: ModelConfig, source: TensorSource | null, module: string): GpuFloat {
-  if (config.dtype !== 'auto') return floatType(config.dtype).gpu;
-  const name = `${module}.weight`;
-  const stored = source?.has(name) ? source.info(name).dtype : null;
-  return floatType(stored !== null && isFloatDtype(stored) ? stored : (model.dtype ?? 'float32')).gpu;
 }

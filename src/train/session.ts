@@ -2,6 +2,7 @@
 
 import { max as largest } from 'simple-statistics';
 import type { TrainConfig } from '../config/settings.ts';
+import { openChatSource } from '../data/chat-source.ts';
 import { type Dataset, loadDataset } from '../data/dataset.ts';
 import { ConfigError } from '../errors.ts';
 import type { FileReader } from '../formats/reader.ts';
@@ -43,6 +44,10 @@ export async function readRunInput(config: TrainConfig, readerOf: Runtime['reade
     maxLength: config.max_length,
     tokenizer,
     appendEos: config.append_eos,
+    textField: config.dataset_text_field,
+    completionOnlyLoss: config.completion_only_loss,
+    assistantOnlyLoss: config.assistant_only_loss,
+    chat: await openChatSource(readerOf(config.model_name_or_path), config.chat_template_path, readerOf),
   };
   const files = readerOf('.');
   if (config.datasets.length === 0)

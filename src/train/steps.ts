@@ -8,18 +8,20 @@ import type { RunInput } from './session.ts';
 export type SubmittedStep = {
   readonly next: BatchState;
   readonly epoch: number;
+  /** The rows of its micro-batches, by their place in the dataset. */
+  readonly rows: readonly (readonly number[])[];
   /** Settles when the GPU is done; the caller measures stepMs. */
   readonly done: Promise<Omit<StepEvent, 'stepMs'>>;
 };
 
-/** Submits step `index` (from 0), whose batches begin at `state`. */
-export function submitStep(
+/** Makes the batches of step `index` (from 0), which begin at `state`, and submits it. @throws DataError */
+export async function submitStep(
   engine: Engine,
   { batches, config }: RunInput,
   index: number,
   state: BatchState,
-): SubmittedStep {
-  const { microBatches, numItemsInBatch, next } = batches.train.step(state);
+): Promise<SubmittedStep> {
+  const { microBatches, rows, numItemsInBatch, next } = await batches.train.step(state);
   const { totalSteps } = batches;
   // as in torch, update u is Adam's step u + 1, and the schedule counts updates too
   const ratesAt = (updates: number) => ({
@@ -55,7 +57,7 @@ export function submitStep(
   });
   // awaited one step later; until then a failure must not count as unhandled
   done.catch(() => undefined);
-  return { next, epoch, done };
+  return { next, epoch, rows, done };
 }
 
 function sum<T>(items: readonly T[], of: (item: T) => number): number {

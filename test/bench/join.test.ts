@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { joinFolders } from '../../src/bench/join.ts';
-import { readRun } from '../../src/bench/run-suite.ts';
+import { readRun } from '../../src/bench/read-runs.ts';
 import { buildReport } from '../../src/report/report.ts';
 import type { RunRecord } from '../../src/results/run-schema.ts';
 import { makeRun } from '../report/fixture.ts';
@@ -65,7 +65,10 @@ describe('joined folders', () => {
     await expect(joinFolders([a, b], NOW)).rejects.toThrow(
       /b\/lora-seed1\.run\.json: is arm lora, seed 1, as is .*a\/lora/,
     );
-    await expect(joinFolders([a, path.join(root, 'none')], NOW)).rejects.toThrow(/none: holds no \*\.run\.json/);
+    await expect(joinFolders([a, path.join(root, 'none')], NOW)).rejects.toThrow(/none: there is no such folder\./);
+    await expect(joinFolders([a, folder('empty', [])], NOW)).rejects.toThrow(
+      /empty: holds no \*\.run\.json, as nibble bench run/,
+    );
     const c = folder('c', []);
     writeFileSync(path.join(c, 'x.run.json'), '{}');
     await expect(joinFolders([c], NOW)).rejects.toThrow(/x\.run\.json: is not a run of schema v1/);

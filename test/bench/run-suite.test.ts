@@ -6,7 +6,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { CRASH, readSuiteFolder, runSuite, type SuiteEvent } from '../../src/bench/run-suite.ts';
+import { CRASH, runSuite, type SuiteEvent } from '../../src/bench/run-suite.ts';
+import { readSuiteFolder } from '../../src/bench/suite-folder.ts';
 import { loadSuite, type ResolvedSuite } from '../../src/config/index.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { suiteManifestSchema } from '../../src/results/summary-schema.ts';

@@ -84,6 +84,39 @@ describe('columns of tokenized rows', () => {
   });
 });
 
+describe('text, by the tokenizers of files that differ in small things', () => {
+  type Small = {
+    models: unknown[];
+    rows: { name: string; text: string; files: Record<string, Record<string, unknown>> }[];
+  };
+  const file = path.join(GOLDEN, 'tokenizers', 'small.json');
+  const { models, rows } = JSON.parse(readFileSync(file, 'utf8')) as Small;
+
+  test.each([
+    ['added-tokens-decoder', 30, 5.682967],
+    ['eos-only-in-config', 30, 5.69458],
+    ['digits', 41, 5.770843],
+  ])('%s: %i tokens, loss %d', async (name, tokens, right) => {
+    const { text, files } = rows.find((row) => row.name === name)!;
+    const { 'config.json': _, ...others } = files;
+    const tokenizer = { ...files['tokenizer.json'], model: models[files['tokenizer.json']?.model as number] };
+    const texts = Object.entries({ ...others, 'tokenizer.json': tokenizer }).map(
+      ([at, json]) => [at, JSON.stringify(json)] as const,
+    );
+    const { loss, output } = await trained(modelWith(Object.fromEntries(texts)), rowsOf({ text }));
+    expect(loss).toBeCloseTo(right, DECIMALS);
+    const { train_info } = JSON.parse(readFileSync(path.join(output, 'run.json'), 'utf8'));
+    expect(train_info.history[0].num_input_tokens_seen).toBe(tokens);
+  });
+
+  test('double-bos: a note says that there are two', async () => {
+    const { text, files } = rows.find((row) => row.name === 'double-bos')!;
+    const tokenizer = { ...files['tokenizer.json'], model: models[files['tokenizer.json']?.model as number] };
+    const { stderr } = await trained(modelWith({ 'tokenizer.json': JSON.stringify(tokenizer) }), rowsOf({ text }));
+    expect(stderr).toMatch(/1 row .*(BOS|EOS)/);
+  });
+});
+
 describe('files that are not JSONL are called by their names', () => {
   test('a JSON array', async () => {
     const model = modelWith({ 'tokenizer.json': bytes('json-array', 'tokenizer.json') });

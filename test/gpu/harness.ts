@@ -99,10 +99,15 @@ export function stepTensor({ residents }: Machine): Tensor {
   return residents.tensor({ label: 'step', shape, dtype: 'u32', category: 'staging', usage: 'uniform' });
 }
 
-/** The ambient binding that decoding's kernels read, at a position. */
-export function cursorAt({ machine }: Bench, first: number): Tensor {
-  const init = { label: 'cursor', shape: [1], dtype: 'u32', category: 'staging', usage: 'uniform' } as const;
-  const cursor = machine.residents.tensor(init);
-  machine.write(cursor, Uint32Array.of(first));
-  return cursor;
+/** The ambient bindings of kernels with a cache: where each sequence stands, its tokens that count, its adapter, and its pages. */
+export function sequencesAt(
+  bench: Bench,
+  rows: readonly { readonly first: number; readonly count?: number; readonly adapter?: number }[],
+  pages: readonly (readonly number[])[] = rows.map(() => [0]),
+): { readonly cursor: Tensor; readonly pages: Tensor } {
+  const words = rows.flatMap(({ first, count = 1, adapter = 0 }) => [first, count, adapter, 0]);
+  return {
+    cursor: bench.input('cursor', Uint32Array.from(words)),
+    pages: bench.input('pages', Uint32Array.from(pages.flat())),
+  };
 }

@@ -3,7 +3,7 @@ import { type DeviceProfile, KNOWN_PROFILES } from '../../src/gpu/device-profile
 import type { Tensor } from '../../src/gpu/tensor.ts';
 import { attentionBwd, attentionFwd, planAttention } from '../../src/kernels/attention.ts';
 import { itHardware } from '../gpu/hardware.ts';
-import { Bench, cursorAt } from '../gpu/harness.ts';
+import { Bench, sequencesAt } from '../gpu/harness.ts';
 import { attentionFwdRef } from '../ref/attention.ts';
 import { expectClose, expectSameBits, random, type Vec } from '../ref/compare.ts';
 import {
@@ -233,50 +233,70 @@ describe.each([
   [3, 9, 4],
   [4, 8, 100],
 ] as const)('%i queries at position %i, window %s', (Tq, first, window) => {
-  test.each(['direct', 'simt'] as const)('%s equals the rows of attention over the whole', async (tier) => {
-    const [B, Tk, H, K, D] = [2, 12, 4, 2, 8];
-    const S = first + Tq;
-    const r = random(S);
-    const [q, k, v] = [r.normal32(B * S * H * D), r.normal32(B * S * K * D), r.normal32(B * S * K * D)];
-    const shape = { B, S, H, K, D, window, scale: 0.4 };
-    const want = attentionFwdRef(shape, q, k, v);
-    const bench = new Bench({ profile: { tier } });
-    // behind the last token the cache holds NaN, which may reach nothing
-    const cached = (x: Float32Array) => {
-      const all = new Float32Array(B * Tk * K * D).fill(Number.NaN);
-      for (let b = 0; b < B; b++) all.set(x.subarray(b * S * K * D, (b + 1) * S * K * D), b * Tk * K * D);
-      return all;
-    };
-    const last = (x: Vec, width: number) =>
-      Float32Array.from({ length: B * Tq * width }, (_, i) => {
-        const row = Math.floor(i / width);
-        return x[(Math.floor(row / Tq) * S + first + (row % Tq)) * width + (i % width)] as number;
+  test.each(['direct', 'simt'] as const)(
+    '%s equals the rows of attention over the whole, from pages in any order',
+    async (tier) => {
+      const [B, H, K, D] = [2, 4, 2, 8];
+      const paging = { pageTokens: 4, pagesPerRow: 3 };
+      const Tk = paging.pageTokens * paging.pagesPerRow;
+      // the second sequence is shorter, where it can be
+      const firsts = [first, Math.max(0, first - 3)];
+      const pages = [
+        [4, 0, 6],
+        [1, 5, 2],
+      ];
+      const S = first + Tq;
+      const r = random(S);
+      const [q, k, v] = [r.normal32(B * S * H * D), r.normal32(B * S * K * D), r.normal32(B * S * K * D)];
+      const want = attentionFwdRef({ B, S, H, K, D, window, scale: 0.4 }, q, k, v);
+      const bench = new Bench({ profile: { tier } });
+      // behind the last token of a sequence the cache holds NaN, which may reach nothing
+      const cached = (x: Float32Array) => {
+        const all = new Float32Array(7 * paging.pageTokens * K * D).fill(Number.NaN);
+        for (let b = 0; b < B; b++)
+          for (let j = 0; j < (firsts[b] as number) + Tq; j++) {
+            const page = pages[b]?.[Math.floor(j / paging.pageTokens)] as number;
+            const from = (b * S + j) * K * D;
+            all.set(x.subarray(from, from + K * D), (page * paging.pageTokens + (j % paging.pageTokens)) * K * D);
+          }
+        return all;
+      };
+      const last = (x: Vec, width: number) =>
+        Float32Array.from({ length: B * Tq * width }, (_, i) => {
+          const [row, b] = [Math.floor(i / width), Math.floor(i / width / Tq)];
+          return x[(b * S + (firsts[b] as number) + (row % Tq)) * width + (i % width)] as number;
+        });
+      const [o, lse] = [bench.output('o', [B * Tq, H * D]), bench.output('lse', [B * Tq, H])];
+      const ambient = sequencesAt(
+        bench,
+        firsts.map((at) => ({ first: at })),
+        pages,
+      );
+      const rec = bench.machine.recorder(ambient);
+      attentionFwd(rec, {
+        B,
+        Tq,
+        Tk,
+        paging,
+        H,
+        K,
+        D,
+        window,
+        scale: 0.4,
+        q: bench.input('q', last(q, H * D)),
+        k: bench.input('k', cached(k)),
+        v: bench.input('v', cached(v)),
+        o,
+        lse,
       });
-    const [o, lse] = [bench.output('o', [B * Tq, H * D]), bench.output('lse', [B * Tq, H])];
-    const rec = bench.machine.recorder({ cursor: cursorAt(bench, first) });
-    attentionFwd(rec, {
-      B,
-      Tq,
-      Tk,
-      atCursor: true,
-      H,
-      K,
-      D,
-      window,
-      scale: 0.4,
-      q: bench.input('q', last(q, H * D)),
-      k: bench.input('k', cached(k)),
-      v: bench.input('v', cached(v)),
-      o,
-      lse,
-    });
-    await bench.machine.runOnce({ name: 'decode', commands: rec.commands });
-    expectClose('o', await bench.read(o), last(want.o, H * D), F32.o);
-    expectClose('lse', await bench.read(lse), last(want.lse, H), F32.lse);
-  });
+      await bench.machine.runOnce({ name: 'decode', commands: rec.commands });
+      expectClose('o', await bench.read(o), last(want.o, H * D), F32.o);
+      expectClose('lse', await bench.read(lse), last(want.lse, H), F32.lse);
+    },
+  );
 });
 
-test('lengths that differ need a cursor, a cursor needs the phase to have one, and no backward has one', () => {
+test('lengths that differ need pages, pages need the phase to have a cursor, and no backward has one', () => {
   const bench = new Bench();
   const [q, k, v, o, lse] = ['q', 'k', 'v', 'o', 'lse'].map((label) => bench.output(label, [64])) as [
     Tensor,
@@ -287,12 +307,11 @@ test('lengths that differ need a cursor, a cursor needs the phase to have one, a
   ];
   const call = { B: 1, Tq: 1, Tk: 4, H: 1, K: 1, D: 8, window: null, scale: 1, q, k, v, o, lse };
   expect(() => attentionFwd(bench.tape, call)).toThrow(/1 queries do not go with 4 keys of a row/);
-  expect(() => attentionFwd(bench.tape, { ...call, Tq: 5, atCursor: true })).toThrow(
-    /5 queries at the cursor do not go/,
-  );
-  expect(() => attentionFwd(bench.tape, { ...call, atCursor: true })).toThrow(
-    'attention_fwd: binds cursor, which this phase does not have; its ambient bindings: [flags, step]',
-  );
+  const paging = { pageTokens: 4, pagesPerRow: 1 };
+  expect(() => attentionFwd(bench.tape, { ...call, Tq: 5, paging })).toThrow(/5 queries at the cursor do not go/);
+  expect(() => attentionFwd(bench.tape, { ...call, paging })).toThrow(/buffer names: missing.*cursor/);
   const grads = { dO: q, delta: q, dq: q, dk: k, dv: v };
-  expect(() => attentionBwd(bench.tape, { ...call, ...grads, atCursor: true })).toThrow(/has no queries at a cursor/);
+  expect(() => attentionBwd(bench.tape, { ...call, ...grads, paging })).toThrow(/reads no cache/);
+  const odd = { pageTokens: 6, pagesPerRow: 1 };
+  expect(() => attentionFwd(bench.tape, { ...call, paging: odd })).toThrow(/pages of 6 tokens are no multiples of 4/);
 });

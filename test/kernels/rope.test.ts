@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Tensor } from '../../src/gpu/tensor.ts';
 import { ropeBwd, ropeFwd } from '../../src/kernels/rope.ts';
-import { Bench, cursorAt } from '../gpu/harness.ts';
+import { Bench, sequencesAt } from '../gpu/harness.ts';
 import { expectClose, random } from '../ref/compare.ts';
 import { ropeBwdRef, ropeFwdRef, ropeTables } from '../ref/rope.ts';
 
@@ -68,17 +68,17 @@ test('an odd head dim is refused', () => {
 });
 
 // with D 6 and 8, so without and with vec4
-test.each([6, 8])('tokens at a cursor turn as those of a longer row, D=%i', async (D) => {
-  const [S, T, heads, first, reach] = [2, 4, 3, 5, 9];
+test.each([6, 8])('tokens of sequences that stand apart turn as those of longer rows, D=%i', async (D) => {
+  const [S, T, heads, reach] = [2, 4, 3, 9];
   const x = random(D).normal32(T * heads * D);
   const tables = ropeTables(reach, D);
   const bench = new Bench({ maxWorkgroups: 7 });
   const turned = bench.input('turned', x);
-  const rec = bench.machine.recorder({ cursor: cursorAt(bench, first) });
+  const rec = bench.machine.recorder(sequencesAt(bench, [{ first: 5 }, { first: 0 }]));
   const call = { T, S, heads, D, cos: bench.input('cos', tables.cos), sin: bench.input('sin', tables.sin) };
   ropeFwd(rec, { ...call, atCursor: reach, x: turned });
   await bench.machine.runOnce({ name: 'decode', commands: rec.commands });
-  const positions = [first, first + 1, first, first + 1];
+  const positions = [5, 6, 0, 1];
   expectClose('forward', await bench.read(turned), ropeFwdRef(x, { ...call, ...tables, positions }), TOLERANCE);
   expect(() => ropeFwd(rec, { ...call, atCursor: reach + 1, x: turned })).toThrow(/cos_table is cos/);
 });

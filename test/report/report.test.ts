@@ -159,6 +159,18 @@ describe('the numbers of the page and of the Markdown are those of the JSON', ()
         run_info.total_time,
       ]),
     );
+    // drops of the loss over the seeds, and the sample deviation of what it came to
+    const learning = ['lora', 'qlora'].map((arm) => {
+      const own = ordered.filter(({ run_info }) => run_info.arm === arm).map(({ eval_info }) => eval_info);
+      const after = own.map(({ metrics }) => metrics!.eval_loss.value);
+      const drops = own.map(({ metrics_before }, i) => metrics_before!.eval_loss.value - after[i]!);
+      const mean = after.reduce((sum, value) => sum + value, 0) / after.length;
+      const sd = Math.sqrt(after.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (after.length - 1));
+      return [own.length, Math.min(...drops), sd, Math.min(...drops) / sd];
+    });
+    const told = numbers(htmlTable('learning')).map((row) => row.filter((value) => typeof value === 'number'));
+    expect(told).toEqual(learning.map((row) => row.map((value) => expect.closeTo(value, 9))));
+    expect(texts(htmlTable('learning')).map((row) => row.at(-1))).toEqual(['yes', 'yes']);
     expect(texts(htmlTable('evaluation'))).toEqual(markdownTable('Evaluation before and after training'));
     expect(texts(htmlTable('step-times'))).toEqual(markdownTable('Step time by run'));
   });
@@ -169,7 +181,7 @@ describe('the numbers of the page and of the Markdown are those of the JSON', ()
     for (const [i, metric] of METRIC_NAMES.entries()) {
       const pair = summary.comparison!.paired[metric]!;
       const [lora, qlora] = summary.arms.map(({ metrics }) => metrics[metric]!.median);
-      const [low, high] = pair.difference_ci95!;
+      const [low, high] = pair.difference_ci95 ?? pair.difference_range;
       expect(rows[i]!.slice(1, -1).map(({ value }) => value)).toEqual([
         lora,
         qlora,
@@ -178,6 +190,7 @@ describe('the numbers of the page and of the Markdown are those of the JSON', ()
         high,
         pair.median_ratio,
         pair.n,
+        pair.p_holm,
       ]);
     }
     expect(texts(rows)).toEqual(markdownTable('Medians and paired differences'));
@@ -242,6 +255,14 @@ describe('the page stands alone', () => {
     expect(text.match(/<script/g)).toHaveLength(1);
     expect(text).not.toMatch(/<img|<b>/);
     expect(renderMarkdown(document)).not.toMatch(/<script|<img|<b>/);
+  });
+
+  test.each(['constructor', 'toString', 'hasOwnProperty'])('an arm may be called %s', async (name) => {
+    const renamed = JSON.parse(JSON.stringify(runs).replaceAll('"qlora"', `"${name}"`)) as typeof runs;
+    const document = await buildReport({ runs: renamed, summary: makeSummary(renamed) });
+    const named = chartsOf(document).filter(({ svg }) => svg.includes(`>${name}</text>`));
+    expect(named.map((chart) => chart.name)).toContain('loss');
+    for (const { svg } of named) expect(svg).not.toContain('\u2060');
   });
 
   test('every inner link has its target and no id is used twice', () => {

@@ -63,13 +63,13 @@ test('the category list is the keys of by_category, in order', () => {
   expect(Object.keys(runShape.shape.train_info.shape.memory.unwrap().shape.by_category.shape)).toEqual([
     ...MEMORY_CATEGORIES,
   ]);
-  expect(MEMORY_CATEGORIES).toHaveLength(10);
+  expect(MEMORY_CATEGORIES).toHaveLength(11);
 });
 
 test('a record from before a category was known reads as 0 there; one whose rows then miss bytes is refused', () => {
   const { by_category } = makeRun('qlora', 0).train_info.memory!;
-  const later = categoryBytesOf([...MEMORY_CATEGORIES, 'kv_cache']);
-  expect(later.parse(by_category)).toEqual({ ...by_category, kv_cache: 0 });
+  const later = categoryBytesOf([...MEMORY_CATEGORIES, 'drafts']);
+  expect(later.parse(by_category)).toEqual({ ...by_category, drafts: 0 });
   expect(later.safeParse({ ...by_category, kv_cash: 0 }).success).toBe(false);
   const without = (category: 'quant_state' | 'logits', of: RunRecord) => {
     const { memory } = of.train_info;

@@ -4,7 +4,8 @@ import path from 'node:path';
 import { max as largest } from 'simple-statistics';
 import { parse } from 'yaml';
 import { joinFolders } from '../../bench/join.ts';
-import { CRASH, readSuiteFolder, runSuite, type SuiteEvent, type SuiteResult } from '../../bench/run-suite.ts';
+import { CRASH, runSuite, type SuiteEvent } from '../../bench/run-suite.ts';
+import { readSuiteFolder, type SuiteResult, writeSummary } from '../../bench/suite-folder.ts';
 import { fileName } from '../../config/index.ts';
 import { ConfigError, DataError } from '../../errors.ts';
 import { inWords } from '../../node/files.ts';
@@ -101,12 +102,13 @@ export async function reportAgain({ folders, output }: BenchReportArgs, { stdout
         message: 'is missing; several folders need one for their joint report: --output results/compare',
       },
     ]);
-  const [input, folder] =
+  const [result, folder] =
     output === undefined
       ? [await readSuiteFolder(first), await takeFolder(first, { name: 'folder', contents: 'any' })]
       : await joinedInto(output, folders);
   try {
-    const paths = await writeReport({ dir: folder.directory, ...input });
+    await writeSummary(folder.directory, result.summary);
+    const paths = await writeReport({ dir: folder.directory, ...result });
     stdout.write(`${paths.reportHtml}\n`);
   } finally {
     await folder.release();

@@ -1,5 +1,6 @@
 /** Flags for all settings, from the one table in src/config. */
 import { type Command, Option } from 'commander';
+import { generateSettings } from '../../config/generate.ts';
 import { type FlagRow, flagTable, quietFlagNames } from '../../config/index.ts';
 
 /** Adds a flag per setting, grouped by section; names that are aliases or refused get a hidden flag. */
@@ -18,9 +19,11 @@ export function givenSettings(options: Readonly<Record<string, unknown>>): Recor
   );
 }
 
+const generationKeys = Object.keys(generateSettings.shape);
+
 /** Rewrites flags such as `--learning-rate`, which axolotl and mlx-lm users type, with underscores. */
 export function underscoreSettings(argv: readonly string[]): string[] {
-  const names = new Set<string>([...flagTable().map((row) => row.key), ...quietFlagNames()]);
+  const names = new Set<string>([...flagTable().map((row) => row.key), ...quietFlagNames(), ...generationKeys]);
   const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
   return argv.map((arg, index) => {
     const [, name, rest] = /^--([a-z0-9-]+)(=.*)?$/s.exec(arg) ?? [];

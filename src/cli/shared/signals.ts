@@ -7,7 +7,7 @@ const SIGNALLED = 128;
 /**
  * A signal that follows so soon counts as the same one: npx passes on a Ctrl-C that the terminal has sent here already.
  */
-const SAME_SIGNAL_MS = 250;
+export const SAME_SIGNAL_MS = 250;
 
 /** Reason of an abort that a signal caused; work that stops early throws it. */
 export class StoppedBySignal extends Error {
@@ -29,11 +29,16 @@ type SignalSource = {
 /**
  * Makes an AbortSignal whose reason is a StoppedBySignal. The first signal lets the work end cleanly. After it nobody
  * listens, so that a second signal ends the process at once, even where a cleanup hangs.
+ * @param onDeaf called when nobody listens any more
  */
-export function abortOnSignals(source: SignalSource): { readonly signal: AbortSignal; dispose(): void } {
+export function abortOnSignals(
+  source: SignalSource,
+  onDeaf: () => void = () => undefined,
+): { readonly signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
   const dispose = (): void => {
     for (const name of names) source.off(name, listeners[name]);
+    onDeaf();
   };
   const onSignal = (name: Signal) => () => {
     if (controller.signal.aborted) return;

@@ -1,6 +1,7 @@
 /** Does the work of `nibble tune-kernels`: progress, the table of tiles tried, and the file that later runs read. */
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
+import { ConfigError } from '../../errors.ts';
 import { CONFIG_FILE, parseModelConfig } from '../../formats/hf-config.ts';
 import { parseObject } from '../../formats/json.ts';
 import type { Device } from '../../gpu/device.ts';
@@ -25,16 +26,23 @@ const LLAMA_2_7B = [
 
 const MINUTE_MS = 60_000;
 
+/** Known before the minutes of measuring. @throws ConfigError */
+function requireTuningDirectory(env: CliContext['env']): string {
+  const directory = tuningDirectory(env);
+  if (directory !== null) return directory;
+  const message = 'is not set, and this user has no home folder; give a folder where the tiles are kept, or --dry-run';
+  throw new ConfigError([{ path: 'XDG_CACHE_HOME', message }]);
+}
+
 /**
  * Measures, prints the table and writes the tiles.
  * @throws DeviceError without a device; DataError for a config.json that cannot be read; the signal's reason, after
  * what was found so far is written
  */
-export async function runTuneKernels(
-  args: TuneKernelsArgs,
-  { stdout, stderr, env, signal }: CliContext,
-): Promise<void> {
-  const shapes = await shapesOf(args);
+export async function runTuneKernels(args: TuneKernelsArgs, context: CliContext): Promise<void> {
+  const { stdout, stderr, env, signal } = context;
+  const directory = args.dryRun ? null : requireTuningDirectory(env);
+  const shapes = await shapesOf(args, context);
   const progress = createProgress(stderr, env);
   const choice = askedDevice({ env, stderr });
   let info: Device['info'] | null = null;
@@ -62,9 +70,7 @@ export async function runTuneKernels(
       signal.aborted ? 'interrupted' : `the ${args.minutes} minutes of --minutes were over`,
     );
     const measured = new Date().toISOString();
-    const file = args.dryRun
-      ? null
-      : await writeTuning(tuningDirectory(env), { ...key, measured, tiles: result.tiles });
+    const file = directory && (await writeTuning(directory, { ...key, measured, tiles: result.tiles }));
     stdout.write(
       args.json
         ? `${JSON.stringify({ ...key, measured, file, shapes, ...result }, null, 2)}\n`
@@ -76,19 +82,19 @@ export async function runTuneKernels(
   }
 }
 
-async function shapesOf({ models, tokens: M }: TuneKernelsArgs): Promise<Shape[]> {
+async function shapesOf({ models, tokens: M }: TuneKernelsArgs, context: CliContext): Promise<Shape[]> {
   if (models.length === 0) return LLAMA_2_7B.map(([N, K]) => ({ M, N, K }));
-  const linears = (await Promise.all(models.map(linearsOf))).flat();
+  const linears = (await Promise.all(models.map((model) => linearsOf(model, context)))).flat();
   const distinct = new Map(linears.map((l) => [`${l.out},${l.in}`, { M, N: l.out, K: l.in }]));
   return [...distinct.values()].sort((a, b) => b.N * b.K - a.N * a.K);
 }
 
-async function linearsOf(model: string): Promise<ReturnType<typeof allLinears>> {
+async function linearsOf(model: string, context: CliContext): Promise<ReturnType<typeof allLinears>> {
   const isDirectory = await stat(model).then(
     (found) => found.isDirectory(),
     () => false,
   );
-  const source = await readSource(isDirectory ? path.join(model, CONFIG_FILE) : model);
+  const source = await readSource(isDirectory ? path.join(model, CONFIG_FILE) : model, context);
   return allLinears(parseModelConfig(parseObject(source.text, source.path), source.path));
 }
 

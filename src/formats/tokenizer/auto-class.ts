@@ -1,6 +1,8 @@
 /** Which class AutoTokenizer of transformers 5.24 opens a tokenizer with. Some follow tokenizer.json, others are rebuilt. */
+
+import { show } from '../../config/show.ts';
 import { DataError } from '../../errors.ts';
-import { isObject, show } from '../json.ts';
+import { isObject } from '../json.ts';
 import type { TokenizerFiles } from './files.ts';
 import { NotFollowed } from './read.ts';
 

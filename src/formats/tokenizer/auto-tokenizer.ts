@@ -1,6 +1,8 @@
 /** What AutoTokenizer.from_pretrained of transformers 5.24 makes of a model's directory. */
+
+import { show } from '../../config/show.ts';
 import { DataError } from '../../errors.ts';
-import { show } from '../json.ts';
+
 import { type AddedToken, addedTokenOf } from './added-tokens.ts';
 import { BACKEND, tokenizerClassOf } from './auto-class.ts';
 import type { TokenizerFiles } from './files.ts';
@@ -24,6 +26,8 @@ export type AutoTokenizer = {
   readonly pipeline: Pipeline;
   /** Id of bos_token, eos_token, pad_token and so on; null where the files name none. */
   idOf(key: string): number | null;
+  /** Texts of bos_token, eos_token and so on, and of the names that only this model has. */
+  readonly named: ReadonlyMap<string, string>;
   /** What a person should know: where transformers' ids are not those that a file asks for. */
   readonly notes: readonly string[];
 };
@@ -61,7 +65,8 @@ export function openAutoTokenizer(files: TokenizerFiles): AutoTokenizer {
     ...movedNote(wanted, tokens, pipeline, files),
     ...aroundNotes(pipeline, idOf, files),
   ];
-  return { pipeline, idOf, notes };
+  const named = new Map(Array.from(tokens.named, ([key, token]) => [key, contentOf(token)]));
+  return { pipeline, idOf, named, notes };
 }
 
 /** Settings of tokenizer_config.json that change ids in transformers and are not followed here. */

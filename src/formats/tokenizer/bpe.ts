@@ -1,5 +1,6 @@
 /** The BPE model of tokenizer.json: words into ids by merging the pair of lowest rank, leftmost first. */
-import { show } from '../json.ts';
+import { show } from '../../config/show.ts';
+
 import { MergeTable } from './merges.ts';
 import { MinHeap } from './min-heap.ts';
 import { type Model, readVocabulary } from './model.ts';

@@ -1,4 +1,5 @@
 /** Decoders of tokenizer.json: tokens back into text. */
+import { show } from '../../config/show.ts';
 import { bytesOfToken } from './bytes.ts';
 import { replace } from './normalizers.ts';
 import type { Part } from './read.ts';
@@ -31,7 +32,7 @@ export function decoderOf(part: Part | null): Decoder {
     case 'Metaspace':
       return metaspace(part.text('replacement'), part.text('prepend_scheme', 'always') !== 'never');
     default:
-      throw part.unsupported('type', `is ${JSON.stringify(type)}, a decoder`);
+      throw part.unsupported('type', `is ${show(type)}, a decoder`);
   }
 }
 

@@ -1,5 +1,6 @@
 /** Models of tokenizer.json: what a word becomes. BPE stands in a file of its own. */
-import { show } from '../json.ts';
+import { show } from '../../config/show.ts';
+
 import { isTokenId, type Part } from './read.ts';
 
 export type Model = {

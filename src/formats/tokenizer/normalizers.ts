@@ -1,4 +1,5 @@
 /** Normalizers of tokenizer.json, as Rust's `tokenizers` runs them. */
+import { show } from '../../config/show.ts';
 import { toByteChars } from './bytes.ts';
 import type { Part } from './read.ts';
 import { translate } from './regex.ts';
@@ -32,7 +33,7 @@ export function normalizerOf(part: Part | null): Normalizer | null {
     case 'ByteLevel':
       return toByteChars;
     default:
-      throw part.unsupported('type', `is ${JSON.stringify(type)}, a normalizer`);
+      throw part.unsupported('type', `is ${show(type)}, a normalizer`);
   }
 }
 
@@ -64,7 +65,7 @@ export function patternOf(part: Part): RegExp {
     return translate(source);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw pattern.unsupported('Regex', `is ${JSON.stringify(source)} (${reason})`);
+    throw pattern.unsupported('Regex', `is ${show(source)} (${reason})`);
   }
 }
 
@@ -88,9 +89,9 @@ function strip(left: boolean, right: boolean): Normalizer {
 
 const SPACE = new RegExp(WHITE_SPACE, 'v');
 
-/** Index behind the last character that is no white space, at least `start`; linear, unlike a search for \s+$. */
-export function endWithoutSpace(text: string, start = 0): number {
-  let end = text.length;
+/** Index behind the last character before `from` that is no white space, at least `start`; linear, unlike a search for \s+$. */
+export function endWithoutSpace(text: string, start = 0, from = text.length): number {
+  let end = from;
   while (end > start && SPACE.test(text[end - 1]!)) end--;
   return end;
 }

@@ -1,11 +1,14 @@
 /** tokenizer.json as Rust's `tokenizers` runs it: added tokens, normalizer, pre-tokenizer, model, post-processor. */
+import { show } from '../../config/show.ts';
 import { DataError } from '../../errors.ts';
 import type { JsonObject } from '../json.ts';
+import { withinTime } from '../time-limit.ts';
 import { type AddedToken, AddedTokens } from './added-tokens.ts';
 import { bpeOf } from './bpe.ts';
 import { type Decoder, decoderOf } from './decoders.ts';
 import { type Model, wordLevelOf, wordPieceOf } from './model.ts';
 import { normalizerOf } from './normalizers.ts';
+import { type Encoding, type OffsetRules, offsetRulesOf, offsetsOf } from './offsets.ts';
 import { type PostProcessor, postProcessorOf } from './post-processors.ts';
 import { type PreTokenizer, preTokenizerOf } from './pre-tokenizers.ts';
 import { Part } from './read.ts';
@@ -14,6 +17,10 @@ import { unigramOf } from './unigram.ts';
 /** Text that is not Unicode has no ids: transformers fails at it, and a replacement character would be another text. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
+/** A text may take as long as its patterns need to be called endless: a slow machine reads a million characters in some seconds. */
+const LIMIT_MS = 10_000;
+const LIMIT_MS_PER_CHARACTER = 0.01;
+
 export class Pipeline {
   readonly added: AddedTokens;
   readonly #file: string;
@@ -21,13 +28,14 @@ export class Pipeline {
   readonly #preTokenizer: PreTokenizer | null;
   readonly #postProcessor: PostProcessor;
   readonly #decoder: Decoder;
+  readonly #offsetRules: OffsetRules;
   #tokens: Map<number, string> | null = null;
 
   /** Reads everything but `added_tokens`, which are the caller's to add. @throws DataError */
   constructor(json: JsonObject, file: string) {
     const part = new Part(json, file);
     const version = part.text('version', '1.0');
-    if (version !== '1.0') throw part.error('version', `is ${JSON.stringify(version)}, needs "1.0".`);
+    if (version !== '1.0') throw part.error('version', `is ${show(version)}, needs "1.0".`);
     const normalizer = normalizerOf(part.objectOrNull('normalizer'));
     checkFirst(part);
     this.#file = file;
@@ -35,6 +43,7 @@ export class Pipeline {
     this.#postProcessor = postProcessorOf(part.objectOrNull('post_processor'));
     this.#decoder = decoderOf(part.objectOrNull('decoder'));
     this.#model = modelOf(part.object('model'));
+    this.#offsetRules = offsetRulesOf(json);
     const { vocabulary } = this.#model;
     this.added = new AddedTokens({ size: vocabulary.size, idOf: (token) => vocabulary.get(token) }, normalizer);
   }
@@ -46,21 +55,34 @@ export class Pipeline {
         this.#file,
         'is given a text with half of a surrogate pair (\\ud800 to \\udfff alone). Mend the text.',
       );
-    const ids = this.#guarded(text);
+    const ids = this.#guarded(text.length, () => this.#idsOf(text));
     return addSpecialTokens ? this.#postProcessor(ids) : ids;
   }
 
+  /** Ids of a text without the special tokens of the post-processor, and where in the text each stands. @throws DataError */
+  encodeWithOffsets(text: string): Encoding {
+    const ids = this.encode(text, false);
+    this.#tokens ??= new Map(Array.from(this.#model.vocabulary, ([token, id]) => [id, token]));
+    const parts = { added: this.added, preTokenizer: this.#preTokenizer, model: this.#model, tokens: this.#tokens };
+    const { starts, ends } = offsetsOf(text, parts, this.#offsetRules);
+    return { ids, starts, ends };
+  }
+
   /** V8 keeps a place to return to for each character of a match: some millions without a border overflow it. */
-  #guarded(text: string): number[] {
+  #guarded<T>(characters: number, work: () => T): T {
+    const given = `is given a text of ${characters.toLocaleString('en-US')} characters`;
+    const limitMs = Math.round(LIMIT_MS + LIMIT_MS_PER_CHARACTER * characters);
+    const late = (): Error =>
+      new DataError(
+        this.#file,
+        `${given}, and its patterns took more than ${Math.round(limitMs / 1000)} s for it: one of them may never end. Mend the ` +
+          'pattern (pre_tokenizer, normalizer or decoder), or tokenize the rows with transformers and give input_ids.',
+      );
     try {
-      return this.#idsOf(text);
+      return withinTime(limitMs, work, late);
     } catch (cause) {
       if (!(cause instanceof RangeError)) throw cause;
-      throw new DataError(
-        this.#file,
-        `is given a text of ${text.length.toLocaleString('en-US')} characters with a stretch too long for its patterns. Cut the text.`,
-        { cause },
-      );
+      throw new DataError(this.#file, `${given} with a stretch too long for its patterns. Cut the text.`, { cause });
     }
   }
 
@@ -90,7 +112,8 @@ export class Pipeline {
       const token = added === undefined ? this.#tokens.get(id) : this.added.normalizedForm(added);
       if (token !== undefined) tokens.push(token);
     }
-    return this.#decoder(tokens).join('');
+    const characters = tokens.reduce((sum, token) => sum + token.length, 0);
+    return this.#guarded(characters, () => this.#decoder(tokens).join(''));
   }
 
   /** The token of the highest id, the added ones included; null for an empty vocabulary. */
@@ -123,7 +146,7 @@ function modelOf(part: Part): Model {
     case 'WordPiece':
       return wordPieceOf(part);
     default:
-      throw part.unsupported('type', `is ${JSON.stringify(part.json.type)}, a model`);
+      throw part.unsupported('type', `is ${show(part.json.type)}, a model`);
   }
 }
 

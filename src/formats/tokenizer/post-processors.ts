@@ -1,5 +1,6 @@
 /** Post-processors of tokenizer.json: the special tokens around the ids of one text. Pairs of texts are not part of training. */
-import { show } from '../json.ts';
+import { show } from '../../config/show.ts';
+
 import { isTokenId, type Part } from './read.ts';
 
 export type PostProcessor = (ids: number[]) => number[];
@@ -22,7 +23,7 @@ export function postProcessorOf(part: Part | null): PostProcessor {
       return (ids) => [first, ...ids, last];
     }
     default:
-      throw part.unsupported('type', `is ${JSON.stringify(type)}, a post-processor`);
+      throw part.unsupported('type', `is ${show(type)}, a post-processor`);
   }
 }
 
@@ -31,7 +32,7 @@ function sequence(parts: readonly Part[]): PostProcessor {
   const at = parts.findIndex(({ json }) => json.type === 'TemplateProcessing');
   const behind = parts.slice(at + 1).find(({ json }) => json.type !== 'ByteLevel');
   if (at >= 0 && behind !== undefined)
-    throw behind.unsupported('type', `is ${JSON.stringify(behind.json.type)} behind a TemplateProcessing`);
+    throw behind.unsupported('type', `is ${show(behind.json.type)} behind a TemplateProcessing`);
   return parts.map(postProcessorOf).reduce(
     (before, after) => (ids) => after(before(ids)),
     (ids: number[]) => ids,

@@ -1,4 +1,5 @@
 /** Pre-tokenizers of tokenizer.json, as Rust's `tokenizers` runs them. */
+import { show } from '../../config/show.ts';
 import { toByteChars } from './bytes.ts';
 import { patternOf } from './normalizers.ts';
 import type { Part } from './read.ts';
@@ -45,7 +46,7 @@ export function preTokenizerOf(part: Part | null): PreTokenizer | null {
     case 'FixedLength':
       return fixedLength(part.count('length', 5, 1));
     default:
-      throw part.unsupported('type', `is ${JSON.stringify(type)}, a pre-tokenizer`);
+      throw part.unsupported('type', `is ${show(type)}, a pre-tokenizer`);
   }
 }
 
@@ -118,6 +119,6 @@ function fixedLength(length: number): PreTokenizer {
 
 function oneCharacter(part: Part, key: string): string {
   const text = part.text(key);
-  if (Array.from(text).length !== 1) throw part.error(key, `is ${JSON.stringify(text)}, needs one character.`);
+  if (Array.from(text).length !== 1) throw part.error(key, `is ${show(text)}, needs one character.`);
   return text;
 }

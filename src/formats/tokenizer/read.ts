@@ -1,6 +1,8 @@
 /** Typed access to the parts of tokenizer.json: the first field of another kind than wanted is a DataError with its path. */
+
+import { show } from '../../config/show.ts';
 import { DataError } from '../../errors.ts';
-import { isObject, type JsonObject, show } from '../json.ts';
+import { isObject, type JsonObject } from '../json.ts';
 
 /** What transformers does and nibble does not: rows that need no tokenizer can still be trained on. */
 export class NotFollowed extends DataError {

@@ -1,6 +1,8 @@
 /** The classes of transformers 5.24 that put a pipeline of their own around a file's vocabulary and merges. */
+
+import { show } from '../../config/show.ts';
 import { DataError } from '../../errors.ts';
-import { isObject, type JsonObject, show } from '../json.ts';
+import { isObject, type JsonObject } from '../json.ts';
 import type { RebuiltClass } from './auto-class.ts';
 import type { TokenizerFiles } from './files.ts';
 import { NotFollowed } from './read.ts';

@@ -1,5 +1,6 @@
 /** The Unigram model of tokenizer.json: the tokens of a word with the highest sum of scores. */
-import { show } from '../json.ts';
+import { show } from '../../config/show.ts';
+
 import type { Model } from './model.ts';
 import type { Part } from './read.ts';
 import { TokenTrie } from './trie.ts';

@@ -2,8 +2,9 @@
 import type { Tensor } from '../../gpu/tensor.ts';
 import { type AttentionBwd, attentionBwd, attentionFwd, planAttention } from '../../kernels/attention.ts';
 import { qkGradients, qkvOperands } from '../../kernels/attention-operands.ts';
+import { cacheAppend } from '../../kernels/cache.ts';
 import { ropeBwd, ropeFwd } from '../../kernels/rope.ts';
-import { type OpContext, onceIfSelective, operandDtype, output } from './context.ts';
+import { type KeysAndValues, type OpContext, onceIfSelective, operandDtype, output } from './context.ts';
 
 export type RopeTables = { readonly cos: Tensor; readonly sin: Tensor };
 /** Query heads, key/value heads, head dim, keys that a query sees at most (null for all), and the factor of the scores. */
@@ -25,19 +26,19 @@ export type Attention = {
 type Qkv = { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
 
 /**
- * q (T, H*D), k and v (T, K*D) -> o (T, H*D), over the cache where there is one, each document of `ctx.documents` by itself. q and
- * k may be turned in place. Memory is linear in S: only the log-sum-exp of each row is kept for backward.
+ * q (T, H*D), k and v (T, K*D) -> o (T, H*D), while decoding over the rows of the cache, each document of `ctx.documents` by itself. q
+ * and k may be turned in place. Memory is linear in S: only the log-sum-exp of each row is kept for backward.
  */
 export function attention(ctx: OpContext, of: Attention, qkv: Qkv): Tensor {
-  const { tape, computeDtype, cache } = ctx;
+  const { tape, computeDtype, cache, phase } = ctx;
   const { forward, backward } = planAttention(tape.profile, computeDtype, of.heads.D);
-  const onMatrices = forward.tier === 'subgroup_matrix' && cache === undefined;
-  if (onMatrices && (backward.tier === 'subgroup_matrix' || ctx.phase !== 'train')) {
+  const onMatrices = forward.tier === 'subgroup_matrix' && phase !== 'decode';
+  if (onMatrices && cache === undefined && (backward.tier === 'subgroup_matrix' || phase !== 'train')) {
     const half = roundOperands(ctx, of, qkv, of.rope);
     return attend(ctx, of, half, half, () => backwardOfHalves(ctx, of, qkv));
   }
   turnInPlace(ctx, of, qkv);
-  const seen = { ...qkv, ...cache?.append(ctx, of.index, qkv) };
+  const seen = { ...qkv, ...appendToCache(ctx, of.index, qkv) };
   return attend(ctx, of, onMatrices ? roundOperands(ctx, of, seen, null) : seen, seen, () => {
     // q, k and v are read by this op alone, so that each has exactly this one gradient writer.
     const [dq, dk, dv] = [qkv.q, qkv.k, qkv.v].map((t) => tape.gradTarget(t).grad) as [Tensor, Tensor, Tensor];
@@ -45,14 +46,28 @@ export function attention(ctx: OpContext, of: Attention, qkv: Qkv): Tensor {
   });
 }
 
+/**
+ * Puts k and v (T, K*D) of a layer behind what the cache holds, where there is one.
+ * @returns what attention reads instead of them: while decoding, the cache
+ */
+function appendToCache(ctx: OpContext, layer: number, { k, v }: KeysAndValues): KeysAndValues | null {
+  const { tape, B, S, cache, phase } = ctx;
+  const held = cache?.layers[layer];
+  if (cache === undefined || held === undefined) return null;
+  const { pageTokens, pagesPerRow } = cache;
+  cacheAppend(tape, { B, S, W: k.elements / (B * S), pageTokens, pagesPerRow, k, v, keys: held.k, values: held.v });
+  return phase === 'decode' ? held : null;
+}
+
 /** Where a pass leaves the gradients of q, k and v as it read them, and what brings those of q and k to their producers. */
 type Gradients = Pick<AttentionBwd, 'dq' | 'dk' | 'dv'> & { readonly finish: () => void };
 
 /** @param forward and `backward`: q, k and v in the form that the kernels of each read */
 function attend(ctx: OpContext, of: Attention, forward: Qkv, backward: Qkv, gradients: () => Gradients): Tensor {
-  const { tape, B, S, computeDtype, documents, cache } = ctx;
+  const { tape, B, S, computeDtype, documents, phase, cache } = ctx;
   const { label, heads } = of;
-  const lengths = cache === undefined ? { Tq: S, Tk: S } : { Tq: S, Tk: cache.capacity, atCursor: true };
+  const paging = phase === 'decode' ? cache : undefined;
+  const lengths = paging ? { Tq: S, Tk: paging.pageTokens * paging.pagesPerRow, paging } : { Tq: S, Tk: S };
   const shape = { B, ...lengths, ...heads, computeDtype, ...(documents && { documents }) };
   const { o, lse } = onceIfSelective(ctx, () => {
     const inputs = [forward.q, forward.k, forward.v];
@@ -73,9 +88,10 @@ function attend(ctx: OpContext, of: Attention, forward: Qkv, backward: Qkv, grad
 }
 
 /** Rotates q and k in place; backward rotates their gradients back, in place too. */
-function turnInPlace({ tape, B, S, positions, cache }: OpContext, { heads, rope }: Attention, { q, k }: Qkv): void {
+function turnInPlace({ tape, B, S, positions, phase }: OpContext, { heads, rope }: Attention, { q, k }: Qkv): void {
   if (rope === null) return;
-  const shape = { T: B * S, S, D: heads.D, ...rope, positions, atCursor: cache?.capacity };
+  const atCursor = phase === 'decode' ? { atCursor: rope.cos.shape[0] } : {};
+  const shape = { T: B * S, S, D: heads.D, ...rope, positions, ...atCursor };
   for (const [x, count] of [
     [q, heads.H],
     [k, heads.K],

@@ -1,7 +1,9 @@
 /** The context that every op records itself in. */
 import type { Tape } from '../../gpu/tape.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
+import type { Paging } from '../../kernels/cache.ts';
 import { type ComputeDtype, PACKED_ROWS } from '../weight.ts';
+import type { AdapterBank } from './adapter-bank.ts';
 
 /**
  * Where the documents packed into a row begin and end, by position within the row: what a token may attend to. Both (B * S)
@@ -18,8 +20,10 @@ export type OpContext = {
   readonly B: number;
   readonly S: number;
   readonly phase: Phase;
-  /** Present in `decode` only. */
+  /** Present in `prefill` and `decode`. */
   readonly cache?: AttentionCache;
+  /** Adapters that the sequences of the batch choose among; none when absent. */
+  readonly adapters?: AdapterBank;
   /** Selects what backward computes again instead of keeping; nothing when absent. */
   readonly checkpointing?: Checkpointing;
   /** Type that the kept inputs of checkpointed layers lie in; f32 when absent. */
@@ -42,21 +46,14 @@ export function onceIfSelective<T>({ tape, checkpointing }: OpContext, record: (
 }
 
 /**
- * The phase that is being recorded. In `train` dropout is on, and every row goes through training's kernels. In `decode` the
- * batch's tokens follow those of the cache, from the position in the ambient binding `cursor` on.
+ * The phase that is being recorded. In `train` dropout is on, and every row goes through training's kernels. `prefill` begins a
+ * sequence: its tokens go into the cache and read nothing from it. In `decode` they follow those of the cache, from the position
+ * in the ambient binding `cursor` on.
  */
-export type Phase = 'train' | 'eval' | 'decode';
+export type Phase = 'train' | 'eval' | 'prefill' | 'decode';
 
-/** Keys and values of the tokens before a batch's. Only `attend` (src/model/blocks.ts) uses it. */
-export type AttentionCache = {
-  /** Most tokens that it holds for a row. */
-  readonly capacity: number;
-  /**
-   * Records that k and v (B*S, K*D) of a layer go behind what the cache holds.
-   * @returns both as attention reads them (B*capacity, K*D)
-   */
-  append(ctx: OpContext, layer: number, kv: KeysAndValues): KeysAndValues;
-};
+/** Keys and values of the tokens before a batch's, of every layer (pages * pageTokens, K*D). Only `attend` (src/model/blocks.ts) uses it. */
+export type AttentionCache = Paging & { readonly layers: readonly KeysAndValues[] };
 export type KeysAndValues = { readonly k: Tensor; readonly v: Tensor };
 
 /** Elements that a load of 16 bytes has. */
@@ -64,11 +61,13 @@ const WHOLE_LOADS = 8;
 
 /**
  * Type of an activation of this width that products alone read, or of a gradient: float16 where tensor cores would round it on its way
- * anyway. Never behind a cache or in a batch of a row or two, whose products read 4-bit codes themselves and f32 beside them.
+ * anyway. Never where tokens are generated or adapters chosen, nor in a batch of a row or two, whose products read 4-bit codes
+ * themselves and f32 beside them.
  */
-export function operandDtype({ tape, computeDtype, phase, B, S }: OpContext, width: number): ComputeDtype {
+export function operandDtype({ tape, computeDtype, phase, adapters, B, S }: OpContext, width: number): ComputeDtype {
   const onMatrices = tape.profile.tier === 'subgroup_matrix' && computeDtype === 'f16' && width % WHOLE_LOADS === 0;
-  return onMatrices && (phase === 'train' || (phase === 'eval' && B * S > PACKED_ROWS)) ? 'f16' : 'f32';
+  const evaluates = phase === 'eval' && adapters === undefined && B * S > PACKED_ROWS;
+  return onMatrices && (phase === 'train' || evaluates) ? 'f16' : 'f32';
 }
 
 /** A planned activation that requires a gradient if any of its inputs does. */

@@ -3,7 +3,7 @@
  * which backward takes for constants. Under dropout that term sees dropout(x), and y has W x - W dropout(x) beside it.
  */
 import type { Tensor } from '../../gpu/tensor.ts';
-import { DORA_PARTS, doraBwdDm, doraNorm, doraNormPartial, doraScale } from '../../kernels/dora.ts';
+import { DORA_PARTS, doraBwdDm, doraNorm, doraNormPartial, doraScale, type RankBand } from '../../kernels/dora.ts';
 import { materialize, shardsOf, type Weight } from '../weight.ts';
 import type { OpContext } from './context.ts';
 import { addJoined, backproject, type GradRows, project, type Rows } from './dense.ts';
@@ -22,15 +22,15 @@ export function isDora(lora: LoraPair | null): lora is DoraPair {
 export function rowNorms(
   ctx: OpContext,
   weight: Weight,
-  { A, B, r, scaling }: LoraPair,
-  options: { scratchBudget?: number; norm?: Tensor } = {},
+  { A, B, r, scaling }: Pick<LoraPair, 'A' | 'B' | 'r' | 'scaling'>,
+  options: { scratchBudget?: number; norm?: Tensor; band?: RankBand } = {},
 ): Tensor {
   const { tape } = ctx;
   const { out: N, in: K, name } = weight;
   const partial = tape.tensor(`${name}.norm_parts`, [N, DORA_PARTS], { category: 'workspace' });
   for (const { row0, rows } of shardsOf(tape, weight, ctx.computeDtype, options.scratchBudget)) {
     const w = materialize(tape, weight, { row0, rows }, ctx.computeDtype);
-    doraNormPartial(tape, { row0, rows, N, K, R: r, scaling, w, A, B, partial });
+    doraNormPartial(tape, { row0, rows, N, K, R: r, scaling, w, A, B, partial, band: options.band });
   }
   const norm = options.norm ?? tape.tensor(`${name}.norm`, [N]);
   doraNorm(tape, { N, partial, norm });

@@ -7,6 +7,7 @@ import { type Activation, gluBwd, gluFwd } from '../../kernels/glu.ts';
 import { rmsnormBwdDw, rmsnormBwdDx, rmsnormFwd } from '../../kernels/rmsnorm.ts';
 import { splitBwd, splitFwd } from '../../kernels/split.ts';
 import type { ComputeDtype } from '../weight.ts';
+import { select } from './banked.ts';
 import { type OpContext, operandDtype, output } from './context.ts';
 
 /** y = residual + branch. The gradient of y passes to both without a copy. */
@@ -26,18 +27,24 @@ export function addResidual({ tape }: OpContext, label: string, residual: Tensor
  * @param dtype of what comes out
  */
 export function rmsNorm(
-  { tape }: OpContext,
+  ctx: OpContext,
   x: Tensor,
   weight: Tensor,
   eps: number,
   offset = 0,
   dtype: ComputeDtype = 'f32',
 ): Tensor {
+  const { tape } = ctx;
   const C = weight.elements;
   const T = x.elements / C;
   const y = output(tape, `${weight.label}.y`, x.shape, [x, weight], dtype);
   const rstd = tape.tensor(`${weight.label}.rstd`, [T]);
   rmsnormFwd(tape, { T, C, eps, offset, x, w: weight, y, rstd });
+  for (const { adapter, weight: w } of ctx.adapters?.norms.get(weight.label) ?? []) {
+    const other = tape.tensor(`${weight.label}.replaced`, x.shape, { category: 'workspace' });
+    rmsnormFwd(tape, { T, C, eps, offset, x, w, y: other, rstd });
+    select(ctx, adapter, other, y, C);
+  }
   tape.onBackward([y], () => {
     const dy = tape.gradOf(y);
     if (weight.requiresGrad) rmsnormBwdDw(tape, { T, C, x, rstd, dy, dw: tape.gradTarget(weight).grad });

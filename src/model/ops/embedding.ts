@@ -1,8 +1,11 @@
 /** Token embedding as an op, with an optional LoRA pair. */
 import type { Tensor } from '../../gpu/tensor.ts';
+import { adapterRank } from '../../kernels/adapters.ts';
 import { embeddingBwd, embeddingFwd } from '../../kernels/embedding.ts';
 import { matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
-import { type DenseWeight, isTrainable, shardsOf } from '../weight.ts';
+import { type DenseWeight, isTrainable, type Shard, shardsOf } from '../weight.ts';
+import type { LowRankBank } from './adapter-bank.ts';
+import { select } from './banked.ts';
 import { type OpContext, output } from './context.ts';
 
 /** A (V, r), transposed against PEFT's files; B (C, r). A token's row gets scaling * B A[token]. */
@@ -22,10 +25,14 @@ export function embed(ctx: OpContext, ids: Tensor, table: EmbeddingLayer, scale 
   const T = ctx.B * ctx.S;
   const shape = { T, C: table.in, scale };
   const y = output(tape, 'embed.y', [T, table.in], lora === null ? [table.tensor] : [table.tensor, lora.A, lora.B]);
-  const shards = shardsOf(tape, table, ctx.computeDtype);
-  for (const { row0, rows } of shards) {
-    embeddingFwd(tape, { ...shape, row0, rows, ids, table: table.tensor.rows(row0, rows), y });
+  const shards = lookUp(ctx, ids, table, scale, y);
+  for (const { adapter, weight } of ctx.adapters?.embedding?.tables ?? []) {
+    const other = tape.tensor('embed.replaced', [T, table.in], { category: 'workspace' });
+    lookUp(ctx, ids, weight, scale, other);
+    select(ctx, adapter, other, y, table.in);
   }
+  const low = ctx.adapters?.embedding?.low;
+  if (low) addLowRank(ctx, ids, table, low, scale, y);
   const gathered = lora === null ? null : pairForward(ctx, ids, table, { ...lora, scaling: scale * lora.scaling }, y);
   tape.onBackward([y], () => {
     const dy = tape.gradOf(y);
@@ -37,6 +44,41 @@ export function embed(ctx: OpContext, ids: Tensor, table: EmbeddingLayer, scale 
     }
   });
   return y;
+}
+
+/** Writes scale * table[ids], shard by shard of the table. */
+function lookUp(ctx: OpContext, ids: Tensor, table: DenseWeight, scale: number, y: Tensor): Shard[] {
+  const { tape, B, S } = ctx;
+  const shards = shardsOf(tape, table, ctx.computeDtype);
+  for (const { row0, rows } of shards)
+    embeddingFwd(tape, { T: B * S, C: table.in, scale, row0, rows, ids, table: table.tensor.rows(row0, rows), y });
+  return shards;
+}
+
+/** x (rows, C) -> its rows `picks` (u32), in their order. */
+export function pickRows({ tape }: OpContext, x: Tensor, picks: Tensor, C: number): Tensor {
+  const [T, rows] = [picks.elements, x.elements / C];
+  const y = tape.tensor(`${x.label}.picked`, [T, C]);
+  embeddingFwd(tape, { T, C, scale: 1, row0: 0, rows, ids: picks, table: x, y });
+  return y;
+}
+
+/** Adds to y the term of each row's adapter. */
+function addLowRank(
+  ctx: OpContext,
+  ids: Tensor,
+  table: EmbeddingLayer,
+  low: LowRankBank,
+  scale: number,
+  y: Tensor,
+): void {
+  const { tape, B, S } = ctx;
+  const { R, A, B: w, owners, scales } = low;
+  const T = B * S;
+  const xa = tape.tensor('embed.a', [T, R]);
+  embeddingFwd(tape, { T, C: R, scale: 1, row0: 0, rows: table.out, ids, table: A, y: xa });
+  adapterRank(tape, { T, S, R, xa, owners, scales });
+  matmulNt(tape, { M: T, N: table.in, K: R, x: xa, w, y, scale, accumulate: true });
 }
 
 /** Adds the pair's term to y; returns A[ids] (T, r), which backward needs. */

@@ -2,6 +2,7 @@
 import type { Tensor } from '../../gpu/tensor.ts';
 import { biasBwd, biasFwd } from '../../kernels/bias.ts';
 import { isTrainable, type Weight } from '../weight.ts';
+import { bankForward } from './banked.ts';
 import { type OpContext, onceIfSelective, operandDtype } from './context.ts';
 import { backproject, type GradRows, project, type Rows, weightGrad } from './dense.ts';
 import { type DoraSaved, doraBackward, doraForward, isDora, rowNorms } from './dora.ts';
@@ -68,11 +69,16 @@ type Saved = { readonly xa: Tensor | null; readonly dora: DoraSaved | null };
 export function linearForward(
   ctx: OpContext,
   rows: Rows,
-  { bias, lora }: LinearLayer,
+  { name, bias, lora }: LinearLayer,
   norm: Tensor | null,
   y: Tensor,
 ): Saved {
   const { T, weight } = rows;
+  const bank = ctx.adapters?.linears.get(name);
+  if (bank !== undefined) {
+    bankForward(ctx, rows, bank, bias, y);
+    return { xa: null, dora: null };
+  }
   if (isDora(lora) && norm !== null) {
     const dora = doraForward(ctx, rows, lora, norm, y);
     if (bias !== null) biasFwd(ctx.tape, { T, N: weight.out, b: bias, y });

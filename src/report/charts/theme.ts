@@ -35,6 +35,7 @@ const CATEGORY_COLORS: Readonly<Record<string, readonly [light: string, dark: st
   activations: ['#7a4fa3', '#a67bd1'],
   logits: ['#bfa0d8', '#d3bbe8'],
   workspace: ['#d9731a', '#f08e3c'],
+  kv_cache: ['#b03a7a', '#e06bb0'],
   staging: ['#efc25a', '#f5d27f'],
   alignment: ['#8a929c', '#9aa3ae'],
 };

@@ -1,8 +1,17 @@
 /** Every compared metric in one table: medians of both arms, paired difference, interval, winner. */
-import { METRIC_NAMES, METRICS, type Metric, type SuiteSummary } from '../../results/summary-schema.ts';
+import { MIN_PAIRS, UNDECIDED } from '../../results/paired.ts';
+import {
+  type LossDifference,
+  METRIC_NAMES,
+  METRICS,
+  type Metric,
+  type SuiteSummary,
+} from '../../results/summary-schema.ts';
 import { armLabel, medianOf } from '../arms.ts';
-import { countFigure, type Figure, figure, paragraph, ratioFigure, type Section } from '../document.ts';
-import { formatBytes, formatFixed, formatMs, withSign } from '../format.ts';
+import { type Block, countFigure, type Figure, figure, paragraph, ratioFigure, type Section } from '../document.ts';
+import { counted, formatBytes, formatFixed, formatMs, withSign } from '../format.ts';
+
+type Comparison = NonNullable<SuiteSummary['comparison']>;
 
 /** How a value of each metric is shown. */
 export const METRIC_FORMATS: Record<Metric, (value: number | null) => string> = {
@@ -16,14 +25,14 @@ export const METRIC_FORMATS: Record<Metric, (value: number | null) => string> = 
 
 /** Compares the two arms; null where there are none to compare. */
 export function comparisonSection(summary: SuiteSummary): Section | null {
-  const { comparison, bootstrap } = summary;
+  const { comparison } = summary;
   if (comparison === null || comparison.n === 0) return null;
   const { baseline, treatment, paired } = comparison;
   const rows = METRIC_NAMES.map((metric) => {
     const show = (value: number | null): Figure => figure(value, METRIC_FORMATS[metric]);
     const difference = (value: number | null) => figure(value, (v) => withSign(v, METRIC_FORMATS[metric]));
     const pair = paired[metric];
-    const [low, high] = pair?.difference_ci95 ?? [null, null];
+    const [low, high] = pair?.difference_ci95 ?? pair?.difference_range ?? [null, null];
     return [
       `${METRICS[metric].label} (${METRICS[metric].better} is better)`,
       show(medianOf(summary, baseline, metric)),
@@ -33,6 +42,7 @@ export function comparisonSection(summary: SuiteSummary): Section | null {
       difference(high),
       ratioFigure(pair?.median_ratio ?? null),
       countFigure(pair?.n ?? 0),
+      figure(pair?.p_holm ?? null, formatP),
       pair === null ? '–' : armLabel(pair.winner),
     ];
   });
@@ -40,12 +50,7 @@ export function comparisonSection(summary: SuiteSummary): Section | null {
     id: 'comparison',
     heading: `${armLabel(treatment)} against ${armLabel(baseline)}`,
     blocks: [
-      paragraph(
-        'Differences are taken seed by seed, both arms seeing the same batches, and the table shows their median with ',
-        `a 95 % percentile bootstrap interval (${bootstrap.resamples.toLocaleString('en-US')} resamples, seed ${bootstrap.seed}). `,
-        'With three seeds that interval is the range of the three differences. ~ stands for no winner: ',
-        'the interval holds zero, or there are fewer than three pairs.',
-      ),
+      paragraph(readingRules(comparison)),
       {
         kind: 'table',
         id: 'comparison-table',
@@ -54,15 +59,81 @@ export function comparisonSection(summary: SuiteSummary): Section | null {
           'metric',
           armLabel(baseline),
           armLabel(treatment),
-          'difference',
+          'difference, median of pairs',
           'from',
           'to',
-          'ratio',
+          'ratio, median of pairs',
           'n',
+          'p',
           'winner',
         ],
         rows,
       },
+      ...whyUndecided(comparison),
+      ...qualityBlocks(comparison),
     ],
   };
+}
+
+/** Says what the columns are: a range below six pairs, an interval from there on, and what p was corrected for. */
+function readingRules({ n }: Comparison): string {
+  const spread =
+    n < MIN_PAIRS
+      ? `From and to are the range of the ${counted(n, 'pair')}: fewer than ${MIN_PAIRS} have no 95 % interval, and noisy metrics no winner. `
+      : 'From and to are a 95 % interval, the differences that the test does not reject; bytes that repeat exactly have their range. ';
+  return [
+    'Differences are taken seed by seed, both arms seeing the same batches. Their median is not the difference of the two ',
+    'medians beside it. ',
+    spread,
+    'p is of the exact signed-rank test, corrected by Holm for the noisy metrics that lead the headline (step time and ',
+    'evaluation loss). Throughput, perplexity and the drop of the loss restate those two and share their winner. ~ stands for no winner.',
+  ].join('');
+}
+
+/** Lists each leading metric that has no winner, with the reasons and the smallest difference that would have counted. */
+function whyUndecided({ paired }: Comparison): Block[] {
+  const leaders = METRIC_NAMES.filter((metric) => METRICS[metric].follows === null);
+  const items = leaders.flatMap((metric) => {
+    const pair = paired[metric];
+    if (pair === null || pair.winner !== UNDECIDED) return [];
+    return [[`${METRICS[metric].label}: ${pair.undecided_because.join('; ')}.`]];
+  });
+  return items.length === 0 ? [] : [paragraph('Why no winner is named:'), { kind: 'list', items }];
+}
+
+/** Splits the loss: what quantizing cost before the first step, what training gained, and what the rows leave open. */
+function qualityBlocks({ baseline, treatment, quality }: Comparison): Block[] {
+  if (quality === null) return [];
+  const loss = (value: number | null): Figure => figure(value, (v) => withSign(v, METRIC_FORMATS.eval_loss));
+  const row = (label: string, { median_difference, rows }: LossDifference) => [
+    label,
+    loss(median_difference),
+    figure(rows?.stderr ?? null, METRIC_FORMATS.eval_loss),
+    loss(rows?.ci95[0] ?? null),
+    loss(rows?.ci95[1] ?? null),
+    countFigure(rows?.rows ?? null),
+  ];
+  return [
+    paragraph(
+      `${armLabel(treatment)} minus ${armLabel(baseline)} in nats a token: after training is before training minus what was gained. The standard error takes `,
+      'a row as one observation, averaged over the seeds, and asks what other rows of this kind would have shown.',
+    ),
+    {
+      kind: 'table',
+      id: 'quality-split',
+      caption: 'Evaluation loss, before and by training',
+      columns: ['part', 'difference, median of pairs', 'standard error over rows', 'from', 'to', 'rows'],
+      rows: [
+        row('before training: what the base brings', quality.before),
+        row('gained by training (above zero: more)', quality.gained),
+        row('after training', quality.after),
+      ],
+    },
+  ];
+}
+
+/** Formats a p-value to two digits. */
+function formatP(value: number | null): string {
+  if (value === null) return '–';
+  return value < 0.001 ? 'below 0.001' : formatFixed(value, value < 0.1 ? 3 : 2);
 }

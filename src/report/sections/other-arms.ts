@@ -1,6 +1,7 @@
 /** Arms beside the two that are compared: their medians, and nibble against the peer that did the same work. */
+
+import { comparePairs } from '../../results/paired.ts';
 import type { RunRecord } from '../../results/run-schema.ts';
-import { comparePaired } from '../../results/statistics.ts';
 import { seededValues } from '../../results/summarize.ts';
 import { METRIC_NAMES, METRICS, type Metric, type SuiteSummary } from '../../results/summary-schema.ts';
 import { armLabel, goodRuns, orderedArms } from '../arms.ts';
@@ -63,7 +64,7 @@ function peerTable(runs: readonly RunRecord[], summary: SuiteSummary): Table | n
 function againstPeer(runs: readonly RunRecord[], metric: Metric, treatment: string) {
   const baseline = `${PEER_PREFIX}${treatment}`;
   const values = (arm: string) => seededValues(goodRuns(runs, arm), metric);
-  const paired = comparePaired({ baseline, treatment }, METRICS[metric].better, values(baseline), values(treatment));
+  const paired = comparePairs(values(baseline), values(treatment));
   if (RATIOS.includes(metric)) return ratioFigure(paired?.median_ratio ?? null);
   return figure(paired?.median_difference ?? null, (value) =>
     value === null ? '–' : value.toExponential(1).replaceAll('-', '−'),

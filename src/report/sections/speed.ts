@@ -1,4 +1,6 @@
 /** Step times and throughput: every step drawn, medians in a table, where the rest of the time went. */
+
+import { UNDECIDED } from '../../results/paired.ts';
 import type { RunRecord } from '../../results/run-schema.ts';
 import type { SuiteSummary } from '../../results/summary-schema.ts';
 import { armLabel, goodRuns, orderedArms, runLabel } from '../arms.ts';
@@ -15,6 +17,7 @@ import {
   secondsFigure,
   type Table,
 } from '../document.ts';
+import { counted } from '../format.ts';
 
 type Timing = RunRecord['train_info']['timing'];
 const PHASES: readonly (readonly [keyof Timing, string])[] = [
@@ -65,13 +68,17 @@ function thinningSentence(steps: readonly number[]): string[] {
 function ratioSentence({ comparison }: SuiteSummary): Inline[] {
   const paired = comparison?.paired.step_time_ms ?? null;
   if (comparison === null || paired === null || paired.median_ratio === null) return [];
-  const { median_ratio: ratio, ratio_ci95: ci, n, winner } = paired;
+  const { median_ratio: ratio, ratio_ci95: ci, ratio_range: range, n, winner } = paired;
+  const [low, high] = ci ?? range ?? [ratio, ratio];
   return [
     `A step of ${armLabel(comparison.treatment)} takes `,
     ratioFigure(ratio),
     ` the time of one of ${armLabel(comparison.baseline)}`,
-    ...(ci === null ? [] : [' (95 % interval ', ratioFigure(ci[0]), ' to ', ratioFigure(ci[1]), ')']),
-    `, n = ${n}, winner: ${armLabel(winner)}.`,
+    ci === null ? ' (range ' : ' (95 % interval ',
+    ratioFigure(low),
+    ' to ',
+    ratioFigure(high),
+    `), median of ${counted(n, 'pair')}, winner: ${winner === UNDECIDED ? 'none' : armLabel(winner)}.`,
   ];
 }
 

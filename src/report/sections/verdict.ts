@@ -1,6 +1,6 @@
-/** The sentence a reader takes away: three comparisons with their n and interval, or why there is none. */
-import { MIN_SEEDS_FOR_WINNER, UNDECIDED } from '../../results/statistics.ts';
-import type { Metric, PairedSummary, SuiteSummary } from '../../results/summary-schema.ts';
+/** The sentences a reader takes away: what differs, what these runs cannot tell apart, and what that rests on. */
+import { MIN_PAIRS, UNDECIDED } from '../../results/paired.ts';
+import type { Metric, PairedSummary, QualitySplit, SuiteSummary } from '../../results/summary-schema.ts';
 import { armLabel, medianOf } from '../arms.ts';
 import {
   type Block,
@@ -24,6 +24,7 @@ export function leadBlocks(summary: SuiteSummary): Block[] {
     const list = failed.map((arm) => `${arm.failed} of ${armLabel(arm.arm)}`).join(', ');
     lead.push({ kind: 'banner', content: [`Runs that did not end well: ${list}. They enter no statistic.`] });
   }
+  if (summary.notices.length > 0) lead.push({ kind: 'banner', content: [`${summary.notices.join('. ')}.`] });
   return lead;
 }
 
@@ -52,7 +53,7 @@ export function verdict(summary: SuiteSummary): Inline[] {
     return ['No comparison: it takes runs of LoRA and of QLoRA that share a seed.'];
   }
   const label = armLabel(comparison.treatment);
-  const few = comparison.n < MIN_SEEDS_FOR_WINNER;
+  const few = comparison.n < MIN_PAIRS;
   const parts = [memoryClause(summary, comparison), timeClause(summary, comparison), qualityClause(comparison)];
   const said = parts.filter((part) => part.length > 0);
   const joined = said.flatMap((part, i) => [...(i === 0 ? [] : [i === said.length - 1 ? ', and ' : ', ']), ...part]);
@@ -61,8 +62,9 @@ export function verdict(summary: SuiteSummary): Inline[] {
     ...joined,
     '; n = ',
     countFigure(comparison.n),
-    ' paired seeds, medians with 95 % bootstrap intervals.',
-    ...(few ? [` No winner is named below ${MIN_SEEDS_FOR_WINNER} paired seeds.`] : []),
+    ` paired seeds, medians of pairs with their ${few ? 'range' : '95 % interval'}.`,
+    ...(few ? [` Fewer than ${MIN_PAIRS} pairs name no winner in time or quality.`] : []),
+    ...splitSentence(comparison.quality, label),
   ];
 }
 
@@ -80,35 +82,53 @@ function timeClause(summary: SuiteSummary, comparison: Comparison): Inline[] {
   if (change === null) return [];
   const times = medians(summary, comparison, 'step_time_ms', msFigure);
   // the medians of the arms may then point the other way than the median of the pairs
-  if (change.undecided)
-    return ['had step times that these runs cannot tell apart (', ...times, ...change.interval, ')'];
+  if (change.undecided) return ['had no proven difference in step time (', ...times, ...change.interval, ')'];
   return ['took ', ...change.size, ' time a step (', ...times, ...change.interval, ')'];
 }
 
 function qualityClause(comparison: Comparison): Inline[] {
   const paired = comparison.paired.eval_loss;
   if (paired === null) return [];
-  const loss = (value: number) => figure(value, (v) => withSign(v, (x) => formatFixed(x, 4)));
   const direction = paired.median_difference < 0 ? 'a lower' : 'a higher';
   return [
     paired.winner === UNDECIDED
-      ? 'ended at an evaluation loss that these runs cannot tell apart, difference '
+      ? 'had no proven difference in final evaluation loss, '
       : `ended at ${direction} evaluation loss, difference `,
-    loss(paired.median_difference),
-    ...(paired.difference_ci95 === null ? [] : [' (', ...range(paired.difference_ci95, loss), ')']),
+    signedLoss(paired.median_difference),
+    ' (',
+    ...range(paired.difference_ci95 ?? paired.difference_range, signedLoss),
+    ')',
+  ];
+}
+
+/** Splits the difference of the losses: a base that began lower is no merit of training. */
+function splitSentence(quality: QualitySplit | null, label: string): Inline[] {
+  if (quality === null) return [];
+  const { before, gained } = quality;
+  const size = (value: number): Figure => lossFigure(Math.abs(value));
+  return [
+    ` Before training its loss was `,
+    size(before.median_difference),
+    before.median_difference < 0 ? ' lower' : ' higher',
+    ', which is what its base brings; training took ',
+    size(gained.median_difference),
+    `${gained.median_difference < 0 ? ' less' : ' more'} off ${label}`,
+    ...(gained.rows === null ? [] : [' (standard error over rows ', lossFigure(gained.rows.stderr), ')']),
+    '.',
   ];
 }
 
 /** `12.4 % more`, `; +12.1 % to +12.6 %` and whether the pairs decide it, from the paired ratio; null where there is none. */
 function relative(paired: PairedSummary | null): { size: Inline[]; interval: Inline[]; undecided: boolean } | null {
   if (paired === null || paired.median_ratio === null) return null;
-  const { median_ratio: ratio, ratio_ci95: ci, winner } = paired;
+  const { median_ratio: ratio, ratio_ci95, ratio_range, winner } = paired;
+  const spread = ratio_ci95 ?? ratio_range;
   const change = (value: number) => figure(value - 1, (v) => withSign(v, formatPercent));
-  // memory repeats to the byte: its interval has no width, and says nothing
-  const hasWidth = ci !== null && ci[0] !== ci[1];
+  // memory repeats to the byte: its range has no width, and says nothing
+  const hasWidth = spread !== null && spread[0] !== spread[1];
   return {
     size: [figure(Math.abs(ratio - 1), formatPercent), ratio < 1 ? ' less' : ' more'],
-    interval: hasWidth ? ['; ', ...range(ci, change)] : [],
+    interval: hasWidth ? ['; ', ...range(spread, change)] : [],
     undecided: winner === UNDECIDED,
   };
 }
@@ -126,6 +146,8 @@ function medians(
 ): Inline[] {
   return [show(medianOf(summary, treatment, metric)), ' against ', show(medianOf(summary, baseline, metric))];
 }
+
+const signedLoss = (value: number): Figure => figure(value, (v) => withSign(v, (x) => formatFixed(x, 4)));
 
 /** Formats a loss to four decimals, as all of the report does. */
 export const lossFigure = (value: number | null): Figure => fixedFigure(value, 4);

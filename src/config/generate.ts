@@ -1,0 +1,133 @@
+/** The settings of generation, by transformers' names; what is left out is the model's own, from generation_config.json. */
+import { z } from 'zod';
+import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { typeProblems, unknownKey } from './describe.ts';
+import { settings } from './settings.ts';
+
+const share = z.number().min(0).max(1);
+const count = z.int().min(0);
+
+export const generateSettings = z.strictObject({
+  load_in_4bit: settings.shape.load_in_4bit.describe(
+    'quantize the linear layers as they are loaded; a checkpoint in 4 bits stays as it is either way',
+  ),
+  bnb_4bit_quant_type: settings.shape.bnb_4bit_quant_type,
+  bnb_4bit_use_double_quant: settings.shape.bnb_4bit_use_double_quant,
+  bnb_4bit_blocksize: settings.shape.bnb_4bit_blocksize,
+  llm_int8_skip_modules: settings.shape.llm_int8_skip_modules,
+  dtype: settings.shape.dtype,
+  compute_dtype: z
+    .enum(['float32', 'float16'])
+    .default('float32')
+    .describe('dtype of the matrix products; sums and the cache are float32'),
+  matmul_tier: settings.shape.matmul_tier,
+  max_gpu_memory: settings.shape.max_gpu_memory,
+  max_new_tokens: z
+    .int()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("most tokens generated; null takes the model's own limit, or 256; the context ends it too"),
+  min_new_tokens: count.nullable().default(null).describe('tokens before which no end of text comes'),
+  do_sample: z
+    .boolean()
+    .nullable()
+    .default(null)
+    .describe(
+      'draw each token; false takes the likeliest. null draws where a temperature, top_k, top_p or min_p is given',
+    ),
+  temperature: z
+    .number()
+    .min(0)
+    .nullable()
+    .default(null)
+    .describe('divides the logits; 0 takes the likeliest token every time'),
+  top_k: count.nullable().default(null).describe('draw among this many likeliest tokens; 0 among all'),
+  top_p: share
+    .nullable()
+    .default(null)
+    .describe('draw among the likeliest tokens that together reach this probability'),
+  min_p: share.nullable().default(null).describe('draw among tokens at least this share as likely as the likeliest'),
+  repetition_penalty: z
+    .number()
+    .gt(0)
+    .nullable()
+    .default(null)
+    .describe('above 1 makes tokens that were there already less likely; 1 changes nothing'),
+  stop: z.array(z.string().min(1)).default([]).describe('texts that end a generation, and are not part of it'),
+  ignore_eos: z.boolean().default(false).describe("go on past the model's end of text"),
+  seed: settings.shape.seed.describe('seed of the draws: the same request draws the same tokens in any batch'),
+  logprobs: z
+    .int()
+    .min(0)
+    .max(20)
+    .nullable()
+    .default(null)
+    .describe(
+      'log-probability of each token, with this many of the likeliest beside it, before penalty and temperature',
+    ),
+  batch_size: z.int().min(1).default(8).describe('prompts that are worked on at once'),
+  add_special_tokens: z
+    .boolean()
+    .default(true)
+    .describe("put the tokenizer's own tokens around a prompt, such as a beginning of text"),
+  skip_special_tokens: z.boolean().default(true).describe('leave special tokens out of the text; token_ids has them'),
+});
+
+export type GenerateInput = z.input<typeof generateSettings>;
+export type GenerateKey = keyof typeof generateSettings.shape;
+export type GenerateConfig = z.output<typeof generateSettings>;
+
+/**
+ * Checks settings and fills in defaults. `whereOf` names the source of a setting in messages: its flag, or the options.
+ * @throws ConfigError with all that is wrong, and with `found` before it
+ */
+export function checkGenerateSettings(
+  given: Readonly<Record<string, unknown>>,
+  whereOf: (key: string) => string,
+  found: readonly ConfigProblem[] = [],
+): GenerateConfig {
+  const { shape } = generateSettings;
+  const set = Object.entries(given).filter(([, value]) => value !== undefined);
+  const wrong = set.flatMap(([key, value]) =>
+    Object.hasOwn(shape, key)
+      ? typeProblems(shape[key as GenerateKey], value, key, () => whereOf(key))
+      : [unknownKey(key, key, Object.keys(shape), whereOf(key))],
+  );
+  if (found.length + wrong.length > 0) throw new ConfigError([...found, ...wrong]);
+  const config = generateSettings.parse(Object.fromEntries(set));
+  const problems = contradictions(config, whereOf);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+const DRAWING = ['temperature', 'top_k', 'top_p', 'min_p'] as const;
+
+/** Finds settings of which one would do nothing. */
+function contradictions(config: GenerateConfig, whereOf: (key: string) => string): ConfigProblem[] {
+  const { do_sample, temperature } = config;
+  const isGreedy = do_sample === false || temperature === 0;
+  const why = do_sample === false ? 'do_sample is false' : 'temperature is 0';
+  const problems = DRAWING.flatMap((key): ConfigProblem[] => {
+    const value = config[key];
+    if (!isGreedy || value === null || (key === 'temperature' && value === 0)) return [];
+    return [
+      {
+        path: key,
+        message: `${value} says how to draw, but ${why}, which draws nothing; leave one out (${whereOf(key)})`,
+      },
+    ];
+  });
+  if (do_sample === true && temperature === 0)
+    problems.push({
+      path: 'do_sample',
+      message: `is true, but temperature is 0, which draws nothing (${whereOf('do_sample')})`,
+    });
+  const { max_new_tokens: most, min_new_tokens: least } = config;
+  if (most !== null && least !== null && least > most)
+    problems.push({
+      path: 'min_new_tokens',
+      message: `got ${least}, above max_new_tokens ${most} (${whereOf('min_new_tokens')})`,
+    });
+  return problems;
+}

@@ -1,0 +1,78 @@
+/** Allocates and records everything that generation needs: the one path that running and estimating share. */
+import type { AdapterLayout } from '../adapters/layout.ts';
+import type { ModelConfig } from '../formats/hf-config.ts';
+import { Machine, type MachineTarget } from '../gpu/machine.ts';
+import { declareAdapters } from '../model/adapter-set.ts';
+import type { BaseStorage } from '../model/base-storage.ts';
+import { requireComputeDtype } from '../model/compute-dtype.ts';
+import { declareModel } from '../model/declare.ts';
+import type { ComputeDtype } from '../model/weight.ts';
+import { PAGE_TOKENS } from './cache.ts';
+import { GenerationEngine } from './engine.ts';
+import { pagesFor } from './pages.ts';
+
+/** A request as memory sees it. */
+export type RequestLength = {
+  /** Tokens of the prompt. */
+  readonly prompt: number;
+  /** Most tokens that are generated. */
+  readonly maxNewTokens: number;
+};
+
+export type GenerationPlan = {
+  readonly model: ModelConfig;
+  readonly storage: BaseStorage;
+  readonly adapters: readonly AdapterLayout[];
+  readonly computeDtype: ComputeDtype;
+  /** Most sequences that are under way at once. */
+  readonly batchSize: number;
+  readonly requests: readonly RequestLength[];
+};
+
+/** Declares the base and its adapters, records the phases and allocates all of it; without a device only the bytes are counted. */
+export function buildGeneration(target: MachineTarget, plan: GenerationPlan): GenerationEngine {
+  const { model, storage, adapters, computeDtype } = plan;
+  requireComputeDtype(target.profile, computeDtype);
+  const machine = new Machine(target);
+  machine.ledger.enterPhase('load');
+  const { lengths, batchSizes, cache, maxPositions } = sizesOf(plan);
+  const spec = { config: model, full: false, storedAs: storage.storedAs, lora: null, maxPositions };
+  const declared = declareModel(machine.residents, spec, machine.profile.limits.maxStorageBufferBindingSize);
+  const set = declareAdapters(machine.residents, declared, adapters);
+  machine.ledger.enterPhase('generate');
+  return new GenerationEngine(machine, declared, set, { computeDtype, prefillLengths: lengths, batchSizes, cache });
+}
+
+/** Tokens that a request keeps in the cache: the last one generated is read by nothing. */
+export const cachedTokens = ({ prompt, maxNewTokens }: RequestLength): number => prompt + maxNewTokens - 1;
+
+function sizesOf({ requests, batchSize, model }: GenerationPlan) {
+  const rows = Math.min(batchSize, requests.length);
+  const needs = requests.map((request) => pagesFor(cachedTokens(request), PAGE_TOKENS)).sort((a, b) => b - a);
+  const lengths = [...new Set(requests.map(({ prompt }) => prefillLength(prompt, model.max_position_embeddings)))];
+  lengths.sort((a, b) => a - b);
+  const [pagesPerRow = 1] = needs;
+  return {
+    lengths,
+    batchSizes: [...powersOfTwo(rows), rows].filter((size, i, all) => all.indexOf(size) === i),
+    // the largest requests may meet
+    cache: { pages: needs.slice(0, rows).reduce((sum, n) => sum + n, 0), pagesPerRow },
+    maxPositions: Math.max(pagesPerRow * PAGE_TOKENS, lengths.at(-1) ?? 1),
+  };
+}
+
+/** Shortest prompt that has a phase of its own. */
+const SHORTEST = 16;
+
+/** Length of the phase that a prompt takes: a power of two or half as much again, so that few phases serve all. */
+export function prefillLength(prompt: number, most: number): number {
+  for (let length = SHORTEST; ; length *= 2)
+    for (const size of [length, (length / 2) * 3]) if (size >= prompt) return Math.max(prompt, Math.min(size, most));
+}
+
+/** The powers of two below `limit`. */
+function powersOfTwo(limit: number): number[] {
+  const sizes: number[] = [];
+  for (let size = 1; size < limit; size *= 2) sizes.push(size);
+  return sizes;
+}

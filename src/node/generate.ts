@@ -1,0 +1,223 @@
+/** generate(): text from a model and its adapters, on this machine. */
+import path from 'node:path';
+import { storedValues } from '../adapters/start-values.ts';
+import { checkGenerateSettings, type GenerateConfig, type GenerateInput } from '../config/generate.ts';
+import type { ConfigProblem } from '../errors.ts';
+import { allowedBytes } from '../estimate/allowed.ts';
+import { requireFit } from '../estimate/fit.ts';
+import { estimateGeneration } from '../estimate/generation.ts';
+import { buildGeneration } from '../generate/build.ts';
+import type { GenerationEngine } from '../generate/engine.ts';
+import type { FinishReason, GenerationEvent, TokenLogprob } from '../generate/request.ts';
+import { Scheduler } from '../generate/scheduler.ts';
+import type { CategoryBytes } from '../gpu/category.ts';
+import type { DeviceProfile } from '../gpu/device-profile.ts';
+import { chooseTier } from '../gpu/tier.ts';
+import { flagMessages } from '../kernels/flags.ts';
+import { loadAdapters } from '../model/adapter-values.ts';
+import { loadModel } from '../model/load.ts';
+import { formatBytes } from '../report/format.ts';
+import type { CallOptions, WorkEvent } from './call.ts';
+import type { DeviceChoice } from './device-choice.ts';
+import { nodeReader } from './files.ts';
+import {
+  type GenerationInput,
+  type NamedFolder,
+  type NumberedRequest,
+  readGenerationInput,
+} from './generation-input.ts';
+import { driverMemory } from './gpu-memory.ts';
+import { requireAdapterFolder, requireModelFolder } from './inputs.ts';
+import type { Prompt } from './prompts.ts';
+import { deviceNotes } from './run-notes.ts';
+import { type NodeRuntime, openNodeRuntime } from './runtime.ts';
+
+/** What became of a prompt, as `nibble generate --json` prints it. */
+export type Generation = {
+  /** Number of the prompt, from 0. */
+  readonly index: number;
+  readonly prompt: string | readonly number[];
+  /** Name of the adapter; null for the base. */
+  readonly adapter: string | null;
+  /** Null where the model has no tokenizer. */
+  readonly text: string | null;
+  /** Tokens generated, an end of text included. */
+  readonly token_ids: readonly number[];
+  readonly finish_reason: FinishReason;
+  readonly prompt_tokens: number;
+  readonly logprobs?: readonly TokenLogprob[];
+};
+
+export type GenerateEvent =
+  | WorkEvent<'load' | 'compile'>
+  | { readonly type: 'text'; readonly index: number; readonly text: string }
+  | { readonly type: 'generation'; readonly generation: Generation };
+
+export type GenerateSummary = {
+  readonly generations: readonly Generation[];
+  readonly new_tokens: number;
+  /** From the first prompt to the last token, model loaded. */
+  readonly seconds: number;
+  readonly tokens_per_second: number;
+  readonly peak_bytes: number;
+  readonly by_category: CategoryBytes;
+};
+
+export type GenerateOptions = GenerateInput &
+  CallOptions<GenerateEvent> & {
+    /** Directory of a Hugging Face model. */
+    readonly model_name_or_path: string;
+    /** Directories of PEFT adapters, by name. */
+    readonly adapters?: Readonly<Record<string, string>> | undefined;
+    /** Texts, or token ids; with the name of an adapter, or null for the base. The first adapter is taken where none is named. */
+    readonly prompts: readonly (string | readonly number[] | Omit<Prompt, 'where'>)[];
+    readonly device?: DeviceChoice | undefined;
+  };
+
+/**
+ * Generates text after each prompt.
+ * @throws ConfigError with all that is wrong in the options; DataError for files that cannot be read; DeviceError
+ */
+export async function generate(options: GenerateOptions): Promise<GenerateSummary> {
+  const { model_name_or_path: model, adapters = {}, prompts, onEvent, signal, device, ...given } = options;
+  const isEmpty = typeof model !== 'string' || model === '';
+  const missing: ConfigProblem[] = isEmpty
+    ? [{ path: 'model_name_or_path', message: 'is missing; wanted the path of a directory (options)' }]
+    : [];
+  const config = checkGenerateSettings(given, () => 'options', missing);
+  const isBare = (prompt: GenerateOptions['prompts'][number]): prompt is string | readonly number[] =>
+    typeof prompt === 'string' || Array.isArray(prompt);
+  return generateFrom(
+    {
+      model,
+      modelName: 'model_name_or_path',
+      adapters: Object.entries(adapters).map(([name, directory]) => ({ name, directory })),
+      prompts: prompts.map((prompt, i) => ({
+        ...(isBare(prompt) ? { prompt } : prompt),
+        where: `prompts[${i}]`,
+      })),
+      config,
+      device,
+    },
+    { onEvent, signal },
+  );
+}
+
+export type GenerateJob = {
+  readonly model: string;
+  readonly modelName: string;
+  readonly adapters: readonly NamedFolder[];
+  readonly prompts: readonly Prompt[];
+  readonly config: GenerateConfig;
+  readonly device?: DeviceChoice | undefined;
+};
+
+/** Reads DIR or DIR=NAME; an adapter is called as its folder where it has no name. */
+export function namedFolder(text: string): NamedFolder {
+  const at = text.lastIndexOf('=');
+  const directory = at < 0 ? text : text.slice(0, at);
+  const name = at < 0 ? path.basename(path.resolve(text)) : text.slice(at + 1);
+  return { directory, name };
+}
+
+/** Does the work of generate() and `nibble generate`. */
+export async function generateFrom(
+  job: GenerateJob,
+  { onEvent = () => undefined, signal = new AbortController().signal }: CallOptions<GenerateEvent>,
+): Promise<GenerateSummary> {
+  await requireModelFolder(job.modelName, job.model);
+  for (const { directory } of job.adapters) await requireAdapterFolder('adapter', directory);
+  const input = await readGenerationInput(job, nodeReader);
+  signal.throwIfAborted();
+  const runtime = await openNodeRuntime(job.device);
+  try {
+    for (const text of [...deviceNotes(runtime.device), ...input.notes]) onEvent({ type: 'note', text });
+    const engine = await openEngine(runtime, input, job.config, onEvent, signal);
+    try {
+      return await runAll(engine, input.requests, onEvent, signal);
+    } finally {
+      engine.destroy();
+    }
+  } finally {
+    await runtime.close();
+  }
+}
+
+/** Allocates, compiles and loads. */
+async function openEngine(
+  runtime: NodeRuntime,
+  { plan, source, adapters }: GenerationInput,
+  config: GenerateConfig,
+  onEvent: (event: GenerateEvent) => void,
+  signal: AbortSignal,
+): Promise<GenerationEngine> {
+  const { device } = runtime;
+  const profile: DeviceProfile = {
+    ...device.profile,
+    tier: chooseTier(device.profile, config.matmul_tier, plan.computeDtype).tier,
+  };
+  const predicted = estimateGeneration(plan, profile, device.shaders);
+  const room = { device, asked: allowedBytes(config), driver: driverMemory };
+  await requireFit(predicted, room, async () => [
+    'What would help: load_in_4bit, a smaller batch_size, fewer max_new_tokens or shorter prompts.',
+  ]);
+  onEvent({ type: 'note', text: `GPU memory needed: ${formatBytes(predicted.peakBytes)}` });
+  const target = { device, profile, shaders: device.shaders };
+  const engine = await device.guarded('allocating', async () => buildGeneration(target, plan));
+  try {
+    const { machine, declared } = engine;
+    onEvent({ type: 'phase', phase: 'load', total: declared.weights.size + declared.vectors.size });
+    const sourceDtype = config.dtype === 'auto' ? null : config.dtype;
+    const context = { ...runtime, residents: machine.residents, sourceDtype, signal };
+    for await (const label of loadModel(context, declared, source)) onEvent({ type: 'progress', phase: 'load', label });
+    onEvent({ type: 'phase', phase: 'compile', total: 1 });
+    await engine.compile();
+    await loadAdapters(machine, engine.adapters, await Promise.all(adapters.map(storedValues)));
+    onEvent({ type: 'progress', phase: 'compile', label: 'programs' });
+    return engine;
+  } catch (error) {
+    engine.destroy();
+    throw error;
+  }
+}
+
+async function runAll(
+  engine: GenerationEngine,
+  requests: readonly NumberedRequest[],
+  onEvent: (event: GenerateEvent) => void,
+  signal: AbortSignal,
+): Promise<GenerateSummary> {
+  const scheduler = new Scheduler<NumberedRequest>(engine);
+  for (const request of requests) scheduler.add(request);
+  const generations: Generation[] = [];
+  const started = performance.now();
+  for await (const event of scheduler.run()) {
+    signal.throwIfAborted();
+    if (event.text !== '') onEvent({ type: 'text', index: event.request.number, text: event.text });
+    if (event.type !== 'end') continue;
+    const generation = generationOf(event);
+    generations[generation.index] = generation;
+    onEvent({ type: 'generation', generation });
+  }
+  const seconds = (performance.now() - started) / 1000;
+  for (const text of flagMessages(engine.takeFlags()))
+    onEvent({ type: 'note', text: `${text}: set compute_dtype float32` });
+  const new_tokens = generations.reduce((sum, { token_ids }) => sum + token_ids.length, 0);
+  const { peakBytes, byCategory } = engine.machine.ledger.peak;
+  const speed = { new_tokens, seconds, tokens_per_second: new_tokens / seconds };
+  return { generations, ...speed, peak_bytes: peakBytes, by_category: byCategory };
+}
+
+function generationOf(event: Extract<GenerationEvent<NumberedRequest>, { type: 'end' }>): Generation {
+  const { number, prompt, adapterName, text, promptIds } = event.request;
+  return {
+    index: number,
+    prompt,
+    adapter: adapterName,
+    text: text?.text ?? null,
+    token_ids: event.tokenIds,
+    finish_reason: event.finishReason,
+    prompt_tokens: promptIds.length,
+    ...(event.logprobs === null ? {} : { logprobs: event.logprobs }),
+  };
+}

@@ -1,0 +1,56 @@
+/** Prompts from the command line, a file or standard input. */
+import { show } from '../config/show.ts';
+import { requireText } from '../data/file-kind.ts';
+import { readLines } from '../data/lines.ts';
+import { DataError } from '../errors.ts';
+import { type JsonObject, parseObject } from '../formats/json.ts';
+import { type FileReader, place } from '../formats/reader.ts';
+
+/** A prompt: a text, or token ids as they are. */
+export type Prompt = {
+  readonly prompt: string | readonly number[];
+  /** Name of its adapter; null for the base, undefined for the caller's choice. */
+  readonly adapter?: string | null | undefined;
+  /** Where it stands, for messages. */
+  readonly where: string;
+};
+
+const KEYS = ['prompt', 'input_ids', 'adapter'];
+
+/**
+ * Reads a file of prompts: a .jsonl file holds {"prompt": ...} or {"input_ids": [...]} and maybe "adapter" on each line, any other a
+ * prompt on each line. Blank lines are passed over. @throws DataError
+ */
+export async function readPrompts(reader: FileReader, path: string): Promise<Prompt[]> {
+  const isJson = /\.jsonl?$/i.test(path);
+  await requireText(reader, path, isJson ? 'jsonl' : 'text-chunks');
+  const prompts: Prompt[] = [];
+  for await (const { text, number } of readLines(reader, path)) {
+    if (text.trim() === '') continue;
+    const where = `${place(reader, path)}:${number}`;
+    prompts.push(isJson ? promptOf(parseObject(text, where), where) : { prompt: text, where });
+  }
+  if (prompts.length === 0) throw new DataError(place(reader, path), 'holds no prompt. Give one on each line.');
+  return prompts;
+}
+
+function promptOf(json: JsonObject, where: string): Prompt {
+  const fail = (detail: string): never => {
+    throw new DataError(where, detail);
+  };
+  const unknown = Object.keys(json).filter((key) => !KEYS.includes(key));
+  if (unknown.length > 0)
+    fail(`has ${unknown.map(show).join(', ')}, which no prompt has; the keys are ${KEYS.join(', ')}.`);
+  const { prompt, input_ids: ids, adapter } = json;
+  if (adapter !== undefined && adapter !== null && typeof adapter !== 'string')
+    fail(`adapter is ${show(adapter)}, needs the name of one, or null for the base.`);
+  if ((prompt === undefined) === (ids === undefined)) fail('needs either "prompt" or "input_ids".');
+  if (prompt !== undefined && typeof prompt !== 'string') fail(`prompt is ${show(prompt)}, needs a text.`);
+  if (ids !== undefined && !isTokenIds(ids)) fail(`input_ids is ${show(ids)}, needs a list of token ids.`);
+  return { prompt: (prompt ?? ids) as string | number[], adapter: adapter as string | null | undefined, where };
+}
+
+/** Whether a value is a list of token ids. */
+export function isTokenIds(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every((id) => Number.isSafeInteger(id) && id >= 0);
+}
