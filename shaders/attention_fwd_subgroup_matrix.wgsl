@@ -1,15 +1,17 @@
-// attention_fwd_subgroup_matrix: attention_fwd on tensor cores: f16 operands, f32 sums. Sums in matrices cannot be scaled row by row,
-// so the keys are gone through twice: for each row's log-sum-exp, then for o += exp(scores - lse) . v
+// attention_fwd_subgroup_matrix: attention_fwd on tensor cores, f16 operands and f32 sums, in one pass over the keys.
+// Sums in matrices cannot be scaled row by row, so that a row keeps the reference of its exponents until a score is GROWTH
+// above it: only then do the sums pass through workgroup memory and are scaled there.
 //
-//   q   (B*S, H*D)  f32  in   rounded to f16 on its way into workgroup memory, as k and v are
-//   k   (B*S, K*D)  f32  in
-//   v   (B*S, K*D)  f32  in
-//   o   (B*S, H*D)  f32  out
+//   q   (B*S, H*D)  f16  in
+//   k   (B*S, K*D)  f16  in
+//   v   (B*S, K*D)  f16  in
+//   o   (B*S, H*D)  f32 or f16  out  O_F16
 //   lse (B*S, H)    f32  out  of the scaled scores; kept for the backward
 //   starts (B*S)    u32  in   PACKED: the first key of the query's document, by its place in the row
-//   flags (1)       u32       what left f16's range
+//   flags (1)       u32       O_F16: what left f16's range
 //
-// Grid: a workgroup per (sequence, head, BR queries), the longest rows first; its subgroups as lib/attention_matrices.wgsl says.
+// Grid: a workgroup per (sequence, head, BR queries), the longest rows first; its subgroups as
+// lib/attention_matrices.wgsl says. AHEAD: the next keys and values are on their way into registers meanwhile.
 // Scores, softmax and sums in f32, weights in f16; without atomics: the same bits on every run.
 // Plain WGSL, read by src/gpu/plain-wgsl.ts: the host replaces the constants.
 // Host: src/kernels/attention-subgroup-matrix.ts   Reference: test/ref/attention.ts
@@ -20,17 +22,21 @@ enable chromium_experimental_subgroup_matrix;
 @if(SIZED) enable subgroup_size_control;
 
 @include("lib/attention_matrices.wgsl")
+@include("lib/attention_fwd_matrices.wgsl")
 
-const SETS = 1u; // of staged rows
 const MASKED = -3.0e38; // finite: no NaN from inf - inf
+const GROWTH = 8.0; // weights are e^8 at most, which f16 holds with all of its digits
+
+@if(O_F16) alias OfO = vec2u;
+@if(!O_F16) alias OfO = vec4f;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<vec4f>;
-@group(0) @binding(2) var<storage, read> k: array<vec4f>;
-@group(0) @binding(3) var<storage, read> v: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> o: array<vec4f>;
+@group(0) @binding(1) var<storage, read> q: array<vec4u>;
+@group(0) @binding(2) var<storage, read> k: array<vec4u>;
+@group(0) @binding(3) var<storage, read> v: array<vec4u>;
+@group(0) @binding(4) var<storage, read_write> o: array<OfO>;
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;
-@group(0) @binding(6) var<storage, read_write> flags: atomic<u32>;
+@if(O_F16) @group(0) @binding(6) var<storage, read_write> flags: atomic<u32>;
 @if(PACKED) @group(0) @binding(7) var<storage, read> starts: array<u32>;
 
 fn first_key(b: u32, s: u32) -> u32 {
@@ -39,26 +45,15 @@ fn first_key(b: u32, s: u32) -> u32 {
   return first;
 }
 
-const Q = 0u;
-const K = 1u;
-const V = 2u;
-// BC rows of one of the inputs from token s0 on, zeros past the last
-fn stage(which: u32, lane: u32, b: u32, h: u32, s0: u32) {
-  for (var i = lane; i < BC * D4; i += LANES) {
-    let s = s0 + i / D4;
-    var x = vec4f();
-    if (s < params.S) {
-      let token = b * params.S + s;
-      let key = (token * params.K + h / (params.H / params.K)) * D4 + i % D4;
-      if (which == Q) { x = q[(token * params.H + h) * D4 + i % D4]; } else if (which == K) { x = k[key]; } else { x = v[key]; }
-    }
-    tile[i / D4 * ROW + i % D4] = half(x);
-  }
-}
-
 @compute @workgroup_size(LANES)
 @if(SIZED) @subgroup_size(SG)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) subgroup: u32) {
+fn main(
+  @builtin(workgroup_id) wg: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(subgroup_id) subgroup: u32,
+  @builtin(subgroup_invocation_id) in_subgroup: u32,
+) {
+  let lane = subgroup * SG + in_subgroup;
   let blocks = (params.S + BR - 1u) / BR;
   let flat = wg.x + wg.y * grid.x;
   if (flat >= blocks * params.B * params.H) { return; }
@@ -68,65 +63,64 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let mine = subgroup / WC * SM; // the subgroup's first row
   let share = subgroup % WC;
   let row = lane / PARTS; // of the softmax
+  let part = lane % PARTS;
   let first = first_key(b, s0 + row);
+  let begin = first_key(b, s0);
   let end = min(s0 + BR, params.S);
-  var left: array<Left, DEPTH>;
-  for (var r = 0u; r < BR; r += BC) {
-    stage(Q, lane, b, h, s0 + r);
-    workgroupBarrier();
-    if (mine >= r && mine < r + BC) { load_left((mine - r) * ROW, &left); }
-    workgroupBarrier();
-  }
+  let keys = (b * params.S * params.K + h / (params.H / params.K)) * D8;
+  var left: OwnRows;
+  load_own(lane, b, h, s0, mine, &left);
+  var k_next: Rows;
+  var v_next: Rows;
+  fetch_k(lane, keys, begin, &k_next);
+  put_k(lane, &k_next);
+  @if(AHEAD) fetch_k(lane, keys, begin + BC, &k_next);
+  @if(AHEAD) fetch_v(lane, keys, begin, &v_next);
+  if (lane == 0u) { growing = 0u; }
+  workgroupBarrier();
   var peak = MASKED;
   var total = 0.0;
-  var log_sum = 0.0;
-  var sums: array<Sums, SUMS>;
-  for (var turn = 0u; turn < 2u; turn++) {
-    for (var j0 = first_key(b, s0); j0 < end; j0 += BC) {
-      stage(K, lane, b, h, j0);
-      workgroupBarrier();
-      scores(&left, 0u, mine, share);
-      workgroupBarrier();
-      for (var c = lane % PARTS; c < BC4; c += PARTS) {
-        let j = vec4u(j0 + c * 4u) + vec4u(0u, 1u, 2u, 3u);
-        let live = (vec4u(first) <= j) & (j <= vec4u(s0 + row));
-        let x = s_tile[row * S_ROW + c] * params.scale;
-        if (turn == 0u) {
-          let seen_scores = select(vec4f(MASKED), x, live);
-          let higher = max(max(peak, max(seen_scores.x, seen_scores.y)), max(seen_scores.z, seen_scores.w));
-          total = total * exp(peak - higher) + dot(select(vec4f(), exp(x - higher), live), vec4f(1.0));
-          peak = higher;
-        } else {
-          p_tile[row * P_ROW + c] = vec4<f16>(select(vec4f(), exp(x - log_sum), live));
-        }
-      }
-      if (turn == 1u) { stage(V, lane, b, h, j0); }
-      workgroupBarrier();
-      if (turn == 1u) {
-        add_weighted(0u, mine, share, &sums);
-        workgroupBarrier();
-      }
-    }
-    if (turn == 0u) {
-      s_tile[lane] = vec4f(peak, total, 0.0, 0.0);
-      workgroupBarrier();
-      for (var i = row * PARTS; i < (row + 1u) * PARTS; i++) { peak = max(peak, s_tile[i].x); }
-      total = 0.0;
-      for (var i = row * PARTS; i < (row + 1u) * PARTS; i++) { total += s_tile[i].y * exp(s_tile[i].x - peak); }
-      log_sum = peak + log(total);
-      if (lane % PARTS == 0u && s0 + row < params.S) { lse[(b * params.S + s0 + row) * params.H + h] = log_sum; }
-      workgroupBarrier();
-    }
-  }
-  if (any(seen > vec4u(0x477fe000u))) { atomicOr(&flags, 1u); }
-  for (var from_n = 0u; from_n < SUMS; from_n += SCORES) {
-    put_sums(&sums, from_n, mine, share);
+  var sums: RowOfSums;
+  for (var j0 = begin; j0 < end; j0 += BC) {
+    scores(mine, share, &left);
     workgroupBarrier();
-    for (var i = lane; i < BR * BC4; i += LANES) {
-      let s = s0 + i / BC4;
-      let d = vector_of(i % BC4, from_n);
-      if (s < params.S && d < D4) { o[((b * params.S + s) * params.H + h) * D4 + d] = s_tile[i / BC4 * S_ROW + i % BC4]; }
+    @if(!AHEAD) fetch_k(lane, keys, j0 + BC, &k_next);
+    @if(!AHEAD) fetch_v(lane, keys, j0, &v_next);
+    put_k(lane, &k_next);
+    put_v(lane, &v_next);
+    @if(AHEAD) fetch_k(lane, keys, j0 + 2u * BC, &k_next);
+    @if(AHEAD) fetch_v(lane, keys, j0 + BC, &v_next);
+    var x: array<vec4f, MINE>;
+    var highest = vec4f(MASKED);
+    @unroll for (var i = 0u; i < MINE; i++) {
+      let c = vector_of_scores(part, i);
+      let j = four_from(j0 + c * 4u);
+      let live = (vec4u(first) <= j) & (j <= vec4u(s0 + row));
+      x[i] = select(vec4f(MASKED), s_tile[row * S_ROW + c] * params.scale, live);
+      highest = max(highest, x[i]);
     }
-    workgroupBarrier();
+    let block_peak = of_row(max(max(highest.x, highest.y), max(highest.z, highest.w)));
+    let grows = block_peak > peak + GROWTH;
+    let next = select(peak, block_peak, grows);
+    let factor = select(0.0, exp(peak - next), peak > MASKED);
+    if (grows && peak > MASKED) { growing = 1u; }
+    var weights = vec4f();
+    @unroll for (var i = 0u; i < MINE; i++) {
+      let p = select(vec4f(), exp(x[i] - next), x[i] > vec4f(MASKED));
+      p_tile[row * 2u * P_ROW + vector_of_scores(part, i)] = halves(p);
+      weights += p;
+    }
+    total = total * factor + dot(weights, vec4f(1.0));
+    peak = next;
+    if (workgroupUniformLoad(&growing) != 0u) {
+      scale_sums(mine, share, row, part, factor, &sums);
+      if (lane == 0u) { growing = 0u; }
+      workgroupBarrier();
+    }
+    add_weighted(mine, share, &sums);
   }
+  total = sum_of_row(total);
+  if (part == 0u && s0 + row < params.S) { lse[(b * params.S + s0 + row) * params.H + h] = peak + log(total); }
+  workgroupBarrier();
+  store_sums(mine, share, row, part, vec3u(b, s0, h), 1.0 / total, &sums);
 }

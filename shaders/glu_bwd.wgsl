@@ -1,3 +1,4 @@
+@if(D_F16) import package::lib::flags::{ beyond_f16, FLAG_INPUT, magnitude4 };
 import package::lib::gelu::gelu_gate1;
 import package::lib::gelu::gelu_gate4;
 import package::lib::gelu::gelu_slope1;
@@ -10,11 +11,14 @@ import package::lib::sigmoid::sigmoid4;
 //          u = gate (SwiGLU), or with GELU u = 2 sqrt(2/pi) * (gate + 0.044715 gate^3)
 //
 //   gate, up, dh (T, F)  f32  in
-//   dgate, dup   (T, F)  f32  out
+//   dgate, dup   (T, F)  f32  out   with D_F16 (and VEC4) f16
+//   flags        (1)     u32        D_F16: what left f16's range
 //
 // Grid: one thread per element, with VEC4 (T*F a multiple of 4) per four; flat.
 // f32 per element: bit-repeatable.
 // Host: src/kernels/glu.ts   Reference: test/ref/elementwise.ts
+
+@if(D_F16) enable f16;
 
 override WG: u32 = 64u;
 
@@ -23,19 +27,23 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@if(VEC4) @group(0) @binding(1) var<storage, read> gate: array<vec4f>;
-@if(!VEC4) @group(0) @binding(1) var<storage, read> gate: array<f32>;
-@if(VEC4) @group(0) @binding(2) var<storage, read> up: array<vec4f>;
-@if(!VEC4) @group(0) @binding(2) var<storage, read> up: array<f32>;
-@if(VEC4) @group(0) @binding(3) var<storage, read> dh: array<vec4f>;
-@if(!VEC4) @group(0) @binding(3) var<storage, read> dh: array<f32>;
-@if(VEC4) @group(0) @binding(4) var<storage, read_write> dgate: array<vec4f>;
-@if(!VEC4) @group(0) @binding(4) var<storage, read_write> dgate: array<f32>;
-@if(VEC4) @group(0) @binding(5) var<storage, read_write> dup: array<vec4f>;
-@if(!VEC4) @group(0) @binding(5) var<storage, read_write> dup: array<f32>;
+@if(VEC4) alias E = vec4f;
+@if(!VEC4) alias E = f32;
+@if(D_F16) alias OfOut = vec4<f16>;
+@if(!D_F16) alias OfOut = E;
+@group(0) @binding(1) var<storage, read> gate: array<E>;
+@group(0) @binding(2) var<storage, read> up: array<E>;
+@group(0) @binding(3) var<storage, read> dh: array<E>;
+@group(0) @binding(4) var<storage, read_write> dgate: array<OfOut>;
+@group(0) @binding(5) var<storage, read_write> dup: array<OfOut>;
+@if(D_F16) @group(0) @binding(6) var<storage, read_write> flags: atomic<u32>;
 
 @compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) wg: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let i = flat_index(wg, grid, lane, WG);
   if (i >= params.n) { return; }
   let g = gate[i];
@@ -46,7 +54,10 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   @if(!GELU && !VEC4) let s = sigmoid1(g);
   @if(GELU && VEC4) let slope = gelu_slope4(g);
   @if(GELU && !VEC4) let slope = gelu_slope1(g);
-  @if(GELU) dgate[i] = d * up[i] * s * (1.0 + g * (1.0 - s) * slope);
-  @if(!GELU) dgate[i] = d * up[i] * s * (1.0 + g * (1.0 - s));
-  dup[i] = d * g * s;
+  @if(GELU) let of_gate = d * up[i] * s * (1.0 + g * (1.0 - s) * slope);
+  @if(!GELU) let of_gate = d * up[i] * s * (1.0 + g * (1.0 - s));
+  let of_up = d * g * s;
+  @if(D_F16) if (beyond_f16(max(magnitude4(of_gate), magnitude4(of_up)))) { atomicOr(&flags, FLAG_INPUT); }
+  dgate[i] = OfOut(of_gate);
+  dup[i] = OfOut(of_up);
 }

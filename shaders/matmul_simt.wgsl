@@ -9,8 +9,8 @@ import constants::{ BM, BN, BK, TM, TN };
 // with PLUS the last slice begins with a second source (LoRA's): scale2 * a2(m, k) * b2(k, n); with BIAS a column's is
 // added
 //
-//   a  (M, K) rows of lda from a0 with A_DEPTH, else (K, M)  f32         in   F16: passes through f16 as it is loaded
-//   b  (N, K) rows of ldb with B_DEPTH, else (K, N)          f32 or f16  in
+//   a  (M, K) rows of lda from a0 with A_DEPTH, else (K, M)  f32 or f16  in   A_F16; F16: passes through f16 as it is loaded
+//   b  (N, K) rows of ldb with B_DEPTH, else (K, N)          f32 or f16  in   B_F16
 //   a2 (M, K2), b2 as b from b2_0                            f32         in   PLUS, with A_DEPTH
 //   bias (N from bias0)                                      f32         in   BIAS
 //   y  (M, N) rows of ldy from y0; slice s at s * y_slice    f32         out
@@ -21,7 +21,7 @@ import constants::{ BM, BN, BK, TM, TN };
 // Sums in f32 along k in order within a slice; the result is the same bits on every run.
 // Host: src/kernels/matmul-simt.ts   Reference: test/ref/linear.ts
 
-@if(F16) enable f16;
+@if(A_F16 || B_F16) enable f16;
 
 const FIRST = 0u; // source
 const SECOND = 1u;
@@ -36,14 +36,14 @@ struct Params {
   scale: f32, accumulate: u32, K2: u32, lda2: u32, ldb2: u32, b2_0: u32, scale2: f32, bias0: u32
 }
 
-@if(VEC4_A) alias OfA = vec4f;
-@if(!VEC4_A) alias OfA = f32;
-@if(VEC4_B && F16) alias OfB = vec4<f16>;
-@if(VEC4_B && !F16) alias OfB = vec4f;
-@if(!VEC4_B && F16) alias OfB = f16;
-@if(!VEC4_B && !F16) alias OfB = f32;
-@if(F16) alias Scalar = f16;
-@if(!F16) alias Scalar = f32;
+@if(A_F16) alias ScalarA = f16;
+@if(!A_F16) alias ScalarA = f32;
+@if(B_F16) alias ScalarB = f16;
+@if(!B_F16) alias ScalarB = f32;
+@if(VEC4_A) alias OfA = vec4<ScalarA>;
+@if(!VEC4_A) alias OfA = ScalarA;
+@if(VEC4_B) alias OfB = vec4<ScalarB>;
+@if(!VEC4_B) alias OfB = ScalarB;
 @if(VEC4_PLUS) alias OfPlus = vec4f;
 @if(!VEC4_PLUS) alias OfPlus = f32;
 

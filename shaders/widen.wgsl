@@ -1,4 +1,4 @@
-import package::lib::flags::{ FLAG_WEIGHT, beyond_f16, magnitude4 };
+import package::lib::flags::{ FLAG_INPUT, FLAG_WEIGHT, beyond_f16, magnitude4 };
 import package::lib::grid::flat_index;
 import package::lib::halves::{ bf16_pair, f16_pair };
 import package::lib::tail::{ tail4, tail_halves };
@@ -6,13 +6,16 @@ import package::lib::tail::{ tail4, tail_halves };
 //
 //   source (n)  bf16 or f16, eight in a vec4u (lower half of a word first), or f32   in
 //   w      (n)  f32 or f16                                                           out  f16: eight in a vec4u
-//   flags  (1)  u32                                    TO_F16: a value that f16 does not hold
+//   flags  (1)  u32                                    TO_F16: a value that f16 does not hold, of an ACTIVATION or a weight
 //
 // Grid: one thread per 8 elements.
 // bf16 and f16 widen exactly to f32; to f16 (TO_F16) values are rounded once. The result is the same bits on every run.
 // Host: src/kernels/dequant.ts   Reference: test/kernels/dequant.test.ts
 
 @if(TO_F16) enable f16;
+
+@if(ACTIVATION) const FLAG = FLAG_INPUT;
+@if(!ACTIVATION) const FLAG = FLAG_WEIGHT;
 
 override WG: u32 = 64u;
 
@@ -45,7 +48,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       low = tail4(low, vec4f(), count);
       high = tail4(high, vec4f(), max(count, 4u) - 4u);
     }
-    if (beyond_f16(max(magnitude4(low), magnitude4(high)))) { atomicOr(&flags, FLAG_WEIGHT); }
+    if (beyond_f16(max(magnitude4(low), magnitude4(high)))) { atomicOr(&flags, FLAG); }
     let halves = vec4u(bitcast<vec2u>(vec4h(low)), bitcast<vec2u>(vec4h(high)));
     if (count >= 8u) { w[at] = halves; } else { w[at] = tail_halves(halves, w[at], count); }
   }

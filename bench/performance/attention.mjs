@@ -6,6 +6,7 @@
 import { Machine } from '#dist/gpu/machine.js';
 import { obstacle } from '#dist/gpu/tier.js';
 import { attentionBwd, attentionFwd, planAttention } from '#dist/kernels/attention.js';
+import { qkvOperands } from '#dist/kernels/attention-operands.js';
 import { closeDevice } from '#dist/node/device.js';
 import { openTunedDevice, secondsOf } from '../shared/device.mjs';
 import { count, readOptions, shapes, words } from '../shared/options.mjs';
@@ -76,7 +77,7 @@ async function prepare(tier, shape) {
   const { B, S, H, K, D } = shape;
   const computeDtype = tier === 'subgroup_matrix' ? 'f16' : 'f32';
   const chosen = planAttention({ ...profile, tier }, computeDtype, D);
-  if (chosen.tier !== tier) return { skipped: chosen.reason };
+  for (const pass of [chosen.forward, chosen.backward]) if (pass.tier !== tier) return { skipped: pass.reason };
   const machine = Machine.on(device, { ...profile, tier });
   /** @type {(label: string, elements: number, dtype?: 'f32' | 'u32', at?: (i: number) => number) => import('#dist/gpu/tensor.js').Tensor} */
   const tensor = (label, elements, dtype = 'f32', at = () => 0) => {
@@ -92,6 +93,11 @@ async function prepare(tier, shape) {
       ends: tensor('ends', B * S, 'u32', (i) => Math.min(S, start(i) + documents)),
     },
   };
+  const given = { q: tensor('q', query), k: tensor('k', key), v: tensor('v', key) };
+  const onMatrices = tier === 'subgroup_matrix';
+  const half = (/** @type {string} */ label, /** @type {number} */ elements) =>
+    machine.residents.tensor({ label, shape: [elements], dtype: 'f16', category: 'activations' });
+  const inputs = onMatrices ? { q: half('q16', query), k: half('k16', key), v: half('v16', key) } : given;
   const call = {
     ...shape,
     Tq: S,
@@ -100,9 +106,7 @@ async function prepare(tier, shape) {
     computeDtype: /** @type {'f16' | 'f32'} */ (computeDtype),
     window: window === 0 ? null : window,
     scale: 1 / Math.sqrt(D),
-    q: tensor('q', query),
-    k: tensor('k', key),
-    v: tensor('v', key),
+    ...inputs,
     o: tensor('o', query),
     lse: tensor('lse', heads),
   };
@@ -114,7 +118,11 @@ async function prepare(tier, shape) {
     dv: tensor('dv', key),
   };
   const record = {
-    forward: (/** @type {Recorder} */ rec) => attentionFwd(rec, call),
+    forward: (/** @type {Recorder} */ rec) => {
+      const to = { qOut: inputs.q, kOut: inputs.k, vOut: inputs.v };
+      if (onMatrices) qkvOperands(rec, { ...shape, T: B * S, turn: null, ...given, ...to });
+      attentionFwd(rec, call);
+    },
     backward: (/** @type {Recorder} */ rec) => attentionBwd(rec, { ...call, ...grads }),
   };
   machine.prepare(

@@ -102,7 +102,7 @@ export function residentWorkgroups({ statistics, workgroupSize, workgroupMemoryB
 
 /**
  * @param {Pipeline} whole the pipeline, which says how many workgroups are resident
- * @param {readonly Pipeline[]} alone each turn of it, where it goes over its columns several times: a round is one of each
+ * @param {Pipeline | null} usual the same without what it does in few rounds alone, where there is such
  * @param {Round} round
  * @param {Chip} chip
  * @param {Assumed} assumed
@@ -110,19 +110,10 @@ export function residentWorkgroups({ statistics, workgroupSize, workgroupMemoryB
  *   alternatives then counts by the share of them that the round's bytes can need
  * @returns {Rate}
  */
-export function rateOf(whole, alone, round, chip, assumed, few) {
-  const turns = alone.length === 0 ? [whole] : alone;
-  const pieces = turns.map((pipeline) => ({ pipeline, pieces: piecesOf(pipeline, round) }));
-  const summed = (/** @type {(one: Instruction, pipeline: Pipeline) => number} */ of) =>
-    pieces.reduce(
-      (sum, { pipeline, pieces: parts }) =>
-        sum +
-        parts.reduce(
-          (s, { blocks, times }) => s + times * total(instructionsOf(blocks), (one) => of(one, pipeline)),
-          0,
-        ),
-      0,
-    );
+export function rateOf(whole, usual, round, chip, assumed, few) {
+  const pieces = piecesOf(usual ?? whole, round);
+  const summed = (/** @type {(one: Instruction) => number} */ of) =>
+    pieces.reduce((sum, { blocks, times }) => sum + times * total(instructionsOf(blocks), of), 0);
   const { statistics, workgroupSize } = whole;
   const resident = Math.min(few ?? Number.POSITIVE_INFINITY, residentWorkgroups(whole, chip));
   const count = summed(() => 1);
@@ -132,13 +123,12 @@ export function rateOf(whole, alone, round, chip, assumed, few) {
   const subgroupFlops = summed(flops(statistics.subgroupSize));
   const subgroups = workgroupSize / statistics.subgroupSize;
   // a body that was unrolled over several rounds does the work of several
-  const rounds = turns.length > 1 ? 1 : Math.max(1, Math.round((subgroups * subgroupFlops) / round.flops));
+  const rounds = Math.max(1, Math.round((subgroups * subgroupFlops) / round.flops));
   const memoryBytes = summed(({ kind, bytes }) => (WORKGROUP_MEMORY.has(kind) ? bytes : 0));
   const loaded = workgroupSize * summed(({ kind, bytes }) => (kind === 'global_load' ? bytes : 0));
   const loads = few === undefined || loaded === 0 ? 1 : Math.min(1, (rounds * round.bytes) / loaded);
   const subgroupClocks = pieces.reduce(
-    (sum, { pieces: parts }) =>
-      sum + parts.reduce((s, part) => s + part.times * replay(part.blocks, chip, assumed, loads), 0),
+    (sum, { blocks, times }) => sum + times * replay(blocks, chip, assumed, loads),
     0,
   );
   const clocks = clocksOf({ count, copies, matrices, matrixFlops, subgroups }, statistics.subgroupSize, chip, assumed);

@@ -24,7 +24,9 @@ export function resultOf(folder, { plans, outputs }, chip) {
   const rate = (spec, dispatch, few) => {
     const output = /** @type {Output} */ (outputs[spec.key]);
     const round = roundOf(spec, dispatch, output);
-    return round === null ? null : rateOf(read(output.tag), output.turns.map(read), round, chip, ASSUMED, few);
+    return round === null
+      ? null
+      : rateOf(read(output.tag), output.usual === null ? null : read(output.usual), round, chip, ASSUMED, few);
   };
   /** @type {Map<string, Row>} */
   const rows = new Map();

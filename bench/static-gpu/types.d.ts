@@ -83,12 +83,12 @@ export type StepPlan = {
 export type Compiled = {
   readonly device: string;
   readonly plans: readonly StepPlan[];
-  /** Output by pipeline key: one tag, and one for each turn of a kernel that goes over its columns several times. */
+  /** Output by pipeline key: one tag, and one of a round as it usually goes where the kernel says what it does rarely. */
   readonly outputs: Readonly<Record<string, Output>>;
 };
 export type Output = {
   readonly tag: string;
-  readonly turns: readonly string[];
+  readonly usual: string | null;
   /** Numbers of the linked shader's `const` lines and of the host's constants. */
   readonly numbers: Readonly<Record<string, number>>;
 };

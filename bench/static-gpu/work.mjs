@@ -11,7 +11,7 @@ const BYTES = /** @type {Readonly<Record<string, number>>} */ ({ f32: 4, u32: 4,
 
 /** @param {Pick<PipelineSpec, 'kernel' | 'when'>} spec */
 const attentionPart = ({ kernel, when }) =>
-  !kernel.startsWith('attention_') || kernel === 'attention_delta'
+  !/^attention_(fwd|bwd)/.test(kernel)
     ? null
     : kernel.startsWith('attention_fwd')
       ? 'fwd'
@@ -67,7 +67,7 @@ export const bytesOf = ({ bindings, params }) =>
  * @returns {Round | null}
  * @throws DataError for a kernel whose tile does not go by the known names
  */
-export function roundOf(spec, { bindings }, { numbers, turns }) {
+export function roundOf(spec, { bindings }, { numbers }) {
   const part = attentionPart(spec);
   const number = (/** @type {string} */ name) => {
     const value = numbers[name];
@@ -86,11 +86,9 @@ export function roundOf(spec, { bindings }, { numbers, turns }) {
   if (part === null || !/_(simt|subgroup_matrix)$/.test(spec.kernel)) return null;
   const [BR, BC] = [number('BR'), number('BC')];
   const headDim = numbers.D ?? 4 * number('D4');
-  // each turn goes over the keys again, the last one over the values too
-  const sets = turns.length > 0 ? turns.length + 1 : 2;
   return {
     flops: 2 * ATTENTION_PRODUCTS[part] * BR * BC * headDim,
-    bytes: sets * BC * headDim * size(part === 'dkv' ? 'q' : 'k'),
+    bytes: 2 * BC * headDim * size(part === 'dkv' ? 'q' : 'k'),
   };
 }
 

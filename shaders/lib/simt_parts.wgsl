@@ -8,13 +8,17 @@ import package::matmul_simt::{ Block, SECOND, seen_a, seen_b };
 @if(FULL) const CHECKED = false;
 @if(!FULL) const CHECKED = true;
 
-@if(F16) fn value_b(v: vec4u) -> vec4f { return vec4f(bitcast<vec4<f16>>(v.xy)); }
-@if(!F16) fn value_b(v: vec4u) -> vec4f { return bitcast<vec4f>(v); }
+fn value_a(source: u32, v: vec4u) -> vec4f {
+  @if(A_F16) if (source != SECOND) { return vec4f(bitcast<vec4<f16>>(v.xy)); }
+  return bitcast<vec4f>(v);
+}
+@if(B_F16) fn value_b(v: vec4u) -> vec4f { return vec4f(bitcast<vec4<f16>>(v.xy)); }
+@if(!B_F16) fn value_b(v: vec4u) -> vec4f { return bitcast<vec4f>(v); }
 
 fn part_a(source: u32, block: Block, k: u32, end: u32) -> mat4x4f {
   var m: mat4x4f;
   @unroll for (var j = 0u; j < 4u; j++) {
-    var v = bitcast<vec4f>(block[j]);
+    var v = value_a(source, block[j]);
     @if(A_DEPTH) if (CHECKED || source == SECOND) { v = select(vec4f(), v, four(k) < vec4u(end)); }
     @if(!A_DEPTH) if (CHECKED || source == SECOND) { v = select(vec4f(), v, k + j < end); }
     @if(F16) seen_a = max(seen_a, magnitude4(v));

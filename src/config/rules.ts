@@ -202,6 +202,7 @@ function withoutEffect(set: Merged, found: Findings): void {
       noEffect(found, entry, `method: ${method} does not quantize the base`);
   }
   lossScaling(set, found);
+  keptInputs(set, found);
   const adapter = set.get('adapter_name_or_path');
   if (method === 'full' && adapter && adapter.value !== null)
     found.problems.push({
@@ -213,6 +214,18 @@ function withoutEffect(set: Merged, found: Findings): void {
     noEffect(found, warmup, 'lr_scheduler_type: constant has no warmup; constant_with_warmup has');
   const epochs = set.get('num_train_epochs');
   if (epochs && current(set, 'max_steps') !== -1) noEffect(found, epochs, 'max_steps is set');
+}
+
+function keptInputs(set: Merged, found: Findings): void {
+  const entry = set.get('checkpoint_dtype');
+  if (entry === undefined || entry.value === 'float32') return;
+  if (current(set, 'gradient_checkpointing') === false)
+    noEffect(found, entry, 'without gradient_checkpointing no layer keeps its input alone');
+  else if (current(set, 'compute_dtype') !== 'float16')
+    found.problems.push({
+      path: entry.path,
+      message: `got "float16" with compute_dtype: ${show(current(set, 'compute_dtype'))}; set compute_dtype: float16, or checkpoint_dtype: float32 (${entry.origin.where})`,
+    });
 }
 
 function lossScaling(set: Merged, found: Findings): void {

@@ -237,6 +237,13 @@ const training = {
       'compute each layer again in backward instead of keeping its activations: less memory, slower; selective keeps what ' +
         'matrix products and attention made and computes only the rest again',
     ),
+  checkpoint_dtype: z
+    .enum(['float32', 'float16'])
+    .default('float32')
+    .describe(
+      'type that the kept inputs of checkpointed layers lie in; float16 halves them, and backward computes each layer again ' +
+        'from the rounded input (with compute_dtype: float16)',
+    ),
   max_grad_norm: z.number().min(0).default(1).describe('gradient norm is clipped to this; 0 turns clipping off'),
   seed: seed.default(42).describe('seed of initialisation, dropout and shuffling'),
   data_seed: seed.nullable().default(null).describe('seed of shuffling alone; null takes seed'),

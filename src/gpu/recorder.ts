@@ -31,6 +31,9 @@ export type RecorderOptions = {
   readonly ambient?: Ambient;
 };
 
+/** Of a planned tensor: f32 activations without a gradient where nothing is said. */
+export type TensorOptions = { dtype?: Dtype; category?: Category; requiresGrad?: boolean; halfGrad?: boolean };
+
 export class Recorder {
   readonly profile: DeviceProfile;
   readonly shaders: ShaderLibrary;
@@ -44,17 +47,20 @@ export class Recorder {
   }
 
   /** A planned tensor: it lives from the first to the last command that names it. */
-  tensor(
-    label: string,
-    shape: readonly number[],
-    options: { dtype?: Dtype; category?: Category; requiresGrad?: boolean } = {},
-  ): Tensor {
-    const { dtype = 'f32', category = 'activations', requiresGrad = false } = options;
+  tensor(label: string, shape: readonly number[], options: TensorOptions = {}): Tensor {
+    const { dtype = 'f32', category = 'activations', requiresGrad = false, halfGrad = false } = options;
     const bytes = bytesOf(
       dtype,
       shape.reduce((p, n) => p * n, 1),
     );
-    return new Tensor({ label, shape, dtype, storage: { label, category, bytes, resident: false }, requiresGrad });
+    return new Tensor({
+      label,
+      shape,
+      dtype,
+      storage: { label, category, bytes, resident: false },
+      requiresGrad,
+      halfGrad,
+    });
   }
 
   /** Whether this device can bind all of a tensor at once. */

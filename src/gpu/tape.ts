@@ -6,9 +6,8 @@
  * where the borrower was recorded last; anything else throws.
  */
 import { KernelCallError } from '../errors.ts';
-import type { Category } from './category.ts';
-import { type GradTarget, Recorder } from './recorder.ts';
-import type { Dtype, Storage, Tensor } from './tensor.ts';
+import { type GradTarget, Recorder, type TensorOptions } from './recorder.ts';
+import type { Storage, Tensor } from './tensor.ts';
 
 type Backward = { readonly outputs: readonly Tensor[]; readonly run: () => void };
 /** A checkpointed stretch of the forward pass under recording, for the first time or `again`, in backward. */
@@ -29,11 +28,7 @@ export class Tape extends Recorder {
   readonly #borrowers = new Map<Tensor, Storage>();
   #segment: Segment | null = null;
 
-  override tensor(
-    label: string,
-    shape: readonly number[],
-    options: { dtype?: Dtype; category?: Category; requiresGrad?: boolean } = {},
-  ): Tensor {
+  override tensor(label: string, shape: readonly number[], options: TensorOptions = {}): Tensor {
     const tensor = super.tensor(label, shape, options);
     this.#segment?.own.add(tensor.storage);
     return tensor;
@@ -48,15 +43,21 @@ export class Tape extends Recorder {
    * Records `body` now and a second time in backward, so that of its activations only what it gets (`x`) and what it returns
    * outlive the forward pass. The same commands over the same values: gradients are equal to the bit. What the segment made
    * with `once` outlives it as well, and is not computed again.
+   * @param keep records another form of x, which outlives the forward pass in its place, and gives what records x from it again
    */
-  checkpoint(x: Tensor, body: (x: Tensor) => Tensor): Tensor {
+  checkpoint(x: Tensor, body: (x: Tensor) => Tensor, keep?: (x: Tensor) => () => Tensor): Tensor {
     const closures = this.#closures.length;
     const made: unknown[] = [];
-    const record = (again: boolean): Tensor => this.#within({ again, made, own: new Set() }, () => body(x));
-    const y = record(false);
+    const record = (again: boolean, input: Tensor): Tensor =>
+      this.#within({ again, made, own: new Set() }, () => body(input));
+    const y = record(false, x);
+    const restore = keep?.(x) ?? (() => x);
     this.#closures.length = closures;
     this.onBackward([y], () => {
-      const second = record(true);
+      const input = restore();
+      // the first pushed runs last, when the gradient of the input is finished
+      if (input !== x) this.onBackward([input], () => this.#inheritGrad(input, x));
+      const second = record(true, input);
       if (second !== y) this.#inheritGrad(y, second);
     });
     return y;
@@ -87,7 +88,7 @@ export class Tape extends Recorder {
     return value;
   }
 
-  /** The gradient of a checkpointed output is that of its second recording, whose closures run next. */
+  /** A checkpointed output hands its gradient to its second recording, whose closures run next; the second recording's input to the first's. */
   #inheritGrad(y: Tensor, second: Tensor): void {
     const grad = this.#grads.get(y);
     if (grad === undefined) return;
@@ -122,11 +123,15 @@ export class Tape extends Recorder {
     return this.#grads.has(tensor);
   }
 
-  /** Where to write (or add) a gradient of an op's input. */
-  gradTarget(of: Tensor): GradTarget {
+  /**
+   * Where to write (or add) a gradient of an op's input. `half`: its only writer can write f16, and does where that is read; who
+   * adds writes f32.
+   */
+  gradTarget(of: Tensor, half = false): GradTarget {
     const known = this.#grads.get(of);
     if (known === undefined) {
-      const grad = this.tensor(`d_${of.label}`, of.shape, { category: 'activations' });
+      const dtype = half && of.halfGrad ? 'f16' : 'f32';
+      const grad = this.tensor(`d_${of.label}`, of.shape, { dtype, category: 'activations' });
       this.#grads.set(of, grad);
       return { grad, accumulate: false };
     }

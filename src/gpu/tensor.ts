@@ -31,6 +31,8 @@ export class Tensor {
   readonly byteOffset: number;
   /** Whether backward has to produce a gradient for it. */
   readonly requiresGrad: boolean;
+  /** Whether the one who reads its gradient takes it in f16 as well. */
+  readonly halfGrad: boolean;
 
   constructor(init: {
     label: string;
@@ -39,6 +41,7 @@ export class Tensor {
     storage: Storage;
     byteOffset?: number;
     requiresGrad?: boolean;
+    halfGrad?: boolean;
   }) {
     this.label = init.label;
     this.shape = init.shape;
@@ -46,6 +49,7 @@ export class Tensor {
     this.storage = init.storage;
     this.byteOffset = init.byteOffset ?? 0;
     this.requiresGrad = init.requiresGrad ?? false;
+    this.halfGrad = init.halfGrad ?? false;
     if (this.byteOffset + this.bytes > this.storage.bytes) {
       throw new KernelCallError(this.label, `needs ${this.byteOffset + this.bytes} bytes of ${this.storage.bytes}`);
     }

@@ -30,27 +30,30 @@ export type AttentionShape = {
   computeDtype?: 'f32' | 'f16';
 };
 
-export type AttentionFwd = AttentionShape & {
+/** f16 where the kernels are those of matrices, else f32. */
+export type AttentionInputs = {
   q: Tensor; //   (B*Tq, H*D) in, after RoPE
   k: Tensor; //   (B*Tk, K*D) in, after RoPE; or the rows of a cache
   v: Tensor; //   (B*Tk, K*D) in; likewise
-  o: Tensor; //   (B*Tq, H*D) out
-  lse: Tensor; // (B*Tq, H)   out, read by the backward
 };
 
+export type AttentionFwd = AttentionShape &
+  AttentionInputs & {
+    o: Tensor; //   (B*Tq, H*D) out
+    lse: Tensor; // (B*Tq, H)   out, read by the backward
+  };
+
 /** T: queries and keys of a row. */
-export type AttentionBwd = AttentionShape & {
-  q: Tensor; //     (B*T, H*D) in
-  k: Tensor; //     (B*T, K*D) in
-  v: Tensor; //     (B*T, K*D) in
-  o: Tensor; //     (B*T, H*D) in
-  lse: Tensor; //   (B*T, H)   in
-  dO: Tensor; //    (B*T, H*D) in
-  delta: Tensor; // (B*T, H)   workspace
-  dq: Tensor; //    (B*T, H*D) out
-  dk: Tensor; //    (B*T, K*D) out
-  dv: Tensor; //    (B*T, K*D) out
-};
+export type AttentionBwd = AttentionShape &
+  AttentionInputs & {
+    o: Tensor; //     (B*T, H*D) in
+    lse: Tensor; //   (B*T, H)   in
+    dO: Tensor; //    (B*T, H*D) in
+    delta: Tensor; // (B*T, H)   workspace
+    dq: Tensor; //    (B*T, H*D) out
+    dk: Tensor; //    (B*T, K*D) out
+    dv: Tensor; //    (B*T, K*D) out
+  };
 
 type Buffers = Readonly<Record<string, readonly [Tensor, elements: number]>>;
 type Prepared = {

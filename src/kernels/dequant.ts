@@ -1,4 +1,4 @@
-/** Host side of shaders/dequant_4bit.wgsl and shaders/widen.wgsl: stored weights become what a matmul reads. */
+/** Host side of shaders/dequant_4bit.wgsl and shaders/widen.wgsl: stored weights, and kept activations, become what is read. */
 import { KernelCallError } from '../errors.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
@@ -47,6 +47,18 @@ export function dequant4bit(rec: Recorder, { n, blockSize, firstBlock, packed, s
         : { absmax: [scales.absmax, blocks] }),
     },
     threads: Math.ceil(n / THREAD_ELEMENTS),
+  });
+}
+
+/** half = x, f32 activations, rounded to f16; what f16 does not hold is flagged. */
+export function roundToHalf(rec: Recorder, { x, half }: { x: Tensor; half: Tensor }): void {
+  const n = x.elements;
+  rec.dispatch({
+    name: 'widen',
+    when: ['F32', 'TO_F16', 'ACTIVATION'],
+    params: { n },
+    buffers: { source: [x, n], w: [half, n] },
+    threads: Math.ceil(n / 8),
   });
 }
 

@@ -8,12 +8,12 @@ import { rowCondition } from './vec4.ts';
 /** `p` is the probability to drop, 0 <= p < 1; `op` numbers the dropout among those of the model. */
 export type DropoutSettings = { p: number; op: number };
 
-/** y = x * keep / (1 - p); x and y of one size. */
+/** y = x * keep / (1 - p); x, f32 or of whole vectors in f16, and y of one size. */
 export function dropoutFwd(rec: Recorder, { p, op, x, y }: DropoutSettings & { x: Tensor; y: Tensor }): void {
   const n = y.elements;
   rec.dispatch({
     name: 'dropout_fwd',
-    when: rowCondition(n),
+    when: [...rowCondition(n), ...(x.dtype === 'f16' ? ['X_F16'] : [])],
     params: { n, ...settings('dropout_fwd', p, op) },
     buffers: { x: [x, n], y },
     threads: Math.ceil(n / 4),

@@ -6,7 +6,7 @@ import { flatWidth } from './vec4.ts';
 /** SwiGLU's silu, or the gelu by tanh of GeGLU. */
 export type Activation = 'silu' | 'gelu_pytorch_tanh';
 
-/** gate and up in, h out; all of one size. */
+/** gate and up in, h (f32, or of whole vectors in f16) out; all of one size. */
 export type GluFwd = { act: Activation; gate: Tensor; up: Tensor; h: Tensor };
 
 /** h = act(gate) * up. */
@@ -15,14 +15,14 @@ export function gluFwd(rec: Recorder, { act, gate, up, h }: GluFwd): void {
   const { when, n } = flatWidth(size);
   rec.dispatch({
     name: 'glu_fwd',
-    when: [...when, ...variant(act)],
+    when: [...when, ...variant(act), ...(h.dtype === 'f16' ? ['H_F16'] : [])],
     params: { n },
     buffers: { gate: [gate, size], up: [up, size], h },
     threads: n,
   });
 }
 
-/** gate, up and dh in; dgate and dup are stored, not added to; all of one size. */
+/** gate, up and dh in; dgate and dup, both f32 or both of whole vectors in f16, are stored, not added to; all of one size. */
 export type GluBwd = { act: Activation; gate: Tensor; up: Tensor; dh: Tensor; dgate: Tensor; dup: Tensor };
 
 /** dgate = dh * up * act'(gate) and dup = dh * act(gate). */
@@ -31,7 +31,7 @@ export function gluBwd(rec: Recorder, { act, gate, up, dh, dgate, dup }: GluBwd)
   const { when, n } = flatWidth(size);
   rec.dispatch({
     name: 'glu_bwd',
-    when: [...when, ...variant(act)],
+    when: [...when, ...variant(act), ...(dgate.dtype === 'f16' ? ['D_F16'] : [])],
     params: { n },
     buffers: { gate: [gate, size], up: [up, size], dh, dgate: [dgate, size], dup: [dup, size] },
     threads: n,

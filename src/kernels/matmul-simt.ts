@@ -13,8 +13,8 @@ const THIN = 16;
 const TALL_TILE: SimtTile = { BM: 64, BN: THIN, BK: 16, TM: 4, TN: 4 };
 const WIDE_TILE: SimtTile = { BM: THIN, BN: 64, BK: 16, TM: 4, TN: 4 };
 
-/** Workgroups that keep a large GPU busy: two for each of about 128 multiprocessors. */
-const WANTED_WORKGROUPS = 256;
+/** Invocations that keep a large GPU busy: 512 for each of about 128 multiprocessors. Thin tiles have few of them to a workgroup. */
+const WANTED_INVOCATIONS = 65_536;
 /** Depth below which another slice costs more than it brings, and slices beyond which the second stage costs more. */
 const LEAST_SLICE = 128;
 const MOST_SLICES = 32;
@@ -27,7 +27,8 @@ export function planSimt(profile: DeviceProfile, { M, N, K, b }: Pick<Gemm, 'M' 
   const usual = tuned ?? DEFAULT_SIMT_TILE;
   const tile = N <= THIN && M > THIN ? TALL_TILE : M <= THIN && N > THIN ? WIDE_TILE : usual;
   const tiles = Math.ceil(M / tile.BM) * Math.ceil(N / tile.BN);
-  const wanted = Math.min(Math.ceil(WANTED_WORKGROUPS / tiles), Math.floor(K / LEAST_SLICE), MOST_SLICES);
+  const invocations = ((tiles * tile.BM) / tile.TM) * (tile.BN / tile.TN);
+  const wanted = Math.min(Math.ceil(WANTED_INVOCATIONS / invocations), Math.floor(K / LEAST_SLICE), MOST_SLICES);
   // whole rounds of BK, so that only the last slice is short
   const depth = Math.ceil(K / Math.max(wanted, 1) / tile.BK) * tile.BK;
   return { tile, slices: Math.ceil(K / depth), depth };
@@ -55,6 +56,9 @@ export function simt(rec: Recorder, gemm: Gemm): void {
   });
 }
 
+/** Whether a passes through f16 on its way: beside a weight in f16, not beside the input of a layer in its weight's gradient. */
+const roundsInput = ({ a, b }: Gemm): boolean => b.tensor.dtype === 'f16' && a.alongDepth;
+
 function dispatch(rec: Recorder, gemm: Gemm, { tile, slices, depth }: SimtPlan): void {
   const { M, N, K, a, b, y, scale, accumulate } = gemm;
   const extras = extrasOf(gemm);
@@ -66,7 +70,9 @@ function dispatch(rec: Recorder, gemm: Gemm, { tile, slices, depth }: SimtPlan):
     ...(readsVectors(a) ? ['VEC4_A'] : []),
     ...(readsVectors(b) ? ['VEC4_B'] : []),
     ...(vectors && whole ? ['FULL'] : []),
-    ...(b.tensor.dtype === 'f16' ? ['F16'] : []),
+    ...(a.tensor.dtype === 'f16' ? ['A_F16'] : []),
+    ...(b.tensor.dtype === 'f16' ? ['B_F16'] : []),
+    ...(roundsInput(gemm) ? ['F16'] : []),
     ...extras.when,
   ];
   rec.dispatch({

@@ -117,8 +117,9 @@ function product(
 ): void {
   const named = { ...gemm, label };
   const { tier } = rec.profile;
-  if (gemm.a.tensor.dtype !== 'f32' && (tier !== 'subgroup_matrix' || !isMatrixProduct(named)))
-    throw new KernelCallError(label, `x is ${gemm.a.tensor.dtype}, and ${tier} reads f32`);
+  const halves = [gemm.a, ...(gemm.a.alongDepth ? [] : [gemm.b])].find(({ tensor }) => tensor.dtype === 'f16');
+  if (halves !== undefined && tier === 'direct')
+    throw new KernelCallError(label, `${halves.tensor.label} is f16, and ${tier} reads activations in f32`);
   if (tier === 'direct') oneAfterTheOther(rec, named, direct);
   else if (tier === 'subgroup_matrix' && isMatrixProduct(named)) subgroupMatrix(rec, named);
   else simt(rec, named);

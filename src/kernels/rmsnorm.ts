@@ -12,7 +12,7 @@ export type RmsnormFwd = {
   offset: number;
   x: Tensor; //    (T, C) in
   w: Tensor; //    (C)    in
-  y: Tensor; //    (T, C) out
+  y: Tensor; //    (T, C) out, f32, or of whole vectors in f16
   rstd: Tensor; // (T)    out, read by the backward
 };
 
@@ -21,7 +21,7 @@ export function rmsnormFwd(rec: Recorder, { T, C, eps, offset, x, w, y, rstd }: 
   const { when, grid } = rowWork(rec.profile, T);
   rec.dispatch({
     name: 'rmsnorm_fwd',
-    when: [...rowCondition(C), ...when],
+    when: [...rowCondition(C), ...when, ...(y.dtype === 'f16' ? ['Y_F16'] : [])],
     params: { T, C, eps, offset },
     buffers: { x: [x, T * C], w: [w, C], y: [y, T * C], rstd: [rstd, T] },
     ...grid,

@@ -3,8 +3,8 @@ import type { ModelConfig } from '../formats/hf-config.ts';
 import type { LinearModule, Module, NormModule } from '../formats/modules.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { Architecture, Layer, Model } from './model.ts';
-import { appendToCache, applyRope, attention } from './ops/attention.ts';
-import type { OpContext } from './ops/context.ts';
+import { attention } from './ops/attention.ts';
+import { type OpContext, operandDtype } from './ops/context.ts';
 import { addResidual, gatedUnit, rmsNorm } from './ops/elementwise.ts';
 import { linear } from './ops/linear.ts';
 
@@ -48,8 +48,9 @@ export function preNormModules({ hidden_size: C }: ModelConfig): Module[] {
 /** Builds a layer: h = x + attend(norm(x)), then h + feed(norm(h)). */
 export function preNorm(attend: SubLayer, feed: SubLayer, normOffset = 0): Architecture['block'] {
   return (ctx, model, layer, x) => {
+    const { rms_norm_eps, hidden_size } = model.config;
     const normed = (name: string, input: Tensor) =>
-      rmsNorm(ctx, input, layer.norm(name), model.config.rms_norm_eps, normOffset);
+      rmsNorm(ctx, input, layer.norm(name), rms_norm_eps, normOffset, operandDtype(ctx, hidden_size));
     const mixed = attend(ctx, model, layer, normed('input_layernorm', x));
     const h = addResidual(ctx, `${layer.name}.attn_residual`, x, mixed);
     const fed = feed(ctx, model, layer, normed('post_attention_layernorm', h));
@@ -70,13 +71,10 @@ export function projectQkv(ctx: OpContext, layer: Layer, x: Tensor): Projected {
 export function attend(ctx: OpContext, model: Model, layer: Layer, qkv: Projected): Tensor {
   const { config, rope } = model;
   const { num_attention_heads: H, num_key_value_heads: K, head_dim: D } = config;
-  if (config.no_rope_layers[layer.index] === 1) {
-    applyRope(ctx, qkv.q, rope, H, D);
-    applyRope(ctx, qkv.k, rope, K, D);
-  }
+  const turn = config.no_rope_layers[layer.index] === 1 ? rope : null;
   const window = config.layer_types[layer.index] === 'sliding_attention' ? config.sliding_window : null;
-  const seen = { ...qkv, ...appendToCache(ctx, layer.index, qkv) };
-  const mixed = attention(ctx, layer.name, seen, { H, K, D, window, scale: 1 / Math.sqrt(D) });
+  const heads = { H, K, D, window, scale: 1 / Math.sqrt(D) };
+  const mixed = attention(ctx, { label: layer.name, index: layer.index, heads, rope: turn }, qkv);
   return linear(ctx, mixed, layer.linear('self_attn.o_proj'));
 }
 

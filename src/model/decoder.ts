@@ -4,7 +4,7 @@ import { ARCHITECTURES } from './architectures.ts';
 import type { Model } from './model.ts';
 import type { OpContext } from './ops/context.ts';
 import { crossEntropy, headLogits, type LossTensors } from './ops/cross-entropy.ts';
-import { rmsNorm } from './ops/elementwise.ts';
+import { keepHalf, rmsNorm } from './ops/elementwise.ts';
 import { embed, pickRows } from './ops/embedding.ts';
 
 /** ids (B*S) u32 -> the normed hidden states (B*S, C) that the head reads. */
@@ -13,7 +13,8 @@ export function decoderHidden(ctx: OpContext, model: Model, ids: Tensor): Tensor
   let h = embed(ctx, ids, model.embed, embeddingScale?.(model.config));
   for (const layer of model.layers) {
     const segment = (x: Tensor): Tensor => block(ctx, model, layer, x);
-    h = (ctx.checkpointing ?? 'off') === 'off' ? segment(h) : ctx.tape.checkpoint(h, segment);
+    const keep = ctx.keptInputs === 'f16' && ctx.phase === 'train' ? (x: Tensor) => keepHalf(ctx, x) : undefined;
+    h = (ctx.checkpointing ?? 'off') === 'off' ? segment(h) : ctx.tape.checkpoint(h, segment, keep);
   }
   return rmsNorm(ctx, h, model.norm, model.config.rms_norm_eps, normOffset);
 }

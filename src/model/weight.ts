@@ -88,7 +88,7 @@ export function materialize(rec: Recorder, weight: Weight, { row0, rows }: Shard
  * Rows for which a product straight from packed codes pays, against decoding them into a scratch first: 0.50 to 0.55 of its
  * time at 1 row, 0.63 to 0.68 at 2, 0.84 to 1.85 at 4 (lavapipe and SwiftShader, bench/performance/dequant.mjs; not measured on a GPU).
  */
-const PACKED_ROWS = 2;
+export const PACKED_ROWS = 2;
 
 /** Tells whether `projectPacked` can take `T` rows through a weight, and is faster. */
 export function projectsPacked(weight: Weight, T: number): weight is FourBitWeight {

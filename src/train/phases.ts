@@ -25,6 +25,7 @@ export type EngineSettings = {
   readonly lossScaling: LossScaling | null;
   readonly gradientAccumulationSteps: number;
   readonly checkpointing: Checkpointing;
+  readonly keptInputs: ComputeDtype;
   /** Whether training and evaluation batches say where documents begin and end within a row. */
   readonly documents: { readonly train: boolean; readonly evaluation: boolean };
   readonly trainShapes: readonly BatchShape[];
@@ -72,6 +73,7 @@ function recordLoss(
     ...(packed && documents !== null ? documentContext(documents, T) : {}),
     phase: backward ? 'train' : 'eval',
     checkpointing: settings.checkpointing,
+    keptInputs: settings.keptInputs,
   } as const;
   decoderLoss(ctx, model, ids.slice(0, T), { labels: labels.slice(0, T), rowLoss: rowLoss.slice(0, T) }, backward);
   return { name: planName(phase, shape), commands: liveCommands(tape.commands, machine.flags.storage) };

@@ -3,7 +3,7 @@ import type { TrainConfig } from '../config/settings.ts';
 import { floatType } from '../formats/dtype.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import { type ChosenTier, chooseTier } from '../gpu/tier.ts';
-import { planAttention } from '../kernels/attention.ts';
+import { type AttentionPlan, planAttention } from '../kernels/attention.ts';
 
 type Settings = Pick<TrainConfig, 'matmul_tier' | 'compute_dtype' | 'method' | 'lora_dropout' | 'use_dora'>;
 
@@ -36,6 +36,12 @@ export function matmulTier(profile: DeviceProfile, config: Settings): ChosenTier
   return chooseTier(profile, config.matmul_tier, gpuDtype(config));
 }
 
+/** The tier of forward, and that of backward where it is another. */
+function named({ forward, backward }: AttentionPlan): ChosenTier {
+  const { tier, reason } = forward;
+  return { tier, reason: tier === backward.tier ? reason : `${reason}; backward ${backward.tier}, ${backward.reason}` };
+}
+
 /**
  * Tiers of matrix products, attention and LoRA.
  * @throws DeviceError when the device lacks the tier that was asked for
@@ -52,7 +58,7 @@ export function runTiers(profile: DeviceProfile, config: Settings, headDim: numb
   };
   return {
     matmul,
-    attention: { tier: attention.tier, reason: attention.reason },
+    attention: named(attention),
     lora: config.method === 'full' ? null : lora,
   };
 }

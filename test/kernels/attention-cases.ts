@@ -1,6 +1,10 @@
 /** One attention, forward and backward, on the GPU and in f64: used by the tests of every tier. */
 import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
+import type { Tape } from '../../src/gpu/tape.ts';
+import type { Tensor } from '../../src/gpu/tensor.ts';
 import { attentionBwd, attentionFwd, planAttention } from '../../src/kernels/attention.ts';
+import { qkvOperands } from '../../src/kernels/attention-operands.ts';
+import { unpackHalves } from '../gpu/float16.ts';
 import { Bench, profileWith } from '../gpu/harness.ts';
 import { attentionBwdRef, attentionFwdRef } from '../ref/attention.ts';
 import { expectClose, random } from '../ref/compare.ts';
@@ -17,6 +21,8 @@ export type Case = {
   readonly documents?: readonly (readonly number[])[];
   readonly maxWorkgroups?: number;
   readonly computeDtype?: 'f32' | 'f16';
+  /** o and dv in f16, as products read them; backward takes that o. Matrices only. */
+  readonly halfOutputs?: boolean;
 };
 
 /** Past one and two of the largest blocks that a GPU takes (128 rows), for head dims that one and two subgroups share. */
@@ -89,16 +95,21 @@ export async function runCase(
   inputs: Inputs,
   forward: { readonly o: Float64Array; readonly lse: Float64Array },
 ): Promise<Outcome> {
-  const { B, S, H, K, D, documents, maxWorkgroups, computeDtype = 'f32' } = one;
+  const { B, S, H, K, D, documents, maxWorkgroups, computeDtype = 'f32', halfOutputs = false } = one;
   const bench = new Bench({ profile, ...(maxWorkgroups !== undefined && { maxWorkgroups }) });
   const { tape } = bench;
   const at = documents && boundaries(documents, S);
-  const call = {
-    ...shapeOf(one),
+  const given = {
     q: bench.input('q', inputs.q),
     k: bench.input('k', inputs.k),
     v: bench.input('v', inputs.v),
-    o: bench.output('o', [B * S, H * D]),
+  };
+  const plan = planAttention(tape.profile, computeDtype, D);
+  const halves = plan.forward.tier === 'subgroup_matrix' ? roundedTo(tape, one, given) : given;
+  const call = {
+    ...shapeOf(one),
+    ...halves,
+    o: outputOf(bench, 'o', [B * S, H * D], halfOutputs),
     lse: bench.output('lse', [B * S, H]),
     ...(at && { documents: { starts: bench.input('starts', at.starts), ends: bench.input('ends', at.ends) } }),
     computeDtype,
@@ -107,16 +118,38 @@ export async function runCase(
     delta: bench.output('delta', [B * S, H]),
     dq: bench.output('dq', [B * S, H * D]),
     dk: bench.output('dk', [B * S, K * D]),
-    dv: bench.output('dv', [B * S, K * D]),
+    dv: outputOf(bench, 'dv', [B * S, K * D], halfOutputs),
   };
   attentionFwd(tape, call);
-  const [o, lse] = [bench.input('o', Float32Array.from(forward.o)), bench.input('lse', Float32Array.from(forward.lse))];
-  attentionBwd(tape, { ...call, ...grads, o, lse, dO: bench.input('dO', inputs.dO) });
+  const o = halfOutputs ? call.o : bench.input('o', Float32Array.from(forward.o));
+  const lse = bench.input('lse', Float32Array.from(forward.lse));
+  const backward = { ...call, ...(plan.backward.tier === 'subgroup_matrix' ? halves : given), ...grads };
+  attentionBwd(tape, { ...backward, o, lse, dO: bench.input('dO', inputs.dO) });
   await bench.run();
   const tensors = { o: call.o, lse: call.lse, ...grads };
   const [flags = -1] = await bench.readU32(bench.flags);
-  const read = await Promise.all(NAMES.map(async (name) => [name, await bench.read(tensors[name])] as const));
+  const read = await Promise.all(NAMES.map(async (name) => [name, await valuesOf(bench, tensors[name])] as const));
   return { ...(Object.fromEntries(read) as Record<Name, Float32Array>), flags };
+}
+
+const NAN_HALVES = 0x7e007e00;
+function outputOf(bench: Bench, label: string, shape: readonly number[], half: boolean): Tensor {
+  if (!half) return bench.output(label, shape);
+  const words = shape.reduce((p, n) => p * n, 1) / 2;
+  return bench.input(label, new Uint32Array(words).fill(NAN_HALVES), shape, { dtype: 'f16' });
+}
+async function valuesOf(bench: Bench, tensor: Tensor): Promise<Float32Array> {
+  if (tensor.dtype !== 'f16') return bench.read(tensor);
+  return Float32Array.from(unpackHalves(await bench.readU32(tensor), tensor.elements), f16Value);
+}
+
+type Qkv = { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
+/** q, k and v in f16, as attention on matrices reads them. */
+function roundedTo(tape: Tape, { B, S, H, K, D }: Case, { q, k, v }: Qkv): Qkv {
+  const half = (name: string, { shape }: Tensor) => tape.tensor(name, shape, { dtype: 'f16' });
+  const to = { q: half('q16', q), k: half('k16', k), v: half('v16', v) };
+  qkvOperands(tape, { T: B * S, S, H, K, D, turn: null, q, k, v, qOut: to.q, kOut: to.k, vOut: to.v });
+  return to;
 }
 
 export type Tolerances = Readonly<Record<Name, { rtol: number; atol: number }>>;
@@ -142,11 +175,14 @@ const LEAST_DOCUMENT = 32;
 
 /** Rows or columns of the largest block by which a profile's kernels go: documents of as many share none. */
 function largestBlock(profile: DeviceProfile, computeDtype: 'f32' | 'f16', D: number): number {
-  const plan = planAttention(profile, computeDtype, D);
-  if (plan.tier === 'direct') return 1;
-  if (plan.tier === 'simt') return Math.max(plan.block.BR, plan.block.BC);
   const height = profile.subgroupMatrix?.M ?? 0;
-  return Math.max(...Object.values(plan.blocks).flatMap(({ WR, BC }) => [WR * height, BC]));
+  const { forward, backward } = planAttention(profile, computeDtype, D);
+  const sizes = [forward, backward].map((plan) => {
+    if (plan.tier === 'direct') return 1;
+    if (plan.tier === 'simt') return Math.max(plan.block.BR, plan.block.BC);
+    return Math.max(...Object.values(plan.blocks).flatMap(({ WR, BC }) => [WR * height, BC]));
+  });
+  return Math.max(...sizes);
 }
 
 /**

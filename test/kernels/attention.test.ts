@@ -143,32 +143,36 @@ describe('the tier that attention takes', () => {
   const nvidia = KNOWN_PROFILES.nvidia as DeviceProfile;
   const small = { ...nvidia, limits: { ...nvidia.limits, maxComputeWorkgroupStorageSize: 16_384 } };
 
+  const both = (plan: object) => ({ forward: plan, backward: plan });
+
   test('is that of the profile', () => {
-    expect(planAttention({ ...nvidia, tier: 'direct' }, 'f16', 64).tier).toBe('direct');
-    expect(planAttention({ ...nvidia, tier: 'simt' }, 'f16', 64)).toMatchObject({ tier: 'simt', block: { BR: 64 } });
+    const direct = { tier: 'direct' };
+    expect(planAttention({ ...nvidia, tier: 'direct' }, 'f16', 64)).toMatchObject(both(direct));
+    const simt = { tier: 'simt', block: { BR: 64 } };
+    expect(planAttention({ ...nvidia, tier: 'simt' }, 'f16', 64)).toMatchObject(both(simt));
   });
 
   test('or the next below, with the reason', () => {
-    expect(planAttention(nvidia, 'f32', 64)).toMatchObject({
-      tier: 'simt',
-      reason: 'no subgroup_matrix: compute_dtype is float32',
-    });
+    expect(planAttention(nvidia, 'f32', 64)).toMatchObject(
+      both({ tier: 'simt', reason: 'no subgroup_matrix: compute_dtype is float32' }),
+    );
     const large = planAttention({ ...nvidia, tier: 'simt' }, 'f32', 260);
-    expect(large).toEqual({ tier: 'direct', reason: 'no simt: a head dim of 260 is above 256' });
+    expect(large).toEqual(both({ tier: 'direct', reason: 'no simt: a head dim of 260 is above 256' }));
     const tiny = {
       ...small,
       tier: 'simt',
       limits: { ...small.limits, maxComputeInvocationsPerWorkgroup: 64 },
     } as const;
-    expect(planAttention(tiny, 'f32', 64)).toMatchObject({
-      tier: 'direct',
-      reason: expect.stringMatching(/allows 64 inv/),
-    });
+    expect(planAttention(tiny, 'f32', 64)).toMatchObject(
+      both({ tier: 'direct', reason: expect.stringMatching(/allows 64 inv/) }),
+    );
   });
 
   test('simt fits the 16 KiB that every device has, up to a head dim of 256', () => {
     for (const D of [4, 16, 64, 96, 128, 256])
-      expect(planAttention({ ...small, tier: 'simt' }, 'f32', D)).toMatchObject({ tier: 'simt', block: { BR: 32 } });
+      expect(planAttention({ ...small, tier: 'simt' }, 'f32', D)).toMatchObject(
+        both({ tier: 'simt', block: { BR: 32 } }),
+      );
   });
 });
 

@@ -13,7 +13,7 @@ export type Op = 'nt' | 'nn' | 'tn';
 export const OPS: readonly Op[] = ['nt', 'nn', 'tn'];
 
 /** Small tiles, so that small sizes are past one; a software driver compiles them several times faster, too. */
-const SQUARE = { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 };
+export const SQUARE = { BM: 16, BN: 16, BK: 8, TM: 4, TN: 4 };
 const OBLONG = { BM: 32, BN: 16, BK: 4, TM: 8, TN: 4 };
 
 export const PROFILES: Record<string, Partial<DeviceProfile>> = {

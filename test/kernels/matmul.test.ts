@@ -116,7 +116,7 @@ describe('how simt is split', () => {
       planSimt(profile, { M: 16, N: 4096, K: 4096, b }),
     ];
     for (const plan of [xA, dA]) {
-      expect(plan.slices).toBe(4);
+      expect(plan.slices).toBe(16);
       expect(plan.depth * plan.slices).toBe(4096);
     }
     expect(planSimt(profile, { M: 4096, N: 11008, K: 4096, b })).toEqual({

@@ -133,8 +133,8 @@ function namedScratch(config: ModelConfig, train: TrainConfig, T: number): Reado
     [/^xent\.peak$/, 4 * chunk * XENT_PARTS],
     [/^xent\.total$/, 4 * chunk * XENT_PARTS],
     [/^xent\.lse$/, 4 * chunk],
-    // a product is split into slices until there are 256 tiles of 64 x 64, never into as many again
-    [/^matmul_(nt|nn|tn)\.part$/, 4 * 2 * 256 * 64 * 64],
+    // a product is split into slices until there are 65,536 invocations of 16 sums each, never into as many again
+    [/^matmul_(nt|nn|tn)\.part$/, 4 * 2 * 65_536 * 16],
     // a sum of squares for 256 gradients, with padding between tensors; then a sum for 256 of those
     [/^norm\[0\]$/, 4 * Math.ceil((1.1 * trainableElements(config, R)) / 256)],
     [/^norm\[1\]$/, 4 * Math.ceil((1.1 * trainableElements(config, R)) / 256 / 256) + 4],

@@ -14,6 +14,7 @@ import { type DeclaredModel, declareModel } from '../../src/model/declare.ts';
 import { decoderLogits, decoderLoss } from '../../src/model/decoder.ts';
 import { loadModel } from '../../src/model/load.ts';
 import type { Checkpointing } from '../../src/model/ops/context.ts';
+import type { ComputeDtype } from '../../src/model/weight.ts';
 import { loadWasmModule } from '../../src/node/codec.ts';
 import { nodeReader } from '../../src/node/files.ts';
 import { allocateDocuments, documentContext } from '../../src/train/document-inputs.ts';
@@ -42,6 +43,7 @@ export type OpenOptions = {
   /** What the tape believes of the device. */
   readonly limits?: Partial<ProfileLimits>;
   readonly checkpointing?: Checkpointing;
+  readonly keptInputs?: ComputeDtype;
 };
 
 /** Loads a directory and plans its phases. Trainables: adapters start at zero unless written. */
@@ -58,7 +60,7 @@ export async function openModel(directory: string, options: OpenOptions) {
   for await (const _ of loadModel({ ...context, sourceDtype: null }, declared, source)) {
     /* nobody is watching */
   }
-  return new OpenModel({ machine, declared }, options.shape, options.checkpointing ?? 'off');
+  return new OpenModel({ machine, declared }, options);
 }
 
 export class OpenModel {
@@ -66,17 +68,16 @@ export class OpenModel {
   readonly declared: DeclaredModel;
   readonly shape: BatchShape;
   readonly inputs: Record<'ids' | 'labels' | 'rowLoss' | 'step', Tensor>;
-  readonly #checkpointing: Checkpointing;
+  readonly #kept: { readonly checkpointing: Checkpointing; readonly keptInputs: ComputeDtype };
 
   constructor(
     { machine, declared }: { readonly machine: Machine; readonly declared: DeclaredModel },
-    shape: BatchShape,
-    checkpointing: Checkpointing,
+    { shape, checkpointing = 'off', keptInputs = 'f32' }: OpenOptions,
   ) {
     this.machine = machine;
     this.declared = declared;
     this.shape = shape;
-    this.#checkpointing = checkpointing;
+    this.#kept = { checkpointing, keptInputs };
     const T = shape.B * shape.S;
     const staged = (label: string, n: number, dtype: Dtype) =>
       machine.residents.tensor({ label, shape: [n], dtype, category: 'staging' });
@@ -122,7 +123,7 @@ export class OpenModel {
         computeDtype: 'f32',
         ...this.shape,
         phase,
-        checkpointing: this.#checkpointing,
+        ...this.#kept,
         ...(documents === null ? {} : this.#writeDocuments(documents)),
       },
       model,

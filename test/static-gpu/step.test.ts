@@ -73,11 +73,12 @@ describe('the work of a dispatch', () => {
     ]);
     expect(partOf(spec('dequant_4bit'), product)).toBe('dequant');
     expect(partOf(spec('attention_delta'), product)).toBe('elementwise');
+    expect(partOf(spec('attention_operands'), product)).toBe('elementwise');
     expect(partOf(spec('attention_fwd_simt'), product)).toBe('attention');
   });
 
   it('of a round goes by the numbers of the shader and the dtypes that are bound', () => {
-    const output = (numbers: Record<string, number>, turns: string[] = []) => ({ tag: '', numbers, turns });
+    const output = (numbers: Record<string, number>) => ({ tag: '', numbers, usual: null });
     const tile = { BM: 64, BN: 128, BK: 32 };
     expect(roundOf(PRODUCT, product, output(tile))).toEqual({
       flops: 2 * 64 * 128 * 32,
@@ -86,7 +87,6 @@ describe('the work of a dispatch', () => {
     const rows = { BR: 128, BC: 32, D: 64 };
     const fwd = spec('attention_fwd_subgroup_matrix');
     expect(roundOf(fwd, attended(fwd), output(rows))).toEqual({ flops: 4 * 128 * 32 * 64, bytes: 2 * 32 * 64 * 4 });
-    expect(roundOf(fwd, attended(fwd), output(rows, ['0', '1']))?.bytes).toBe(3 * 32 * 64 * 4);
     const dkv = spec('attention_bwd_simt', ['BY_KEY']);
     expect(roundOf(dkv, attended(dkv), output({ BR: 64, BC: 64, D4: 16 }))?.flops).toBe(8 * 64 * 64 * 64);
     expect(roundOf(spec('rope'), product, output({}))).toBeNull();

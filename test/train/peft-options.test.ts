@@ -105,7 +105,7 @@ describe.each(Object.entries(golden.options))('%s', (name, option) => {
     expect(typeof target_modules === 'string').toBe(name === 'regex');
 
     const want = floats(path.join(DIRECTORY, name, 'logits.bin'));
-    const got = await new OpenModel(opened.engine, shape, 'off').logits(firstIds);
+    const got = await new OpenModel(opened.engine, { shape }).logits(firstIds);
     expect(got.length).toBe(want.length);
     const largest = want.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
     const worst = want.reduce((max, v, i) => Math.max(max, Math.abs((got[i] as number) - v)), 0) / largest;

@@ -2,7 +2,7 @@
 import type { Tape } from '../../gpu/tape.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
 import type { Paging } from '../../kernels/cache.ts';
-import type { ComputeDtype } from '../weight.ts';
+import { type ComputeDtype, PACKED_ROWS } from '../weight.ts';
 import type { AdapterBank } from './adapter-bank.ts';
 
 /**
@@ -26,6 +26,8 @@ export type OpContext = {
   readonly adapters?: AdapterBank;
   /** Selects what backward computes again instead of keeping; nothing when absent. */
   readonly checkpointing?: Checkpointing;
+  /** Type that the kept inputs of checkpointed layers lie in; f32 when absent. */
+  readonly keptInputs?: ComputeDtype;
   /** Documents packed into the rows; every row is one sequence when absent. */
   readonly documents?: Documents;
   /** (B * S) u32: where each token stands for the rotary embedding, below S; its place in the row when absent. */
@@ -54,7 +56,27 @@ export type Phase = 'train' | 'eval' | 'prefill' | 'decode';
 export type AttentionCache = Paging & { readonly layers: readonly KeysAndValues[] };
 export type KeysAndValues = { readonly k: Tensor; readonly v: Tensor };
 
+/** Elements that a load of 16 bytes has. */
+const WHOLE_LOADS = 8;
+
+/**
+ * Type of an activation of this width that products alone read, or of a gradient: float16 where tensor cores would round it on its way
+ * anyway. Never where tokens are generated or adapters chosen, nor in a batch of a row or two, whose products read 4-bit codes
+ * themselves and f32 beside them.
+ */
+export function operandDtype({ tape, computeDtype, phase, adapters, B, S }: OpContext, width: number): ComputeDtype {
+  const onMatrices = tape.profile.tier === 'subgroup_matrix' && computeDtype === 'f16' && width % WHOLE_LOADS === 0;
+  const evaluates = phase === 'eval' && adapters === undefined && B * S > PACKED_ROWS;
+  return onMatrices && (phase === 'train' || evaluates) ? 'f16' : 'f32';
+}
+
 /** A planned activation that requires a gradient if any of its inputs does. */
-export function output(tape: Tape, label: string, shape: readonly number[], inputs: readonly Tensor[]): Tensor {
-  return tape.tensor(label, shape, { requiresGrad: inputs.some((t) => t.requiresGrad) });
+export function output(
+  tape: Tape,
+  label: string,
+  shape: readonly number[],
+  inputs: readonly Tensor[],
+  dtype: ComputeDtype = 'f32',
+): Tensor {
+  return tape.tensor(label, shape, { dtype, requiresGrad: inputs.some((t) => t.requiresGrad) });
 }

@@ -2,11 +2,13 @@
 import type { Tensor } from '../../gpu/tensor.ts';
 import { accumulate } from '../../kernels/accumulate.ts';
 import { addFwd } from '../../kernels/add.ts';
+import { roundToHalf, widen } from '../../kernels/dequant.ts';
 import { type Activation, gluBwd, gluFwd } from '../../kernels/glu.ts';
 import { rmsnormBwdDw, rmsnormBwdDx, rmsnormFwd } from '../../kernels/rmsnorm.ts';
 import { splitBwd, splitFwd } from '../../kernels/split.ts';
+import type { ComputeDtype } from '../weight.ts';
 import { select } from './banked.ts';
-import { type OpContext, output } from './context.ts';
+import { type OpContext, operandDtype, output } from './context.ts';
 
 /** y = residual + branch. The gradient of y passes to both without a copy. */
 export function addResidual({ tape }: OpContext, label: string, residual: Tensor, branch: Tensor): Tensor {
@@ -22,12 +24,20 @@ export function addResidual({ tape }: OpContext, label: string, residual: Tensor
 /**
  * x -> x / rms(x) * (offset + weight) over rows as long as the weight: a row of x, or each head of one.
  * @param offset 1 where the weights are stored around 0
+ * @param dtype of what comes out
  */
-export function rmsNorm(ctx: OpContext, x: Tensor, weight: Tensor, eps: number, offset = 0): Tensor {
+export function rmsNorm(
+  ctx: OpContext,
+  x: Tensor,
+  weight: Tensor,
+  eps: number,
+  offset = 0,
+  dtype: ComputeDtype = 'f32',
+): Tensor {
   const { tape } = ctx;
   const C = weight.elements;
   const T = x.elements / C;
-  const y = output(tape, `${weight.label}.y`, x.shape, [x, weight]);
+  const y = output(tape, `${weight.label}.y`, x.shape, [x, weight], dtype);
   const rstd = tape.tensor(`${weight.label}.rstd`, [T]);
   rmsnormFwd(tape, { T, C, eps, offset, x, w: weight, y, rstd });
   for (const { adapter, weight: w } of ctx.adapters?.norms.get(weight.label) ?? []) {
@@ -44,14 +54,27 @@ export function rmsNorm(ctx: OpContext, x: Tensor, weight: Tensor, eps: number, 
   return y;
 }
 
-/** gate, up (T, F) -> act(gate) * up. */
-export function gatedUnit({ tape }: OpContext, label: string, act: Activation, gate: Tensor, up: Tensor): Tensor {
-  const h = output(tape, label, gate.shape, [gate, up]);
+/** Rounds x to float16. @returns what records x from it again, in float32 */
+export function keepHalf({ tape }: OpContext, x: Tensor): () => Tensor {
+  const half = tape.tensor(`${x.label}.kept`, x.shape, { dtype: 'f16' });
+  roundToHalf(tape, { x, half });
+  return () => {
+    const again = tape.tensor(`${x.label}.again`, x.shape, { requiresGrad: x.requiresGrad });
+    widen(tape, { n: x.elements, source: half, w: again });
+    return again;
+  };
+}
+
+/** gate, up (T, F) -> act(gate) * up, for a product to read. */
+export function gatedUnit(ctx: OpContext, label: string, act: Activation, gate: Tensor, up: Tensor): Tensor {
+  const { tape } = ctx;
+  const h = output(tape, label, gate.shape, [gate, up], operandDtype(ctx, gate.shape[1] ?? 0));
   gluFwd(tape, { act, gate, up, h });
   tape.onBackward([h], () => {
     // Both are read by this op alone, so that each has exactly this one gradient writer.
-    const dgate = tape.gradTarget(gate).grad;
-    const dup = tape.gradTarget(up).grad;
+    const half = gate.halfGrad && up.halfGrad;
+    const dgate = tape.gradTarget(gate, half).grad;
+    const dup = tape.gradTarget(up, half).grad;
     gluBwd(tape, { act, gate, up, dh: tape.gradOf(h), dgate, dup });
   });
   return h;

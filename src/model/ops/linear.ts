@@ -3,7 +3,7 @@ import type { Tensor } from '../../gpu/tensor.ts';
 import { biasBwd, biasFwd } from '../../kernels/bias.ts';
 import { isTrainable, type Weight } from '../weight.ts';
 import { bankForward } from './banked.ts';
-import { type OpContext, onceIfSelective } from './context.ts';
+import { type OpContext, onceIfSelective, operandDtype } from './context.ts';
 import { backproject, type GradRows, project, type Rows, weightGrad } from './dense.ts';
 import { type DoraSaved, doraBackward, doraForward, isDora, rowNorms } from './dora.ts';
 import {
@@ -36,7 +36,8 @@ export function linear(ctx: OpContext, x: Tensor, layer: LinearLayer): Tensor {
   const T = ctx.B * ctx.S;
   const rows = { x, T, weight, chunk: 0 };
   const { y, saved } = onceIfSelective(ctx, () => {
-    const y = tape.tensor(`${weight.name}.y`, [T, weight.out], { requiresGrad: x.requiresGrad || isTrained(layer) });
+    const requiresGrad = x.requiresGrad || isTrained(layer);
+    const y = tape.tensor(`${weight.name}.y`, [T, weight.out], { requiresGrad, halfGrad: takesHalfGrad(ctx, layer) });
     const norm = tape.once(() => layerNorms(ctx, layer));
     return { y, saved: linearForward(ctx, rows, layer, norm, y) };
   });
@@ -44,6 +45,11 @@ export function linear(ctx: OpContext, x: Tensor, layer: LinearLayer): Tensor {
     linearBackward(ctx, rows, layer, saved, tape.gradOf(y), x.requiresGrad ? tape.gradTarget(x) : null);
   });
   return y;
+}
+
+/** Whether the gradient of y goes to products alone: DoRA scales it, and a trained bias sums it, in f32. */
+function takesHalfGrad(ctx: OpContext, { weight, bias, lora }: LinearLayer): boolean {
+  return operandDtype(ctx, weight.out) === 'f16' && !isDora(lora) && bias?.requiresGrad !== true;
 }
 
 /** Whether the base weight, the bias or an adapter of the layer is trained. */

@@ -1,0 +1,209 @@
+/** Kernels that write or read activations in float16: rounded once, and what f16 does not hold flagged on the f32 bits before. */
+import { describe, expect } from 'vitest';
+import type { Tensor } from '../../src/gpu/tensor.ts';
+import { qkGradients, qkvOperands } from '../../src/kernels/attention-operands.ts';
+import { dropoutFwd } from '../../src/kernels/dropout.ts';
+import { FLAG } from '../../src/kernels/flags.ts';
+import { gluBwd, gluFwd } from '../../src/kernels/glu.ts';
+import { rmsnormFwd } from '../../src/kernels/rmsnorm.ts';
+import { expectRoundedToHalf, itFloat16, toHalves, unpackHalves } from '../gpu/float16.ts';
+import { Bench } from '../gpu/harness.ts';
+import { expectSameBits, random } from '../ref/compare.ts';
+import { swigluBwdRef, swigluFwdRef } from '../ref/elementwise.ts';
+import { f16Bits, f16Value } from '../ref/nf4.ts';
+import { rmsnormFwdRef } from '../ref/rmsnorm.ts';
+import { ropeBwdRef, ropeFwdRef, ropeTables } from '../ref/rope.ts';
+import { runCase, SQUARE } from './matmul-cases.ts';
+
+/** Halves of NaN: an element that no kernel wrote fails every comparison. */
+const NAN_HALVES = 0x7e007e00;
+const halfOutput = (bench: Bench, label: string, n: number): Tensor =>
+  bench.input(label, new Uint32Array(n / 2).fill(NAN_HALVES), [n], { dtype: 'f16' });
+
+async function expectHalves(bench: Bench, tensor: Tensor, want: ArrayLike<number>, slack: number): Promise<void> {
+  const got = unpackHalves(await bench.readU32(tensor), tensor.elements).map(f16Value);
+  expect(got.length).toBe(want.length);
+  got.forEach((value, i) => {
+    // what f16 has no normal number for may be flushed
+    if (Math.abs(want[i] as number) >= 2 ** -14)
+      expectRoundedToHalf(`${tensor.label}[${i}]`, value, want[i] as number, slack);
+    else if (!(Math.abs(value - (want[i] as number)) <= 2 ** -14)) throw new Error(`${tensor.label}[${i}]: ${value}`);
+  });
+}
+const flagsOf = async (bench: Bench): Promise<number> => (await bench.readU32(bench.flags))[0] ?? -1;
+
+/** The largest f16 number, the next in f32, and what is not finite: what each raises. */
+const EDGES = [
+  [65504, 0],
+  [65504.004, FLAG.input],
+  [Number.POSITIVE_INFINITY, FLAG.input],
+  [Number.NaN, FLAG.input],
+] as const;
+
+describe('rmsnorm in f16', () => {
+  for (const tier of ['direct', 'simt'] as const) {
+    itFloat16(`${tier}: rounded once`, async () => {
+      const [T, C] = [9, 40];
+      const bench = new Bench({ profile: { tier }, maxWorkgroups: 7 });
+      const [x, w] = [random(1).normal32(T * C), random(2).normal32(C)];
+      const y = halfOutput(bench, 'y', T * C);
+      const inputs = { x: bench.input('x', x), w: bench.input('w', w) };
+      rmsnormFwd(bench.tape, { T, C, eps: 1e-5, offset: 0, ...inputs, y, rstd: bench.output('rstd', [T]) });
+      await bench.run();
+      await expectHalves(bench, y, rmsnormFwdRef(x, w, T, C, 1e-5).y, 1e-5);
+      expect(await flagsOf(bench)).toBe(0);
+    });
+    for (const [value, flag] of EDGES) {
+      itFloat16(`${tier}: ${value} is ${flag === 0 ? 'held' : 'flagged'}`, async () => {
+        const [T, C] = [3, 8];
+        const bench = new Bench({ profile: { tier } });
+        const w = new Float32Array(C).fill(1);
+        w[C - 1] = value;
+        const x = bench.input('x', new Float32Array(T * C).fill(1));
+        const y = halfOutput(bench, 'y', T * C);
+        const out = { y, rstd: bench.output('rstd', [T]) };
+        rmsnormFwd(bench.tape, { T, C, eps: 0, offset: 0, x, w: bench.input('w', w), ...out });
+        await bench.run();
+        expect(await flagsOf(bench)).toBe(flag);
+      });
+    }
+  }
+});
+
+describe('the gated unit in f16', () => {
+  itFloat16('forward and backward: rounded once', async () => {
+    const n = 1004;
+    const r = random(n);
+    const [gate, up, dh] = [r.normal32(n, 3), r.normal32(n), r.normal32(n)];
+    const bench = new Bench({ maxWorkgroups: 7 });
+    const inputs = { gate: bench.input('gate', gate), up: bench.input('up', up) };
+    const [h, dgate, dup] = ['h', 'dgate', 'dup'].map((name) => halfOutput(bench, name, n)) as [Tensor, Tensor, Tensor];
+    gluFwd(bench.tape, { act: 'silu', ...inputs, h });
+    gluBwd(bench.tape, { act: 'silu', ...inputs, dh: bench.input('dh', dh), dgate, dup });
+    await bench.run();
+    const want = swigluBwdRef(gate, up, dh);
+    await expectHalves(bench, h, swigluFwdRef(gate, up), 1e-5);
+    await expectHalves(bench, dgate, want.dgate, 1e-5);
+    await expectHalves(bench, dup, want.dup, 1e-5);
+    expect(await flagsOf(bench)).toBe(0);
+  });
+  // sigmoid(100) is 1 in f32, and its slope 0
+  for (const [value, flag] of EDGES) {
+    itFloat16(`${value} is ${flag === 0 ? 'held' : 'flagged'} in h, dgate and dup`, async () => {
+      const scaled = value / 128;
+      const cases = [
+        { gate: 128, up: scaled, dh: 0, which: 'h' },
+        { gate: 128, up: scaled, dh: 128, which: 'dgate' },
+        { gate: 128, up: 0, dh: scaled, which: 'dup' },
+      ];
+      for (const { gate, up, dh, which } of cases) {
+        const bench = new Bench();
+        const all = (label: string, v: number) => bench.input(label, Float32Array.of(0, 0, 0, v));
+        const inputs = { gate: all('gate', gate), up: all('up', up) };
+        const out = (name: string) => halfOutput(bench, name, 4);
+        if (which === 'h') gluFwd(bench.tape, { act: 'silu', ...inputs, h: out('h') });
+        else gluBwd(bench.tape, { act: 'silu', ...inputs, dh: all('dh', dh), dgate: out('dgate'), dup: out('dup') });
+        await bench.run();
+        expect(await flagsOf(bench), which).toBe(flag);
+      }
+    });
+  }
+});
+
+describe('dropout of f16', () => {
+  itFloat16('the bits of f32', async () => {
+    const n = 516;
+    const x = random(n)
+      .normal32(n)
+      .map((v) => f16Value(f16Bits(v)));
+    const bench = new Bench({ maxWorkgroups: 7 });
+    const half = bench.input('half', toHalves(x), [n], { dtype: 'f16' });
+    const [got, want] = [bench.output('got', [n]), bench.output('want', [n])];
+    dropoutFwd(bench.tape, { p: 0.3, op: 5, x: half, y: got });
+    dropoutFwd(bench.tape, { p: 0.3, op: 5, x: bench.input('x', x), y: want });
+    await bench.run();
+    expectSameBits('y', await bench.read(got), await bench.read(want));
+  });
+});
+
+describe('simt products of activations in f16: the bits of f32', () => {
+  const SMALL = { tiles: { simt: SQUARE, simtF16: SQUARE } };
+  // whole tiles by vectors, odd sizes one by one, and slices of the depth; where there are matrices LoRA's products go this way too
+  for (const sizes of [
+    [32, 32, 32],
+    [35, 25, 33],
+    [260, 20, 260],
+  ] as const) {
+    itFloat16(`nt, nn and tn ${sizes.join('x')}`, async () => {
+      for (const op of ['nt', 'nn', 'tn'] as const) {
+        const want = await runCase({ tier: 'simt', ...SMALL }, { op, sizes, maxWorkgroups: 7 });
+        const input = [{ halfInput: true }];
+        for (const halves of op === 'tn' ? [...input, { half: true }, { half: true, halfInput: true }] : input) {
+          const got = await runCase({ tier: 'simt', ...SMALL }, { op, sizes, maxWorkgroups: 7, ...halves });
+          expectSameBits(`${op} ${Object.keys(halves)}`, got.got, want.got);
+          expect(got.flags).toBe(0);
+        }
+      }
+    });
+  }
+});
+
+describe('operands of attention', () => {
+  const [B, S, H, K, D] = [2, 5, 4, 2, 16];
+  const T = B * S;
+  const tables = ropeTables(S + 2, D);
+  const positions = Uint32Array.of(0, 1, 2, 0, 1, 0, 0, 1, 2, 3);
+  const turnOf = (bench: Bench, at: 'row' | 'positions' | 'none') =>
+    at === 'none'
+      ? null
+      : {
+          cos: bench.input('cos', tables.cos),
+          sin: bench.input('sin', tables.sin),
+          positions: at === 'positions' ? bench.input('positions', positions) : undefined,
+        };
+  const [q, k, v] = [H, K, K].map((heads, i) => random(i).normal32(T * heads * D)) as [
+    Float32Array<ArrayBuffer>,
+    Float32Array<ArrayBuffer>,
+    Float32Array<ArrayBuffer>,
+  ];
+  for (const at of ['row', 'positions', 'none'] as const) {
+    itFloat16(`turned ${at === 'none' ? 'nowhere' : `by ${at}`}, and back`, async () => {
+      const bench = new Bench({ maxWorkgroups: 7 });
+      const [given, turn] = [{ q: bench.input('q', q), k: bench.input('k', k) }, turnOf(bench, at)];
+      const out = (name: string, heads: number) => halfOutput(bench, name, T * heads * D);
+      const forward = { qOut: out('q_out', H), kOut: out('k_out', K), vOut: out('v_out', K) };
+      const backward = { qOut: out('dq', H), kOut: out('dk', K) };
+      const shape = { T, S, H, K, D, turn };
+      qkvOperands(bench.tape, { ...shape, ...given, v: bench.input('v', v), ...forward });
+      qkGradients(bench.tape, { ...shape, ...given, ...backward });
+      await bench.run();
+      const ref = (x: Float32Array, heads: number, turned: typeof ropeFwdRef) =>
+        at === 'none' ? x : turned(x, { T, S, heads, D, ...tables, ...(at === 'positions' && { positions }) });
+      await expectHalves(bench, forward.qOut, ref(q, H, ropeFwdRef), 1e-6);
+      await expectHalves(bench, forward.kOut, ref(k, K, ropeFwdRef), 1e-6);
+      await expectHalves(bench, forward.vOut, v, 0);
+      await expectHalves(bench, backward.qOut, ref(q, H, ropeBwdRef), 1e-6);
+      await expectHalves(bench, backward.kOut, ref(k, K, ropeBwdRef), 1e-6);
+      expect(await flagsOf(bench)).toBe(0);
+    });
+  }
+  for (const [value, flag] of EDGES) {
+    itFloat16(`${value} is ${flag === 0 ? 'held' : 'flagged'} in q, k and v`, async () => {
+      for (const which of ['q', 'k', 'v'] as const) {
+        const bench = new Bench();
+        const inputs = Object.fromEntries(
+          Object.entries({ q, k, v }).map(([name, x]) => {
+            const changed = x.slice();
+            if (name === which) changed[x.length - 1] = value;
+            return [name, bench.input(name, changed)];
+          }),
+        ) as Record<'q' | 'k' | 'v', Tensor>;
+        const out = (name: string, heads: number) => halfOutput(bench, name, T * heads * D);
+        const outputs = { qOut: out('q_out', H), kOut: out('k_out', K), vOut: out('v_out', K) };
+        qkvOperands(bench.tape, { T, S, H, K, D, turn: null, ...inputs, ...outputs });
+        await bench.run();
+        expect(await flagsOf(bench), which).toBe(flag);
+      }
+    });
+  }
+});
