@@ -68,7 +68,6 @@ async function main() {
     const of = (/** @type {string} */ name) => /** @type {import('./trial.mjs').Measured} */ (measured.get(name));
     if (parts.includes('kills')) {
       /** @type {Awaited<ReturnType<typeof killed>>[]} */
-      /** @type {Awaited<ReturnType<typeof onFullDisks>>[]} */
       const rows = [];
       for (let i = 0; i < kills; i++) {
         const command = /** @type {import('./commands.mjs').Command} */ (commands[i % commands.length]);
