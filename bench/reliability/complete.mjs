@@ -54,7 +54,9 @@ const CHECKS = {
     const value = JSON.parse(bytes.toString());
     if (file.endsWith('.safetensors.index.json')) requireShards(value, path.dirname(file));
   },
+  // one without a line yet is whole
   '.jsonl': (bytes) => {
+    if (bytes.byteLength === 0) return;
     for (const line of lines(bytes)) JSON.parse(line);
   },
   '.yaml': (bytes) => {
@@ -81,7 +83,7 @@ function checked(file) {
   const check = CHECKS[path.extname(file)];
   if (check === undefined) throw new Error('nobody says how to tell whether it is whole: CHECKS in complete.mjs');
   const bytes = readFileSync(file);
-  if (bytes.byteLength === 0) throw new Error('is empty');
+  if (bytes.byteLength === 0 && path.extname(file) !== '.jsonl') throw new Error('is empty');
   check(bytes, file);
 }
 

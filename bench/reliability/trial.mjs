@@ -11,6 +11,8 @@ import { groupIsGone, started } from './process.mjs';
 
 /** Frames of a stack: a message for people has none. */
 const STACK = /\n {4}at /;
+/** Done, refused, ended by SIGINT or SIGTERM; 75: a checkpoint was saved before it ended. */
+const ENDS = [0, 2, 75, 130, 143];
 /** What a second start says of a folder that the first has written into. */
 const OCCUPIED = /did not end|was interrupted|finished run|is not empty/;
 /** The folder that `bench run` names after the second it started in. */
@@ -60,7 +62,7 @@ export class Trial {
     for (const wrong of halfWritten(this.home, final.keys())) this.fault(`half written: ${wrong}`);
     if (!mayLeave) for (const left of unfinished) this.fault(`left behind: ${left}`);
     if (STACK.test(stderr)) this.fault(`a stack: ${stderr.slice(-400)}`);
-    if (code !== null && ![0, 2, 130, 143].includes(code)) this.fault(`exit code ${code}: ${stderr.slice(-400)}`);
+    if (code !== null && !ENDS.includes(code)) this.fault(`exit code ${code}: ${stderr.slice(-400)}`);
     this.#requireOlder(final);
     if (code === 0 || stdout !== '') this.requireResult(this.out, measured);
   }
