@@ -224,7 +224,7 @@ function keptInputs(set: Merged, found: Findings): void {
   else if (current(set, 'compute_dtype') !== 'float16')
     found.problems.push({
       path: entry.path,
-      message: `got "float16" with compute_dtype: ${show(current(set, 'compute_dtype'))}; set compute_dtype: float16, or checkpoint_dtype: float32 (${entry.origin.where})`,
+      message: `got "float16" with compute_dtype: ${showSetting(current(set, 'compute_dtype'))}; set compute_dtype: float16, or checkpoint_dtype: float32 (${entry.origin.where})`,
     });
 }
 
