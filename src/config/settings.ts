@@ -8,6 +8,12 @@ const MAX_SEED = 2 ** 32 - 1;
 // One position predicts the next: a row of one token trains nothing.
 const MIN_LENGTH = 2;
 
+/** Spellings of AdamW; paged and 8-bit ones are computed with moments of 32 bits on the GPU, and a notice says so. */
+const OPTIMIZERS = [
+  ...(['adamw_torch', 'adamw_torch_fused', 'adamw', 'adamw_hf', 'paged_adamw', 'paged_adamw_32bit'] as const),
+  ...(['paged_adamw_8bit', 'adamw_8bit', 'adamw_bnb_8bit'] as const),
+] as const;
+
 const text = z.string().min(1);
 const atLeastOne = z.int().min(1);
 const layer = z.int().min(0);
@@ -15,11 +21,14 @@ const fraction = z.number().min(0).lt(1);
 const stepsOrShare = z.union([z.number().gt(0).lt(1), atLeastOne]);
 const seed = z.int().min(0).max(MAX_SEED);
 const dataset = z.strictObject({
-  path: text.describe('a JSONL file'),
+  path: text.describe('a file of rows (JSONL, JSON, CSV, TSV, Parquet, also gzipped), or a folder of them'),
   type: z
     .enum(['messages', 'conversations', 'prompt-completion', 'alpaca', 'tokenized', 'text-chunks'])
     .optional()
     .describe('how rows are read; left out, by the columns that each row has'),
+  split: text
+    .optional()
+    .describe('which files of a folder: train, validation, test; left out, train, and validation for eval_datasets'),
 });
 const computeDtype = z.enum(['float32', 'float16', 'bfloat16']);
 
@@ -41,11 +50,23 @@ const model = {
   compute_dtype: computeDtype
     .default('float32')
     .describe('dtype of the matrix products, for every method; bnb_4bit_compute_dtype is its other spelling'),
+  bf16: z
+    .union([z.boolean(), z.literal('auto'), z.null()])
+    .default(false)
+    .describe("Hugging Face's mixed precision: computed as bf16_as says, since WebGPU has no bfloat16"),
+  fp16: z
+    .boolean()
+    .nullable()
+    .default(false)
+    .describe("Hugging Face's mixed precision: float16 with a loss scale, or float32 where the device has no float16"),
   bf16_as: z
     .enum(['float32', 'float16'])
     .nullable()
     .default(null)
-    .describe('what to compute in where bfloat16 is asked for, which WebGPU does not have'),
+    .describe(
+      'what to compute in where bfloat16, bf16 or fp16 is asked for; null takes float16 with a loss scale where the device ' +
+        'has it, else float32',
+    ),
   matmul_tier: z
     .enum(['auto', 'direct', 'simt', 'subgroup_matrix'])
     .default('auto')
@@ -133,6 +154,10 @@ const adapter = {
 const data = {
   datasets: z.array(dataset).default([]).describe('training rows'),
   eval_datasets: z.array(dataset).default([]).describe('rows the evaluation loss is taken on'),
+  val_set_size: z
+    .union([fraction, atLeastOne])
+    .default(0)
+    .describe('rows of datasets that are evaluated on instead: below 1, a fraction of them; else a count'),
   max_length: z.int().min(MIN_LENGTH).default(1024).describe('tokens a row is cut to, or packed to'),
   packing: z.boolean().default(false).describe('put several rows into one of at most max_length tokens, as TRL does'),
   packing_strategy: z
@@ -198,9 +223,9 @@ const training = {
         "those of every row's first token as well",
     ),
   optim: z
-    .enum(['adamw_torch', 'adamw_torch_fused', 'adamw'])
+    .enum(OPTIMIZERS)
     .default('adamw_torch')
-    .describe('optimizer; the spellings mean the same formula'),
+    .describe('optimizer: AdamW with 32-bit moments on the GPU, under each of its names'),
   weight_decay: z.number().min(0).default(0).describe('decoupled weight decay'),
   adam_beta1: fraction.default(0.9).describe('decay of the first moment'),
   adam_beta2: fraction.default(0.999).describe('decay of the second moment'),
@@ -347,6 +372,8 @@ export type TrainConfig = Omit<Parsed, 'compute_dtype' | 'bnb_4bit_compute_dtype
   bnb_4bit_compute_dtype: ComputeDtype;
   /** What compute_dtype was asked to be, before bf16_as: PEFT rounds a fresh adapter on a 4-bit base to it. Not a setting of its own. */
   requested_compute_dtype: Parsed['compute_dtype'];
+  /** True where compute_dtype stands for bfloat16 or mixed precision, and turns to float32 on a device without float16. */
+  float16_if_possible: boolean;
   optim: 'adamw_torch';
   eval_steps: number;
 };

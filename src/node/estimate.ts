@@ -1,7 +1,13 @@
 /** estimate(): GPU memory of a run before there is one, from a model's folder or the content of its config.json. */
 import { join } from 'node:path';
 import { isTooDeep } from '../config/depth.ts';
-import { loadTrainConfig, type ResolvedConfig, type SourceFile, type TrainSettings } from '../config/index.ts';
+import {
+  loadTrainConfig,
+  type ResolvedConfig,
+  type SourceFile,
+  settleComputeDtype,
+  type TrainSettings,
+} from '../config/index.ts';
 import { show } from '../config/show.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { estimateMethods } from '../estimate/methods.ts';
@@ -96,7 +102,8 @@ export async function estimateConfig(
 ): Promise<EstimateResult> {
   const { path, text } = modelConfig;
   const model = parseModelConfig(parseObject(text, path), path);
-  const config = await withAdapterSettings(given, readerOf);
+  const { config, note } = settleComputeDtype(await withAdapterSettings(given, readerOf), device);
+  if (note !== null) onEvent?.({ type: 'note', text: note });
   onEvent?.({ type: 'phase', phase: 'estimate', total: ESTIMATED_METHODS.length });
   const job = { config, model, modelName: path, profile: device, shaders: loadShaders() };
   return estimateMethods(job, async (method) => {

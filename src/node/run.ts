@@ -3,13 +3,14 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { ADAPTER_FILE } from '../adapters/files.ts';
-import { type ResolvedConfig, wasSet } from '../config/index.ts';
+import { type ResolvedConfig, settleComputeDtype, wasSet } from '../config/index.ts';
 import type { MicroBatch } from '../data/batch.ts';
 import { START } from '../data/batches.ts';
 import { DeviceError } from '../errors.ts';
 import { estimateThatFits } from '../estimate/fit.ts';
 import { tokenizerBytes } from '../formats/companions.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
+import type { Device } from '../gpu/device.ts';
 import { chromeTrace } from '../gpu/profiler.ts';
 import { formatBytes } from '../report/format.ts';
 import type { RunRecord } from '../results/run-schema.ts';
@@ -21,6 +22,7 @@ import { type RunInput, readRunInput } from '../train/session.ts';
 import { runTiers } from '../train/tiers.ts';
 import { nodeCheckpoints } from './checkpoint-store.ts';
 import { watchOtherCpu } from './cpu-share.ts';
+import { withDatasetFiles } from './dataset-files.ts';
 import { freeBytesAt, requireRoom, requireWritable, type WrittenBytes } from './disk.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { nodeReader, nodeWriter } from './files.ts';
@@ -32,6 +34,7 @@ import type { TakenFolder } from './output-folder.ts';
 import { packageManifest } from './package-root.ts';
 import { type RunContext, runRecord } from './record.ts';
 import { findResumePoint, goesOnInFolder, type RunOrigin, requireSameRun, runOrigin } from './resume.ts';
+import { openRowSpool, type RowSpool } from './row-spool.ts';
 import { clearForResuming, RECORD_FILE, takeRunFolder, writeRunHead } from './run-folder.ts';
 import { dataNotes, deviceNotes, tierNotes } from './run-notes.ts';
 import { pathsInFolder, readerWithRows, writeRows } from './run-rows.ts';
@@ -52,22 +55,27 @@ type Configs = { readonly asGiven: ResolvedConfig; readonly absolute: ResolvedCo
  * Runs a configuration and writes its folder; a run that ends early leaves its log. Always closes the device.
  * @throws ConfigError, DataError, DeviceError; the signal's reason when aborted, at the next step boundary
  */
-export async function run(given: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
+export async function run(asked: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
   const clock = { startedMs: performance.now(), createdAt: new Date().toISOString() };
   const { keep = true, rows } = options;
+  const given = await withDatasetFiles(asked);
   await requireInputs(given, rows);
   const folder = keep ? await takeRunFolder(given.values.output_dir, goesOnInFolder(given.values)) : null;
+  const rowSpool = openRowSpool();
   try {
-    return await runInFolder(folder, given, options, clock);
+    return await runInFolder(folder, given, { ...options, rowSpool }, clock);
   } finally {
+    await rowSpool.close();
     await folder?.release();
   }
 }
 
+type SpooledOptions = RunOptions & { readonly rowSpool: RowSpool };
+
 async function runInFolder(
   folder: TakenFolder | null,
   given: ResolvedConfig,
-  options: RunOptions,
+  options: SpooledOptions,
   clock: Clock,
 ): Promise<RunOutcome> {
   const { device, onEvent, profileFile, rows = new Map() } = options;
@@ -103,18 +111,19 @@ type Clock = { readonly startedMs: number; readonly createdAt: string };
 
 async function runOn(
   runtime: NodeRuntime,
-  configs: Configs,
+  given: Configs,
   resume: ResumePoint | null,
-  options: RunOptions,
+  options: SpooledOptions,
   clock: Clock,
 ): Promise<RunOutcome> {
   const { place, signal, onEvent, profileFile, keep = true, freeBytes = freeBytesAt } = options;
   const note = (text: string): void => onEvent({ type: 'note', text });
   const { device } = runtime;
+  const { configs, notes: dtypeNotes } = settle(given, device.profile);
   const { values } = configs.absolute;
   const { name, software } = device.profile;
-  onEvent({ type: 'device', name, software, notes: deviceNotes(device) });
-  const input = await readRunInput(values, runtime.readerOf);
+  onEvent({ type: 'device', name, software, notes: [...deviceNotes(device), ...dtypeNotes] });
+  const input = await readRunInput(values, runtime.readerOf, options.rowSpool);
   signal.throwIfAborted();
   const { train: trainSet, evaluation, batches } = input;
   const { totalSteps } = batches;
@@ -161,6 +170,13 @@ async function runOn(
   if (profileFile !== undefined) await writeProfile(result.engine, input, profileFile);
   result.engine.destroy();
   return { ...outcomeOf(result), evaluations: result.evaluations, paths, record };
+}
+
+/** Settles what both readings of a configuration leave to the device. */
+function settle({ asGiven, absolute }: Configs, profile: Device['profile']): { configs: Configs; notes: string[] } {
+  const settled = settleComputeDtype(asGiven, profile);
+  const configs = { asGiven: settled.config, absolute: settleComputeDtype(absolute, profile).config };
+  return { configs, notes: settled.note === null ? [] : [settled.note] };
 }
 
 async function written({ readerOf }: NodeRuntime, input: RunInput): Promise<WrittenBytes> {

@@ -1,7 +1,13 @@
 /** Every way a configuration can be right or wrong, by the messages a person sees. */
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { type ConfigSources, loadTrainConfig, printConfig, wasSet } from '../../src/config/index.ts';
+import {
+  type ConfigSources,
+  loadTrainConfig,
+  printConfig,
+  settleComputeDtype,
+  wasSet,
+} from '../../src/config/index.ts';
 import { ConfigError, type ConfigProblem } from '../../src/errors.ts';
 
 const MINIMAL = 'model_name_or_path: ./llama\ndatasets: [{path: rows.jsonl}]\n';
@@ -208,11 +214,23 @@ describe('what is refused', () => {
     ]),
     ['report_to: wandb', 'report_to: is not supported yet: got "wandb"; remove it, or set "none" (run.yaml:3)'],
     [
-      'optim: paged_adamw_8bit',
-      'optim: got "paged_adamw_8bit", which is not supported yet; wanted one of adamw_torch, adamw_torch_fused, adamw (run.yaml:3)',
+      'optim: lion_32bit',
+      'optim: got "lion_32bit", which is not supported yet; wanted one of adamw_torch, adamw_torch_fused, adamw, adamw_hf, ' +
+        'paged_adamw, paged_adamw_32bit, paged_adamw_8bit, adamw_8bit, adamw_bnb_8bit (run.yaml:3)',
     ],
-    ['eval_strategy: epoch', 'eval_strategy: "epoch" needs eval_datasets, which is empty (run.yaml:3)'],
-    ['eval_on_start: true', 'eval_on_start: true needs eval_datasets, which is empty (run.yaml:3)'],
+    [
+      'eval_strategy: epoch',
+      'eval_strategy: "epoch" needs eval_datasets or val_set_size, which are empty (run.yaml:3)',
+    ],
+    ['eval_on_start: true', 'eval_on_start: true needs eval_datasets or val_set_size, which are empty (run.yaml:3)'],
+    ['bf16: true\nfp16: true', 'bf16: true contradicts fp16: true (run.yaml:4); keep one of the two (run.yaml:3)'],
+    ['quantization_bit: 8', 'quantization_bit: got 8, wanted 4 (run.yaml:3)'],
+    ['stage: dpo', 'stage: is not supported yet: got "dpo"; remove it, or set "sft" (run.yaml:3)'],
+    [
+      'task_type: SEQ_CLS',
+      'task_type: is not supported yet: got "SEQ_CLS"; remove it, or set "CAUSAL_LM" (run.yaml:3)',
+    ],
+    ['finetuning_type: freeze', 'finetuning_type: got "freeze", wanted one of lora, full (run.yaml:3)'],
     ['lora_r: 4\nlora_rank: 4', 'lora_rank: says the same as lora_r (run.yaml:3); keep one of the two (run.yaml:4)'],
   ])('%s', (yaml, first) => {
     expect(refused(() => load(`${yaml}\n`))[0]).toBe(first);
@@ -323,19 +341,47 @@ describe('method and load_in_4bit', () => {
 });
 
 describe('compute dtype', () => {
-  test('bfloat16 is refused with its two replacements', () => {
-    const [problem] = refused(() => load('method: qlora\nbnb_4bit_compute_dtype: bfloat16\n'));
-    expect(problem).toMatch(/^bnb_4bit_compute_dtype: got "bfloat16".*float32.*float16.*bf16_as.*\(run\.yaml:4\)$/);
+  test.each([
+    ['bnb_4bit_compute_dtype: bfloat16', 'bfloat16'],
+    ['bf16: true', 'float32'],
+    ['bf16: auto', 'float32'],
+    ['fp16: true', 'float32'],
+    ['bf16: true\nbnb_4bit_compute_dtype: bfloat16', 'bfloat16'],
+    ['bf16: true\nbnb_4bit_compute_dtype: float32', 'float32'],
+  ])('%j waits for the device: float16 where it has it, else float32', (yaml, requested) => {
+    const config = load(`method: qlora\n${yaml}\n`);
+    expect(config.values).toMatchObject({ float16_if_possible: true, requested_compute_dtype: requested });
+    const on = (shaderF16: boolean) => settleComputeDtype(config, { name: 'it', shaderF16 });
+    expect(on(true).config.values).toMatchObject({ compute_dtype: 'float16', bf16_as: 'float16' });
+    expect(on(false).config.values).toMatchObject({ compute_dtype: 'float32', bf16_as: 'float32' });
+    expect(on(false).note).toMatch(/ is computed as float32: it has no float16 \(bf16_as/);
+    expect(on(true).note).toMatch(/ is computed as float16 with a loss scale \(bf16_as/);
+    for (const has of [true, false]) {
+      const { config: settled } = on(has);
+      expect(settled.values).toMatchObject({ float16_if_possible: false, requested_compute_dtype: requested });
+      expect(settleComputeDtype(settled, { name: 'other', shaderF16: !has })).toEqual({ config: settled, note: null });
+      const again = loadTrainConfig({ file: { path: 'again.yaml', text: printConfig(settled) } });
+      expect(again.values).toEqual(settled.values);
+    }
+  });
+
+  test.each(['float32', 'float16'] as const)('a later %s decides over bf16', (dtype) => {
+    const { values } = load('bf16: true\n', { flags: { compute_dtype: dtype } });
+    expect([values.compute_dtype, values.float16_if_possible]).toEqual([dtype, false]);
+  });
+
+  test('null and false ask for nothing', () => {
+    expect(load('bf16: false\nfp16:\n').values).toMatchObject({ compute_dtype: 'float32', float16_if_possible: false });
   });
 
   test.each(['float32', 'float16'])('bf16_as: %s reads it as that, and the run says so', (dtype) => {
     const { values, origins, notices } = load(`method: qlora\nbnb_4bit_compute_dtype: bfloat16\nbf16_as: ${dtype}\n`);
     expect([values.compute_dtype, values.bnb_4bit_compute_dtype, values.bf16_as]).toEqual([dtype, dtype, dtype]);
-    expect(origins.compute_dtype.note).toBe('bfloat16 was asked for, see bf16_as');
+    expect(origins.compute_dtype.note).toBe('compute_dtype: bfloat16 was asked for, see bf16_as');
     // what a fresh adapter is rounded to; the run's own record asks for it again
     expect(values.requested_compute_dtype).toBe('bfloat16');
     expect(printConfig({ values, origins, notices })).toMatch(/^bnb_4bit_compute_dtype: bfloat16 +# run.yaml:4,/m);
-    expect(notices.map(line)).toEqual([`bnb_4bit_compute_dtype: bfloat16 is computed as ${dtype}, as bf16_as says`]);
+    expect(notices.map(line)).toEqual([`bnb_4bit_compute_dtype: "bfloat16" is computed as ${dtype}, as bf16_as says`]);
   });
 
   test('its two spellings are one setting', () => {

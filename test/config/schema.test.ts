@@ -65,6 +65,13 @@ describe('JSON Schema', () => {
     { report_to: 'wandb' },
     { group_by_length: true },
     { group_by_length: 'random' },
+    { bf16: 'auto' },
+    { bf16: 'yes' },
+    { fp16: null },
+    { lora_model_dir: null },
+    { lora_target_linear: 3 },
+    { flash_attention: true },
+    { stage: 'dpo' },
     { lora_target: 'all' },
     { lora_rank: 0 },
     { r: 2 },
@@ -93,12 +100,12 @@ describe('JSON Schema', () => {
 
   test('both answers occur in those cases', () => {
     const answers = cases.map(loads);
-    expect([answers.filter(Boolean).length, answers.filter((a) => !a).length]).toEqual([28, 22]);
+    expect([answers.filter(Boolean).length, answers.filter((a) => !a).length]).toEqual([32, 25]);
   });
 
   test('describes every setting with text and default, and has no integer bound beyond those of the settings', () => {
     const { properties } = configJsonSchema();
-    expect(settingKeys).toHaveLength(84);
+    expect(settingKeys).toHaveLength(91);
     for (const key of settingKeys) {
       expect(properties?.[key]?.description, key).toMatch(/\w{3}/);
       if (key !== 'model_name_or_path') expect(properties?.[key], key).toHaveProperty('default');
@@ -137,7 +144,7 @@ describe('flagTable', () => {
       default: 'nf4',
       huggingFaceDefault: 'fp4',
       help: '4-bit code of the base weights',
-      aliases: ['quant_type'],
+      aliases: ['quant_type', 'quantization_type'],
     });
   });
 
