@@ -42,13 +42,14 @@ const settings = (model: string, output: string) => [
 ];
 const QLORA = ['--method', 'qlora', '--bnb_4bit_use_double_quant', 'true'];
 
-const files = (output: string) => Object.keys(contentOf(output));
+const files = (output: string) => Object.keys(contentOf(output)).filter((file) => !file.startsWith('checkpoint-'));
 const WRITTEN = [
   'README.md',
   'adapter_config.json',
   'adapter_model.safetensors',
   'config.yaml',
   'environment.json',
+  'log.jsonl',
   'run.json',
   'trainer_state.json',
 ];

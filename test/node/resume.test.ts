@@ -89,7 +89,7 @@ describe('the folder of a run', () => {
     const refused = await rejection(finetune(options(out, short)));
     expect(refused).toBeInstanceOf(ConfigError);
     expect(refused.message).toMatch(
-      /holds a run that did not end .* Set resume_from_checkpoint: true to go on with it/,
+      /holds a run that (did not end|was interrupted) .* Set resume_from_checkpoint: true to go on with it/,
     );
     const foreign = directory({ 'mine.txt': 'x' });
     const other = await rejection(finetune(options(foreign, { ...short, resume_from_checkpoint: true })));
