@@ -5,7 +5,11 @@ import path from 'node:path';
 import { parse } from 'yaml';
 
 /** Names that say that what they hold is not complete, or who is at work. */
-const UNFINISHED = /(\.[0-9a-f]{12}\.tmp|\.partial-[0-9a-f]{8})(\/|$)|(^|\/)\.nibble-claim\.(json|lock)$/;
+const UNFINISHED =
+  /(\.[0-9a-f]{12}\.tmp|\.partial-[0-9a-f]{8})(\/|$)|(^|\/)\.nibble-claim\.(json|lock|[0-9a-f]+\.tmp)$/;
+
+/** @param {string} file */
+export const isUnfinished = (file) => UNFINISHED.test(file);
 
 /**
  * @param {string} folder
@@ -20,7 +24,7 @@ export function filesBelow(folder) {
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     if (entry.isDirectory()) continue;
     const file = path.relative(folder, path.join(entry.parentPath, entry.name));
-    if (UNFINISHED.test(file)) unfinished.push(file);
+    if (isUnfinished(file)) unfinished.push(file);
     else
       final.set(
         file,

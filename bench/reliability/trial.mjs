@@ -1,8 +1,8 @@
 /** What has to hold of a command's folders after whatever happened to it. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { words } from './commands.mjs';
-import { filesBelow, halfWritten } from './complete.mjs';
+import { filesBelow, halfWritten, isUnfinished } from './complete.mjs';
 import { groupIsGone, started } from './process.mjs';
 
 /** @typedef {import('./commands.mjs').Command} Command */
@@ -92,12 +92,13 @@ export class Trial {
    */
   async again(measured) {
     const { final: earlier } = filesBelow(this.out);
+    const holdsResults = existsSync(this.out) && readdirSync(this.out).some((name) => !isUnfinished(name));
     const { pid, ended } = this.start();
     const { code, stdout, stderr } = await ended;
     if (!(await groupIsGone(pid))) this.fault('a second start left a process behind');
     if (code !== 0 && !(code === 2 && OCCUPIED.test(stderr)))
       this.fault(`a second start ends with ${code}: ${stderr.slice(-400)}`);
-    if (code !== 0 && earlier.size === 0) this.fault(`nothing was written, and a second start is refused: ${stderr}`);
+    if (code !== 0 && !holdsResults) this.fault(`nothing was written, and a second start is refused: ${stderr}`);
     const { final, unfinished } = filesBelow(this.out);
     for (const file of unfinished) if (file.includes('.nibble-claim')) this.fault(`a claim stays: ${file}`);
     if (code !== 0)

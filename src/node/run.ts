@@ -8,6 +8,7 @@ import type { MicroBatch } from '../data/batch.ts';
 import { START } from '../data/batches.ts';
 import { DeviceError } from '../errors.ts';
 import { estimateThatFits } from '../estimate/fit.ts';
+import { tokenizerBytes } from '../formats/companions.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Device } from '../gpu/device.ts';
 import { chromeTrace } from '../gpu/profiler.ts';
@@ -22,7 +23,7 @@ import { runTiers } from '../train/tiers.ts';
 import { nodeCheckpoints } from './checkpoint-store.ts';
 import { watchOtherCpu } from './cpu-share.ts';
 import { withDatasetFiles } from './dataset-files.ts';
-import { freeBytesAt, requireRoom, requireWritable } from './disk.ts';
+import { freeBytesAt, requireRoom, requireWritable, type WrittenBytes } from './disk.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { nodeReader, nodeWriter } from './files.ts';
 import { driverMemory } from './gpu-memory.ts';
@@ -131,7 +132,7 @@ async function runOn(
   // recorded without allocating, so that what the device cannot do is said before anything is written
   if (profileFile !== undefined && !device.profile.timestampQuery)
     throw new DeviceError(`--profile needs timestamp queries, which ${name} lacks: leave it out`);
-  if (keep) await requireRoom(values.output_dir, savedBytes(input), freeBytes);
+  if (keep) await requireRoom(values.output_dir, await written(runtime, input), freeBytes);
   const tiers = runTiers(device.profile, values, input.layout.spec.config.head_dim);
   const predicted = await estimateThatFits(input, device, driverMemory);
   const { peakBytes, byCategory } = predicted;
@@ -176,6 +177,10 @@ function settle({ asGiven, absolute }: Configs, profile: Device['profile']): { c
   const settled = settleComputeDtype(asGiven, profile);
   const configs = { asGiven: settled.config, absolute: settleComputeDtype(absolute, profile).config };
   return { configs, notes: settled.note === null ? [] : [settled.note] };
+}
+
+async function written({ readerOf }: NodeRuntime, input: RunInput): Promise<WrittenBytes> {
+  return savedBytes(input, await tokenizerBytes(readerOf(input.config.model_name_or_path)));
 }
 
 type Keeping = {
