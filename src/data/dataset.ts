@@ -2,7 +2,8 @@
 import { ConfigError, DataError } from '../errors.ts';
 import { type FileReader, place } from '../formats/reader.ts';
 import type { ExampleOptions, MadeRow, RowKind, RowNote } from './example.ts';
-import { exampleOf } from './examples.ts';
+import { ExampleMaker } from './examples.ts';
+import type { DataRecord } from './json-record.ts';
 import { DOCUMENTS_PER_BATCH, keepsDocuments, type PackingStrategy, packRows } from './pack.ts';
 import { readRecords, requireTextFile } from './records.ts';
 import { checkRow, cutRow, IGNORED, lossTokens, type Row, type RowLimits } from './row.ts';
@@ -267,10 +268,25 @@ async function* rowsOf(
     }
     return;
   }
-  for await (const { json, where } of readRecords(reader, path)) {
-    if (index >= skip + most) return;
+  const maker = new ExampleMaker(options, type);
+  let waiting: DataRecord[] = [];
+  for await (const record of readRecords(reader, path)) {
+    if (index >= skip + most) break;
     if (index++ < skip) continue;
-    const { row, notes, read } = await exampleOf(json, where, options, type);
+    waiting.push(record);
+    if (waiting.length < MADE_TOGETHER) continue;
+    yield* madeRows(maker, waiting);
+    waiting = [];
+  }
+  yield* madeRows(maker, waiting);
+}
+
+/** Records that are tokenized together. */
+const MADE_TOGETHER = 64;
+
+async function* madeRows(maker: ExampleMaker, records: readonly DataRecord[]): AsyncGenerator<ReadRow> {
+  for (const [i, { row, notes, read }] of (await maker.make(records)).entries()) {
+    const { json, where } = records[i]!;
     const unread = Object.keys(json).filter((key) => json[key] !== null && !read.includes(key));
     yield { row, where, notes, unread };
   }

@@ -2,7 +2,10 @@
 import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
 import type { JsonObject } from '../formats/json.ts';
+import { withinTime } from '../formats/time-limit.ts';
+import type { chatRow as ChatRow } from './chat/chat-row.ts';
 import type { ExampleOptions, MadeRow, RowKind } from './example.ts';
+import type { DataRecord } from './json-record.ts';
 import { IGNORED } from './row.ts';
 import { alpacaRow, promptCompletionRow, textRow } from './text-rows.ts';
 import { MASKS, tokenizedRow } from './tokenized-row.ts';
@@ -30,33 +33,68 @@ export function kindOf(row: JsonObject, textField = 'text'): RowKind | null {
   return has(row, 'instruction') && has(row, 'output') ? 'alpaca' : null;
 }
 
-/** Makes a training row of a record at `where` (file:line), as `kind` or by its columns. @throws DataError */
-export async function exampleOf(
+/** Makes training rows of records; what chats need is loaded with the first of them. */
+export class ExampleMaker {
+  readonly #options: ExampleOptions;
+  readonly #kind: RowKind | undefined;
+  #chatRow: typeof ChatRow | null = null;
+
+  /** @param kind how all records are read; undefined goes by the columns of each */
+  constructor(options: ExampleOptions, kind: RowKind | undefined) {
+    this.#options = options;
+    this.#kind = kind;
+  }
+
+  /** Makes rows of records, in their order, under one clock: starting one costs more than a short text. @throws DataError */
+  async make(records: readonly DataRecord[]): Promise<Example[]> {
+    const kinds = records.map(({ json }) => this.#kind ?? kindOf(json, this.#options.textField));
+    if (this.#chatRow === null && records.some(({ json }, i) => isChat(kinds[i]!, json)))
+      this.#chatRow = (await import('./chat/chat-row.ts')).chatRow;
+    const one = ({ json, where }: DataRecord, i: number): Example => this.#one(json, where, kinds[i]!);
+    try {
+      return withinTime(
+        TOGETHER_MS,
+        () => records.map(one),
+        () => new TooLate(),
+      );
+    } catch (error) {
+      // each under a clock of its own, which tells the text that takes too long
+      if (error instanceof TooLate) return records.map(one);
+      throw error;
+    }
+  }
+
+  #one(record: JsonObject, where: string, kind: RowKind | null): Example {
+    const { textField = 'text' } = this.#options;
+    if (kind === null) throw unknownColumns(record, where, textField);
+    const read = kind === 'text' ? [textField] : COLUMNS[kind];
+    return { ...made(kind, record, where, this.#options, this.#chatRow), read };
+  }
+}
+
+/** Time for the records that are made together; one of them alone may take longer. */
+const TOGETHER_MS = 10_000;
+
+class TooLate extends Error {}
+
+const isChat = (kind: RowKind | null, record: JsonObject): boolean =>
+  kind === 'messages' ||
+  kind === 'conversations' ||
+  (kind === 'prompt-completion' && (Array.isArray(record.prompt) || Array.isArray(record.completion)));
+
+function made(
+  kind: RowKind,
   record: JsonObject,
   where: string,
   options: ExampleOptions,
-  kind = kindOf(record, options.textField),
-): Promise<Example> {
-  const { textField = 'text' } = options;
-  if (kind === null) throw unknownColumns(record, where, textField);
-  const read = kind === 'text' ? [textField] : COLUMNS[kind];
-  return { ...(await made(kind, record, where, options)), read };
-}
-
-async function made(kind: RowKind, record: JsonObject, where: string, options: ExampleOptions): Promise<MadeRow> {
+  chatRow: typeof ChatRow | null,
+): MadeRow {
   if (kind === 'tokenized') return { row: tokenizedRow(record, where, options), notes: [] };
   const { tokenizer } = options;
   if (tokenizer === null)
     throw new DataError(where, 'holds text, and the model directory has no tokenizer.json. Add it, or give input_ids.');
   const settings = { ...options, tokenizer };
-  const isChat =
-    kind === 'messages' ||
-    kind === 'conversations' ||
-    (kind === 'prompt-completion' && (Array.isArray(record.prompt) || Array.isArray(record.completion)));
-  if (isChat) {
-    const { chatRow } = await import('./chat/chat-row.ts');
-    return chatRow(kind, record, where, settings);
-  }
+  if (isChat(kind, record)) return chatRow!(kind, record, where, settings);
   if (options.assistantOnlyLoss === true)
     throw new DataError(
       where,

@@ -6,6 +6,10 @@ import type { DataRecord } from './json-record.ts';
 /** Rows that are read together within a group. */
 const ROWS_AT_ONCE = 1000;
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+/** A byte order mark at the start of a text is part of it: hyparquet leaves it out. */
+const PARSERS = { stringFromBytes: (bytes: Uint8Array | undefined) => bytes && utf8.decode(bytes) };
+
 /** Reads records. @throws DataError naming the file, or the row in it */
 export async function* readParquet(reader: FileReader, path: string): AsyncGenerator<DataRecord> {
   const [{ parquetMetadataAsync, parquetReadObjects }, { compressors }] = await Promise.all([
@@ -26,7 +30,9 @@ export async function* readParquet(reader: FileReader, path: string): AsyncGener
   const rows = Number(metadata.num_rows);
   for (let rowStart = 0; rowStart < rows; rowStart += ROWS_AT_ONCE) {
     const rowEnd = Math.min(rowStart + ROWS_AT_ONCE, rows);
-    const found = await guarded(where, () => parquetReadObjects({ file, metadata, compressors, rowStart, rowEnd }));
+    const found = await guarded(where, () =>
+      parquetReadObjects({ file, metadata, compressors, parsers: PARSERS, rowStart, rowEnd }),
+    );
     for (const [i, row] of found.entries())
       yield { json: plain(row) as DataRecord['json'], where: `${where}: row ${rowStart + i + 1}` };
   }

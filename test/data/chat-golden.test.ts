@@ -129,3 +129,13 @@ describe.each(Object.keys(templates))('%s', (name) => {
         expect((await rejection(feed(name, [line!], {}))).message, String(i)).toMatch(/r\.jsonl:1: the chat template/);
   });
 });
+
+test('Parquet holds the same rows: a zstd file of three row groups, by pyarrow', async () => {
+  const { tokenizer, chat } = await open('plain');
+  const options = { tokenizer, chat, vocabSize: 2000, maxPositions: 4096, maxLength: 4096, appendEos: true };
+  const { rows } = await loadDataset(nodeReader(GOLDEN), [{ path: 'messages.parquet' }], options);
+  const lines = forms.get('messages')!.filter((line) => !line!.includes('"tools"')) as string[];
+  const wanted = await feed('plain', lines, {});
+  expect(rows.count).toBe(18);
+  for (const [i, want] of wanted.entries()) expect([...(await rows.row(i)).inputIds]).toEqual([...want.inputIds]);
+});

@@ -13,6 +13,8 @@ import shutil
 from pathlib import Path
 
 import datasets
+import pyarrow
+import pyarrow.parquet
 import torch
 import transformers
 import trl
@@ -182,6 +184,8 @@ def main():
         print(name, len(made["taken"]), sum(len(case["fed"]) for case in made["cases"]))
     (OUT / "cases.json").write_text("{" + ",\n".join(lines) + "}\n", encoding="ascii")
     (OUT / "rows.json").write_text("{" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in forms().items()) + "}\n", encoding="ascii")
+    chats_alone = [row for row in forms()["messages"] if "tools" not in row]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(chats_alone), OUT / "messages.parquet", compression="zstd", row_group_size=7)
     names = (*PACKAGES, "trl", "datasets", "tokenizers")
     write_json(OUT / "versions.json", {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names})
 
