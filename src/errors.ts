@@ -1,4 +1,7 @@
-/** The four kinds of failure nibble knows. The first three are the user's to mend and print without a stack. */
+/**
+ * The kinds of failure nibble knows. The first three are the user's to mend and print without a stack; a run that was
+ * stopped is none.
+ */
 
 /** One problem in a configuration: where it stands, what was found and wanted, what to do next. */
 export type ConfigProblem = { readonly path: string; readonly message: string };
@@ -23,7 +26,9 @@ export class ConfigError extends Error {
 
 function inOneLine({ path, message }: ConfigProblem): string {
   if (path === '') return message;
-  return `${path.length > PATH_CHARACTERS ? `${path.slice(0, PATH_CHARACTERS)}…` : path}: ${message}`;
+  const short = path.length > PATH_CHARACTERS ? `${path.slice(0, PATH_CHARACTERS)}…` : path;
+  // keys of a file may hold what a terminal follows
+  return `${short.replaceAll(/\p{Cc}/gu, '\ufffd')}: ${message}`;
 }
 
 /** A file whose content is not what it has to be. The message says file, offset or key, got, wanted and what to do. */
@@ -48,6 +53,18 @@ export class KernelCallError extends Error {
 
   constructor(where: string, detail: string) {
     super(`${where}: ${detail}`);
+  }
+}
+
+/** A run that was told to end before its last step. Its checkpoint has all that was done, and the run can go on from it. */
+export class RunStopped extends Error {
+  override readonly name = 'RunStopped';
+  /** The folder of the checkpoint. */
+  readonly checkpoint: string;
+
+  constructor(reason: string, checkpoint: string) {
+    super(`${reason}: ${checkpoint} holds the run up to there; resume_from_checkpoint: true goes on with it`);
+    this.checkpoint = checkpoint;
   }
 }
 

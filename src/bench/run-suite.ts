@@ -1,7 +1,7 @@
 /** Runs a suite: every arm with every seed, interleaved, a process per run; then the summary. */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ResolvedConfig, type ResolvedSuite, type TrainConfig, withValues } from '../config/index.ts';
+import { type ResolvedConfig, type ResolvedSuite, type TrainConfig, wasSet, withValues } from '../config/index.ts';
 import { ConfigError, type ConfigProblem, exitCodeOf } from '../errors.ts';
 import { scaleUp } from '../estimate/scale-up.ts';
 import { writeText } from '../formats/reader.ts';
@@ -41,8 +41,10 @@ type SuiteOptions = {
   readonly freeBytes?: FreeBytes;
 };
 
-/** Kind of error for a run whose process ended without a message. */
+/** Kind of error for a run whose process ended by itself without a message, which is a bug. */
 export const CRASH = 'Crash';
+/** Kind of error for a run whose process the system or its driver ended: a signal came from outside. */
+export const KILLED = 'Killed';
 
 const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
 
@@ -168,7 +170,9 @@ async function runConfig(
   const { config: resolved } = await resolveBuiltins(config.values, path.join(directory, 'data'));
   const { model_name_or_path, datasets, eval_datasets } = resolved;
   const output_dir = path.join(directory, 'runs', name);
-  const decided = withValues(config, { seed, output_dir }, { source: 'arm', where: 'the suite' });
+  // a comparison measures training: checkpoints, which it would only delete, are for those who ask
+  const save_strategy = wasSet(config, 'save_strategy') ? config.values.save_strategy : 'no';
+  const decided = withValues(config, { seed, output_dir, save_strategy }, { source: 'arm', where: 'the suite' });
   return { ...decided, values: { ...decided.values, model_name_or_path, datasets, eval_datasets } };
 }
 
@@ -208,10 +212,14 @@ async function runInChild(job: RunJob, { worker, signal, onEvent }: Surroundings
   const { message: ending, code, signal: how } = ended;
   if (ending?.kind === 'failed') return { kind: ending.name, message: ending.message, stack: ending.stack };
   if (ending !== null) return null;
-  const hint = how === 'SIGKILL' ? ' (the system may have had no memory left)' : '';
-  return {
-    kind: CRASH,
-    message: `its process ended with ${how ?? `code ${code}`} and no word of why${hint}`,
-    stack: null,
-  };
+  const message = `its process ended with ${how ?? `code ${code}`} and no word of why${how === null ? '' : hintOf(how)}`;
+  return { kind: how === null ? CRASH : KILLED, message, stack: null };
+}
+
+function hintOf(signal: NodeJS.Signals): string {
+  if (signal === 'SIGKILL')
+    return ' (the system may have had no memory left: lower per_device_train_batch_size or max_length)';
+  if (signal === 'SIGSEGV' || signal === 'SIGABRT' || signal === 'SIGBUS')
+    return ' (a driver may have crashed: nibble doctor tries it, NIBBLE_DEVICE chooses another)';
+  return ' (somebody sent it)';
 }

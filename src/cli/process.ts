@@ -2,6 +2,7 @@
 import { endAtSecondSignal } from '../node/watch.ts';
 import { benchCommand } from './bench/command.ts';
 import { configCommand } from './config/command.ts';
+import { dataCommand } from './data/command.ts';
 import { doctorCommand } from './doctor/command.ts';
 import { estimateCommand } from './estimate/command.ts';
 import { generateCommand } from './generate/command.ts';
@@ -17,6 +18,7 @@ import { tuneKernelsCommand } from './tune-kernels/command.ts';
 /** Each command imports its code when it runs, so that `nibble --help` loads no GPU code. */
 const commands: readonly CommandMaker[] = [
   (c) => trainCommand(c, async (args, context) => (await import('./train/run.ts')).runTrain(args, context)),
+  (c) => dataCommand(c, async (args, context) => (await import('./data/run.ts')).runPreview(args, context)),
   (c) => generateCommand(c, async (args, context) => (await import('./generate/run.ts')).runGenerate(args, context)),
   (c) => mergeCommand(c, async (args, context) => (await import('./merge/run.ts')).runMerge(args, context)),
   (c) => quantizeCommand(c, async (args, context) => (await import('./quantize/run.ts')).runQuantize(args, context)),
@@ -43,7 +45,16 @@ const isQuick = argv.some((word) => ['--help', '-h', '--version', '-V'].includes
 const watch = isQuick ? undefined : endAtSecondSignal(SAME_SIGNAL_MS);
 const { signal: stopped, dispose } = abortOnSignals(process, watch?.stop);
 const signal = AbortSignal.any([stopped, streams.signal]);
-const context = { stdout, stderr, env: process.env, signal };
+const context = {
+  // made when it is asked for
+  get stdin() {
+    return process.stdin;
+  },
+  stdout,
+  stderr,
+  env: process.env,
+  signal,
+};
 const exitCode = await runCli(argv, context, commands);
 dispose();
 await streams.flush();

@@ -2,11 +2,22 @@
 import type { ConfigProblem } from '../errors.ts';
 import { showSetting } from './describe.ts';
 import type { Entry } from './layers.ts';
-import type { Method, SettingKey } from './settings.ts';
+import { defaultOf, type Method, type SettingKey } from './settings.ts';
 
 /** What is set so far, by key; `rank` grows with precedence. */
 export type Merged = Map<SettingKey, Entry & { readonly rank: number }>;
 export type Findings = { problems: ConfigProblem[]; notices: ConfigProblem[] };
+
+/** Reads a setting's value as far as it is known: what was set, else the default. */
+export function current(set: Merged, key: SettingKey): unknown {
+  return set.has(key) ? set.get(key)!.value : defaultOf(key);
+}
+
+/** Reports a setting without effect, unless it is the default written out, as in the config of an earlier run. */
+export function noEffect(found: Findings, { key, value, path, origin }: Entry, because: string): void {
+  if (showSetting(value) === showSetting(defaultOf(key))) return;
+  found.notices.push({ path, message: `has no effect: ${because} (${origin.where})` });
+}
 
 /** Makes method and load_in_4bit agree: qlora is lora with load_in_4bit: true. */
 export function coupleMethod(set: Merged, found: Findings): void {

@@ -7,7 +7,8 @@ import { show } from './show.ts';
 
 /** The part of JSON Schema that our settings use. */
 export type SchemaNode = {
-  type?: string;
+  /** Several in a list: a value that may be null. */
+  type?: string | string[];
   description?: string;
   default?: unknown;
   const?: unknown;
@@ -15,6 +16,7 @@ export type SchemaNode = {
   anyOf?: SchemaNode[];
   items?: SchemaNode;
   properties?: Record<string, SchemaNode>;
+  required?: string[];
   additionalProperties?: SchemaNode | boolean;
   minimum?: number;
   maximum?: number;
@@ -45,22 +47,27 @@ export function inWords(node: SchemaNode): string {
     return `one of ${node.anyOf.map((choice) => choice.const).join(', ')}`;
   if (node.anyOf) return node.anyOf.map(inWords).join(', or ');
   if (node.type === 'integer' || node.type === 'number') return numberInWords(node);
+  if (Array.isArray(node.type)) return node.type.map((type) => inWords({ ...node, type })).join(', or ');
   if (node.type === 'boolean') return 'true or false';
   if (node.type === 'array') return `a list of ${listed(node.items ?? {})}`;
   if (node.type === 'object' && node.properties === undefined && typeof node.additionalProperties === 'object')
     return `a mapping from names to ${pluralOf(node.additionalProperties)}`;
-  if (node.type === 'object') return `a mapping with ${Object.keys(node.properties ?? {}).join(', ')}`;
+  if (node.type === 'object') return `a mapping with ${keysOf(node)}`;
   if (node.pattern === FILE_NAME_PATTERN) return FILE_NAME_IN_WORDS;
   if (node.type === 'string') return node.examples ? `a text such as ${node.examples.join(' or ')}` : 'a text';
   return node.type ?? 'anything';
 }
+
+/** Keys that must be there, or else all there are. */
+const keysOf = ({ required = [], properties = {} }: SchemaNode): string =>
+  (required.length > 0 ? required : Object.keys(properties)).join(', ');
 
 const pluralOf = (node: SchemaNode): string => inWords(node).replace(/^an? (integer|number)/, '$1s');
 
 function listed(item: SchemaNode): string {
   if (item.type === 'string') return 'texts';
   if (item.type === 'integer') return 'integers';
-  if (item.type === 'object') return `mappings with ${Object.keys(item.properties ?? {}).join(', ')}`;
+  if (item.type === 'object') return `mappings with ${keysOf(item)}`;
   return inWords(item);
 }
 

@@ -1,5 +1,6 @@
 /** The settings as a table, for a command line, a help text or a page of documentation. */
 import { inWords, type SchemaNode, schemaOf } from './describe.ts';
+import { FOREIGN_NAMES } from './foreign.ts';
 import { envName, flagName } from './layers.ts';
 import { ALIASES } from './names.ts';
 import { DEPARTURES, SECTIONS, type SettingKey, settingKeys, settings } from './settings.ts';
@@ -58,5 +59,5 @@ function onOneLine(schema: SchemaNode): string {
 
 /** Lists flags that are left out of the help: aliases, and names that are refused with a reason. */
 export function quietFlagNames(): string[] {
-  return [...ALIASES.keys(), ...UNSUPPORTED.keys()];
+  return [...ALIASES.keys(), ...FOREIGN_NAMES, ...UNSUPPORTED.keys()];
 }

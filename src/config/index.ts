@@ -1,6 +1,7 @@
 /** What other rooms and users of the library take from the configuration. */
 export { type AdapterFacts, adapterConfig } from './adapter.ts';
 export { bytesOfSize, sizeInWords } from './bytes.ts';
+export { settleComputeDtype } from './compute-dtype.ts';
 export { type FileName, fileName } from './file-name.ts';
 export { type FlagRow, flagTable, quietFlagNames } from './flags.ts';
 export { configJsonSchema, type JsonSchema, suiteJsonSchema } from './json-schema.ts';
@@ -26,4 +27,4 @@ export {
   type TrainSettings,
 } from './settings.ts';
 export { type Arm, loadSuite, type ResolvedSuite } from './suite.ts';
-export { type SourceFile, sizeProblem } from './yaml-file.ts';
+export { MOST_CONFIG_BYTES, type SourceFile, sizeProblem } from './yaml-file.ts';

@@ -1,6 +1,7 @@
 /** JSON Schemas of configuration files, for editors and other tools. */
 import { type SchemaNode, schemaOf } from './describe.ts';
 import { fileNameType } from './file-name.ts';
+import { FOREIGN_NAMES } from './foreign.ts';
 import { ALIASES, typeOf } from './names.ts';
 import { settingKeys, settings } from './settings.ts';
 import { suiteShape } from './suite-shape.ts';
@@ -56,9 +57,13 @@ function trainingKeys(): JsonSchema {
   for (const key of settingKeys) properties[key] = schemaOf(settings.shape[key]);
   for (const [name, { to }] of ALIASES) {
     const { default: _, ...schema } = schemaOf(typeOf(name)!);
-    properties[name] = { ...schema, description: `read as ${to}`, deprecated: true };
+    // a recipe writes out what it leaves unset
+    const orNothing = { anyOf: [schema, { type: 'null' }] };
+    properties[name] = { ...orNothing, description: `read as ${to}`, deprecated: true };
   }
   for (const [name, accepted] of UNSUPPORTED)
     properties[name] = { enum: [...accepted], description: 'not supported yet', deprecated: true };
+  for (const name of FOREIGN_NAMES)
+    properties[name] = { description: 'taken from recipes of other trainers; nibble decides it', deprecated: true };
   return { type: 'object', properties, additionalProperties: false };
 }

@@ -1,6 +1,7 @@
 /** One source of settings (a file, the environment, the flags) as entries under our own names. */
 import type { ConfigProblem } from '../errors.ts';
 import { inWords, schemaOf, showSetting, typeProblems, unknownKey } from './describe.ts';
+import { FOREIGN_NAMES, insteadOf } from './foreign.ts';
 import { ALIASES, isSettingKey, typeOf } from './names.ts';
 import { type SettingKey, settingKeys, settings } from './settings.ts';
 import { show } from './show.ts';
@@ -46,7 +47,7 @@ const TEST_PREFIX = 'NIBBLE_TEST_';
 /** Variables that choose the device of the process (src/node/device-choice.ts): a fact of the machine, not of the run. */
 const DEVICE_VARIABLES: readonly string[] = ['NIBBLE_DEVICE', 'NIBBLE_ADAPTER'];
 const settingNames = new Set<string>([...settingKeys, ...ALIASES.keys()]);
-const known = (): Iterable<string> => [...settingNames, ...UNSUPPORTED.keys()];
+const known = (): Iterable<string> => [...settingNames, ...FOREIGN_NAMES, ...UNSUPPORTED.keys()];
 
 /** Names the flag of a setting. */
 export const flagName = (key: string): string => `--${key}`;
@@ -125,15 +126,18 @@ function layerOf(drafts: Draft[]): Layer {
     const type = typeOf(draft.name) ?? settings.shape[key];
     const wrong = unsupportedValue(key, draft) ?? typeProblems(type, draft.value, draft.path, draft.place);
     for (const problem of wrong) problems.push(problem);
+    const convert = ALIASES.get(draft.name)?.convert;
+    const value = convert && wrong.length === 0 ? convert(draft.value) : draft.value;
+    if (value === undefined) continue;
     const earlier = entries.get(key);
-    if (earlier)
+    // a recipe writes out what it leaves unset: `lora_target_modules:` beside `lora_target_linear: true`
+    if (earlier && value === null) continue;
+    if (earlier && earlier.value !== null)
       problems.push({
         path: draft.path,
         message: `says the same as ${earlier.path} (${earlier.origin.where}); keep one of the two (${draft.origin.where})`,
       });
-    if (wrong.length > 0 || earlier) continue;
-    const convert = ALIASES.get(draft.name)?.convert;
-    const value = convert ? convert(draft.value) : draft.value;
+    if (wrong.length > 0 || (earlier && earlier.value !== null)) continue;
     entries.set(key, { key, path: draft.path, value, origin: draft.origin });
   }
   return { entries, mentioned, problems, notices };
@@ -145,8 +149,14 @@ function keyOf(draft: Draft, problems: ConfigProblem[], notices: ConfigProblem[]
   if (isSettingKey(name)) return name;
   const alias = ALIASES.get(name);
   if (alias) {
+    if (value === null) return undefined;
     notices.push({ path, message: `read as ${alias.to} (${origin.where})` });
     return alias.to;
+  }
+  const instead = insteadOf(name, value);
+  if (instead !== undefined) {
+    if (instead !== null) notices.push({ path, message: `${show(value)}: ${instead} (${origin.where})` });
+    return undefined;
   }
   const accepted = UNSUPPORTED.get(name);
   if (accepted === undefined) problems.push(unknownKey(path, name, known(), origin.where));

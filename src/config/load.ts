@@ -1,8 +1,9 @@
 /** A training configuration from its sources: default < file < environment < flag < options, with the origin of every value. */
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import type { Merged } from './couple.ts';
+import { dialectLayer } from './dialects.ts';
 import { envLayer, fileLayer, flagLayer, type Layer, type Origin, optionsLayer } from './layers.ts';
-import { applyRules, type Purpose } from './rules.ts';
+import { applyRules, type Purpose, standsForBfloat16 } from './rules.ts';
 import { type SettingKey, settingKeys, settings, type TrainConfig, type TrainSettings } from './settings.ts';
 import { readYaml, type SourceFile } from './yaml-file.ts';
 
@@ -32,7 +33,9 @@ export function loadTrainConfig(sources: ConfigSources, purpose: Purpose = 'trai
   const yaml = readYaml(sources.file);
   // rules between settings would only repeat what an unreadable file left out
   if (yaml.problems.length > 0) throw new ConfigError([...yaml.problems, ...layers.flatMap((layer) => layer.problems)]);
-  return resolveLayers([fileLayer(yaml, [], yaml.root), ...layers], purpose);
+  const file = fileLayer(yaml, [], yaml.root);
+  const dialect = dialectLayer(Object.keys(yaml.root), file.entries);
+  return resolveLayers([...(dialect === null ? [] : [dialect]), file, ...layers], purpose);
 }
 
 /** Merges layers, the later over the earlier, and applies the rules between settings. */
@@ -51,7 +54,8 @@ export function resolveLayers(layers: readonly Layer[], purpose: Purpose): Resol
 
   const parsed = settings.parse(Object.fromEntries([...set].map(([key, entry]) => [key, entry.value])));
   const requested_compute_dtype = set.get('compute_dtype')?.requested ?? parsed.compute_dtype;
-  const values = { ...parsed, requested_compute_dtype } as TrainConfig;
+  const float16_if_possible = standsForBfloat16(set);
+  const values = { ...parsed, requested_compute_dtype, float16_if_possible } as TrainConfig;
   const origins = Object.fromEntries(
     settingKeys.map((key) => [key, set.get(key)?.origin ?? { source: 'default', where: 'default' }]),
   ) as Record<SettingKey, Origin>;

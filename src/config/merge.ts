@@ -1,8 +1,9 @@
 /** The settings of merging an adapter into its base. */
 import { z } from 'zod';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { bytesOfSize } from './bytes.ts';
 import { typeProblems, unknownKey } from './describe.ts';
-import { bytesOfShard, quantizeSettings } from './quantize.ts';
+import { quantizeSettings } from './quantize.ts';
 
 export const mergeSettings = z.strictObject({
   dtype: quantizeSettings.shape.dtype.describe("what the merged weights are written as; auto keeps the base's own"),
@@ -41,5 +42,5 @@ export function checkMergeSettings(
   );
   if (found.length + wrong.length > 0) throw new ConfigError([...found, ...wrong]);
   const { max_shard_size, ...config } = mergeSettings.parse(Object.fromEntries(set));
-  return { ...config, maxShardBytes: bytesOfShard(max_shard_size) };
+  return { ...config, maxShardBytes: bytesOfSize(max_shard_size) };
 }

@@ -6,6 +6,7 @@ import { type SettingKey, settings } from './settings.ts';
 export type Alias = {
   readonly to: SettingKey;
   readonly type?: z.ZodType;
+  /** The value under our name; undefined sets nothing. */
   readonly convert?: (value: unknown) => unknown;
 };
 
@@ -13,16 +14,30 @@ const aliases = (to: SettingKey, names: string[]): [string, Alias][] => names.ma
 
 export const ALIASES: ReadonlyMap<string, Alias> = new Map<string, Alias>([
   ...aliases('model_name_or_path', ['base_model', 'model', 'model_id', 'base_model_name_or_path']),
-  ...aliases('method', ['adapter', 'fine_tune_type', 'finetuning_type']),
+  ...aliases('method', ['adapter', 'fine_tune_type']),
+  // LLaMA-Factory's lora is on whatever base quantization_bit makes, 4-bit ones included
+  [
+    'finetuning_type',
+    { to: 'method', type: z.enum(['lora', 'full']), convert: (value) => (value === 'full' ? 'full' : undefined) },
+  ],
+  ['quantization_bit', { to: 'load_in_4bit', type: z.literal(4), convert: () => true }],
   ...aliases('dtype', ['torch_dtype']),
-  ...aliases('bnb_4bit_use_double_quant', ['use_bnb_nested_quant', 'double_quant']),
-  ...aliases('bnb_4bit_quant_type', ['quant_type']),
+  ...aliases('bnb_4bit_use_double_quant', ['use_bnb_nested_quant', 'double_quant', 'double_quantization']),
+  ...aliases('bnb_4bit_quant_type', ['quant_type', 'quantization_type']),
   ...aliases('lora_r', ['r', 'rank', 'lora_rank']),
   ...aliases('lora_alpha', ['alpha']),
   ...aliases('lora_target_modules', ['target_modules']),
   ...aliases('lora_modules_to_save', ['modules_to_save']),
-  ['lora_target', { to: 'lora_target_modules', convert: (value) => (value === 'all' ? 'all-linear' : value) }],
+  ['lora_target', { to: 'lora_target_modules', convert: fromLoraTarget }],
+  [
+    'lora_target_linear',
+    { to: 'lora_target_modules', type: z.boolean(), convert: (value) => (value ? 'all-linear' : undefined) },
+  ],
+  ...aliases('adapter_name_or_path', ['lora_model_dir']),
+  ...aliases('packing', ['sample_packing']),
+  ...aliases('eval_packing', ['eval_sample_packing']),
   ...aliases('eval_datasets', ['test_datasets']),
+  ...aliases('val_set_size', ['val_size']),
   ...aliases('max_length', ['max_seq_length', 'max_seq_len', 'sequence_len', 'cutoff_len']),
   [
     'group_by_length',
@@ -40,6 +55,12 @@ export const ALIASES: ReadonlyMap<string, Alias> = new Map<string, Alias>([
   ...aliases('optim', ['optimizer']),
   ...aliases('eval_strategy', ['evaluation_strategy']),
 ]);
+
+/** LLaMA-Factory writes several modules with commas between them. */
+function fromLoraTarget(value: unknown): unknown {
+  if (value === 'all') return 'all-linear';
+  return typeof value === 'string' && value.includes(',') ? value.split(',').map((name) => name.trim()) : value;
+}
 
 /** Finds the type of what may be written under a setting's name or under an alias; undefined for other names. */
 export function typeOf(name: string): z.ZodType | undefined {

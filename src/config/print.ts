@@ -9,7 +9,7 @@ const ORIGIN_COLUMN = 48;
 /** Formats YAML, one key a line under the headings of the sections; reading it back gives the same values. */
 export function printConfig({ values: resolved, origins }: ResolvedConfig): string {
   // as it was asked for: bf16_as, which is printed too, turns it into the same dtype again
-  const { requested_compute_dtype: compute_dtype, ...rest } = resolved;
+  const { requested_compute_dtype: compute_dtype, float16_if_possible: _, ...rest } = resolved;
   const values = { ...rest, compute_dtype, bnb_4bit_compute_dtype: compute_dtype };
   const blocks = Object.entries(SECTIONS).map(([heading, keys]) => {
     const lines = (Object.keys(keys) as SettingKey[]).map((key) => {

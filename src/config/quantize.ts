@@ -1,11 +1,9 @@
 /** The settings of a quantized checkpoint: those of a QLoRA run under the same names, and what only files have. */
 import { z } from 'zod';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { bytesOfSize, sizeType } from './bytes.ts';
 import { typeProblems, unknownKey } from './describe.ts';
 import { settings } from './settings.ts';
-
-const SIZE = /^(\d+(?:\.\d+)?)\s*([KMGT]B)$/i;
-const UNIT_BYTES: Readonly<Record<string, number>> = { KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
 
 export const quantizeSettings = z.strictObject({
   bnb_4bit_quant_type: settings.shape.bnb_4bit_quant_type,
@@ -26,10 +24,9 @@ export const quantizeSettings = z.strictObject({
     .enum(['auto', 'float32', 'float16', 'bfloat16'])
     .default('auto')
     .describe("what the weights are converted to first; auto keeps the checkpoint's own"),
-  max_shard_size: z
-    .union([z.int().min(1), z.string().regex(SIZE)])
+  max_shard_size: sizeType
     .default('50GB')
-    .describe('most bytes in a weight file, such as 5GB or 500MB (a KB is 1000 bytes)'),
+    .describe('most bytes in a weight file, such as 5GB or 500MB (a KB is 1000 bytes, a KiB 1024)'),
 });
 
 /** The settings as a program writes them; what is left out takes its default. */
@@ -57,12 +54,5 @@ export function checkQuantizeSettings(
   );
   if (found.length + wrong.length > 0) throw new ConfigError([...found, ...wrong]);
   const { max_shard_size, ...config } = quantizeSettings.parse(Object.fromEntries(set));
-  return { ...config, maxShardBytes: bytesOfShard(max_shard_size) };
-}
-
-/** Bytes of a max_shard_size. */
-export function bytesOfShard(size: string | number): number {
-  if (typeof size === 'number') return size;
-  const [, count, unit] = SIZE.exec(size) as RegExpExecArray;
-  return Math.floor(Number(count) * (UNIT_BYTES[(unit as string).toUpperCase()] as number));
+  return { ...config, maxShardBytes: bytesOfSize(max_shard_size) };
 }

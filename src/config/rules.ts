@@ -1,9 +1,10 @@
 /** Rules between settings. */
-import { coupleComputeDtype, coupleMethod, type Findings, type Merged } from './couple.ts';
+import { checkpointRules } from './checkpoint-rules.ts';
+import { coupleComputeDtype, coupleMethod, current, type Findings, type Merged, noEffect } from './couple.ts';
 import { inWords, schemaOf, showSetting } from './describe.ts';
 import type { Entry } from './layers.ts';
 import { type SchedulerKwargs, type SchedulerType, scheduleProblems } from './schedulers.ts';
-import { defaultOf, SECTIONS, type SettingKey, settings } from './settings.ts';
+import { SECTIONS, type SettingKey, settings } from './settings.ts';
 
 /** train needs data; estimate only needs a model. */
 export type Purpose = 'train' | 'estimate';
@@ -22,6 +23,7 @@ export function applyRules(set: Merged, purpose: Purpose): Findings {
   oneOptimizerName(set, found);
   required(set, found, purpose);
   evaluation(set, found);
+  checkpointRules(set, found);
   schedule(set, found);
   packing(set, found);
   asFloat32(set, found);
@@ -29,40 +31,55 @@ export function applyRules(set: Merged, purpose: Purpose): Findings {
   return found;
 }
 
-/** Reads a setting's value as far as it is known: what was set, else the default. */
-function current(set: Merged, key: SettingKey): unknown {
-  return set.has(key) ? set.get(key)!.value : defaultOf(key);
+/**
+ * Finds what asks for bfloat16 or mixed precision. bf16 and fp16 decide over a compute dtype of the same source, as autocast
+ * does over bnb_4bit_compute_dtype; a later source that names a dtype decides over them.
+ */
+function mixedPrecision(set: Merged): (Entry & { readonly rank: number }) | undefined {
+  const dtype = set.get('compute_dtype');
+  if (dtype?.value === 'bfloat16' || dtype?.requested === 'bfloat16') return dtype;
+  const flag = [set.get('bf16'), set.get('fp16')].find((entry) => entry?.value);
+  return flag !== undefined && flag.rank >= (dtype?.rank ?? 0) ? flag : undefined;
+}
+
+/** Tells whether compute_dtype depends on the device: asked for as bfloat16, bf16 or fp16, and not settled by bf16_as. */
+export function standsForBfloat16(set: Merged): boolean {
+  return current(set, 'bf16_as') === null && mixedPrecision(set) !== undefined;
 }
 
 function bfloat16(set: Merged, found: Findings): void {
-  const asked = set.get('compute_dtype');
-  if (asked?.value !== 'bfloat16') return;
-  const instead = current(set, 'bf16_as');
-  if (instead === null) {
+  const [bf16, fp16] = [set.get('bf16'), set.get('fp16')];
+  if (bf16?.value && fp16?.value)
     found.problems.push({
-      path: asked.path,
-      message:
-        'got "bfloat16", which WebGPU cannot compute in; wanted float32 (exact, slower) or float16 (faster where the ' +
-        `device has it), or bf16_as: float32|float16 to read it as one of them (${asked.origin.where})`,
+      path: bf16.path,
+      message: `${showSetting(bf16.value)} contradicts fp16: true (${fp16.origin.where}); keep one of the two (${bf16.origin.where})`,
     });
-    return;
-  }
+  const asked = mixedPrecision(set);
+  if (asked === undefined) return;
+  const instead = current(set, 'bf16_as') ?? 'float16';
+  const dtype = set.get('compute_dtype');
   for (const key of ['compute_dtype', 'bnb_4bit_compute_dtype'] as const) {
-    const entry = set.get(key)!;
-    set.set(key, {
-      ...entry,
-      value: instead,
-      requested: entry.value,
-      origin: { ...entry.origin, note: 'bfloat16 was asked for, see bf16_as' },
-    });
+    const entry = set.get(key) ?? { ...asked, key };
+    const requested = dtype === undefined ? 'float32' : entry.value;
+    const note = `${asked.key}: ${String(asked.requested ?? asked.value)} was asked for, see bf16_as`;
+    set.set(key, { ...entry, value: instead, requested, origin: { ...entry.origin, note } });
   }
-  found.notices.push({ path: asked.path, message: `bfloat16 is computed as ${instead}, as bf16_as says` });
+  if (current(set, 'bf16_as') !== null)
+    found.notices.push({
+      path: asked.path,
+      message: `${showSetting(asked.value)} is computed as ${instead}, as bf16_as says`,
+    });
 }
 
 function oneOptimizerName(set: Merged, found: Findings): void {
   const optim = set.get('optim');
   if (optim === undefined || optim.value === 'adamw_torch') return;
-  found.notices.push({ path: optim.path, message: `${showSetting(optim.value)} is the same formula as adamw_torch` });
+  const name = String(optim.value);
+  const instead =
+    name.includes('8bit') || name.startsWith('paged')
+      ? 'is computed as adamw_torch: moments of 32 bits, all on the GPU, as `nibble estimate` counts them'
+      : 'is the same formula as adamw_torch';
+  found.notices.push({ path: optim.path, message: `${showSetting(name)} ${instead}` });
   set.set('optim', { ...optim, value: 'adamw_torch' });
 }
 
@@ -112,12 +129,19 @@ function asFloat32(set: Merged, found: Findings): void {
 function evaluation(set: Merged, found: Findings): void {
   const strategy = set.get('eval_strategy');
   const files = current(set, 'eval_datasets') as unknown[];
+  const held = set.get('val_set_size');
+  const isHeld = held !== undefined && held.value !== 0;
+  if (isHeld && files.length > 0)
+    found.problems.push({
+      path: held.path,
+      message: `got ${showSetting(held.value)}, but eval_datasets are evaluated on already; keep one of the two (${held.origin.where})`,
+    });
   const onStart = set.get('eval_on_start');
   for (const entry of [strategy?.value === 'no' ? undefined : strategy, onStart?.value ? onStart : undefined])
-    if (entry && files.length === 0)
+    if (entry && files.length === 0 && !isHeld)
       found.problems.push({
         path: entry.path,
-        message: `${showSetting(entry.value)} needs eval_datasets, which is empty (${entry.origin.where})`,
+        message: `${showSetting(entry.value)} needs eval_datasets or val_set_size, which are empty (${entry.origin.where})`,
       });
   const logging = set.get('logging_steps');
   const steps = set.get('eval_steps');
@@ -199,10 +223,4 @@ function lossScaling(set: Merged, found: Findings): void {
     if (!scales) noEffect(found, entry, 'only compute_dtype: float16 scales the loss');
     else if (fixed && key !== 'loss_scale') noEffect(found, entry, 'loss_scale is fixed');
   }
-}
-
-/** Reports a setting without effect, unless it is the default written out, as in the config of an earlier run. */
-function noEffect(found: Findings, { key, value, path, origin }: Entry, because: string): void {
-  if (showSetting(value) === showSetting(defaultOf(key))) return;
-  found.notices.push({ path, message: `has no effect: ${because} (${origin.where})` });
 }

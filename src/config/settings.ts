@@ -1,6 +1,6 @@
 /** Every setting of a training run, once: type, default and help. Flags, help texts and the JSON Schema come from here. */
 import { z } from 'zod';
-import { SIZE } from './bytes.ts';
+import { sizeType } from './bytes.ts';
 import { SCHEDULER_TYPES, schedulerKwargs } from './schedulers.ts';
 
 // The generator behind shuffling and dropout takes a 32-bit seed, as torch's does.
@@ -8,17 +8,37 @@ const MAX_SEED = 2 ** 32 - 1;
 // One position predicts the next: a row of one token trains nothing.
 const MIN_LENGTH = 2;
 
+/** Spellings of AdamW; paged and 8-bit ones are computed with moments of 32 bits on the GPU, and a notice says so. */
+const OPTIMIZERS = [
+  ...(['adamw_torch', 'adamw_torch_fused', 'adamw', 'adamw_hf', 'paged_adamw', 'paged_adamw_32bit'] as const),
+  ...(['paged_adamw_8bit', 'adamw_8bit', 'adamw_bnb_8bit'] as const),
+] as const;
+
 const text = z.string().min(1);
 const atLeastOne = z.int().min(1);
 const layer = z.int().min(0);
 const fraction = z.number().min(0).lt(1);
+const stepsOrShare = z.union([z.number().gt(0).lt(1), atLeastOne]);
 const seed = z.int().min(0).max(MAX_SEED);
-const dataset = z.strictObject({ path: text.describe('a JSONL file with "text" rows, or "input_ids" rows') });
+const dataset = z.strictObject({
+  path: text.describe('a file of rows (JSONL, JSON, CSV, TSV, Parquet, also gzipped), or a folder of them'),
+  type: z
+    .enum(['messages', 'conversations', 'prompt-completion', 'alpaca', 'tokenized', 'text-chunks'])
+    .optional()
+    .describe('how rows are read; left out, by the columns that each row has'),
+  split: text
+    .optional()
+    .describe('which files of a folder: train, validation, test; left out, train, and validation for eval_datasets'),
+});
 const computeDtype = z.enum(['float32', 'float16', 'bfloat16']);
 
 const model = {
   model_name_or_path: text.describe('directory of a Hugging Face model: config.json, safetensors, tokenizer.json'),
-  output_dir: text.default('trainer_output').describe('folder the run writes; it must be empty or new'),
+  output_dir: text
+    .default('trainer_output')
+    .describe(
+      'folder the run writes; it must be empty or new, unless resume_from_checkpoint goes on with the run in it',
+    ),
   method: z
     .enum(['lora', 'qlora', 'full'])
     .default('lora')
@@ -30,25 +50,30 @@ const model = {
   compute_dtype: computeDtype
     .default('float32')
     .describe('dtype of the matrix products, for every method; bnb_4bit_compute_dtype is its other spelling'),
+  bf16: z
+    .union([z.boolean(), z.literal('auto'), z.null()])
+    .default(false)
+    .describe("Hugging Face's mixed precision: computed as bf16_as says, since WebGPU has no bfloat16"),
+  fp16: z
+    .boolean()
+    .nullable()
+    .default(false)
+    .describe("Hugging Face's mixed precision: float16 with a loss scale, or float32 where the device has no float16"),
   bf16_as: z
     .enum(['float32', 'float16'])
     .nullable()
     .default(null)
-    .describe('what to compute in where bfloat16 is asked for, which WebGPU does not have'),
+    .describe(
+      'what to compute in where bfloat16, bf16 or fp16 is asked for; null takes float16 with a loss scale where the device ' +
+        'has it, else float32',
+    ),
   matmul_tier: z
     .enum(['auto', 'direct', 'simt', 'subgroup_matrix'])
     .default('auto')
     .describe(
       'kernels of the matrix products; auto takes the best the device has, another is an error where it has it not',
     ),
-  max_gpu_memory: z
-    .union([
-      atLeastOne,
-      z
-        .string()
-        .regex(SIZE)
-        .meta({ examples: ['40GB', '40GiB'] }),
-    ])
+  max_gpu_memory: sizeType
     .nullable()
     .default(null)
     .describe(
@@ -129,6 +154,10 @@ const adapter = {
 const data = {
   datasets: z.array(dataset).default([]).describe('training rows'),
   eval_datasets: z.array(dataset).default([]).describe('rows the evaluation loss is taken on'),
+  val_set_size: z
+    .union([fraction, atLeastOne])
+    .default(0)
+    .describe('rows of datasets that are evaluated on instead: below 1, a fraction of them; else a count'),
   max_length: z.int().min(MIN_LENGTH).default(1024).describe('tokens a row is cut to, or packed to'),
   packing: z.boolean().default(false).describe('put several rows into one of at most max_length tokens, as TRL does'),
   packing_strategy: z
@@ -150,7 +179,21 @@ const data = {
   append_eos: z
     .boolean()
     .default(true)
-    .describe('end "text" rows with the EOS of the tokenizer where it has one, as TRL does'),
+    .describe('end rows of text and text completions with the EOS of the tokenizer where it has one, as TRL does'),
+  dataset_text_field: text.default('text').describe('the column of plain text'),
+  completion_only_loss: z
+    .boolean()
+    .nullable()
+    .default(null)
+    .describe('learn from completions alone; null does where rows have a prompt and a completion'),
+  assistant_only_loss: z
+    .boolean()
+    .default(false)
+    .describe('learn only from what the assistant says, by the {% generation %} marks of the chat template'),
+  chat_template_path: text
+    .nullable()
+    .default(null)
+    .describe("a .jinja file, or the directory of a tokenizer, whose chat template takes the place of the model's"),
 };
 
 const training = {
@@ -180,9 +223,9 @@ const training = {
         "those of every row's first token as well",
     ),
   optim: z
-    .enum(['adamw_torch', 'adamw_torch_fused', 'adamw'])
+    .enum(OPTIMIZERS)
     .default('adamw_torch')
-    .describe('optimizer; the spellings mean the same formula'),
+    .describe('optimizer: AdamW with 32-bit moments on the GPU, under each of its names'),
   weight_decay: z.number().min(0).default(0).describe('decoupled weight decay'),
   adam_beta1: fraction.default(0.9).describe('decay of the first moment'),
   adam_beta2: fraction.default(0.999).describe('decay of the second moment'),
@@ -222,12 +265,72 @@ const watching = {
     .enum(['no', 'steps', 'epoch'])
     .default('no')
     .describe('when to evaluate during training; eval_datasets are always evaluated once at the end'),
-  eval_steps: atLeastOne
+  eval_steps: stepsOrShare
     .nullable()
     .default(null)
-    .describe('steps between evaluations; null takes logging_steps where that is set, else 500'),
+    .describe(
+      'steps between evaluations, or below 1 a fraction of all steps; null takes logging_steps where that is set, else 500',
+    ),
   eval_on_start: z.boolean().default(false).describe('evaluate before the first step as well'),
-  save_strategy: z.literal('no').default('no').describe('the adapter is written once, at the end'),
+  on_nan: z
+    .enum(['stop', 'skip'])
+    .default('stop')
+    .describe(
+      'a step whose loss is not finite: stop ends the run, skip leaves out the update and goes on; overflows that a loss ' +
+        'scale answers count for neither',
+    ),
+};
+
+const checkpoints = {
+  save_strategy: z
+    .enum(['no', 'steps', 'epoch', 'best'])
+    .default('steps')
+    .describe(
+      'when to save a checkpoint in output_dir/checkpoint-N: every save_steps, every epoch (both at the last step too), ' +
+        'or when an evaluation is the best so far',
+    ),
+  save_steps: stepsOrShare.default(500).describe('steps between checkpoints; below 1, a fraction of all steps'),
+  save_total_limit: atLeastOne
+    .nullable()
+    .default(null)
+    .describe('checkpoints to keep: older ones are deleted, but not the best one; null keeps all'),
+  load_best_model_at_end: z
+    .boolean()
+    .default(false)
+    .describe('end with the weights of the best checkpoint; needs evaluations where checkpoints are saved'),
+  metric_for_best_model: z
+    .enum(['loss', 'eval_loss'])
+    .nullable()
+    .default(null)
+    .describe('what the best checkpoint is the best in; null takes loss where a setting needs one'),
+  greater_is_better: z
+    .boolean()
+    .nullable()
+    .default(null)
+    .describe('whether a higher metric is better; null: not for a loss'),
+  early_stopping_patience: atLeastOne
+    .nullable()
+    .default(null)
+    .describe('evaluations in a row without a better metric after which the run ends; null never ends it early'),
+  early_stopping_threshold: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe('by how much an evaluation has to be better to count for early_stopping_patience'),
+  resume_from_checkpoint: z
+    .union([z.boolean(), text])
+    .nullable()
+    .default(null)
+    .describe(
+      'go on with a run: true from the newest complete checkpoint in output_dir (from the beginning where there is none), ' +
+        'or the folder of a checkpoint',
+    ),
+  max_minutes: z
+    .number()
+    .gt(0)
+    .nullable()
+    .default(null)
+    .describe('save a checkpoint and end the run before so many minutes are over; null has no limit'),
 };
 
 /** The settings in the order people read them; each heading is a group of flags and a comment in a printed config. */
@@ -239,6 +342,7 @@ export const SECTIONS = {
   Training: training,
   'Loss scaling (compute_dtype: float16)': lossScaling,
   'Logging and evaluation': watching,
+  Checkpoints: checkpoints,
 } as const;
 
 /** A complete training configuration; what no source sets takes its default. */
@@ -250,6 +354,7 @@ export const settings = z.strictObject({
   ...training,
   ...lossScaling,
   ...watching,
+  ...checkpoints,
 });
 
 /** Settings as a program writes them: numbers, lists and names. What is left out takes its default. */
@@ -267,6 +372,8 @@ export type TrainConfig = Omit<Parsed, 'compute_dtype' | 'bnb_4bit_compute_dtype
   bnb_4bit_compute_dtype: ComputeDtype;
   /** What compute_dtype was asked to be, before bf16_as: PEFT rounds a fresh adapter on a 4-bit base to it. Not a setting of its own. */
   requested_compute_dtype: Parsed['compute_dtype'];
+  /** True where compute_dtype stands for bfloat16 or mixed precision, and turns to float32 on a device without float16. */
+  float16_if_possible: boolean;
   optim: 'adamw_torch';
   eval_steps: number;
 };
@@ -283,5 +390,4 @@ export function defaultOf(key: SettingKey): unknown {
 export const DEPARTURES: Readonly<Partial<Record<SettingKey, { huggingFace: unknown; reason: string }>>> = {
   bnb_4bit_quant_type: { huggingFace: 'fp4', reason: 'nf4 is the code of the QLoRA recipe' },
   logging_steps: { huggingFace: 500, reason: 'the loss is read back late and costs nothing' },
-  save_strategy: { huggingFace: 'steps', reason: 'checkpoints inside a run are not supported yet' },
 };

@@ -8,6 +8,8 @@ const SHOWN_CHARACTERS = 80;
  * values are cut like long ones, and what JSON lacks (NaN, 10n, a function) is spelled as JavaScript does.
  */
 export function show(value: unknown): string {
+  // as files mean it: "shape is absent, needs a list of sizes"
+  if (value === undefined) return 'absent';
   const out = new ShortText(SHOWN_CHARACTERS);
   write(out, value);
   return out.text;
@@ -42,11 +44,19 @@ class ShortText {
 /** Each level writes at least its bracket, so the recursion ends with the room. */
 function write(out: ShortText, value: unknown): void {
   if (out.room <= 0) return;
-  if (typeof value === 'string') out.add(JSON.stringify(value.slice(0, out.room)));
+  if (typeof value === 'string') out.add(quoted(value.slice(0, out.room)));
   else if (typeof value === 'bigint') out.add(`${value}n`);
   else if (typeof value === 'function') out.add('a function');
   else if (typeof value !== 'object' || value === null) out.add(String(value));
   else writeObject(out, value);
+}
+
+/** As JSON, with what a terminal would follow escaped as well. */
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\u007f-\u009f\u2028\u2029\ufeff]/g,
+    (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 function writeObject(out: ShortText, value: object): void {
@@ -77,7 +87,7 @@ function writeMapping(out: ShortText, mapping: object): void {
     if (!Object.hasOwn(mapping, key)) continue;
     if (!isFirst) out.add(',');
     isFirst = false;
-    out.add(`${JSON.stringify(key.slice(0, out.room))}:`);
+    out.add(`${quoted(key.slice(0, out.room))}:`);
     write(out, (mapping as Record<string, unknown>)[key]);
   }
   out.add('}');

@@ -1,5 +1,15 @@
 /** Reads a YAML file as a plain value that still knows the line of each of its parts. */
-import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument, type YAMLError } from 'yaml';
+import {
+  type Document,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Pair,
+  parseDocument,
+  visit,
+  type YAMLMap,
+} from 'yaml';
 import type { ConfigProblem } from '../errors.ts';
 import { isTooDeep, MOST_LEVELS } from './depth.ts';
 import { depthProblem } from './yaml-depth.ts';
@@ -16,12 +26,12 @@ export type YamlFile = {
 };
 
 /** Bytes of a configuration, whose parser takes seconds for some millions; a dataset given by mistake has more. */
-const MOST_BYTES = 2 ** 19;
+export const MOST_CONFIG_BYTES = 2 ** 19;
 
 /** Says that a file is too large to be a configuration; null where it is not. `size` in bytes, or characters. */
 export function sizeProblem(size: number): string | null {
-  if (size <= MOST_BYTES) return null;
-  return `is too large for a configuration: ${size} bytes, wanted at most ${MOST_BYTES}. Is it the right file?`;
+  if (size <= MOST_CONFIG_BYTES) return null;
+  return `is too large for a configuration: ${size} bytes, wanted at most ${MOST_CONFIG_BYTES}. Is it the right file?`;
 }
 
 /** Parses YAML 1.2 (and so JSON); syntax errors and duplicate keys come back as problems with their lines. */
@@ -30,17 +40,27 @@ export function readYaml(file: SourceFile): YamlFile {
   const unread = size === null ? depthProblem(file.path, file.text) : `${file.path} ${size}`;
   if (unread !== null) return { root: {}, problems: [{ path: '', message: unread }], place: () => file.path };
   const lines = new LineCounter();
-  const doc = parseDocument(file.text, { lineCounter: lines, prettyErrors: false });
+  // the library compares each key with all others, which takes minutes where there are many
+  const doc = parseDocument(file.text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
   const at = (offset: number) => `${file.path}:${lines.linePos(offset).line}`;
-  const place = (path: readonly PropertyKey[]) => at(offsetOf(doc, path));
+  const pairOf = pairFinder();
+  const place = (path: readonly PropertyKey[]) => at(offsetOf(doc, path, pairOf));
   const failed = (problems: readonly ConfigProblem[]): YamlFile => ({ root: {}, problems, place });
 
   if (doc.errors.length > 0)
     return failed(
-      doc.errors.map((error) => ({ path: '', message: `${syntaxMessage(error, file.text)} (${at(error.pos[0])})` })),
+      doc.errors.map((error) => ({ path: '', message: `not valid YAML: ${error.message} (${at(error.pos[0])})` })),
     );
   let root: unknown;
   try {
+    const twice = duplicateKeys(doc);
+    if (twice.length > 0)
+      return failed(
+        twice.map(({ key, offset }) => ({
+          path: '',
+          message: `${key} stands twice; keep one of the two (${at(offset)})`,
+        })),
+      );
     root = doc.toJS() ?? {};
   } catch (error) {
     // here the library notices aliases that unfold into far more than the file holds
@@ -55,18 +75,43 @@ export function readYaml(file: SourceFile): YamlFile {
   return { root: root as Record<string, unknown>, problems: [], place };
 }
 
-function syntaxMessage(error: YAMLError, text: string): string {
-  if (error.code !== 'DUPLICATE_KEY') return `not valid YAML: ${error.message}`;
-  const key = /^[^\s:]+/.exec(text.slice(error.pos[0]))?.[0] ?? 'a key';
-  return `${key} stands twice; keep one of the two`;
+/** Finds every key that its mapping has had before. */
+function duplicateKeys(doc: Document.Parsed): { readonly key: string; readonly offset: number }[] {
+  const found: { key: string; offset: number }[] = [];
+  visit(doc, {
+    Map: (_, map) => {
+      const seen = new Set<unknown>();
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) found.push({ key: String(key.value), offset: key.range?.[0] ?? 0 });
+        seen.add(key.value);
+      }
+    },
+  });
+  return found;
 }
 
-function offsetOf(doc: Document.Parsed, path: readonly PropertyKey[]): number {
+type FindPair = (map: YAMLMap, key: string) => Pair | undefined;
+
+/** Finds pairs of mappings by their key; each mapping is looked through once, however many of its parts are asked for. */
+function pairFinder(): FindPair {
+  const known = new Map<YAMLMap, ReadonlyMap<string, Pair>>();
+  return (map, key) => {
+    let pairs = known.get(map);
+    if (pairs === undefined) {
+      pairs = new Map(map.items.flatMap((pair) => (isScalar(pair.key) ? [[String(pair.key.value), pair]] : [])));
+      known.set(map, pairs);
+    }
+    return pairs.get(key);
+  };
+}
+
+function offsetOf(doc: Document.Parsed, path: readonly PropertyKey[], pairOf: FindPair): number {
   let offset = doc.contents?.range?.[0] ?? 0;
   let node: unknown = doc.contents;
   for (const part of path) {
     if (isMap(node)) {
-      const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === String(part));
+      const pair = pairOf(node, String(part));
       if (pair === undefined) break;
       if (isScalar(pair.key)) offset = pair.key.range?.[0] ?? offset;
       node = pair.value;

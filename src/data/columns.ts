@@ -4,9 +4,6 @@ import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
 import type { JsonObject } from '../formats/json.ts';
 
-/** What nibble reads of a row. */
-const READ = ['input_ids', 'labels', 'attention_mask'];
-
 /** Columns that say nothing new in some form, which is taken, and in any other would have to be followed. */
 type Column = {
   readonly fits: (value: readonly unknown[], tokens: number) => boolean;
@@ -16,7 +13,6 @@ type Column = {
 
 const isOnes = (value: readonly unknown[], tokens: number): boolean =>
   value.length === tokens && value.every((bit) => bit === 1 || bit === true);
-const LABELS = 'Give "labels" of -100 where nothing is learned.';
 const DOCUMENTS = 'Give each document a row of its own, and set packing: true to have several in one.';
 
 const COLUMNS: Readonly<Record<string, Column>> = {
@@ -35,8 +31,6 @@ const COLUMNS: Readonly<Record<string, Column>> = {
     wanted: 'not the one length of the row, and nibble packs rows itself',
     instead: DOCUMENTS,
   },
-  completion_mask: { fits: isOnes, wanted: 'not all ones', instead: LABELS },
-  assistant_masks: { fits: isOnes, wanted: 'not all ones', instead: LABELS },
   inputs_embeds: { fits: () => false, wanted: 'not read', instead: 'Give "input_ids" alone.' },
 };
 
@@ -47,10 +41,4 @@ export function requireFollowed(row: JsonObject, tokens: number, where: string):
     if (value === null || (Array.isArray(value) && fits(value, tokens))) continue;
     throw new DataError(where, `${key} is ${wanted}. ${instead} (it is ${show(value)})`);
   }
-}
-
-/** Lists the columns of a row that are not read and change nothing; null counts as absent. */
-export function unreadColumns(row: JsonObject): string[] {
-  const read = row.input_ids === undefined ? ['text'] : [...READ, ...Object.keys(COLUMNS)];
-  return Object.keys(row).filter((key) => !read.includes(key) && row[key] !== null);
 }

@@ -1,31 +1,42 @@
 /** The rows of the files a configuration names, checked against the model before anything is trained. */
 import { ConfigError, DataError } from '../errors.ts';
 import { type FileReader, place } from '../formats/reader.ts';
-import { requireText } from './file-kind.ts';
-import { type JsonlOptions, type ReadRow, readJsonl } from './jsonl.ts';
-import { keepsDocuments, type PackingStrategy, packRows } from './pack.ts';
-import { checkRow, cutRow, lossTokens, type Row, type RowLimits } from './row.ts';
+import type { ExampleOptions, MadeRow, RowKind, RowNote } from './example.ts';
+import { exampleOf } from './examples.ts';
+import { DOCUMENTS_PER_BATCH, keepsDocuments, type PackingStrategy, packRows } from './pack.ts';
+import { readRecords, requireTextFile } from './records.ts';
+import { checkRow, cutRow, IGNORED, lossTokens, type Row, type RowLimits } from './row.ts';
+import type { RowSource } from './row-source.ts';
+import { RowStore, type RowStoreOptions } from './row-store.ts';
+import { splitIndices } from './split.ts';
 import { textChunks } from './text-chunks.ts';
 
 export type DatasetSpec = {
   /** Below the reader's root; an absolute path where the reader takes one. */
   readonly path: string;
-  /** Left out: `text-chunks` for a name that ends in .txt, else `jsonl`. */
-  readonly type?: 'jsonl' | 'text-chunks';
+  /**
+   * How rows are read: by the columns named, or `text-chunks`, a plain text cut into rows. Left out: `text-chunks` for a name that ends
+   * in .txt, else by the columns each row has.
+   */
+  readonly type?: Exclude<RowKind, 'text'> | 'text-chunks' | undefined;
   /** Rows passed over at the start, then rows taken at most: two specs can share a file without sharing rows. */
   readonly skip_rows?: number;
   readonly max_rows?: number;
 };
 
-export type DatasetOptions = JsonlOptions &
-  RowLimits & {
+export type DatasetOptions = ExampleOptions &
+  RowLimits &
+  RowStoreOptions & {
     /** How rows are packed into rows of maxLength tokens; null, or left out, keeps them as they are. */
     readonly packing?: PackingStrategy | null;
   };
 
-export type Dataset = {
-  readonly rows: readonly Row[];
-  /** Rows of the files: as many as `rows` unless those were packed. */
+export type Dataset = DatasetCounts & {
+  readonly rows: RowSource;
+};
+
+export type DatasetCounts = {
+  /** Rows of the files that are trained on: as many as `rows` unless those were packed. */
   readonly documents: number;
   readonly tokens: number;
   /** Tokens that are predicted and count. */
@@ -34,12 +45,12 @@ export type Dataset = {
   /** Documents that were cut to max_length, and the tokens they lost by it. */
   readonly truncatedRows: number;
   readonly truncatedTokens: number;
-  /** Documents in which nothing counts; they are kept, as Hugging Face keeps them. */
+  /** Rows of the files without a label within max_length, which are left out as TRL leaves them out; packing keeps them. */
+  readonly droppedRows: number;
+  /** Documents in which nothing that is predicted counts; they are kept, as Hugging Face keeps them. */
   readonly rowsWithoutLoss: number;
-  /** Documents that end without an EOS although appendEos is set: the tokenizer names none. */
-  readonly rowsWithoutEos: number;
-  /** Documents whose text itself has the BOS or EOS that the tokenizer adds. */
-  readonly rowsWithDoubledTokens: number;
+  /** How many documents there is this to say of. */
+  readonly notes: ReadonlyMap<RowNote, number>;
   /** Columns of the files that are not read and change nothing, sorted; of very many, some. */
   readonly unreadColumns: readonly string[];
 };
@@ -56,111 +67,219 @@ export async function loadDataset(
   specs: readonly DatasetSpec[],
   options: DatasetOptions,
 ): Promise<Dataset> {
-  const { documents, ...counts } = await readDocuments(reader, specs, options);
-  const { packing = null } = options;
-  const rows = packing === null ? documents : packed(documents, packing, options);
-  const dataset: Dataset = {
-    rows,
-    documents: documents.length,
-    tokens: rows.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
-    lossTokens: rows.reduce((sum, row) => sum + lossTokens(row), 0),
-    longestRow: rows.reduce((longest, { inputIds }) => Math.max(longest, inputIds.length), 0),
-    ...counts,
-    rowsWithoutLoss: documents.filter((document) => lossTokens(document) === 0).length,
-  };
-  if (rows.length > 0 && dataset.lossTokens === 0) {
-    throw new DataError(
-      specs.map(({ path }) => place(reader, path)).join(', '),
-      `has ${documents.length} rows and no token to learn from: every label after a row's first is -100${counts.truncatedRows > 0 ? `, or was cut off by max_length ${options.maxLength}` : ''}.`,
-    );
-  }
+  checkPacking(options);
+  const dataset = await collect(reader, specs, options);
+  requireLossTokens(reader, specs, dataset, options);
   return dataset;
 }
 
-type Documents = Pick<
-  Dataset,
-  'truncatedRows' | 'truncatedTokens' | 'rowsWithoutEos' | 'rowsWithDoubledTokens' | 'unreadColumns'
-> & {
-  readonly documents: readonly Row[];
+export type SplitOptions = {
+  /** Rows that are held back: below 1 a fraction of all, else a count. */
+  readonly size: number;
+  readonly seed: number;
+  /** As `packing`, for the rows that are held back. */
+  readonly evaluationPacking: PackingStrategy | null;
 };
 
-/** Reads and checks the rows of the files, and cuts them to max_length unless packing splits what is beyond it. */
-async function readDocuments(
+/** As loadDataset, with some rows held back at random, to evaluate on. */
+export async function loadSplitDataset(
   reader: FileReader,
   specs: readonly DatasetSpec[],
   options: DatasetOptions,
-): Promise<Documents> {
-  const { packing = null, maxLength } = options;
-  const most = packing === null || packing === 'bfd' ? (maxLength ?? Infinity) : Infinity;
-  const documents: Row[] = [];
-  let truncatedRows = 0;
-  let truncatedTokens = 0;
-  let rowsWithoutEos = 0;
-  let rowsWithDoubledTokens = 0;
-  const unreadColumns = new Set<string>();
+  { size, seed, evaluationPacking }: SplitOptions,
+): Promise<{ readonly train: Dataset; readonly evaluation: Dataset }> {
+  const packings = { train: options.packing ?? null, evaluation: evaluationPacking };
+  for (const packing of Object.values(packings)) checkPacking({ ...options, packing });
+  // cut, dropped and packed once it is known which part a row belongs to
+  const unbounded = { packing: null, maxLength: null, maxPositions: Number.POSITIVE_INFINITY };
+  const whole = await collect(reader, specs, { ...options, ...unbounded, maxLengthOfText: options.maxLength });
+  const indices = splitIndices(whole.rows.count, size, seed);
+  const files = specs.map(({ path }) => place(reader, path)).join(', ');
+  const part = async (of: 'train' | 'evaluation'): Promise<Dataset> => {
+    const collector = new Collector({ ...options, packing: packings[of] });
+    for (const index of indices[of])
+      await collector.take({
+        row: await whole.rows.row(index),
+        where: `${files}: row ${index + 1}`,
+        notes: [],
+        unread: [],
+      });
+    return collector.end();
+  };
+  const { notes, unreadColumns } = whole;
+  const train = { ...(await part('train')), notes, unreadColumns };
+  requireLossTokens(reader, specs, train, options);
+  return { train, evaluation: await part('evaluation') };
+}
+
+async function collect(
+  reader: FileReader,
+  specs: readonly DatasetSpec[],
+  options: DatasetOptions & ChunkOptions,
+): Promise<Dataset> {
+  const collector = new Collector(options);
   for (const spec of specs) {
-    const before = documents.length;
-    for await (const { row, where, lacksEos, doubled, unread } of rowsOf(reader, spec, options)) {
-      checkRow(row, options, where);
-      if (lacksEos) rowsWithoutEos++;
-      if (doubled) rowsWithDoubledTokens++;
-      for (const column of unread) if (unreadColumns.size < MOST_COLUMNS) unreadColumns.add(column);
-      const excess = row.inputIds.length - most;
-      documents.push(excess > 0 ? cutRow(row, most) : row);
-      if (excess > 0) {
-        truncatedRows++;
-        truncatedTokens += excess;
-      }
+    let found = 0;
+    for await (const read of rowsOf(reader, spec, options)) {
+      found++;
+      await collector.take(read);
     }
-    if (documents.length === before) {
+    if (found === 0)
       throw new DataError(
         place(reader, spec.path),
-        'gives no rows, needs at least one. Is it the right file, and are skip_rows and max_rows right?',
+        `gives no rows, needs at least one. Is it the right file${isPart(spec) ? ', and are skip_rows and max_rows right' : ''}?`,
       );
-    }
   }
-  return {
-    documents,
-    truncatedRows,
-    truncatedTokens,
-    rowsWithoutEos,
-    rowsWithDoubledTokens,
-    unreadColumns: [...unreadColumns].sort(),
-  };
+  return collector.end();
 }
 
-/** Packs rows. A row of a stream needs a position for each of its tokens, packed documents only for each of their own. */
-function packed(documents: readonly Row[], strategy: PackingStrategy, { maxLength, maxPositions }: RowLimits): Row[] {
+function requireLossTokens(
+  reader: FileReader,
+  specs: readonly DatasetSpec[],
+  dataset: Dataset,
+  options: DatasetOptions,
+): void {
+  if (specs.length > 0 && dataset.lossTokens === 0)
+    throw new DataError(
+      specs.map(({ path }) => place(reader, path)).join(', '),
+      `has ${dataset.documents + dataset.droppedRows} rows and no token to learn from: every label after a row's first is -100${
+        dataset.truncatedRows > 0 ? `, or was cut off by max_length ${options.maxLength}` : ''
+      }.`,
+    );
+}
+
+const isPart = ({ skip_rows, max_rows }: DatasetSpec): boolean => skip_rows !== undefined || max_rows !== undefined;
+
+/** A row of a file, and where it stands. */
+type ReadRow = MadeRow & {
+  readonly where: string;
+  /** Columns that are not read and change nothing. */
+  readonly unread: readonly string[];
+};
+
+/** Checks, cuts, drops, packs and counts rows as they come. */
+class Collector {
+  readonly #options: DatasetOptions;
+  readonly #most: number;
+  readonly #rows: RowStore;
+  readonly #notes = new Map<RowNote, number>();
+  readonly #unreadColumns = new Set<string>();
+  readonly #counts = {
+    documents: 0,
+    tokens: 0,
+    lossTokens: 0,
+    longestRow: 0,
+    truncatedRows: 0,
+    truncatedTokens: 0,
+    droppedRows: 0,
+    rowsWithoutLoss: 0,
+  };
+  #waiting: Row[] = [];
+
+  constructor(options: DatasetOptions) {
+    const { packing = null, maxLength } = options;
+    this.#options = options;
+    this.#most =
+      packing === null || packing === 'bfd' ? (maxLength ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
+    this.#rows = new RowStore(options);
+  }
+
+  async take({ row: whole, where, notes, unread }: ReadRow): Promise<void> {
+    const { packing = null, maxLength } = this.#options;
+    checkRow(whole, this.#options, where);
+    for (const note of notes) this.#notes.set(note, (this.#notes.get(note) ?? 0) + 1);
+    for (const column of unread) if (this.#unreadColumns.size < MOST_COLUMNS) this.#unreadColumns.add(column);
+    const excess = whole.inputIds.length - this.#most;
+    const row = excess > 0 ? cutRow(whole, this.#most) : whole;
+    if (excess > 0) {
+      this.#counts.truncatedRows++;
+      this.#counts.truncatedTokens += excess;
+    }
+    if (packing === null && maxLength !== null && row.labels?.every((label) => label === IGNORED)) {
+      this.#counts.droppedRows++;
+      return;
+    }
+    this.#counts.documents++;
+    if (lossTokens(row) === 0) this.#counts.rowsWithoutLoss++;
+    if (packing === null) return this.#keep(row);
+    this.#waiting.push(row);
+    if (this.#waiting.length === DOCUMENTS_PER_BATCH) await this.#pack();
+  }
+
+  async #pack(): Promise<void> {
+    const { packing, maxLength } = this.#options;
+    const rows = packRows(this.#waiting, maxLength!, packing!);
+    this.#waiting = [];
+    for (const row of rows) await this.#keep(row);
+  }
+
+  #keep(row: Row): Promise<void> {
+    const { length } = row.inputIds;
+    this.#counts.tokens += length;
+    this.#counts.lossTokens += lossTokens(row);
+    this.#counts.longestRow = Math.max(this.#counts.longestRow, length);
+    return this.#rows.append(row);
+  }
+
+  async end(): Promise<Dataset> {
+    if (this.#waiting.length > 0) await this.#pack();
+    return {
+      rows: this.#rows,
+      ...this.#counts,
+      notes: this.#notes,
+      unreadColumns: [...this.#unreadColumns].sort(),
+    };
+  }
+}
+
+/** A row of a stream needs a position for each of its tokens, packed documents only for each of their own. */
+function checkPacking({ packing = null, maxLength, maxPositions }: DatasetOptions): void {
+  if (packing === null) return;
   const message = (problem: string) => new ConfigError([{ path: 'max_length', message: problem }]);
   if (maxLength === null) throw message('is not set; packing fills rows of that many tokens.');
-  if (!keepsDocuments(strategy) && maxLength > maxPositions)
+  if (!keepsDocuments(packing) && maxLength > maxPositions)
     throw message(
-      `is ${maxLength}, the model has ${maxPositions} positions, and packing_strategy: ${strategy} uses one for each token ` +
+      `is ${maxLength}, the model has ${maxPositions} positions, and packing_strategy: ${packing} uses one for each token ` +
         `of a row. Set ${maxPositions} or less.`,
     );
-  return packRows(documents, maxLength, strategy);
 }
 
-async function* rowsOf(reader: FileReader, spec: DatasetSpec, options: DatasetOptions): AsyncGenerator<ReadRow> {
+/** Length of the rows that a plain text is cut into, where it is not maxLength. */
+type ChunkOptions = { readonly maxLengthOfText?: number | null };
+
+async function* rowsOf(
+  reader: FileReader,
+  spec: DatasetSpec,
+  options: DatasetOptions & ChunkOptions,
+): AsyncGenerator<ReadRow> {
   const {
     path,
-    type = path.endsWith('.txt') ? 'text-chunks' : 'jsonl',
+    type = path.endsWith('.txt') ? 'text-chunks' : undefined,
     skip_rows: skip = 0,
-    max_rows: most = Infinity,
+    max_rows: most = Number.POSITIVE_INFINITY,
   } = spec;
-  await requireText(reader, path, type);
-  const all = type === 'jsonl' ? readJsonl(reader, path, options) : readChunks(reader, path, options);
   let index = 0;
-  for await (const entry of all) {
+  if (type === 'text-chunks') {
+    await requireTextFile(reader, path);
+    for await (const row of readChunks(reader, path, options)) {
+      if (index >= skip + most) return;
+      if (index++ >= skip) yield row;
+    }
+    return;
+  }
+  for await (const { json, where } of readRecords(reader, path)) {
     if (index >= skip + most) return;
-    if (index++ >= skip) yield entry;
+    if (index++ < skip) continue;
+    const { row, notes, read } = await exampleOf(json, where, options, type);
+    const unread = Object.keys(json).filter((key) => json[key] !== null && !read.includes(key));
+    yield { row, where, notes, unread };
   }
 }
 
 async function* readChunks(
   reader: FileReader,
   path: string,
-  { tokenizer, maxLength }: DatasetOptions,
+  { tokenizer, maxLength: cutTo, maxLengthOfText: maxLength = cutTo }: DatasetOptions & ChunkOptions,
 ): AsyncGenerator<ReadRow> {
   const file = place(reader, path);
   if (tokenizer === null) throw new DataError(file, 'is text, and the model directory has no tokenizer.json. Add it.');
@@ -170,5 +289,5 @@ async function* readChunks(
     ]);
   }
   for (const row of textChunks(await reader.readText(path), tokenizer, maxLength, file))
-    yield { row, where: file, lacksEos: false, doubled: false, unread: [] };
+    yield { row, where: file, notes: [], unread: [] };
 }

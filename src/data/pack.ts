@@ -13,7 +13,7 @@ export function keepsDocuments(strategy: PackingStrategy): boolean {
 }
 
 /** TRL packs within batches of this many documents, the default of datasets' map: no row has documents of two batches. */
-const DOCUMENTS_PER_BATCH = 1000;
+export const DOCUMENTS_PER_BATCH = 1000;
 
 /**
  * Packs all documents (none of them empty) into rows of at most `length` tokens. Where rows keep documents apart, the first
@@ -35,30 +35,48 @@ export function packRows(documents: readonly Row[], length: number, strategy: Pa
 
 type Bin = { readonly documents: Row[]; space: number; since: number };
 
-/** Puts documents, the longest first, into the bin with the least space that takes them; equal lengths keep their order. */
+/**
+ * Puts documents, the longest first, into the bin with the least space that takes them; equal lengths keep their order. Full bins
+ * are looked at no more: of a split document all pieces but the last fill one each, so that at most a batch of documents is left
+ * to be searched.
+ */
 function bestFitDecreasing(documents: readonly Row[], length: number): Row[][] {
   const bins: Bin[] = [];
+  const open: Bin[] = [];
   let turn = 0;
   for (const document of [...documents].sort((a, b) => b.inputIds.length - a.inputIds.length)) {
     const size = document.inputIds.length;
-    const bin = bestBin(bins, size) ?? { documents: [], space: length, since: 0 };
-    if (bin.documents.length === 0) bins.push(bin);
+    const at = bestBin(open, size);
+    const bin = open[at] ?? { documents: [], space: length, since: 0 };
+    if (at < 0) bins.push(bin);
     bin.documents.push(document);
     bin.space -= size;
     bin.since = turn++;
+    if (at < 0 && bin.space > 0) open.push(bin);
+    if (at >= 0 && bin.space === 0) removeAt(open, at);
   }
   return bins.map((bin) => bin.documents);
 }
 
-/** Finds the fullest bin with room for `size`; among equally full ones, the one that has been so for longest. */
-function bestBin(bins: readonly Bin[], size: number): Bin | undefined {
+/** Finds the fullest bin with room for `size`; among equally full ones, the one that has been so for longest; -1 where none has. */
+function bestBin(bins: readonly Bin[], size: number): number {
+  let found = -1;
   let best: Bin | undefined;
-  for (const bin of bins) {
+  for (let i = 0; i < bins.length; i++) {
+    const bin = bins[i]!;
     if (bin.space < size) continue;
-    if (best === undefined || bin.space < best.space || (bin.space === best.space && bin.since < best.since))
+    if (best === undefined || bin.space < best.space || (bin.space === best.space && bin.since < best.since)) {
+      found = i;
       best = bin;
+    }
   }
-  return best;
+  return found;
+}
+
+/** Moves the last bin into the place of another, since their order means nothing. */
+function removeAt(bins: Bin[], at: number): void {
+  const last = bins.pop()!;
+  if (at < bins.length) bins[at] = last;
 }
 
 /** Makes one row of documents that do not see each other. */

@@ -2,7 +2,7 @@
 import type { QuantType } from '../wasm/types.ts';
 import type { QuantStorage } from './bnb4bit-write.ts';
 import type { TorchFloat } from './dtype.ts';
-import { parseObject } from './json.ts';
+import { parseObject, stringEnd } from './json.ts';
 
 /** Fields of transformers' BitsAndBytesConfig for a 4-bit model; the checkpoint itself holds block sizes. */
 export type BnbConfig = {
@@ -113,7 +113,7 @@ function valueEnd(text: string, from: number): number {
   let depth = 0;
   for (let at = from; at < text.length; at++) {
     const c = text[at] as string;
-    if (c === '"') at = stringEnd(text, at);
+    if (c === '"') at = stringEnd(text, at) - 1;
     else if (c === '{' || c === '[') depth++;
     else if (c === '}' || c === ']') depth--;
     else if (depth === 0 && (c === ',' || /\s/.test(c))) return at;
@@ -121,11 +121,4 @@ function valueEnd(text: string, from: number): number {
     if (depth === 0 && /["}\]]/.test(c)) return at + 1;
   }
   return text.length;
-}
-
-/** Finds the quote that closes the string opened at `from`. */
-function stringEnd(text: string, from: number): number {
-  let at = from + 1;
-  while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
-  return at;
 }

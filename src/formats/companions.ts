@@ -1,14 +1,19 @@
 /** Files beside weights and config.json that a model needs to be used elsewhere. */
 import { type FileReader, type FileWriter, place } from './reader.ts';
 
-/** Names that some tokenizer or processor class of transformers 5.24 reads, chat templates, and the terms of the model. */
-const COMPANIONS: readonly RegExp[] = [
-  /^generation_config\.json$/,
+/** Names that some tokenizer class of transformers 5.24 reads, and chat templates. */
+const TOKENIZER: readonly RegExp[] = [
   /^(tokenizer.*|tekken|special_tokens_map|added_tokens|chat_template|normalizer)\.(json|model|jinja)$/,
   /^(vocab(-src|-tgt)?|target_vocab|entity_vocab|word_shape|word_pronunciation|emoji|byte_maps)\.(json|txt)$/,
   /^(merges|dict)\.txt$/,
   /^(spiece|spm|spm_char|sentencepiece|sentencepiece\.bpe)\.model$/,
   /^((source|target)\.spm|bpe\.codes|prophetnet\.tokenizer|.*\.tiktoken|tiktoken\.model)$/,
+];
+
+/** These, those that processors read, how to generate, and the terms of the model. */
+const COMPANIONS: readonly RegExp[] = [
+  ...TOKENIZER,
+  /^generation_config\.json$/,
   /^(preprocessor|processor|video_preprocessor|audio_tokenizer)_config\.json$/,
   /^(LICENSE|NOTICE|USE_POLICY)(\.\w+)?$/i,
 ];
@@ -22,15 +27,35 @@ const CHUNK_BYTES = 2 ** 20;
  * Copies a model's companions byte for byte, but none that is a link to somewhere else: who publishes a model would publish
  * that file, too. `note` is told of each. @returns the names of the copied, sorted
  */
-export async function copyCompanions(
+export function copyCompanions(from: FileReader, to: FileWriter, note: (text: string) => void): Promise<string[]> {
+  return copyNamed(COMPANIONS, from, to, note);
+}
+
+/** Copies the files of the tokenizer alone, likewise. */
+export function copyTokenizer(from: FileReader, to: FileWriter, note: (text: string) => void): Promise<string[]> {
+  return copyNamed(TOKENIZER, from, to, note);
+}
+
+/** Bytes of the files that `copyTokenizer` copies, links out of the folder included. */
+export async function tokenizerBytes(from: FileReader): Promise<number> {
+  const sizes = (await filesOf(TOKENIZER, from)).map((file) => from.size(file));
+  return (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0);
+}
+
+async function filesOf(wanted: readonly RegExp[], from: FileReader): Promise<string[]> {
+  const beside = (await from.list()).filter((name) => wanted.some((companion) => companion.test(name)));
+  const templates = (await from.list(TEMPLATES)).filter((name) => name.endsWith('.jinja'));
+  return [...beside, ...templates.map((name) => `${TEMPLATES}/${name}`)].sort();
+}
+
+async function copyNamed(
+  wanted: readonly RegExp[],
   from: FileReader,
   to: FileWriter,
   note: (text: string) => void,
 ): Promise<string[]> {
-  const beside = (await from.list()).filter((name) => COMPANIONS.some((companion) => companion.test(name)));
-  const templates = (await from.list(TEMPLATES)).filter((name) => name.endsWith('.jinja'));
   const copied: string[] = [];
-  for (const file of [...beside, ...templates.map((name) => `${TEMPLATES}/${name}`)].sort()) {
+  for (const file of await filesOf(wanted, from)) {
     const elsewhere = await from.straysTo(file);
     if (elsewhere !== null) {
       note(`${place(from, file)} is a link out of the model's folder, to ${elsewhere}, and is not copied`);

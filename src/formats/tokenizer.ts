@@ -6,6 +6,7 @@ import { DataError } from '../errors.ts';
 import type { FileReader } from './reader.ts';
 import { openAutoTokenizer } from './tokenizer/auto-tokenizer.ts';
 import { readTokenizerFiles } from './tokenizer/files.ts';
+import type { Encoding } from './tokenizer/offsets.ts';
 import { NotFollowed } from './tokenizer/read.ts';
 
 export { TOKENIZER_FILE } from './tokenizer/files.ts';
@@ -16,6 +17,8 @@ export interface TextTokenizer {
   readonly bosId: number | null;
   readonly eosId: number | null;
   readonly padId: number | null;
+  /** Texts of the special tokens by their names: bos_token, eos_token, pad_token and so on. */
+  readonly specialTokens: ReadonlyMap<string, string>;
   /** What a person should know of the files: where transformers' ids, which these are, are not what a file asks for. */
   readonly notes: readonly string[];
   /**
@@ -23,6 +26,8 @@ export interface TextTokenizer {
    * DataError for text that is not Unicode.
    */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
+  /** As `encode` without special tokens of its own, and where in the text each token stands, as Rust's `tokenizers` says. */
+  encodeWithOffsets(text: string): Encoding;
   decode(ids: readonly number[], options?: { readonly skipSpecialTokens?: boolean }): string;
 }
 
@@ -33,7 +38,7 @@ export interface TextTokenizer {
  */
 export async function loadTokenizer(reader: FileReader, modelVocabSize?: number): Promise<TextTokenizer> {
   const files = await readTokenizerFiles(reader);
-  const { pipeline, idOf, notes } = openAutoTokenizer(files);
+  const { pipeline, idOf, named, notes } = openAutoTokenizer(files);
   const file = files.places.tokenizer;
   const last = pipeline.last();
   if (last === null) throw new DataError(file, 'holds no tokens. Was it saved by save_pretrained?');
@@ -43,12 +48,17 @@ export async function loadTokenizer(reader: FileReader, modelVocabSize?: number)
       `token ${show(last[0])} has id ${last[1]}, the model's vocab_size is ${modelVocabSize}. Take the tokenizer of this model, or a model whose embedding was resized.`,
     );
   }
+  const stray = pipeline.encode('', true).find((id) => id > last[1]);
+  if (stray !== undefined)
+    throw new DataError(file, `post_processor adds id ${stray}, which no token has; the highest is ${last[1]}.`);
   return {
     vocabSize: last[1] + 1,
     bosId: idOf('bos_token'),
     eosId: idOf('eos_token'),
     padId: idOf('pad_token'),
+    specialTokens: named,
     notes,
+    encodeWithOffsets: (text) => pipeline.encodeWithOffsets(text),
     encode: (text, { addSpecialTokens = true } = {}) => pipeline.encode(text, addSpecialTokens),
     decode: (ids, { skipSpecialTokens = false } = {}) => pipeline.decode(ids, skipSpecialTokens),
   };
@@ -66,7 +76,8 @@ export async function openTokenizer(reader: FileReader, modelVocabSize: number):
     const refuse = (): never => {
       throw error;
     };
-    const none = { bosId: null, eosId: null, padId: null };
-    return { ...none, vocabSize: modelVocabSize, notes: [error.message], encode: refuse, decode: refuse };
+    const none = { bosId: null, eosId: null, padId: null, specialTokens: new Map<string, string>() };
+    const refusals = { encode: refuse, encodeWithOffsets: refuse, decode: refuse };
+    return { ...none, ...refusals, vocabSize: modelVocabSize, notes: [error.message] };
   }
 }

@@ -15,7 +15,13 @@ export type TrainableSpec = {
   readonly shape: readonly number[];
 };
 
-export type Trainable = TrainableSpec & { readonly param: Tensor; readonly grad: Tensor };
+/** A trained tensor with its gradient and Adam's moments, each a part of its segment's. */
+export type Trainable = TrainableSpec & {
+  readonly param: Tensor;
+  readonly grad: Tensor;
+  readonly m: Tensor;
+  readonly v: Tensor;
+};
 
 /** The flat tensors of one segment, f32, padding included (it stays zero). */
 export type Segment = {
@@ -69,7 +75,9 @@ export function allocateFlat(
       const at = { shape: spec.shape, dtype: 'f32' as const, byteOffset };
       const param = new Tensor({ ...at, label: spec.name, storage: segment.param.storage, requiresGrad: true });
       const grad = new Tensor({ ...at, label: `d_${spec.name}`, storage: segment.grad.storage });
-      tensors.set(spec.name, { ...spec, param, grad });
+      const m = new Tensor({ ...at, label: `m_${spec.name}`, storage: segment.m.storage });
+      const v = new Tensor({ ...at, label: `v_${spec.name}`, storage: segment.v.storage });
+      tensors.set(spec.name, { ...spec, param, grad, m, v });
     }
     return segment;
   });

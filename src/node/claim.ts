@@ -1,32 +1,24 @@
 /** A claim on a folder: a file in it that says which process writes there, kept fresh while that process lives. */
-import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, readFile, rm, stat } from 'node:fs/promises';
-import os from 'node:os';
+import { type FileHandle, rm } from 'node:fs/promises';
 import path from 'node:path';
+import {
+  bytesOf,
+  CLAIM_FILE,
+  type Claim,
+  LOCK_FILE,
+  mtimeOf,
+  ownClaim,
+  place,
+  readClaim,
+  removeIfOf,
+  removeUnnamed,
+} from './claim-file.ts';
 import { isRunning, processSpace, startOf } from './process-identity.ts';
-
-const CLAIM_FILE = '.nibble-claim.json';
-/** Held for a moment by the process that looks whether a claim is stale, so that two cannot take it over. */
-const LOCK_FILE = '.nibble-claim.lock';
-/** What does not count as the content of a folder. */
-export const CLAIM_FILES: readonly string[] = [CLAIM_FILE, LOCK_FILE];
 
 export const HEARTBEAT_MS = 30_000;
 /** A claim of another machine or container is stale after this; a long pause must not look like an end. */
 export const SILENT_MS = 5 * HEARTBEAT_MS;
 const ATTEMPTS = 5;
-
-export type Claim = {
-  readonly id: string;
-  readonly pid: number;
-  /** As `startOf` says it: numbers of processes are used again. */
-  readonly started: string | null;
-  /** As `processSpace` says it. */
-  readonly space: string;
-  readonly host: string;
-  /** ISO 8601. */
-  readonly since: string;
-};
 
 export type HeldClaim = {
   /** Removes it, if it is still this one. Does nothing the second time. */
@@ -46,20 +38,14 @@ export class FolderInUse extends Error {
 /** Claims an existing folder, over a claim whose process is gone. @throws FolderInUse; the system's error */
 export async function claimFolder(directory: string): Promise<HeldClaim> {
   const file = path.join(directory, CLAIM_FILE);
-  const claim: Claim = {
-    id: randomBytes(8).toString('hex'),
-    pid: process.pid,
-    started: await startOf(process.pid),
-    space: processSpace(),
-    host: os.hostname(),
-    since: new Date().toISOString(),
-  };
+  const claim = await ownClaim();
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const handle = await open(file, 'wx').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'EEXIST') return null;
-      throw error;
-    });
-    if (handle !== null) return hold(file, handle, claim);
+    const handle = await place(file, claim);
+    if (handle !== null) {
+      const held = hold(file, handle, claim);
+      await removeUnnamed(directory);
+      return held;
+    }
     await removeStale(directory);
   }
   throw new FolderInUse(await readClaim(file));
@@ -70,15 +56,9 @@ export async function removeStale(directory: string): Promise<void> {
   const file = path.join(directory, CLAIM_FILE);
   if ((await mtimeOf(file)) === null) return;
   const lock = path.join(directory, LOCK_FILE);
-  const handle = await open(lock, 'wx').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'EEXIST') return null;
-    throw error;
-  });
-  if (handle === null) {
-    // who looked has died in that moment, or is looking now
-    if (Date.now() - ((await mtimeOf(lock)) ?? 0) < SILENT_MS) throw new FolderInUse(await readClaim(file));
-    return rm(lock, { force: true });
-  }
+  const own = await ownClaim();
+  const handle = await place(lock, own);
+  if (handle === null) return removeDeadLock(lock, file);
   try {
     // both times are of the file system's clock, which need not be this machine's
     const now = (await handle.stat()).mtimeMs;
@@ -86,11 +66,20 @@ export async function removeStale(directory: string): Promise<void> {
     if (touched === null) return;
     const claim = await readClaim(file);
     if (await isHeld(claim, now - touched)) throw new FolderInUse(claim);
-    await rm(file, { force: true });
+    await removeIfOf(file, claim?.id);
   } finally {
     await handle.close();
-    await rm(lock, { force: true });
+    await removeIfOf(lock, own.id);
   }
+}
+
+/** Who looked has died in that moment, or is looking now. @throws FolderInUse */
+async function removeDeadLock(lock: string, file: string): Promise<void> {
+  const touched = await mtimeOf(lock);
+  if (touched === null) return;
+  const looking = await readClaim(lock);
+  if (await isHeld(looking, Date.now() - touched)) throw new FolderInUse(await readClaim(file));
+  await removeIfOf(lock, looking?.id);
 }
 
 async function isHeld(claim: Claim | null, silentMs: number): Promise<boolean> {
@@ -100,17 +89,10 @@ async function isHeld(claim: Claim | null, silentMs: number): Promise<boolean> {
   return (await startOf(claim.pid)) === claim.started;
 }
 
-async function hold(file: string, handle: FileHandle, claim: Claim): Promise<HeldClaim> {
-  const bytes = Buffer.from(`${JSON.stringify(claim, null, 2)}\n`);
+function hold(file: string, handle: FileHandle, claim: Claim): HeldClaim {
+  const bytes = bytesOf(claim);
   // the same bytes once more: what counts is the time that the file system writes beside them
   const beat = () => handle.write(bytes, 0, bytes.byteLength, 0);
-  try {
-    await beat();
-  } catch (error) {
-    await handle.close();
-    await rm(file, { force: true });
-    throw error;
-  }
   const timer = setInterval(() => void beat().catch(() => undefined), HEARTBEAT_MS);
   timer.unref();
   let released: Promise<void> | null = null;
@@ -125,21 +107,4 @@ async function hold(file: string, handle: FileHandle, claim: Claim): Promise<Hel
       return released;
     },
   };
-}
-
-async function readClaim(file: string): Promise<Claim | null> {
-  try {
-    const claim = JSON.parse(await readFile(file, 'utf8')) as Partial<Claim> | null;
-    const isWhole = typeof claim?.id === 'string' && Number.isSafeInteger(claim.pid) && typeof claim.space === 'string';
-    return isWhole ? (claim as Claim) : null;
-  } catch {
-    return null;
-  }
-}
-
-async function mtimeOf(file: string): Promise<number | null> {
-  return stat(file).then(
-    ({ mtimeMs }) => mtimeMs,
-    () => null,
-  );
 }

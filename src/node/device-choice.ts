@@ -1,4 +1,5 @@
 /** Chooses the device to open: the caller's choice, else NIBBLE_DEVICE, else the best device there is. */
+import { show } from '../config/show.ts';
 import { ConfigError } from '../errors.ts';
 
 /** `auto` takes a GPU, else a software driver; `gpu` takes hardware only; the others take that software driver. */
@@ -14,12 +15,13 @@ export function deviceChoice(
   env: Readonly<Record<string, string | undefined>>,
   note: (text: string) => void,
 ): DeviceChoice {
-  const [current, old] = [env[VARIABLE], env[OLD_VARIABLE]];
+  // a variable that is empty is one that nobody set
+  const [current, old] = [env[VARIABLE] || undefined, env[OLD_VARIABLE] || undefined];
   if (old !== undefined && current !== undefined && old !== current)
     throw new ConfigError([
       {
         path: OLD_VARIABLE,
-        message: `got ${old}, and ${VARIABLE} is ${current}: they are two names of one choice; unset ${OLD_VARIABLE}`,
+        message: `got ${show(old)}, and ${VARIABLE} is ${show(current)}: they are two names of one choice; unset ${OLD_VARIABLE}`,
       },
     ]);
   if (old !== undefined) note(`${OLD_VARIABLE}: read as ${VARIABLE}, its name now`);
@@ -30,6 +32,6 @@ export function deviceChoice(
 export function knownChoice(wanted: unknown, path: string): DeviceChoice {
   const known = DEVICE_CHOICES.find((choice) => choice === wanted);
   if (known === undefined)
-    throw new ConfigError([{ path, message: `got ${wanted}, wanted one of ${DEVICE_CHOICES.join(', ')}` }]);
+    throw new ConfigError([{ path, message: `got ${show(wanted)}, wanted one of ${DEVICE_CHOICES.join(', ')}` }]);
   return known;
 }

@@ -10,6 +10,7 @@ import type { Device } from '../gpu/device.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import { homeFolder } from './cache-home.ts';
 import { packageManifest, packageRoot } from './package-root.ts';
+import { requireRegular } from './regular-file.ts';
 
 type Meta = RunRecord['meta_info'];
 export type CodeInfo = RunRecord['run_info']['code'];
@@ -132,8 +133,9 @@ export function sha256OfText(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** SHA-256 of a file on the disk, as 64 hex digits. @throws the system's error */
+/** SHA-256 of a file on the disk, as 64 hex digits. @throws DataError for what is no file, the system's error */
 export async function sha256OfFile(file: string): Promise<string> {
+  await requireRegular(file);
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(file)) hash.update(chunk as Uint8Array);
   return hash.digest('hex');

@@ -1,6 +1,14 @@
 /** estimate(): GPU memory of a run before there is one, from a model's folder or the content of its config.json. */
 import { join } from 'node:path';
-import { loadTrainConfig, type ResolvedConfig, type SourceFile, type TrainSettings } from '../config/index.ts';
+import { isTooDeep } from '../config/depth.ts';
+import {
+  loadTrainConfig,
+  type ResolvedConfig,
+  type SourceFile,
+  settleComputeDtype,
+  type TrainSettings,
+} from '../config/index.ts';
+import { show } from '../config/show.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { estimateMethods } from '../estimate/methods.ts';
 import { ESTIMATED_METHODS, type EstimateResult } from '../estimate/types.ts';
@@ -10,7 +18,8 @@ import { memoryReader } from '../formats/memory.ts';
 import type { FileReader } from '../formats/reader.ts';
 import { type DeviceProfile, KNOWN_PROFILES } from '../gpu/device-profile.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
-import { type CallOptions, collect, type WorkEvent } from './call.ts';
+import { type CallOptions, callProblems, collect, requireOptions, type WorkEvent } from './call.ts';
+import { checkedProfile } from './check-profile.ts';
 import { loadShaders } from './device.ts';
 import { nodeReader } from './files.ts';
 import { requireModel } from './inputs.ts';
@@ -34,34 +43,48 @@ const DEFAULT_PROFILE = 'nvidia';
  * the device of the profile can do none of the methods
  */
 export async function estimate(options: EstimateOptions): Promise<EstimateResult> {
+  requireOptions('estimate', options, "{ model_name_or_path: './llama' }");
   const { model_config, profile, onEvent, signal, ...settings } = options;
-  const problems: ConfigProblem[] = [];
+  const problems: ConfigProblem[] = callProblems(options);
+  const given = collect(problems, () => configText(model_config));
   const device = collect(problems, () => deviceProfile(profile, 'profile'));
   const config = collect(problems, () =>
     loadTrainConfig({ options: withModelName(settings, model_config) }, 'estimate'),
   );
-  if (device === undefined || config === undefined) throw new ConfigError(problems);
+  if (device === undefined || config === undefined || problems.length > 0) throw new ConfigError(problems);
   for (const { path, message } of config.notices) onEvent?.({ type: 'note', text: `${path}: ${message}` });
   const call = { onEvent, signal };
-  if (model_config === undefined) {
+  if (given === undefined) {
     await requireModel(config);
     const directory = config.values.model_name_or_path;
     const text = await nodeReader(directory).readText(CONFIG_FILE);
     return estimateConfig({ config, modelConfig: { path: join(directory, CONFIG_FILE), text }, device }, call);
   }
-  const text = JSON.stringify(model_config);
-  const given = memoryReader(new Map([[CONFIG_FILE, text]]), GIVEN);
-  const readerOf = (directory: string): FileReader => (directory === GIVEN ? given : nodeReader(directory));
-  return estimateConfig({ config, modelConfig: { path: GIVEN, text }, device, readerOf }, call);
+  const inMemory = memoryReader(new Map([[CONFIG_FILE, given]]), GIVEN);
+  const readerOf = (directory: string): FileReader => (directory === GIVEN ? inMemory : nodeReader(directory));
+  return estimateConfig({ config, modelConfig: { path: GIVEN, text: given }, device, readerOf }, call);
 }
 
-/** Looks up a profile by name, or returns the given one. @throws ConfigError at `path` that lists the names */
+/** The text of a config.json given as an object; undefined where none is. @throws ConfigError for what JSON cannot hold */
+function configText(given: unknown): string | undefined {
+  if (given === undefined) return undefined;
+  const wanted = 'wanted the content of a config.json (options)';
+  if (typeof given !== 'object' || given === null || Array.isArray(given) || isTooDeep(given))
+    throw new ConfigError([{ path: GIVEN, message: `got ${show(given)}, ${wanted}` }]);
+  try {
+    return JSON.stringify(given);
+  } catch (error) {
+    throw new ConfigError([{ path: GIVEN, message: `is no JSON (${(error as Error).message}), ${wanted}` }]);
+  }
+}
+
+/** Looks up a profile by name, or checks the given one. @throws ConfigError at `path` that lists the names, or its faults */
 export function deviceProfile(profile: string | DeviceProfile = DEFAULT_PROFILE, path: string): DeviceProfile {
-  if (typeof profile !== 'string') return profile;
+  if (typeof profile !== 'string') return checkedProfile(profile, path);
   const known = Object.hasOwn(KNOWN_PROFILES, profile) ? KNOWN_PROFILES[profile] : undefined;
   if (known !== undefined) return known;
   const names = Object.keys(KNOWN_PROFILES).join(', ');
-  throw new ConfigError([{ path, message: `got ${profile}, wanted one of ${names}` }]);
+  throw new ConfigError([{ path, message: `got ${show(profile)}, wanted one of ${names}` }]);
 }
 
 type ConfigJob = {
@@ -79,7 +102,8 @@ export async function estimateConfig(
 ): Promise<EstimateResult> {
   const { path, text } = modelConfig;
   const model = parseModelConfig(parseObject(text, path), path);
-  const config = await withAdapterSettings(given, readerOf);
+  const { config, note } = settleComputeDtype(await withAdapterSettings(given, readerOf), device);
+  if (note !== null) onEvent?.({ type: 'note', text: note });
   onEvent?.({ type: 'phase', phase: 'estimate', total: ESTIMATED_METHODS.length });
   const job = { config, model, modelName: path, profile: device, shaders: loadShaders() };
   return estimateMethods(job, async (method) => {

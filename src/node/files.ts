@@ -1,6 +1,7 @@
 /** Files on disk: positional reads, and writes that a crash cannot leave half done. */
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, readFile, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { DataError } from '../errors.ts';
 import {
@@ -11,8 +12,12 @@ import {
   requireTextSize,
   shortRead,
 } from '../formats/reader.ts';
+import { readRegular, requireRegular } from './regular-file.ts';
 // whoever reads files in Node reads their patterns, too
 import './time-limit.ts';
+
+/** A FIFO is opened without waiting for its writer, and read as an empty file. Windows has none. */
+const READ_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /**
  * Reads files below a directory. Each call opens and closes a handle of its own, so none can leak.
@@ -24,18 +29,17 @@ export function nodeReader(root: string): FileReader {
     root,
     exists: async (path) => {
       try {
-        return (await stat(at(path))).isFile();
+        return !(await stat(at(path))).isDirectory();
       } catch {
         return false;
       }
     },
     size: async (path) => {
-      const found = await stat(at(path)).catch((cause: unknown) => refuse(at(path), cause));
-      if (!found.isFile()) throw new DataError(at(path), 'is not a file.');
+      const found = await requireRegular(at(path)).catch((cause: unknown) => refuse(at(path), cause));
       return found.size;
     },
     read: async (path, offset, into) => {
-      const handle = await open(at(path), 'r').catch((cause: unknown) => refuse(at(path), cause));
+      const handle = await open(at(path), READ_FLAGS).catch((cause: unknown) => refuse(at(path), cause));
       try {
         await readFully(handle, at(path), offset, into);
       } finally {
@@ -43,9 +47,9 @@ export function nodeReader(root: string): FileReader {
       }
     },
     readText: async (path) => {
-      const { size } = await stat(at(path)).catch((cause: unknown) => refuse(at(path), cause));
+      const { size } = await requireRegular(at(path)).catch((cause: unknown) => refuse(at(path), cause));
       requireTextSize(at(path), size);
-      const bytes = await readFile(at(path)).catch((cause: unknown) => refuse(at(path), cause));
+      const bytes = await readRegular(at(path)).catch((cause: unknown) => refuse(at(path), cause));
       return decodeUtf8(bytes, at(path));
     },
     list: async (folder = '.') => {
@@ -89,8 +93,14 @@ export function nodeWriter(root: string): FileWriter {
   return { root, write: (path, chunks) => writeAtomically(resolve(root, path), chunks) };
 }
 
+/** A name beside a path, for what is not whole yet. */
+export const temporaryName = (target: string): string => `${target}.${randomBytes(6).toString('hex')}.tmp`;
+
+/** Whether a name is one of those: what a process that was killed had begun to write. */
+export const isTemporary = (name: string): boolean => /\.[0-9a-f]{12}\.tmp$/.test(name);
+
 async function writeAtomically(target: string, chunks: Chunks): Promise<void> {
-  const temporary = `${target}.${randomBytes(6).toString('hex')}.tmp`;
+  const temporary = temporaryName(target);
   try {
     await makeDirectories(dirname(target));
     const handle = await open(temporary, 'wx');
@@ -148,7 +158,7 @@ async function writeFully(handle: FileHandle, chunk: Uint8Array): Promise<void> 
 }
 
 /** Makes the rename itself durable; does nothing on Windows, which cannot open a directory. */
-async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, 'r').catch(() => undefined);
   if (handle === undefined) return;
   try {
@@ -196,6 +206,7 @@ export function inWords({ code, message }: NodeJS.ErrnoException): string {
 }
 
 function refuse(file: string, cause: unknown): never {
+  if (cause instanceof DataError) throw cause;
   const error = cause as NodeJS.ErrnoException;
   if (error.code === 'ENOENT') throw new DataError(file, 'no such file.', { cause });
   if (error.code === 'EISDIR') throw new DataError(file, 'is a directory, needs a file.', { cause });

@@ -4,10 +4,12 @@ import path from 'node:path';
 import { ADAPTER_CONFIG_FILE } from '../adapters/config.ts';
 import { pickleRefusal } from '../adapters/files.ts';
 import { type ResolvedConfig, type SettingKey, wasSet } from '../config/index.ts';
+import { JINJA_FILE } from '../data/chat-source.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
 import { modelPickleRefusal } from '../formats/pickle.ts';
 import { inWords } from './files.ts';
+import { specialKind, WRITE_IT_FIRST } from './regular-file.ts';
 
 /** Names of datasets that are held in memory. */
 type InMemory = { has(name: string): boolean };
@@ -16,7 +18,8 @@ const NONE: InMemory = new Set();
 /** Makes every path absolute, so that the configuration runs from any directory. Keeps the origin of each value. */
 export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): ResolvedConfig {
   const { values } = config;
-  const { output_dir, model_name_or_path, adapter_name_or_path, datasets, eval_datasets } = values;
+  const { output_dir, model_name_or_path, adapter_name_or_path, chat_template_path, datasets, eval_datasets } = values;
+  const { resume_from_checkpoint } = values;
   const whole = (sets: typeof datasets): typeof datasets =>
     sets.map((s) => (inMemory.has(s.path) ? s : { ...s, path: path.resolve(s.path) }));
   return {
@@ -26,6 +29,9 @@ export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): Reso
       output_dir: path.resolve(output_dir),
       model_name_or_path: path.resolve(model_name_or_path),
       adapter_name_or_path: adapter_name_or_path === null ? null : path.resolve(adapter_name_or_path),
+      chat_template_path: chat_template_path === null ? null : path.resolve(chat_template_path),
+      resume_from_checkpoint:
+        typeof resume_from_checkpoint === 'string' ? path.resolve(resume_from_checkpoint) : resume_from_checkpoint,
       datasets: whole(datasets),
       eval_datasets: whole(eval_datasets),
     },
@@ -37,17 +43,18 @@ export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): Reso
  * @throws ConfigError naming every setting whose files are not there, and what to do
  */
 export async function requireInputs(config: ResolvedConfig, inMemory = NONE): Promise<void> {
-  const { model_name_or_path, adapter_name_or_path, datasets, eval_datasets } = config.values;
+  const { model_name_or_path, adapter_name_or_path, chat_template_path, datasets, eval_datasets } = config.values;
   const folders = [
     settingProblem(config, 'model_name_or_path', model_name_or_path, MODEL),
     ...(adapter_name_or_path === null
       ? []
       : [settingProblem(config, 'adapter_name_or_path', adapter_name_or_path, ADAPTER)]),
   ];
+  const template = chat_template_path === null ? [] : [templateProblem(config, chat_template_path)];
   const files = Object.entries({ datasets, eval_datasets }).flatMap(([key, sets]) =>
     sets.map((set, i) => (inMemory.has(set.path) ? null : fileProblem(config, key as SettingKey, i, set.path))),
   );
-  const problems = (await Promise.all([...folders, ...files])).filter((problem) => problem !== null);
+  const problems = (await Promise.all([...folders, ...template, ...files])).filter((problem) => problem !== null);
   if (problems.length > 0) throw new ConfigError(problems);
 }
 
@@ -86,7 +93,8 @@ const ADAPTER: Folder = {
   refusal: pickleRefusal,
 };
 
-type Kind = 'file' | 'folder' | null;
+/** null for nothing; for what is neither file nor folder, what it is. */
+type Kind = 'file' | 'folder' | { readonly special: string } | null;
 
 async function settingProblem(
   config: ResolvedConfig,
@@ -104,9 +112,12 @@ async function folderProblem(given: string, folder: Folder): Promise<string | nu
   const refused = kind === 'file' ? refusal(given) : null;
   if (refused !== null) return `${given} ${refused} Then give its folder`;
   if (kind === 'file') return `${given} is a file; wanted ${wanted}: give the folder it lies in`;
+  if (kind !== null && kind !== 'folder') return `${given} is ${kind.special}; wanted ${wanted}`;
   if (kind !== 'folder')
     return `there is no folder ${given}${inWorkingDirectory(given)}; wanted ${wanted}${hubHint(given, 'model')}`;
-  if ((await kindOf(path.join(given, file))) === 'file') return null;
+  const inside = await kindOf(path.join(given, file));
+  if (inside === 'file') return null;
+  if (inside !== null && inside !== 'folder') return `${path.join(given, file)} is ${inside.special}; wanted a file`;
   const names = await readdir(given).catch((error: NodeJS.ErrnoException) => inWords(error));
   if (typeof names === 'string') return `${given} cannot be read (${names}); wanted ${wanted}`;
   const holds = names.length === 0 ? 'is empty' : `has no ${file} (it holds ${listed(names)})`;
@@ -128,16 +139,41 @@ async function fileProblem(
 ): Promise<ConfigProblem | null> {
   const kind = await kindOf(given);
   if (kind === 'file') return null;
+  if (given === '-' && kind === null)
+    return {
+      path: `${key}[${index}].path`,
+      message: `is -, standard input, which is read once and by \`nibble train\` alone; give a file${origin(config, key)}`,
+    };
   const what =
-    kind === 'folder'
-      ? `${given} is a folder; wanted a file in it`
-      : `there is no file ${given}${inWorkingDirectory(given)}; wanted a JSONL or .txt file${hubHint(given, 'dataset')}`;
+    kind !== null
+      ? notAFile(given, kind)
+      : `there is no file ${given}${inWorkingDirectory(given)}; wanted a file of rows (JSONL, JSON, CSV, Parquet) or a folder of them${hubHint(given, 'dataset')}`;
   return { path: `${key}[${index}].path`, message: `${what}${origin(config, key)}` };
+}
+
+async function templateProblem(config: ResolvedConfig, given: string): Promise<ConfigProblem | null> {
+  const kind = await kindOf(given);
+  if (kind === 'folder' || (kind === 'file' && JINJA_FILE.test(given))) return null;
+  const what =
+    kind === 'file' ? `${given} is no Jinja file by its name` : `there is no ${given}${inWorkingDirectory(given)}`;
+  return {
+    path: 'chat_template_path',
+    message: `${what}; wanted a .jinja file, or the directory of a tokenizer${origin(config, 'chat_template_path')}`,
+  };
+}
+
+function notAFile(given: string, kind: 'folder' | { readonly special: string }): string {
+  if (kind === 'folder') return `${given} is a folder; wanted a file in it`;
+  return `${given} is ${kind.special}; wanted a file. ${WRITE_IT_FIRST} \`nibble train\` reads standard input as -`;
 }
 
 async function kindOf(given: string): Promise<Kind> {
   return stat(given).then(
-    (found) => (found.isDirectory() ? 'folder' : 'file'),
+    (found) => {
+      const special = specialKind(found);
+      if (special !== null) return { special };
+      return found.isDirectory() ? 'folder' : 'file';
+    },
     () => null,
   );
 }

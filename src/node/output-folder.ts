@@ -1,10 +1,11 @@
 /** The folder that a command writes: taken before the work, by one process at a time, and given back at the end. */
-import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, readdir, readlink, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ConfigError } from '../errors.ts';
-import { CLAIM_FILES, claimFolder, FolderInUse, type HeldClaim, removeStale } from './claim.ts';
-import { inWords, makeDirectories } from './files.ts';
+import { claimFolder, FolderInUse, type HeldClaim, removeStale } from './claim.ts';
+import { isOfClaim } from './claim-file.ts';
+import { inWords, isTemporary, makeDirectories, temporaryName } from './files.ts';
+import { processSpace } from './process-identity.ts';
 
 export type TakenFolder = {
   readonly directory: string;
@@ -19,6 +20,8 @@ export type TakeOptions = {
   readonly name: string;
   /** `none`: it must be empty or new; `any`: it is there, and may hold anything. */
   readonly contents: 'none' | 'any';
+  /** Whether a folder that is not empty may be taken for what it holds; none may, by default. */
+  readonly allows?: (entries: readonly string[]) => boolean;
   /** Says what a folder that is not empty holds, and what to do. */
   readonly occupied?: (directory: string, entries: readonly string[]) => Promise<string>;
 };
@@ -82,6 +85,7 @@ async function claimed(directory: string, options: TakeOptions, made: readonly s
   const claim = await claimFolder(directory);
   try {
     await requireContents(directory, options, claim);
+    if (options.contents === 'none') await removeBegun(directory);
   } catch (error) {
     await claim.release();
     throw error;
@@ -106,7 +110,7 @@ async function claimed(directory: string, options: TakeOptions, made: readonly s
  * first, whoever looks at the folder in that moment would be in the way.
  */
 async function exchange(directory: string, other: string): Promise<void> {
-  const aside = `${path.resolve(directory)}.${randomBytes(6).toString('hex')}.tmp`;
+  const aside = temporaryName(path.resolve(directory));
   await rename(directory, aside);
   try {
     if ((await contentsOf(aside)).length > 0) throw Object.assign(new Error('not empty'), { code: 'ENOTEMPTY' });
@@ -118,15 +122,22 @@ async function exchange(directory: string, other: string): Promise<void> {
   await rm(aside, { recursive: true, force: true });
 }
 
+/** What a process that was killed had begun to write is no content. */
 async function contentsOf(directory: string): Promise<string[]> {
-  return (await readdir(directory)).filter((entry) => !CLAIM_FILES.includes(entry));
+  return (await readdir(directory)).filter((entry) => !isOfClaim(entry) && !isTemporary(entry));
+}
+
+/** Of a folder that is held and holds nothing else. */
+async function removeBegun(directory: string): Promise<void> {
+  for (const entry of await readdir(directory))
+    if (isTemporary(entry)) await rm(path.join(directory, entry), { recursive: true, force: true });
 }
 
 /** Where another process is at work, that says more than what it has written so far. */
 async function requireContents(directory: string, options: TakeOptions, own?: HeldClaim): Promise<void> {
   if (options.contents === 'any') return;
   const entries = await contentsOf(directory);
-  if (entries.length === 0) return;
+  if (entries.length === 0 || options.allows?.(entries)) return;
   if (own === undefined) await removeStale(directory);
   const { occupied = holdsSomething } = options;
   throw new ConfigError([{ path: options.name, message: await occupied(directory, entries) }]);
@@ -160,6 +171,8 @@ async function refusal(directory: string, { name }: TakeOptions, error: unknown)
 function inUse({ claim }: FolderInUse): string {
   if (claim === null)
     return 'is just being taken by another process; give another folder, or try again in some minutes';
+  if (claim.pid === process.pid && claim.space === processSpace())
+    return 'is in use: this program writes it already; give another folder, or wait until that ends';
   return (
     `is in use: process ${claim.pid} on ${claim.host} has been writing it since ${claim.since}; ` +
     'give another folder, or wait until it ends'

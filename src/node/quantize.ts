@@ -1,7 +1,10 @@
 /** quantize(): writes a 4-bit copy of a model's folder beside its target, and renames it when it is complete. */
 import { rm } from 'node:fs/promises';
 import { checkQuantizeSettings, type QuantizeConfig, type QuantizeInput } from '../config/index.ts';
+
+import { show } from '../config/show.ts';
 import type { ConfigProblem } from '../errors.ts';
+
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readModelConfig } from '../formats/hf-config.ts';
 import { withPrefix } from '../model/base-prefix.ts';
@@ -10,7 +13,7 @@ import { type QuantizedLayout, type QuantizeSettings, quantizedLayout } from '..
 import type { SpoolStore } from '../model/quantize/spool.ts';
 import { withTiedHead } from '../model/tied-head.ts';
 import { Codec } from '../wasm/codec.ts';
-import type { CallOptions, WorkEvent } from './call.ts';
+import { type CallOptions, callProblems, requireOptions, type WorkEvent } from './call.ts';
 import { createQuantizerPool, loadWasmModule } from './codec.ts';
 import { type FreeBytes, freeBytesAt, requireRoom } from './disk.ts';
 import { nodeReader, nodeWriter } from './files.ts';
@@ -57,13 +60,14 @@ export type QuantizeSummary = {
  * quantized
  */
 export async function quantize(options: QuantizeOptions): Promise<QuantizeSummary> {
+  requireOptions('quantize', options, "{ model_name_or_path: './llama', output_dir: './llama-4bit' }");
   const { model_name_or_path, output_dir, onEvent, signal, ...given } = options;
-  const missing = Object.entries({ model_name_or_path, output_dir }).flatMap(([path, value]): ConfigProblem[] =>
-    typeof value === 'string' && value !== ''
-      ? []
-      : [{ path, message: 'is missing; wanted the path of a directory (options)' }],
-  );
-  const config = checkQuantizeSettings(given, () => 'options', missing);
+  const missing = Object.entries({ model_name_or_path, output_dir }).flatMap(([path, value]): ConfigProblem[] => {
+    if (typeof value === 'string' && value !== '') return [];
+    const got = value === undefined ? 'is missing;' : `got ${show(value)},`;
+    return [{ path, message: `${got} wanted the path of a directory (options)` }];
+  });
+  const config = checkQuantizeSettings(given, () => 'options', [...callProblems(options), ...missing]);
   const paths = { model: model_name_or_path, out: output_dir };
   return quantizeFolder(
     { ...paths, names: { model: 'model_name_or_path', out: 'output_dir' }, config },

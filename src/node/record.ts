@@ -43,8 +43,9 @@ const MOST_RECORDED_ROWS = 20_000;
 
 /** Builds the record of a run that reached its end; losses that are not finite become null and make it `diverged`. */
 export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord {
-  // a step without a label has no loss; with a loss scale, steps that overflowed are skipped and enter no statistic
-  const counted = result.steps.filter((s) => s.lossTokens > 0 && (s.lossScale === null || s.finite));
+  // a step without a label has no loss; those whose update was to be skipped enter no statistic
+  const skips = input.config.on_nan === 'skip';
+  const counted = result.steps.filter((s) => s.lossTokens > 0 && (s.finite || (s.lossScale === null && !skips)));
   const finite = counted.length > 0 && counted.every((s) => Number.isFinite(s.loss));
   return {
     schema: RUN_SCHEMA_ID,
@@ -77,7 +78,9 @@ export function basicRunInfo({ place, config, material, ...basis }: RunBasis): O
   const { suite, arm, replicate, division, command } = place;
   const { modelInfo, dataHashes, initialAdapterSha256 } = material;
   // a run's identity depends on the content of files, not on where they lie
-  const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...settings } = config;
+  const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...withHow } = config;
+  // nor on how many times it took
+  const { resume_from_checkpoint, max_minutes, ...settings } = withHow;
   const identity = {
     config: { ...settings, initial_adapter: initialAdapterSha256 },
     modelSha256: modelInfo.sha256_of_weights,
@@ -143,7 +146,7 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     tier: profile.tier,
     attention_tier: attention.tier,
     ...(lora && { lora_products: lora }),
-    timing: { ...timing, checkpoint_s: null },
+    timing,
     step_time_ms: timed.length > 0 ? distribution(timed.map((s) => s.stepMs)) : null,
     excluded_warmup_steps: EXCLUDED_WARMUP_STEPS,
     throughput: {
@@ -157,7 +160,10 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     accelerator_memory_max: peak.peakBytes,
     accelerator_memory_reserved_avg: null,
     accelerator_memory_reserved_99th: null,
-    ...(steps.some((s) => s.lossScale !== null) ? { skipped_steps: steps.filter((s) => !s.finite).length } : {}),
+    ...(steps.some((s) => s.lossScale !== null || !s.finite)
+      ? { skipped_steps: steps.filter((s) => !s.finite).length }
+      : {}),
+    ...checkpointInfo(result),
     history: steps.map((s) => ({
       step: s.step,
       epoch: s.epoch,
@@ -169,6 +175,19 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
       step_time_ms: s.stepMs,
       memory_allocated: ledger.currentBytes,
     })),
+  };
+}
+
+/** Nothing of a run that saved no checkpoint. */
+function checkpointInfo({ checkpoints, best, resumedAt }: TrainResult): Pick<RunRecord['train_info'], 'checkpoints'> {
+  if (checkpoints.length === 0 && resumedAt.length === 0) return {};
+  const { metric, step, checkpoint } = best;
+  return {
+    checkpoints: {
+      saved: checkpoints.map((saved) => ({ ...saved })),
+      best: metric === null ? null : { metric: finiteOrNull(metric), step, checkpoint },
+      resumed_at: [...resumedAt],
+    },
   };
 }
 

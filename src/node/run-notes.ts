@@ -1,10 +1,13 @@
 /** Notes on a run before it starts: its device, its rows and what was cut from them, its kernels, its base. */
 
 import { show } from '../config/show.ts';
+import type { Dataset } from '../data/dataset.ts';
+import type { RowNote } from '../data/example.ts';
 import { prequantizedNote } from '../estimate/base-quantization.ts';
 
 import type { Device } from '../gpu/device.ts';
 import { counted } from '../report/format.ts';
+import { packingOf } from '../train/packing.ts';
 import type { RunInput } from '../train/session.ts';
 import type { RunTiers } from '../train/tiers.ts';
 
@@ -28,34 +31,53 @@ export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
   for (const line of tokenizer?.notes ?? []) note(line);
   if (lengthWasSet && max_length > positions)
     note(`max_length ${max_length} is beyond the ${positions} positions of the model: no row may be longer than those`);
-  note(`train: ${rowsAndTokens(train)}, ${counted(batches.totalSteps, 'step')}`);
-  if (evaluation.rows.length > 0) note(`eval: ${rowsAndTokens(evaluation)}`);
-  for (const [name, set] of Object.entries({ train, eval: evaluation })) {
-    if (set.truncatedRows > 0)
-      note(
-        `${name}: ${counted(set.truncatedRows, 'row')} cut to max_length ${max_length}, ` +
-          `${counted(set.truncatedTokens, 'token')} left out`,
-      );
-    if (set.rowsWithoutEos > 0)
-      note(
-        `${name}: ${counted(set.rowsWithoutEos, 'row')} of text without an EOS at the end: the tokenizer names none for ` +
-          'append_eos (eos_token in tokenizer_config.json does)',
-      );
-    if (set.rowsWithDoubledTokens > 0)
-      note(
-        `${name}: ${counted(set.rowsWithDoubledTokens, 'row')} of text with a BOS or EOS that the tokenizer adds too: it is there ` +
-          'twice, as in TRL (leave it out of the text)',
-      );
-    if (set.unreadColumns.length > 0)
-      note(
-        `${name}: ${inShort(set.unreadColumns)} of the rows ${set.unreadColumns.length === 1 ? 'is' : 'are'} not read`,
-      );
-    if (set.rowsWithoutLoss > 0) note(`${name}: ${counted(set.rowsWithoutLoss, 'row')} without a token to learn from`);
-  }
+  const packs = packingOf(config);
+  note(`train: ${rowsAndTokens(train, packs.train !== null)}, ${counted(batches.totalSteps, 'step')}`);
+  if (evaluation.rows.count > 0) note(`eval: ${rowsAndTokens(evaluation, packs.evaluation !== null)}`);
+  for (const [name, set] of Object.entries({ train, eval: evaluation }))
+    for (const line of datasetNotes(name, set, max_length)) note(line);
   if (batches.padToMultipleOf > 1)
     note(`rows are padded to multiples of ${batches.padToMultipleOf} tokens, so that few shapes need a plan`);
   return notes;
 }
+
+/** Notes on the rows of a dataset: what was cut, left out or not read. */
+export function datasetNotes(name: string, set: Dataset, max_length: number): string[] {
+  const notes: string[] = [];
+  const note = (text: string): void => {
+    notes.push(text);
+  };
+  if (set.truncatedRows > 0)
+    note(
+      `${name}: ${counted(set.truncatedRows, 'row')} cut to max_length ${max_length}, ` +
+        `${counted(set.truncatedTokens, 'token')} left out`,
+    );
+  if (set.droppedRows > 0)
+    note(
+      `${name}: ${counted(set.droppedRows, 'row')} without a label within max_length ${max_length} left out, as TRL leaves them out`,
+    );
+  for (const [what, rows] of set.notes) note(`${name}: ${counted(rows, 'row')} ${ROW_NOTES[what]}`);
+  if (set.unreadColumns.length > 0)
+    note(
+      `${name}: ${inShort(set.unreadColumns)} of the rows ${set.unreadColumns.length === 1 ? 'is' : 'are'} not read`,
+    );
+  if (set.rowsWithoutLoss > 0) note(`${name}: ${counted(set.rowsWithoutLoss, 'row')} without a token to learn from`);
+  return notes;
+}
+
+const ROW_NOTES: Readonly<Record<RowNote, string>> = {
+  lacksEos:
+    'of text without an EOS at the end: the tokenizer names none for append_eos (eos_token in tokenizer_config.json does)',
+  doubled:
+    'of text with a BOS or EOS that the tokenizer adds too: it is there twice, as in TRL (leave it out of the text)',
+  promptParts:
+    'whose prompt alone is not how prompt and completion together begin, in tokens: the completion starts where they part, as in TRL ' +
+    '(end prompts on a token border, or take a template that writes the prompt alike in both)',
+  noCompletion:
+    'of chat that are learned from as a whole: completion_only_loss goes by "prompt" and "completion", as in TRL',
+  foreignRoles:
+    'with the roles human or gpt, which the chat template gets as they are, as in TRL (most templates know user and assistant alone)',
+};
 
 const SHOWN_COLUMNS = 8;
 
@@ -80,8 +102,7 @@ export function tierNotes({ matmul, attention, lora }: RunTiers): string[] {
   return lines;
 }
 
-function rowsAndTokens({ rows, documents, tokens }: RunInput['train']): string {
-  const packed = rows.some((row) => row.documents !== undefined) || rows.length !== documents;
-  const from = packed ? ` packed from ${documents.toLocaleString('en-US')}` : '';
-  return `${counted(rows.length, 'row')}${from}, ${counted(tokens, 'token')}`;
+function rowsAndTokens({ rows, documents, tokens }: RunInput['train'], packs: boolean): string {
+  const from = packs ? ` packed from ${documents.toLocaleString('en-US')}` : '';
+  return `${counted(rows.count, 'row')}${from}, ${counted(tokens, 'token')}`;
 }

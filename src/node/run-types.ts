@@ -1,7 +1,7 @@
 /** Options, events and outcome of a run: plain data, whose types name nothing of WebGPU. */
 import type { CategoryBytes } from '../gpu/category.ts';
 import type { RunRecord } from '../results/run-schema.ts';
-import type { EvalResult, StepEvent, Timing, TrainEvent } from '../train/events.ts';
+import type { Evaluation, StepEvent, Timing, TrainEvent } from '../train/events.ts';
 import type { DeviceChoice } from './device-choice.ts';
 import type { FreeBytes } from './disk.ts';
 
@@ -56,7 +56,7 @@ export type RunOptions = {
   readonly rows?: ReadonlyMap<string, RowsInMemory>;
 };
 
-export type Evaluation = { readonly step: number; readonly epoch: number; readonly result: EvalResult };
+export type { Evaluation };
 
 /** Absolute paths of what a run keeps. */
 export type RunPaths = {
@@ -64,6 +64,8 @@ export type RunPaths = {
   /** adapter_model.safetensors; null in full training, which leaves a model directory. */
   readonly adapterFile: string | null;
   readonly recordFile: string;
+  /** Folder of the best checkpoint; null where evaluations are not compared, or none was saved. */
+  readonly bestCheckpoint: string | null;
 };
 
 export type RunOutcome = {

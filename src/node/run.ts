@@ -3,35 +3,42 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { ADAPTER_FILE } from '../adapters/files.ts';
-import { type ResolvedConfig, wasSet } from '../config/index.ts';
+import { type ResolvedConfig, settleComputeDtype, wasSet } from '../config/index.ts';
 import type { MicroBatch } from '../data/batch.ts';
 import { START } from '../data/batches.ts';
 import { DeviceError } from '../errors.ts';
 import { estimateThatFits } from '../estimate/fit.ts';
+import { tokenizerBytes } from '../formats/companions.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
+import type { Device } from '../gpu/device.ts';
 import { chromeTrace } from '../gpu/profiler.ts';
 import { formatBytes } from '../report/format.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
 import type { Engine } from '../train/engine.ts';
-import { type TrainResult, train } from '../train/run.ts';
+import { type ResumePoint, type TrainResult, train } from '../train/run.ts';
 import { savedBytes } from '../train/saved-bytes.ts';
 import { type RunInput, readRunInput } from '../train/session.ts';
 import { runTiers } from '../train/tiers.ts';
+import { nodeCheckpoints } from './checkpoint-store.ts';
 import { watchOtherCpu } from './cpu-share.ts';
-import { freeBytesAt, requireRoom, requireWritable } from './disk.ts';
+import { withDatasetFiles } from './dataset-files.ts';
+import { freeBytesAt, requireRoom, requireWritable, type WrittenBytes } from './disk.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { nodeReader, nodeWriter } from './files.ts';
 import { driverMemory } from './gpu-memory.ts';
 import { requireInputs, withAbsolutePaths } from './inputs.ts';
+import { LOG_FILE, openLogFile } from './log-file.ts';
 import { readMaterial } from './material.ts';
 import type { TakenFolder } from './output-folder.ts';
 import { packageManifest } from './package-root.ts';
 import { type RunContext, runRecord } from './record.ts';
-import { RECORD_FILE, takeRunFolder, writeRunHead } from './run-folder.ts';
+import { findResumePoint, goesOnInFolder, type RunOrigin, requireSameRun, runOrigin } from './resume.ts';
+import { openRowSpool, type RowSpool } from './row-spool.ts';
+import { clearForResuming, RECORD_FILE, takeRunFolder, writeRunHead } from './run-folder.ts';
 import { dataNotes, deviceNotes, tierNotes } from './run-notes.ts';
 import { pathsInFolder, readerWithRows, writeRows } from './run-rows.ts';
-import type { Evaluation, RunEvent, RunOptions, RunOutcome, RunPaths, RunPlace } from './run-types.ts';
+import type { RunOptions, RunOutcome, RunPaths, RunPlace } from './run-types.ts';
 import { type NodeRuntime, openNodeRuntime } from './runtime.ts';
 
 /** Place of a run that belongs to no suite. */
@@ -48,26 +55,33 @@ type Configs = { readonly asGiven: ResolvedConfig; readonly absolute: ResolvedCo
  * Runs a configuration and writes its folder; a run that ends early leaves its log. Always closes the device.
  * @throws ConfigError, DataError, DeviceError; the signal's reason when aborted, at the next step boundary
  */
-export async function run(given: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
+export async function run(asked: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
   const clock = { startedMs: performance.now(), createdAt: new Date().toISOString() };
   const { keep = true, rows } = options;
+  const given = await withDatasetFiles(asked);
   await requireInputs(given, rows);
-  const folder = keep ? await takeRunFolder(given.values.output_dir) : null;
+  const folder = keep ? await takeRunFolder(given.values.output_dir, goesOnInFolder(given.values)) : null;
+  const rowSpool = openRowSpool();
   try {
-    return await runInFolder(folder, given, options, clock);
+    return await runInFolder(folder, given, { ...options, rowSpool }, clock);
   } finally {
+    await rowSpool.close();
     await folder?.release();
   }
 }
 
+type SpooledOptions = RunOptions & { readonly rowSpool: RowSpool };
+
 async function runInFolder(
   folder: TakenFolder | null,
   given: ResolvedConfig,
-  options: RunOptions,
+  options: SpooledOptions,
   clock: Clock,
 ): Promise<RunOutcome> {
   const { device, onEvent, profileFile, rows = new Map() } = options;
   if (profileFile !== undefined) await requireWritable(profileFile, '--profile');
+  const note = (text: string): void => onEvent({ type: 'note', text });
+  const resume = folder === null ? null : await findResumePoint(given.values, note);
   const asGiven = await withAdapterSettings(given, nodeReader);
   const runtime = await openNodeRuntime(device);
   // who hears of the end may end this process
@@ -79,6 +93,7 @@ async function runInFolder(
     const outcome = await runOn(
       { ...runtime, readerOf: readerWithRows(runtime.readerOf, rows) },
       { asGiven, absolute: withAbsolutePaths(asGiven, rows) },
+      resume,
       options,
       clock,
     );
@@ -94,22 +109,30 @@ async function runInFolder(
 
 type Clock = { readonly startedMs: number; readonly createdAt: string };
 
-async function runOn(runtime: NodeRuntime, configs: Configs, options: RunOptions, clock: Clock): Promise<RunOutcome> {
+async function runOn(
+  runtime: NodeRuntime,
+  given: Configs,
+  resume: ResumePoint | null,
+  options: SpooledOptions,
+  clock: Clock,
+): Promise<RunOutcome> {
   const { place, signal, onEvent, profileFile, keep = true, freeBytes = freeBytesAt } = options;
+  const note = (text: string): void => onEvent({ type: 'note', text });
   const { device } = runtime;
+  const { configs, notes: dtypeNotes } = settle(given, device.profile);
   const { values } = configs.absolute;
   const { name, software } = device.profile;
-  onEvent({ type: 'device', name, software, notes: deviceNotes(device) });
-  const input = await readRunInput(values, runtime.readerOf);
+  onEvent({ type: 'device', name, software, notes: [...deviceNotes(device), ...dtypeNotes] });
+  const input = await readRunInput(values, runtime.readerOf, options.rowSpool);
   signal.throwIfAborted();
   const { train: trainSet, evaluation, batches } = input;
   const { totalSteps } = batches;
   const notes = dataNotes(input, wasSet(configs.asGiven, 'max_length'));
-  onEvent({ type: 'data', trainRows: trainSet.rows.length, evalRows: evaluation.rows.length, totalSteps, notes });
+  onEvent({ type: 'data', trainRows: trainSet.rows.count, evalRows: evaluation.rows.count, totalSteps, notes });
   // recorded without allocating, so that what the device cannot do is said before anything is written
   if (profileFile !== undefined && !device.profile.timestampQuery)
     throw new DeviceError(`--profile needs timestamp queries, which ${name} lacks: leave it out`);
-  if (keep) await requireRoom(values.output_dir, savedBytes(input), freeBytes);
+  if (keep) await requireRoom(values.output_dir, await written(runtime, input), freeBytes);
   const tiers = runTiers(device.profile, values, input.layout.spec.config.head_dim);
   const predicted = await estimateThatFits(input, device, driverMemory);
   const { peakBytes, byCategory } = predicted;
@@ -117,44 +140,102 @@ async function runOn(runtime: NodeRuntime, configs: Configs, options: RunOptions
   onEvent({ type: 'plan', peakBytes, byCategory, notes: planNotes });
   onEvent({ type: 'phase', phase: 'hash', total: 0 });
   const basis = { place, clock, predicted, ...(await provenance(runtime, configs.asGiven)) };
+  const origin = {
+    nibble_version: packageManifest().version,
+    run: runOrigin(configs.asGiven.values, basis.material, name),
+  };
+  if (resume !== null) requireSameRun(resume, origin.run, origin.nibble_version, note);
   const writer = keep ? nodeWriter(values.output_dir) : null;
   if (writer !== null) {
     const { code, meta } = basis;
+    await clearForResuming(writer.root);
     await writeRows(writer, options.rows);
     const environment = { code, ...meta, ...tiers, tiles: device.profile.tiles ?? null };
     await writeRunHead(writer, pathsInFolder(configs.absolute, options.rows), environment);
   }
+  const shown = configs.asGiven.values.output_dir;
   const otherCpuShare = await watchOtherCpu();
-  const { result, evaluations } = await trainAndCollect(runtime, input, writer, options);
+  const result = await trainToEnd(runtime, input, {
+    ...options,
+    startedMs: clock.startedMs,
+    writer,
+    shown,
+    origin,
+    resume,
+  });
   const meta = await withConditions(basis.meta, await otherCpuShare());
-  const paths = keep ? pathsOf(input, options) : null;
-  const record = runRecord(await contextOf({ ...basis, meta }, configs.asGiven, paths), input, result);
+  const paths = keep ? pathsOf(input, result, options) : null;
+  const record = runRecord(await contextOf({ ...basis, meta }, configs.asGiven, paths, result), input, result);
   if (paths !== null) await writeRecord(paths.recordFile, record);
   if (profileFile !== undefined) await writeProfile(result.engine, input, profileFile);
   result.engine.destroy();
-  return { ...outcomeOf(result), evaluations, paths, record };
+  return { ...outcomeOf(result), evaluations: result.evaluations, paths, record };
 }
 
-/** Trains, passes events on and collects the evaluations. */
-async function trainAndCollect(
+/** Settles what both readings of a configuration leave to the device. */
+function settle({ asGiven, absolute }: Configs, profile: Device['profile']): { configs: Configs; notes: string[] } {
+  const settled = settleComputeDtype(asGiven, profile);
+  const configs = { asGiven: settled.config, absolute: settleComputeDtype(absolute, profile).config };
+  return { configs, notes: settled.note === null ? [] : [settled.note] };
+}
+
+async function written({ readerOf }: NodeRuntime, input: RunInput): Promise<WrittenBytes> {
+  return savedBytes(input, await tokenizerBytes(readerOf(input.config.model_name_or_path)));
+}
+
+type Keeping = {
+  readonly writer: FileWriter | null;
+  /** The folder as it was given. */
+  readonly shown: string;
+  readonly origin: { readonly nibble_version: string; readonly run: RunOrigin };
+  readonly resume: ResumePoint | null;
+  readonly startedMs: number;
+};
+
+/** Trains, passes events on and keeps the log. */
+async function trainToEnd(
   runtime: NodeRuntime,
   input: RunInput,
-  writer: FileWriter | null,
-  { signal, onEvent }: RunOptions,
-): Promise<{ result: TrainResult; evaluations: readonly Evaluation[] }> {
-  const evaluations: Evaluation[] = [];
-  const tell = (event: RunEvent): void => {
-    if (event.type === 'eval') evaluations.push({ step: event.step, epoch: event.epoch, result: event.result });
-    onEvent(event);
-  };
-  const running = train(runtime, input, { signal, writer });
+  { signal, onEvent, writer, shown, origin, resume, startedMs }: RunOptions & Keeping,
+): Promise<TrainResult> {
+  const note = (text: string): void => onEvent({ type: 'note', text });
+  if (resume !== null)
+    note(`goes on after step ${resume.file.progress.step} of ${input.batches.totalSteps}: ${resume.reader.root}`);
+  const rows = resume?.file.progress.log ?? [];
+  const log = writer === null ? null : await openLogFile(writer, path.join(writer.root, LOG_FILE), rows, note);
+  const running = train(runtime, input, {
+    signal,
+    writer,
+    checkpoints: writer === null ? null : nodeCheckpoints(writer.root, shown),
+    origin: { ...origin, run: JSON.parse(JSON.stringify(origin.run)) },
+    resume,
+    onLogRow: (row) => log?.add(row),
+    startedMs,
+  });
   try {
     let next = await running.next();
-    for (; !next.done; next = await running.next()) tell(next.value);
-    return { result: next.value, evaluations };
+    while (!next.done) {
+      try {
+        onEvent(next.value);
+      } catch (error) {
+        await endBy(error, running);
+        throw error;
+      }
+      next = await running.next();
+    }
+    return next.value;
   } finally {
-    // ends a run whose listener threw, before the device closes; does nothing after the end
-    await running.return(undefined as never);
+    await log?.close();
+  }
+}
+
+/** Ends a run whose listener threw as an abort does: it keeps its log, and nothing of it works on when the device closes. */
+async function endBy(error: unknown, running: ReturnType<typeof train>): Promise<void> {
+  try {
+    let next = await running.throw(error);
+    while (!next.done) next = await running.next();
+  } catch {
+    // the listener's error, which the caller throws
   }
 }
 
@@ -190,12 +271,13 @@ async function withConditions(
   };
 }
 
-function pathsOf({ config, layout }: RunInput, { recordFile }: RunOptions): RunPaths {
+function pathsOf({ config, layout }: RunInput, { best }: TrainResult, { recordFile }: RunOptions): RunPaths {
   const { output_dir: outputDir } = config;
   return {
     outputDir,
     adapterFile: layout.lora === null ? null : path.join(outputDir, ADAPTER_FILE),
     recordFile: recordFile === undefined ? path.join(outputDir, RECORD_FILE) : path.resolve(recordFile),
+    bestCheckpoint: best.checkpoint === null ? null : path.join(outputDir, best.checkpoint),
   };
 }
 
@@ -203,13 +285,14 @@ async function contextOf(
   { clock, ...basis }: Provenance & Pick<RunContext, 'place' | 'predicted'> & { readonly clock: Clock },
   { values }: ResolvedConfig,
   paths: RunPaths | null,
+  { earlierSeconds }: TrainResult,
 ): Promise<RunContext> {
   const adapterFile = paths?.adapterFile ?? null;
   return {
     ...basis,
     config: values,
     createdAt: clock.createdAt,
-    totalSeconds: (performance.now() - clock.startedMs) / 1000,
+    totalSeconds: earlierSeconds + (performance.now() - clock.startedMs) / 1000,
     adapterBytes: adapterFile === null ? null : (await stat(adapterFile)).size,
     adapterSha256: adapterFile === null ? null : await sha256OfFile(adapterFile),
   };

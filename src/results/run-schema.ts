@@ -183,8 +183,19 @@ const trainInfoSchema = z.strictObject({
   accelerator_memory_max: measured,
   accelerator_memory_reserved_avg: measured,
   accelerator_memory_reserved_99th: measured,
-  /** Steps whose update was skipped for an overflow; absent where gradients are not scaled. */
+  /** Steps whose update was skipped, for an overflow or by on_nan; absent where gradients are not scaled and none was. */
   skipped_steps: count.optional(),
+  /** Absent where none was saved. */
+  checkpoints: z
+    .strictObject({
+      /** In order; those that save_total_limit deleted later included. */
+      saved: z.array(z.strictObject({ step: count, seconds })),
+      /** The best evaluation, where evaluations were compared, and the folder of its checkpoint. */
+      best: z.strictObject({ metric: measured, step: count.nullable(), checkpoint: z.string().nullable() }).nullable(),
+      /** Steps from which another process went on. */
+      resumed_at: z.array(count),
+    })
+    .optional(),
   history: z.array(historyRowSchema),
 });
 

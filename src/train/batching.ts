@@ -18,6 +18,9 @@ export type RunBatches = {
   readonly train: TrainBatches;
   readonly evaluation: EvalBatches;
   readonly totalSteps: number;
+  /** Steps between two evaluations, and between two checkpoints, where those go by steps. */
+  readonly evalSteps: number;
+  readonly saveSteps: number;
   readonly shapes: Shapes;
   /** Rows are padded to multiples of this; padding is masked and changes no result. */
   readonly padToMultipleOf: number;
@@ -39,8 +42,9 @@ export function runBatches(
   padId: number,
   maxPositions: number,
 ): RunBatches {
-  const order = orderSettings(config, train.count, evaluation.count > 0);
   const totalSteps = stepsOf(config, train.count);
+  const evalSteps = inSteps(config.eval_steps, totalSteps);
+  const order = orderSettings(config, train.count, evaluation.count > 0 ? evalSteps : null);
   const sizes = {
     train: sizesOfRun(config, lengthsOf(train), order, totalSteps),
     evaluation: sizesOfEvaluation(config, lengthsOf(evaluation), order),
@@ -66,6 +70,8 @@ export function runBatches(
         perDeviceEvalBatchSize: config.per_device_eval_batch_size,
       }),
       totalSteps,
+      evalSteps,
+      saveSteps: inSteps(config.save_steps, totalSteps),
       shapes,
       padToMultipleOf,
     };
@@ -81,6 +87,10 @@ const stepsPerEpoch = (config: TrainConfig, rows: number): number =>
 function stepsOf(config: TrainConfig, rows: number): number {
   return config.max_steps > 0 ? config.max_steps : Math.ceil(config.num_train_epochs * stepsPerEpoch(config, rows));
 }
+
+/** A setting of steps; below 1 it is a share of all steps, rounded up. */
+const inSteps = (setting: number, totalSteps: number): number =>
+  setting < 1 ? Math.ceil(totalSteps * setting) : setting;
 
 function sizesOfRun(config: TrainConfig, lengths: Lengths, order: OrderSettings, totalSteps: number): BatchSize[] {
   const { per_device_train_batch_size: B, gradient_accumulation_steps: accumulation } = config;
@@ -100,12 +110,13 @@ function sizesOfEvaluation(config: TrainConfig, lengths: Lengths, order: OrderSe
   return sizesInOrder(lengths, evaluationOrder(lengths, { ...order, groupSize: B }), B);
 }
 
-function orderSettings(config: TrainConfig, rows: number, evaluates: boolean): OrderSettings {
+/** @param evalSteps null where nothing is evaluated */
+function orderSettings(config: TrainConfig, rows: number, evalSteps: number | null): OrderSettings {
   return {
     strategy: config.train_sampling_strategy,
     seed: config.seed,
     dataSeed: config.data_seed,
-    evaluationsBefore: (epoch) => (evaluates ? evaluationsBefore(config, rows, epoch) : 0),
+    evaluationsBefore: (epoch) => (evalSteps === null ? 0 : evaluationsBefore(config, rows, evalSteps, epoch)),
   };
 }
 
@@ -113,8 +124,8 @@ function orderSettings(config: TrainConfig, rows: number, evaluates: boolean): O
  * Counts the evaluations that Trainer has made when an epoch (from 0) begins: the order of group_by_length depends on
  * them.
  */
-function evaluationsBefore(config: TrainConfig, rows: number, epoch: number): number {
+function evaluationsBefore(config: TrainConfig, rows: number, evalSteps: number, epoch: number): number {
   const steps = epoch * stepsPerEpoch(config, rows);
-  const during = { no: 0, epoch, steps: Math.floor(steps / config.eval_steps) }[config.eval_strategy];
+  const during = { no: 0, epoch, steps: Math.floor(steps / evalSteps) }[config.eval_strategy];
   return during + (config.eval_on_start ? 1 : 0);
 }

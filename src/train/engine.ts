@@ -1,6 +1,7 @@
 /** Training on a machine: batches in, losses and norms out. */
 import { max as largest } from 'simple-statistics';
 import type { PackedDocuments } from '../data/documents.ts';
+import { KernelCallError } from '../errors.ts';
 import type { Machine } from '../gpu/machine.ts';
 import type { Span } from '../gpu/profiler.ts';
 import type { Submission } from '../gpu/submission.ts';
@@ -10,7 +11,7 @@ import { METRIC, METRIC_COUNT } from '../kernels/grad-norm.ts';
 import type { DeclaredModel } from '../model/declare.ts';
 import { wholeRows } from './document-inputs.ts';
 import { allocateInputs, type BatchShape, F32_BYTES, type Inputs } from './inputs.ts';
-import { LossScaler, type RatesAt, USED_BYTES } from './loss-scaler.ts';
+import { LossScaler, type RatesAt, type ScalerState, USED_BYTES } from './loss-scaler.ts';
 import { type EngineSettings, MAGNITUDES_PLAN, planName, recordPhases, UPDATE_PLAN } from './phases.ts';
 import { packStepScalars, STEP_BYTES, type StepScalars } from './step-scalars.ts';
 
@@ -171,6 +172,17 @@ export class Engine {
   /** Sets the magnitudes of a DoRA adapter to the row norms of the weights with the adapter as it is now. */
   initializeMagnitudes(): void {
     this.machine.submission(MAGNITUDES_PLAN).run(MAGNITUDES_PLAN).submit();
+  }
+
+  /** The loss scale after the last step; null where gradients are not scaled. No step may be unread. */
+  async scalerState(): Promise<ScalerState | null> {
+    return (await this.#scaler?.state()) ?? null;
+  }
+
+  /** Goes on with a loss scale. @throws KernelCallError where gradients are scaled and there is none, or the other way round */
+  restoreScaler(state: ScalerState | null): void {
+    if ((state === null) !== (this.#scaler === null)) throw new KernelCallError('loss scale', 'of another run');
+    if (state !== null) this.#scaler?.reset(state);
   }
 
   /** Zero gradients and moments: the state before the first step. */

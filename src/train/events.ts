@@ -23,6 +23,21 @@ export type EvalResult = {
 /** Nats and predicted tokens of each row. */
 export type RowSums = { readonly sums: number[]; readonly tokens: number[] };
 
+/** An evaluation after a step; the one before the first step has step 0. */
+export type Evaluation = { readonly step: number; readonly epoch: number; readonly result: EvalResult };
+
+/** A checkpoint that is complete and on the disk. */
+export type CheckpointEvent = {
+  readonly type: 'checkpoint';
+  readonly step: number;
+  /** Its folder. */
+  readonly path: string;
+  /** Whether its evaluation is the best so far; only where evaluations are compared. */
+  readonly isBest: boolean;
+  /** Whether it was saved because the run ends here, before its last step. */
+  readonly isStop: boolean;
+};
+
 export type StepEvent = {
   readonly type: 'step';
   /** From 1. */
@@ -60,14 +75,15 @@ export type TrainEvent =
   | { readonly type: 'phase'; readonly phase: Phase; readonly total: number }
   | { readonly type: 'progress'; readonly phase: Phase; readonly label: string }
   | { readonly type: 'note'; readonly text: string }
-  | { readonly type: 'eval'; readonly step: number; readonly epoch: number; readonly result: EvalResult }
+  | ({ readonly type: 'eval' } & Evaluation)
+  | CheckpointEvent
   | StepEvent;
 
 export type Phase = 'hash' | 'load' | 'compile' | 'warmup' | 'train' | 'eval' | 'save';
 
 /** Disjoint wall-clock seconds: loading took load_s and quantize_s together, compiling took compile_s beyond that. */
 type DisjointTiming = Record<
-  'load_s' | 'quantize_s' | 'compile_s' | 'warmup_s' | 'train_s' | 'eval_s' | 'save_s',
+  'load_s' | 'quantize_s' | 'compile_s' | 'warmup_s' | 'train_s' | 'eval_s' | 'checkpoint_s' | 'save_s',
   number
 >;
 

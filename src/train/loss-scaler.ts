@@ -13,6 +13,9 @@ import { RATE_ROWS, RATE_WORDS, SCALED_WORDS, SCALER, SCALER_WORDS } from '../ke
 type Rates = { readonly lr: number; readonly bias1: number; readonly sqrt_bias2: number };
 export type RatesAt = (updates: number) => Rates;
 
+/** What goes on from step to step: the scale, the updates since it changed, and all updates applied. */
+export type ScalerState = { readonly scale: number; readonly tracker: number; readonly updates: number };
+
 /** Tensors of src/kernels/loss-scale.ts, and the step scalars that they overwrite. */
 type ScalerTensors = { readonly scaler: Tensor; readonly rates: Tensor; readonly step: Tensor };
 
@@ -25,22 +28,36 @@ const USED_AT = SCALER.used * WORD_BYTES;
 export class LossScaler {
   readonly #machine: Machine;
   readonly #tensors: ScalerTensors;
-  readonly #initScale: number;
+  readonly #initial: ScalerState;
   readonly #rows = new Float32Array(RATE_ROWS * RATE_WORDS);
   /** Updates that the host knows to have been applied. */
   #updates = 0;
-  #started = false;
+  /** What the next step starts from; null once it is on the GPU. */
+  #state: ScalerState | null;
 
   constructor(machine: Machine, tensors: ScalerTensors, initScale: number) {
     this.#machine = machine;
     this.#tensors = tensors;
-    this.#initScale = initScale;
+    this.#initial = { scale: initScale, tracker: 0, updates: 0 };
+    this.#state = this.#initial;
   }
 
-  /** Starts over: the next step counts as the first. */
-  reset(): void {
-    this.#updates = 0;
-    this.#started = false;
+  /** Starts over, or goes on from a state: the next step is the first after it. */
+  reset(state: ScalerState = this.#initial): void {
+    this.#state = state;
+    this.#updates = state.updates;
+  }
+
+  /** Reads the state after the last step; none may be unread. */
+  async state(): Promise<ScalerState> {
+    if (this.#state !== null) return this.#state;
+    const words = await this.#machine.read(this.#tensors.scaler);
+    const counts = new Uint32Array(words);
+    return {
+      scale: new Float32Array(words)[SCALER.lossScale] as number,
+      tracker: counts[SCALER.tracker] as number,
+      updates: counts[SCALER.updates] as number,
+    };
   }
 
   /**
@@ -48,7 +65,7 @@ export class LossScaler {
    * this step and the choice at its end, the GPU reads rows up to two further than the updates known here.
    */
   begin(ratesAt: RatesAt): void {
-    if (!this.#started) this.#start(ratesAt(0));
+    if (this.#state !== null) this.#start(this.#state, ratesAt(this.#state.updates));
     for (let u = this.#updates; u < this.#updates + RATE_ROWS; u++) {
       const { lr, bias1, sqrt_bias2 } = ratesAt(u);
       const row = (u % RATE_ROWS) * RATE_WORDS;
@@ -59,11 +76,12 @@ export class LossScaler {
     this.#machine.write(this.#tensors.rates, this.#rows);
   }
 
-  #start({ lr, bias1, sqrt_bias2 }: Rates): void {
-    const state = new Float32Array(SCALER_WORDS);
-    state.set([lr, bias1, sqrt_bias2, this.#initScale]);
-    this.#machine.write(this.#tensors.scaler, state);
-    this.#started = true;
+  #start({ scale, tracker, updates }: ScalerState, { lr, bias1, sqrt_bias2 }: Rates): void {
+    const words = new Float32Array(SCALER_WORDS);
+    words.set([lr, bias1, sqrt_bias2, scale]);
+    new Uint32Array(words.buffer).set([tracker, updates], SCALER.tracker);
+    this.#machine.write(this.#tensors.scaler, words);
+    this.#state = null;
   }
 
   /** Overwrites the host's scalars with the GPU's; to be called before every program of a step. */

@@ -3,7 +3,7 @@
 import { ADAPTER_FILE, asInFile, saveAdapter } from '../adapters/files.ts';
 import { DataError } from '../errors.ts';
 import { SINGLE_FILE, type TensorSource } from '../formats/checkpoint.ts';
-import { copyCompanions } from '../formats/companions.ts';
+import { copyCompanions, copyTokenizer } from '../formats/companions.ts';
 import { floatType, rawBytes, type TorchFloat } from '../formats/dtype.ts';
 import { nonFiniteAt } from '../formats/finite.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
@@ -14,6 +14,28 @@ import { narrow } from '../wasm/buffers.ts';
 import type { Codec } from '../wasm/codec.ts';
 import type { Engine } from './engine.ts';
 import type { ModelLayout } from './model-layout.ts';
+import { savedDtype } from './saved-bytes.ts';
+import type { RunInput, Runtime } from './session.ts';
+
+/**
+ * Writes the adapter with its card and the tokenizer of its base, or the whole model: the same at a run's end and in its
+ * checkpoints. @returns notes on what was not copied @throws DataError
+ */
+export async function saveTrained(
+  { readerOf, codec }: Pick<Runtime, 'readerOf' | 'codec'>,
+  { config, layout, model, source }: RunInput,
+  engine: Engine,
+  writer: FileWriter,
+): Promise<string[]> {
+  const notes: string[] = [];
+  const note = (text: string) => void notes.push(text);
+  const from = readerOf(config.model_name_or_path);
+  if (layout.lora !== null) {
+    await saveTrainedAdapter(engine, layout, source, writer);
+    await copyTokenizer(from, writer, note);
+  } else await saveTrainedModel(engine, from, writer, { dtype: savedDtype(config, model), codec, note });
+  return notes;
+}
 
 /** Writes adapter_model.safetensors, adapter_config.json and README.md; nothing in full training. @throws DataError */
 export async function saveTrainedAdapter(

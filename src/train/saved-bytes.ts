@@ -4,10 +4,13 @@ import type { TrainConfig } from '../config/settings.ts';
 import { floatType, type TorchFloat } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { OpenedModel } from '../model/open.ts';
+import { counted } from '../report/format.ts';
+import type { RunBatches } from './batching.ts';
 import { countParameters, type ModelLayout, modelLayout } from './model-layout.ts';
 import type { RunInput } from './session.ts';
 
-const ADAPTER_BYTES = 4;
+const F32_BYTES = 4;
+const MOMENTS = 2;
 /** A step in run.json, and a row of trainer_state.json: measured, rounded up. */
 const STEP_BYTES = 450;
 const LOG_ROW_BYTES = 250;
@@ -21,14 +24,38 @@ export function savedDtype({ dtype }: Pick<TrainConfig, 'dtype'>, model: ModelCo
   return dtype === 'auto' ? (model.dtype ?? 'float32') : dtype;
 }
 
-/** Bytes by what they are: weights, and the log of all steps. Rows that a program hands over are not among them. */
-export function savedBytes({ config, model, source, layout, batches }: RunInput): Readonly<Record<string, number>> {
+/**
+ * Bytes by what they are: weights, checkpoints, and the log of all steps. Rows that a program hands over are not among them.
+ * @param tokenizerBytes of the files that are copied beside weights
+ */
+export function savedBytes(
+  { config, model, source, layout, batches }: RunInput,
+  tokenizerBytes: number,
+): Readonly<Record<string, number>> {
   const steps = Math.min(batches.totalSteps, MOST_STEPS);
-  const rows = Math.ceil(steps / config.logging_steps) + steps / evaluationsEvery(config);
+  const rows = Math.ceil(steps / config.logging_steps) + steps / evaluationsEvery(config, batches);
+  const weights = weightBytes({ config, model, source, layout }) + tokenizerBytes;
+  const log = Math.ceil(steps * STEP_BYTES + rows * LOG_ROW_BYTES);
+  const count = checkpointCount(config, batches, steps);
+  // two moments, and in full training perhaps the weights in 32 bits
+  const values = layout.lora === null && savedDtype(config, model) !== 'float32' ? MOMENTS + 1 : MOMENTS;
+  const checkpoint = weights + values * F32_BYTES * countParameters(layout).trainable + log;
   return {
-    [layout.lora === null ? 'the model' : 'the adapter']: weightBytes({ config, model, source, layout }),
-    'the log of its steps': Math.ceil(steps * STEP_BYTES + rows * LOG_ROW_BYTES + OTHER_BYTES),
+    [layout.lora === null ? 'the model' : 'the adapter']: weights,
+    [`${counted(count, 'checkpoint')} (save_total_limit keeps fewer)`]: count * checkpoint,
+    'the log of its steps': log + OTHER_BYTES,
   };
+}
+
+/** Checkpoints that are there at once: one more than are kept, since the next is written before the oldest goes. */
+function checkpointCount(config: TrainConfig, batches: RunBatches, steps: number): number {
+  const { save_strategy, save_total_limit } = config;
+  const { saveSteps, train } = batches;
+  const every = { no: Number.POSITIVE_INFINITY, steps: saveSteps, epoch: train.stepsPerEpoch, best: steps }[
+    save_strategy
+  ];
+  const all = save_strategy === 'no' ? 0 : Math.ceil(steps / every);
+  return save_total_limit === null ? all : Math.min(all, save_total_limit + 1);
 }
 
 /** The weights alone, from the model's files. @throws ConfigError, DataError */
@@ -45,9 +72,9 @@ function weightBytes({ config, model, source, layout }: Saved): number {
   const copied = layout.lora.layout.targets
     .filter(({ name }) => /(^|\.)(embed_tokens|lm_head)$/.test(name))
     .map(({ name }) => source.info(`${name}.weight`).bytes);
-  return copied.reduce((sum, bytes) => sum + bytes, adapterCounts(layout.lora.layout).trainable * ADAPTER_BYTES);
+  return copied.reduce((sum, bytes) => sum + bytes, adapterCounts(layout.lora.layout).trainable * F32_BYTES);
 }
 
-function evaluationsEvery({ eval_strategy, eval_steps }: TrainConfig): number {
-  return eval_strategy === 'steps' ? eval_steps : Number.POSITIVE_INFINITY;
+function evaluationsEvery({ eval_strategy }: TrainConfig, { evalSteps }: RunBatches): number {
+  return eval_strategy === 'steps' ? evalSteps : Number.POSITIVE_INFINITY;
 }

@@ -8,6 +8,8 @@ import type { RunInput } from './session.ts';
 export type SubmittedStep = {
   readonly next: BatchState;
   readonly epoch: number;
+  /** The rows of its micro-batches, by their place in the dataset. */
+  readonly rows: readonly (readonly number[])[];
   /** Settles when the GPU is done; the caller measures stepMs. */
   readonly done: Promise<Omit<StepEvent, 'stepMs'>>;
 };
@@ -19,7 +21,7 @@ export async function submitStep(
   index: number,
   state: BatchState,
 ): Promise<SubmittedStep> {
-  const { microBatches, numItemsInBatch, next } = await batches.train.step(state);
+  const { microBatches, rows, numItemsInBatch, next } = await batches.train.step(state);
   const { totalSteps } = batches;
   // as in torch, update u is Adam's step u + 1, and the schedule counts updates too
   const ratesAt = (updates: number) => ({
@@ -55,7 +57,7 @@ export async function submitStep(
   });
   // awaited one step later; until then a failure must not count as unhandled
   done.catch(() => undefined);
-  return { next, epoch, done };
+  return { next, epoch, rows, done };
 }
 
 function sum<T>(items: readonly T[], of: (item: T) => number): number {

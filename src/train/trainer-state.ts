@@ -1,10 +1,27 @@
 /** trainer_state.json as Hugging Face's Trainer writes it: the log of a run under its names, in full precision. */
 import type { TrainConfig } from '../config/settings.ts';
 import type { RunBatches } from './batching.ts';
+import type { BestState } from './best.ts';
 import { type EvalResult, meanLoss, type StepEvent } from './events.ts';
 import { documentsOf } from './packing.ts';
 
 export type LogRow = Readonly<Record<string, number>>;
+
+/** Hugging Face's log of a run; the last file that training writes. */
+export const TRAINER_STATE_FILE = 'trainer_state.json';
+
+/** Columns of log.jsonl that trainer_state.json does not have. */
+const OWN_COLUMNS: readonly string[] = ['tokens_per_second', 'num_input_tokens_seen'];
+
+type LogSettings = Pick<TrainConfig, 'logging_steps' | 'logging_first_step'>;
+
+/** What a log goes on from. */
+export type LogState = {
+  readonly rows: readonly LogRow[];
+  readonly steps: readonly StepEvent[];
+  /** Steps at the end that no row counts yet. */
+  readonly unlogged: number;
+};
 
 /**
  * Collects log rows. A row's loss is the mean over the steps since the last row, those without a label left out; norm, rate
@@ -12,30 +29,55 @@ export type LogRow = Readonly<Record<string, number>>;
  * log, where Trainer's logging_nan_inf_filter would put a mean in their place.
  */
 export class TrainerLog {
-  readonly history: LogRow[] = [];
-  readonly #every: number;
-  readonly #first: boolean;
-  #since: StepEvent[] = [];
-  #skipped = 0;
+  readonly rows: LogRow[];
+  readonly #settings: LogSettings;
+  readonly #onRow: (row: LogRow) => void;
+  #since: StepEvent[];
+  #skipped: number;
+  #tokens: number;
 
-  constructor({ logging_steps, logging_first_step }: Pick<TrainConfig, 'logging_steps' | 'logging_first_step'>) {
-    this.#every = logging_steps;
-    this.#first = logging_first_step;
+  /** @param onRow is told of every row, as log.jsonl has it */
+  constructor(
+    settings: LogSettings,
+    onRow: (row: LogRow) => void,
+    { rows, steps, unlogged }: LogState = { rows: [], steps: [], unlogged: 0 },
+  ) {
+    this.#settings = settings;
+    this.#onRow = onRow;
+    this.rows = [...rows];
+    this.#since = steps.slice(steps.length - unlogged);
+    this.#skipped = steps.filter(({ finite }) => !finite).length;
+    this.#tokens = steps.reduce((sum, { tokens }) => sum + tokens, 0);
+  }
+
+  /** The rows as trainer_state.json has them. */
+  get history(): LogRow[] {
+    return this.rows.map((row) =>
+      Object.fromEntries(Object.entries(row).filter(([key]) => !OWN_COLUMNS.includes(key))),
+    );
+  }
+
+  /** Steps since the last row. */
+  get unlogged(): number {
+    return this.#since.length;
   }
 
   step(event: StepEvent): void {
-    const { step, epoch, gradNorm, learningRate, lossScale, finite } = event;
+    const { step, epoch, gradNorm, learningRate, lossScale, finite, tokens } = event;
+    const { logging_steps, logging_first_step } = this.#settings;
     this.#since.push(event);
+    this.#tokens += tokens;
     if (!finite) this.#skipped++;
-    if (step % this.#every !== 0 && !(this.#first && step === 1)) return;
+    if (step % logging_steps !== 0 && !(logging_first_step && step === 1)) return;
     const loss = meanLoss(this.#since);
+    const own = { tokens_per_second: tokensPerSecond(this.#since), num_input_tokens_seen: this.#tokens };
     this.#since = [];
     const scaling = lossScale === null ? {} : { loss_scale: lossScale, skipped_steps: this.#skipped };
-    this.history.push({ epoch, grad_norm: gradNorm, learning_rate: learningRate, loss, ...scaling, step });
+    this.#push({ epoch, grad_norm: gradNorm, learning_rate: learningRate, loss, ...scaling, step, ...own });
   }
 
   evaluation(step: number, epoch: number, { evalLoss, samples, seconds }: EvalResult, batches: number): void {
-    this.history.push({
+    this.#push({
       epoch,
       eval_loss: evalLoss,
       eval_runtime: seconds,
@@ -46,14 +88,25 @@ export class TrainerLog {
   }
 
   end(row: LogRow): void {
-    this.history.push(row);
+    this.#push(row);
+  }
+
+  #push(row: LogRow): void {
+    this.rows.push(row);
+    this.#onRow(row);
   }
 }
 
+/** Tokens without padding. */
+function tokensPerSecond(steps: readonly StepEvent[]): number {
+  const sum = (of: (step: StepEvent) => number): number => steps.reduce((total, step) => total + of(step), 0);
+  return sum(({ tokens }) => tokens) / (sum(({ stepMs }) => stepMs) / 1000);
+}
+
 export type TrainerState = {
-  readonly best_global_step: null;
-  readonly best_metric: null;
-  readonly best_model_checkpoint: null;
+  readonly best_global_step: number | null;
+  readonly best_metric: number | null;
+  readonly best_model_checkpoint: string | null;
   readonly epoch: number;
   readonly eval_steps: number;
   readonly global_step: number;
@@ -86,33 +139,49 @@ type RunFacts = {
   readonly config: TrainConfig;
   readonly batches: RunBatches;
   readonly steps: readonly StepEvent[];
-  readonly trainSeconds: number;
+  readonly best: BestState;
+  /** How the best checkpoint is called in the state; null where there is none. */
+  readonly bestPath: string | null;
   /** All parameters outside the embedding, trained or not. */
   readonly parameters: number;
 };
 
-/** Closes the log with the row of the whole run and returns the content of trainer_state.json. */
-export function trainerState(log: TrainerLog, facts: RunFacts): TrainerState {
-  const { config, batches, steps, trainSeconds, parameters } = facts;
-  const sum = (of: (step: StepEvent) => number): number => steps.reduce((total, step) => total + of(step), 0);
+const sumOf = (steps: readonly StepEvent[], of: (step: StepEvent) => number): number =>
+  steps.reduce((total, step) => total + of(step), 0);
+
+function flosOf({ config, steps, parameters }: Pick<RunFacts, 'config' | 'steps' | 'parameters'>): number {
+  const tokens = sumOf(steps, documentsOf(config).train ? (s) => s.tokens : (s) => s.paddedTokens);
+  return FLOS_A_TOKEN_AND_PARAMETER * tokens * parameters;
+}
+
+/** Closes the log with the row of the whole run. */
+export function logEnd(
+  log: TrainerLog,
+  facts: Pick<RunFacts, 'config' | 'steps' | 'parameters'> & { readonly trainSeconds: number },
+): void {
+  const { steps, trainSeconds } = facts;
   const { epoch, step } = steps.at(-1) ?? { epoch: 0, step: 0 };
-  const tokens = sum(documentsOf(config).train ? (s) => s.tokens : (s) => s.paddedTokens);
-  const total_flos = FLOS_A_TOKEN_AND_PARAMETER * tokens * parameters;
   log.end({
     epoch,
     step,
-    total_flos,
+    total_flos: flosOf(facts),
     train_loss: meanLoss(steps),
     train_runtime: trainSeconds,
-    train_samples_per_second: sum((s) => s.samples) / trainSeconds,
+    train_samples_per_second: sumOf(steps, (s) => s.samples) / trainSeconds,
     train_steps_per_second: steps.length / trainSeconds,
   });
+}
+
+/** Content of trainer_state.json, as far as the run is. */
+export function trainerState(log: TrainerLog, facts: RunFacts): TrainerState {
+  const { config, batches, steps, best, bestPath } = facts;
+  const { epoch, step } = steps.at(-1) ?? { epoch: 0, step: 0 };
   return {
-    best_global_step: null,
-    best_metric: null,
-    best_model_checkpoint: null,
+    best_global_step: best.step,
+    best_metric: best.metric,
+    best_model_checkpoint: bestPath,
     epoch,
-    eval_steps: config.eval_strategy === 'steps' ? config.eval_steps : HF_STEPS,
+    eval_steps: config.eval_strategy === 'steps' ? batches.evalSteps : HF_STEPS,
     global_step: step,
     is_hyper_param_search: false,
     is_local_process_zero: true,
@@ -120,14 +189,26 @@ export function trainerState(log: TrainerLog, facts: RunFacts): TrainerState {
     log_history: log.history,
     logging_steps: config.logging_steps,
     max_steps: batches.totalSteps,
-    num_input_tokens_seen: sum((s) => s.tokens),
+    num_input_tokens_seen: sumOf(steps, (s) => s.tokens),
     num_train_epochs: Math.ceil(batches.totalSteps / batches.train.stepsPerEpoch),
-    save_steps: HF_STEPS,
-    stateful_callbacks: {},
-    total_flos,
+    save_steps: batches.saveSteps,
+    stateful_callbacks: earlyStopping(config, best),
+    total_flos: flosOf(facts),
     train_batch_size: config.per_device_train_batch_size,
     trial_name: null,
     trial_params: null,
+  };
+}
+
+/** The state of transformers' EarlyStoppingCallback, where the run has one. */
+function earlyStopping(config: TrainConfig, { patience }: BestState): object {
+  const { early_stopping_patience, early_stopping_threshold } = config;
+  if (early_stopping_patience === null) return {};
+  return {
+    EarlyStoppingCallback: {
+      args: { early_stopping_patience, early_stopping_threshold },
+      attributes: { early_stopping_patience_counter: patience },
+    },
   };
 }
 

@@ -131,7 +131,7 @@ describe('failures', () => {
       ['train', '/nowhere/run.yaml'],
       /^nibble: \/nowhere\/run\.yaml: cannot be read: there is no such file; check/,
     ],
-    ['a directory', ['train', '/'], /^nibble: \/: cannot be read: it is a directory, wanted a file/],
+    ['a directory', ['train', '/'], /^nibble: \/: is a directory, needs a file/],
     ['an unknown suite', ['bench', 'run', 'nosuch'], /^nibble: .*bench\/suites\/nosuch\.yaml: cannot be read/],
   ])('%s is a message with exit code 2', async (_, argv, expected) => {
     const { code, stderr } = await nibble(argv, recorded().makers);

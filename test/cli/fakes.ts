@@ -1,4 +1,5 @@
 /** Runs the command line without a process; its streams are strings. */
+import { Readable } from 'node:stream';
 
 import { type CommandMaker, runCli } from '../../src/cli/program.ts';
 import type { CliContext } from '../../src/cli/shared/context.ts';
@@ -14,6 +15,7 @@ export async function nibble(
   const out: string[] = [];
   const err: string[] = [];
   const context: CliContext = {
+    stdin: Readable.from([]),
     stdout: { write: (text) => out.push(text) },
     stderr: { write: (text) => err.push(text) },
     env: {},

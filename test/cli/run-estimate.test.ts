@@ -1,7 +1,9 @@
 /** `nibble estimate`: its table and its JSON. */
+
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
 import { runEstimate } from '../../src/cli/estimate/run.ts';
 import { loadTrainConfig } from '../../src/config/index.ts';
@@ -31,7 +33,7 @@ async function estimate(
   const config = loadTrainConfig({ flags }, 'estimate');
   let written = '';
   const stdout = { write: (text: string) => (written += text) };
-  const context = { stdout, stderr: stdout, env: {}, signal: new AbortController().signal };
+  const context = { stdin: Readable.from([]), stdout, stderr: stdout, env: {}, signal: new AbortController().signal };
   await runEstimate({ config, modelConfig: file, profile, json }, context);
   return written;
 }

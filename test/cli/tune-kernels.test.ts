@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { type CommandMaker, runCli } from '../../src/cli/program.ts';
 import { type TuneKernelsArgs, tuneKernelsCommand } from '../../src/cli/tune-kernels/command.ts';
@@ -7,6 +8,7 @@ async function tune(argv: readonly string[]) {
   let [out, err] = ['', ''];
   const context = {
     stdout: { write: (text: string) => (out += text) },
+    stdin: Readable.from([]),
     stderr: { write: (text: string) => (err += text) },
     env: {},
     signal: new AbortController().signal,

@@ -1,7 +1,13 @@
 /** Every way a configuration can be right or wrong, by the messages a person sees. */
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { type ConfigSources, loadTrainConfig, printConfig, wasSet } from '../../src/config/index.ts';
+import {
+  type ConfigSources,
+  loadTrainConfig,
+  printConfig,
+  settleComputeDtype,
+  wasSet,
+} from '../../src/config/index.ts';
 import { ConfigError, type ConfigProblem } from '../../src/errors.ts';
 
 const MINIMAL = 'model_name_or_path: ./llama\ndatasets: [{path: rows.jsonl}]\n';
@@ -24,9 +30,9 @@ function refused(attempt: () => unknown): string[] {
 const line = ({ path, message }: ConfigProblem) => `${path}: ${message}`;
 
 describe('defaults', () => {
-  test('are those of TrainingArguments, LoraConfig and BitsAndBytesConfig but for three', () => {
+  test('are those of TrainingArguments, LoraConfig and BitsAndBytesConfig but for two', () => {
     const { values, origins, notices } = load('');
-    // Read out of transformers 5.23 and peft 0.21.2; bnb_4bit_quant_type, logging_steps and save_strategy are ours.
+    // Read out of transformers 5.24 and peft 0.21.2; bnb_4bit_quant_type and logging_steps are ours.
     expect(values).toMatchObject({
       per_device_train_batch_size: 8,
       per_device_eval_batch_size: 8,
@@ -56,7 +62,13 @@ describe('defaults', () => {
       bnb_4bit_compute_dtype: 'float32',
       bnb_4bit_quant_type: 'nf4',
       logging_steps: 1,
-      save_strategy: 'no',
+      save_strategy: 'steps',
+      save_steps: 500,
+      save_total_limit: null,
+      load_best_model_at_end: false,
+      metric_for_best_model: null,
+      greater_is_better: null,
+      resume_from_checkpoint: null,
       method: 'lora',
       bnb_4bit_blocksize: 64,
     });
@@ -149,8 +161,8 @@ describe('what is refused', () => {
     ['__proto__: {a: 1}', '__proto__: unknown key (run.yaml:3)'],
     ['lora_r: 0', 'lora_r: got 0, wanted an integer of at least 1 (run.yaml:3)'],
     [
-      'max_gpu_memory: 40gb',
-      'max_gpu_memory: got "40gb", wanted an integer of at least 1, or a text such as 40GB or 40GiB, or null (run.yaml:3)',
+      'max_gpu_memory: 40Gbit',
+      'max_gpu_memory: got "40Gbit", wanted an integer of at least 1, or a text such as 40GB or 40GiB, or null (run.yaml:3)',
     ],
     ['lora_r: 1.5', 'lora_r: got 1.5, wanted an integer of at least 1 (run.yaml:3)'],
     ['lora_r:', 'lora_r: got nothing, wanted an integer of at least 1 (run.yaml:3)'],
@@ -185,10 +197,7 @@ describe('what is refused', () => {
     ['eval_datasets:\n  - path: a\n  - path: 3', 'eval_datasets[1].path: got 3, wanted a text (run.yaml:5)'],
     ['llm_int8_skip_modules:\n  - a\n  - 3', 'llm_int8_skip_modules[1]: got 3, wanted a text (run.yaml:5)'],
     ['warmup_ratio: 1', 'warmup_ratio: got 1, wanted a number of at least 0 and below 1 (run.yaml:3)'],
-    [
-      'assistant_only_loss: true',
-      'assistant_only_loss: is not supported yet: got true; remove it, or set false (run.yaml:3)',
-    ],
+    ['shuffle_dataset: true', 'shuffle_dataset: is not supported yet: got true; remove it, or set false (run.yaml:3)'],
     [
       'packing_strategy: bfd-split',
       'packing_strategy: got "bfd-split", wanted one of bfd, bfd_split, wrapped; did you mean bfd_split? (run.yaml:3)',
@@ -204,13 +213,24 @@ describe('what is refused', () => {
         'set those, or remove it (run.yaml:3)',
     ]),
     ['report_to: wandb', 'report_to: is not supported yet: got "wandb"; remove it, or set "none" (run.yaml:3)'],
-    ['save_strategy: epoch', 'save_strategy: got "epoch", which is not supported yet; wanted "no" (run.yaml:3)'],
     [
-      'optim: paged_adamw_8bit',
-      'optim: got "paged_adamw_8bit", which is not supported yet; wanted one of adamw_torch, adamw_torch_fused, adamw (run.yaml:3)',
+      'optim: lion_32bit',
+      'optim: got "lion_32bit", which is not supported yet; wanted one of adamw_torch, adamw_torch_fused, adamw, adamw_hf, ' +
+        'paged_adamw, paged_adamw_32bit, paged_adamw_8bit, adamw_8bit, adamw_bnb_8bit (run.yaml:3)',
     ],
-    ['eval_strategy: epoch', 'eval_strategy: "epoch" needs eval_datasets, which is empty (run.yaml:3)'],
-    ['eval_on_start: true', 'eval_on_start: true needs eval_datasets, which is empty (run.yaml:3)'],
+    [
+      'eval_strategy: epoch',
+      'eval_strategy: "epoch" needs eval_datasets or val_set_size, which are empty (run.yaml:3)',
+    ],
+    ['eval_on_start: true', 'eval_on_start: true needs eval_datasets or val_set_size, which are empty (run.yaml:3)'],
+    ['bf16: true\nfp16: true', 'bf16: true contradicts fp16: true (run.yaml:4); keep one of the two (run.yaml:3)'],
+    ['quantization_bit: 8', 'quantization_bit: got 8, wanted 4 (run.yaml:3)'],
+    ['stage: dpo', 'stage: is not supported yet: got "dpo"; remove it, or set "sft" (run.yaml:3)'],
+    [
+      'task_type: SEQ_CLS',
+      'task_type: is not supported yet: got "SEQ_CLS"; remove it, or set "CAUSAL_LM" (run.yaml:3)',
+    ],
+    ['finetuning_type: freeze', 'finetuning_type: got "freeze", wanted one of lora, full (run.yaml:3)'],
     ['lora_r: 4\nlora_rank: 4', 'lora_rank: says the same as lora_r (run.yaml:3); keep one of the two (run.yaml:4)'],
   ])('%s', (yaml, first) => {
     expect(refused(() => load(`${yaml}\n`))[0]).toBe(first);
@@ -321,19 +341,47 @@ describe('method and load_in_4bit', () => {
 });
 
 describe('compute dtype', () => {
-  test('bfloat16 is refused with its two replacements', () => {
-    const [problem] = refused(() => load('method: qlora\nbnb_4bit_compute_dtype: bfloat16\n'));
-    expect(problem).toMatch(/^bnb_4bit_compute_dtype: got "bfloat16".*float32.*float16.*bf16_as.*\(run\.yaml:4\)$/);
+  test.each([
+    ['bnb_4bit_compute_dtype: bfloat16', 'bfloat16'],
+    ['bf16: true', 'float32'],
+    ['bf16: auto', 'float32'],
+    ['fp16: true', 'float32'],
+    ['bf16: true\nbnb_4bit_compute_dtype: bfloat16', 'bfloat16'],
+    ['bf16: true\nbnb_4bit_compute_dtype: float32', 'float32'],
+  ])('%j waits for the device: float16 where it has it, else float32', (yaml, requested) => {
+    const config = load(`method: qlora\n${yaml}\n`);
+    expect(config.values).toMatchObject({ float16_if_possible: true, requested_compute_dtype: requested });
+    const on = (shaderF16: boolean) => settleComputeDtype(config, { name: 'it', shaderF16 });
+    expect(on(true).config.values).toMatchObject({ compute_dtype: 'float16', bf16_as: 'float16' });
+    expect(on(false).config.values).toMatchObject({ compute_dtype: 'float32', bf16_as: 'float32' });
+    expect(on(false).note).toMatch(/ is computed as float32: it has no float16 \(bf16_as/);
+    expect(on(true).note).toMatch(/ is computed as float16 with a loss scale \(bf16_as/);
+    for (const has of [true, false]) {
+      const { config: settled } = on(has);
+      expect(settled.values).toMatchObject({ float16_if_possible: false, requested_compute_dtype: requested });
+      expect(settleComputeDtype(settled, { name: 'other', shaderF16: !has })).toEqual({ config: settled, note: null });
+      const again = loadTrainConfig({ file: { path: 'again.yaml', text: printConfig(settled) } });
+      expect(again.values).toEqual(settled.values);
+    }
+  });
+
+  test.each(['float32', 'float16'] as const)('a later %s decides over bf16', (dtype) => {
+    const { values } = load('bf16: true\n', { flags: { compute_dtype: dtype } });
+    expect([values.compute_dtype, values.float16_if_possible]).toEqual([dtype, false]);
+  });
+
+  test('null and false ask for nothing', () => {
+    expect(load('bf16: false\nfp16:\n').values).toMatchObject({ compute_dtype: 'float32', float16_if_possible: false });
   });
 
   test.each(['float32', 'float16'])('bf16_as: %s reads it as that, and the run says so', (dtype) => {
     const { values, origins, notices } = load(`method: qlora\nbnb_4bit_compute_dtype: bfloat16\nbf16_as: ${dtype}\n`);
     expect([values.compute_dtype, values.bnb_4bit_compute_dtype, values.bf16_as]).toEqual([dtype, dtype, dtype]);
-    expect(origins.compute_dtype.note).toBe('bfloat16 was asked for, see bf16_as');
+    expect(origins.compute_dtype.note).toBe('compute_dtype: bfloat16 was asked for, see bf16_as');
     // what a fresh adapter is rounded to; the run's own record asks for it again
     expect(values.requested_compute_dtype).toBe('bfloat16');
     expect(printConfig({ values, origins, notices })).toMatch(/^bnb_4bit_compute_dtype: bfloat16 +# run.yaml:4,/m);
-    expect(notices.map(line)).toEqual([`bnb_4bit_compute_dtype: bfloat16 is computed as ${dtype}, as bf16_as says`]);
+    expect(notices.map(line)).toEqual([`bnb_4bit_compute_dtype: "bfloat16" is computed as ${dtype}, as bf16_as says`]);
   });
 
   test('its two spellings are one setting', () => {

@@ -59,12 +59,19 @@ describe('JSON Schema', () => {
     { packing: true },
     { packing_strategy: 'bfd_split' },
     { packing_strategy: 'ffd' },
-    { assistant_only_loss: false },
-    { assistant_only_loss: true },
+    { shuffle_dataset: false },
+    { shuffle_dataset: true },
     { report_to: 'none' },
     { report_to: 'wandb' },
     { group_by_length: true },
     { group_by_length: 'random' },
+    { bf16: 'auto' },
+    { bf16: 'yes' },
+    { fp16: null },
+    { lora_model_dir: null },
+    { lora_target_linear: 3 },
+    { flash_attention: true },
+    { stage: 'dpo' },
     { lora_target: 'all' },
     { lora_rank: 0 },
     { r: 2 },
@@ -77,6 +84,11 @@ describe('JSON Schema', () => {
     { seed: 2 ** 32 },
     { save_strategy: 'no' },
     { save_strategy: 'steps' },
+    { save_strategy: 'never' },
+    { save_steps: 0.1 },
+    { save_steps: 1.5 },
+    { resume_from_checkpoint: true },
+    { resume_from_checkpoint: 3 },
   ];
 
   test.each(cases.map((settings) => [JSON.stringify(settings), settings] as const))(
@@ -88,12 +100,12 @@ describe('JSON Schema', () => {
 
   test('both answers occur in those cases', () => {
     const answers = cases.map(loads);
-    expect([answers.filter(Boolean).length, answers.filter((a) => !a).length]).toEqual([25, 20]);
+    expect([answers.filter(Boolean).length, answers.filter((a) => !a).length]).toEqual([32, 25]);
   });
 
   test('describes every setting with text and default, and has no integer bound beyond those of the settings', () => {
     const { properties } = configJsonSchema();
-    expect(settingKeys).toHaveLength(70);
+    expect(settingKeys).toHaveLength(91);
     for (const key of settingKeys) {
       expect(properties?.[key]?.description, key).toMatch(/\w{3}/);
       if (key !== 'model_name_or_path') expect(properties?.[key], key).toHaveProperty('default');
@@ -132,7 +144,7 @@ describe('flagTable', () => {
       default: 'nf4',
       huggingFaceDefault: 'fp4',
       help: '4-bit code of the base weights',
-      aliases: ['quant_type'],
+      aliases: ['quant_type', 'quantization_type'],
     });
   });
 

@@ -19,7 +19,7 @@ const endless = new Proxy([] as unknown[], {
 
 test.each([
   [null, 'null'],
-  [undefined, 'undefined'],
+  [undefined, 'absent'],
   ['a"b\n', '"a\\"b\\n"'],
   [-0.5, '-0.5'],
   [[Number.NaN, Infinity, undefined], '[NaN,Infinity,undefined]'],

@@ -69,7 +69,7 @@ describe('loadSuite', () => {
     [`${ARMS}seeds: [1, 1]\n`, 'seeds: got [1,1], wanted each seed once'],
     [`${ARMS}seeds: [-1]\n`, 'seeds[0]: got -1, wanted an integer of at least 0'],
     [`${ARMS}    output_dir: x\n`, 'arms.qlora.output_dir: is set for each run by the suite'],
-    [`${ARMS}    bnb_4bit_compute_dtype: bfloat16\n`, 'arms.qlora.bnb_4bit_compute_dtype: got "bfloat16"'],
+    [`${ARMS}    bnb_4bit_compute_dtype: bfloat16\n`, 'arms.qlora.compute_dtype: "bfloat16" differs from "float32"'],
     [`${ARMS}    method: lora\n`, 'arms.qlora.method: "lora" (s.yaml:10) contradicts'],
   ])('%j is refused: %s', (rest, problem) => {
     const problems = refused(HEAD + rest);

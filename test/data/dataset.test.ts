@@ -15,7 +15,12 @@ const letters: TextTokenizer = {
   bosId: 1,
   eosId: 2,
   padId: null,
+  specialTokens: new Map([['eos_token', '\u0002']]),
   notes: [],
+  encodeWithOffsets: (text) => {
+    const ids = [...new TextEncoder().encode(text)];
+    return { ids, starts: ids.map((_, i) => i), ends: ids.map((_, i) => i + 1) };
+  },
   encode: (text, { addSpecialTokens = true } = {}) => [
     ...(addSpecialTokens ? [1] : []),
     ...new TextEncoder().encode(text),
@@ -24,15 +29,16 @@ const letters: TextTokenizer = {
 };
 const LIMITS: DatasetOptions = { tokenizer: letters, vocabSize: 128, maxPositions: 16, maxLength: 16 };
 
-const load = (files: Record<string, string>, options: Partial<DatasetOptions> = {}, specs?: DatasetSpec[]) =>
-  loadDataset(
+/** The dataset with its rows in a list. */
+async function load(files: Record<string, string>, options: Partial<DatasetOptions> = {}, specs?: DatasetSpec[]) {
+  const { rows, notes, ...counts } = await loadDataset(
     memoryReader(new Map(Object.entries(files)), 'd'),
     specs ?? Object.keys(files).map((path) => ({ path })),
-    {
-      ...LIMITS,
-      ...options,
-    },
+    { ...LIMITS, ...options },
   );
+  const list = await Promise.all(Array.from({ length: rows.count }, (_, i) => rows.row(i)));
+  return { rows: list, ...counts, notes: Object.fromEntries(notes) };
+}
 const plain = (rows: readonly { inputIds: Uint32Array; labels: Int32Array | null }[]) =>
   rows.map(({ inputIds, labels }) => [[...inputIds], labels && [...labels]]);
 
@@ -55,9 +61,9 @@ test('text rows, tokenized rows and their labels, blank lines and CRLF', async (
     longestRow: 3,
     truncatedRows: 0,
     truncatedTokens: 0,
+    droppedRows: 0,
     rowsWithoutLoss: 0,
-    rowsWithoutEos: 0,
-    rowsWithDoubledTokens: 0,
+    notes: {},
     unreadColumns: ['note'],
   });
 });
@@ -86,27 +92,29 @@ test("text rows are those of TRL's SFTTrainer, EOS and cut alike", async () => {
   expect([rows.length, truncatedRows]).toEqual([10, 1]);
 });
 
-test('an appended EOS is the first token that max_length cuts, and no row by itself', async () => {
+test('an appended EOS is the first token that max_length cuts, and the row of an empty text', async () => {
   const { rows, truncatedTokens } = await load({ 'r.jsonl': '{"text": "ab"}' }, { appendEos: true, maxLength: 3 });
   expect([plain(rows).map(([ids]) => ids), truncatedTokens]).toEqual([[[1, 97, 98]], 1]);
   const bare: TextTokenizer = { ...letters, encode: (text) => [...new TextEncoder().encode(text)] };
-  const error = await rejection(load({ 'r.jsonl': '{"text": ""}' }, { appendEos: true, tokenizer: bare }));
+  const ended = await load({ 'r.jsonl': '{"text": ""}\n{"text": "a"}' }, { appendEos: true, tokenizer: bare });
+  expect([plain(ended.rows).map(([ids]) => ids), ended.rowsWithoutLoss]).toEqual([[[2], [97, 2]], 1]);
+  const error = await rejection(load({ 'r.jsonl': '{"text": ""}' }, { tokenizer: bare }));
   expect(error.message).toContain('r.jsonl:1: text is "", which has no tokens. Leave the row out');
 });
 
 test('a tokenizer without an EOS appends none, and the rows of text that asked for one are counted', async () => {
   const files = { 'r.jsonl': '{"text": "a"}\n{"input_ids": [3, 4]}\n{"text": "b"}', 'c.txt': 'abcd' };
-  const some = { tokenizer: { ...letters, eosId: null }, maxLength: 4 };
-  const { rows, rowsWithoutEos } = await load(files, { ...some, appendEos: true });
+  const some = { tokenizer: { ...letters, eosId: null, specialTokens: new Map<string, string>() }, maxLength: 4 };
+  const { rows, notes } = await load(files, { ...some, appendEos: true });
   expect(plain(rows).map(([ids]) => ids)).toEqual([
     [1, 97],
     [3, 4],
     [1, 98],
     [97, 98, 99, 100],
   ]);
-  expect(rowsWithoutEos).toBe(2);
-  expect((await load(files, { ...some, appendEos: false })).rowsWithoutEos).toBe(0);
-  expect((await load(files, { ...some, tokenizer: letters, appendEos: true })).rowsWithoutEos).toBe(0);
+  expect(notes.lacksEos).toBe(2);
+  expect((await load(files, { ...some, appendEos: false })).notes).toEqual({});
+  expect((await load(files, { ...some, tokenizer: letters, appendEos: true })).notes).toEqual({});
 });
 
 test('longer rows are cut to max_length, with their labels, and counted', async () => {
@@ -140,9 +148,9 @@ describe('packed rows', () => {
         longestRow: 5,
         truncatedRows: 1,
         truncatedTokens: 2,
+        droppedRows: 0,
         rowsWithoutLoss: 1,
-        rowsWithoutEos: 0,
-        rowsWithDoubledTokens: 0,
+        notes: {},
         unreadColumns: [],
       },
     ]);
@@ -155,9 +163,9 @@ describe('packed rows', () => {
       longestRow: 5,
       truncatedRows: 0,
       truncatedTokens: 0,
+      droppedRows: 0,
       rowsWithoutLoss: 1,
-      rowsWithoutEos: 0,
-      rowsWithDoubledTokens: 0,
+      notes: {},
       unreadColumns: [],
     };
     expect(await packed('bfd_split')).toEqual([[5, 4, 2], { ...report, lossTokens: 6 }]);
@@ -198,11 +206,12 @@ test('files follow each other, and two specs can share one', async () => {
 describe('a bad line is named with its number', () => {
   const good = '{"input_ids": [3, 4]}\n';
   const cases: Record<string, [string, string, Partial<DatasetOptions>?]> = {
-    'not JSON': [`${good}{"text": `, 'd/r.jsonl:2: is not JSON'],
+    'not JSON': [`${good}{"text": `, 'd/r.jsonl:2:10: is not JSON: it ends too early'],
+    'a comma too many': [`${good}{"text": "a",}`, 'd/r.jsonl:2:14: is not JSON: "}" cannot stand here'],
     'not an object': [`${good}${good}["text"]`, 'd/r.jsonl:3: holds ["text"], needs a JSON object'],
     'other keys': [
       `${good}{"sentence": "a", "label": "b"}`,
-      'd/r.jsonl:2: has the keys ["sentence","label"], needs "text" or "input_ids"',
+      'd/r.jsonl:2: has the keys ["sentence","label"], needs "text", "messages", "prompt" with "completion", ',
     ],
     'text of another type': [`${good}{"text": 7}`, 'd/r.jsonl:2: text is 7, needs a string'],
     'labels beside text': [`${good}{"text": "a", "labels": [1]}`, 'd/r.jsonl:2: has labels beside text'],
@@ -229,13 +238,17 @@ describe('a bad line is named with its number', () => {
       `${good}{"input_ids": [3, 4], "attention_mask": [1, 0]}`,
       'd/r.jsonl:2: attention_mask is not all ones',
     ],
-    'a row of a chat': [
+    'a chat without a template': [
       `${good}{"messages": [{"role": "user", "content": "a"}]}`,
-      'd/r.jsonl:2: is a row of a chat or instruction format (messages), which is not supported yet',
+      'd/r.jsonl:2: is a conversation, and the model directory has no chat template. Set chat_template_path',
     ],
-    'a row of instructions': [
-      `${good}{"instruction": "a", "input": "", "output": "b"}`,
-      'd/r.jsonl:2: is a row of a chat or instruction format (instruction, input, output)',
+    'a prompt alone': [
+      `${good}{"prompt": "a", "note": 1}`,
+      'd/r.jsonl:2: has the keys ["prompt","note"], lacks "completion", which belongs to its "prompt"',
+    ],
+    'an instruction alone': [
+      `${good}{"instruction": "a", "input": null}`,
+      'd/r.jsonl:2: has the keys ["instruction"], lacks "output", which belongs to its "instruction"',
     ],
     'no tokens': [`${good}{"input_ids": []}`, 'd/r.jsonl:2: has no tokens'],
     'beyond the positions, not cut': [

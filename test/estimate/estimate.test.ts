@@ -60,8 +60,8 @@ describe.each(MODELS.map((directory) => [path.basename(directory), directory] as
       const estimate = estimateRun(input.layout, input.config, input.batches.shapes, device.profile, loadShaders());
       expect(input.batches.shapes.train.length).toBeGreaterThan(1);
       // two steps of two micro-batches take all rows, packed ones twice, and so every shape
-      const { length } = input.train.rows;
-      expect(result.steps.reduce((sum, step) => sum + step.samples, 0)).toBe(settings.packing ? 2 * length : length);
+      const { count } = input.train.rows;
+      expect(result.steps.reduce((sum, step) => sum + step.samples, 0)).toBe(settings.packing ? 2 * count : count);
       expect(estimate.peakBytes).toBe(ledger.peak.peakBytes);
       expect(estimate.byCategory).toEqual(ledger.peak.byCategory);
       expect(estimate.phases).toEqual(ledger.phasePeaks);

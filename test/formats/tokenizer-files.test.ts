@@ -44,9 +44,9 @@ test.each(rows)('$name: a row of text has the ids that TRL gives it', async ({ n
   const files = memoryReader(new Map([['rows.jsonl', JSON.stringify({ text })]]));
   const options = { tokenizer, vocabSize: 320, maxPositions: 128, maxLength: 128, appendEos: true };
   const dataset = await loadDataset(files, [{ path: 'rows.jsonl' }], options);
-  expect([...dataset.rows[0]!.inputIds]).toEqual(ids);
+  expect([...(await dataset.rows.row(0)).inputIds]).toEqual(ids);
   expect(ids.length).toBe(COUNTS[name as keyof typeof COUNTS]);
-  expect(dataset.rowsWithDoubledTokens).toBe(name === 'double-bos' ? 1 : 0);
+  expect(dataset.notes.get('doubled') ?? 0).toBe(name === 'double-bos' ? 1 : 0);
 });
 
 test('a special token twice is counted only where the tokenizer adds one of them', async () => {
@@ -54,7 +54,7 @@ test('a special token twice is counted only where the tokenizer adds one of them
     const tokenizer = await load(filesOf(name));
     const files = memoryReader(new Map([['rows.jsonl', JSON.stringify({ text })]]));
     const options = { tokenizer, vocabSize: 320, maxPositions: 128, maxLength: 128, appendEos: true };
-    return (await loadDataset(files, [{ path: 'rows.jsonl' }], options)).rowsWithDoubledTokens;
+    return (await loadDataset(files, [{ path: 'rows.jsonl' }], options)).notes.get('doubled') ?? 0;
   };
   expect(await doubled('digits', '<s><s>a</s></s>')).toBe(0);
   expect(await doubled('double-bos', 'a')).toBe(0);

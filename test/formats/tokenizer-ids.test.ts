@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -13,6 +14,8 @@ type Entry = {
   special: Record<'bos' | 'eos' | 'pad', number | null>;
   ids: number[][];
   plain: number[][];
+  /** Starts of SHA-256 hashes of the offsets of `plain`. */
+  offsets: string[];
   /** Ids of tokenizer.json alone, where they are others. */
   rust: number[][] | null;
   decoded: string[];
@@ -41,7 +44,10 @@ test('every family that nibble trains has its tokenizer here', () => {
   expect([families.length, elsewhere.length]).toEqual([14, 16]);
 });
 
-describe.each([...families, ...elsewhere])('$name', ({ files, size, special, ids, plain, rust, decoded }) => {
+/** A place in UTF-16 units as Python counts it, in characters. */
+const inCharacters = (text: string, at: number): number => Array.from(text.slice(0, at)).length;
+
+describe.each([...families, ...elsewhere])('$name', ({ files, size, special, ids, plain, offsets, rust, decoded }) => {
   test("ids and special tokens are AutoTokenizer's", async () => {
     const tokenizer = await load(files);
     for (const [i, text] of texts.entries()) {
@@ -50,6 +56,16 @@ describe.each([...families, ...elsewhere])('$name', ({ files, size, special, ids
     }
     const { bosId, eosId, padId, vocabSize } = tokenizer;
     expect({ bos: bosId, eos: eosId, pad: padId, vocabSize }).toEqual({ ...special, vocabSize: size });
+  });
+
+  test("tokens stand in the text where Rust's tokenizers say", async () => {
+    const tokenizer = await load(files);
+    for (const [i, text] of texts.entries()) {
+      const { ids: found, starts, ends } = tokenizer.encodeWithOffsets(text);
+      const pairs = found.map((_, k) => [inCharacters(text, starts[k]!), inCharacters(text, ends[k]!)]);
+      const hash = createHash('sha256').update(JSON.stringify(pairs)).digest('hex').slice(0, 12);
+      expect(hash, `${JSON.stringify(text)} ${JSON.stringify(pairs)}`).toBe(offsets[i]);
+    }
   });
 
   test("tokenizer.json alone has the ids and the text of Rust's tokenizers, and a note says where transformers differs", async () => {

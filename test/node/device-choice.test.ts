@@ -21,9 +21,9 @@ test('the old name is read, and the new one named', () => {
 });
 
 test.each([
-  [{ NIBBLE_ADAPTER: 'gpu', NIBBLE_DEVICE: 'lavapipe' }, 'NIBBLE_ADAPTER', /got gpu, .* is lavapipe.*unset/],
-  [{ NIBBLE_DEVICE: 'cuda' }, 'NIBBLE_DEVICE', /got cuda, wanted one of auto, gpu/],
-  [{ NIBBLE_ADAPTER: 'cuda' }, 'NIBBLE_ADAPTER', /got cuda, wanted one of auto, gpu/],
+  [{ NIBBLE_ADAPTER: 'gpu', NIBBLE_DEVICE: 'lavapipe' }, 'NIBBLE_ADAPTER', /got "gpu", .* is "lavapipe".*unset/],
+  [{ NIBBLE_DEVICE: 'cuda' }, 'NIBBLE_DEVICE', /got "cuda", wanted one of auto, gpu/],
+  [{ NIBBLE_ADAPTER: 'cuda' }, 'NIBBLE_ADAPTER', /got "cuda", wanted one of auto, gpu/],
 ])('%j is refused', (env, path, message) => {
   let thrown: unknown;
   try {

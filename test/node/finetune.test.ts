@@ -87,6 +87,7 @@ test('rows in memory train as the same rows in files do, to the bit, and their f
     outputDir: at('library'),
     adapterFile: at('library/adapter_model.safetensors'),
     recordFile: at('library/run.json'),
+    bestCheckpoint: null,
   });
   const [cli, library] = [contentOf(at('cli')), contentOf(at('library'))];
   const rows = ['rows/datasets-0.jsonl', 'rows/datasets-1.jsonl', 'rows/eval_datasets-0.jsonl'];
@@ -172,8 +173,8 @@ test('all that is wrong in the options is said at once, by path', async () => {
   const error = (await rejection(finetune({ ...options(), ...wrong } as unknown as FinetuneOptions))) as ConfigError;
   expect(error).toBeInstanceOf(ConfigError);
   expect(error.problems.map(({ path: at, message }) => `${at}: ${message}`)).toEqual([
-    expect.stringMatching(/^device: got cuda, wanted one of auto, gpu/),
-    expect.stringMatching(/^datasets\[0\]\.rows: got string, wanted a list of rows/),
+    expect.stringMatching(/^device: got "cuda", wanted one of auto, gpu/),
+    expect.stringMatching(/^datasets\[0\]\.rows: got "text", wanted a list of rows/),
     expect.stringMatching(/^datasets\[1\]\.rows: says the same as path/),
     expect.stringMatching(/^max_steps: got "3", wanted -1, or an integer of at least 1 \(options\)$/),
     expect.stringMatching(/^lora_r: got 0, wanted an integer of at least 1 \(options\)$/),
@@ -185,8 +186,10 @@ test('a row that is none is named by its place in the options', async () => {
   const rows = [texts[0], { messages: [] }] as never;
   const error = await rejection(finetune(options({ datasets: [{ rows }] })));
   expect(error).toBeInstanceOf(DataError);
-  expect(error.message).toMatch(/^datasets\[0\]\.rows:2: is a row of a chat/);
-  await expect(finetune(options({ datasets: [{ rows: [] }] }))).rejects.toThrow(/^datasets\[0\]\.rows: gives no rows/);
+  expect(error.message).toMatch(
+    /^datasets\[0\]\.rows:2: is a conversation, and the model directory has no chat template/,
+  );
+  await expect(finetune(options({ datasets: [{ rows: [] }] }))).rejects.toThrow(/^datasets\[0\]\.rows: is empty; give/);
 });
 
 test('a program ends by itself after two calls', async () => {

@@ -159,6 +159,18 @@ describe('the numbers of the page and of the Markdown are those of the JSON', ()
         run_info.total_time,
       ]),
     );
+    // drops of the loss over the seeds, and the sample deviation of what it came to
+    const learning = ['lora', 'qlora'].map((arm) => {
+      const own = ordered.filter(({ run_info }) => run_info.arm === arm).map(({ eval_info }) => eval_info);
+      const after = own.map(({ metrics }) => metrics!.eval_loss.value);
+      const drops = own.map(({ metrics_before }, i) => metrics_before!.eval_loss.value - after[i]!);
+      const mean = after.reduce((sum, value) => sum + value, 0) / after.length;
+      const sd = Math.sqrt(after.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (after.length - 1));
+      return [own.length, Math.min(...drops), sd, Math.min(...drops) / sd];
+    });
+    const told = numbers(htmlTable('learning')).map((row) => row.filter((value) => typeof value === 'number'));
+    expect(told).toEqual(learning.map((row) => row.map((value) => expect.closeTo(value, 9))));
+    expect(texts(htmlTable('learning')).map((row) => row.at(-1))).toEqual(['yes', 'yes']);
     expect(texts(htmlTable('evaluation'))).toEqual(markdownTable('Evaluation before and after training'));
     expect(texts(htmlTable('step-times'))).toEqual(markdownTable('Step time by run'));
   });

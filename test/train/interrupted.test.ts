@@ -47,7 +47,12 @@ test('stopped after three steps: their log, marked, and nothing else', async () 
   expect(state).toMatchObject({ global_step: 3, max_steps: 9 });
   // Hugging Face's TrainerState refuses unknown fields
   expect(Object.keys(state).sort()).toEqual(Object.keys(HF_STATE).sort());
-  expect(read('interrupted.json')).toEqual({ reason: 'stopped by SIGINT', step: 3, max_steps: 9 });
+  expect(read('interrupted.json')).toEqual({
+    reason: 'stopped by SIGINT',
+    step: 3,
+    max_steps: 9,
+    checkpoint: null,
+  });
   expect(
     state.log_history.flatMap((row: { loss?: number; step: number }) => ('loss' in row ? [row.step] : [])),
   ).toEqual([1, 2, 3]);

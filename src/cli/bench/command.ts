@@ -66,7 +66,7 @@ function runCommand(context: CliContext, run: Handler<BenchRunArgs>): Command {
     .option('--output <dir>', 'where the folder of the results goes', DEFAULT_OUTPUT)
     .option('--no-report', 'write the run files and the summary alone; nibble bench report makes the rest of them');
   return addSettingOptions(command).action(async (name: string, options: Record<string, unknown>) => {
-    const file = await readSource(suitePath(name));
+    const file = await readSource(suitePath(name), context);
     const suite = await readSuite(context, file, options);
     await run({ suite, file, output: String(options.output), report: options.report !== false }, context);
   });

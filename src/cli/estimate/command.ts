@@ -37,7 +37,7 @@ export function estimateCommand(context: CliContext, run: Handler<EstimateArgs>)
     .option('--json', 'print JSON');
   return addSettingOptions(command).action(async (target: string, options: Record<string, unknown>) => {
     const { profile, json, ...settings } = options as { profile?: string; json?: boolean };
-    const model = await modelConfigAt(target);
+    const model = await modelConfigAt(target, context);
     const config =
       model === undefined
         ? await readTrainConfig(context, target, settings, 'estimate')
@@ -48,17 +48,17 @@ export function estimateCommand(context: CliContext, run: Handler<EstimateArgs>)
             'estimate',
           );
     if (model === undefined) await requireModel(config);
-    const modelConfig = model ?? (await readSource(join(config.values.model_name_or_path, 'config.json')));
+    const modelConfig = model ?? (await readSource(join(config.values.model_name_or_path, 'config.json'), context));
     await run({ config, modelConfig, profile, json: json === true }, context);
   });
 }
 
 /** Reads the model's config.json where `target` is that or its directory; undefined for a training configuration. */
-async function modelConfigAt(target: string): Promise<SourceFile | undefined> {
+async function modelConfigAt(target: string, context: CliContext): Promise<SourceFile | undefined> {
   const found = await stat(target).catch(() => null);
-  if (found?.isDirectory()) return readSource(join(target, 'config.json'));
+  if (found?.isDirectory()) return readSource(join(target, 'config.json'), context);
   const hint = hubHint(target, 'model');
   if (found === null && hint !== '')
     throw new ConfigError([{ path: 'target', message: `there is no ${target} in ${process.cwd()}${hint}` }]);
-  return basename(target).endsWith('.json') ? readSource(target) : undefined;
+  return basename(target).endsWith('.json') ? readSource(target, context) : undefined;
 }

@@ -2,6 +2,8 @@
 import type { ProgressStream } from './progress.ts';
 
 export type CliContext = {
+  /** What is piped into the command, read where - stands for a file. */
+  readonly stdin: AsyncIterable<Uint8Array | string>;
   /** For results, which a pipe or a file should receive. */
   readonly stdout: { write(text: string): unknown };
   /** For the person watching: notices, progress, errors. */

@@ -1,7 +1,7 @@
 /** Reports the failure of a command and chooses its exit code. */
 import { CommanderError } from 'commander';
 import pc from 'picocolors';
-import { ConfigError, DataError, exitCodeOf, isRefusal, type NodeError } from '../../errors.ts';
+import { ConfigError, DataError, exitCodeOf, isRefusal, type NodeError, RunStopped } from '../../errors.ts';
 import { inWords } from '../../node/files.ts';
 import type { CliContext } from './context.ts';
 import { StoppedBySignal } from './signals.ts';
@@ -9,8 +9,13 @@ import { OutputClosed } from './streams.ts';
 import { wantsColor } from './terminal.ts';
 
 const USAGE_EXIT_CODE = 2;
+/** sysexits(3) EX_TEMPFAIL: the run is not done, and goes on when it is started again. */
+const STOPPED_EXIT_CODE = 75;
 
-/** Prints the failure on stderr and returns the exit code: 2 usage or mendable, 1 our bug, 128 + n for a signal. */
+/**
+ * Prints the failure on stderr and returns the exit code: 2 usage or mendable, 1 our bug, 75 a run that was stopped and can go
+ * on, 128 + n a signal.
+ */
 export function reportFailure(error: unknown, context: CliContext): number {
   // commander has printed its help or its complaint already
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
@@ -18,6 +23,10 @@ export function reportFailure(error: unknown, context: CliContext): number {
   const say = (text: string) => context.stderr.write(`${color.red('nibble:')} ${text}\n`);
   const cause = causeOf(error, context.signal);
   if (cause instanceof OutputClosed) return 0;
+  if (cause instanceof RunStopped) {
+    say(cause.message);
+    return STOPPED_EXIT_CODE;
+  }
   if (cause instanceof StoppedBySignal) {
     say(cause.message);
     return cause.exitCode;

@@ -1,9 +1,9 @@
 /** Reads a command's arguments into a resolved configuration. */
-import { readFile, stat } from 'node:fs/promises';
 import {
   type ConfigSources,
   loadSuite,
   loadTrainConfig,
+  MOST_CONFIG_BYTES,
   type Purpose,
   type ResolvedConfig,
   type ResolvedSuite,
@@ -13,24 +13,25 @@ import {
 import { DataError } from '../../errors.ts';
 import { decodeUtf8 } from '../../formats/reader.ts';
 import { inWords } from '../../node/files.ts';
+import { readRegular, requireRegular } from '../../node/regular-file.ts';
 import type { CliContext } from './context.ts';
 import { givenSettings } from './setting-options.ts';
+import { isStandardInput, readStandardInput, STANDARD_INPUT } from './standard-input.ts';
 
-/** Reads a text file of the size that a configuration may have. @throws DataError that says what to check */
-export async function readSource(path: string): Promise<SourceFile> {
+/** Reads a text file of the size that a configuration may have, or standard input where `path` is -. @throws DataError */
+export async function readSource(path: string, context: Pick<CliContext, 'stdin' | 'signal'>): Promise<SourceFile> {
+  if (isStandardInput(path)) {
+    const bytes = await readStandardInput(context, MOST_CONFIG_BYTES, 'a configuration');
+    return { path: STANDARD_INPUT, text: decodeUtf8(bytes, STANDARD_INPUT) };
+  }
   try {
-    const problem = sizeProblem((await stat(path)).size);
+    const problem = sizeProblem((await requireRegular(path)).size);
     if (problem !== null) throw new DataError(path, problem);
-    return { path, text: decodeUtf8(await readFile(path), path) };
+    return { path, text: decodeUtf8(await readRegular(path), path) };
   } catch (error) {
     if (error instanceof DataError) throw error;
     const code = (error as NodeJS.ErrnoException).code;
-    const why =
-      code === 'ENOENT'
-        ? 'there is no such file'
-        : code === 'EISDIR'
-          ? 'it is a directory, wanted a file'
-          : inWords(error as NodeJS.ErrnoException);
+    const why = code === 'ENOENT' ? 'there is no such file' : inWords(error as NodeJS.ErrnoException);
     throw new DataError(path, `cannot be read: ${why}; check the path (relative to ${process.cwd()})`, {
       cause: error,
     });
@@ -48,7 +49,10 @@ export async function readTrainConfig(
   purpose: Purpose = 'train',
 ): Promise<ResolvedConfig> {
   const sources: ConfigSources = { env: context.env, flags: givenSettings(options) };
-  const config = loadTrainConfig(path === undefined ? sources : { ...sources, file: await readSource(path) }, purpose);
+  const config = loadTrainConfig(
+    path === undefined ? sources : { ...sources, file: await readSource(path, context) },
+    purpose,
+  );
   tellNotices(context, config.notices);
   return config;
 }

@@ -36,6 +36,8 @@ export function trainProgress(
       for (const what of flagMessages(event.flags)) progress.note(`step ${event.step}: ${what}`);
     } else if (event.type === 'eval')
       detail = `eval_loss ${event.result.evalLoss.toFixed(4)}  perplexity ${event.result.perplexity.toFixed(2)}`;
+    else if (event.type === 'checkpoint')
+      progress.note(`checkpoint: ${event.path}${event.isBest ? ', the best so far' : ''}`);
     else progress.note(event.text);
   };
 }

@@ -1,30 +1,49 @@
 /** Does the work of `nibble train`: passes its arguments to node/run.ts and shows its events. */
+import { RunStopped } from '../../errors.ts';
 import { placeOfSingleRun, run } from '../../node/run.ts';
 import type { RunEvent, RunOutcome } from '../../node/run-types.ts';
 import { counted, formatBytes } from '../../report/format.ts';
+import type { CheckpointEvent } from '../../train/events.ts';
 import type { CliContext } from '../shared/context.ts';
 import { askedDevice } from '../shared/device-choice.ts';
 import { createProgress, type Progress } from '../shared/progress.ts';
+import { StoppedBySignal } from '../shared/signals.ts';
 import { lossInWords, trainProgress } from '../shared/train-progress.ts';
 import type { TrainArgs } from './command.ts';
 import { logRows } from './log.ts';
+import { readPipedRows } from './piped-rows.ts';
 
 /** Trains and prints where the result lies. @throws ConfigError, DataError, DeviceError; the signal's reason */
-export async function runTrain({ config, profile }: TrainArgs, context: CliContext): Promise<void> {
-  const { output_dir, logging_steps } = config.values;
+export async function runTrain({ config: given, profile }: TrainArgs, context: CliContext): Promise<void> {
+  const { output_dir, logging_steps } = given.values;
+  const { config, rows } = await readPipedRows(given, context);
   const progress = createProgress(context.stderr, context.env);
+  const draw = drawRun(progress, logging_steps);
+  let stop: CheckpointEvent | null = null;
   try {
     const outcome = await run(config, {
       place: placeOfSingleRun(config, ['nibble', ...process.argv.slice(2)]),
       device: askedDevice(context),
       signal: context.signal,
-      onEvent: drawRun(progress, logging_steps),
+      onEvent: (event) => {
+        if (event.type === 'checkpoint' && event.isStop) stop = event;
+        draw(event);
+      },
       profileFile: profile,
+      rows,
     });
     context.stdout.write(`${output_dir}: ${lastLoss(outcome)}, ${figures(outcome)}\n`);
+  } catch (error) {
+    throw error === context.signal.reason ? withCheckpoint(error, stop) : error;
   } finally {
     progress.stop();
   }
+}
+
+/** A run that a signal has ended, with the checkpoint that it left; one without ends as any command does. */
+function withCheckpoint(error: unknown, stop: CheckpointEvent | null): unknown {
+  if (!(error instanceof StoppedBySignal) || stop === null) return error;
+  return new RunStopped(`${error.message} after step ${stop.step}`, stop.path);
 }
 
 function drawRun(progress: Progress, loggingSteps: number): (event: RunEvent) => void {

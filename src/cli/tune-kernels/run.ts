@@ -39,12 +39,10 @@ function requireTuningDirectory(env: CliContext['env']): string {
  * @throws DeviceError without a device; DataError for a config.json that cannot be read; the signal's reason, after
  * what was found so far is written
  */
-export async function runTuneKernels(
-  args: TuneKernelsArgs,
-  { stdout, stderr, env, signal }: CliContext,
-): Promise<void> {
+export async function runTuneKernels(args: TuneKernelsArgs, context: CliContext): Promise<void> {
+  const { stdout, stderr, env, signal } = context;
   const directory = args.dryRun ? null : requireTuningDirectory(env);
-  const shapes = await shapesOf(args);
+  const shapes = await shapesOf(args, context);
   const progress = createProgress(stderr, env);
   const choice = askedDevice({ env, stderr });
   let info: Device['info'] | null = null;
@@ -84,19 +82,19 @@ export async function runTuneKernels(
   }
 }
 
-async function shapesOf({ models, tokens: M }: TuneKernelsArgs): Promise<Shape[]> {
+async function shapesOf({ models, tokens: M }: TuneKernelsArgs, context: CliContext): Promise<Shape[]> {
   if (models.length === 0) return LLAMA_2_7B.map(([N, K]) => ({ M, N, K }));
-  const linears = (await Promise.all(models.map(linearsOf))).flat();
+  const linears = (await Promise.all(models.map((model) => linearsOf(model, context)))).flat();
   const distinct = new Map(linears.map((l) => [`${l.out},${l.in}`, { M, N: l.out, K: l.in }]));
   return [...distinct.values()].sort((a, b) => b.N * b.K - a.N * a.K);
 }
 
-async function linearsOf(model: string): Promise<ReturnType<typeof allLinears>> {
+async function linearsOf(model: string, context: CliContext): Promise<ReturnType<typeof allLinears>> {
   const isDirectory = await stat(model).then(
     (found) => found.isDirectory(),
     () => false,
   );
-  const source = await readSource(isDirectory ? path.join(model, CONFIG_FILE) : model);
+  const source = await readSource(isDirectory ? path.join(model, CONFIG_FILE) : model, context);
   return allLinears(parseModelConfig(parseObject(source.text, source.path), source.path));
 }
 

@@ -20,6 +20,17 @@ export type AddedToken = {
 /** A piece of text, or a token found in it. */
 export type Found = Piece | { readonly id: number };
 
+/** The same with its place in the text that was split, in UTF-16 units. */
+export type Located = (Piece | { readonly id: number }) & { readonly start: number; readonly end: number };
+
+/** A piece of the raw text between tokens, normalized, and what stands in its normalized form. */
+export type NormalizedPiece = {
+  readonly raw: string;
+  readonly start: number;
+  readonly normalized: string;
+  readonly parts: readonly Located[];
+};
+
 /** What the added tokens need of the model: its vocabulary. */
 export type Vocabulary = { readonly size: number; idOf(token: string): number | undefined };
 
@@ -98,26 +109,44 @@ export class AddedTokens {
     return found;
   }
 
+  /** As `extract`, with the place of everything: tokens in the raw text, and parts in the normalized form of their piece. */
+  locate(text: string): (NormalizedPiece | (Located & { readonly id: number }))[] {
+    this.#raw ??= this.#trie(false);
+    this.#normalized ??= this.#trie(true);
+    return this.#split({ text, first: true }, this.#raw).map((found) => {
+      if ('id' in found) return found;
+      const { text: raw, start, first } = found;
+      const normalized = this.#normalizer === null ? raw : this.#normalizer(raw);
+      return { raw, start, normalized, parts: this.#split({ text: normalized, first }, this.#normalized!) };
+    });
+  }
+
+  /** The normalizer, for whoever aligns its output with its input. */
+  normalize(text: string): string {
+    return this.#normalizer === null ? text : this.#normalizer(text);
+  }
+
   #trie(normalized: boolean): TokenTrie {
     const trie = new TokenTrie();
     for (const [id, token] of this.#byId) if (token.normalized === normalized) trie.add(this.normalizedForm(token), id);
     return trie;
   }
 
-  #split({ text, first }: Piece, trie: TokenTrie): Found[] {
-    const found: Found[] = [];
+  #split({ text, first }: Piece, trie: TokenTrie): Located[] {
+    const found: Located[] = [];
     let covered = 0;
     const pieceTo = (end: number): void => {
-      if (covered < end) found.push({ text: text.slice(covered, end), first: first && covered === 0 });
+      if (covered < end)
+        found.push({ text: text.slice(covered, end), first: first && covered === 0, start: covered, end });
     };
     for (const match of trie.matches(text)) {
       const token = this.#byId.get(match.id)!;
       if (token.single_word && !isSingleWord(text, match.start, match.end)) continue;
       // white space that the token before took is gone
-      const start = token.lstrip ? Math.max(endWithoutSpace(text.slice(0, match.start)), covered) : match.start;
+      const start = token.lstrip ? endWithoutSpace(text, covered, match.start) : match.start;
       pieceTo(start);
-      found.push({ id: match.id });
       covered = token.rstrip ? startOfText(text, match.end) : match.end;
+      found.push({ id: match.id, start, end: covered });
     }
     pieceTo(text.length);
     return found;

@@ -26,6 +26,8 @@ export type AutoTokenizer = {
   readonly pipeline: Pipeline;
   /** Id of bos_token, eos_token, pad_token and so on; null where the files name none. */
   idOf(key: string): number | null;
+  /** Texts of bos_token, eos_token and so on, and of the names that only this model has. */
+  readonly named: ReadonlyMap<string, string>;
   /** What a person should know: where transformers' ids are not those that a file asks for. */
   readonly notes: readonly string[];
 };
@@ -63,7 +65,8 @@ export function openAutoTokenizer(files: TokenizerFiles): AutoTokenizer {
     ...movedNote(wanted, tokens, pipeline, files),
     ...aroundNotes(pipeline, idOf, files),
   ];
-  return { pipeline, idOf, notes };
+  const named = new Map(Array.from(tokens.named, ([key, token]) => [key, contentOf(token)]));
+  return { pipeline, idOf, named, notes };
 }
 
 /** Settings of tokenizer_config.json that change ids in transformers and are not followed here. */

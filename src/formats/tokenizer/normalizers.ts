@@ -89,9 +89,9 @@ function strip(left: boolean, right: boolean): Normalizer {
 
 const SPACE = new RegExp(WHITE_SPACE, 'v');
 
-/** Index behind the last character that is no white space, at least `start`; linear, unlike a search for \s+$. */
-export function endWithoutSpace(text: string, start = 0): number {
-  let end = text.length;
+/** Index behind the last character before `from` that is no white space, at least `start`; linear, unlike a search for \s+$. */
+export function endWithoutSpace(text: string, start = 0, from = text.length): number {
+  let end = from;
   while (end > start && SPACE.test(text[end - 1]!)) end--;
   return end;
 }

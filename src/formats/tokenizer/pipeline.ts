@@ -8,6 +8,7 @@ import { bpeOf } from './bpe.ts';
 import { type Decoder, decoderOf } from './decoders.ts';
 import { type Model, wordLevelOf, wordPieceOf } from './model.ts';
 import { normalizerOf } from './normalizers.ts';
+import { type Encoding, type OffsetRules, offsetRulesOf, offsetsOf } from './offsets.ts';
 import { type PostProcessor, postProcessorOf } from './post-processors.ts';
 import { type PreTokenizer, preTokenizerOf } from './pre-tokenizers.ts';
 import { Part } from './read.ts';
@@ -27,6 +28,7 @@ export class Pipeline {
   readonly #preTokenizer: PreTokenizer | null;
   readonly #postProcessor: PostProcessor;
   readonly #decoder: Decoder;
+  readonly #offsetRules: OffsetRules;
   #tokens: Map<number, string> | null = null;
 
   /** Reads everything but `added_tokens`, which are the caller's to add. @throws DataError */
@@ -41,6 +43,7 @@ export class Pipeline {
     this.#postProcessor = postProcessorOf(part.objectOrNull('post_processor'));
     this.#decoder = decoderOf(part.objectOrNull('decoder'));
     this.#model = modelOf(part.object('model'));
+    this.#offsetRules = offsetRulesOf(json);
     const { vocabulary } = this.#model;
     this.added = new AddedTokens({ size: vocabulary.size, idOf: (token) => vocabulary.get(token) }, normalizer);
   }
@@ -56,6 +59,15 @@ export class Pipeline {
     return addSpecialTokens ? this.#postProcessor(ids) : ids;
   }
 
+  /** Ids of a text without the special tokens of the post-processor, and where in the text each stands. @throws DataError */
+  encodeWithOffsets(text: string): Encoding {
+    const ids = this.encode(text, false);
+    this.#tokens ??= new Map(Array.from(this.#model.vocabulary, ([token, id]) => [id, token]));
+    const parts = { added: this.added, preTokenizer: this.#preTokenizer, model: this.#model, tokens: this.#tokens };
+    const { starts, ends } = offsetsOf(text, parts, this.#offsetRules);
+    return { ids, starts, ends };
+  }
+
   /** V8 keeps a place to return to for each character of a match: some millions without a border overflow it. */
   #guarded<T>(characters: number, work: () => T): T {
     const given = `is given a text of ${characters.toLocaleString('en-US')} characters`;
@@ -63,8 +75,8 @@ export class Pipeline {
     const late = (): Error =>
       new DataError(
         this.#file,
-        `${given}, and its patterns took more than ${limitMs / 1000} s for it: one of them may never end. Mend the pattern ` +
-          '(pre_tokenizer, normalizer or decoder), or tokenize the rows with transformers and give input_ids.',
+        `${given}, and its patterns took more than ${Math.round(limitMs / 1000)} s for it: one of them may never end. Mend the ` +
+          'pattern (pre_tokenizer, normalizer or decoder), or tokenize the rows with transformers and give input_ids.',
       );
     try {
       return withinTime(limitMs, work, late);

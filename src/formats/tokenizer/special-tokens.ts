@@ -189,25 +189,33 @@ export function addedTokenParts({ tokenizer, places }: TokenizerFiles): readonly
 
 /** The tokens as transformers adds them to what the backend has, in order. */
 export function missingTokens(tokens: SpecialTokens, present: readonly AddedToken[]): AddedToken[] {
-  const same = (a: Given, b: Given): boolean =>
-    typeof a === 'string' || typeof b === 'string' ? a === b : isSame(a, b);
+  const known = new Set(present.map(identityOf));
   const missing: Given[] = [...tokens.listed]
     .sort(([a], [b]) => a - b)
     .map(([, token]) => token)
-    .filter((token) => !present.some((known) => same(known, token)));
+    .filter((token) => !known.has(identityOf(token)));
   const encoder = new Set([...present, ...missing].map(contentOf));
+  const more = new Map<string, Given>();
   for (const token of [...tokens.named.values(), ...tokens.extra]) {
-    if (!encoder.has(contentOf(token)) && !missing.some((known) => same(known, token))) missing.push(token);
+    const identity = identityOf(token);
+    if (!encoder.has(contentOf(token)) && !more.has(identity)) more.set(identity, token);
   }
+  for (const token of more.values()) missing.push(token);
   const names = new Set([...tokens.named.values()].map(contentOf));
   return missing.map((token) =>
     typeof token === 'string' ? specialToken(token) : names.has(token.content) ? { ...token, special: true } : token,
   );
 }
 
+const FIELDS = ['content', 'single_word', 'lstrip', 'rstrip', 'normalized', 'special'] as const;
+
 export function isSame(a: AddedToken, b: AddedToken): boolean {
-  const keys = ['content', 'single_word', 'lstrip', 'rstrip', 'normalized', 'special'] as const;
-  return keys.every((key) => a[key] === b[key]);
+  return FIELDS.every((key) => a[key] === b[key]);
+}
+
+/** The same for two tokens that are alike: with all their flags, or as bare texts. */
+function identityOf(token: Given): string {
+  return JSON.stringify(typeof token === 'string' ? token : FIELDS.map((key) => token[key]));
 }
 
 export function specialToken(content: string): AddedToken {

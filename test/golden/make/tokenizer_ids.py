@@ -3,6 +3,7 @@
 The tokenizers are those of bench/fidelity, which compares far more text; here their vocabularies are smaller.
 """
 
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -48,11 +49,17 @@ def opened(files):
     return auto, rust
 
 
+def digest(offsets):
+    """The start of a SHA-256 of offsets, in characters, as [[start,end],...]: they need more room than the ids."""
+    return hashlib.sha256(json.dumps(offsets, separators=(",", ":")).encode()).hexdigest()[:12]
+
+
 def as_opened(files, texts):
     auto, rust = opened(files)
     made = {"class": type(auto).__name__, "size": max(auto.get_vocab().values()) + 1,
             "special": {name: getattr(auto, f"{name}_token_id") for name in ("bos", "eos", "pad")},
-            "ids": auto(texts)["input_ids"], "plain": auto(texts, add_special_tokens=False)["input_ids"]}
+            "ids": auto(texts)["input_ids"], "plain": (plain := auto(texts, add_special_tokens=False))["input_ids"],
+            "offsets": [digest(encoding.offsets) for encoding in plain.encodings]}
     alone = [encoding.ids for encoding in rust.encode_batch(texts)]
     return made | {"rust": None if alone == made["ids"] else alone,
                    "decoded": [rust.decode(ids, skip_special_tokens=True) for ids in alone]}

@@ -1,0 +1,80 @@
+/** Rows as people have them, by their columns, tokenized and labelled as TRL's SFTTrainer does. */
+import { show } from '../config/show.ts';
+import { DataError } from '../errors.ts';
+import type { JsonObject } from '../formats/json.ts';
+import type { ExampleOptions, MadeRow, RowKind } from './example.ts';
+import { IGNORED } from './row.ts';
+import { alpacaRow, promptCompletionRow, textRow } from './text-rows.ts';
+import { MASKS, tokenizedRow } from './tokenized-row.ts';
+
+/** A row with the columns that were read. */
+export type Example = MadeRow & { readonly read: readonly string[] };
+
+const has = (row: JsonObject, key: string): boolean => row[key] !== undefined && row[key] !== null;
+
+const COLUMNS: Readonly<Record<Exclude<RowKind, 'text'>, readonly string[]>> = {
+  tokenized: ['input_ids', 'labels', 'attention_mask', 'position_ids', 'seq_lengths', 'inputs_embeds', ...MASKS],
+  'prompt-completion': ['prompt', 'completion', 'tools', 'chat_template_kwargs'],
+  messages: ['messages', 'tools', 'chat_template_kwargs'],
+  conversations: ['conversations', 'tools', 'chat_template_kwargs'],
+  alpaca: ['instruction', 'input', 'output'],
+};
+
+/** Tells by its columns what a row is, in TRL's order; null for none that is known. */
+export function kindOf(row: JsonObject, textField = 'text'): RowKind | null {
+  if (has(row, 'input_ids')) return 'tokenized';
+  if (has(row, 'prompt') && has(row, 'completion')) return 'prompt-completion';
+  if (has(row, 'messages')) return 'messages';
+  if (has(row, 'conversations')) return 'conversations';
+  if (has(row, textField)) return 'text';
+  return has(row, 'instruction') && has(row, 'output') ? 'alpaca' : null;
+}
+
+/** Makes a training row of a record at `where` (file:line), as `kind` or by its columns. @throws DataError */
+export async function exampleOf(
+  record: JsonObject,
+  where: string,
+  options: ExampleOptions,
+  kind = kindOf(record, options.textField),
+): Promise<Example> {
+  const { textField = 'text' } = options;
+  if (kind === null) throw unknownColumns(record, where, textField);
+  const read = kind === 'text' ? [textField] : COLUMNS[kind];
+  return { ...(await made(kind, record, where, options)), read };
+}
+
+async function made(kind: RowKind, record: JsonObject, where: string, options: ExampleOptions): Promise<MadeRow> {
+  if (kind === 'tokenized') return { row: tokenizedRow(record, where, options), notes: [] };
+  const { tokenizer } = options;
+  if (tokenizer === null)
+    throw new DataError(where, 'holds text, and the model directory has no tokenizer.json. Add it, or give input_ids.');
+  const settings = { ...options, tokenizer };
+  const isChat =
+    kind === 'messages' ||
+    kind === 'conversations' ||
+    (kind === 'prompt-completion' && (Array.isArray(record.prompt) || Array.isArray(record.completion)));
+  if (isChat) {
+    const { chatRow } = await import('./chat/chat-row.ts');
+    return chatRow(kind, record, where, settings);
+  }
+  if (options.assistantOnlyLoss === true)
+    throw new DataError(
+      where,
+      'is no conversation, and assistant_only_loss: true learns from what an assistant says. Give "messages", or leave the setting out.',
+    );
+  if (has(record, 'labels'))
+    throw new DataError(where, 'has labels beside text; labels belong to tokens, so they need input_ids.');
+  if (kind === 'prompt-completion') return promptCompletionRow(record, where, settings);
+  return kind === 'alpaca' ? alpacaRow(record, where, settings) : textRow(record, where, settings);
+}
+
+function unknownColumns(record: JsonObject, where: string, textField: string): DataError {
+  const keys = Object.keys(record).filter((key) => has(record, key));
+  const missing =
+    has(record, 'prompt') || has(record, 'completion')
+      ? `lacks "${has(record, 'prompt') ? 'completion' : 'prompt'}", which belongs to its "${has(record, 'prompt') ? 'prompt' : 'completion'}"`
+      : has(record, 'instruction')
+        ? 'lacks "output", which belongs to its "instruction"'
+        : `needs ${show(textField)}, "messages", "prompt" with "completion", "instruction" with "output", or "input_ids" (labels ${IGNORED} where nothing is learned)`;
+  return new DataError(where, `has the keys ${show(keys)}, ${missing}.`);
+}

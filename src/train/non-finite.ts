@@ -1,0 +1,61 @@
+/** Steps whose loss or gradient is not finite: what ends a run, and what it says. */
+import type { TrainConfig } from '../config/settings.ts';
+import { DataError } from '../errors.ts';
+import { flagMessages } from '../kernels/flags.ts';
+import type { StepEvent } from './events.ts';
+import { lastCheckpoint } from './saving.ts';
+
+/** Rows that a message names. */
+const MOST_ROWS = 32;
+
+/** Words by which a run that on_nan stopped is known where only the message is left, as in another process. */
+export const STOPPED_BY_LOSS = /its update was left out, and the run ends/;
+
+/** Whether a step is broken. Under a loss scale, a gradient that overflows is no fault: the next scale is smaller. */
+export function isBroken({ loss, lossTokens, finite, lossScale }: StepEvent): boolean {
+  return (lossTokens > 0 && !Number.isFinite(loss)) || (lossScale === null && !finite);
+}
+
+/**
+ * Passes a step, or one that on_nan: skip leaves out.
+ * @param rows of its micro-batches
+ * @param checkpoint folder of the newest one; null where there is none
+ * @throws DataError naming the step and its rows
+ */
+export function requireFiniteStep(
+  step: StepEvent,
+  rows: readonly (readonly number[])[],
+  { on_nan, datasets, packing }: Pick<TrainConfig, 'on_nan' | 'datasets' | 'packing'>,
+  checkpoint: string | null,
+): void {
+  if (on_nan === 'skip' || !isBroken(step)) return;
+  const said = flagMessages(step.flags).join('; ');
+  const what = Number.isFinite(step.loss) ? 'the gradient is not finite' : `the loss is ${step.loss}`;
+  throw new DataError(
+    datasets.map(({ path }) => path).join(', '),
+    `${what} in step ${step.step}${said && ` (${said})`}, on ${packing ? 'packed rows' : 'rows'} ${listed(rows.flat())} (from 0); ` +
+      `its update was left out, and the run ends. ${checkpoint === null ? '' : `${lastCheckpoint(checkpoint)} `}` +
+      'Look at these rows, give a lower learning_rate or compute_dtype: float32, or pass over such steps with on_nan: skip.',
+  );
+}
+
+function listed(rows: readonly number[]): string {
+  const shown = rows.slice(0, MOST_ROWS).join(', ');
+  return rows.length > MOST_ROWS ? `${shown} and ${rows.length - MOST_ROWS} more` : shown;
+}
+
+/**
+ * @param model its folder
+ * @throws DataError where every step that had a label was skipped: what would be saved is what was there before
+ */
+export function requireTrained(steps: readonly StepEvent[], model: string): void {
+  const skipped = steps.filter(({ finite }) => !finite);
+  if (skipped.length === 0 || steps.some(({ finite, lossTokens }) => finite && lossTokens > 0)) return;
+  const said = flagMessages(skipped.reduce((all, { flags }) => all | flags, 0));
+  const what = said.join('; ') || 'gradients were not finite';
+  throw new DataError(
+    model,
+    `every one of ${skipped.length} updates was skipped (${what}), so nothing was trained and no weights are written. ` +
+      'Set compute_dtype: float32 or a lower learning_rate, or see whether the model gives a finite loss at all.',
+  );
+}

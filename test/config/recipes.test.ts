@@ -1,0 +1,171 @@
+/** Configurations of other trainers: what is taken, what is said of it, and what stays an error. */
+import { describe, expect, test } from 'vitest';
+import { loadTrainConfig, wasSet } from '../../src/config/index.ts';
+import type { ConfigError } from '../../src/errors.ts';
+
+const DATA = 'datasets: [{path: rows.jsonl}]\n';
+const load = (text: string) => loadTrainConfig({ file: { path: 'recipe.yaml', text: DATA + text } });
+const notices = (text: string) => load(text).notices.map(({ path, message }) => `${path}: ${message}`);
+
+describe("Axolotl's spellings", () => {
+  const QLORA = `base_model: ./llama
+load_in_8bit: false
+load_in_4bit: true
+adapter: qlora
+lora_model_dir:
+sequence_len: 2048
+sample_packing: true
+lora_r: 32
+lora_alpha: 16
+lora_dropout: 0.05
+lora_target_modules:
+lora_target_linear: true
+lora_fan_in_fan_out:
+gradient_accumulation_steps: 4
+micro_batch_size: 2
+optimizer: paged_adamw_32bit
+learning_rate: 0.0002
+bf16: auto
+fp16:
+tf32: false
+gradient_checkpointing: true
+wandb_project:
+flash_attention: true
+deepspeed:
+strict: false
+`;
+
+  test('are read, with the defaults that Axolotl would take', () => {
+    const config = load(QLORA);
+    expect(config.values).toMatchObject({
+      model_name_or_path: './llama',
+      method: 'qlora',
+      max_length: 2048,
+      packing: true,
+      lora_target_modules: 'all-linear',
+      per_device_train_batch_size: 2,
+      optim: 'adamw_torch',
+      float16_if_possible: true,
+      // not in the recipe
+      bnb_4bit_use_double_quant: true,
+      num_train_epochs: 1,
+      lr_scheduler_type: 'cosine',
+      adapter_name_or_path: null,
+    });
+    expect(wasSet(config, 'num_train_epochs')).toBe(false);
+  });
+
+  test('what is done instead is said, and of what is left empty nothing', () => {
+    const said = notices(QLORA);
+    const about = (name: string) => said.filter((text) => text.startsWith(`${name}:`));
+    expect(about('recipe')).toEqual([
+      'recipe: read as one of Axolotl, whose defaults hold where it says nothing: bnb_4bit_use_double_quant true, ' +
+        'num_train_epochs 1, lr_scheduler_type cosine',
+    ]);
+    expect(about('flash_attention')[0]).toMatch(/^flash_attention: true: nibble has kernels of its own.*recipe\.yaml/);
+    expect(about('optimizer').join()).toMatch(/computed as adamw_torch: moments of 32 bits/);
+    for (const name of ['wandb_project', 'deepspeed', 'lora_model_dir', 'tf32', 'strict', 'load_in_8bit', 'fp16'])
+      expect(about(name), name).toEqual([]);
+    expect(said.join('\n')).not.toContain('remove it');
+  });
+
+  test('base_model alone is only another name', () => {
+    expect(load('base_model: ./llama\n').values.num_train_epochs).toBe(3);
+  });
+});
+
+describe("LLaMA-Factory's spellings", () => {
+  const QLORA = `model_name_or_path: ./llama
+quantization_bit: 4
+quantization_method: bnb
+stage: sft
+do_train: true
+finetuning_type: lora
+lora_rank: 16
+lora_target: q_proj,v_proj
+cutoff_len: 512
+overwrite_cache: true
+preprocessing_num_workers: 16
+plot_loss: true
+overwrite_output_dir: true
+bf16: true
+ddp_timeout: 180000000
+trust_remote_code: true
+`;
+
+  test('are read, with the defaults that LLaMA-Factory would take', () => {
+    expect(load(QLORA).values).toMatchObject({
+      method: 'qlora',
+      lora_r: 16,
+      lora_alpha: 32,
+      lora_target_modules: ['q_proj', 'v_proj'],
+      bnb_4bit_use_double_quant: true,
+      max_length: 512,
+      float16_if_possible: true,
+    });
+    expect(load('model_name_or_path: m\nstage: sft\nfinetuning_type: lora\n').values).toMatchObject({
+      method: 'lora',
+      lora_alpha: 16,
+      lora_target_modules: 'all-linear',
+      max_length: 2048,
+      bnb_4bit_use_double_quant: false,
+    });
+    expect(load('model_name_or_path: m\nfinetuning_type: full\n').values).toMatchObject({
+      method: 'full',
+      lora_alpha: 8,
+    });
+  });
+
+  test('what would be lost in silence is said', () => {
+    const said = notices(QLORA).join('\n');
+    expect(said).toContain('overwrite_output_dir: true: nothing is written over');
+    expect(said).toContain('ddp_timeout: 180000000: nibble trains on one GPU');
+  });
+});
+
+describe("TRL's and transformers' spellings", () => {
+  test('a QLoRA recipe', () => {
+    const config = load(`model_name_or_path: ./llama
+dtype: bfloat16
+use_peft: true
+load_in_4bit: true
+bnb_4bit_quant_type: nf4
+bnb_4bit_compute_dtype: bfloat16
+lora_task_type: CAUSAL_LM
+attn_implementation: flash_attention_2
+device_map: auto
+gradient_checkpointing: true
+gradient_checkpointing_kwargs: {use_reentrant: false}
+warmup_ratio: 0.03
+optim: paged_adamw_8bit
+report_to: none
+push_to_hub: true
+bf16: true
+`);
+    expect(config.values).toMatchObject({
+      method: 'qlora',
+      warmup_steps: 0.03,
+      optim: 'adamw_torch',
+      dtype: 'bfloat16',
+    });
+    expect(config.values).toMatchObject({ float16_if_possible: true, requested_compute_dtype: 'bfloat16' });
+    const said = config.notices.map(({ path, message }) => `${path}: ${message}`).join('\n');
+    expect(said).toContain('device_map: "auto": nibble trains on one GPU');
+    expect(said).toContain('push_to_hub: true: nibble uploads nothing');
+    expect(said).toContain('gradient_checkpointing_kwargs: {"use_reentrant":false}: gradient_checkpointing decides');
+  });
+
+  test.each(['dataloader_drop_last: true', 'neftune_noise_alpha: 5', 'load_in_8bit: true', 's2_attention: true'])(
+    '%s changes results and is refused',
+    (yaml) => {
+      let refusal: ConfigError | null = null;
+      try {
+        load(`model_name_or_path: m\n${yaml}\n`);
+      } catch (error) {
+        refusal = error as ConfigError;
+      }
+      expect(refusal?.problems).toHaveLength(1);
+      expect(refusal?.problems[0]?.message).toMatch(/is not supported yet/);
+    },
+  );
+});

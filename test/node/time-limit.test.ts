@@ -1,0 +1,113 @@
+/** Patterns from files and settings that never come to an end: one message that names them. */
+import { beforeAll, describe, expect, test } from 'vitest';
+import { LORA_DEFAULTS, type LoraConfig } from '../../src/adapters/config.ts';
+import { matchTargets } from '../../src/adapters/match.ts';
+import { ConfigError, DataError } from '../../src/errors.ts';
+import { memoryReader } from '../../src/formats/memory.ts';
+import { limitTimeBy, withinTime } from '../../src/formats/time-limit.ts';
+import { loadTokenizer } from '../../src/formats/tokenizer.ts';
+import { skipTest } from '../../src/model/skips.ts';
+import { endsInTime } from '../../src/node/time-limit.ts';
+import { goldenBytes } from '../formats/files.ts';
+
+/** The limits themselves are seconds, which a test need not wait. */
+beforeAll(() => limitTimeBy((work, limitMs) => endsInTime(work, Math.round(limitMs / 20))));
+
+const MODULE = 'model.layers.0.self_attn.q_proj';
+/** Its time doubles with each character of a module's name. */
+const ENDLESS = '([a-z_.0-9]+)+!';
+
+function failure(work: () => unknown): Error {
+  try {
+    work();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error('did not fail');
+}
+
+describe('a pattern of an adapter', () => {
+  const base = {
+    modules: [{ kind: 'linear', name: MODULE, out: 8, in: 8, bias: false } as const],
+    inputEmbedding: 'model.embed_tokens',
+    outputEmbedding: 'lm_head',
+    tied: false,
+    defaultTargets: ['q_proj'],
+  };
+  const members: Record<string, Partial<LoraConfig>> = {
+    target_modules: { target_modules: ENDLESS },
+    exclude_modules: { exclude_modules: ENDLESS },
+    rank_pattern: { rank_pattern: { q_proj: 2, [ENDLESS]: 4 } },
+    alpha_pattern: { alpha_pattern: { [ENDLESS]: 4 } },
+    layers_pattern: { layers_pattern: ENDLESS, layers_to_transform: [0] },
+    modules_to_save: { modules_to_save: [ENDLESS] },
+    // no group repeats here: a polynomial of a high degree
+    'target_modules, flat': { target_modules: `${'.*'.repeat(14)}!` },
+  };
+
+  test.each(Object.entries(members))('%s', (name, config) => {
+    const error = failure(() => matchTargets({ ...LORA_DEFAULTS, ...config }, base));
+    expect(error).toBeInstanceOf(ConfigError);
+    const pattern = name.includes('flat') ? '.*.*' : ENDLESS;
+    expect(error.message).toMatch(new RegExp(`^${name.split(',')[0]}: `));
+    expect(error.message).toContain(pattern);
+    expect(error.message).toContain('takes more than 5 s on the names of the modules');
+    expect((error as ConfigError).problems).toHaveLength(1);
+  });
+
+  test('that ends is not touched, and other errors pass through', () => {
+    expect(matchTargets({ ...LORA_DEFAULTS, target_modules: '.*q_proj' }, base).map(({ name }) => name)).toEqual([
+      MODULE,
+    ]);
+    expect(
+      failure(() =>
+        withinTime(
+          200_000,
+          () => JSON.parse('{'),
+          () => new Error('late'),
+        ),
+      ),
+    ).toBeInstanceOf(SyntaxError);
+  });
+});
+
+test('a pattern of llm_int8_skip_modules', () => {
+  const { message } = failure(() => skipTest(['lm_head', ENDLESS], ['lm_head', MODULE]));
+  expect(message).toContain(`"${ENDLESS}" takes more than 5 s on the names of the modules`);
+  // one that only another module than those known before meets
+  const isSkipped = skipTest(['(a+)+', 'lm_head'], ['a', 'lm_head']);
+  expect(failure(() => isSkipped(`${'a'.repeat(40)}!`)).message).toContain('takes more than 5 s');
+});
+
+describe('a pattern of tokenizer.json', () => {
+  const json = JSON.parse(new TextDecoder().decode(goldenBytes('tokenizer/tokenizer.json'))) as object;
+  const Regex = '(a+)+$';
+  const parts: Record<string, object> = {
+    'pre_tokenizer: Split': {
+      pre_tokenizer: { type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false },
+    },
+    'normalizer: Replace': { normalizer: { type: 'Replace', pattern: { Regex }, content: 'b' } },
+    'one whose alternatives overlap': {
+      pre_tokenizer: { type: 'Split', pattern: { Regex: '(?:a|aa)+$' }, behavior: 'Removed', invert: true },
+    },
+  };
+  const given = (changed: object) =>
+    loadTokenizer(memoryReader(new Map([['tokenizer.json', JSON.stringify({ ...json, ...changed })]])));
+  const text = `${'a'.repeat(60)}!`;
+
+  test.each(Object.entries(parts))('%s', async (_, part) => {
+    const tokenizer = await given(part);
+    expect(tokenizer.encode('b').length).toBeGreaterThan(0);
+    const error = failure(() => tokenizer.encode(text));
+    expect(error).toBeInstanceOf(DataError);
+    expect(error.message).toMatch(
+      /^memory\/tokenizer\.json: is given a text of 61 characters, and its patterns took more/,
+    );
+  });
+
+  test('decoder: Replace', async () => {
+    const replace = { type: 'Replace', pattern: { Regex }, content: 'b' };
+    const tokenizer = await given({ decoder: { type: 'Sequence', decoders: [{ type: 'Fuse' }, replace] } });
+    expect(failure(() => tokenizer.decode(tokenizer.encode(text))).message).toContain('its patterns took more than');
+  });
+});
