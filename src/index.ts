@@ -23,6 +23,14 @@ export {
   finetune,
   type TrainRow,
 } from './node/finetune.ts';
+export {
+  type GenerateEvent,
+  type GenerateOptions,
+  type GenerateSummary,
+  type Generation,
+  generate,
+} from './node/generate.ts';
+export { type MergeEvent, type MergeOptions, type MergeSummary, merge, type WeightUpdate } from './node/merge.ts';
 export { type QuantizeEvent, type QuantizeOptions, type QuantizeSummary, quantize } from './node/quantize.ts';
 export type { Evaluation, RunPaths } from './node/run-types.ts';
 export { type RunRecord, runSchema } from './results/run-schema.ts';

@@ -32,7 +32,9 @@ function expectOneRefused(outcomes: readonly Outcome[], name: string): void {
   const [first, second] = [...outcomes].sort((a, b) => a.code - b.code) as [Outcome, Outcome];
   expect([first.code, second.code], first.stderr + second.stderr).toEqual([0, 2]);
   expect(second.stdout).toBe('');
-  expect(second.stderr).toMatch(new RegExp(`nibble: ${name}: .* is (in use: (process \\d+ on|this program writes)|just being taken)`));
+  expect(second.stderr).toMatch(
+    new RegExp(`nibble: ${name}: .* is (in use: (process \\d+ on|this program writes)|just being taken)`),
+  );
 }
 
 const claims = (at: string) =>

@@ -1,10 +1,10 @@
 /** Writes a model directory with an adapter merged into its weights, tensor by tensor. */
 import type { Adapter } from '../../adapters/files.ts';
-import { DataError } from '../../errors.ts';
+import { ConfigError, DataError } from '../../errors.ts';
 import { isBnb4bit, readBnb4bit } from '../../formats/bnb4bit.ts';
 import { denseConfig } from '../../formats/bnb4bit-config.ts';
 import type { TensorSource } from '../../formats/checkpoint.ts';
-import { elementCount, floatType, isFloatDtype, type TorchFloat } from '../../formats/dtype.ts';
+import type { TorchFloat } from '../../formats/dtype.ts';
 import { CONFIG_FILE, type ModelConfig } from '../../formats/hf-config.ts';
 import { place } from '../../formats/reader.ts';
 import { parametersOf } from '../modules.ts';
@@ -16,11 +16,12 @@ import {
   writeCheckpoint,
 } from '../quantize/checkpoint.ts';
 import { type QuantizedLayout, type QuantizeSettings, quantizedLayout } from '../quantize/layout.ts';
+import { convertedSource } from './converted.ts';
 import { dequantizedSource } from './dequantized.ts';
 import { type MergedSource, mergedSource } from './source.ts';
 
 export type MergeSettings = {
-  /** What the merged weights are converted to; null keeps each as it is stored. */
+  /** What the base is converted to before it is merged; null keeps each weight as it is stored. */
   readonly dtype: TorchFloat | null;
   /** PEFT's safe_merge: the update is rounded to the weight's type first. */
   readonly safeMerge: boolean;
@@ -57,9 +58,18 @@ export async function mergeLayout(
   const isRequantized = first !== undefined && !dequantize;
   const view =
     first === undefined ? source : await dequantizedSource(source, codec, isRequantized ? 'float32' : 'recorded');
-  const merged = await mergedSource(view, adapter, { codec, safeMerge });
+  if (isRequantized && dtype !== null)
+    throw new ConfigError([
+      {
+        path: 'dtype',
+        message: `${dtype} is for ordinary weights, and this base is quantized again; add dequantize: true`,
+      },
+    ]);
+  const parameters = new Set(parametersOf(base).map(({ name }) => name));
+  const typed = dtype === null ? view : convertedSource(view, codec, dtype, parameters);
+  const merged = await mergedSource(typed, adapter, { codec, safeMerge });
   if (!isRequantized) {
-    const bytes = merged.names().reduce((sum, name) => sum + outputBytes(merged, name, dtype), 0);
+    const bytes = merged.names().reduce((sum, name) => sum + merged.info(name).bytes, 0);
     return { source: merged, quantized: null, bytes, spoolBytes: 0 };
   }
   const quantization = await settingsOf(source, first, config);
@@ -80,11 +90,7 @@ export async function mergeCheckpoint(
 ): Promise<QuantizeResult> {
   const config = { ...job.config, quantization_config: null };
   if (quantized !== null) return quantizeCheckpoint({ ...job, ...quantized, config, source });
-  const parameters = new Set(parametersOf(config).map(({ name }) => name));
-  const groups = source.names().map((name) => {
-    const converts = dtype !== null && parameters.has(name) && isFloatDtype(source.info(name).dtype);
-    return [plainTensor({ ...job, source }, name, converts ? dtype : null)];
-  });
+  const groups = source.names().map((name) => [plainTensor({ ...job, source }, name, null)]);
   const file = place(job.reader, CONFIG_FILE);
   return writeCheckpoint({ ...job, config, source }, groups, (text) =>
     dtype === null && !dequantize ? text : denseConfig(text, dtype, file),
@@ -105,9 +111,4 @@ async function settingsOf(source: TensorSource, first: string, config: ModelConf
     computeDtype: (typeof computeDtype === 'string' ? computeDtype : 'float32') as TorchFloat,
     skipModules: Array.isArray(skips) ? (skips as string[]) : null,
   };
-}
-
-function outputBytes(source: TensorSource, name: string, to: TorchFloat | null): number {
-  const { bytes, shape, dtype } = source.info(name);
-  return to === null || !isFloatDtype(dtype) ? bytes : elementCount(shape) * floatType(to).bytes;
 }
