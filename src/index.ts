@@ -4,7 +4,7 @@
  */
 
 export { loadTrainConfig, type ResolvedConfig, type TrainConfig, type TrainSettings } from './config/index.ts';
-export { ConfigError, type ConfigProblem, DataError, DeviceError, KernelCallError } from './errors.ts';
+export { ConfigError, type ConfigProblem, DataError, DeviceError, KernelCallError, RunStopped } from './errors.ts';
 export type {
   EstimatedMethod,
   EstimateResult,
@@ -26,4 +26,4 @@ export {
 export { type QuantizeEvent, type QuantizeOptions, type QuantizeSummary, quantize } from './node/quantize.ts';
 export type { Evaluation, RunPaths } from './node/run-types.ts';
 export { type RunRecord, runSchema } from './results/run-schema.ts';
-export type { EvalResult, StepEvent, Timing } from './train/events.ts';
+export type { CheckpointEvent, EvalResult, StepEvent, Timing } from './train/events.ts';

@@ -4,7 +4,8 @@ import path from 'node:path';
 import ts from 'typescript';
 
 /** Tests of what is built, not of what is mutated; tests of texts; and those that start a browser. */
-const LEFT_OUT = /^test\/(slow|package|structure|static-gpu|bench)\/|^test\/e2e\/streams\./;
+const LEFT_OUT =
+  /^test\/(slow|package|structure|static-gpu|fuzz)\/|^test\/e2e\/(streams|second-signal)\.|^test\/bench\/scripts\./;
 
 /** Seconds that a file of a room is thought to take before one has been seen. */
 const GUESSED_S = /** @type {const} */ ({ e2e: 25, fidelity: 25, train: 15, model: 8, kernels: 6, other: 3 });

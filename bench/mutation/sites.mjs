@@ -65,7 +65,7 @@ export function drawn(all, count, seed) {
   const chosen = [];
   while (chosen.length < count && rest.length > 0) {
     const at = uniformInt(random, 0, rest.length - 1);
-    chosen.push(.../** @type {[T]} */ ([rest[at]]));
+    chosen.push(/** @type {T} */ (rest[at]));
     rest[at] = /** @type {T} */ (rest[rest.length - 1]);
     rest.pop();
   }

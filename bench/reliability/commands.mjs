@@ -39,7 +39,7 @@ const RECORDS = [/(^|\/)lora-seed0\.run\.json$/, /(^|\/)qlora-seed0\.run\.json$/
 
 /** @type {readonly Command[]} */
 export const COMMANDS = [
-  { name: 'train', argv: train('--per_device_train_batch_size', '4'), results: [...ENDED, ...ADAPTER] },
+  { name: 'train', argv: train('--save_strategy', 'steps', '--save_steps', '3'), results: [...ENDED, ...ADAPTER] },
   {
     name: 'train full',
     argv: train('--method', 'full'),

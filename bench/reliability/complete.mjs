@@ -5,7 +5,11 @@ import path from 'node:path';
 import { parse } from 'yaml';
 
 /** Names that say that what they hold is not complete, or who is at work. */
-const UNFINISHED = /(\.[0-9a-f]{12}\.tmp|\.partial-[0-9a-f]{8})(\/|$)|(^|\/)\.nibble-claim\.(json|lock)$/;
+const UNFINISHED =
+  /(\.[0-9a-f]{12}\.tmp|\.partial-[0-9a-f]{8})(\/|$)|(^|\/)\.nibble-claim\.(json|lock|[0-9a-f]+\.tmp)$/;
+
+/** @param {string} file */
+export const isUnfinished = (file) => UNFINISHED.test(file);
 
 /**
  * @param {string} folder
@@ -20,7 +24,7 @@ export function filesBelow(folder) {
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     if (entry.isDirectory()) continue;
     const file = path.relative(folder, path.join(entry.parentPath, entry.name));
-    if (UNFINISHED.test(file)) unfinished.push(file);
+    if (isUnfinished(file)) unfinished.push(file);
     else
       final.set(
         file,
@@ -50,7 +54,9 @@ const CHECKS = {
     const value = JSON.parse(bytes.toString());
     if (file.endsWith('.safetensors.index.json')) requireShards(value, path.dirname(file));
   },
+  // one without a line yet is whole
   '.jsonl': (bytes) => {
+    if (bytes.byteLength === 0) return;
     for (const line of lines(bytes)) JSON.parse(line);
   },
   '.yaml': (bytes) => {
@@ -77,7 +83,7 @@ function checked(file) {
   const check = CHECKS[path.extname(file)];
   if (check === undefined) throw new Error('nobody says how to tell whether it is whole: CHECKS in complete.mjs');
   const bytes = readFileSync(file);
-  if (bytes.byteLength === 0) throw new Error('is empty');
+  if (bytes.byteLength === 0 && path.extname(file) !== '.jsonl') throw new Error('is empty');
   check(bytes, file);
 }
 

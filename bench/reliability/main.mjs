@@ -83,9 +83,10 @@ async function main() {
     if (mountless !== null) console.log(`no full disks: ${mountless}`);
     else if (parts.includes('disks')) {
       const each = Math.ceil(sizes / commands.length);
+      /** @type {Awaited<ReturnType<typeof onFullDisks>>[]} */
       const rows = [];
-      for (const command of commands) rows.push(...(await onFullDisks(work, command, of(command.name), each)));
-      faults += told(`${rows.length} disks`, rows, ({ code }) => [`exit code ${code}`]);
+      for (const command of commands) rows.push(await onFullDisks(work, command, of(command.name), each));
+      faults += told(`${rows.flat().length} disks`, rows.flat(), ({ code }) => [`exit code ${code}`]);
     }
     if (parts.includes('pairs')) {
       const [one, two] = [[], []].map(() => /** @type {Awaited<ReturnType<typeof intoOne>>[]} */ ([]));

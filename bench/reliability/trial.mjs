@@ -1,8 +1,8 @@
 /** What has to hold of a command's folders after whatever happened to it. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { words } from './commands.mjs';
-import { filesBelow, halfWritten } from './complete.mjs';
+import { filesBelow, halfWritten, isUnfinished } from './complete.mjs';
 import { groupIsGone, started } from './process.mjs';
 
 /** @typedef {import('./commands.mjs').Command} Command */
@@ -11,6 +11,8 @@ import { groupIsGone, started } from './process.mjs';
 
 /** Frames of a stack: a message for people has none. */
 const STACK = /\n {4}at /;
+/** Done, refused, ended by SIGINT or SIGTERM; 75: a checkpoint was saved before it ended. */
+const ENDS = [0, 2, 75, 130, 143];
 /** What a second start says of a folder that the first has written into. */
 const OCCUPIED = /did not end|was interrupted|finished run|is not empty/;
 /** The folder that `bench run` names after the second it started in. */
@@ -60,7 +62,7 @@ export class Trial {
     for (const wrong of halfWritten(this.home, final.keys())) this.fault(`half written: ${wrong}`);
     if (!mayLeave) for (const left of unfinished) this.fault(`left behind: ${left}`);
     if (STACK.test(stderr)) this.fault(`a stack: ${stderr.slice(-400)}`);
-    if (code !== null && ![0, 2, 130, 143].includes(code)) this.fault(`exit code ${code}: ${stderr.slice(-400)}`);
+    if (code !== null && !ENDS.includes(code)) this.fault(`exit code ${code}: ${stderr.slice(-400)}`);
     this.#requireOlder(final);
     if (code === 0 || stdout !== '') this.requireResult(this.out, measured);
   }
@@ -92,12 +94,13 @@ export class Trial {
    */
   async again(measured) {
     const { final: earlier } = filesBelow(this.out);
+    const holdsResults = existsSync(this.out) && readdirSync(this.out).some((name) => !isUnfinished(name));
     const { pid, ended } = this.start();
     const { code, stdout, stderr } = await ended;
     if (!(await groupIsGone(pid))) this.fault('a second start left a process behind');
     if (code !== 0 && !(code === 2 && OCCUPIED.test(stderr)))
       this.fault(`a second start ends with ${code}: ${stderr.slice(-400)}`);
-    if (code !== 0 && earlier.size === 0) this.fault(`nothing was written, and a second start is refused: ${stderr}`);
+    if (code !== 0 && !holdsResults) this.fault(`nothing was written, and a second start is refused: ${stderr}`);
     const { final, unfinished } = filesBelow(this.out);
     for (const file of unfinished) if (file.includes('.nibble-claim')) this.fault(`a claim stays: ${file}`);
     if (code !== 0)

@@ -7,6 +7,7 @@ import { packageManifest } from '../node/package-root.ts';
 import { basicRunInfo } from '../node/record.ts';
 import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from '../results/run-schema.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
+import { STOPPED_BY_LOSS } from '../train/non-finite.ts';
 import type { RunJob } from './job.ts';
 
 export type RunFailure = {
@@ -33,7 +34,7 @@ export async function failedRecord(
     schema_version: SCHEMA_VERSION,
     run_info: {
       ...basis,
-      status: /\bout of memory\b/i.test(failure.message) ? 'oom' : 'error',
+      status: statusOf(failure),
       error: { ...failure },
       peft_config: peft,
       quantization_config: null,
@@ -56,6 +57,11 @@ export async function failedRecord(
     },
     numerics: { deterministic: null, weight_sha256_after: null, repeat_check: null },
   };
+}
+
+function statusOf({ message }: RunFailure): 'oom' | 'diverged' | 'error' {
+  if (/\bout of memory\b/i.test(message)) return 'oom';
+  return STOPPED_BY_LOSS.test(message) ? 'diverged' : 'error';
 }
 
 const NOTHING_MEASURED: RunRecord['train_info'] = {

@@ -5,6 +5,7 @@ import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
 import { parseJson } from '../formats/json.ts';
 import { inWords, nodeReader } from '../node/files.ts';
+import { specialKind } from '../node/regular-file.ts';
 import { RECORD_FILE } from '../node/run-folder.ts';
 import { type RunRecord, runSchema } from '../results/run-schema.ts';
 
@@ -28,7 +29,7 @@ async function whyUnread(folder: string, error: NodeJS.ErrnoException): Promise<
   const found = await stat(folder).catch(() => null);
   if (found === null)
     return `there is no such folder${path.isAbsolute(folder) ? '' : ` in ${process.cwd()}`}. Give the one that nibble bench run printed.`;
-  if (!found.isDirectory()) return 'is a file. Give the folder it lies in.';
+  if (!found.isDirectory()) return `is ${specialKind(found) ?? 'a file'}. Give the folder of a run or suite.`;
   return `cannot be read (${inWords(error)}).`;
 }
 

@@ -41,8 +41,10 @@ type SuiteOptions = {
   readonly freeBytes?: FreeBytes;
 };
 
-/** Kind of error for a run whose process ended without a message. */
+/** Kind of error for a run whose process ended by itself without a message, which is a bug. */
 export const CRASH = 'Crash';
+/** Kind of error for a run whose process the system or its driver ended: a signal came from outside. */
+export const KILLED = 'Killed';
 
 const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
 
@@ -210,10 +212,14 @@ async function runInChild(job: RunJob, { worker, signal, onEvent }: Surroundings
   const { message: ending, code, signal: how } = ended;
   if (ending?.kind === 'failed') return { kind: ending.name, message: ending.message, stack: ending.stack };
   if (ending !== null) return null;
-  const hint = how === 'SIGKILL' ? ' (the system may have had no memory left)' : '';
-  return {
-    kind: CRASH,
-    message: `its process ended with ${how ?? `code ${code}`} and no word of why${hint}`,
-    stack: null,
-  };
+  const message = `its process ended with ${how ?? `code ${code}`} and no word of why${how === null ? '' : hintOf(how)}`;
+  return { kind: how === null ? CRASH : KILLED, message, stack: null };
+}
+
+function hintOf(signal: NodeJS.Signals): string {
+  if (signal === 'SIGKILL')
+    return ' (the system may have had no memory left: lower per_device_train_batch_size or max_length)';
+  if (signal === 'SIGSEGV' || signal === 'SIGABRT' || signal === 'SIGBUS')
+    return ' (a driver may have crashed: nibble doctor tries it, NIBBLE_DEVICE chooses another)';
+  return ' (somebody sent it)';
 }

@@ -2,9 +2,11 @@
 import { endAtSecondSignal } from '../node/watch.ts';
 import { benchCommand } from './bench/command.ts';
 import { configCommand } from './config/command.ts';
+import { dataCommand } from './data/command.ts';
 import { doctorCommand } from './doctor/command.ts';
 import { estimateCommand } from './estimate/command.ts';
 import { generateCommand } from './generate/command.ts';
+import { mergeCommand } from './merge/command.ts';
 import { type CommandMaker, runCli } from './program.ts';
 import { quantizeCommand } from './quantize/command.ts';
 import { reportFailure } from './shared/failure.ts';
@@ -16,7 +18,9 @@ import { tuneKernelsCommand } from './tune-kernels/command.ts';
 /** Each command imports its code when it runs, so that `nibble --help` loads no GPU code. */
 const commands: readonly CommandMaker[] = [
   (c) => trainCommand(c, async (args, context) => (await import('./train/run.ts')).runTrain(args, context)),
+  (c) => dataCommand(c, async (args, context) => (await import('./data/run.ts')).runPreview(args, context)),
   (c) => generateCommand(c, async (args, context) => (await import('./generate/run.ts')).runGenerate(args, context)),
+  (c) => mergeCommand(c, async (args, context) => (await import('./merge/run.ts')).runMerge(args, context)),
   (c) => quantizeCommand(c, async (args, context) => (await import('./quantize/run.ts')).runQuantize(args, context)),
   (c) =>
     benchCommand(c, {

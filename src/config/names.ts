@@ -37,6 +37,7 @@ export const ALIASES: ReadonlyMap<string, Alias> = new Map<string, Alias>([
   ...aliases('packing', ['sample_packing']),
   ...aliases('eval_packing', ['eval_sample_packing']),
   ...aliases('eval_datasets', ['test_datasets']),
+  ...aliases('val_set_size', ['val_size']),
   ...aliases('max_length', ['max_seq_length', 'max_seq_len', 'sequence_len', 'cutoff_len']),
   [
     'group_by_length',

@@ -129,12 +129,19 @@ function asFloat32(set: Merged, found: Findings): void {
 function evaluation(set: Merged, found: Findings): void {
   const strategy = set.get('eval_strategy');
   const files = current(set, 'eval_datasets') as unknown[];
+  const held = set.get('val_set_size');
+  const isHeld = held !== undefined && held.value !== 0;
+  if (isHeld && files.length > 0)
+    found.problems.push({
+      path: held.path,
+      message: `got ${showSetting(held.value)}, but eval_datasets are evaluated on already; keep one of the two (${held.origin.where})`,
+    });
   const onStart = set.get('eval_on_start');
   for (const entry of [strategy?.value === 'no' ? undefined : strategy, onStart?.value ? onStart : undefined])
-    if (entry && files.length === 0)
+    if (entry && files.length === 0 && !isHeld)
       found.problems.push({
         path: entry.path,
-        message: `${showSetting(entry.value)} needs eval_datasets, which is empty (${entry.origin.where})`,
+        message: `${showSetting(entry.value)} needs eval_datasets or val_set_size, which are empty (${entry.origin.where})`,
       });
   const logging = set.get('logging_steps');
   const steps = set.get('eval_steps');

@@ -21,11 +21,14 @@ const fraction = z.number().min(0).lt(1);
 const stepsOrShare = z.union([z.number().gt(0).lt(1), atLeastOne]);
 const seed = z.int().min(0).max(MAX_SEED);
 const dataset = z.strictObject({
-  path: text.describe('a JSONL file'),
+  path: text.describe('a file of rows (JSONL, JSON, CSV, TSV, Parquet, also gzipped), or a folder of them'),
   type: z
     .enum(['messages', 'conversations', 'prompt-completion', 'alpaca', 'tokenized', 'text-chunks'])
     .optional()
     .describe('how rows are read; left out, by the columns that each row has'),
+  split: text
+    .optional()
+    .describe('which files of a folder: train, validation, test; left out, train, and validation for eval_datasets'),
 });
 const computeDtype = z.enum(['float32', 'float16', 'bfloat16']);
 
@@ -151,6 +154,10 @@ const adapter = {
 const data = {
   datasets: z.array(dataset).default([]).describe('training rows'),
   eval_datasets: z.array(dataset).default([]).describe('rows the evaluation loss is taken on'),
+  val_set_size: z
+    .union([fraction, atLeastOne])
+    .default(0)
+    .describe('rows of datasets that are evaluated on instead: below 1, a fraction of them; else a count'),
   max_length: z.int().min(MIN_LENGTH).default(1024).describe('tokens a row is cut to, or packed to'),
   packing: z.boolean().default(false).describe('put several rows into one of at most max_length tokens, as TRL does'),
   packing_strategy: z

@@ -7,7 +7,8 @@ import { type FileReader, place } from '../formats/reader.ts';
 export const CHAT_TEMPLATE_FILE = 'chat_template.jinja';
 export const CHAT_TEMPLATE_FOLDER = 'additional_chat_templates';
 const TOKENIZER_CONFIG_FILE = 'tokenizer_config.json';
-const JINJA_FILE = /\.(jinja|j2)$/;
+/** Names of files that TRL reads as a template. */
+export const JINJA_FILE = /\.(jinja|j2)$/;
 
 /** Names of templates that transformers knows: the one that is taken, and the one for rows that have tools. */
 export const DEFAULT = 'default';

@@ -4,10 +4,11 @@ import { type FileReader, place } from '../formats/reader.ts';
 import type { ExampleOptions, MadeRow, RowKind, RowNote } from './example.ts';
 import { exampleOf } from './examples.ts';
 import { DOCUMENTS_PER_BATCH, keepsDocuments, type PackingStrategy, packRows } from './pack.ts';
-import { readRecords } from './records.ts';
+import { readRecords, requireTextFile } from './records.ts';
 import { checkRow, cutRow, IGNORED, lossTokens, type Row, type RowLimits } from './row.ts';
 import type { RowSource } from './row-source.ts';
 import { RowStore, type RowStoreOptions } from './row-store.ts';
+import { splitIndices } from './split.ts';
 import { textChunks } from './text-chunks.ts';
 
 export type DatasetSpec = {
@@ -67,6 +68,55 @@ export async function loadDataset(
   options: DatasetOptions,
 ): Promise<Dataset> {
   checkPacking(options);
+  const dataset = await collect(reader, specs, options);
+  requireLossTokens(reader, specs, dataset, options);
+  return dataset;
+}
+
+export type SplitOptions = {
+  /** Rows that are held back: below 1 a fraction of all, else a count. */
+  readonly size: number;
+  readonly seed: number;
+  /** As `packing`, for the rows that are held back. */
+  readonly evaluationPacking: PackingStrategy | null;
+};
+
+/** As loadDataset, with some rows held back at random, to evaluate on. */
+export async function loadSplitDataset(
+  reader: FileReader,
+  specs: readonly DatasetSpec[],
+  options: DatasetOptions,
+  { size, seed, evaluationPacking }: SplitOptions,
+): Promise<{ readonly train: Dataset; readonly evaluation: Dataset }> {
+  const packings = { train: options.packing ?? null, evaluation: evaluationPacking };
+  for (const packing of Object.values(packings)) checkPacking({ ...options, packing });
+  // cut, dropped and packed once it is known which part a row belongs to
+  const unbounded = { packing: null, maxLength: null, maxPositions: Number.POSITIVE_INFINITY };
+  const whole = await collect(reader, specs, { ...options, ...unbounded, maxLengthOfText: options.maxLength });
+  const indices = splitIndices(whole.rows.count, size, seed);
+  const files = specs.map(({ path }) => place(reader, path)).join(', ');
+  const part = async (of: 'train' | 'evaluation'): Promise<Dataset> => {
+    const collector = new Collector({ ...options, packing: packings[of] });
+    for (const index of indices[of])
+      await collector.take({
+        row: await whole.rows.row(index),
+        where: `${files}: row ${index + 1}`,
+        notes: [],
+        unread: [],
+      });
+    return collector.end();
+  };
+  const { notes, unreadColumns } = whole;
+  const train = { ...(await part('train')), notes, unreadColumns };
+  requireLossTokens(reader, specs, train, options);
+  return { train, evaluation: await part('evaluation') };
+}
+
+async function collect(
+  reader: FileReader,
+  specs: readonly DatasetSpec[],
+  options: DatasetOptions & ChunkOptions,
+): Promise<Dataset> {
   const collector = new Collector(options);
   for (const spec of specs) {
     let found = 0;
@@ -80,7 +130,15 @@ export async function loadDataset(
         `gives no rows, needs at least one. Is it the right file${isPart(spec) ? ', and are skip_rows and max_rows right' : ''}?`,
       );
   }
-  const dataset = await collector.end();
+  return collector.end();
+}
+
+function requireLossTokens(
+  reader: FileReader,
+  specs: readonly DatasetSpec[],
+  dataset: Dataset,
+  options: DatasetOptions,
+): void {
   if (specs.length > 0 && dataset.lossTokens === 0)
     throw new DataError(
       specs.map(({ path }) => place(reader, path)).join(', '),
@@ -88,7 +146,6 @@ export async function loadDataset(
         dataset.truncatedRows > 0 ? `, or was cut off by max_length ${options.maxLength}` : ''
       }.`,
     );
-  return dataset;
 }
 
 const isPart = ({ skip_rows, max_rows }: DatasetSpec): boolean => skip_rows !== undefined || max_rows !== undefined;
@@ -187,7 +244,14 @@ function checkPacking({ packing = null, maxLength, maxPositions }: DatasetOption
     );
 }
 
-async function* rowsOf(reader: FileReader, spec: DatasetSpec, options: DatasetOptions): AsyncGenerator<ReadRow> {
+/** Length of the rows that a plain text is cut into, where it is not maxLength. */
+type ChunkOptions = { readonly maxLengthOfText?: number | null };
+
+async function* rowsOf(
+  reader: FileReader,
+  spec: DatasetSpec,
+  options: DatasetOptions & ChunkOptions,
+): AsyncGenerator<ReadRow> {
   const {
     path,
     type = path.endsWith('.txt') ? 'text-chunks' : undefined,
@@ -196,6 +260,7 @@ async function* rowsOf(reader: FileReader, spec: DatasetSpec, options: DatasetOp
   } = spec;
   let index = 0;
   if (type === 'text-chunks') {
+    await requireTextFile(reader, path);
     for await (const row of readChunks(reader, path, options)) {
       if (index >= skip + most) return;
       if (index++ >= skip) yield row;
@@ -214,7 +279,7 @@ async function* rowsOf(reader: FileReader, spec: DatasetSpec, options: DatasetOp
 async function* readChunks(
   reader: FileReader,
   path: string,
-  { tokenizer, maxLength }: DatasetOptions,
+  { tokenizer, maxLength: cutTo, maxLengthOfText: maxLength = cutTo }: DatasetOptions & ChunkOptions,
 ): AsyncGenerator<ReadRow> {
   const file = place(reader, path);
   if (tokenizer === null) throw new DataError(file, 'is text, and the model directory has no tokenizer.json. Add it.');

@@ -1,8 +1,11 @@
 /** The lines of a file of any size, read piece by piece. */
 import { DataError } from '../errors.ts';
 import { type FileReader, place } from '../formats/reader.ts';
+import { contentOf, PIECE_BYTES } from './bytes.ts';
 
-const PIECE_BYTES = 1 << 20;
+/** A line without its end (LF or CRLF), numbered from 1. */
+export type Line = { readonly text: string; readonly number: number };
+
 /** Bytes that a line, or what else holds one row, may have: some million tokens, which no row of training needs. */
 export const MOST_ROW_BYTES = 16 * 2 ** 20;
 /** A longer line is measured up to here, for the message. */
@@ -11,39 +14,36 @@ const MIB = 2 ** 20;
 const LINE_FEED = 0x0a;
 
 /**
- * Reads lines, numbered from 1, without their ends (LF or CRLF).
+ * Reads lines, unpacked where the file is gzip.
  * DataError when the file is absent or not UTF-8, or a line is longer than MOST_ROW_BYTES.
  */
-export async function* readLines(
-  reader: FileReader,
-  path: string,
-  pieceBytes = PIECE_BYTES,
-): AsyncGenerator<{ text: string; number: number }> {
-  const size = await reader.size(path);
+export async function* readLines(reader: FileReader, path: string, pieceBytes = PIECE_BYTES): AsyncGenerator<Line> {
   const rest = new Rest();
   let number = 0;
-  for (let at = 0; at < size; at += pieceBytes) {
-    const piece = new Uint8Array(Math.min(pieceBytes, size - at));
-    await reader.read(path, at, piece);
+  const linesOf = (bytes: Uint8Array): string[] => {
+    const lines = decode(bytes, number === 0, `${place(reader, path)}:${number + 1}`).split('\n');
+    // behind the last line feed
+    if (lines.at(-1) === '') lines.pop();
+    return lines;
+  };
+  const pieces = contentOf(reader, path, pieceBytes);
+  for await (const piece of pieces) {
     const first = piece.indexOf(LINE_FEED);
     const lineBytes = rest.bytes + (first < 0 ? piece.byteLength : first);
-    if (lineBytes > MOST_ROW_BYTES) throw await tooLong(reader, path, number + 1, at - rest.bytes);
-    const end = at + pieceBytes >= size ? piece.byteLength : piece.lastIndexOf(LINE_FEED) + 1;
+    if (lineBytes > MOST_ROW_BYTES)
+      throw tooLong(`${place(reader, path)}:${number + 1}`, first < 0 ? await measured(pieces, lineBytes) : lineBytes);
+    const end = piece.lastIndexOf(LINE_FEED) + 1;
     // where no line ends here, the rest grows, and is looked at once, when its line ends
     if (end === 0) rest.add(piece);
     else {
-      const text = decode(
-        rest.joinedWith(piece.subarray(0, end)),
-        number === 0,
-        `${place(reader, path)}:${number + 1}`,
-      );
+      const lines = linesOf(rest.joinedWith(piece.subarray(0, end)));
       rest.add(piece.subarray(end));
-      const lines = text.split('\n');
-      // behind the last line feed
-      if (lines.at(-1) === '') lines.pop();
       for (const line of lines) yield { text: withoutReturn(line), number: ++number };
     }
   }
+  if (rest.bytes > 0)
+    for (const line of linesOf(rest.joinedWith(new Uint8Array())))
+      yield { text: withoutReturn(line), number: ++number };
 }
 
 /** The pieces of a line whose end has not come yet. */
@@ -70,19 +70,21 @@ class Rest {
   }
 }
 
-/** The error of a line that begins at byte `start`. */
-async function tooLong(reader: FileReader, path: string, number: number, start: number): Promise<DataError> {
-  const end = Math.min(await reader.size(path), start + MOST_MEASURED_BYTES);
-  let at = start;
-  for (let found = -1; at < end && found < 0; at += found < 0 ? PIECE_BYTES : found) {
-    const piece = new Uint8Array(Math.min(PIECE_BYTES, end - at));
-    await reader.read(path, at, piece);
-    found = piece.indexOf(LINE_FEED);
+/** Bytes of a line of which `bytes` are read, and which goes on in the pieces. */
+async function measured(pieces: AsyncIterable<Uint8Array>, bytes: number): Promise<number> {
+  let length = bytes;
+  for await (const piece of pieces) {
+    const found = piece.indexOf(LINE_FEED);
+    length += found < 0 ? piece.byteLength : found;
+    if (found >= 0 || length >= MOST_MEASURED_BYTES) break;
   }
-  const bytes = Math.min(at, end) - start;
+  return Math.min(length, MOST_MEASURED_BYTES);
+}
+
+function tooLong(where: string, bytes: number): DataError {
   const most = bytes < MOST_MEASURED_BYTES ? '' : 'at least ';
   return new DataError(
-    `${place(reader, path)}:${number}`,
+    where,
     `has ${most}${(bytes / MIB).toFixed(1)} MiB, needs ${MOST_ROW_BYTES / MIB} MiB or less in a line. Write each row on a line of its own, and cut long texts.`,
   );
 }

@@ -19,7 +19,8 @@ export async function estimateModel(
   shaders: ShaderLibrary,
 ): Promise<Estimate> {
   const S = longestRow(config, model);
-  const evaluation = config.eval_datasets.length > 0 ? [{ B: config.per_device_eval_batch_size, S }] : [];
+  const evaluation =
+    config.eval_datasets.length > 0 || config.val_set_size > 0 ? [{ B: config.per_device_eval_batch_size, S }] : [];
   const shapes = { train: [{ B: config.per_device_train_batch_size, S }], evaluation };
   const layout = await modelLayout({ config, model, source: null, adapter: null, maxPositions: S });
   return estimateRun(layout, config, shapes, profile, shaders);

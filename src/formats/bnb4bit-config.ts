@@ -2,7 +2,7 @@
 import type { QuantType } from '../wasm/types.ts';
 import type { QuantStorage } from './bnb4bit-write.ts';
 import type { TorchFloat } from './dtype.ts';
-import { parseObject } from './json.ts';
+import { parseObject, stringEnd } from './json.ts';
 
 /** Fields of transformers' BitsAndBytesConfig for a 4-bit model; the checkpoint itself holds block sizes. */
 export type BnbConfig = {
@@ -20,14 +20,28 @@ export type BnbConfig = {
  * @throws DataError when the text is no JSON object
  */
 export function quantizedConfig(text: string, config: BnbConfig, dtype: TorchFloat | null, file: string): string {
+  const given = withDtype(text, dtype, file);
+  setMember(given, 'quantization_config', bnbConfigJson(config));
+  return formatted(given);
+}
+
+/** Takes the quantization_config out of `text`. @param dtype the type of the weights, where it was changed */
+export function denseConfig(text: string, dtype: TorchFloat | null, file: string): string {
+  return formatted(withDtype(text, dtype, file));
+}
+
+function withDtype(text: string, dtype: TorchFloat | null, file: string): Map<string, string> {
   parseObject(text, file);
   const given = new Map(members(text));
   given.delete('quantization_config');
   // transformers 5 writes `dtype`, 4 wrote `torch_dtype`
   if (dtype !== null && (given.has('dtype') || !given.has('torch_dtype'))) setMember(given, 'dtype', `"${dtype}"`);
   if (dtype !== null && given.has('torch_dtype')) setMember(given, 'torch_dtype', `"${dtype}"`);
-  setMember(given, 'quantization_config', bnbConfigJson(config));
-  const rows = [...given].map(([key, value]) => `  ${JSON.stringify(key)}: ${value}`);
+  return given;
+}
+
+function formatted(members: ReadonlyMap<string, string>): string {
+  const rows = [...members].map(([key, value]) => `  ${JSON.stringify(key)}: ${value}`);
   return `{\n${rows.join(',\n')}\n}\n`;
 }
 
@@ -99,7 +113,7 @@ function valueEnd(text: string, from: number): number {
   let depth = 0;
   for (let at = from; at < text.length; at++) {
     const c = text[at] as string;
-    if (c === '"') at = stringEnd(text, at);
+    if (c === '"') at = stringEnd(text, at) - 1;
     else if (c === '{' || c === '[') depth++;
     else if (c === '}' || c === ']') depth--;
     else if (depth === 0 && (c === ',' || /\s/.test(c))) return at;
@@ -107,11 +121,4 @@ function valueEnd(text: string, from: number): number {
     if (depth === 0 && /["}\]]/.test(c)) return at + 1;
   }
   return text.length;
-}
-
-/** Finds the quote that closes the string opened at `from`. */
-function stringEnd(text: string, from: number): number {
-  let at = from + 1;
-  while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
-  return at;
 }

@@ -36,16 +36,26 @@ export function copyTokenizer(from: FileReader, to: FileWriter, note: (text: str
   return copyNamed(TOKENIZER, from, to, note);
 }
 
+/** Bytes of the files that `copyTokenizer` copies, links out of the folder included. */
+export async function tokenizerBytes(from: FileReader): Promise<number> {
+  const sizes = (await filesOf(TOKENIZER, from)).map((file) => from.size(file));
+  return (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0);
+}
+
+async function filesOf(wanted: readonly RegExp[], from: FileReader): Promise<string[]> {
+  const beside = (await from.list()).filter((name) => wanted.some((companion) => companion.test(name)));
+  const templates = (await from.list(TEMPLATES)).filter((name) => name.endsWith('.jinja'));
+  return [...beside, ...templates.map((name) => `${TEMPLATES}/${name}`)].sort();
+}
+
 async function copyNamed(
   wanted: readonly RegExp[],
   from: FileReader,
   to: FileWriter,
   note: (text: string) => void,
 ): Promise<string[]> {
-  const beside = (await from.list()).filter((name) => wanted.some((companion) => companion.test(name)));
-  const templates = (await from.list(TEMPLATES)).filter((name) => name.endsWith('.jinja'));
   const copied: string[] = [];
-  for (const file of [...beside, ...templates.map((name) => `${TEMPLATES}/${name}`)].sort()) {
+  for (const file of await filesOf(wanted, from)) {
     const elsewhere = await from.straysTo(file);
     if (elsewhere !== null) {
       note(`${place(from, file)} is a link out of the model's folder, to ${elsewhere}, and is not copied`);

@@ -44,7 +44,7 @@ export function parseObject(text: string, file: string): JsonObject {
 export function duplicateKey(text: string): string | null {
   const open: Set<string>[] = [];
   let last = '';
-  for (const [token] of text.matchAll(STRING_OR_SIGN)) {
+  for (const { token } of stringsAnd(SIGN, text)) {
     if (token === '{') open.push(new Set());
     else if (token === '}') open.pop();
     else if (token !== ':') last = token;
@@ -58,7 +58,27 @@ export function duplicateKey(text: string): string | null {
   return null;
 }
 
-const STRING_OR_SIGN = /"(?:[^"\\]|\\.)*"|[{}:]/g;
+const SIGN = /[{}:]/;
+
+/** Lists the strings of a JSON text and what `other` matches between them. A long string is passed over, not matched: an expression would run out of stack. */
+function* stringsAnd(other: RegExp, text: string): Generator<{ readonly token: string; readonly at: number }> {
+  const next = new RegExp(`"|${other.source}`, 'g');
+  for (let found = next.exec(text); found !== null; found = next.exec(text)) {
+    const { 0: sign, index: at } = found;
+    if (sign === '"') next.lastIndex = stringEnd(text, at);
+    yield { token: sign === '"' ? text.slice(at, next.lastIndex) : sign, at };
+  }
+}
+
+/** Finds the end (exclusive) of the JSON string that is opened at `from`. */
+export function stringEnd(text: string, from: number): number {
+  for (let at = text.indexOf('"', from + 1); at >= 0; at = text.indexOf('"', at + 1)) {
+    let slashes = 0;
+    while (text[at - 1 - slashes] === '\\') slashes++;
+    if (slashes % 2 === 0) return at + 1;
+  }
+  return text.length;
+}
 
 /** Reads and parses a JSON object below the reader's root. */
 export async function readObject(reader: FileReader, path: string): Promise<JsonObject> {
@@ -71,11 +91,14 @@ export async function readObject(reader: FileReader, path: string): Promise<Json
  */
 export function parseSpelled(text: string): unknown {
   const marked = (token: string): string => JSON.stringify(SPELLED + token);
-  return JSON.parse(
-    text.replace(STRING_OR_NUMBER, (token) =>
-      token.startsWith('"') || String(Number(token)) === token ? token : marked(token),
-    ),
-  );
+  const parts: string[] = [];
+  let done = 0;
+  for (const { token, at } of stringsAnd(NUMBER, text)) {
+    if (token.startsWith('"') || String(Number(token)) === token) continue;
+    parts.push(text.slice(done, at), marked(token));
+    done = at + token.length;
+  }
+  return JSON.parse([...parts, text.slice(done)].join(''));
 }
 
 /** Reads the spelling of a number that `parseSpelled` marked; null for every other text. */
@@ -88,6 +111,6 @@ export function formatSpelled(value: unknown): string {
   return JSON.stringify(value, null, 2).replace(MARKED, '$1');
 }
 
-const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
+const NUMBER = /-?\d[\d.eE+-]*/;
 const SPELLED = '\u0000number ';
 const MARKED = /"\\u0000number (-?\d[\d.eE+-]*)"/g;

@@ -2,7 +2,7 @@
 import { max as largest } from 'simple-statistics';
 import { KernelCallError } from '../errors.ts';
 import type { Machine } from '../gpu/machine.ts';
-import type { AdapterSet } from '../model/adapter-set.ts';
+import { type AdapterSet, GAINS_PLAN } from '../model/adapter-set.ts';
 import type { DeclaredModel } from '../model/declare.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 import { allocateCache, type CacheShape, CURSOR_WORDS, type KvCache } from './cache.ts';
@@ -68,6 +68,16 @@ export class GenerationEngine {
   /** Compiles all programs; weights may be loading meanwhile. @throws DeviceError */
   compile(): Promise<void> {
     return this.machine.compile();
+  }
+
+  /** Runs every program once and yields as `Machine.warmUp` does; nothing is written to the cache. */
+  warmUp(): AsyncGenerator<string, void> {
+    return this.machine.warmUp(this.warmUpNames);
+  }
+
+  /** Names of the programs that `warmUp` runs. */
+  get warmUpNames(): string[] {
+    return this.machine.plans.map(({ name }) => name).filter((name) => name !== GAINS_PLAN);
   }
 
   /** Runs a prompt into the pages of its sequence. @returns the logits (V) of what follows it */

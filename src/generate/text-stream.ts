@@ -1,4 +1,5 @@
 /** Text of a growing row of tokens, given out as soon as no later token can change it, and cut at stop strings. */
+import { min as smallest } from 'simple-statistics';
 import type { TextTokenizer } from '../formats/tokenizer.ts';
 
 /** What a decoder writes for bytes that are no whole character yet. */
@@ -61,7 +62,7 @@ export class TextStream {
     const at = this.#stop.map((stop) => this.#text.indexOf(stop, searched)).filter((found) => found >= 0);
     if (at.length === 0) return;
     this.#stopped = true;
-    this.#text = this.#text.slice(0, Math.min(...at));
+    this.#text = this.#text.slice(0, smallest(at));
   }
 
   /** Characters at the end that may be the beginning of a stop string. */

@@ -1,10 +1,9 @@
 /** Whether what a command will write can be written, asked before the work: room on the disk, and files of their own. */
-import { randomBytes } from 'node:crypto';
 import { open, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { ConfigError, DataError } from '../errors.ts';
 import { formatBytes } from '../report/format.ts';
-import { inWords } from './files.ts';
+import { inWords, temporaryName } from './files.ts';
 
 /** Free bytes of the disk where a directory is, or will be. */
 export type FreeBytes = (directory: string) => Promise<number>;
@@ -45,7 +44,7 @@ export async function requireWritable(file: string, name: string): Promise<void>
   const above = await stat(folder).catch(() => null);
   if (above === null) refuse(`cannot be written: there is no folder ${folder}; make it, or give another file`);
   // only a file that was made shows that one can be
-  const trial = `${resolve(file)}.${randomBytes(6).toString('hex')}.tmp`;
+  const trial = temporaryName(resolve(file));
   await open(trial, 'wx').then(
     async (handle) => {
       await handle.close();

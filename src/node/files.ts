@@ -93,8 +93,14 @@ export function nodeWriter(root: string): FileWriter {
   return { root, write: (path, chunks) => writeAtomically(resolve(root, path), chunks) };
 }
 
+/** A name beside a path, for what is not whole yet. */
+export const temporaryName = (target: string): string => `${target}.${randomBytes(6).toString('hex')}.tmp`;
+
+/** Whether a name is one of those: what a process that was killed had begun to write. */
+export const isTemporary = (name: string): boolean => /\.[0-9a-f]{12}\.tmp$/.test(name);
+
 async function writeAtomically(target: string, chunks: Chunks): Promise<void> {
-  const temporary = `${target}.${randomBytes(6).toString('hex')}.tmp`;
+  const temporary = temporaryName(target);
   try {
     await makeDirectories(dirname(target));
     const handle = await open(temporary, 'wx');

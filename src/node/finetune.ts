@@ -20,7 +20,8 @@ export type FinetuneOptions = Omit<TrainSettings, 'model_name_or_path' | 'datase
     readonly datasets: readonly DatasetOption[];
     readonly eval_datasets?: readonly DatasetOption[] | undefined;
     /**
-     * New or empty folder for the adapter and its record, by default trainer_output; null keeps nothing on the disk.
+     * New or empty folder for the adapter and its record, by default trainer_output; null keeps nothing on the disk. With
+     * resume_from_checkpoint it may hold the run to go on with.
      */
     readonly output_dir?: string | null | undefined;
     /** By default the device that NIBBLE_DEVICE names, else the best one there is. */
@@ -33,7 +34,7 @@ export type FinetuneResult = RunOutcome;
  * Fine-tunes a model as `nibble train` does: equal settings and rows give equal losses and an equal adapter. The device
  * is closed and all memory released on every way out.
  * @throws ConfigError with all that is wrong in the options; DataError for files and rows; DeviceError; when aborted,
- * the signal's reason, at the next step
+ * the signal's reason, at the next step and after a checkpoint; RunStopped when max_minutes are over
  */
 export async function finetune(options: FinetuneOptions): Promise<FinetuneResult> {
   requireOptions('finetune', options, "{ model_name_or_path: './llama', datasets: [{ path: 'rows.jsonl' }] }");

@@ -170,10 +170,11 @@ async function openEngine(
     const sourceDtype = config.dtype === 'auto' ? null : config.dtype;
     const context = { ...runtime, residents: machine.residents, sourceDtype, signal };
     for await (const label of loadModel(context, declared, source)) onEvent({ type: 'progress', phase: 'load', label });
-    onEvent({ type: 'phase', phase: 'compile', total: 1 });
+    onEvent({ type: 'phase', phase: 'compile', total: engine.warmUpNames.length });
     await engine.compile();
     await loadAdapters(machine, engine.adapters, await Promise.all(adapters.map(storedValues)));
-    onEvent({ type: 'progress', phase: 'compile', label: 'programs' });
+    // software drivers compile at the first run: the first token would wait for it
+    for await (const label of engine.warmUp()) onEvent({ type: 'progress', phase: 'compile', label });
     return engine;
   } catch (error) {
     engine.destroy();

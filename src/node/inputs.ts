@@ -4,6 +4,7 @@ import path from 'node:path';
 import { ADAPTER_CONFIG_FILE } from '../adapters/config.ts';
 import { pickleRefusal } from '../adapters/files.ts';
 import { type ResolvedConfig, type SettingKey, wasSet } from '../config/index.ts';
+import { JINJA_FILE } from '../data/chat-source.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { CONFIG_FILE } from '../formats/hf-config.ts';
 import { modelPickleRefusal } from '../formats/pickle.ts';
@@ -17,8 +18,8 @@ const NONE: InMemory = new Set();
 /** Makes every path absolute, so that the configuration runs from any directory. Keeps the origin of each value. */
 export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): ResolvedConfig {
   const { values } = config;
-  const { output_dir, model_name_or_path, adapter_name_or_path, datasets, eval_datasets, resume_from_checkpoint } =
-    values;
+  const { output_dir, model_name_or_path, adapter_name_or_path, chat_template_path, datasets, eval_datasets } = values;
+  const { resume_from_checkpoint } = values;
   const whole = (sets: typeof datasets): typeof datasets =>
     sets.map((s) => (inMemory.has(s.path) ? s : { ...s, path: path.resolve(s.path) }));
   return {
@@ -28,6 +29,7 @@ export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): Reso
       output_dir: path.resolve(output_dir),
       model_name_or_path: path.resolve(model_name_or_path),
       adapter_name_or_path: adapter_name_or_path === null ? null : path.resolve(adapter_name_or_path),
+      chat_template_path: chat_template_path === null ? null : path.resolve(chat_template_path),
       resume_from_checkpoint:
         typeof resume_from_checkpoint === 'string' ? path.resolve(resume_from_checkpoint) : resume_from_checkpoint,
       datasets: whole(datasets),
@@ -41,17 +43,18 @@ export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): Reso
  * @throws ConfigError naming every setting whose files are not there, and what to do
  */
 export async function requireInputs(config: ResolvedConfig, inMemory = NONE): Promise<void> {
-  const { model_name_or_path, adapter_name_or_path, datasets, eval_datasets } = config.values;
+  const { model_name_or_path, adapter_name_or_path, chat_template_path, datasets, eval_datasets } = config.values;
   const folders = [
     settingProblem(config, 'model_name_or_path', model_name_or_path, MODEL),
     ...(adapter_name_or_path === null
       ? []
       : [settingProblem(config, 'adapter_name_or_path', adapter_name_or_path, ADAPTER)]),
   ];
+  const template = chat_template_path === null ? [] : [templateProblem(config, chat_template_path)];
   const files = Object.entries({ datasets, eval_datasets }).flatMap(([key, sets]) =>
     sets.map((set, i) => (inMemory.has(set.path) ? null : fileProblem(config, key as SettingKey, i, set.path))),
   );
-  const problems = (await Promise.all([...folders, ...files])).filter((problem) => problem !== null);
+  const problems = (await Promise.all([...folders, ...template, ...files])).filter((problem) => problem !== null);
   if (problems.length > 0) throw new ConfigError(problems);
 }
 
@@ -144,8 +147,19 @@ async function fileProblem(
   const what =
     kind !== null
       ? notAFile(given, kind)
-      : `there is no file ${given}${inWorkingDirectory(given)}; wanted a JSONL or .txt file${hubHint(given, 'dataset')}`;
+      : `there is no file ${given}${inWorkingDirectory(given)}; wanted a file of rows (JSONL, JSON, CSV, Parquet) or a folder of them${hubHint(given, 'dataset')}`;
   return { path: `${key}[${index}].path`, message: `${what}${origin(config, key)}` };
+}
+
+async function templateProblem(config: ResolvedConfig, given: string): Promise<ConfigProblem | null> {
+  const kind = await kindOf(given);
+  if (kind === 'folder' || (kind === 'file' && JINJA_FILE.test(given))) return null;
+  const what =
+    kind === 'file' ? `${given} is no Jinja file by its name` : `there is no ${given}${inWorkingDirectory(given)}`;
+  return {
+    path: 'chat_template_path',
+    message: `${what}; wanted a .jinja file, or the directory of a tokenizer${origin(config, 'chat_template_path')}`,
+  };
 }
 
 function notAFile(given: string, kind: 'folder' | { readonly special: string }): string {

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { ADAPTER_FILE } from '../adapters/files.ts';
 import type { TrainConfig } from '../config/index.ts';
+import { CHAT_TEMPLATE_FILE, JINJA_FILE } from '../data/chat-source.ts';
 import { CONFIG_FILE, readModelConfig } from '../formats/hf-config.ts';
 import type { FileReader } from '../formats/reader.ts';
 import { TOKENIZER_FILE } from '../formats/tokenizer.ts';
@@ -67,7 +68,7 @@ async function datasetInfo({ datasets, eval_datasets }: TrainConfig, files: File
 }
 
 async function dataHashes(
-  { datasets, eval_datasets, model_name_or_path }: TrainConfig,
+  { datasets, eval_datasets, model_name_or_path, chat_template_path }: TrainConfig,
   files: FileReader,
 ): Promise<Material['dataHashes']> {
   const hashOf = async (sets: readonly { path: string }[]) =>
@@ -78,7 +79,15 @@ async function dataHashes(
   return {
     train: await hashOf(datasets),
     eval: eval_datasets.length > 0 ? await hashOf(eval_datasets) : null,
-    chat_template: null,
+    chat_template: await templateHash(chat_template_path ?? model_name_or_path),
     tokenizer,
   };
+}
+
+/** Hash of a template's file, or of the one in a directory; null where it stands in tokenizer_config.json or there is none. */
+async function templateHash(given: string): Promise<string | null> {
+  if (JINJA_FILE.test(given)) return sha256OfFile(given);
+  return (await nodeReader(given).exists(CHAT_TEMPLATE_FILE))
+    ? sha256OfFile(path.join(given, CHAT_TEMPLATE_FILE))
+    : null;
 }

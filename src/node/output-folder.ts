@@ -1,11 +1,10 @@
 /** The folder that a command writes: taken before the work, by one process at a time, and given back at the end. */
-import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, readdir, readlink, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ConfigError } from '../errors.ts';
 import { claimFolder, FolderInUse, type HeldClaim, removeStale } from './claim.ts';
 import { isOfClaim } from './claim-file.ts';
-import { inWords, makeDirectories } from './files.ts';
+import { inWords, isTemporary, makeDirectories, temporaryName } from './files.ts';
 import { processSpace } from './process-identity.ts';
 
 export type TakenFolder = {
@@ -86,6 +85,7 @@ async function claimed(directory: string, options: TakeOptions, made: readonly s
   const claim = await claimFolder(directory);
   try {
     await requireContents(directory, options, claim);
+    if (options.contents === 'none') await removeBegun(directory);
   } catch (error) {
     await claim.release();
     throw error;
@@ -110,7 +110,7 @@ async function claimed(directory: string, options: TakeOptions, made: readonly s
  * first, whoever looks at the folder in that moment would be in the way.
  */
 async function exchange(directory: string, other: string): Promise<void> {
-  const aside = `${path.resolve(directory)}.${randomBytes(6).toString('hex')}.tmp`;
+  const aside = temporaryName(path.resolve(directory));
   await rename(directory, aside);
   try {
     if ((await contentsOf(aside)).length > 0) throw Object.assign(new Error('not empty'), { code: 'ENOTEMPTY' });
@@ -122,8 +122,15 @@ async function exchange(directory: string, other: string): Promise<void> {
   await rm(aside, { recursive: true, force: true });
 }
 
+/** What a process that was killed had begun to write is no content. */
 async function contentsOf(directory: string): Promise<string[]> {
-  return (await readdir(directory)).filter((entry) => !isOfClaim(entry));
+  return (await readdir(directory)).filter((entry) => !isOfClaim(entry) && !isTemporary(entry));
+}
+
+/** Of a folder that is held and holds nothing else. */
+async function removeBegun(directory: string): Promise<void> {
+  for (const entry of await readdir(directory))
+    if (isTemporary(entry)) await rm(path.join(directory, entry), { recursive: true, force: true });
 }
 
 /** Where another process is at work, that says more than what it has written so far. */

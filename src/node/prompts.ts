@@ -1,9 +1,9 @@
 /** Prompts from the command line, a file or standard input. */
 import { show } from '../config/show.ts';
-import { requireText } from '../data/file-kind.ts';
 import { readLines } from '../data/lines.ts';
+import { readRecords, requireTextFile } from '../data/records.ts';
 import { DataError } from '../errors.ts';
-import { type JsonObject, parseObject } from '../formats/json.ts';
+import type { JsonObject } from '../formats/json.ts';
 import { type FileReader, place } from '../formats/reader.ts';
 
 /** A prompt: a text, or token ids as they are. */
@@ -23,12 +23,12 @@ const KEYS = ['prompt', 'input_ids', 'adapter'];
  */
 export async function readPrompts(reader: FileReader, path: string): Promise<Prompt[]> {
   const isJson = /\.jsonl?$/i.test(path);
-  await requireText(reader, path, isJson ? 'jsonl' : 'text-chunks');
   const prompts: Prompt[] = [];
-  for await (const { text, number } of readLines(reader, path)) {
-    if (text.trim() === '') continue;
-    const where = `${place(reader, path)}:${number}`;
-    prompts.push(isJson ? promptOf(parseObject(text, where), where) : { prompt: text, where });
+  if (isJson) for await (const { json, where } of readRecords(reader, path)) prompts.push(promptOf(json, where));
+  else {
+    await requireTextFile(reader, path);
+    for await (const { text, number } of readLines(reader, path))
+      if (text.trim() !== '') prompts.push({ prompt: text, where: `${place(reader, path)}:${number}` });
   }
   if (prompts.length === 0) throw new DataError(place(reader, path), 'holds no prompt. Give one on each line.');
   return prompts;

@@ -1,24 +1,26 @@
 /** quantize(): writes a 4-bit copy of a model's folder beside its target, and renames it when it is complete. */
-import { randomBytes } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { checkQuantizeSettings, type QuantizeConfig, type QuantizeInput } from '../config/index.ts';
+
 import { show } from '../config/show.ts';
-import { type ConfigProblem, DataError } from '../errors.ts';
+import type { ConfigProblem } from '../errors.ts';
+
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readModelConfig } from '../formats/hf-config.ts';
 import { withPrefix } from '../model/base-prefix.ts';
 import { type QuantizeJob, type QuantizeResult, quantizeCheckpoint } from '../model/quantize/checkpoint.ts';
 import { type QuantizedLayout, type QuantizeSettings, quantizedLayout } from '../model/quantize/layout.ts';
+import type { SpoolStore } from '../model/quantize/spool.ts';
 import { withTiedHead } from '../model/tied-head.ts';
 import { Codec } from '../wasm/codec.ts';
 import { type CallOptions, callProblems, requireOptions, type WorkEvent } from './call.ts';
 import { createQuantizerPool, loadWasmModule } from './codec.ts';
 import { type FreeBytes, freeBytesAt, requireRoom } from './disk.ts';
-import { inWords, nodeReader, nodeWriter } from './files.ts';
+import { nodeReader, nodeWriter } from './files.ts';
 import { requireModelFolder } from './inputs.ts';
 import { requireMovable, type TakenFolder, takeFolder } from './output-folder.ts';
 import { openFileStore } from './spool.ts';
+import { writeBeside } from './write-beside.ts';
 
 /** Events of quantizing: every weight is quantized before the first file is written. */
 export type QuantizeEvent = WorkEvent<'quantize' | 'write'>;
@@ -130,36 +132,26 @@ async function quantizeInto(
     const onNote = (text: string) => onEvent({ type: 'note', text });
     const onTensor = tellTensors(onEvent, layout);
     const job = { reader, source, config, settings, layout, maxShardBytes, quantizer, codec, signal, onTensor, onNote };
-    const written = await writeBeside(folder, job);
+    const written = await writeQuantized(folder, job);
     return { ...summaryOf({ model, out }, layout, settings, written), seconds: (performance.now() - started) / 1000 };
   } finally {
     await quantizer.close();
   }
 }
 
-/**
- * Removes what it wrote when it ends early; a killed process leaves a folder whose name says that it is not complete.
- */
-async function writeBeside(folder: TakenFolder, job: Omit<QuantizeJob, 'writer' | 'spool'>): Promise<QuantizeResult> {
-  const { directory: out } = folder;
-  const partial = `${resolve(out)}.partial-${randomBytes(4).toString('hex')}`;
-  await mkdir(partial).catch((cause: NodeJS.ErrnoException) => {
-    throw new DataError(out, `cannot be written (${cause.code}). Give a folder that can be written.`, { cause });
-  });
-  try {
-    const spoolFile = `${partial}/spool`;
-    const spool = await openFileStore(spoolFile);
-    const result = await quantizeCheckpoint({ ...job, writer: nodeWriter(partial), spool }).finally(() =>
-      spool.close(),
-    );
-    await rm(spoolFile);
-    await folder.replaceBy(partial).catch((cause: NodeJS.ErrnoException) => {
-      throw new DataError(out, `cannot be replaced (${inWords(cause)}). Give a new folder.`, { cause });
-    });
-    return result;
-  } finally {
-    await rm(partial, { recursive: true, force: true });
-  }
+function writeQuantized(folder: TakenFolder, job: Omit<QuantizeJob, 'writer' | 'spool'>): Promise<QuantizeResult> {
+  return writeBeside(folder, (partial) =>
+    withSpool(partial, (spool) => quantizeCheckpoint({ ...job, writer: nodeWriter(partial), spool })),
+  );
+}
+
+/** Works with a file for weights under way inside a folder, and removes it at the end. */
+export async function withSpool<T>(folder: string, work: (spool: SpoolStore) => Promise<T>): Promise<T> {
+  const file = `${folder}/spool`;
+  const spool = await openFileStore(file);
+  const result = await work(spool).finally(() => spool.close());
+  await rm(file);
+  return result;
 }
 
 /** Announces each of the two phases with its first tensor. */

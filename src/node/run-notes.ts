@@ -1,6 +1,7 @@
 /** Notes on a run before it starts: its device, its rows and what was cut from them, its kernels, its base. */
 
 import { show } from '../config/show.ts';
+import type { Dataset } from '../data/dataset.ts';
 import type { RowNote } from '../data/example.ts';
 import { prequantizedNote } from '../estimate/base-quantization.ts';
 
@@ -33,25 +34,34 @@ export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
   const packs = packingOf(config);
   note(`train: ${rowsAndTokens(train, packs.train !== null)}, ${counted(batches.totalSteps, 'step')}`);
   if (evaluation.rows.count > 0) note(`eval: ${rowsAndTokens(evaluation, packs.evaluation !== null)}`);
-  for (const [name, set] of Object.entries({ train, eval: evaluation })) {
-    if (set.truncatedRows > 0)
-      note(
-        `${name}: ${counted(set.truncatedRows, 'row')} cut to max_length ${max_length}, ` +
-          `${counted(set.truncatedTokens, 'token')} left out`,
-      );
-    if (set.droppedRows > 0)
-      note(
-        `${name}: ${counted(set.droppedRows, 'row')} without a label within max_length ${max_length} left out, as TRL leaves them out`,
-      );
-    for (const [what, rows] of set.notes) note(`${name}: ${counted(rows, 'row')} ${ROW_NOTES[what]}`);
-    if (set.unreadColumns.length > 0)
-      note(
-        `${name}: ${inShort(set.unreadColumns)} of the rows ${set.unreadColumns.length === 1 ? 'is' : 'are'} not read`,
-      );
-    if (set.rowsWithoutLoss > 0) note(`${name}: ${counted(set.rowsWithoutLoss, 'row')} without a token to learn from`);
-  }
+  for (const [name, set] of Object.entries({ train, eval: evaluation }))
+    for (const line of datasetNotes(name, set, max_length)) note(line);
   if (batches.padToMultipleOf > 1)
     note(`rows are padded to multiples of ${batches.padToMultipleOf} tokens, so that few shapes need a plan`);
+  return notes;
+}
+
+/** Notes on the rows of a dataset: what was cut, left out or not read. */
+export function datasetNotes(name: string, set: Dataset, max_length: number): string[] {
+  const notes: string[] = [];
+  const note = (text: string): void => {
+    notes.push(text);
+  };
+  if (set.truncatedRows > 0)
+    note(
+      `${name}: ${counted(set.truncatedRows, 'row')} cut to max_length ${max_length}, ` +
+        `${counted(set.truncatedTokens, 'token')} left out`,
+    );
+  if (set.droppedRows > 0)
+    note(
+      `${name}: ${counted(set.droppedRows, 'row')} without a label within max_length ${max_length} left out, as TRL leaves them out`,
+    );
+  for (const [what, rows] of set.notes) note(`${name}: ${counted(rows, 'row')} ${ROW_NOTES[what]}`);
+  if (set.unreadColumns.length > 0)
+    note(
+      `${name}: ${inShort(set.unreadColumns)} of the rows ${set.unreadColumns.length === 1 ? 'is' : 'are'} not read`,
+    );
+  if (set.rowsWithoutLoss > 0) note(`${name}: ${counted(set.rowsWithoutLoss, 'row')} without a token to learn from`);
   return notes;
 }
 

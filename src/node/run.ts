@@ -8,6 +8,7 @@ import type { MicroBatch } from '../data/batch.ts';
 import { START } from '../data/batches.ts';
 import { DeviceError } from '../errors.ts';
 import { estimateThatFits } from '../estimate/fit.ts';
+import { tokenizerBytes } from '../formats/companions.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Device } from '../gpu/device.ts';
 import { chromeTrace } from '../gpu/profiler.ts';
@@ -21,7 +22,8 @@ import { type RunInput, readRunInput } from '../train/session.ts';
 import { runTiers } from '../train/tiers.ts';
 import { nodeCheckpoints } from './checkpoint-store.ts';
 import { watchOtherCpu } from './cpu-share.ts';
-import { freeBytesAt, requireRoom, requireWritable } from './disk.ts';
+import { withDatasetFiles } from './dataset-files.ts';
+import { freeBytesAt, requireRoom, requireWritable, type WrittenBytes } from './disk.ts';
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { nodeReader, nodeWriter } from './files.ts';
 import { driverMemory } from './gpu-memory.ts';
@@ -32,6 +34,7 @@ import type { TakenFolder } from './output-folder.ts';
 import { packageManifest } from './package-root.ts';
 import { type RunContext, runRecord } from './record.ts';
 import { findResumePoint, goesOnInFolder, type RunOrigin, requireSameRun, runOrigin } from './resume.ts';
+import { openRowSpool, type RowSpool } from './row-spool.ts';
 import { clearForResuming, RECORD_FILE, takeRunFolder, writeRunHead } from './run-folder.ts';
 import { dataNotes, deviceNotes, tierNotes } from './run-notes.ts';
 import { pathsInFolder, readerWithRows, writeRows } from './run-rows.ts';
@@ -52,22 +55,27 @@ type Configs = { readonly asGiven: ResolvedConfig; readonly absolute: ResolvedCo
  * Runs a configuration and writes its folder; a run that ends early leaves its log. Always closes the device.
  * @throws ConfigError, DataError, DeviceError; the signal's reason when aborted, at the next step boundary
  */
-export async function run(given: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
+export async function run(asked: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
   const clock = { startedMs: performance.now(), createdAt: new Date().toISOString() };
   const { keep = true, rows } = options;
+  const given = await withDatasetFiles(asked);
   await requireInputs(given, rows);
   const folder = keep ? await takeRunFolder(given.values.output_dir, goesOnInFolder(given.values)) : null;
+  const rowSpool = openRowSpool();
   try {
-    return await runInFolder(folder, given, options, clock);
+    return await runInFolder(folder, given, { ...options, rowSpool }, clock);
   } finally {
+    await rowSpool.close();
     await folder?.release();
   }
 }
 
+type SpooledOptions = RunOptions & { readonly rowSpool: RowSpool };
+
 async function runInFolder(
   folder: TakenFolder | null,
   given: ResolvedConfig,
-  options: RunOptions,
+  options: SpooledOptions,
   clock: Clock,
 ): Promise<RunOutcome> {
   const { device, onEvent, profileFile, rows = new Map() } = options;
@@ -105,7 +113,7 @@ async function runOn(
   runtime: NodeRuntime,
   given: Configs,
   resume: ResumePoint | null,
-  options: RunOptions,
+  options: SpooledOptions,
   clock: Clock,
 ): Promise<RunOutcome> {
   const { place, signal, onEvent, profileFile, keep = true, freeBytes = freeBytesAt } = options;
@@ -115,7 +123,7 @@ async function runOn(
   const { values } = configs.absolute;
   const { name, software } = device.profile;
   onEvent({ type: 'device', name, software, notes: [...deviceNotes(device), ...dtypeNotes] });
-  const input = await readRunInput(values, runtime.readerOf);
+  const input = await readRunInput(values, runtime.readerOf, options.rowSpool);
   signal.throwIfAborted();
   const { train: trainSet, evaluation, batches } = input;
   const { totalSteps } = batches;
@@ -124,7 +132,7 @@ async function runOn(
   // recorded without allocating, so that what the device cannot do is said before anything is written
   if (profileFile !== undefined && !device.profile.timestampQuery)
     throw new DeviceError(`--profile needs timestamp queries, which ${name} lacks: leave it out`);
-  if (keep) await requireRoom(values.output_dir, savedBytes(input), freeBytes);
+  if (keep) await requireRoom(values.output_dir, await written(runtime, input), freeBytes);
   const tiers = runTiers(device.profile, values, input.layout.spec.config.head_dim);
   const predicted = await estimateThatFits(input, device, driverMemory);
   const { peakBytes, byCategory } = predicted;
@@ -169,6 +177,10 @@ function settle({ asGiven, absolute }: Configs, profile: Device['profile']): { c
   const settled = settleComputeDtype(asGiven, profile);
   const configs = { asGiven: settled.config, absolute: settleComputeDtype(absolute, profile).config };
   return { configs, notes: settled.note === null ? [] : [settled.note] };
+}
+
+async function written({ readerOf }: NodeRuntime, input: RunInput): Promise<WrittenBytes> {
+  return savedBytes(input, await tokenizerBytes(readerOf(input.config.model_name_or_path)));
 }
 
 type Keeping = {

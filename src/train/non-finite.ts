@@ -8,6 +8,9 @@ import { lastCheckpoint } from './saving.ts';
 /** Rows that a message names. */
 const MOST_ROWS = 32;
 
+/** Words by which a run that on_nan stopped is known where only the message is left, as in another process. */
+export const STOPPED_BY_LOSS = /its update was left out, and the run ends/;
+
 /** Whether a step is broken. Under a loss scale, a gradient that overflows is no fault: the next scale is smaller. */
 export function isBroken({ loss, lossTokens, finite, lossScale }: StepEvent): boolean {
   return (lossTokens > 0 && !Number.isFinite(loss)) || (lossScale === null && !finite);

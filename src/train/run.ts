@@ -364,7 +364,7 @@ class Run {
     const isThere = checkpoint !== null && (await checkpoints.names()).includes(checkpoint);
     if (!isThere) {
       const text =
-        'load_best_model_at_end: there is no best checkpoint any more; the weights of the last step are kept';
+        'load_best_model_at_end: there is no checkpoint of the best evaluation; the weights of the last step are kept';
       yield { type: 'note', text };
       return;
     }

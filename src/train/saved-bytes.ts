@@ -4,6 +4,7 @@ import type { TrainConfig } from '../config/settings.ts';
 import { floatType, type TorchFloat } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { OpenedModel } from '../model/open.ts';
+import { counted } from '../report/format.ts';
 import type { RunBatches } from './batching.ts';
 import { countParameters, type ModelLayout, modelLayout } from './model-layout.ts';
 import type { RunInput } from './session.ts';
@@ -25,11 +26,15 @@ export function savedDtype({ dtype }: Pick<TrainConfig, 'dtype'>, model: ModelCo
 
 /**
  * Bytes by what they are: weights, checkpoints, and the log of all steps. Rows that a program hands over are not among them.
+ * @param tokenizerBytes of the files that are copied beside weights
  */
-export function savedBytes({ config, model, source, layout, batches }: RunInput): Readonly<Record<string, number>> {
+export function savedBytes(
+  { config, model, source, layout, batches }: RunInput,
+  tokenizerBytes: number,
+): Readonly<Record<string, number>> {
   const steps = Math.min(batches.totalSteps, MOST_STEPS);
   const rows = Math.ceil(steps / config.logging_steps) + steps / evaluationsEvery(config, batches);
-  const weights = weightBytes({ config, model, source, layout });
+  const weights = weightBytes({ config, model, source, layout }) + tokenizerBytes;
   const log = Math.ceil(steps * STEP_BYTES + rows * LOG_ROW_BYTES);
   const count = checkpointCount(config, batches, steps);
   // two moments, and in full training perhaps the weights in 32 bits
@@ -37,7 +42,7 @@ export function savedBytes({ config, model, source, layout, batches }: RunInput)
   const checkpoint = weights + values * F32_BYTES * countParameters(layout).trainable + log;
   return {
     [layout.lora === null ? 'the model' : 'the adapter']: weights,
-    [`${count} checkpoints, of which save_total_limit keeps fewer,`]: count * checkpoint,
+    [`${counted(count, 'checkpoint')} (save_total_limit keeps fewer)`]: count * checkpoint,
     'the log of its steps': log + OTHER_BYTES,
   };
 }

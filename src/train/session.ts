@@ -2,9 +2,8 @@
 
 import { max as largest } from 'simple-statistics';
 import type { TrainConfig } from '../config/settings.ts';
-import { openChatSource } from '../data/chat-source.ts';
-import { type Dataset, loadDataset } from '../data/dataset.ts';
-import { ConfigError } from '../errors.ts';
+import type { Dataset } from '../data/dataset.ts';
+import type { RowStoreOptions } from '../data/row-store.ts';
 import type { FileReader } from '../formats/reader.ts';
 import type { Device } from '../gpu/device.ts';
 import { type LoadTimes, loadModel } from '../model/load.ts';
@@ -16,7 +15,8 @@ import { buildEngine } from './build.ts';
 import type { Engine } from './engine.ts';
 import { initializeAdapter } from './initialize-adapter.ts';
 import { type ModelLayout, modelLayout } from './model-layout.ts';
-import { longestRow, packingOf } from './packing.ts';
+import { longestRow } from './packing.ts';
+import { readRows } from './rows.ts';
 
 /** What the platform provides to a run: a device, a quantizer, and files. */
 export type Runtime = {
@@ -35,26 +35,14 @@ export type RunInput = OpenedModel & {
   readonly layout: ModelLayout;
 };
 
-/** Reads and checks everything but the weights. @throws ConfigError, DataError */
-export async function readRunInput(config: TrainConfig, readerOf: Runtime['readerOf']): Promise<RunInput> {
+/** Reads and checks everything but the weights; `store` is for rows that memory does not hold. @throws ConfigError, DataError */
+export async function readRunInput(
+  config: TrainConfig,
+  readerOf: Runtime['readerOf'],
+  store: RowStoreOptions = {},
+): Promise<RunInput> {
   const { model, source, tokenizer, adapter, notes } = await openModel(config, readerOf);
-  const limits = {
-    vocabSize: model.vocab_size,
-    maxPositions: model.max_position_embeddings,
-    maxLength: config.max_length,
-    tokenizer,
-    appendEos: config.append_eos,
-    textField: config.dataset_text_field,
-    completionOnlyLoss: config.completion_only_loss,
-    assistantOnlyLoss: config.assistant_only_loss,
-    chat: await openChatSource(readerOf(config.model_name_or_path), config.chat_template_path, readerOf),
-  };
-  const files = readerOf('.');
-  if (config.datasets.length === 0)
-    throw new ConfigError([{ path: 'datasets', message: 'names no file; give datasets: [{path: rows.jsonl}]' }]);
-  const packing = packingOf(config);
-  const train = await loadDataset(files, config.datasets, { ...limits, packing: packing.train });
-  const evaluation = await loadDataset(files, config.eval_datasets, { ...limits, packing: packing.evaluation });
+  const { train, evaluation } = await readRows(config, { model, tokenizer }, readerOf, store);
   const padId = model.pad_token_id ?? 0;
   const batches = runBatches(config, train.rows, evaluation.rows, padId, longestRow(config, model));
   const maxPositions = largest([...batches.shapes.train, ...batches.shapes.evaluation].map((s) => s.S));

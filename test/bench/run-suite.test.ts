@@ -6,7 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { CRASH, runSuite, type SuiteEvent } from '../../src/bench/run-suite.ts';
+import { CRASH, KILLED, runSuite, type SuiteEvent } from '../../src/bench/run-suite.ts';
 import { readSuiteFolder } from '../../src/bench/suite-folder.ts';
 import { loadSuite, type ResolvedSuite } from '../../src/config/index.ts';
 import { ConfigError } from '../../src/errors.ts';
@@ -35,6 +35,7 @@ beforeAll(() => {
       if (run === 'qlora1') return failed('DeviceError', 'llvmpipe: no\\nout of memory: use less', null);
       if (run === 'qlora2') return failed('KernelCallError', 'matmul: w is short', 'KernelCallError: at x');
       if (run === 'lora2') process.exit(3);
+      if (config.values.max_length === 77) process.kill(process.pid, 'SIGKILL');
       mkdirSync(path.dirname(recordFile), { recursive: true });
       copyFileSync(path.join(${JSON.stringify(folder)}, run + '.json'), recordFile);
       process.send({ kind: 'done' });
@@ -128,4 +129,15 @@ test('what is missing is said for all arms at once, before any run', async () =>
     },
   ]);
   expect(readdirSync(folder)).not.toContain('none');
+});
+
+test('a process that was killed is no bug, and is said to have been killed', async () => {
+  const { runs } = await run(
+    suiteOf(path.join(folder, 'rows.jsonl'), ', max_length: 77', 'division: open\n'),
+    'killed',
+  );
+  const [error] = runs.flatMap(({ run_info }) => (run_info.error?.kind === KILLED ? [run_info.error] : []));
+  expect(error?.message).toMatch(
+    /^its process ended with SIGKILL and no word of why \(the system may have had no memory/,
+  );
 });

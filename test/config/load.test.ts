@@ -218,6 +218,11 @@ describe('what is refused', () => {
       'optim: got "lion_32bit", which is not supported yet; wanted one of adamw_torch, adamw_torch_fused, adamw, adamw_hf, ' +
         'paged_adamw, paged_adamw_32bit, paged_adamw_8bit, adamw_8bit, adamw_bnb_8bit (run.yaml:3)',
     ],
+    [
+      'eval_strategy: epoch',
+      'eval_strategy: "epoch" needs eval_datasets or val_set_size, which are empty (run.yaml:3)',
+    ],
+    ['eval_on_start: true', 'eval_on_start: true needs eval_datasets or val_set_size, which are empty (run.yaml:3)'],
     ['bf16: true\nfp16: true', 'bf16: true contradicts fp16: true (run.yaml:4); keep one of the two (run.yaml:3)'],
     ['quantization_bit: 8', 'quantization_bit: got 8, wanted 4 (run.yaml:3)'],
     ['stage: dpo', 'stage: is not supported yet: got "dpo"; remove it, or set "sft" (run.yaml:3)'],
@@ -226,8 +231,6 @@ describe('what is refused', () => {
       'task_type: is not supported yet: got "SEQ_CLS"; remove it, or set "CAUSAL_LM" (run.yaml:3)',
     ],
     ['finetuning_type: freeze', 'finetuning_type: got "freeze", wanted one of lora, full (run.yaml:3)'],
-    ['eval_strategy: epoch', 'eval_strategy: "epoch" needs eval_datasets, which is empty (run.yaml:3)'],
-    ['eval_on_start: true', 'eval_on_start: true needs eval_datasets, which is empty (run.yaml:3)'],
     ['lora_r: 4\nlora_rank: 4', 'lora_rank: says the same as lora_r (run.yaml:3); keep one of the two (run.yaml:4)'],
   ])('%s', (yaml, first) => {
     expect(refused(() => load(`${yaml}\n`))[0]).toBe(first);

@@ -206,7 +206,8 @@ test('files follow each other, and two specs can share one', async () => {
 describe('a bad line is named with its number', () => {
   const good = '{"input_ids": [3, 4]}\n';
   const cases: Record<string, [string, string, Partial<DatasetOptions>?]> = {
-    'not JSON': [`${good}{"text": `, 'd/r.jsonl:2: is not JSON'],
+    'not JSON': [`${good}{"text": `, 'd/r.jsonl:2:10: is not JSON: it ends too early'],
+    'a comma too many': [`${good}{"text": "a",}`, 'd/r.jsonl:2:14: is not JSON: "}" cannot stand here'],
     'not an object': [`${good}${good}["text"]`, 'd/r.jsonl:3: holds ["text"], needs a JSON object'],
     'other keys': [
       `${good}{"sentence": "a", "label": "b"}`,

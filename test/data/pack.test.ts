@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { makeMicroBatch } from '../../src/data/batch.ts';
 import { type PackingStrategy, packRows } from '../../src/data/pack.ts';
 import { lossTokens, type Row } from '../../src/data/row.ts';
+import { cpuSeconds, SOON_SECONDS } from '../cpu-seconds.ts';
 
 /** `rows`: document, first token and count of each piece, one after the other. */
 type Packed = { readonly rows: readonly (readonly number[])[]; readonly seq_lengths?: readonly number[][] };
@@ -88,4 +89,11 @@ describe('a micro-batch of packed rows', () => {
     expect(makeMicroBatch([row([1, 2])], { padId: 0 }).documents).toBeNull();
     expect(makeMicroBatch(packRows([row([1, 2])], 4, 'wrapped'), { padId: 0 }).documents).toBeNull();
   });
+});
+
+test('200,000 pieces of a split document look at no full row', () => {
+  let rows: Row[] = [];
+  const document = { inputIds: new Uint32Array(800_001).fill(1), labels: null };
+  expect(cpuSeconds(() => (rows = packRows([document], 4, 'bfd_split')))).toBeLessThan(SOON_SECONDS);
+  expect(rows.length).toBe(200_001);
 });

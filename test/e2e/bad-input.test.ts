@@ -230,7 +230,7 @@ const CASES: Case[] = [
     what: 'a dataset that is not there',
     flags: ['--datasets', 'nowhere.jsonl'],
     says: [
-      `datasets[0].path: there is no file nowhere.jsonl in ${process.cwd()}; wanted a JSONL or .txt file (--datasets)`,
+      `datasets[0].path: there is no file nowhere.jsonl in ${process.cwd()}; wanted a file of rows (JSONL, JSON, CSV, Parquet) or a folder of them (--datasets)`,
     ],
   },
   { what: 'a line that is not JSON', rows: `${ROW}{"input_ids": [1, 2\n`, says: ['rows.jsonl:2', 'JSON'] },

@@ -13,7 +13,7 @@ const MODEL = path.join(GOLDEN, 'formats', 'llama-untied-f32');
 const ROW = `${JSON.stringify({ input_ids: [1, 2, 3, 4, 5, 6, 7, 8] })}\n`;
 
 /** Longer than two signals may be apart that are one (npx passes Ctrl-C on). */
-const LATER_MS = 300;
+const LATER_MS = 600;
 const MAY_TAKE_MS = 2000;
 
 beforeAll(() => expect(existsSync(MAIN), 'dist/cli/main.js: run "npm run build"').toBe(true));

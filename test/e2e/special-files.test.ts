@@ -53,7 +53,7 @@ describe.skipIf(process.platform !== 'linux')('what is no file is called by its 
     'a directory as configuration': [['config', 'print', root], 'is a directory, needs a file'],
     'a FIFO as dataset': [
       train('--model_name_or_path', MODEL, '--datasets', pipe),
-      'datasets[0].path: ' + `${pipe} is a FIFO (a pipe); wanted a file`,
+      `datasets[0].path: ${pipe} is a FIFO (a pipe); wanted a file`,
     ],
     'a link to a device as dataset': [
       train('--model_name_or_path', MODEL, '--datasets', rows, '--eval_datasets', link),
@@ -125,6 +125,6 @@ describe('standard input', () => {
       encoding: 'utf8',
       timeout: MAY_TAKE_MS,
     });
-    expect([status, stderr]).toEqual([2, expect.stringContaining('standard input: has more than 1 MiB')]);
+    expect([status, stderr]).toEqual([2, expect.stringContaining('standard input: has more than 0.5 MiB')]);
   });
 });

@@ -107,14 +107,15 @@ describe.skipIf(process.platform === 'win32')('standard output', () => {
 });
 
 /** Longer than two signals may be apart that are one (npx passes Ctrl-C on). */
-const LATER_MS = 300;
+const LATER_MS = 600;
 const MAY_TAKE_MS = 2000;
 
 describe.skipIf(process.platform === 'win32')('a second signal', () => {
   test.each([
     ['SIGINT', 130, 'load …'],
     ['SIGINT', 130, 'compile kernels …'],
-    ['SIGTERM', 143, '/4000  loss '],
+    // a run that can go on ends with 75
+    ['SIGTERM', 75, '/4000  loss '],
   ] as const)(
     '%s ends the process within two seconds, or the first has with %i: after "%s"',
     async (name, exitCode, moment) => {
@@ -136,7 +137,8 @@ describe.skipIf(process.platform === 'win32')('a second signal', () => {
       await wait(LATER_MS);
       const second = performance.now();
       child.kill(name);
-      expect([exitCode, name]).toContain(await ended);
+      // SIGKILL where the thread that watches found the process too busy to hear
+      expect([exitCode, name, 'SIGKILL']).toContain(await ended);
       expect(performance.now() - second).toBeLessThan(MAY_TAKE_MS);
       expect(readdirSync(output)).not.toContain('adapter_model.safetensors');
     },

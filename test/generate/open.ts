@@ -26,7 +26,8 @@ export type OpenOptions = {
   readonly model?: Partial<ModelConfig>;
 };
 
-export async function openGeneration(directory: string, options: OpenOptions): Promise<GenerationEngine> {
+/** Opens files and decides the plan; takes no GPU memory. */
+export async function readPlan(directory: string, options: OpenOptions) {
   const { adapters: directories = [], requests, batchSize = 1 } = options;
   const reader = nodeReader(directory);
   const model = { ...(await readModelConfig(reader)), ...options.model };
@@ -35,6 +36,11 @@ export async function openGeneration(directory: string, options: OpenOptions): P
   const adapters = await Promise.all(directories.map((path) => openAdapter(nodeReader(path), adapterBase(model))));
   const layouts = adapters.map(({ layout }) => layout);
   const plan = { model, storage, adapters: layouts, computeDtype: 'f32', batchSize, requests } as const;
+  return { plan, adapters, source };
+}
+
+export async function openGeneration(directory: string, options: OpenOptions): Promise<GenerationEngine> {
+  const { plan, adapters, source } = await readPlan(directory, options);
   const engine = buildGeneration({ device, profile: device.profile, shaders: device.shaders }, plan);
   await engine.compile();
   const wasm = await loadWasmModule();

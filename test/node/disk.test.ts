@@ -50,7 +50,7 @@ describe('room on the disk', () => {
     expect(error).toBeInstanceOf(DataError);
     expect(error.message).toMatch(
       new RegExp(
-        `run: needs [\\d.]+ KiB on the disk \\(${what} [\\d.]+ K?i?B, the log of its steps [\\d.]+ KiB\\), 0 B are free`,
+        `run: needs [\\d.]+ KiB on the disk \\(${what} [\\d.]+ K?i?B, 1 checkpoint \\(save_total_limit keeps fewer\\) [\\d.]+ KiB, the log of its steps [\\d.]+ KiB\\), 0 B are free`,
       ),
     );
     expect(existsSync(output)).toBe(false);

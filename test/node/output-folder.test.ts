@@ -237,6 +237,16 @@ describe('a claim', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
+  it('of a process that was killed while it wrote its first file is taken over, and the rest of that file goes', async () => {
+    const directory = claimedBy({ pid: 2 ** 22 + 1 });
+    writeFileSync(path.join(directory, 'config.yaml.0123456789ab.tmp'), 'half');
+    const folder = await take(directory);
+    expect(readdirSync(directory)).toEqual([CLAIM]);
+    await folder.release();
+    writeFileSync(path.join(directory, 'notes.tmp'), 'mine');
+    expect(await refused(take(directory))).toContain('is not empty (it holds notes.tmp)');
+  });
+
   it('of a dead run leaves what that run wrote to be judged', async () => {
     const directory = claimedBy({ pid: 2 ** 22 + 1 });
     writeFileSync(path.join(directory, 'config.yaml'), '');

@@ -194,6 +194,40 @@ describe('loss', () => {
   });
 });
 
+/** Whether every element of an SVG is closed, and nothing stands between a tag and the next by mistake. */
+function isWellFormed(svg: string): boolean {
+  const open: string[] = [];
+  for (const [, end, name = '', , self] of svg.matchAll(/<(\/?)([a-zA-Z]+)((?:\s[^<>]*?)?)(\/?)>/g)) {
+    if (end === '/' && open.pop() !== name) return false;
+    if (end !== '/' && self !== '/') open.push(name);
+  }
+  return open.length === 0 && (svg.match(/</g) ?? []).length === (svg.match(/>/g) ?? []).length;
+}
+
+test('every chart is well-formed', async () => {
+  expect([isWellFormed('<g><path/></g>'), isWellFormed('<g>g></g>'), isWellFormed('<g><a></g></a>')]).toEqual([
+    true,
+    false,
+    false,
+  ]);
+  for (const { name, svg } of [await memory(2), await perplexity(2), await steps(2)])
+    expect(isWellFormed(svg), name).toBe(true);
+});
+
+test('larger models: cards on sale are lines where their sizes are', async () => {
+  const scale = makeSummary(makeRuns()).estimates!;
+  const predictions = [4, 200].map((gib, i) => ({ method: i === 0 ? 'qlora' : 'lora', peak: gib * GIB }));
+  const chart = await scaleChart({ ...scale, models: [{ ...scale.models[0]!, predictions }] } as never);
+  const cards = [...chart.svg.matchAll(/translate\(([\d.]+),[-\d.]+\)"[^>]*>(\d+) GiB</g)];
+  expect(cards.map(([, , size]) => Number(size))).toEqual([8, 16, 24, 48, 80, 141]);
+  const { ticks } = read(chart);
+  const [five, hundred] = [5, 100].map((value) => ticks.find((tick) => tick.value === value)!.x);
+  for (const [, x, size] of cards) {
+    const want = five! + ((hundred! - five!) * Math.log(Number(size) / 5)) / Math.log(20);
+    expect(Math.abs(Number(x) - want), `${size} GiB`).toBeLessThan(PIXELS);
+  }
+});
+
 test('larger models: a mark for each prediction, and a line for each card between them', async () => {
   const prediction = (method: 'lora' | 'qlora', gib: number) => ({ method, peak: gib * GIB });
   const scale = makeSummary(makeRuns()).estimates!;
@@ -212,7 +246,10 @@ test('larger models: a mark for each prediction, and a line for each card betwee
   expect(chart.description).toBe(
     'small LoRA 4.00 GiB; small QLoRA 2.00 GiB; large LoRA 32.00 GiB; large QLoRA 10.00 GiB',
   );
-  const { ticks } = read(chart);
+  const { ticks, marks } = read(chart);
   const perDoubling = (ticks[2]!.x - ticks[0]!.x) / Math.log2(5);
   expect((ticks[3]!.x - ticks[2]!.x) / perDoubling).toBeCloseTo(1, 1);
+  // circles are LoRA's: 4 and 32 GiB
+  for (const [i, doublings] of [1, 4].entries())
+    expect(Math.abs(marks[i]!.x - ticks[0]!.x - doublings * perDoubling)).toBeLessThan(2 * PIXELS);
 });

@@ -11,7 +11,9 @@ const SHOWN_FAULTS = 8;
 
 const chosen = shared(RUNS).filter(([{ name }]) => name.includes(NIBBLE_TEST_FUZZ_READER));
 
-test('there are readers to feed, and a seed to repeat it', () => {
+test('there are readers to feed, each with its share, and a seed to repeat it', () => {
+  expect(shared(2000).length).toBeGreaterThanOrEqual(14);
+  expect(Math.abs(shared(2000).reduce((sum, [, runs]) => sum + runs, 0) - 2000)).toBeLessThan(14);
   expect(chosen.length).toBeGreaterThan(0);
   expect(Number.isSafeInteger(SEED) && RUNS >= 1).toBe(true);
 });

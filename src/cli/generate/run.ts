@@ -14,7 +14,8 @@ import { type Prompt, readPrompts } from '../../node/prompts.ts';
 import { counted, formatBytes } from '../../report/format.ts';
 import type { CliContext } from '../shared/context.ts';
 import { askedDevice } from '../shared/device-choice.ts';
-import { createProgress, type Progress, type ProgressTask } from '../shared/progress.ts';
+import { drawWork } from '../shared/draw-work.ts';
+import { createProgress } from '../shared/progress.ts';
 import type { GenerateArgs } from './command.ts';
 
 /**
@@ -31,7 +32,7 @@ export async function runGenerate(
   const prompts = await promptsOf(args, stdin);
   const progress = createProgress(stderr, env);
   const show = json ? jsonLines(stdout) : prompts.length === 1 ? streamed(stdout) : inOrder(stdout);
-  const draw = drawEvents(progress);
+  const draw = drawWork(progress);
   try {
     const summary = await generateFrom(
       {
@@ -45,8 +46,8 @@ export async function runGenerate(
       {
         signal,
         onEvent: (event) => {
-          draw(event);
-          show(event);
+          if (event.type === 'text' || event.type === 'generation') show(event);
+          else draw(event);
         },
       },
     );
@@ -63,20 +64,6 @@ async function promptsOf({ prompts, file }: GenerateArgs, stdin: () => Promise<s
   if (file !== '-') return [...given, ...(await readPrompts(nodeReader(path.dirname(file)), path.basename(file)))];
   const name = 'standard input';
   return [...given, ...(await readPrompts(memoryReader(new Map([[name, await stdin()]])), name))];
-}
-
-function drawEvents(progress: Progress): (event: GenerateEvent) => void {
-  let task: ProgressTask | null = null;
-  let left = 0;
-  return (event) => {
-    if (event.type === 'phase') {
-      left = event.total;
-      task = progress.start(event.phase, event.total);
-    } else if (event.type === 'progress') {
-      task?.advance();
-      if (--left === 0) task?.finish();
-    } else if (event.type === 'note') progress.note(event.text);
-  };
 }
 
 type Show = (event: GenerateEvent) => void;

@@ -1,8 +1,9 @@
 /** Does the work of `nibble quantize`: shows its progress and prints what was written. */
-import { type QuantizeEvent, type QuantizeSummary, quantizeFolder } from '../../node/quantize.ts';
+import { type QuantizeSummary, quantizeFolder } from '../../node/quantize.ts';
 import { formatBytes } from '../../report/format.ts';
 import type { CliContext } from '../shared/context.ts';
-import { createProgress, type Progress, type ProgressTask } from '../shared/progress.ts';
+import { drawWork } from '../shared/draw-work.ts';
+import { createProgress } from '../shared/progress.ts';
 import type { QuantizeArgs } from './command.ts';
 
 /**
@@ -18,27 +19,13 @@ export async function runQuantize(
   const progress = createProgress(stderr, env);
   const names = { model: 'model', out: 'out' };
   try {
-    const onEvent = drawEvents(progress);
+    const onEvent = drawWork(progress);
     const summary = await quantizeFolder({ model, out, names, config }, { onEvent, signal }, freeBytes);
     progress.stop();
     stdout.write(json ? `${JSON.stringify(summary, null, 2)}\n` : inWords(summary));
   } finally {
     progress.stop();
   }
-}
-
-function drawEvents(progress: Progress): (event: QuantizeEvent) => void {
-  let task: ProgressTask | null = null;
-  let left = 0;
-  return (event) => {
-    if (event.type === 'phase') {
-      left = event.total;
-      task = progress.start(event.phase, event.total);
-    } else if (event.type === 'progress') {
-      task?.advance();
-      if (--left === 0) task?.finish();
-    } else progress.note(event.text);
-  };
 }
 
 function inWords({ out, quant_type, quantized_tensors, bits_per_parameter, ...more }: QuantizeSummary): string {

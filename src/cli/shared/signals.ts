@@ -7,7 +7,7 @@ const SIGNALLED = 128;
 /**
  * A signal that follows so soon counts as the same one: npx passes on a Ctrl-C that the terminal has sent here already.
  */
-export const SAME_SIGNAL_MS = 250;
+export const SAME_SIGNAL_MS = 150;
 
 /** Reason of an abort that a signal caused; work that stops early throws it. */
 export class StoppedBySignal extends Error {

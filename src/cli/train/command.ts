@@ -24,7 +24,7 @@ export function trainCommand(context: CliContext, run: Handler<TrainArgs>): Comm
       'nibble train config.yaml --eval_datasets test.jsonl --max_steps 100    # with an evaluation at the end',
       'nibble train config.yaml --adapter_name_or_path out --output_dir more  # go on with the adapter of a run',
       'nibble train out/config.yaml --output_dir again                        # repeat a run from its own folder',
-      'make-rows | nibble train config.yaml --datasets -                      # rows, or with "train -" the settings, from a pipe',
+      'nibble train config.yaml --datasets - < rows.jsonl                    # rows from a pipe; "train -" reads the settings so',
       'NIBBLE_MAX_STEPS=20 nibble train config.yaml                           # a setting from the environment',
       'NIBBLE_DEVICE=swiftshader nibble train config.yaml                    # on the software driver, for a try',
       'nibble train config.yaml --profile step.json                           # GPU times of a step, for Perfetto',

@@ -66,6 +66,24 @@ export async function quantizeCheckpoint(job: QuantizeJob): Promise<QuantizeResu
       job.onTensor('quantize', tensor.name);
     }
   }
+  const { settings } = job;
+  return writeCheckpoint(job, groups, (config) =>
+    quantizedConfig(config, bnbConfigOf(settings), settings.dtype, place(job.reader, CONFIG_FILE)),
+  );
+}
+
+/** The part of a job that writing needs. */
+export type WriteJob = Pick<
+  QuantizeJob,
+  'reader' | 'source' | 'config' | 'codec' | 'maxShardBytes' | 'writer' | 'signal' | 'onTensor' | 'onNote'
+>;
+
+/** Writes tensors, their index, the companions and, last, config.json as `configOf` has it. @throws DataError */
+export async function writeCheckpoint(
+  job: WriteJob,
+  groups: readonly TensorGroup[],
+  configOf: (config: string) => string,
+): Promise<QuantizeResult> {
   const shards = shardsOf(groups, job.maxShardBytes);
   for (const { file, tensors } of shards)
     await writeSafetensors(
@@ -75,13 +93,7 @@ export async function quantizeCheckpoint(job: QuantizeJob): Promise<QuantizeResu
     );
   if (shards.length > 1) await writeText(job.writer, INDEX_FILE, shardIndex(shards, parameterCount(job.config)));
   const copied = await copyCompanions(job.reader, job.writer, job.onNote);
-  const config = await job.reader.readText(CONFIG_FILE);
-  const { settings } = job;
-  await writeText(
-    job.writer,
-    CONFIG_FILE,
-    quantizedConfig(config, bnbConfigOf(settings), settings.dtype, place(job.reader, CONFIG_FILE)),
-  );
+  await writeText(job.writer, CONFIG_FILE, configOf(await job.reader.readText(CONFIG_FILE)));
   return { files: shards.map(({ file }) => file), copied };
 }
 
@@ -133,7 +145,11 @@ async function quantizeTensor(job: QuantizeJob, spool: Spool, tensor: FourBit): 
 }
 
 /** Copies a tensor that is kept, converted to another float type where one is asked for. */
-function plainTensor({ source, codec, signal }: QuantizeJob, name: string, to: TorchFloat | null): TensorToWrite {
+export function plainTensor(
+  { source, codec, signal }: Pick<WriteJob, 'source' | 'codec' | 'signal'>,
+  name: string,
+  to: TorchFloat | null,
+): TensorToWrite {
   const { dtype, shape, file } = source.info(name);
   const written = to === null ? dtype : floatType(to).safetensors;
   const data = async function* (): AsyncGenerator<Uint8Array> {
@@ -171,7 +187,7 @@ async function* rawChunks(source: TensorSource, name: string): AsyncGenerator<Ui
 }
 
 /** Reports a tensor after its last chunk. */
-function reported({ source, onTensor }: QuantizeJob, tensor: TensorToWrite): TensorToWrite {
+function reported({ source, onTensor }: WriteJob, tensor: TensorToWrite): TensorToWrite {
   return {
     ...tensor,
     data: async function* () {

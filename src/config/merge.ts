@@ -1,0 +1,46 @@
+/** The settings of merging an adapter into its base. */
+import { z } from 'zod';
+import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { bytesOfSize } from './bytes.ts';
+import { typeProblems, unknownKey } from './describe.ts';
+import { quantizeSettings } from './quantize.ts';
+
+export const mergeSettings = z.strictObject({
+  dtype: quantizeSettings.shape.dtype.describe("what the merged weights are written as; auto keeps the base's own"),
+  safe_merge: z
+    .boolean()
+    .default(false)
+    .describe(
+      "PEFT's safe_merge: round an update to the base's type before adding it; values that are not finite are refused either way",
+    ),
+  dequantize: z
+    .boolean()
+    .default(false)
+    .describe('write a base in 4 bits as ordinary weights; else the merged weights are quantized as the base was'),
+  max_shard_size: quantizeSettings.shape.max_shard_size,
+});
+
+export type MergeInput = z.input<typeof mergeSettings>;
+export type MergeKey = keyof typeof mergeSettings.shape;
+export type MergeConfig = Omit<z.output<typeof mergeSettings>, 'max_shard_size'> & { readonly maxShardBytes: number };
+
+/**
+ * Checks settings and fills in defaults. `whereOf` names the source of a setting in messages.
+ * @throws ConfigError with all that is wrong, and with `found` before it
+ */
+export function checkMergeSettings(
+  given: Readonly<Record<string, unknown>>,
+  whereOf: (key: string) => string,
+  found: readonly ConfigProblem[] = [],
+): MergeConfig {
+  const { shape } = mergeSettings;
+  const set = Object.entries(given).filter(([, value]) => value !== undefined);
+  const wrong = set.flatMap(([key, value]) =>
+    Object.hasOwn(shape, key)
+      ? typeProblems(shape[key as MergeKey], value, key, () => whereOf(key))
+      : [unknownKey(key, key, Object.keys(shape), whereOf(key))],
+  );
+  if (found.length + wrong.length > 0) throw new ConfigError([...found, ...wrong]);
+  const { max_shard_size, ...config } = mergeSettings.parse(Object.fromEntries(set));
+  return { ...config, maxShardBytes: bytesOfSize(max_shard_size) };
+}

@@ -1,0 +1,80 @@
+/** Datasets that are folders: replaced by the files of the split that is asked for. */
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { type DatasetSource, type ResolvedConfig, wasSet } from '../config/index.ts';
+import { ConfigError, type ConfigProblem } from '../errors.ts';
+
+/** Names that the files of a split have, at the beginning. */
+const SPLIT_NAMES: Readonly<Record<string, readonly string[]>> = {
+  train: ['train', 'training'],
+  validation: ['validation', 'valid', 'val', 'dev', 'eval'],
+  test: ['test', 'testing'],
+};
+const DATA_FILE = /\.(jsonl|json|csv|tsv|parquet|txt)(\.gz)?$/i;
+/** Where datasets of the hub keep their files, beside the folder itself. */
+const DATA_FOLDER = 'data';
+
+type Key = 'datasets' | 'eval_datasets';
+const DEFAULT_SPLIT: Readonly<Record<Key, string>> = { datasets: 'train', eval_datasets: 'validation' };
+
+/**
+ * Replaces every dataset that is a folder by the files of its split: train, and validation for eval_datasets, unless `split` says
+ * another. A folder whose files are named after no split is all training rows.
+ * @throws ConfigError naming every folder without such a file
+ */
+export async function withDatasetFiles(config: ResolvedConfig): Promise<ResolvedConfig> {
+  const problems: ConfigProblem[] = [];
+  const of = async (key: Key): Promise<DatasetSource[]> => {
+    const found = config.values[key].map((set, i) => filesOf(set, DEFAULT_SPLIT[key], `${key}[${i}].path`, problems));
+    return (await Promise.all(found)).flat();
+  };
+  const [datasets, eval_datasets] = [await of('datasets'), await of('eval_datasets')];
+  if (problems.length > 0) {
+    const origin = (key: string): string =>
+      wasSet(config, key as Key) ? ` (${config.origins[key as Key].where})` : '';
+    throw new ConfigError(
+      problems.map((problem) => ({ ...problem, message: problem.message + origin(problem.path.split('[')[0]!) })),
+    );
+  }
+  return { ...config, values: { ...config.values, datasets, eval_datasets } };
+}
+
+async function filesOf(
+  { split: asked, ...set }: DatasetSource,
+  byDefault: string,
+  at: string,
+  problems: ConfigProblem[],
+): Promise<DatasetSource[]> {
+  const names = await listed(set.path);
+  if (names === null) return [{ ...set, ...(asked === undefined ? {} : { split: asked }) }];
+  const split = asked ?? byDefault;
+  const files = names.filter((name) => isOfSplit(name, split));
+  const isUnsplit = !names.some((name) => Object.keys(SPLIT_NAMES).some((known) => isOfSplit(name, known)));
+  const found = files.length === 0 && split === 'train' && isUnsplit ? names : files;
+  if (found.length === 0)
+    problems.push({
+      path: at,
+      message:
+        `${set.path} has no file of the split ${JSON.stringify(split)} (it holds ${names.join(', ') || 'no data file'}); ` +
+        `wanted one such as ${split}.jsonl, or another split: {path: ${set.path}, split: ...}`,
+    });
+  return found.map((name) => ({ ...set, path: path.join(set.path, name) }));
+}
+
+/** The data files of a folder, those of its data/ included; null where it is none. */
+async function listed(folder: string): Promise<string[] | null> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => null);
+  if (entries === null) return null;
+  const files = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
+  const inside = await readdir(path.join(folder, DATA_FOLDER)).catch(() => []);
+  return [...files, ...inside.map((name) => path.join(DATA_FOLDER, name))]
+    .filter((name) => DATA_FILE.test(name))
+    .sort();
+}
+
+function isOfSplit(file: string, split: string): boolean {
+  const name = path.basename(file).toLowerCase();
+  return (SPLIT_NAMES[split] ?? [split]).some(
+    (known) => name.startsWith(known.toLowerCase()) && /^[-_.]/.test(name.slice(known.length)),
+  );
+}

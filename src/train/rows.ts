@@ -1,0 +1,55 @@
+/** The rows of a run: its datasets read as its settings say. */
+import type { TrainConfig } from '../config/settings.ts';
+import { openChatSource } from '../data/chat-source.ts';
+import { type Dataset, loadDataset, loadSplitDataset } from '../data/dataset.ts';
+import type { RowStoreOptions } from '../data/row-store.ts';
+import { ConfigError } from '../errors.ts';
+import type { ModelConfig } from '../formats/hf-config.ts';
+import type { FileReader } from '../formats/reader.ts';
+import type { TextTokenizer } from '../formats/tokenizer.ts';
+import { packingOf } from './packing.ts';
+
+export type RunRows = { readonly train: Dataset; readonly evaluation: Dataset };
+
+type Opened = { readonly model: ModelConfig; readonly tokenizer: TextTokenizer | null };
+
+/**
+ * Reads the rows that a run trains on and evaluates.
+ * @param store where rows beyond the memory budget go
+ * @throws ConfigError, DataError
+ */
+export async function readRows(
+  config: TrainConfig,
+  { model, tokenizer }: Opened,
+  readerOf: (directory: string) => FileReader,
+  store: RowStoreOptions = {},
+): Promise<RunRows> {
+  if (config.datasets.length === 0)
+    throw new ConfigError([{ path: 'datasets', message: 'names no file; give datasets: [{path: rows.jsonl}]' }]);
+  const options = {
+    ...store,
+    vocabSize: model.vocab_size,
+    maxPositions: model.max_position_embeddings,
+    maxLength: config.max_length,
+    tokenizer,
+    appendEos: config.append_eos,
+    textField: config.dataset_text_field,
+    completionOnlyLoss: config.completion_only_loss,
+    assistantOnlyLoss: config.assistant_only_loss,
+    chat: await openChatSource(readerOf(config.model_name_or_path), config.chat_template_path, readerOf),
+  };
+  const files = readerOf('.');
+  const packing = packingOf(config);
+  const { val_set_size: size, seed, datasets } = config;
+  if (size > 0)
+    return loadSplitDataset(
+      files,
+      datasets,
+      { ...options, packing: packing.train },
+      { size, seed, evaluationPacking: packing.evaluation },
+    );
+  return {
+    train: await loadDataset(files, datasets, { ...options, packing: packing.train }),
+    evaluation: await loadDataset(files, config.eval_datasets, { ...options, packing: packing.evaluation }),
+  };
+}

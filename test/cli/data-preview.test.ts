@@ -1,0 +1,77 @@
+/** nibble data preview: rows as they are fed, on a screen and as JSON lines. */
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { dataCommand } from '../../src/cli/data/command.ts';
+import { runPreview } from '../../src/cli/data/run.ts';
+import { nibble } from './fakes.ts';
+
+const TINY = fileURLToPath(new URL('../../bench/models/tiny', import.meta.url));
+const TEMPLATE = fileURLToPath(new URL('../golden/chat/templates/plain.jinja', import.meta.url));
+const chat = (question: string, answer: string) => ({
+  messages: [
+    { role: 'user', content: question },
+    { role: 'assistant', content: answer },
+  ],
+});
+
+async function preview(rows: readonly object[], ...flags: string[]) {
+  const folder = mkdtempSync(path.join(tmpdir(), 'nibble-preview-'));
+  const file = path.join(folder, 'rows.jsonl');
+  writeFileSync(file, rows.map((row) => JSON.stringify(row)).join('\n'));
+  const settings = ['--model_name_or_path', TINY, '--datasets', file, '--chat_template_path', TEMPLATE];
+  return nibble(['data', 'preview', ...settings, ...flags], [(context) => dataCommand(context, runPreview)]);
+}
+
+test('shows what is learned in brackets where there is no colour, and how many rows there are', async () => {
+  const { code, stdout, stderr } = await preview([chat('Hello', 'Ahoy!'), { text: 'a sea' }], '--assistant_only_loss');
+  expect(code).toBe(2);
+  expect(stderr).toContain('rows.jsonl:2: is no conversation, and assistant_only_loss: true');
+  expect(stdout).toBe('');
+  const shown = await preview(
+    [chat('Hello', 'Ahoy!'), chat('Again', 'A\u0007h!')],
+    '--assistant_only_loss',
+    '--rows',
+    '2',
+  );
+  expect(shown.code).toBe(0);
+  expect(shown.stdout).toContain('USER: Hello\nA:⟦ Ahoy!<|eos|>⟧\n');
+  expect(shown.stdout).toContain('A\\x07h!');
+  expect(shown.stderr).toMatch(/^train: 2 rows, \d+ tokens, \d+ of them predicted and learned$/m);
+  expect((await preview([chat('Hello', 'Ahoy!'), chat('Again', 'Ah!')], '--rows', '1')).stdout).not.toContain('Again');
+});
+
+test('prints a line for each training row, with labels that are not shifted', async () => {
+  const { stdout } = await preview([{ prompt: 'a', completion: 'b' }, { input_ids: [5, 6, 7] }], '--json');
+  const rows = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { input_ids: number[]; labels: number[] });
+  expect(rows.map((row) => Object.keys(row))).toEqual([
+    ['input_ids', 'labels'],
+    ['input_ids', 'labels'],
+  ]);
+  expect(rows[0]!.labels.filter((label) => label !== -100)).toEqual(rows[0]!.input_ids.slice(-2));
+  expect(rows[1]).toEqual({ input_ids: [5, 6, 7], labels: [5, 6, 7] });
+});
+
+test('a template without marks is refused where the marks are asked for, and another one offered', async () => {
+  const bare = fileURLToPath(new URL('../golden/chat/templates/llama3.jinja', import.meta.url));
+  const { code, stderr } = await preview([chat('a', 'b')], '--assistant_only_loss', '--chat_template_path', bare);
+  expect(code).toBe(2);
+  expect(stderr).toContain('llama3.jinja: has no {% generation %} marks');
+  expect(stderr).toContain('Set chat_template_path');
+});
+
+test('rows without a label within max_length are left out and counted; none left is an error', async () => {
+  const long = { prompt: 'a long prompt that fills the row by itself', completion: 'b' };
+  const { code, stdout, stderr } = await preview([long, { prompt: 'a', completion: 'b' }], '--max_length', '6');
+  expect(code).toBe(0);
+  expect(stdout).toContain('row 1: ');
+  expect(stdout).not.toContain('row 2: ');
+  expect(stderr).toContain('note: train: 1 row without a label within max_length 6 left out, as TRL leaves them out');
+  const none = await preview([long], '--max_length', '6');
+  expect([none.code, none.stderr]).toEqual([2, expect.stringContaining('has 1 rows and no token to learn from')]);
+});
