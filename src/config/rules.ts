@@ -217,14 +217,14 @@ function withoutEffect(set: Merged, found: Findings): void {
 }
 
 function keptInputs(set: Merged, found: Findings): void {
-  const entry = set.get('checkpoint_dtype');
+  const entry = set.get('gradient_checkpointing_dtype');
   if (entry === undefined || entry.value === 'float32') return;
   if (current(set, 'gradient_checkpointing') === false)
     noEffect(found, entry, 'without gradient_checkpointing no layer keeps its input alone');
   else if (current(set, 'compute_dtype') !== 'float16')
     found.problems.push({
       path: entry.path,
-      message: `got "float16" with compute_dtype: ${showSetting(current(set, 'compute_dtype'))}; set compute_dtype: float16, or checkpoint_dtype: float32 (${entry.origin.where})`,
+      message: `got "float16" with compute_dtype: ${showSetting(current(set, 'compute_dtype'))}; set compute_dtype: float16, or gradient_checkpointing_dtype: float32 (${entry.origin.where})`,
     });
 }
 

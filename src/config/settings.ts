@@ -237,7 +237,7 @@ const training = {
       'compute each layer again in backward instead of keeping its activations: less memory, slower; selective keeps what ' +
         'matrix products and attention made and computes only the rest again',
     ),
-  checkpoint_dtype: z
+  gradient_checkpointing_dtype: z
     .enum(['float32', 'float16'])
     .default('float32')
     .describe(

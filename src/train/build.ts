@@ -51,7 +51,7 @@ export function buildEngine(target: MachineTarget, layout: ModelLayout, config: 
     maxGradNorm: config.max_grad_norm,
     lossScaling: lossScalingOf(config),
     checkpointing: checkpointingOf(config),
-    keptInputs: floatType(config.checkpoint_dtype).gpu,
+    keptInputs: floatType(config.gradient_checkpointing_dtype).gpu,
     documents: documentsOf(config),
     gradientAccumulationSteps: config.gradient_accumulation_steps,
     trainShapes: shapes.train,
