@@ -1,7 +1,7 @@
 /** A record of a JSON file, from its text: where it is none, the message has line and column. */
 import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
-import { isObject, type JsonObject, parseSpelled } from '../formats/json.ts';
+import { isObject, type JsonObject, parseSpelled, requireShallow } from '../formats/json.ts';
 import { jsonFault } from '../formats/json-fault.ts';
 
 /** A row as its file has it, and where: file:line, or what else finds it. */
@@ -26,6 +26,7 @@ export function parseRecord(text: string, place: Place): DataRecord {
   } catch (cause) {
     throw notJson(text, place, cause);
   }
+  requireShallow(json, where);
   if (!isObject(json)) throw new DataError(where, `holds ${show(json)}, needs a JSON object ({...}).`);
   if (TOOLS.test(text) && SPELLED_NUMBER.test(text)) json = parseSpelled(text);
   return { json: json as JsonObject, where };

@@ -31,6 +31,9 @@ const SIGNATURES: readonly Signature[] = [
   { name: 'a web page', holds: 'page', starts: [ascii('<!DOCTYPE'), ascii('<!doctype'), ascii('<html')] },
 ];
 
+/** Bytes of an Arrow stream's mark and first length, and of a safetensors header's length. */
+const LENGTH_END = 8;
+
 /** What to do with a file of that kind where another was expected. */
 export const ADVICE: Readonly<Record<FileKind['holds'], string>> = {
   rows: 'Write it as JSONL, a row on each line: datasets.Dataset.to_json(FILE) does.',
@@ -43,6 +46,8 @@ export const ADVICE: Readonly<Record<FileKind['holds'], string>> = {
 
 /** Recognizes a file by its first bytes; null for what may be text or safetensors. */
 export function kindOf(head: Uint8Array): FileKind | null {
+  // an Arrow stream goes on with the length of its first message, which is not -1
+  if (head.length >= LENGTH_END && head.subarray(0, LENGTH_END).every((byte) => byte === 0xff)) return null;
   return SIGNATURES.find(({ starts }) => starts.some((start) => start.every((byte, i) => head[i] === byte))) ?? null;
 }
 

@@ -266,7 +266,7 @@ const CASES: Case[] = [
   { what: 'a value that is none', flags: ['--method', 'lore'], says: ['method', 'lore', 'lora'] },
 ];
 
-const RUN_HEAD = ['config.yaml', 'environment.json'];
+const RUN_HEAD = ['config.yaml', 'environment.json', 'log.jsonl'];
 const quiet = ['--max_steps', '1', '--lora_r', '2'];
 
 test.each(CASES)('$what', async ({ model = SINGLE, rows = ROW, flags = [], says }) => {

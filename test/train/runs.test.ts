@@ -130,7 +130,12 @@ describe('what is not finite', () => {
     const clean = learnableRows(4, 6, 12, 30).trim().split('\n');
     const poisoned = JSON.stringify({ input_ids: [31, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] });
     const data: Files = new Map([['rows.jsonl', [...clean.slice(0, 2), poisoned, ...clean.slice(3)].join('\n')]]);
-    const config = { model_name_or_path: 'broken', lr_scheduler_type: 'constant', lora_r: 2 } as const;
+    const config = {
+      model_name_or_path: 'broken',
+      lr_scheduler_type: 'constant',
+      lora_r: 2,
+      on_nan: 'skip',
+    } as const;
     const run = (max_steps: number) => runTraining({ '.': data, broken }, { ...config, max_steps });
     const [one, two, three] = [await run(1), await run(2), await run(3)];
     expect(three.steps.map((s) => s.finite)).toEqual([true, false, true]);
