@@ -136,10 +136,10 @@ describe('simt products of activations in f16: the bits of f32', () => {
   ] as const) {
     itFloat16(`nt, nn and tn ${sizes.join('x')}`, async () => {
       for (const op of ['nt', 'nn', 'tn'] as const) {
-        const want = await runCase({ tier: 'simt', ...SMALL }, { op, sizes, maxWorkgroups: 9 });
+        const want = await runCase({ tier: 'simt', ...SMALL }, { op, sizes, maxWorkgroups: 20 });
         const input = [{ halfInput: true }];
         for (const halves of op === 'tn' ? [...input, { half: true }, { half: true, halfInput: true }] : input) {
-          const got = await runCase({ tier: 'simt', ...SMALL }, { op, sizes, maxWorkgroups: 9, ...halves });
+          const got = await runCase({ tier: 'simt', ...SMALL }, { op, sizes, maxWorkgroups: 20, ...halves });
           expectSameBits(`${op} ${Object.keys(halves)}`, got.got, want.got);
           expect(got.flags).toBe(0);
         }
@@ -168,7 +168,7 @@ describe('operands of attention', () => {
   ];
   for (const at of ['row', 'positions', 'none'] as const) {
     itFloat16(`turned ${at === 'none' ? 'nowhere' : `by ${at}`}, and back`, async () => {
-      const bench = new Bench({ maxWorkgroups: 9 });
+      const bench = new Bench({ maxWorkgroups: 20 });
       const [given, turn] = [{ q: bench.input('q', q), k: bench.input('k', k) }, turnOf(bench, at)];
       const out = (name: string, heads: number) => halfOutput(bench, name, T * heads * D);
       const forward = { qOut: out('q_out', H), kOut: out('k_out', K), vOut: out('v_out', K) };
