@@ -2,22 +2,30 @@
 import type { ConfigProblem } from '../errors.ts';
 import type { Entry, Layer } from './layers.ts';
 import { type SettingKey, settings } from './settings.ts';
+import { show } from './show.ts';
 
 type Dialect = {
   readonly name: string;
   /** Names by which a file is known: one of each list. */
   readonly marks: readonly (readonly string[])[];
+  /** Names that no other trainer has. */
+  readonly own: readonly string[];
   /** What its trainer takes where a recipe says nothing. */
-  readonly defaults: (recipe: ReadonlyMap<SettingKey, Entry>) => Partial<Record<SettingKey, unknown>>;
+  readonly defaults: (recipe: Recipe) => Partial<Record<SettingKey, unknown>>;
 };
 
-const valueIn = (recipe: ReadonlyMap<SettingKey, Entry>, key: SettingKey): unknown => recipe.get(key)?.value;
+type Recipe = ReadonlyMap<SettingKey, Entry>;
+/** A file: its names and values as they stand there, and what it sets under our names. */
+type RecipeFile = { readonly root: Readonly<Record<string, unknown>>; readonly entries: Recipe };
+
+const valueIn = (recipe: Recipe, key: SettingKey): unknown => recipe.get(key)?.value;
 
 /** Axolotl 0.18 and LLaMA-Factory 0.9.5, by their argument classes. */
 const DIALECTS: readonly Dialect[] = [
   {
     name: 'Axolotl',
     marks: [['base_model'], ['adapter', 'micro_batch_size', 'sequence_len', 'sample_packing', 'lora_target_linear']],
+    own: ['evals_per_epoch', 'saves_per_epoch', 'train_on_inputs'],
     defaults: () => ({
       bnb_4bit_use_double_quant: true,
       per_device_train_batch_size: 1,
@@ -29,6 +37,7 @@ const DIALECTS: readonly Dialect[] = [
   {
     name: 'LLaMA-Factory',
     marks: [['finetuning_type', 'stage']],
+    own: ['quantization_bit'],
     defaults: (recipe) => ({
       bnb_4bit_use_double_quant: true,
       lora_alpha: 2 * Number(valueIn(recipe, 'lora_r') ?? 8),
@@ -41,27 +50,61 @@ const DIALECTS: readonly Dialect[] = [
 const ADAPTER_ONLY: ReadonlySet<SettingKey> = new Set(['lora_alpha', 'lora_target_modules']);
 
 /**
- * The defaults of the trainer that a recipe is written for, below everything that is set; null for our own files.
- * @param names names as they stand in the file @param recipe what it sets, under our names
+ * What a recipe means to the trainer that it is written for: that one's defaults, and counts by epoch. It lies below
+ * everything that is set; null for our own files.
  */
-export function dialectLayer(names: readonly string[], recipe: ReadonlyMap<SettingKey, Entry>): Layer | null {
-  const dialect = DIALECTS.find(({ marks }) => marks.every((list) => list.some((mark) => names.includes(mark))));
+export function dialectLayer({ root, entries: recipe }: RecipeFile): Layer | null {
+  const names = Object.keys(root);
+  const dialect = DIALECTS.find(
+    ({ marks, own }) =>
+      own.some((name) => names.includes(name)) || marks.every((list) => list.some((mark) => names.includes(mark))),
+  );
   if (dialect === undefined) return null;
-  const method = valueIn(recipe, 'method') ?? (valueIn(recipe, 'load_in_4bit') === true ? 'qlora' : 'lora');
   const entries = new Map<SettingKey, Entry>();
+  const take = (key: SettingKey, value: unknown, where: string): void => {
+    const origin = { source: 'default', where } as const;
+    if (!recipe.has(key)) entries.set(key, { key, path: key, value: settings.shape[key].parse(value), origin });
+  };
+  const method = valueIn(recipe, 'method') ?? (valueIn(recipe, 'load_in_4bit') === true ? 'qlora' : 'lora');
   for (const [key, value] of Object.entries(dialect.defaults(recipe)) as [SettingKey, unknown][]) {
-    const applies = method !== 'full' || !ADAPTER_ONLY.has(key);
-    if (recipe.has(key) || !applies || (key === 'bnb_4bit_use_double_quant' && method !== 'qlora')) continue;
-    const origin = { source: 'default', where: `default of ${dialect.name}` } as const;
-    entries.set(key, { key, path: key, value: settings.shape[key].parse(value), origin });
+    const isMeant =
+      key === 'bnb_4bit_use_double_quant' ? method === 'qlora' : method !== 'full' || !ADAPTER_ONLY.has(key);
+    if (isMeant) take(key, value, `default of ${dialect.name}`);
   }
-  const notices: ConfigProblem[] = [];
-  if (entries.size > 0) {
-    const list = [...entries.values()].map(({ key, value }) => `${key} ${String(value)}`).join(', ');
-    notices.push({
-      path: 'recipe',
-      message: `read as one of ${dialect.name}, whose defaults hold where it says nothing: ${list}`,
-    });
+  const list = [...entries.values()].map(({ key, value }) => `${key} ${String(value)}`).join(', ');
+  const problems = byEpoch(root, recipe, take);
+  const message = `read as one of ${dialect.name}, whose defaults hold where it says nothing: ${list}`;
+  return { entries, mentioned: new Set(), problems, notices: list === '' ? [] : [{ path: 'recipe', message }] };
+}
+
+/** Axolotl counts evaluations and checkpoints by epoch; both are fractions of all steps here, as they become there. */
+function byEpoch(
+  root: Readonly<Record<string, unknown>>,
+  recipe: Recipe,
+  take: (key: SettingKey, value: unknown, where: string) => void,
+): ConfigProblem[] {
+  const epochs = Number(valueIn(recipe, 'num_train_epochs') ?? 1);
+  const isEvaluated = recipe.has('eval_datasets') || Number(valueIn(recipe, 'val_set_size') ?? 0) > 0;
+  const problems: ConfigProblem[] = [];
+  for (const name of ['evals_per_epoch', 'saves_per_epoch'] as const) {
+    const times = root[name];
+    if (times === undefined || times === null) continue;
+    if (typeof times !== 'number' || !Number.isInteger(times) || times < 0)
+      problems.push({ path: name, message: `got ${show(times)}, wanted an integer of at least 0` });
+    else if (name === 'saves_per_epoch') takeShare('save', times * epochs, name, take);
+    else if (isEvaluated) takeShare('eval', times * epochs, name, take);
   }
-  return { entries, mentioned: new Set(), problems: [], notices };
+  return problems;
+}
+
+function takeShare(
+  what: 'eval' | 'save',
+  times: number,
+  where: string,
+  take: (key: SettingKey, value: unknown, where: string) => void,
+): void {
+  take(`${what}_strategy`, times === 0 ? 'no' : 'steps', where);
+  // once is at the end, where both happen anyway
+  if (times > 1) take(`${what}_steps`, 1 / times, where);
+  else if (times > 0) take(`${what}_strategy`, 'epoch', where);
 }

@@ -38,7 +38,7 @@ export function flagTable(): FlagRow[] {
       section: sections.find(([, keys]) => Object.hasOwn(keys, key))![0],
       type: inWords(schema),
       flagType: onOneLine(schema),
-      isBoolean: schema.type === 'boolean',
+      isBoolean: isBoolean(schema),
       default: schema.default,
       ...(departure === undefined ? {} : { huggingFaceDefault: departure.huggingFace }),
       help: schema.description ?? '',
@@ -60,4 +60,9 @@ function onOneLine(schema: SchemaNode): string {
 /** Lists flags that are left out of the help: aliases, and names that are refused with a reason. */
 export function quietFlagNames(): string[] {
   return [...ALIASES.keys(), ...FOREIGN_NAMES, ...UNSUPPORTED.keys()];
+}
+
+/** Whether a bare flag can stand for true, among whatever else the setting takes: `--gradient_checkpointing`. */
+function isBoolean({ type, anyOf = [] }: SchemaNode): boolean {
+  return type === 'boolean' || (Array.isArray(type) && type.includes('boolean')) || anyOf.some(isBoolean);
 }

@@ -148,6 +148,19 @@ const FOREIGN: readonly Foreign[] = [
     instead: "the model's own files decide, and no code of a model is run",
   },
   {
+    names: ['chat_template', 'template'],
+    quiet: ['tokenizer_default'],
+    instead: "chats go through the model's own template; chat_template_path names another",
+  },
+  {
+    names: ['evals_per_epoch'],
+    instead: 'read as eval_strategy steps and as eval_steps, a fraction of all steps',
+  },
+  {
+    names: ['saves_per_epoch'],
+    instead: 'read as save_strategy steps and as save_steps, a fraction of all steps',
+  },
+  {
     names: ['overwrite_output_dir'],
     quiet: OFF,
     instead: 'nothing is written over: output_dir has to be new or empty all the same',

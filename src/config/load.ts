@@ -34,7 +34,7 @@ export function loadTrainConfig(sources: ConfigSources, purpose: Purpose = 'trai
   // rules between settings would only repeat what an unreadable file left out
   if (yaml.problems.length > 0) throw new ConfigError([...yaml.problems, ...layers.flatMap((layer) => layer.problems)]);
   const file = fileLayer(yaml, [], yaml.root);
-  const dialect = dialectLayer(Object.keys(yaml.root), file.entries);
+  const dialect = dialectLayer({ root: yaml.root, entries: file.entries });
   return resolveLayers([...(dialect === null ? [] : [dialect]), file, ...layers], purpose);
 }
 

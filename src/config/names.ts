@@ -10,6 +10,8 @@ export type Alias = {
   readonly convert?: (value: unknown) => unknown;
 };
 
+const text = z.string().min(1);
+
 const aliases = (to: SettingKey, names: string[]): [string, Alias][] => names.map((name) => [name, { to }]);
 
 export const ALIASES: ReadonlyMap<string, Alias> = new Map<string, Alias>([
@@ -37,6 +39,15 @@ export const ALIASES: ReadonlyMap<string, Alias> = new Map<string, Alias>([
   ...aliases('packing', ['sample_packing']),
   ...aliases('eval_packing', ['eval_sample_packing']),
   ...aliases('eval_datasets', ['test_datasets']),
+  ['dataset', { to: 'datasets', type: text, convert: fromNames }],
+  ['dataset_name', { to: 'datasets', type: text, convert: (value) => [{ path: value }] }],
+  ['eos_token', { to: 'special_tokens', type: text, convert: (value) => ({ eos_token: value }) }],
+  ['eval_dataset', { to: 'eval_datasets', type: text, convert: fromNames }],
+  ...['train_on_inputs', 'train_on_prompt'].map((name): [string, Alias] => [
+    name,
+    // not to learn from prompts is what rows with a completion do anyway, and what text rows cannot
+    { to: 'completion_only_loss', type: z.boolean(), convert: (value) => (value ? false : undefined) },
+  ]),
   ...aliases('val_set_size', ['val_size']),
   ...aliases('max_length', ['max_seq_length', 'max_seq_len', 'sequence_len', 'cutoff_len']),
   [
@@ -55,6 +66,14 @@ export const ALIASES: ReadonlyMap<string, Alias> = new Map<string, Alias>([
   ...aliases('optim', ['optimizer']),
   ...aliases('eval_strategy', ['evaluation_strategy']),
 ]);
+
+/** LLaMA-Factory names datasets with commas between them. */
+function fromNames(value: unknown): unknown {
+  return String(value)
+    .split(',')
+    .map((name) => ({ path: name.trim() }))
+    .filter(({ path }) => path !== '');
+}
 
 /** LLaMA-Factory writes several modules with commas between them. */
 function fromLoraTarget(value: unknown): unknown {

@@ -158,6 +158,18 @@ const data = {
     .union([fraction, atLeastOne])
     .default(0)
     .describe('rows of datasets that are evaluated on instead: below 1, a fraction of them; else a count'),
+  max_samples: atLeastOne
+    .nullable()
+    .default(null)
+    .describe('rows taken of each dataset at most, from its beginning; null takes all'),
+  dataset_dir: text
+    .default('data')
+    .describe("folder whose dataset_info.json says which file a dataset's name stands for, as LLaMA-Factory has it"),
+  special_tokens: z
+    .record(text, text)
+    .nullable()
+    .default(null)
+    .describe("special tokens as Axolotl names them: they have to be the tokenizer's own, the padding apart"),
   max_length: z.int().min(MIN_LENGTH).default(1024).describe('tokens a row is cut to, or packed to'),
   packing: z.boolean().default(false).describe('put several rows into one of at most max_length tokens, as TRL does'),
   packing_strategy: z

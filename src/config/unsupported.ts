@@ -26,7 +26,6 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
   ]),
   ...each(UNSET, [
     'model_revision',
-    'dataset_name',
     'dataset_config',
     'peft_config_path',
     'optim_args',

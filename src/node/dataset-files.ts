@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { type DatasetSource, type ResolvedConfig, wasSet } from '../config/index.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { fileOfName } from './dataset-info.ts';
 
 /** Names that the files of a split have, at the beginning. */
 const SPLIT_NAMES: Readonly<Record<string, readonly string[]>> = {
@@ -25,7 +26,10 @@ const DEFAULT_SPLIT: Readonly<Record<Key, string>> = { datasets: 'train', eval_d
 export async function withDatasetFiles(config: ResolvedConfig): Promise<ResolvedConfig> {
   const problems: ConfigProblem[] = [];
   const of = async (key: Key): Promise<DatasetSource[]> => {
-    const found = config.values[key].map((set, i) => filesOf(set, DEFAULT_SPLIT[key], `${key}[${i}].path`, problems));
+    const found = config.values[key].map(async (set, i) => {
+      const at = `${key}[${i}].path`;
+      return filesOf(await fileOfName(set, config.values.dataset_dir, at, problems), DEFAULT_SPLIT[key], at, problems);
+    });
     return (await Promise.all(found)).flat();
   };
   const [datasets, eval_datasets] = [await of('datasets'), await of('eval_datasets')];

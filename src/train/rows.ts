@@ -1,7 +1,8 @@
 /** The rows of a run: its datasets read as its settings say. */
 import type { TrainConfig } from '../config/settings.ts';
+import { show } from '../config/show.ts';
 import { type ChatSource, openChatSource } from '../data/chat-source.ts';
-import { type Dataset, loadDataset, loadSplitDataset } from '../data/dataset.ts';
+import { type Dataset, type DatasetSpec, loadDataset, loadSplitDataset } from '../data/dataset.ts';
 import type { RowStoreOptions } from '../data/row-store.ts';
 import { ConfigError } from '../errors.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
@@ -32,6 +33,7 @@ export async function readRows(
   if (config.datasets.length === 0)
     throw new ConfigError([{ path: 'datasets', message: 'names no file; give datasets: [{path: rows.jsonl}]' }]);
   const chat = await openChatSource(readerOf(config.model_name_or_path), config.chat_template_path, readerOf);
+  requireOwnTokens(config, tokenizer);
   const options = {
     ...store,
     vocabSize: model.vocab_size,
@@ -46,7 +48,10 @@ export async function readRows(
   };
   const files = readerOf('.');
   const packing = packingOf(config);
-  const { val_set_size: size, seed, datasets } = config;
+  const { val_set_size: size, seed, max_samples } = config;
+  const specs = (sets: TrainConfig['datasets']): DatasetSpec[] =>
+    sets.map((set) => (max_samples === null ? set : { ...set, max_rows: max_samples }));
+  const datasets = specs(config.datasets);
   if (size > 0)
     return {
       chat,
@@ -60,6 +65,22 @@ export async function readRows(
   return {
     chat,
     train: await loadDataset(files, datasets, { ...options, packing: packing.train }),
-    evaluation: await loadDataset(files, config.eval_datasets, { ...options, packing: packing.evaluation }),
+    evaluation: await loadDataset(files, specs(config.eval_datasets), { ...options, packing: packing.evaluation }),
   };
+}
+
+/** Refuses special tokens that are not the tokenizer's: to change them would change ids. Padding is never counted. @throws ConfigError */
+function requireOwnTokens({ special_tokens }: TrainConfig, tokenizer: TextTokenizer | null): void {
+  const problems = Object.entries(special_tokens ?? {}).flatMap(([name, token]) => {
+    const own = tokenizer?.specialTokens.get(name);
+    if (name === 'pad_token' || own === token) return [];
+    const has = own === undefined ? `has no ${name}` : `has ${show(own)}`;
+    return [
+      {
+        path: `special_tokens.${name}`,
+        message: `got ${show(token)}, the tokenizer ${has}, and nibble changes no tokenizer. Leave it out, or change tokenizer_config.json of the model.`,
+      },
+    ];
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
 }

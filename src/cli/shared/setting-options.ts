@@ -32,7 +32,10 @@ export function underscoreSettings(argv: readonly string[]): string[] {
   });
 }
 
-const argument = (row: FlagRow): string => (row.isBoolean ? '[true|false]' : '<value>');
+function argument({ isBoolean, flagType }: FlagRow): string {
+  if (!isBoolean) return '<value>';
+  return flagType === 'true or false' ? '[true|false]' : '[value]';
+}
 
 function helpOf(row: FlagRow): string {
   const departure = 'huggingFaceDefault' in row ? `, Hugging Face: ${String(row.huggingFaceDefault)}` : '';
