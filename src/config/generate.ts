@@ -67,6 +67,11 @@ export const generateSettings = z.strictObject({
       'log-probability of each token, with this many of the likeliest beside it, before penalty and temperature',
     ),
   batch_size: z.int().min(1).default(8).describe('prompts that are worked on at once'),
+  chat: z
+    .boolean()
+    .default(false)
+    .describe('take a text prompt as what a user says, in the chat template; prompts of messages are put in it anyway'),
+  chat_template_path: settings.shape.chat_template_path,
   add_special_tokens: z
     .boolean()
     .default(true)

@@ -53,6 +53,13 @@ function namedTemplates(value: unknown, file: string): Map<string, string> | nul
   throw new DataError(file, `chat_template is ${show(value)}, needs a template, or a list of {"name", "template"}.`);
 }
 
+/** A run's own templates as files of a tokenizer's directory, by name: what `readChatTemplates` reads again. */
+export function templateFiles({ templates }: ChatSource): Map<string, string> {
+  const file = (name: string): string =>
+    name === DEFAULT ? CHAT_TEMPLATE_FILE : `${CHAT_TEMPLATE_FOLDER}/${name}.jinja`;
+  return new Map([...templates].map(([name, text]) => [file(name), text]));
+}
+
 /**
  * The templates that a run takes. `chat_template_path` is a Jinja file (.jinja, .j2) or a tokenizer's directory, as in TRL.
  * @throws ConfigError where it is neither, or the directory has no template; DataError

@@ -1,5 +1,5 @@
 /** Files beside weights and config.json that a model needs to be used elsewhere. */
-import { type FileReader, type FileWriter, place } from './reader.ts';
+import { type FileReader, type FileWriter, place, writeText } from './reader.ts';
 
 /** Names that some tokenizer class of transformers 5.24 reads, and chat templates. */
 const TOKENIZER: readonly RegExp[] = [
@@ -21,19 +21,32 @@ const COMPANIONS: readonly RegExp[] = [
 /** Further templates by name, beside chat_template.jinja: the one folder that a tokenizer reads. */
 const TEMPLATES = 'additional_chat_templates';
 
+type Templates = ReadonlyMap<string, string> | null;
+
 const CHUNK_BYTES = 2 ** 20;
 
 /**
  * Copies a model's companions byte for byte, but none that is a link to somewhere else: who publishes a model would publish
- * that file, too. `note` is told of each. @returns the names of the copied, sorted
+ * that file, too. `note` is told of each. `templates` (texts by file) take the place of the model's chat templates.
+ * @returns the names of the copied, sorted
  */
-export function copyCompanions(from: FileReader, to: FileWriter, note: (text: string) => void): Promise<string[]> {
-  return copyNamed(COMPANIONS, from, to, note);
+export function copyCompanions(
+  from: FileReader,
+  to: FileWriter,
+  note: (text: string) => void,
+  templates: Templates = null,
+): Promise<string[]> {
+  return copyNamed(COMPANIONS, from, to, note, templates);
 }
 
 /** Copies the files of the tokenizer alone, likewise. */
-export function copyTokenizer(from: FileReader, to: FileWriter, note: (text: string) => void): Promise<string[]> {
-  return copyNamed(TOKENIZER, from, to, note);
+export function copyTokenizer(
+  from: FileReader,
+  to: FileWriter,
+  note: (text: string) => void,
+  templates: Templates = null,
+): Promise<string[]> {
+  return copyNamed(TOKENIZER, from, to, note, templates);
 }
 
 /** Bytes of the files that `copyTokenizer` copies, links out of the folder included. */
@@ -53,9 +66,11 @@ async function copyNamed(
   from: FileReader,
   to: FileWriter,
   note: (text: string) => void,
+  templates: Templates,
 ): Promise<string[]> {
   const copied: string[] = [];
   for (const file of await filesOf(wanted, from)) {
+    if (templates !== null && file.endsWith('.jinja')) continue;
     const elsewhere = await from.straysTo(file);
     if (elsewhere !== null) {
       note(`${place(from, file)} is a link out of the model's folder, to ${elsewhere}, and is not copied`);
@@ -64,6 +79,7 @@ async function copyNamed(
     await to.write(file, contentOf(from, file));
     copied.push(file);
   }
+  for (const [file, text] of templates ?? []) await writeText(to, file, text);
   return copied;
 }
 

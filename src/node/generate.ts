@@ -20,15 +20,10 @@ import { formatBytes } from '../report/format.ts';
 import type { CallOptions, WorkEvent } from './call.ts';
 import type { DeviceChoice } from './device-choice.ts';
 import { nodeReader } from './files.ts';
-import {
-  type GenerationInput,
-  type NamedFolder,
-  type NumberedRequest,
-  readGenerationInput,
-} from './generation-input.ts';
+import { type GenerationInput, type NumberedRequest, readGenerationInput } from './generation-input.ts';
 import { driverMemory } from './gpu-memory.ts';
 import { requireAdapterFolder, requireModelFolder } from './inputs.ts';
-import type { Prompt } from './prompts.ts';
+import type { NamedFolder, Prompt, PromptInput } from './prompts.ts';
 import { deviceNotes } from './run-notes.ts';
 import { type NodeRuntime, openNodeRuntime } from './runtime.ts';
 
@@ -36,7 +31,7 @@ import { type NodeRuntime, openNodeRuntime } from './runtime.ts';
 export type Generation = {
   /** Number of the prompt, from 0. */
   readonly index: number;
-  readonly prompt: string | readonly number[];
+  readonly prompt: PromptInput;
   /** Name of the adapter; null for the base. */
   readonly adapter: string | null;
   /** Null where the model has no tokenizer. */
@@ -69,8 +64,11 @@ export type GenerateOptions = GenerateInput &
     readonly model_name_or_path: string;
     /** Directories of PEFT adapters, by name. */
     readonly adapters?: Readonly<Record<string, string>> | undefined;
-    /** Texts, or token ids; with the name of an adapter, or null for the base. The first adapter is taken where none is named. */
-    readonly prompts: readonly (string | readonly number[] | Omit<Prompt, 'where'>)[];
+    /**
+     * Texts, token ids, or messages of a chat; with the name of an adapter, or null for the base. The first adapter is taken where none
+     * is named.
+     */
+    readonly prompts: readonly (PromptInput | Omit<Prompt, 'where'>)[];
     readonly device?: DeviceChoice | undefined;
   };
 
@@ -85,7 +83,7 @@ export async function generate(options: GenerateOptions): Promise<GenerateSummar
     ? [{ path: 'model_name_or_path', message: 'is missing; wanted the path of a directory (options)' }]
     : [];
   const config = checkGenerateSettings(given, () => 'options', missing);
-  const isBare = (prompt: GenerateOptions['prompts'][number]): prompt is string | readonly number[] =>
+  const isBare = (prompt: GenerateOptions['prompts'][number]): prompt is PromptInput =>
     typeof prompt === 'string' || Array.isArray(prompt);
   return generateFrom(
     {

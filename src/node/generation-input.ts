@@ -13,10 +13,8 @@ import { adapterBase } from '../model/adapter-base.ts';
 import { baseStorage } from '../model/base-storage.ts';
 import { type OpenedModel, openModel } from '../model/open.ts';
 import { counted } from '../report/format.ts';
-import type { Prompt } from './prompts.ts';
-
-/** An adapter by the name that prompts have for it. */
-export type NamedFolder = { readonly name: string; readonly directory: string };
+import { chatPrompts } from './chat-prompts.ts';
+import { isTokenIds, type NamedFolder, type Prompt, type PromptInput } from './prompts.ts';
 
 export type GenerationJob = {
   readonly model: string;
@@ -29,7 +27,7 @@ export type GenerationJob = {
 
 /** A request with what its result tells. */
 export type NumberedRequest = GenerationRequest & {
-  readonly prompt: string | readonly number[];
+  readonly prompt: PromptInput;
   readonly adapterName: string | null;
 };
 
@@ -57,7 +55,8 @@ export async function readGenerationInput(
     for (const note of adapter.notes) notes.push(note);
     adapters.push(adapter);
   }
-  const requests = requestsOf(job, opened, defaults, notes);
+  const chats = await chatPrompts(job, opened.tokenizer, readerOf);
+  const requests = requestsOf(job, opened, defaults, chats, notes);
   const plan: GenerationPlan = {
     model,
     storage: await baseStorage(config, model, source),
@@ -90,6 +89,7 @@ function requestsOf(
   { prompts, adapters, config }: GenerationJob,
   opened: OpenedModel,
   defaults: GenerationDefaults,
+  chats: ReadonlyMap<number, readonly number[]>,
   notes: string[],
 ): NumberedRequest[] {
   const { model, tokenizer } = opened;
@@ -99,7 +99,7 @@ function requestsOf(
   const problems: ConfigProblem[] = [];
   const names = adapters.map(({ name }) => name);
   const requests = prompts.map((prompt, number): NumberedRequest => {
-    const promptIds = idsOf(prompt, opened, config, problems);
+    const promptIds = idsOf(prompt, chats.get(number), opened, config, problems);
     const maxNewTokens = newTokensOf(config, defaults, model, promptIds.length);
     const adapterName = prompt.adapter === undefined ? (names[0] ?? null) : prompt.adapter;
     return {
@@ -131,6 +131,7 @@ function requestsOf(
 
 function idsOf(
   { prompt, where }: Prompt,
+  chatIds: readonly number[] | undefined,
   { model, tokenizer, source }: OpenedModel,
   { add_special_tokens: addSpecialTokens }: GenerateConfig,
   problems: ConfigProblem[],
@@ -138,11 +139,15 @@ function idsOf(
   const problem = (message: string): void => {
     problems.push({ path: where, message });
   };
-  if (typeof prompt === 'string' && tokenizer === null) {
+  if (tokenizer === null && !isTokenIds(prompt)) {
     problem(`a text needs a tokenizer, and ${source.root} has no tokenizer.json; give "input_ids" in a JSONL file`);
     return [];
   }
-  const ids = typeof prompt === 'string' ? (tokenizer?.encode(prompt, { addSpecialTokens }) ?? []) : prompt;
+  const plainIds = (): readonly number[] =>
+    typeof prompt === 'string'
+      ? (tokenizer?.encode(prompt, { addSpecialTokens }) ?? [])
+      : (prompt as readonly number[]);
+  const ids = chatIds ?? plainIds();
   const { max_position_embeddings: context, vocab_size: vocabulary } = model;
   const stray = ids.find((id) => id >= vocabulary);
   if (ids.length === 0) problem('is empty, and the tokenizer begins a text with no token of its own; give a prompt');

@@ -3,23 +3,33 @@ import { show } from '../config/show.ts';
 import { readLines } from '../data/lines.ts';
 import { readRecords, requireTextFile } from '../data/records.ts';
 import { DataError } from '../errors.ts';
-import type { JsonObject } from '../formats/json.ts';
+import { isObject, type JsonObject } from '../formats/json.ts';
 import { type FileReader, place } from '../formats/reader.ts';
 
-/** A prompt: a text, or token ids as they are. */
+/** An adapter by the name that prompts have for it. */
+export type NamedFolder = { readonly name: string; readonly directory: string };
+
+/** What a text is generated after: a text, token ids as they are, or the messages of a chat. */
+export type PromptInput = string | readonly number[] | readonly JsonObject[];
+
 export type Prompt = {
-  readonly prompt: string | readonly number[];
+  readonly prompt: PromptInput;
+  /** What a chat template gets beside the messages: JSON schemas, and further variables. */
+  readonly tools?: unknown;
+  readonly chat_template_kwargs?: unknown;
   /** Name of its adapter; null for the base, undefined for the caller's choice. */
   readonly adapter?: string | null | undefined;
   /** Where it stands, for messages. */
   readonly where: string;
 };
 
-const KEYS = ['prompt', 'input_ids', 'adapter'];
+/** Keys of which a prompt has one. */
+const KINDS = ['prompt', 'messages', 'input_ids'];
+const KEYS = [...KINDS, 'tools', 'chat_template_kwargs', 'adapter'];
 
 /**
- * Reads a file of prompts: a .jsonl file holds {"prompt": ...} or {"input_ids": [...]} and maybe "adapter" on each line, any other a
- * prompt on each line. Blank lines are passed over. @throws DataError
+ * Reads a file of prompts: a .jsonl file holds {"prompt": ...}, {"messages": [...]} or {"input_ids": [...]} and maybe "adapter" on each
+ * line, any other a prompt on each line. Blank lines are passed over. @throws DataError
  */
 export async function readPrompts(reader: FileReader, path: string): Promise<Prompt[]> {
   const isJson = /\.jsonl?$/i.test(path);
@@ -41,13 +51,22 @@ function promptOf(json: JsonObject, where: string): Prompt {
   const unknown = Object.keys(json).filter((key) => !KEYS.includes(key));
   if (unknown.length > 0)
     fail(`has ${unknown.map(show).join(', ')}, which no prompt has; the keys are ${KEYS.join(', ')}.`);
-  const { prompt, input_ids: ids, adapter } = json;
+  const { prompt, messages, input_ids: ids, adapter, tools, chat_template_kwargs } = json;
   if (adapter !== undefined && adapter !== null && typeof adapter !== 'string')
     fail(`adapter is ${show(adapter)}, needs the name of one, or null for the base.`);
-  if ((prompt === undefined) === (ids === undefined)) fail('needs either "prompt" or "input_ids".');
+  if (KINDS.filter((key) => json[key] !== undefined).length !== 1)
+    fail('needs one of "prompt", "messages" and "input_ids".');
   if (prompt !== undefined && typeof prompt !== 'string') fail(`prompt is ${show(prompt)}, needs a text.`);
   if (ids !== undefined && !isTokenIds(ids)) fail(`input_ids is ${show(ids)}, needs a list of token ids.`);
-  return { prompt: (prompt ?? ids) as string | number[], adapter: adapter as string | null | undefined, where };
+  if (messages !== undefined && (!Array.isArray(messages) || messages.length === 0 || !messages.every(isObject)))
+    fail(`messages is ${show(messages)}, needs a list such as [{"role": "user", "content": "..."}].`);
+  return {
+    prompt: (prompt ?? messages ?? ids) as PromptInput,
+    tools,
+    chat_template_kwargs,
+    adapter: adapter as string | null | undefined,
+    where,
+  };
 }
 
 /** Whether a value is a list of token ids. */

@@ -1,7 +1,7 @@
 /** The rows of a run: its datasets read as its settings say. */
 import type { TrainConfig } from '../config/settings.ts';
 import { show } from '../config/show.ts';
-import { openChatSource } from '../data/chat-source.ts';
+import { type ChatSource, openChatSource } from '../data/chat-source.ts';
 import { type Dataset, type DatasetSpec, loadDataset, loadSplitDataset } from '../data/dataset.ts';
 import type { RowStoreOptions } from '../data/row-store.ts';
 import { ConfigError } from '../errors.ts';
@@ -10,7 +10,12 @@ import type { FileReader } from '../formats/reader.ts';
 import type { TextTokenizer } from '../formats/tokenizer.ts';
 import { packingOf } from './packing.ts';
 
-export type RunRows = { readonly train: Dataset; readonly evaluation: Dataset };
+export type RunRows = {
+  readonly train: Dataset;
+  readonly evaluation: Dataset;
+  /** Chat templates; null where there are none. */
+  readonly chat: ChatSource | null;
+};
 
 type Opened = { readonly model: ModelConfig; readonly tokenizer: TextTokenizer | null };
 
@@ -27,6 +32,7 @@ export async function readRows(
 ): Promise<RunRows> {
   if (config.datasets.length === 0)
     throw new ConfigError([{ path: 'datasets', message: 'names no file; give datasets: [{path: rows.jsonl}]' }]);
+  const chat = await openChatSource(readerOf(config.model_name_or_path), config.chat_template_path, readerOf);
   requireOwnTokens(config, tokenizer);
   const options = {
     ...store,
@@ -38,7 +44,7 @@ export async function readRows(
     textField: config.dataset_text_field,
     completionOnlyLoss: config.completion_only_loss,
     assistantOnlyLoss: config.assistant_only_loss,
-    chat: await openChatSource(readerOf(config.model_name_or_path), config.chat_template_path, readerOf),
+    chat,
   };
   const files = readerOf('.');
   const packing = packingOf(config);
@@ -47,13 +53,17 @@ export async function readRows(
     sets.map((set) => (max_samples === null ? set : { ...set, max_rows: max_samples }));
   const datasets = specs(config.datasets);
   if (size > 0)
-    return loadSplitDataset(
-      files,
-      datasets,
-      { ...options, packing: packing.train },
-      { size, seed, evaluationPacking: packing.evaluation },
-    );
+    return {
+      chat,
+      ...(await loadSplitDataset(
+        files,
+        datasets,
+        { ...options, packing: packing.train },
+        { size, seed, evaluationPacking: packing.evaluation },
+      )),
+    };
   return {
+    chat,
     train: await loadDataset(files, datasets, { ...options, packing: packing.train }),
     evaluation: await loadDataset(files, specs(config.eval_datasets), { ...options, packing: packing.evaluation }),
   };

@@ -295,7 +295,7 @@ class Run {
     const { max_minutes } = config;
     const done = step - 1;
     if (done === (this.#resumedAt.at(-1) ?? 0)) {
-      const message = `${max_minutes} are over before the first step and a checkpoint after it; give more`;
+      const message = `${max_minutes} minutes are over before the first step and a checkpoint after it; give more`;
       return new ConfigError([{ path: 'max_minutes', message }]);
     }
     const path = this.#saver?.pathOf(checkpointName(done)) ?? null;
@@ -403,8 +403,8 @@ class Run {
     } catch {
       return; // the error that is being thrown says more
     }
-    const weights = checkpoint === null ? 'no weights were written' : lastCheckpoint(checkpoint);
-    yield { type: 'note', text: `${writer.root}: trainer_state.json has the log up to step ${done}; ${weights}` };
+    const weights = checkpoint === null ? '; no weights were written' : `. ${lastCheckpoint(checkpoint)}`;
+    yield { type: 'note', text: `${writer.root}: trainer_state.json has the log up to step ${done}${weights}` };
   }
 
   async #writeTrainerState(writer: FileWriter): Promise<void> {

@@ -1,6 +1,7 @@
 /** Writes what was trained: a PEFT adapter, or in full training a Hugging Face model directory. */
 
 import { ADAPTER_FILE, asInFile, saveAdapter } from '../adapters/files.ts';
+import { templateFiles } from '../data/chat-source.ts';
 import { DataError } from '../errors.ts';
 import { SINGLE_FILE, type TensorSource } from '../formats/checkpoint.ts';
 import { copyCompanions, copyTokenizer } from '../formats/companions.ts';
@@ -23,17 +24,18 @@ import type { RunInput, Runtime } from './session.ts';
  */
 export async function saveTrained(
   { readerOf, codec }: Pick<Runtime, 'readerOf' | 'codec'>,
-  { config, layout, model, source }: RunInput,
+  { config, layout, model, source, chat }: RunInput,
   engine: Engine,
   writer: FileWriter,
 ): Promise<string[]> {
   const notes: string[] = [];
   const note = (text: string) => void notes.push(text);
   const from = readerOf(config.model_name_or_path);
+  const templates = chat !== null && config.chat_template_path !== null ? templateFiles(chat) : null;
   if (layout.lora !== null) {
     await saveTrainedAdapter(engine, layout, source, writer);
-    await copyTokenizer(from, writer, note);
-  } else await saveTrainedModel(engine, from, writer, { dtype: savedDtype(config, model), codec, note });
+    await copyTokenizer(from, writer, note, templates);
+  } else await saveTrainedModel(engine, from, writer, { dtype: savedDtype(config, model), codec, note, templates });
   return notes;
 }
 
@@ -74,9 +76,14 @@ export async function saveTrainedModel(
   engine: Engine,
   from: FileReader,
   writer: FileWriter,
-  options: { readonly dtype: TorchFloat; readonly codec: Codec; readonly note: (text: string) => void },
+  options: {
+    readonly dtype: TorchFloat;
+    readonly codec: Codec;
+    readonly note: (text: string) => void;
+    readonly templates?: ReadonlyMap<string, string> | null;
+  },
 ): Promise<void> {
-  const { dtype, codec, note } = options;
+  const { dtype, codec, note, templates = null } = options;
   const tensors = [...engine.declared.trainable.tensors].map(([name, trainable]) => ({
     name,
     dtype: floatType(dtype).safetensors,
@@ -89,7 +96,7 @@ export async function saveTrainedModel(
     },
   }));
   await writeSafetensors(writer, SINGLE_FILE, tensors);
-  await copyCompanions(from, writer, note);
+  await copyCompanions(from, writer, note, templates);
   const config = JSON.parse(await from.readText(CONFIG_FILE)) as Record<string, unknown>;
   const { torch_dtype: _, ...rest } = config;
   await writeText(writer, CONFIG_FILE, `${JSON.stringify({ ...rest, dtype }, null, 2)}\n`);

@@ -2,6 +2,7 @@
 
 import { max as largest } from 'simple-statistics';
 import type { TrainConfig } from '../config/settings.ts';
+import type { ChatSource } from '../data/chat-source.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { RowStoreOptions } from '../data/row-store.ts';
 import type { FileReader } from '../formats/reader.ts';
@@ -31,6 +32,7 @@ export type RunInput = OpenedModel & {
   readonly config: TrainConfig;
   readonly train: Dataset;
   readonly evaluation: Dataset;
+  readonly chat: ChatSource | null;
   readonly batches: RunBatches;
   readonly layout: ModelLayout;
 };
@@ -42,12 +44,12 @@ export async function readRunInput(
   store: RowStoreOptions = {},
 ): Promise<RunInput> {
   const { model, source, tokenizer, adapter, notes } = await openModel(config, readerOf);
-  const { train, evaluation } = await readRows(config, { model, tokenizer }, readerOf, store);
+  const { train, evaluation, chat } = await readRows(config, { model, tokenizer }, readerOf, store);
   const padId = model.pad_token_id ?? 0;
   const batches = runBatches(config, train.rows, evaluation.rows, padId, longestRow(config, model));
   const maxPositions = largest([...batches.shapes.train, ...batches.shapes.evaluation].map((s) => s.S));
   const layout = await modelLayout({ config, model, source, adapter, maxPositions });
-  return { config, model, source, tokenizer, adapter, notes, train, evaluation, batches, layout };
+  return { config, model, source, tokenizer, adapter, notes, train, evaluation, chat, batches, layout };
 }
 
 /** Allocates model and arena in GPU memory; loads and compiles nothing. @throws DeviceError */

@@ -367,6 +367,23 @@ describe('files that belong to a model come along', () => {
     expectSame(output);
   });
 
+  test("but templates of chat_template_path take the place of the model's, also in checkpoints", async () => {
+    const mine = directory({ 'mine.jinja': '{{ messages }}' });
+    const { output } = await trained(
+      model,
+      ROWS,
+      '--chat_template_path',
+      path.join(mine, 'mine.jinja'),
+      '--save_steps',
+      '1',
+    );
+    for (const folder of [output, path.join(output, 'checkpoint-1')]) {
+      expect(readFileSync(path.join(folder, 'chat_template.jinja'), 'utf8')).toBe('{{ messages }}');
+      expect(readdirSync(folder)).not.toContain('additional_chat_templates');
+      expect(readdirSync(folder)).toContain('tokenizer_config.json');
+    }
+  });
+
   test('with one that was trained whole', async () => {
     const { output } = await trained(model, ROWS, '--method', 'full');
     expectSame(output);

@@ -66,6 +66,30 @@ test('JSON has a line for each prompt, in order; stop texts and log-probabilitie
   }
 });
 
+test('a chat is put in the chat template, from a flag or a row of messages', async () => {
+  const model = directory(
+    { 'chat_template.jinja': '{% for m in messages %}<{{ m.role }}> {{ m.content }} {% endfor %}<assistant>' },
+    TINY,
+  );
+  const row = JSON.stringify({ messages: [{ role: 'user', content: 'So' }] });
+  const files = directory({ 'rows.jsonl': row });
+  const flags = ['--max_new_tokens', '4', '--temperature', '0', '--json'];
+  const chat = await run(['generate', model, '--chat', '--prompt', 'So', '--prompts', `${files}/rows.jsonl`, ...flags]);
+  const [asked, told] = json(chat.stdout) as [Generation, Generation];
+  const plain = await run([
+    'generate',
+    model,
+    '--prompt',
+    '<user> So <assistant>',
+    '--add_special_tokens',
+    'false',
+    ...flags,
+  ]);
+  const [{ index: _, prompt: __, ...result }] = json(plain.stdout) as [Generation];
+  expect(asked).toEqual({ index: 0, prompt: 'So', ...result });
+  expect(told).toEqual({ index: 1, prompt: [{ role: 'user', content: 'So' }], ...result });
+});
+
 test('rows name their adapters; a model without a tokenizer takes and gives tokens', async () => {
   const rows = [null, 'a', undefined].map((adapter) => JSON.stringify({ input_ids: [3, 4, 5], adapter })).join('\n');
   const files = directory({ 'rows.jsonl': rows });

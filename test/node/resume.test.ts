@@ -215,6 +215,6 @@ describe('a run that is told to stop', () => {
     );
     expect(existsSync(path.join((error as RunStopped).checkpoint, 'resume.json'))).toBe(true);
     const none = finetune(options(path.join(directory(), 'none'), { ...short, max_minutes: 1e-6 }));
-    expect((await rejection(none)).message).toMatch(/^max_minutes: 0.000001 are over before the first step/);
+    expect((await rejection(none)).message).toMatch(/^max_minutes: 0.000001 minutes are over before the first step/);
   });
 });

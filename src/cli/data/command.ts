@@ -6,6 +6,9 @@ import type { CliContext, Handler } from '../shared/context.ts';
 import { readTrainConfig } from '../shared/read-config.ts';
 import { addSettingOptions } from '../shared/setting-options.ts';
 
+/** Rows on a screen where nobody says how many. */
+export const SHOWN_ROWS = 5;
+
 export type PreviewArgs = {
   readonly config: ResolvedConfig;
   /** Rows to show; undefined shows some on a screen, all as JSON. */
@@ -37,7 +40,7 @@ function previewCommand(context: CliContext, preview: Handler<PreviewArgs>): Com
     ],
   })
     .argument('[config]', 'a YAML file of settings')
-    .option('--rows <n>', 'rows to show', count)
+    .option('--rows <n>', `rows to show; ${SHOWN_ROWS} unless given, or all with --json`, count)
     .option('--eval', 'rows of eval_datasets instead of training rows')
     .option('--json', 'print one line a row, in file order: {"input_ids": [...], "labels": [...]}');
   return addSettingOptions(command).action(async (path: string | undefined, options: Record<string, unknown>) => {

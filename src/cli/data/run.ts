@@ -13,10 +13,7 @@ import { counted } from '../../report/format.ts';
 import { readRows } from '../../train/rows.ts';
 import type { CliContext } from '../shared/context.ts';
 import { wantsColor } from '../shared/terminal.ts';
-import type { PreviewArgs } from './command.ts';
-
-/** Rows that a screen holds at a glance. */
-const SHOWN_ROWS = 5;
+import { type PreviewArgs, SHOWN_ROWS } from './command.ts';
 
 /** @throws ConfigError, DataError; the signal's reason */
 export async function runPreview(

@@ -30,6 +30,7 @@ export function generateCommand(context: CliContext, run: Handler<GenerateArgs>)
     examples: [
       'nibble generate ./llama --prompt "Once upon a time"                         # with the model\'s own settings',
       'nibble generate ./llama --adapter ./out --prompt "Once upon a time"         # with an adapter that nibble or PEFT made',
+      'nibble generate ./llama --adapter ./out --chat --prompt "Who are you?"      # a question, in the chat template',
       'nibble generate ./llama --prompt "2, 3, 5," --temperature 0                 # the likeliest token every time',
       'nibble generate ./llama --load_in_4bit --prompt "Hi" --top_p 0.9 --seed 7   # in 4 bits, drawn',
       'nibble generate ./llama --adapter ./a=law --adapter ./b=code --prompts rows.jsonl --json   # each row names its adapter',
@@ -40,7 +41,7 @@ export function generateCommand(context: CliContext, run: Handler<GenerateArgs>)
     .option('--prompt <text>', 'a text to write on after; may be given several times', collect, [])
     .option(
       '--prompts <file>',
-      'a file of prompts: a text on each line, or in a .jsonl file {"prompt" or "input_ids", "adapter"}; - is standard input',
+      'a file of prompts: a text on each line, or in a .jsonl file {"prompt", "messages" or "input_ids", "adapter"}; - is standard input',
     )
     .option(
       '--adapter <dir[=name]>',

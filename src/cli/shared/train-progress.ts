@@ -21,6 +21,7 @@ export function trainProgress(
 ): (event: TrainEvent | null) => void {
   let task: ProgressTask | null = null;
   let detail = '';
+  let saved = '';
   return (event) => {
     if (event === null || event.type === 'phase') {
       task?.finish(detail);
@@ -36,9 +37,11 @@ export function trainProgress(
       for (const what of flagMessages(event.flags)) progress.note(`step ${event.step}: ${what}`);
     } else if (event.type === 'eval')
       detail = `eval_loss ${event.result.evalLoss.toFixed(4)}  perplexity ${event.result.perplexity.toFixed(2)}`;
-    else if (event.type === 'checkpoint')
-      progress.note(`checkpoint: ${event.path}${event.isBest ? ', the best so far' : ''}`);
-    else progress.note(event.text);
+    else if (event.type === 'checkpoint') {
+      // a run that is told to stop names the checkpoint of its last step again
+      if (event.path !== saved) progress.note(`checkpoint: ${event.path}${event.isBest ? ', the best so far' : ''}`);
+      saved = event.path;
+    } else progress.note(event.text);
   };
 }
 

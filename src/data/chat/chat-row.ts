@@ -39,6 +39,17 @@ function promptCompletion(chat: Chat, record: JsonObject, where: string, options
   return labelled(made, masks, roleNote(whole));
 }
 
+/**
+ * Tokens of the messages of a record with the head of an answer behind them, as generation takes them.
+ * @throws DataError where the last message is the assistant's, and as chatRow does
+ */
+export function chatPromptIds(record: JsonObject, where: string, options: TokenizedOptions): readonly number[] {
+  const messages = messagesOf(record.messages, 'messages', where);
+  if (messages.at(-1)?.role === 'assistant')
+    throw new DataError(where, 'ends with a message of the assistant, and an answer is to follow. Leave that one out.');
+  return new Chat(record, where, options).tokens(messages, true, false).ids;
+}
+
 const roleNote = (messages: readonly JsonObject[]): RowNote[] => (hasForeignRoles(messages) ? ['foreignRoles'] : []);
 
 /** One row's template, with what it is rendered with beside the messages. */

@@ -50,7 +50,7 @@ export function softwareBanner(driver: string): Block {
 export function verdict(summary: SuiteSummary): Inline[] {
   const { comparison } = summary;
   if (comparison === null || comparison.n === 0) {
-    return ['No comparison: it takes runs of LoRA and of QLoRA that share a seed.'];
+    return ['No comparison: it takes arms called lora and qlora with a seed in common.'];
   }
   const label = armLabel(comparison.treatment);
   const few = comparison.n < MIN_PAIRS;
