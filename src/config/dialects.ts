@@ -20,13 +20,20 @@ type RecipeFile = { readonly root: Readonly<Record<string, unknown>>; readonly e
 
 const valueIn = (recipe: Recipe, key: SettingKey): unknown => recipe.get(key)?.value;
 
+/** Without an adapter Axolotl trains all weights; a recipe that sets something of one, or 4 bits, means one. */
+function asksForAdapter(recipe: Recipe): boolean {
+  const isOfAdapter = (key: SettingKey): boolean => /^(method|use_(dora|rslora)|adapter_.*|lora_.*)$/.test(key);
+  return valueIn(recipe, 'load_in_4bit') === true || [...recipe.keys()].some(isOfAdapter);
+}
+
 /** Axolotl 0.18 and LLaMA-Factory 0.9.5, by their argument classes. */
 const DIALECTS: readonly Dialect[] = [
   {
     name: 'Axolotl',
     marks: [['base_model'], ['adapter', 'micro_batch_size', 'sequence_len', 'sample_packing', 'lora_target_linear']],
     own: ['evals_per_epoch', 'saves_per_epoch', 'train_on_inputs'],
-    defaults: () => ({
+    defaults: (recipe) => ({
+      ...(asksForAdapter(recipe) ? {} : { method: 'full' }),
       bnb_4bit_use_double_quant: true,
       per_device_train_batch_size: 1,
       num_train_epochs: 1,
@@ -65,8 +72,10 @@ export function dialectLayer({ root, entries: recipe }: RecipeFile): Layer | nul
     const origin = { source: 'default', where } as const;
     if (!recipe.has(key)) entries.set(key, { key, path: key, value: settings.shape[key].parse(value), origin });
   };
-  const method = valueIn(recipe, 'method') ?? (valueIn(recipe, 'load_in_4bit') === true ? 'qlora' : 'lora');
-  for (const [key, value] of Object.entries(dialect.defaults(recipe)) as [SettingKey, unknown][]) {
+  const defaults = dialect.defaults(recipe);
+  const method =
+    valueIn(recipe, 'method') ?? defaults.method ?? (valueIn(recipe, 'load_in_4bit') === true ? 'qlora' : 'lora');
+  for (const [key, value] of Object.entries(defaults) as [SettingKey, unknown][]) {
     const isMeant =
       key === 'bnb_4bit_use_double_quant' ? method === 'qlora' : method !== 'full' || !ADAPTER_ONLY.has(key);
     if (isMeant) take(key, value, `default of ${dialect.name}`);

@@ -175,7 +175,7 @@ const FOREIGN: readonly Foreign[] = [
     instead: 'not followed: a run is stopped by a loss that is not finite alone',
   },
   {
-    names: ['strict', 'do_train', 'do_eval', 'do_predict', 'use_peft'],
+    names: ['strict', 'do_train', 'do_eval', 'do_predict'],
     quiet: [true, false],
     instead: 'has no meaning here',
   },

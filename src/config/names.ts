@@ -22,6 +22,8 @@ export const ALIASES: ReadonlyMap<string, Alias> = new Map<string, Alias>([
     'finetuning_type',
     { to: 'method', type: z.enum(['lora', 'full']), convert: (value) => (value === 'full' ? 'full' : undefined) },
   ],
+  // TRL's: without it, all weights are trained
+  ['use_peft', { to: 'method', type: z.boolean(), convert: (value) => (value ? undefined : 'full') }],
   ['quantization_bit', { to: 'load_in_4bit', type: z.literal(4), convert: () => true }],
   ...aliases('dtype', ['torch_dtype']),
   ...aliases('bnb_4bit_use_double_quant', ['use_bnb_nested_quant', 'double_quant', 'double_quantization']),

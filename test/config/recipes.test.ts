@@ -69,6 +69,17 @@ strict: false
     expect(said.join('\n')).not.toContain('remove it');
   });
 
+  test('without an adapter all weights are trained, unless something of one is set', () => {
+    const bare = 'base_model: ./llama\nmicro_batch_size: 2\nsequence_len: 64\n';
+    for (const recipe of [bare, `${bare}adapter:\n`]) {
+      expect(load(recipe).values.method).toBe('full');
+      expect(notices(recipe).join()).toContain('whose defaults hold where it says nothing: method full');
+    }
+    expect(load(`${bare}lora_r: 4\n`).values.method).toBe('lora');
+    expect(load(`${bare}load_in_4bit: true\n`).values.method).toBe('qlora');
+    expect(load(`${bare}method: lora\n`).values.method).toBe('lora');
+  });
+
   test('base_model alone is only another name', () => {
     expect(load('base_model: ./llama\n').values.num_train_epochs).toBe(3);
   });
@@ -153,6 +164,13 @@ bf16: true
     expect(said).toContain('device_map: "auto": nibble trains on one GPU');
     expect(said).toContain('push_to_hub: true: nibble uploads nothing');
     expect(said).toContain('gradient_checkpointing_kwargs: {"use_reentrant":false}: gradient_checkpointing decides');
+  });
+
+  test('use_peft: false trains all weights', () => {
+    expect(load('model_name_or_path: ./llama\nuse_peft: false\n').values.method).toBe('full');
+    expect(load('model_name_or_path: ./llama\nuse_peft: true\n').values.method).toBe('lora');
+    expect(load('model_name_or_path: ./llama\nuse_peft: true\nmethod: qlora\n').values.method).toBe('qlora');
+    expect(() => load('model_name_or_path: ./llama\nuse_peft: false\nload_in_4bit: true\n')).toThrow('contradicts');
   });
 
   test.each(['dataloader_drop_last: true', 'neftune_noise_alpha: 5', 'load_in_8bit: true', 's2_attention: true'])(

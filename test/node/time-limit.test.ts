@@ -2,13 +2,14 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { LORA_DEFAULTS, type LoraConfig } from '../../src/adapters/config.ts';
 import { matchTargets } from '../../src/adapters/match.ts';
+import { loadDataset } from '../../src/data/dataset.ts';
 import { ConfigError, DataError } from '../../src/errors.ts';
 import { memoryReader } from '../../src/formats/memory.ts';
 import { limitTimeBy, withinTime } from '../../src/formats/time-limit.ts';
 import { loadTokenizer } from '../../src/formats/tokenizer.ts';
 import { skipTest } from '../../src/model/skips.ts';
 import { endsInTime } from '../../src/node/time-limit.ts';
-import { goldenBytes } from '../formats/files.ts';
+import { goldenBytes, rejection } from '../formats/files.ts';
 
 /** The limits themselves are seconds, which a test need not wait. */
 beforeAll(() => limitTimeBy((work, limitMs) => endsInTime(work, Math.round(limitMs / 20))));
@@ -109,5 +110,38 @@ describe('a pattern of tokenizer.json', () => {
     const replace = { type: 'Replace', pattern: { Regex }, content: 'b' };
     const tokenizer = await given({ decoder: { type: 'Sequence', decoders: [{ type: 'Fuse' }, replace] } });
     expect(failure(() => tokenizer.decode(tokenizer.encode(text))).message).toContain('its patterns took more than');
+  });
+});
+
+describe('a chat template', () => {
+  const render = async (template: string) => {
+    const files = new Map([
+      ['rows.jsonl', '{"messages": [{"role": "user", "content": "a"}]}\n'],
+      ['tokenizer.json', new TextDecoder().decode(goldenBytes('tokenizer/tokenizer.json'))],
+    ]);
+    const reader = memoryReader(files);
+    const chat = { templates: new Map([['default', template]]), place: 'a.jinja', now: new Date(0) };
+    const options = {
+      vocabSize: 32_000,
+      maxLength: null,
+      maxPositions: 512,
+      tokenizer: await loadTokenizer(reader),
+      chat,
+    };
+    return rejection(loadDataset(reader, [{ path: 'rows.jsonl' }], options));
+  };
+
+  test('that never ends', async () => {
+    const loops = '{% set many = range(100000) %}{% for i in many %}{% for j in many %}{% endfor %}{% endfor %}';
+    const error = await render(loops);
+    expect(error).toBeInstanceOf(DataError);
+    expect(error.message).toContain('rows.jsonl:1: the chat template cannot be rendered (it takes more than 10 s');
+  });
+
+  // where Jinja's own sandbox stops, long before memory is full
+  test.each(['1000000000', '100001', '0, -200002, -2'])('that asks for range(%s)', async (numbers) => {
+    expect((await render(`{% for i in range(${numbers}) %}{% endfor %}`)).message).toContain(
+      'range() has more than the 100000 numbers',
+    );
   });
 });

@@ -2,6 +2,7 @@
 import { show } from '../../config/show.ts';
 import { DataError } from '../../errors.ts';
 import { isObject, type JsonObject } from '../../formats/json.ts';
+import { withinTime } from '../../formats/time-limit.ts';
 import type { TextTokenizer } from '../../formats/tokenizer.ts';
 import { type ChatSource, DEFAULT, TOOL_USE } from '../chat-source.ts';
 import type { MadeRow, RowKind, RowNote } from '../example.ts';
@@ -97,7 +98,11 @@ class Chat {
 
   #rendered(variables: Readonly<Record<string, unknown>>, masked: boolean) {
     try {
-      return this.#template.render(variables, masked);
+      return withinTime(
+        LIMIT_MS,
+        () => this.#template.render(variables, masked),
+        () => new Error(`it takes more than ${LIMIT_MS / 1000} s: a loop in it may never end`),
+      );
     } catch (cause) {
       throw new DataError(
         this.#where,
@@ -139,6 +144,9 @@ function maskOf(
   }
   return mask;
 }
+
+/** Time for one row; templates in use take milliseconds. */
+const LIMIT_MS = 10_000;
 
 const compiled = new WeakMap<ChatSource, Map<string, ChatTemplate>>();
 

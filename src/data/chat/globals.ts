@@ -70,9 +70,14 @@ export function templateScope(rendering: Rendering, now: Date): Environment {
   return scope;
 }
 
+/** Longest range of Jinja's sandbox, in which transformers renders. Source: MAX_RANGE of jinja2.sandbox 3.1. */
+const MAX_RANGE = 100_000;
+
 function range(start: number, stop?: number, step = 1): number[] {
   const [from, to] = stop === undefined || stop === null ? [0, start] : [start, stop];
   if (step === 0) throw new Error('range() arg 3 must not be zero');
+  if ((to - from) / step > MAX_RANGE)
+    throw new Error(`range() has more than the ${MAX_RANGE} numbers that the sandbox of Jinja allows`);
   const found: number[] = [];
   for (let i = from; step > 0 ? i < to : i > to; i += step) found.push(i);
   return found;
