@@ -67,8 +67,9 @@ async function openResumePoint(folder: string): Promise<ResumePoint> {
     const where = path.join(folder, name);
     const size = (await reader.exists(name)) ? await reader.size(name) : null;
     if (size === bytes && (await sha256Of(reader, name)) === sha256) continue;
-    const got = size === null ? 'is not there' : size === bytes ? 'has other content' : `has ${size} bytes of ${bytes}`;
-    throw new DataError(where, `${got} than the checkpoint was saved with. Give another checkpoint.`);
+    const got =
+      size === null ? 'is not there' : size === bytes ? 'has other content' : `has ${size} bytes instead of ${bytes}`;
+    throw new DataError(where, `${got}, so the checkpoint is not as it was saved. Give another checkpoint.`);
   }
   return { name: path.basename(folder), reader, file };
 }
