@@ -30,6 +30,7 @@ export async function readSuiteFolder(directory: string): Promise<SuiteResult> {
   const runs = new Map<string, RunRecord>();
   for (const file of await runFilesIn(directory)) runs.set(path.basename(file), await readRun(file));
   const files = [...runs.keys()];
+  requireEachOnce(directory, runs);
   const isSingle = !files.some((file) => file.endsWith(RUN_SUFFIX));
   const manifest = isSingle ? null : await readManifest(directory);
   const named = manifest?.runs.map(({ file }) => file) ?? [];
@@ -50,6 +51,18 @@ export async function readSuiteFolder(directory: string): Promise<SuiteResult> {
     ],
   });
   return { runs: ordered, summary };
+}
+
+/** A copy of a record is no further evidence. @throws DataError for two records of one arm and seed */
+function requireEachOnce(directory: string, runs: ReadonlyMap<string, RunRecord>): void {
+  const seen = new Map<string, string>();
+  for (const [file, { run_info }] of runs) {
+    const key = `${run_info.arm}, seed ${run_info.seed}`;
+    const other = seen.get(key);
+    if (other !== undefined)
+      throw new DataError(path.join(directory, file), `is arm ${key}, as is ${other}. Leave one of the two out.`);
+    seen.set(key, file);
+  }
 }
 
 /** Reads suite.json; null where there is none. @throws DataError */

@@ -68,8 +68,22 @@ export function compareArms(
   const pairs = pairRuns(baseline, treatment);
   const quality = qualitySplit(pairs);
   const compared = perMetric((metric) => comparePairs(seededValues(baseline, metric), seededValues(treatment, metric)));
-  const obstacles = { speed: speedObstacles(pairs.flat()), quality: qualityObstacles(quality) };
+  const material = materialObstacles(pairs);
+  const obstacles = {
+    speed: [...material, ...speedObstacles(pairs.flat())],
+    quality: [...material, ...qualityObstacles(quality)],
+  };
   return { ...arms, n: pairs.length, paired: judge(arms, compared, obstacles), quality };
+}
+
+/** Arms that started from other weights or saw other rows differ in more than what is compared. */
+function materialObstacles(pairs: readonly (readonly [RunRecord, RunRecord])[]): string[] {
+  const differs = (of: (run: RunRecord) => string | null): boolean => pairs.some(([a, b]) => of(a) !== of(b));
+  return [
+    ...(differs((run) => run.meta_info.model_info.sha256_of_weights) ? ['the arms had other weights'] : []),
+    ...(differs((run) => run.eval_info.data_hashes.train) ? ['the arms had other training rows'] : []),
+    ...(differs((run) => run.eval_info.data_hashes.eval) ? ['the arms had other evaluation rows'] : []),
+  ];
 }
 
 /** The seeds' difference has to stand out of what other rows might have shown, where the records tell of rows. */

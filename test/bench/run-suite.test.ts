@@ -2,7 +2,7 @@
  * A suite in which runs fail: they are recorded, the others are summarized. A script of the test plays the runs'
  * processes.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -92,6 +92,16 @@ test('failed runs are recorded with what went wrong, and enter no statistic', as
     train_info: { memory: null, history: [] },
     meta_info: { model_info: { id: 'tiny' } },
   });
+});
+
+test('a copy of a record is refused: it is no further evidence', async () => {
+  const copied = path.join(folder, 'copied');
+  mkdirSync(copied);
+  const record = path.join(folder, 'out', 'lora-seed0.run.json');
+  for (const name of ['lora-seed0.run.json', 'lora-seed00.run.json']) copyFileSync(record, path.join(copied, name));
+  await expect(readSuiteFolder(copied)).rejects.toThrow(
+    /lora-seed00\.run\.json: is arm lora, seed 0, as is lora-seed0\.run\.json\. Leave one of the two out/,
+  );
 });
 
 test('its folder reads back whole, in the order of the runs', async () => {

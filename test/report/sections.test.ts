@@ -41,6 +41,24 @@ test('at eight seeds on a GPU time has a winner; on a software driver it has non
   expect(textOf(reasons.items[0]!)).toMatch(/^Evaluation loss after training: /);
 });
 
+test('arms of other weights or rows have no winner in time or loss', () => {
+  const runs = makeRuns([0, 1, 2, 3, 4, 5, 6, 7]).map((run) => {
+    const gpu = { ...run.meta_info.gpu!, software_rendered: false };
+    return { ...run, meta_info: { ...run.meta_info, gpu } };
+  });
+  expect(makeSummary(runs).comparison!.paired.step_time_ms!.winner).toBe('lora');
+  const other = structuredClone(runs);
+  for (const run of other)
+    if (run.run_info.arm === 'qlora') run.meta_info.model_info.sha256_of_weights = '0'.repeat(64);
+  const { paired } = makeSummary(other).comparison!;
+  expect(paired.step_time_ms!.undecided_because).toEqual(['the arms had other weights']);
+  expect(paired.eval_loss!.undecided_because[0]).toBe('the arms had other weights');
+  for (const run of runs) if (run.run_info.arm === 'qlora') run.eval_info.data_hashes.train = '1'.repeat(64);
+  expect(makeSummary(runs).comparison!.paired.step_time_ms!.undecided_because).toEqual([
+    'the arms had other training rows',
+  ]);
+});
+
 test('with two seeds noisy metrics have no winner; bytes that repeat have one', async () => {
   const runs = makeRuns([0, 1]);
   const summary = makeSummary(runs);
