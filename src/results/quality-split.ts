@@ -1,6 +1,6 @@
 /** Quality in two parts: what quantizing cost before the first step, and what training gained in each arm. */
 import { median } from 'simple-statistics';
-import { meanOfRows, type RowLosses, rowMean } from './row-error.ts';
+import { isSame, meanOfRows, type RowLosses, rowMean } from './row-error.ts';
 import type { RunRecord } from './run-schema.ts';
 import type { LossDifference, QualitySplit } from './summary-schema.ts';
 
@@ -42,10 +42,7 @@ function rowDifference(pairs: readonly RunPair[], part: Part): LossDifference['r
     return losses.length < pairs.length ? null : meanOfRows(losses, (rows) => sumsOf(rows, part));
   });
   if (!baseline || !treatment) return null;
-  const isSameRows =
-    baseline.tokens.length === treatment.tokens.length &&
-    baseline.tokens.every((count, i) => count === treatment.tokens[i]);
-  if (!isSameRows) return null;
+  if (!isSame(baseline.tokens, treatment.tokens)) return null;
   return rowMean(
     treatment.sums.map((sum, i) => sum - baseline.sums[i]!),
     baseline.tokens,
