@@ -9,7 +9,7 @@ import { Trial } from './trial.mjs';
 /** @typedef {import('./trial.mjs').Measured} Measured */
 
 const PAGE_BYTES = 4096;
-/** Of a file system in memory that is large enough for anything here. */
+/** A file system in memory of this size is large enough for anything here. */
 const PLENTY_BYTES = 2 ** 26;
 /** What is written is at most this many times what stands there in the end, most of it beside what it replaces. */
 const ENOUGH = 1.6;

@@ -1,7 +1,7 @@
 // The steps of attention_bwd_subgroup_matrix: staged rows, both products of rows and others, sums. Plain WGSL, put behind
 // that file by src/gpu/plain-wgsl.ts.
 const DEPTH = D / SK;
-const PAD = BC4; // of a row of scores, the vector that holds lse and delta of a query in its place
+const PAD = BC4; // the last vector of a row of scores, which holds lse and delta of its query
 
 var<workgroup> own_tile: array<vec4u, BR * ROW>; // q or k
 var<workgroup> own_2_tile: array<vec4u, BR * ROW>; // dO or v

@@ -23,16 +23,16 @@ const BC4 = BC / 4u;
 const ROW = D8 + 1u; // vectors of eight halves in a staged row: padded by one, which keeps rows off the same banks
 const P_ROW = BC / 8u + 1u; // the same of a row of weights
 const S_ROW = BC4 + 1u; // vectors of four scores in a row
-const MINE = BC4 / PARTS; // of them a lane's
+const MINE = BC4 / PARTS; // vectors of a row that a lane takes
 const STAGED = BC * D8; // vectors of staged rows
-const LOADS = (STAGED + LANES - 1u) / LANES; // of them a lane's
+const LOADS = (STAGED + LANES - 1u) / LANES; // vectors that a lane stages
 const SCORES = BC / WC / SN; // matrices of scores, and of sums, of a subgroup
 const SUMS = D / WC / SN;
 
 alias Left = subgroup_matrix_left<f16, SK, SM>; // columns, rows
 alias Right = subgroup_matrix_right<f16, SN, SK>;
 alias Sums = subgroup_matrix_result<f32, SN, SM>;
-alias RowOfSums = array<Sums, SUMS>; // of a subgroup; only constants may index it, or it lies in memory
+alias RowOfSums = array<Sums, SUMS>; // sums of a subgroup; only constants may index them, or they lie in memory
 alias Rows = array<vec4u, LOADS>; // a lane's share of rows that are on their way
 
 // window: keys that a query sees at most, itself among them

@@ -17,7 +17,7 @@ export type GenerationDefaults = {
   readonly min_p: number | null;
   readonly repetition_penalty: number | null;
   readonly max_new_tokens: number | null;
-  /** Of prompt and generated tokens together. */
+  /** Limit of prompt and generated tokens together. */
   readonly max_length: number | null;
   readonly min_new_tokens: number | null;
   readonly eos_token_id: readonly number[] | null;

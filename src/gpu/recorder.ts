@@ -31,7 +31,7 @@ export type RecorderOptions = {
   readonly ambient?: Ambient;
 };
 
-/** Of a planned tensor: f32 activations without a gradient where nothing is said. */
+/** What a planned tensor is; f32 activations without a gradient where nothing is said. */
 export type TensorOptions = { dtype?: Dtype; category?: Category; requiresGrad?: boolean; halfGrad?: boolean };
 
 export class Recorder {

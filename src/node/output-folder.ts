@@ -127,7 +127,7 @@ async function contentsOf(directory: string): Promise<string[]> {
   return (await readdir(directory)).filter((entry) => !isOfClaim(entry) && !isTemporary(entry));
 }
 
-/** Of a folder that is held and holds nothing else. */
+/** Removes what killed writes left in a folder that is held and holds nothing else. */
 async function removeBegun(directory: string): Promise<void> {
   for (const entry of await readdir(directory))
     if (isTemporary(entry)) await rm(path.join(directory, entry), { recursive: true, force: true });

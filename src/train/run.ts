@@ -63,7 +63,7 @@ export type TrainResult = {
   readonly steps: readonly StepEvent[];
   readonly evaluations: readonly Evaluation[];
   readonly evalBefore: EvalResult | null;
-  /** Of the weights that were saved. */
+  /** Evaluation of the weights that were saved. */
   readonly evalAfter: EvalResult | null;
   readonly best: BestState;
   readonly checkpoints: Progress['checkpoints'];

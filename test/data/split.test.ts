@@ -40,7 +40,7 @@ test('rows are cut, dropped and packed after they are divided', async () => {
   const options = { tokenizer: null, vocabSize: 20, maxPositions: 8, maxLength: 2 };
   const how = { size: 4, seed: 1, evaluationPacking: null };
   const { train, evaluation } = await loadSplitDataset(reader, [{ path: 'r.jsonl' }], options, how);
-  // of the even ones nothing is left within two tokens
+  // the even rows have no label within two tokens
   const kept = [...(await rowsOf(train)), ...(await rowsOf(evaluation))];
   expect(kept.sort()).toEqual([1, 3, 5, 7, 9].map((id) => [id, id]));
   expect([train.droppedRows + evaluation.droppedRows, train.truncatedRows + evaluation.truncatedRows]).toEqual([5, 10]);

@@ -4,7 +4,7 @@ import type fc from 'fast-check';
 /** A reader of something that comes from outside, with inputs made to look like its own. */
 export type Reader<Input = unknown> = {
   readonly name: string;
-  /** Of a hundred inputs of the whole fuzzer, those that go to this one. */
+  /** Percentage of the fuzzer's inputs that go to this reader. */
   readonly share: number;
   readonly inputs: fc.Arbitrary<Input>;
   /** Reads the input and checks what was accepted. @throws Inconsistent for what should not have been */

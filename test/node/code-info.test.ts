@@ -31,7 +31,7 @@ beforeEach(() => {
   writeFileSync(path.join(checkout, 'inner', 'package-lock.json'), '{}\n');
 });
 
-/** Of `{}` and a newline. */
+/** SHA-256 of `{}` and a newline. */
 const LOCK_SHA256 = 'ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356';
 const NONE = { git_commit: null, git_branch: null, git_dirty: null };
 
