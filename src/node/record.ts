@@ -10,6 +10,7 @@ import { runIdOf } from '../results/identity.ts';
 import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from '../results/run-schema.ts';
 import { distribution } from '../results/statistics.ts';
 import type { EvalResult } from '../train/events.ts';
+import { countedSteps } from '../train/non-finite.ts';
 import type { TrainResult } from '../train/run.ts';
 import type { RunInput } from '../train/session.ts';
 import { runTiers } from '../train/tiers.ts';
@@ -43,9 +44,7 @@ const MOST_RECORDED_ROWS = 20_000;
 
 /** Builds the record of a run that reached its end; losses that are not finite become null and make it `diverged`. */
 export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord {
-  // a step without a label has no loss; those whose update was to be skipped enter no statistic
-  const skips = input.config.on_nan === 'skip';
-  const counted = result.steps.filter((s) => s.lossTokens > 0 && (s.finite || (s.lossScale === null && !skips)));
+  const counted = countedSteps(result.steps, input.config.on_nan === 'skip');
   const finite = counted.length > 0 && counted.every((s) => Number.isFinite(s.loss));
   return {
     schema: RUN_SCHEMA_ID,

@@ -16,6 +16,14 @@ export function isBroken({ loss, lossTokens, finite, lossScale }: StepEvent): bo
   return (lossTokens > 0 && !Number.isFinite(loss)) || (lossScale === null && !finite);
 }
 
+/** Steps that statistics stand on: those with a label, whose update was not left out. @param skips of on_nan */
+export function countedSteps<T extends Pick<StepEvent, 'lossTokens' | 'finite' | 'lossScale'>>(
+  steps: readonly T[],
+  skips: boolean,
+): readonly T[] {
+  return steps.filter((s) => s.lossTokens > 0 && (s.finite || (s.lossScale === null && !skips)));
+}
+
 /**
  * Passes a step, or one that on_nan: skip leaves out.
  * @param rows of its micro-batches

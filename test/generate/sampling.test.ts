@@ -86,6 +86,7 @@ test('draws depend on seed, request and place, and lie in [0, 1)', () => {
 test('the likeliest of equals is the first; what may not come yet does not', () => {
   const scores = Float32Array.of(1, 3, 3, 2);
   expect(likeliest(scores)).toBe(1);
+  expect(likeliest(Float32Array.of(2, 1, 0))).toBe(0);
   expect(likeliest(processed(scores, { repetitionPenalty: 1 }, [], [1, 2]))).toBe(3);
   expect(scores[1]).toBe(3);
 });

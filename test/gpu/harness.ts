@@ -3,6 +3,7 @@ import { afterAll } from 'vitest';
 import type { Device } from '../../src/gpu/device.ts';
 import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
 import { Machine } from '../../src/gpu/machine.ts';
+import type { DispatchCall } from '../../src/gpu/recorder.ts';
 import type { Tape } from '../../src/gpu/tape.ts';
 import type { Dtype, Tensor } from '../../src/gpu/tensor.ts';
 import { closeDevice, openDevice } from '../../src/node/device.ts';
@@ -43,14 +44,23 @@ function dtypeOf(data: Data): Dtype {
   return data instanceof Float32Array ? 'f32' : data instanceof Uint32Array ? 'u32' : 'i32';
 }
 
-/** Buffers, a tape, one run, and the results. `profile` overrides inject small limits. */
+type BenchOptions = {
+  /** What differs from the device's own profile: small limits, a tier. */
+  readonly profile?: Partial<DeviceProfile>;
+  readonly maxWorkgroups?: number;
+  readonly step?: Partial<StepScalars>;
+  /** Bindings, by their names in the shader, that this test gives more than the kernel touches. */
+  readonly spare?: readonly string[];
+};
+
+/** Buffers, a tape, one run, and the results. */
 export class Bench {
   readonly machine: Machine;
   readonly tape: Tape;
   /** The word in which kernels raise flags; 0 at first. */
   readonly flags: Tensor;
 
-  constructor(options: { profile?: Partial<DeviceProfile>; maxWorkgroups?: number; step?: Partial<StepScalars> } = {}) {
+  constructor(options: BenchOptions = {}) {
     this.machine = Machine.on(device, profileWith(options.profile, options.maxWorkgroups));
     this.flags = this.machine.flags;
     this.machine.write(this.flags, Uint32Array.of(0));
@@ -59,6 +69,11 @@ export class Bench {
     packStepScalars({ ...DEFAULT_STEP, ...options.step }, scalars);
     this.machine.write(step, new Uint8Array(scalars));
     this.tape = this.machine.tape({ step });
+    const { dispatch } = this.tape;
+    this.tape.dispatch = (call) => {
+      requireWhole(call, options.spare ?? []);
+      dispatch.call(this.tape, call);
+    };
   }
 
   /** A resident tensor with these values. */
@@ -90,6 +105,16 @@ export class Bench {
 
   async readU32(tensor: Tensor): Promise<Uint32Array<ArrayBuffer>> {
     return new Uint32Array(await this.machine.read(tensor));
+  }
+}
+
+/** The tensors of a test are as large as the kernel needs: a host half that asks for less would let a short one pass. */
+function requireWhole({ name, buffers }: DispatchCall, spare: readonly string[]): void {
+  for (const [binding, value] of Object.entries(buffers)) {
+    if (!Array.isArray(value) || spare.includes(binding)) continue;
+    const [tensor, elements] = value as readonly [Tensor, number];
+    if (tensor.elements > elements)
+      throw new Error(`${name} asks for ${elements} elements of ${binding}, the test gave ${tensor.elements}`);
   }
 }
 

@@ -65,7 +65,7 @@ describe.each((['nf4', 'fp4'] as const).flatMap((quantType) => TIERS.map((tier) 
     // past 7 workgroups of 64 threads of 32 elements the grid folds: 20,001
     test.each(SIZES)('%i elements in blocks of 64, scales plain: the bits of the reference', async (n) => {
       const { packed, absmax } = quantize4(random(n).normal32(n, 0.02), quantType, 64);
-      const bench = new Bench({ maxWorkgroups: 7, profile: { tier } });
+      const bench = new Bench({ spare: ['w', 'absmax', 'codes'], maxWorkgroups: 7, profile: { tier } });
       const w = bench.output('w', [n + 5]);
       dequant4bit(bench.tape, {
         n,
@@ -88,7 +88,7 @@ describe.each((['nf4', 'fp4'] as const).flatMap((quantType) => TIERS.map((tier) 
       const n = (blockSize <= 512 ? 300 : 5) * blockSize - 3;
       const { packed, absmax } = quantize4(random(blockSize).normal32(n, 0.02), quantType, blockSize);
       const { codes, nested, offset, decoded } = doubleScales(absmax);
-      const bench = new Bench({ profile: { tier } });
+      const bench = new Bench({ spare: ['w', 'absmax', 'codes'], profile: { tier } });
       const w = bench.output('w', [n]);
       dequant4bit(bench.tape, {
         n,
@@ -114,7 +114,7 @@ describe.each((['nf4', 'fp4'] as const).flatMap((quantType) => TIERS.map((tier) 
       const n = rows * width;
       const { packed, absmax } = quantize4(random(width).normal32(n, 0.02), quantType, blockSize);
       const { codes, nested, offset, decoded } = doubleScales(absmax);
-      const bench = new Bench({ profile: { tier } });
+      const bench = new Bench({ spare: ['w', 'absmax', 'codes'], profile: { tier } });
       const matrix = bytesInput(bench, 'packed', packed);
       const common = { blockSize, tables: bench.input('tables', tablesOf(quantType)) };
       const plain = { kind: 'plain', absmax: bench.input('absmax', absmax) } as const;
@@ -225,7 +225,7 @@ describe('widen to f32', () => {
       f16: halves(Array.from(values, (v) => f16Bits(v))),
       f32: Float32Array.from(values),
     };
-    const bench = new Bench({ maxWorkgroups: 7 });
+    const bench = new Bench({ spare: ['w'], maxWorkgroups: 7 });
     const outputs = Object.entries(sources).map(([dtype, data]) => {
       const w = bench.output('w', [n + 1]);
       const source = bench.input('source', data, [n], { dtype: dtype as keyof typeof sources });

@@ -121,7 +121,7 @@ describe('dequant_4bit to f16', () => {
         const scale = double ? 'double' : 'plain';
         itFloat16(`${quantType}, ${n} elements in blocks of ${blockSize}, ${scale}, ${tier}`, async () => {
           const { packed, absmax } = quantize4(random(n).normal32(n), quantType, blockSize);
-          const bench = new Bench({ maxWorkgroups: 7, profile: { tier } });
+          const bench = new Bench({ maxWorkgroups: 7, profile: { tier }, spare: ['w', 'packed'] });
           const tables = new Float32Array([...(quantType === 'nf4' ? NF4_CODE : FP4_CODE), ...DYNAMIC_CODE]);
           // codes of the dynamic map well above its zero, so that no value falls below f16's normal range
           const codes = Uint8Array.from(absmax, (_, i) => 200 + (i % 50));
@@ -189,7 +189,7 @@ describe('widen to f16', () => {
 
 describe('weights that f16 does not hold raise the flag, wherever they stand', () => {
   const raised = async (record: (bench: Bench, w: ReturnType<Bench['input']>) => void, n: number) => {
-    const bench = new Bench({ maxWorkgroups: 7 });
+    const bench = new Bench({ maxWorkgroups: 7, spare: ['source', 'packed'] });
     record(bench, bench.input('w', new Uint32Array(Math.ceil(n / 2)), [n], { dtype: 'f16' }));
     await bench.run();
     return (await bench.readU32(bench.flags))[0];

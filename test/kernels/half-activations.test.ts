@@ -168,7 +168,7 @@ describe('operands of attention', () => {
   ];
   for (const at of ['row', 'positions', 'none'] as const) {
     itFloat16(`turned ${at === 'none' ? 'nowhere' : `by ${at}`}, and back`, async () => {
-      const bench = new Bench({ maxWorkgroups: 20 });
+      const bench = new Bench({ maxWorkgroups: 20, spare: ['cos_table', 'sin_table'] });
       const [given, turn] = [{ q: bench.input('q', q), k: bench.input('k', k) }, turnOf(bench, at)];
       const out = (name: string, heads: number) => halfOutput(bench, name, T * heads * D);
       const forward = { qOut: out('q_out', H), kOut: out('k_out', K), vOut: out('v_out', K) };

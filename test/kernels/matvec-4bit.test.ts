@@ -91,7 +91,11 @@ describe.each(KINDS)('$quantType, double $double, $tier', (kind) => {
   test.each(SHAPES)('T $T, N $N, K $K, blocks of $Q', async (shape) => {
     const { T, N, K, Q } = shape;
     // 130 rows fold the grid: two workgroups of 64 threads, or 12 of a row
-    const bench = new Bench({ maxWorkgroups: kind.tier === 'direct' ? 2 : 12, profile: { tier: kind.tier } });
+    const bench = new Bench({
+      spare: ['y', 'codes', 'absmax'],
+      maxWorkgroups: kind.tier === 'direct' ? 2 : 12,
+      profile: { tier: kind.tier },
+    });
     const { w, ...weight } = weightOf(bench, random(K).normal32(N * K, 0.02), kind, Q);
     const x = random(N).normal32(T * K);
     // a band of a wider y, whose other columns stay
@@ -112,7 +116,7 @@ describe.each(KINDS)('$quantType, double $double, $tier', (kind) => {
 
   test('shards by rows are the rows of the whole, to the bit', async () => {
     const shape = { T: 3, N: 256, K: 24, Q: 64 };
-    const bench = new Bench({ profile: { tier: kind.tier } });
+    const bench = new Bench({ spare: ['y', 'codes', 'absmax'], profile: { tier: kind.tier } });
     const { w, packed, scales, tables } = weightOf(bench, random(1).normal32(256 * 24, 0.02), kind, 64);
     const x = bench.input('x', random(2).normal32(72));
     const common = { T: 3, K: 24, blockSize: 64, scales, tables, x, operands: 'f32' } as const;
@@ -131,7 +135,7 @@ describe.each(KINDS)('$quantType, double $double, $tier', (kind) => {
   itFloat16('operands in float16: rounded as in a scratch, what it does not hold raises its flag', async () => {
     const shape = { T: 2, N: 5, K: 72, Q: 32 };
     const run = async (x: Float32Array<ArrayBuffer>, spread: number) => {
-      const bench = new Bench({ profile: { tier: kind.tier } });
+      const bench = new Bench({ spare: ['y', 'codes', 'absmax'], profile: { tier: kind.tier } });
       const { w, ...weight } = weightOf(bench, random(3).normal32(5 * 72, spread), kind, 32);
       const y = bench.output('y', [2, 5]);
       const call = { T: 2, N: 5, K: 72, blockSize: 32, firstBlock: 0, operands: 'f16' } as const;

@@ -11,7 +11,7 @@ async function metricsOf(
   maxNorm: number,
   step: Partial<StepScalars> = {},
 ) {
-  const bench = new Bench({ maxWorkgroups: 7, step });
+  const bench = new Bench({ maxWorkgroups: 7, step, spare: ['partial'] });
   const sizes = gradNormWorkspace(gradients.map((g) => g.length));
   gradNorm(bench.tape, {
     gradients: gradients.map((g) => bench.input('g', g)),

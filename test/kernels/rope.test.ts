@@ -18,7 +18,7 @@ test.each([
   const T = B * S;
   const x = random(D).normal32(T * heads * D);
   const tables = ropeTables(S + 2, D); // longer than the sequence, as a model's are
-  const bench = new Bench({ maxWorkgroups: 7 });
+  const bench = new Bench({ spare: ['cos_table', 'sin_table'], maxWorkgroups: 7 });
   const [turned, back] = [bench.input('turned', x), bench.input('back', x)];
   const call = { T, S, heads, D, cos: bench.input('cos', tables.cos), sin: bench.input('sin', tables.sin) };
   ropeFwd(bench.tape, { ...call, x: turned });
@@ -34,7 +34,7 @@ test.each([6, 8])('positions that are given, D=%i; those of the row given explic
   const [S, T, heads] = [5, 10, 3];
   const x = random(D).normal32(T * heads * D);
   const tables = ropeTables(S, D);
-  const bench = new Bench({ maxWorkgroups: 7 });
+  const bench = new Bench({ spare: ['cos_table', 'sin_table'], maxWorkgroups: 7 });
   const ends = { cos: bench.input('cos', tables.cos), sin: bench.input('sin', tables.sin) };
   const call = { T, S, heads, D, ...ends };
   const restarting = Uint32Array.of(0, 1, 2, 0, 1, 0, 0, 1, 2, 3);
@@ -62,7 +62,7 @@ test.each([6, 8])('positions that are given, D=%i; those of the row given explic
 });
 
 test('an odd head dim is refused', () => {
-  const bench = new Bench();
+  const bench = new Bench({ spare: ['cos_table', 'sin_table'] });
   const x = bench.output('x', [3]);
   expect(() => ropeFwd(bench.tape, { T: 1, S: 1, heads: 1, D: 3, x, cos: x, sin: x })).toThrow(/head dim 3 is odd/);
 });
@@ -72,7 +72,7 @@ test.each([6, 8])('tokens of sequences that stand apart turn as those of longer 
   const [S, T, heads, reach] = [2, 4, 3, 9];
   const x = random(D).normal32(T * heads * D);
   const tables = ropeTables(reach, D);
-  const bench = new Bench({ maxWorkgroups: 7 });
+  const bench = new Bench({ spare: ['cos_table', 'sin_table'], maxWorkgroups: 7 });
   const turned = bench.input('turned', x);
   const rec = bench.machine.recorder(sequencesAt(bench, [{ first: 5 }, { first: 0 }]));
   const call = { T, S, heads, D, cos: bench.input('cos', tables.cos), sin: bench.input('sin', tables.sin) };
