@@ -53,6 +53,14 @@ describe('formats', () => {
     expect(found.at(-1)).toEqual(['d/r.csv:30001', { n: '14999', text: `${'x'.repeat(90)}\n14999` }]);
   });
 
+  test('a value longer than what is parsed at once, of several lines', async () => {
+    const value = Array(3).fill('x'.repeat(600_000)).join('\n');
+    expect(await records('r.csv', `n,text\n1,"${value}"\n2,b`)).toEqual([
+      ['d/r.csv:4', { n: '1', text: value }],
+      ['d/r.csv:5', { n: '2', text: 'b' }],
+    ]);
+  });
+
   test('gzip of each', async () => {
     const jsonl = ROWS.map((row) => JSON.stringify(row)).join('\n');
     expect((await records('r.jsonl.gz', gzipSync(jsonl))).map(([, json]) => json)).toEqual(ROWS);
