@@ -18,7 +18,7 @@ const BY_ITS_NAME = 0.3;
 /** Tests that execute subgroup matrices, for what only they execute. */
 const BY_ITS_TIER = 0.02;
 /** Files whose tests skip on drivers without subgroup matrices. */
-export const MATRIX = /subgroup.matrix|\bmatrix_|attention_matrices/;
+export const MATRIX = /subgroup.matri|\bmatrix_|_matri(x|ces)/;
 
 /**
  * @typedef {{ readonly file: string, readonly distance: number }} Reached
