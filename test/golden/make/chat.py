@@ -21,6 +21,7 @@ import trl
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from chat_rows import CONVERSATIONS, TOOLS, WITH_TOOLS, chats
+from chat_strings import strings
 from shared import GOLDEN, PACKAGES, settle, write_json
 from trl_tools import quiet_fingerprints
 
@@ -187,6 +188,7 @@ def main():
     chats_alone = [row for row in forms()["messages"] if "tools" not in row]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(chats_alone), OUT / "messages.parquet", compression="zstd", row_group_size=7)
     names = (*PACKAGES, "trl", "datasets", "tokenizers")
+    write_json(OUT / "strings.json", strings())
     write_json(OUT / "versions.json", {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names})
 
 
