@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { dataCommand } from '../../src/cli/data/command.ts';
 import { runPreview } from '../../src/cli/data/run.ts';
+import type { CliContext } from '../../src/cli/shared/context.ts';
 import { nibble } from './fakes.ts';
 
 const TINY = fileURLToPath(new URL('../../bench/models/tiny', import.meta.url));
@@ -17,12 +18,14 @@ const chat = (question: string, answer: string) => ({
   ],
 });
 
-async function preview(rows: readonly object[], ...flags: string[]) {
+async function preview(rows: readonly object[], ...given: (string | Partial<CliContext>)[]) {
+  const flags = given.filter((one) => typeof one === 'string');
+  const [context = {}] = given.filter((one) => typeof one !== 'string');
   const folder = mkdtempSync(path.join(tmpdir(), 'nibble-preview-'));
   const file = path.join(folder, 'rows.jsonl');
   writeFileSync(file, rows.map((row) => JSON.stringify(row)).join('\n'));
   const settings = ['--model_name_or_path', TINY, '--datasets', file, '--chat_template_path', TEMPLATE];
-  return nibble(['data', 'preview', ...settings, ...flags], [(context) => dataCommand(context, runPreview)]);
+  return nibble(['data', 'preview', ...settings, ...flags], [(cli) => dataCommand(cli, runPreview)], context);
 }
 
 test('shows what is learned in brackets where there is no colour, and how many rows there are', async () => {
@@ -41,6 +44,18 @@ test('shows what is learned in brackets where there is no colour, and how many r
   expect(shown.stdout).toContain('A\\x07h!');
   expect(shown.stderr).toMatch(/^train: 2 rows, \d+ tokens, \d+ of them predicted and learned$/m);
   expect((await preview([chat('Hello', 'Ahoy!'), chat('Again', 'Ah!')], '--rows', '1')).stdout).not.toContain('Again');
+});
+
+test('what is learned begins where its label does, in a colour on a terminal', async () => {
+  const row = { prompt: 'a', completion: 'b' };
+  const { stdout } = await preview([row]);
+  expect(stdout).toContain('⟦learned⟧, not learned\n');
+  expect(stdout).toContain('<|bos|>⟦ab<|eos|>⟧\n');
+  const colored: string[] = [];
+  const terminal = { isTTY: true, write: (text: string) => colored.push(text) };
+  expect((await preview([row], { stdout: terminal })).code).toBe(0);
+  expect(colored.join('')).toContain('\u001b[32mlearned\u001b[39m, \u001b[2mnot learned\u001b[22m\n');
+  expect(colored.join('')).toContain('\u001b[2m<|bos|>\u001b[22m\u001b[32mab<|eos|>\u001b[39m\n');
 });
 
 test('prints a line for each training row, with labels that are not shifted', async () => {

@@ -83,6 +83,11 @@ test('draws depend on seed, request and place, and lie in [0, 1)', () => {
   expect(draw([{ id: 9, probability: 1 - 1e-16 }], 1 - 2 ** -53)).toBe(9);
 });
 
+test('the smallest top-p keeps the likeliest alone', () => {
+  const sampling = { doSample: true, temperature: 1, topK: 0, topP: 1e-9, minP: 0, repetitionPenalty: 1 };
+  expect(candidates(Float32Array.of(1, 3, 2), sampling)).toEqual([{ id: 1, probability: 1 }]);
+});
+
 test('the likeliest of equals is the first; what may not come yet does not', () => {
   const scores = Float32Array.of(1, 3, 3, 2);
   expect(likeliest(scores)).toBe(1);
