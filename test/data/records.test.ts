@@ -46,6 +46,13 @@ describe('formats', () => {
     expect((await records('r.tsv', 'a\tb\r\n1,5\t2\r\n')).map(([, json]) => json)).toEqual([{ a: '1,5', b: '2' }]);
   });
 
+  test('empty lines of a table are no rows, and count as lines', async () => {
+    expect(await records('r.csv', 'text,n\n\na,1\n\n\nb,2\n')).toEqual([
+      ['d/r.csv:3', { text: 'a', n: '1' }],
+      ['d/r.csv:6', { text: 'b', n: '2' }],
+    ]);
+  });
+
   test('a table longer than what is parsed at once', async () => {
     const line = (i: number): string => `${i},"${'x'.repeat(90)}\n${i}"`;
     const found = await records('r.csv', `n,text\n${Array.from({ length: 15_000 }, (_, i) => line(i)).join('\n')}`);
