@@ -96,6 +96,13 @@ const REFUSED: [string, Record<string, Json>, string[]][] = [
     }),
     ['special_tokens', '"<x>"'],
   ],
+  ...([['a'], ['a', '1'], ['a', 1, 2], [1, 1], ['a', -1], ['a', 1.5]] as const).map(
+    (sep): [string, Record<string, Json>, string[]] => [
+      `a separator of ${JSON.stringify(sep)}`,
+      changed({ post_processor: { type: 'BertProcessing', sep, cls: ['b', 2] } }),
+      ['post_processor.sep', 'needs a token and its id'],
+    ],
+  ),
   ['an id that is a fraction', changed(model({ vocab: { a: 7.5 }, merges: [] })), ['model.vocab', '"a"', '7.5']],
   ['an id that is a word', changed(model({ vocab: { a: 'seven' }, merges: [] })), ['model.vocab', '"seven"']],
   ['an id of 33 bits', changed(model({ vocab: { a: 2 ** 32 + 5 }, merges: [] })), ['model.vocab', '4294967301']],
