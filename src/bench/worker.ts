@@ -52,6 +52,7 @@ function tell(event: RunEvent): void {
     case 'device':
     case 'data':
     case 'plan':
+    case 'advice':
       return; // the same for all runs of an arm
     case 'end':
       // told before the device closes, which was seen to hang (webgpu 0.6.2)

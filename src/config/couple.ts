@@ -1,12 +1,12 @@
 /** Pairs of settings that say one thing twice: the one that was set decides, the later source wins, a tie is a mistake. */
 import type { ConfigProblem } from '../errors.ts';
 import { showSetting } from './describe.ts';
-import type { Entry } from './layers.ts';
+import type { Entry, Notice } from './layers.ts';
 import { defaultOf, type Method, type SettingKey } from './settings.ts';
 
 /** What is set so far, by key; `rank` grows with precedence. */
 export type Merged = Map<SettingKey, Entry & { readonly rank: number }>;
-export type Findings = { problems: ConfigProblem[]; notices: ConfigProblem[] };
+export type Findings = { problems: ConfigProblem[]; notices: Notice[] };
 
 /** Reads a setting's value as far as it is known: what was set, else the default. */
 export function current(set: Merged, key: SettingKey): unknown {
@@ -64,6 +64,7 @@ function override(set: Merged, found: Findings, loser: Entry, value: unknown, le
   found.notices.push({
     path: loser.path,
     message: `${showSetting(loser.value)} (${loser.origin.where}) gives way to ${leader}: ${showSetting(winner.value)} (${winner.origin.where})`,
+    isFollowed: true,
   });
   follow(set, loser.key, value, leader);
 }

@@ -83,7 +83,12 @@ export function dialectLayer({ root, entries: recipe }: RecipeFile): Layer | nul
   const list = [...entries.values()].map(({ key, value }) => `${key} ${String(value)}`).join(', ');
   const problems = byEpoch(root, recipe, take);
   const message = `read as one of ${dialect.name}, whose defaults hold where it says nothing: ${list}`;
-  return { entries, mentioned: new Set(), problems, notices: list === '' ? [] : [{ path: 'recipe', message }] };
+  return {
+    entries,
+    mentioned: new Set(),
+    problems,
+    notices: list === '' ? [] : [{ path: 'recipe', message, isFollowed: true }],
+  };
 }
 
 /** Axolotl counts evaluations and checkpoints by epoch; both are fractions of all steps here, as they become there. */

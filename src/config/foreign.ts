@@ -8,6 +8,8 @@ type Foreign = {
   /** Values that ask for nothing: no word is said of them. Null never asks for anything. */
   readonly quiet?: readonly unknown[];
   readonly instead: string;
+  /** True where it is followed all the same. */
+  readonly isFollowed?: boolean;
 };
 
 const OFF = [false, '', 'none', 'no', 0];
@@ -155,10 +157,12 @@ const FOREIGN: readonly Foreign[] = [
   {
     names: ['evals_per_epoch'],
     instead: 'read as eval_strategy steps and as eval_steps, a fraction of all steps',
+    isFollowed: true,
   },
   {
     names: ['saves_per_epoch'],
     instead: 'read as save_strategy steps and as save_steps, a fraction of all steps',
+    isFollowed: true,
   },
   {
     names: ['overwrite_output_dir'],
@@ -175,7 +179,7 @@ const FOREIGN: readonly Foreign[] = [
     instead: 'not followed: a run is stopped by a loss that is not finite alone',
   },
   {
-    names: ['strict', 'do_train', 'do_eval', 'do_predict'],
+    names: ['do_train', 'do_eval', 'do_predict'],
     quiet: [true, false],
     instead: 'has no meaning here',
   },
@@ -188,10 +192,12 @@ const BY_NAME: ReadonlyMap<string, Foreign> = new Map(
 /** Every such name, for suggestions. */
 export const FOREIGN_NAMES: readonly string[] = [...BY_NAME.keys()];
 
+type Instead = { readonly text: string; readonly isFollowed: boolean };
+
 /** Says what is done instead of a setting; null where its value asks for nothing, undefined for a name that is not one. */
-export function insteadOf(name: string, value: unknown): string | null | undefined {
+export function insteadOf(name: string, value: unknown): Instead | null | undefined {
   const entry = BY_NAME.get(name);
   if (entry === undefined) return undefined;
   const isQuiet = value === null || (entry.quiet ?? []).includes(value);
-  return isQuiet ? null : entry.instead;
+  return isQuiet ? null : { text: entry.instead, isFollowed: entry.isFollowed ?? false };
 }

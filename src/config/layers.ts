@@ -24,13 +24,19 @@ export type Entry = {
   readonly origin: Origin;
 };
 
+/** A word on what was read otherwise than it was written. */
+export type Notice = ConfigProblem & {
+  /** True where the run still does what was asked for, under another name or in the words of another trainer. */
+  readonly isFollowed?: boolean;
+};
+
 export type Layer = {
   /** What the source sets, where the value fits its type. */
   readonly entries: ReadonlyMap<SettingKey, Entry>;
   /** Every setting the source names, even with a value that does not fit: it is wrong then, not missing. */
   readonly mentioned: ReadonlySet<SettingKey>;
   readonly problems: readonly ConfigProblem[];
-  readonly notices: readonly ConfigProblem[];
+  readonly notices: readonly Notice[];
 };
 
 type Draft = {
@@ -118,7 +124,7 @@ function layerOf(drafts: Draft[]): Layer {
   const entries = new Map<SettingKey, Entry>();
   const mentioned = new Set<SettingKey>();
   const problems: ConfigProblem[] = [];
-  const notices: ConfigProblem[] = [];
+  const notices: Notice[] = [];
   for (const draft of drafts) {
     const key = keyOf(draft, problems, notices);
     if (key === undefined) continue;
@@ -144,18 +150,21 @@ function layerOf(drafts: Draft[]): Layer {
 }
 
 /** Finds the setting that a draft sets; undefined after reporting why there is none. */
-function keyOf(draft: Draft, problems: ConfigProblem[], notices: ConfigProblem[]): SettingKey | undefined {
+function keyOf(draft: Draft, problems: ConfigProblem[], notices: Notice[]): SettingKey | undefined {
   const { name, path, value, origin } = draft;
   if (isSettingKey(name)) return name;
   const alias = ALIASES.get(name);
   if (alias) {
     if (value === null) return undefined;
-    notices.push({ path, message: `read as ${alias.to} (${origin.where})` });
+    notices.push({ path, message: `read as ${alias.to} (${origin.where})`, isFollowed: true });
     return alias.to;
   }
   const instead = insteadOf(name, value);
   if (instead !== undefined) {
-    if (instead !== null) notices.push({ path, message: `${show(value)}: ${instead} (${origin.where})` });
+    if (instead !== null) {
+      const { text, isFollowed } = instead;
+      notices.push({ path, message: `${show(value)}: ${text} (${origin.where})`, isFollowed });
+    }
     return undefined;
   }
   const accepted = UNSUPPORTED.get(name);

@@ -1,8 +1,8 @@
 /** A training configuration from its sources: default < file < environment < flag < options, with the origin of every value. */
-import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 import type { Merged } from './couple.ts';
 import { dialectLayer } from './dialects.ts';
-import { envLayer, fileLayer, flagLayer, type Layer, type Origin, optionsLayer } from './layers.ts';
+import { envLayer, fileLayer, flagLayer, type Layer, type Notice, type Origin, optionsLayer } from './layers.ts';
 import { applyRules, type Purpose, standsForBfloat16 } from './rules.ts';
 import { type SettingKey, settingKeys, settings, type TrainConfig, type TrainSettings } from './settings.ts';
 import { readYaml, type SourceFile } from './yaml-file.ts';
@@ -11,7 +11,7 @@ export type ResolvedConfig = {
   readonly values: TrainConfig;
   readonly origins: Readonly<Record<SettingKey, Origin>>;
   /** What the user should know but need not change: other names read, settings without effect. */
-  readonly notices: readonly ConfigProblem[];
+  readonly notices: readonly Notice[];
 };
 
 export type ConfigSources = {

@@ -68,6 +68,7 @@ function bfloat16(set: Merged, found: Findings): void {
     found.notices.push({
       path: asked.path,
       message: `${showSetting(asked.value)} is computed as ${instead}, as bf16_as says`,
+      isFollowed: true,
     });
 }
 
@@ -75,11 +76,11 @@ function oneOptimizerName(set: Merged, found: Findings): void {
   const optim = set.get('optim');
   if (optim === undefined || optim.value === 'adamw_torch') return;
   const name = String(optim.value);
-  const instead =
-    name.includes('8bit') || name.startsWith('paged')
-      ? 'is computed as adamw_torch: moments of 32 bits, all on the GPU, as `nibble estimate` counts them'
-      : 'is the same formula as adamw_torch';
-  found.notices.push({ path: optim.path, message: `${showSetting(name)} ${instead}` });
+  const isOther = name.includes('8bit') || name.startsWith('paged');
+  const instead = isOther
+    ? 'is computed as adamw_torch: moments of 32 bits, all on the GPU, as `nibble estimate` counts them'
+    : 'is the same formula as adamw_torch';
+  found.notices.push({ path: optim.path, message: `${showSetting(name)} ${instead}`, isFollowed: !isOther });
   set.set('optim', { ...optim, value: 'adamw_torch' });
 }
 

@@ -291,6 +291,10 @@ const watching = {
       'steps between evaluations, or below 1 a fraction of all steps; null takes logging_steps where that is set, else 500',
     ),
   eval_on_start: z.boolean().default(false).describe('evaluate before the first step as well'),
+  strict: z
+    .boolean()
+    .default(false)
+    .describe('make an error of all advice before a run, and of every setting that is not followed as it is written'),
   on_nan: z
     .enum(['stop', 'skip'])
     .default('stop')

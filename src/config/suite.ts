@@ -2,7 +2,7 @@
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { showSetting, typeProblems, unknownKey } from './describe.ts';
 import { type FileName, fileName, siblingProblems } from './file-name.ts';
-import { envLayer, fileLayer, flagLayer, type Layer } from './layers.ts';
+import { envLayer, fileLayer, flagLayer, type Layer, type Notice } from './layers.ts';
 import { type ConfigSources, type ResolvedConfig, resolveLayers } from './load.ts';
 import { type SettingKey, settingKeys } from './settings.ts';
 import { suiteShape, UNSUPPORTED_SUITE_KEYS } from './suite-shape.ts';
@@ -20,7 +20,7 @@ export type ResolvedSuite = {
   readonly division: 'closed' | 'open';
   /** In the order of the file. seed and output_dir still hold their defaults: the runner sets them for each run. */
   readonly arms: readonly Arm[];
-  readonly notices: readonly ConfigProblem[];
+  readonly notices: readonly Notice[];
 };
 
 type Head = Pick<ResolvedSuite, 'suite' | 'description' | 'seeds' | 'division'>;

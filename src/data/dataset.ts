@@ -6,7 +6,7 @@ import { ExampleMaker } from './examples.ts';
 import type { DataRecord } from './json-record.ts';
 import { DOCUMENTS_PER_BATCH, keepsDocuments, type PackingStrategy, packRows } from './pack.ts';
 import { readRecords, requireTextFile } from './records.ts';
-import { checkRow, cutRow, IGNORED, lossTokens, type Row, type RowLimits } from './row.ts';
+import { checkRow, cutRow, endOf, IGNORED, lossTokens, type Row, type RowLimits } from './row.ts';
 import type { RowSource } from './row-source.ts';
 import { RowStore, type RowStoreOptions } from './row-store.ts';
 import { splitIndices } from './split.ts';
@@ -30,6 +30,8 @@ export type DatasetOptions = ExampleOptions &
   RowStoreOptions & {
     /** How rows are packed into rows of maxLength tokens; null, or left out, keeps them as they are. */
     readonly packing?: PackingStrategy | null;
+    /** Ids that end a text of the model, whose labels are counted. */
+    readonly eosIds?: ReadonlySet<number>;
   };
 
 export type Dataset = DatasetCounts & {
@@ -43,6 +45,14 @@ export type DatasetCounts = {
   /** Tokens that are predicted and count. */
   readonly lossTokens: number;
   readonly longestRow: number;
+  /** Tokens of the rows of the files, and of the longest of them, before any was cut. */
+  readonly wholeTokens: number;
+  readonly longestWhole: number;
+  /** Documents in which an EOS is learned, and those that end with one that is masked. */
+  readonly learnedEnds: number;
+  readonly maskedEnds: number;
+  /** Documents of which a part alone is learned. */
+  readonly partlyLearned: number;
   /** Documents that were cut to max_length, and the tokens they lost by it. */
   readonly truncatedRows: number;
   readonly truncatedTokens: number;
@@ -56,6 +66,7 @@ export type DatasetCounts = {
   readonly unreadColumns: readonly string[];
 };
 
+const NO_IDS: ReadonlySet<number> = new Set();
 /** Columns that are remembered: a file may have a new one in every row. */
 const MOST_COLUMNS = 100;
 
@@ -170,6 +181,11 @@ class Collector {
     tokens: 0,
     lossTokens: 0,
     longestRow: 0,
+    wholeTokens: 0,
+    longestWhole: 0,
+    learnedEnds: 0,
+    maskedEnds: 0,
+    partlyLearned: 0,
     truncatedRows: 0,
     truncatedTokens: 0,
     droppedRows: 0,
@@ -190,7 +206,10 @@ class Collector {
     checkRow(whole, this.#options, where);
     for (const note of notes) this.#notes.set(note, (this.#notes.get(note) ?? 0) + 1);
     for (const column of unread) if (this.#unreadColumns.size < MOST_COLUMNS) this.#unreadColumns.add(column);
-    const excess = whole.inputIds.length - this.#most;
+    const { length } = whole.inputIds;
+    this.#counts.wholeTokens += length;
+    this.#counts.longestWhole = Math.max(this.#counts.longestWhole, length);
+    const excess = length - this.#most;
     const row = excess > 0 ? cutRow(whole, this.#most) : whole;
     if (excess > 0) {
       this.#counts.truncatedRows++;
@@ -200,11 +219,20 @@ class Collector {
       this.#counts.droppedRows++;
       return;
     }
-    this.#counts.documents++;
-    if (lossTokens(row) === 0) this.#counts.rowsWithoutLoss++;
+    this.#countDocument(row);
     if (packing === null) return this.#keep(row);
     this.#waiting.push(row);
     if (this.#waiting.length === DOCUMENTS_PER_BATCH) await this.#pack();
+  }
+
+  #countDocument(row: Row): void {
+    this.#counts.documents++;
+    const learned = lossTokens(row);
+    if (learned === 0) this.#counts.rowsWithoutLoss++;
+    else if (learned < row.inputIds.length - 1) this.#counts.partlyLearned++;
+    const end = endOf(row, this.#options.eosIds ?? NO_IDS);
+    if (end === 'learned') this.#counts.learnedEnds++;
+    if (end === 'masked') this.#counts.maskedEnds++;
   }
 
   async #pack(): Promise<void> {

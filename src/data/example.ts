@@ -28,6 +28,9 @@ export type RowNote =
   | 'promptParts'
   /** It is a chat, and completion_only_loss: true asks for what only a prompt and a completion tell apart. */
   | 'noCompletion'
+  /** It is a chat of which all is learned, whose template marks what the assistant says, or does not. */
+  | 'markedChat'
+  | 'unmarkedChat'
   /** Its roles are human and gpt, which the template gets as they are. */
   | 'foreignRoles';
 

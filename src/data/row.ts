@@ -28,6 +28,13 @@ export function lossTokens({ inputIds, labels }: Row): number {
   return count;
 }
 
+/** Whether an EOS is predicted and learned; or is the last token and masked, as padding is; null for neither. */
+export function endOf({ inputIds, labels }: Row, eosIds: ReadonlySet<number>): 'learned' | 'masked' | null {
+  const learned = labels ?? inputIds;
+  for (let t = learned.length - 1; t > 0; t--) if (eosIds.has(learned[t]!)) return 'learned';
+  return eosIds.has(inputIds.at(-1)!) && labels?.at(-1) === IGNORED ? 'masked' : null;
+}
+
 /** Keeps the first `length` tokens of a row. */
 export function cutRow({ inputIds, labels }: Row, length: number): Row {
   return { inputIds: inputIds.subarray(0, length), labels: labels?.subarray(0, length) ?? null };

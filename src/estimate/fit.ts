@@ -4,6 +4,7 @@ import { sizeInWords, type TrainConfig } from '../config/index.ts';
 import { ConfigError, DeviceError, exitCodeOf } from '../errors.ts';
 import { CATEGORIES } from '../gpu/category.ts';
 import type { Device } from '../gpu/device.ts';
+import type { Advice } from '../train/advice.ts';
 import type { Shapes } from '../train/build.ts';
 import type { BatchShape } from '../train/inputs.ts';
 import { modelLayout } from '../train/model-layout.ts';
@@ -12,6 +13,9 @@ import { allowedBytes } from './allowed.ts';
 import { baseQuantization } from './base-quantization.ts';
 import { estimateRun } from './estimate.ts';
 import type { Estimate } from './types.ts';
+
+/** An estimate of a run that fits; with advice where it does so narrowly. */
+type FittingEstimate = Estimate & { readonly advice: readonly Advice[] };
 
 /** Memory of a GPU as its driver counts it. */
 export type GpuMemory = { readonly name: string; readonly totalBytes: number; readonly freeBytes: number };
@@ -25,12 +29,36 @@ export async function estimateThatFits(
   input: RunInput,
   device: Pick<Device, 'profile' | 'shaders' | 'info'>,
   driver: (names: readonly string[]) => GpuMemory | null,
-): Promise<Estimate> {
+): Promise<FittingEstimate> {
   const { config, layout, batches } = input;
   const { profile, shaders } = device;
   const estimate = estimateRun(layout, config, batches.shapes, profile, shaders);
-  await requireFit(estimate, { device, asked: allowedBytes(config), driver }, (most) => remedies(input, device, most));
-  return estimate;
+  const room = { device, asked: allowedBytes(config), driver };
+  const most = await requireFit(estimate, room, (bytes) => remedies(input, device, bytes));
+  return {
+    ...estimate,
+    advice: estimate.peakBytes > NEARLY_ALL * most ? [await nearLimit(estimate, most, input, device)] : [],
+  };
+}
+
+/** Beyond this share of what is there, an allocation of the driver or of another program is enough to end a run. */
+const NEARLY_ALL = 0.9;
+
+/** Names what would need less, where a run fits narrowly. */
+async function nearLimit(
+  { peakBytes }: Estimate,
+  most: number,
+  input: RunInput,
+  device: Pick<Device, 'profile' | 'shaders'>,
+): Promise<Advice> {
+  const changes = (await peaksAfter(input, device, most)).filter(({ bytes }) => bytes < peakBytes);
+  const saved = changes.map(({ what, bytes }) => `${what} needs ${sizeInWords(peakBytes - bytes)} less`);
+  return {
+    code: 'memory',
+    path: 'max_gpu_memory',
+    message: `the run needs ${sizeInWords(peakBytes)} of ${sizeInWords(most)}, ${Math.floor((100 * peakBytes) / most)} %, and drivers take some as well`,
+    fix: saved.length === 0 ? 'end what else uses this GPU' : saved.join(', '),
+  };
 }
 
 type Room = {
@@ -42,17 +70,18 @@ type Room = {
 
 /**
  * Requires that a peak fits max_gpu_memory or else the memory that is free. @param remedies lines on what would help
+ * @returns the bytes that it may have, infinite where nobody says
  * @throws ConfigError, DeviceError
  */
 export async function requireFit(
   estimate: Pick<Estimate, 'peakBytes' | 'byCategory'>,
   { device: { profile, info }, asked, driver }: Room,
   remedies: (most: number) => Promise<readonly string[]>,
-): Promise<void> {
+): Promise<number> {
   const isNvidia = !profile.software && info.vendor.toLowerCase() === 'nvidia';
   const memory = asked === null && isNvidia ? driver([info.device, info.description]) : null;
   const most = asked ?? memory?.freeBytes ?? Number.POSITIVE_INFINITY;
-  if (estimate.peakBytes <= most) return;
+  if (estimate.peakBytes <= most) return most;
   const detail = [arithmetic(estimate), ...(await remedies(most))].join('\n');
   const needs = `the run would be out of memory: it needs ${sizeInWords(estimate.peakBytes)} of the GPU`;
   if (memory === null)
@@ -75,13 +104,14 @@ function arithmetic({ byCategory, peakBytes }: Pick<Estimate, 'byCategory' | 'pe
 }
 
 type Candidate = { readonly config: TrainConfig; readonly shapes: Shapes };
+type Peak = { readonly what: string; readonly bytes: number };
 type Change = { readonly what: string; readonly apply: (given: Candidate) => Candidate };
 
-/** Lists the peak after each change, the smallest first; and after all of them together, where none is enough. */
-async function remedies(input: RunInput, device: Pick<Device, 'profile' | 'shaders'>, most: number): Promise<string[]> {
+/** The peak after each change, the smallest first; and after all of them together, where none is enough. */
+async function peaksAfter(input: RunInput, device: Pick<Device, 'profile' | 'shaders'>, most: number): Promise<Peak[]> {
   const given: Candidate = { config: input.config, shapes: input.batches.shapes };
   const changes = changesOf(given, input);
-  const found: { readonly what: string; readonly bytes: number }[] = [];
+  const found: Peak[] = [];
   const measure = async ({ what, apply }: Change): Promise<void> => {
     const bytes = await peakOf(apply(given), input, device);
     if (bytes !== null) found.push({ what, bytes });
@@ -90,6 +120,12 @@ async function remedies(input: RunInput, device: Pick<Device, 'profile' | 'shade
   found.sort((a, b) => a.bytes - b.bytes);
   if (changes.length > 1 && !found.some(({ bytes }) => bytes <= most))
     await measure({ what: 'all of these', apply: (from) => changes.reduce((p, change) => change.apply(p), from) });
+  return found;
+}
+
+/** Lists the peaks after changes as lines of a message. */
+async function remedies(input: RunInput, device: Pick<Device, 'profile' | 'shaders'>, most: number): Promise<string[]> {
+  const found = await peaksAfter(input, device, most);
   if (found.length === 0) return [];
   const width = largest(found.map(({ what }) => what.length));
   const rows = found.map(({ what, bytes }) => {

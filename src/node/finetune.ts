@@ -9,7 +9,7 @@ import type { RowsInMemory, RunEvent, RunOutcome } from './run-types.ts';
 
 export type { DatasetOption, TrainRow };
 
-/** Events of a run, in order: device, data, plan, then those of training. */
+/** Events of a run, in order: device, data, plan, advice where there is any, then those of training. */
 export type FinetuneEvent = Exclude<RunEvent, { readonly type: 'end' }>;
 
 export type FinetuneOptions = Omit<TrainSettings, 'model_name_or_path' | 'datasets' | 'eval_datasets' | 'output_dir'> &
@@ -33,7 +33,7 @@ export type FinetuneResult = RunOutcome;
 /**
  * Fine-tunes a model as `nibble train` does: equal settings and rows give equal losses and an equal adapter. The device
  * is closed and all memory released on every way out.
- * @throws ConfigError with all that is wrong in the options; DataError for files and rows; DeviceError; when aborted,
+ * @throws ConfigError with all that is wrong in the options, and with `strict` all advice; DataError for files and rows; DeviceError; when aborted,
  * the signal's reason, at the next step and after a checkpoint; RunStopped when max_minutes are over
  */
 export async function finetune(options: FinetuneOptions): Promise<FinetuneResult> {
@@ -48,7 +48,8 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneResult
   const rows = new Map<string, RowsInMemory>();
   const config = collect(problems, () => resolve(settings, rows, problems));
   if (choice === undefined || config === undefined || problems.length > 0) throw new ConfigError(problems);
-  for (const { path, message } of config.notices) note(`${path}: ${message}`);
+  for (const { path, message, isFollowed } of config.notices)
+    if (isFollowed || !config.values.strict) note(`${path}: ${message}`);
   return run(config, {
     place: placeOfSingleRun(config, []),
     device: choice,

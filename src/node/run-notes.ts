@@ -1,10 +1,11 @@
 /** Notes on a run before it starts: its device, its rows and what was cut from them, its kernels, its base. */
 
+import type { TrainConfig } from '../config/settings.ts';
 import { show } from '../config/show.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { RowNote } from '../data/example.ts';
+import { cutAdvice } from '../estimate/advise-rows.ts';
 import { prequantizedNote } from '../estimate/base-quantization.ts';
-
 import type { Device } from '../gpu/device.ts';
 import { counted } from '../report/format.ts';
 import { packingOf } from '../train/packing.ts';
@@ -35,19 +36,20 @@ export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
   note(`train: ${rowsAndTokens(train, packs.train !== null)}, ${counted(batches.totalSteps, 'step')}`);
   if (evaluation.rows.count > 0) note(`eval: ${rowsAndTokens(evaluation, packs.evaluation !== null)}`);
   for (const [name, set] of Object.entries({ train, eval: evaluation }))
-    for (const line of datasetNotes(name, set, max_length)) note(line);
+    for (const line of datasetNotes(name, set, config)) note(line);
   if (batches.padToMultipleOf > 1)
     note(`rows are padded to multiples of ${batches.padToMultipleOf} tokens, so that few shapes need a plan`);
   return notes;
 }
 
 /** Notes on the rows of a dataset: what was cut, left out or not read. */
-export function datasetNotes(name: string, set: Dataset, max_length: number): string[] {
+export function datasetNotes(name: string, set: Dataset, config: TrainConfig): string[] {
+  const { max_length } = config;
   const notes: string[] = [];
   const note = (text: string): void => {
     notes.push(text);
   };
-  if (set.truncatedRows > 0)
+  if (set.truncatedRows > 0 && cutAdvice(name, set, config).length === 0)
     note(
       `${name}: ${counted(set.truncatedRows, 'row')} cut to max_length ${max_length}, ` +
         `${counted(set.truncatedTokens, 'token')} left out`,
@@ -56,7 +58,8 @@ export function datasetNotes(name: string, set: Dataset, max_length: number): st
     note(
       `${name}: ${counted(set.droppedRows, 'row')} without a label within max_length ${max_length} left out, as TRL leaves them out`,
     );
-  for (const [what, rows] of set.notes) note(`${name}: ${counted(rows, 'row')} ${ROW_NOTES[what]}`);
+  for (const [what, rows] of set.notes)
+    if (what in ROW_NOTES) note(`${name}: ${counted(rows, 'row')} ${ROW_NOTES[what as keyof typeof ROW_NOTES]}`);
   if (set.unreadColumns.length > 0)
     note(
       `${name}: ${inShort(set.unreadColumns)} of the rows ${set.unreadColumns.length === 1 ? 'is' : 'are'} not read`,
@@ -65,7 +68,9 @@ export function datasetNotes(name: string, set: Dataset, max_length: number): st
   return notes;
 }
 
-const ROW_NOTES: Readonly<Record<RowNote, string>> = {
+/** Rows of which there is nothing to say here; advice counts them. */
+type Counted = 'markedChat' | 'unmarkedChat';
+export const ROW_NOTES: Readonly<Record<Exclude<RowNote, Counted>, string>> = {
   lacksEos:
     'of text without an EOS at the end: the tokenizer names none for append_eos (eos_token in tokenizer_config.json does)',
   doubled:

@@ -5,7 +5,7 @@ import type { Evaluation, StepEvent, Timing, TrainEvent } from '../train/events.
 import type { DeviceChoice } from './device-choice.ts';
 import type { FreeBytes } from './disk.ts';
 
-/** Events of a run, in order: device, data, plan, training, end. `notes` are lines for a person. */
+/** Events of a run, in order: device, data, plan, advice, training, end. `notes` are lines for a person. */
 export type RunEvent =
   | { readonly type: 'device'; readonly name: string; readonly software: boolean; readonly notes: readonly string[] }
   | {

@@ -7,6 +7,7 @@ import { type ResolvedConfig, settleComputeDtype, wasSet } from '../config/index
 import type { MicroBatch } from '../data/batch.ts';
 import { START } from '../data/batches.ts';
 import { DeviceError } from '../errors.ts';
+import { advise } from '../estimate/advise.ts';
 import { estimateThatFits } from '../estimate/fit.ts';
 import { tokenizerBytes } from '../formats/companions.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
@@ -40,6 +41,7 @@ import { dataNotes, deviceNotes, tierNotes } from './run-notes.ts';
 import { pathsInFolder, readerWithRows, writeRows } from './run-rows.ts';
 import type { RunOptions, RunOutcome, RunPaths, RunPlace } from './run-types.ts';
 import { type NodeRuntime, openNodeRuntime } from './runtime.ts';
+import { requireStrict } from './strict.ts';
 
 /** Place of a run that belongs to no suite. */
 export function placeOfSingleRun({ values }: ResolvedConfig, command: readonly string[]): RunPlace {
@@ -138,6 +140,9 @@ async function runOn(
   const { peakBytes, byCategory } = predicted;
   const planNotes = [...tierNotes(tiers), `GPU memory needed: ${formatBytes(peakBytes)}`];
   onEvent({ type: 'plan', peakBytes, byCategory, notes: planNotes });
+  const advice = [...advise(input, (key) => wasSet(configs.asGiven, key)), ...predicted.advice];
+  requireStrict(configs.asGiven, { dtypeNotes, rowNotes: trainSet.notes, advice });
+  for (const one of advice) onEvent({ type: 'advice', ...one });
   onEvent({ type: 'phase', phase: 'hash', total: 0 });
   const basis = { place, clock, predicted, ...(await provenance(runtime, configs.asGiven)) };
   const origin = {

@@ -1,4 +1,5 @@
 /** Events of a training run and its result, for progress bars, logs and reports. */
+import type { AdviceEvent } from './advice.ts';
 
 export type EvalResult = {
   /**
@@ -75,6 +76,7 @@ export type TrainEvent =
   | { readonly type: 'phase'; readonly phase: Phase; readonly total: number }
   | { readonly type: 'progress'; readonly phase: Phase; readonly label: string }
   | { readonly type: 'note'; readonly text: string }
+  | AdviceEvent
   | ({ readonly type: 'eval' } & Evaluation)
   | CheckpointEvent
   | StepEvent;

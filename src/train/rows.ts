@@ -45,6 +45,7 @@ export async function readRows(
     completionOnlyLoss: config.completion_only_loss,
     assistantOnlyLoss: config.assistant_only_loss,
     chat,
+    eosIds: new Set([...(tokenizer?.eosId == null ? [] : [tokenizer.eosId]), ...model.eos_token_id]),
   };
   const files = readerOf('.');
   const packing = packingOf(config);

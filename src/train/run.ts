@@ -15,6 +15,7 @@ import { countParameters } from './model-layout.ts';
 import { requireFiniteStep, requireTrained } from './non-finite.ts';
 import { prepareEngine, secondsSince } from './prepare.ts';
 import { columnsOf, evaluationsToKeep, type Progress, type ResumeFile, stepsOf } from './resume-file.ts';
+import { riseAdvice } from './rising.ts';
 import { saveTrained } from './save.ts';
 import { isSaveDue, lastCheckpoint, Saver } from './saving.ts';
 import type { RunInput, Runtime } from './session.ts';
@@ -249,6 +250,8 @@ class Run {
       const result = yield* this.#evaluation(step);
       this.#isEvaluated = true;
       ({ state: this.#best, isBest } = afterEvaluation(this.#best, config, step, result));
+      const advice = riseAdvice(this.#evaluations, config);
+      if (advice !== null) yield { type: 'advice', ...advice };
       this.#isStoppedEarly = step < batches.totalSteps && isExhausted(this.#best, config);
     }
     const isLast = step === batches.totalSteps || this.#isStoppedEarly;

@@ -90,3 +90,26 @@ test('rows without a label within max_length are left out and counted; none left
   const none = await preview([long], '--max_length', '6');
   expect([none.code, none.stderr]).toEqual([2, expect.stringContaining('has 1 rows and no token to learn from')]);
 });
+
+test('advice on the rows is told, and an error with strict', async () => {
+  const rows = [chat('Hello', 'Ahoy!'), chat('Again', 'Ah!')];
+  const told = await preview(rows);
+  expect(told.stderr).toMatch(
+    /^advice: assistant_only_loss: 2 chats of 2 rows are learned from as a whole.*; set it to true, /m,
+  );
+  const strict = await preview(rows, '--strict');
+  expect([strict.code, strict.stderr]).toEqual([
+    2,
+    expect.stringMatching(/^nibble: assistant_only_loss: .*\(strict\)$/m),
+  ]);
+  for (const flags of [
+    ['--assistant_only_loss'],
+    ['--assistant_only_loss', 'false'],
+    ['--completion_only_loss', 'false'],
+  ])
+    expect((await preview(rows, '--strict', ...flags)).code, String(flags)).toBe(0);
+  const unmarked = fileURLToPath(new URL('../golden/chat/templates/llama3.jinja', import.meta.url));
+  expect((await preview(rows, '--chat_template_path', unmarked)).stderr).toContain(
+    'give a chat template with {% generation %}',
+  );
+});

@@ -1,5 +1,5 @@
 /** Configurations as other projects publish them, with a small model and small data in the place of theirs. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { directory, GOLDEN, nibbleTrain, trainerState } from './nibble.ts';
@@ -92,6 +92,16 @@ describe('what would change ids or rows is refused', () => {
   test('an eos_token that is not the tokenizer’s', async () => {
     const said = await refused('--datasets', path.join(DATA, 'rows.json'), '--eos_token', '<|im_end|>');
     expect(said).toMatch(/special_tokens\.eos_token: got "<\|im_end\|>", the tokenizer has /);
+  });
+
+  test('what is not followed, and advice, with strict: all at once, and nothing is written', async () => {
+    const output = path.join(directory(), 'out');
+    const rows = ['--datasets', path.join(DATA, 'rows.json'), '--model_name_or_path', TINY, '--output_dir', output];
+    const { code, stderr } = await nibbleTrain(...rows, '--strict', '--deepspeed', 'zero.json', '--max_steps', '1');
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/2 problems[^]*\n {2}deepspeed: .*\(strict\)\n {2}learning_rate: 5e-5 is .*\(strict\)\n/);
+    expect(stderr.match(/deepspeed/g)).toHaveLength(2);
+    expect(existsSync(output)).toBe(false);
   });
 
   test('a dataset_info.json whose columns are others, or that names a hub', async () => {

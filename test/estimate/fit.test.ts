@@ -42,7 +42,11 @@ test('what fits is the plan, to the byte of the limit', async () => {
   const { peakBytes } = await estimateThatFits(input, device, silent);
   for (const max_gpu_memory of [peakBytes, '1GB', '1.5 GiB']) {
     const limited = await asked({ max_gpu_memory });
-    expect((await estimateThatFits(limited.input, limited.device, silent)).peakBytes).toBe(peakBytes);
+    const fitting = await estimateThatFits(limited.input, limited.device, silent);
+    expect(fitting.peakBytes).toBe(peakBytes);
+    expect(fitting.advice.map(({ code }) => code)).toEqual(max_gpu_memory === peakBytes ? ['memory'] : []);
+    if (max_gpu_memory === peakBytes)
+      expect(fitting.advice[0]?.fix).toMatch(/gradient_checkpointing: true needs [\d.]+ MiB less/);
   }
   const tight = await asked({ max_gpu_memory: peakBytes - 1 });
   const error = await rejection(estimateThatFits(tight.input, tight.device, silent));

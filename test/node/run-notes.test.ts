@@ -2,9 +2,11 @@
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { loadTrainConfig } from '../../src/config/index.ts';
+import type { Dataset } from '../../src/data/dataset.ts';
 import { nodeReader } from '../../src/node/files.ts';
-import { dataNotes } from '../../src/node/run-notes.ts';
+import { dataNotes, datasetNotes } from '../../src/node/run-notes.ts';
 import { readRunInput } from '../../src/train/session.ts';
+import { configOf } from '../train/run.ts';
 
 const GOLDEN = new URL('../golden/', import.meta.url).pathname;
 
@@ -27,9 +29,7 @@ test('rows as they are', async () => {
   expect(await told({})).toEqual([
     'train: 40 rows, 659 tokens, 3 steps',
     'eval: 9 rows, 113 tokens',
-    'train: 10 rows cut to max_length 24, 37 tokens left out',
     'train: 2 rows without a token to learn from',
-    'eval: 1 row cut to max_length 24, 4 tokens left out',
   ]);
 });
 
@@ -43,4 +43,19 @@ test('packed rows say what they were packed from; documents that are split lose 
     'eval: 5 rows packed from 9, 117 tokens',
     'train: 2 rows without a token to learn from',
   ]);
+});
+
+test('few rows that are cut are a note; more than one in a hundred are advice', async () => {
+  const set = {
+    truncatedRows: 1,
+    truncatedTokens: 5,
+    wholeTokens: 900,
+    longestWhole: 29,
+    notes: new Map(),
+    unreadColumns: [],
+  };
+  const lines = (documents: number) =>
+    datasetNotes('train', { ...set, documents, droppedRows: 0 } as unknown as Dataset, configOf({ max_length: 24 }));
+  expect(lines(100)).toEqual(['train: 1 row cut to max_length 24, 5 tokens left out']);
+  expect(lines(99)).toEqual([]);
 });

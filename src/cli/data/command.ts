@@ -45,7 +45,7 @@ function previewCommand(context: CliContext, preview: Handler<PreviewArgs>): Com
     .option('--json', 'print one line a row, in file order: {"input_ids": [...], "labels": [...]}');
   return addSettingOptions(command).action(async (path: string | undefined, options: Record<string, unknown>) => {
     const { rows, json, eval: evaluation, ...settings } = options;
-    const config = await readTrainConfig(context, path, settings);
+    const config = await readTrainConfig(context, path, settings, { isStrict: true });
     await preview(
       { config, rows: rows as number | undefined, json: json === true, evaluation: evaluation === true },
       context,

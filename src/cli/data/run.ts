@@ -1,7 +1,9 @@
 /** Does the work of `nibble data preview`: reads the rows, without the weights and without a GPU, and prints them. */
 import pc from 'picocolors';
+import { wasSet } from '../../config/index.ts';
 import { IGNORED, type Row } from '../../data/row.ts';
 import type { RowSource } from '../../data/row-source.ts';
+import { rowAdvice } from '../../estimate/advise-rows.ts';
 import { readModelConfig } from '../../formats/hf-config.ts';
 import { openTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../../formats/tokenizer.ts';
 import { withDatasetFiles } from '../../node/dataset-files.ts';
@@ -9,7 +11,9 @@ import { nodeReader } from '../../node/files.ts';
 import { requireInputs, withAbsolutePaths } from '../../node/inputs.ts';
 import { openRowSpool } from '../../node/row-spool.ts';
 import { datasetNotes } from '../../node/run-notes.ts';
+import { requireStrict } from '../../node/strict.ts';
 import { counted } from '../../report/format.ts';
+import { adviceInWords } from '../../train/advice.ts';
 import { readRows } from '../../train/rows.ts';
 import type { CliContext } from '../shared/context.ts';
 import { wantsColor } from '../shared/terminal.ts';
@@ -31,12 +35,19 @@ export async function runPreview(
     const all = await readRows(values, { model, tokenizer }, nodeReader, spool);
     const [name, set] = evaluation ? (['eval', all.evaluation] as const) : (['train', all.train] as const);
     const most = Math.min(set.rows.count, rows ?? (json ? set.rows.count : SHOWN_ROWS));
-    if (json) return await printJson(set.rows, most, context);
+    const advice = rowAdvice({ ...all, config: values, isSet: (key) => wasSet(config, key) });
+    const strict = { dtypeNotes: [], rowNotes: all.train.notes, advice };
+    if (json) {
+      await printJson(set.rows, most, context);
+      return requireStrict(config, strict);
+    }
     await printRows(set.rows, most, tokenizer, context);
     context.stderr.write(
       `${name}: ${counted(set.rows.count, 'row')}, ${counted(set.tokens, 'token')}, ${set.lossTokens} of them predicted and learned\n`,
     );
-    for (const note of datasetNotes(name, set, values.max_length)) context.stderr.write(`note: ${note}\n`);
+    for (const note of datasetNotes(name, set, values)) context.stderr.write(`note: ${note}\n`);
+    requireStrict(config, strict);
+    for (const one of advice) context.stderr.write(`advice: ${adviceInWords(one)}\n`);
   } finally {
     await spool.close();
   }

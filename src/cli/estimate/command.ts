@@ -40,12 +40,12 @@ export function estimateCommand(context: CliContext, run: Handler<EstimateArgs>)
     const model = await modelConfigAt(target, context);
     const config =
       model === undefined
-        ? await readTrainConfig(context, target, settings, 'estimate')
+        ? await readTrainConfig(context, target, settings, { purpose: 'estimate' })
         : await readTrainConfig(
             context,
             undefined,
             { model_name_or_path: dirname(model.path), ...settings },
-            'estimate',
+            { purpose: 'estimate' },
           );
     if (model === undefined) await requireModel(config);
     const modelConfig = model ?? (await readSource(join(config.values.model_name_or_path, 'config.json'), context));

@@ -40,20 +40,22 @@ export async function readSource(path: string, context: Pick<CliContext, 'stdin'
 
 /**
  * Resolves file, environment and flags, and prints what was read differently from what was written.
+ * @param isStrict leaves to the run what `strict` makes errors of
  * @throws ConfigError, DataError
  */
 export async function readTrainConfig(
   context: CliContext,
   path: string | undefined,
   options: Readonly<Record<string, unknown>>,
-  purpose: Purpose = 'train',
+  { purpose = 'train', isStrict = false }: { readonly purpose?: Purpose; readonly isStrict?: boolean } = {},
 ): Promise<ResolvedConfig> {
   const sources: ConfigSources = { env: context.env, flags: givenSettings(options) };
   const config = loadTrainConfig(
     path === undefined ? sources : { ...sources, file: await readSource(path, context) },
     purpose,
   );
-  tellNotices(context, config.notices);
+  const { notices, values } = config;
+  tellNotices(context, isStrict && values.strict ? notices.filter(({ isFollowed }) => isFollowed) : notices);
   return config;
 }
 

@@ -1,5 +1,6 @@
 /** Draws the events of one training run below a parent task. */
 import { flagMessages } from '../../kernels/flags.ts';
+import { adviceInWords } from '../../train/advice.ts';
 import { meanLoss, type Phase, type StepEvent, type TrainEvent } from '../../train/events.ts';
 import type { Progress, ProgressTask } from './progress.ts';
 
@@ -41,7 +42,8 @@ export function trainProgress(
       // a run that is told to stop names the checkpoint of its last step again
       if (event.path !== saved) progress.note(`checkpoint: ${event.path}${event.isBest ? ', the best so far' : ''}`);
       saved = event.path;
-    } else progress.note(event.text);
+    } else if (event.type === 'advice') progress.note(`advice: ${adviceInWords(event)}`);
+    else progress.note(event.text);
   };
 }
 

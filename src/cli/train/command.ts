@@ -28,6 +28,7 @@ export function trainCommand(context: CliContext, run: Handler<TrainArgs>): Comm
       'NIBBLE_MAX_STEPS=20 nibble train config.yaml                           # a setting from the environment',
       'NIBBLE_DEVICE=swiftshader nibble train config.yaml                    # on the software driver, for a try',
       'nibble train config.yaml --profile step.json                           # GPU times of a step, for Perfetto',
+      'nibble train config.yaml --strict                                      # advice and settings that are not followed are errors',
       'nibble train config.yaml --print-config                                # every value and its source, no training',
     ],
   })
@@ -37,7 +38,7 @@ export function trainCommand(context: CliContext, run: Handler<TrainArgs>): Comm
     .option('--print-config', 'print the resolved configuration and end');
   return addSettingOptions(command).action(
     async (path: string | undefined, { profile, ...options }: Record<string, unknown> & { profile?: string }) => {
-      const config = await readTrainConfig(context, path, options);
+      const config = await readTrainConfig(context, path, options, { isStrict: !options.printConfig });
       if (options.printConfig) context.stdout.write(printConfig(config));
       else await run({ config, profile }, context);
     },

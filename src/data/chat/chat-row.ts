@@ -21,8 +21,13 @@ export function chatRow(kind: RowKind, record: JsonObject, where: string, option
   const inputIds = Uint32Array.from(ids);
   return {
     row: { inputIds, labels: assistantMask === null ? null : maskedLabels(inputIds, [assistantMask]) },
-    notes: [...roleNote(messages), ...(options.completionOnlyLoss === true ? (['noCompletion'] as const) : [])],
+    notes: [...roleNote(messages), ...(assistantMask === null ? [wholeNote(chat, options)] : [])],
   };
+}
+
+function wholeNote({ marksGeneration }: Chat, { completionOnlyLoss = null }: TokenizedOptions): RowNote {
+  if (completionOnlyLoss === true) return 'noCompletion';
+  return marksGeneration ? 'markedChat' : 'unmarkedChat';
 }
 
 /** The prompt is rendered with the head of an answer behind it, and the whole without: the completion is what is left. */
@@ -76,6 +81,11 @@ class Chat {
     this.#tokenizer = tokenizer;
     this.#template = templateOf(chat, tools !== null);
     this.#variables = { ...tokensOf(tokenizer), tools, documents: null, ...more };
+  }
+
+  /** Whether the template tells what the assistant says. */
+  get marksGeneration(): boolean {
+    return this.#template.marksGeneration;
   }
 
   /** Tokens of the rendered messages, and which of them the assistant says. */
