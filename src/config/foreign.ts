@@ -91,16 +91,7 @@ const FOREIGN: readonly Foreign[] = [
         'wandb_mode',
       ],
       ...['use_wandb', 'use_mlflow', 'mlflow_tracking_uri', 'mlflow_experiment_name', 'use_comet', 'use_swanlab'],
-      ...[
-        'swanlab_project',
-        'swanlab_run_name',
-        'run_name',
-        'logging_dir',
-        'project',
-        'trackio_space_id',
-        'debug',
-        'log_level',
-      ],
+      ...['swanlab_project', 'swanlab_run_name', 'run_name', 'project', 'trackio_space_id', 'debug', 'log_level'],
       ...[
         'log_on_each_node',
         'disable_tqdm',

@@ -15,6 +15,7 @@ export {
   type QuantizeKey,
   quantizeSettings,
 } from './quantize.ts';
+export { type Reporter, reportersOf } from './reporters.ts';
 export type { Purpose } from './rules.ts';
 export {
   type ComputeDtype,

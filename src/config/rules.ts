@@ -3,6 +3,7 @@ import { checkpointRules } from './checkpoint-rules.ts';
 import { coupleComputeDtype, coupleMethod, current, type Findings, type Merged, noEffect } from './couple.ts';
 import { inWords, schemaOf, showSetting } from './describe.ts';
 import type { Entry } from './layers.ts';
+import { reporterRules } from './reporter-rules.ts';
 import { type SchedulerKwargs, type SchedulerType, scheduleProblems } from './schedulers.ts';
 import { SECTIONS, type SettingKey, settings } from './settings.ts';
 
@@ -24,6 +25,7 @@ export function applyRules(set: Merged, purpose: Purpose): Findings {
   required(set, found, purpose);
   evaluation(set, found);
   checkpointRules(set, found);
+  reporterRules(set, found);
   schedule(set, found);
   packing(set, found);
   asFloat32(set, found);

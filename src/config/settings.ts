@@ -1,6 +1,7 @@
 /** Every setting of a training run, once: type, default and help. Flags, help texts and the JSON Schema come from here. */
 import { z } from 'zod';
 import { sizeType } from './bytes.ts';
+import { REPORTERS } from './reporters.ts';
 import { SCHEDULER_TYPES, schedulerKwargs } from './schedulers.ts';
 
 // The generator behind shuffling and dropout takes a 32-bit seed, as torch's does.
@@ -295,6 +296,17 @@ const watching = {
     .boolean()
     .default(false)
     .describe('make an error of all advice before a run, and of every setting that is not followed as it is written'),
+  report_to: z
+    .union([z.array(z.enum(REPORTERS)), z.enum(REPORTERS), z.null()])
+    .default('none')
+    .describe(
+      'where the log goes beside log.jsonl: tensorboard (event files in logging_dir), csv (log.csv), jsonl (log.jsonl, which is ' +
+        'always there), several of them, all, or none; services that logs are sent to are taken, and nothing is sent',
+    ),
+  logging_dir: text
+    .nullable()
+    .default(null)
+    .describe('folder of the event files for TensorBoard; null takes output_dir/runs/DATE_HOST, as transformers does'),
   on_nan: z
     .enum(['stop', 'skip'])
     .default('stop')

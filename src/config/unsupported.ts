@@ -50,7 +50,6 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
   ['llm_int8_threshold', [6]],
   // a signal always saves a checkpoint
   ['enable_jit_checkpoint', [true, false, null]],
-  ['report_to', ['none', null]],
   ['eval_delay', [0]],
 ]);
 

@@ -19,7 +19,7 @@ const NONE: InMemory = new Set();
 export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): ResolvedConfig {
   const { values } = config;
   const { output_dir, model_name_or_path, adapter_name_or_path, chat_template_path, datasets, eval_datasets } = values;
-  const { resume_from_checkpoint } = values;
+  const { resume_from_checkpoint, logging_dir } = values;
   const whole = (sets: typeof datasets): typeof datasets =>
     sets.map((s) => (inMemory.has(s.path) ? s : { ...s, path: path.resolve(s.path) }));
   return {
@@ -30,6 +30,7 @@ export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): Reso
       model_name_or_path: path.resolve(model_name_or_path),
       adapter_name_or_path: adapter_name_or_path === null ? null : path.resolve(adapter_name_or_path),
       chat_template_path: chat_template_path === null ? null : path.resolve(chat_template_path),
+      logging_dir: logging_dir === null ? null : path.resolve(logging_dir),
       resume_from_checkpoint:
         typeof resume_from_checkpoint === 'string' ? path.resolve(resume_from_checkpoint) : resume_from_checkpoint,
       datasets: whole(datasets),

@@ -1,42 +1,35 @@
-/** log.jsonl: a line for every row of the log, written when it is made, so that a run can be watched. */
-import { appendFile } from 'node:fs/promises';
+/** log.jsonl and log.csv: a line for every row of the log, written when it is made. */
+import path from 'node:path';
 import { type FileWriter, writeText } from '../formats/reader.ts';
-import type { LogRow } from '../train/trainer-state.ts';
-import { inWords } from './files.ts';
+import { LOG_COLUMNS, type LogRow } from '../train/trainer-state.ts';
+import { type GrowingFile, growingFile } from './growing-file.ts';
 
-export const LOG_FILE = 'log.jsonl';
+/** How a file has its rows. */
+type Layout = { readonly name: string; readonly head: string; readonly line: (row: LogRow) => string };
 
-export type LogFile = {
-  /** Adds a row behind those before it; what cannot be written is told once, and the run goes on. */
-  add(row: LogRow): void;
-  /** Waits until all rows are written. */
-  close(): Promise<void>;
+/** Every run has it. JSON has neither NaN nor infinity: they become null. */
+export const JSON_LINES: Layout = { name: 'log.jsonl', head: '', line: (row) => `${JSON.stringify(row)}\n` };
+
+/** report_to: csv. A row leaves the columns empty that it has no value of; others are written as pandas reads them. */
+export const CSV: Layout = {
+  name: 'log.csv',
+  head: `${LOG_COLUMNS.join(',')}\n`,
+  line: (row) => `${LOG_COLUMNS.map((column) => cellOf(row[column])).join(',')}\n`,
 };
 
-/** Starts the log with the rows of the run so far. @param note is told that it cannot be written @throws DataError */
-export async function openLogFile(
-  writer: FileWriter,
-  file: string,
-  rows: readonly LogRow[],
-  note: (text: string) => void,
-): Promise<LogFile> {
-  await writeText(writer, LOG_FILE, rows.map(lineOf).join(''));
-  let last: Promise<void> = Promise.resolve();
-  let isLost = false;
-  const append = async (row: LogRow): Promise<void> => {
-    if (isLost) return;
-    await appendFile(file, lineOf(row)).catch((error: NodeJS.ErrnoException) => {
-      isLost = true;
-      note(`${file} cannot be written (${inWords(error)}); the run goes on without it`);
-    });
-  };
-  return {
-    add: (row) => {
-      last = last.then(() => append(row));
-    },
-    close: () => last,
-  };
+function cellOf(value: number | undefined): string {
+  if (value === undefined) return '';
+  return Number.isFinite(value) ? String(value) : String(value).replace('Infinity', 'inf');
 }
 
-/** JSON has neither NaN nor infinity: they become null. */
-const lineOf = (row: LogRow): string => `${JSON.stringify(row)}\n`;
+/** Starts a file with the rows of the run so far. @param note is told that it cannot be written @throws DataError */
+export async function openLogFile(
+  writer: FileWriter,
+  { name, head, line }: Layout,
+  rows: readonly LogRow[],
+  note: (text: string) => void,
+): Promise<Pick<GrowingFile, 'close'> & { add(row: LogRow): void }> {
+  await writeText(writer, name, head + rows.map(line).join(''));
+  const file = growingFile(path.join(writer.root, name), note);
+  return { add: (row) => file.add(line(row)), close: file.close };
+}

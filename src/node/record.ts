@@ -78,8 +78,8 @@ export function basicRunInfo({ place, config, material, ...basis }: RunBasis): O
   const { modelInfo, dataHashes, initialAdapterSha256 } = material;
   // a run's identity depends on the content of files, not on where they lie
   const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...withHow } = config;
-  // nor on how many times it took, nor on what was said of it
-  const { resume_from_checkpoint, max_minutes, strict, ...settings } = withHow;
+  // nor on how many times it took, on what was said of it, and on where its log went
+  const { resume_from_checkpoint, max_minutes, strict, report_to, logging_dir, ...settings } = withHow;
   const identity = {
     config: { ...settings, initial_adapter: initialAdapterSha256 },
     modelSha256: modelInfo.sha256_of_weights,

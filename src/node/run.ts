@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { ADAPTER_FILE } from '../adapters/files.ts';
-import { type ResolvedConfig, settleComputeDtype, wasSet } from '../config/index.ts';
+import { type ResolvedConfig, reportersOf, settleComputeDtype, type TrainConfig, wasSet } from '../config/index.ts';
 import type { MicroBatch } from '../data/batch.ts';
 import { START } from '../data/batches.ts';
 import { DeviceError } from '../errors.ts';
@@ -29,7 +29,6 @@ import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './envir
 import { nodeReader, nodeWriter } from './files.ts';
 import { driverMemory } from './gpu-memory.ts';
 import { requireInputs, withAbsolutePaths } from './inputs.ts';
-import { LOG_FILE, openLogFile } from './log-file.ts';
 import { readMaterial } from './material.ts';
 import type { TakenFolder } from './output-folder.ts';
 import { packageManifest } from './package-root.ts';
@@ -37,6 +36,7 @@ import { type RunContext, runRecord } from './record.ts';
 import { findResumePoint, goesOnInFolder, type RunOrigin, requireSameRun, runOrigin } from './resume.ts';
 import { openRowSpool, type RowSpool } from './row-spool.ts';
 import { clearForResuming, RECORD_FILE, takeRunFolder, writeRunHead } from './run-folder.ts';
+import { openRunLogs } from './run-logs.ts';
 import { dataNotes, deviceNotes, tierNotes } from './run-notes.ts';
 import { pathsInFolder, readerWithRows, writeRows } from './run-rows.ts';
 import type { RunOptions, RunOutcome, RunPaths, RunPlace } from './run-types.ts';
@@ -158,13 +158,12 @@ async function runOn(
     const environment = { code, ...meta, ...tiers, tiles: device.profile.tiles ?? null };
     await writeRunHead(writer, pathsInFolder(configs.absolute, options.rows), environment);
   }
-  const shown = configs.asGiven.values.output_dir;
   const otherCpuShare = await watchOtherCpu();
   const result = await trainToEnd(runtime, input, {
     ...options,
     startedMs: clock.startedMs,
     writer,
-    shown,
+    settings: configs.asGiven.values,
     origin,
     resume,
   });
@@ -190,8 +189,8 @@ async function written({ readerOf }: NodeRuntime, input: RunInput): Promise<Writ
 
 type Keeping = {
   readonly writer: FileWriter | null;
-  /** The folder as it was given. */
-  readonly shown: string;
+  /** Settings with paths as they were given. */
+  readonly settings: TrainConfig;
   readonly origin: { readonly nibble_version: string; readonly run: RunOrigin };
   readonly resume: ResumePoint | null;
   readonly startedMs: number;
@@ -201,17 +200,21 @@ type Keeping = {
 async function trainToEnd(
   runtime: NodeRuntime,
   input: RunInput,
-  { signal, onEvent, writer, shown, origin, resume, startedMs }: RunOptions & Keeping,
+  { signal, onEvent, writer, settings, origin, resume, startedMs }: RunOptions & Keeping,
 ): Promise<TrainResult> {
   const note = (text: string): void => onEvent({ type: 'note', text });
   if (resume !== null)
     note(`goes on after step ${resume.file.progress.step} of ${input.batches.totalSteps}: ${resume.reader.root}`);
   const rows = resume?.file.progress.log ?? [];
-  const log = writer === null ? null : await openLogFile(writer, path.join(writer.root, LOG_FILE), rows, note);
+  if (writer === null && reportersOf(settings.report_to).length > 0)
+    note('report_to: without an output_dir nothing is kept, and no log is written');
+  const firstStep = resume === null ? 0 : resume.file.progress.step + 1;
+  const log = writer === null ? null : await openRunLogs(writer, settings, { rows, firstStep }, note);
+  let isComplete = false;
   const running = train(runtime, input, {
     signal,
     writer,
-    checkpoints: writer === null ? null : nodeCheckpoints(writer.root, shown),
+    checkpoints: writer === null ? null : nodeCheckpoints(writer.root, settings.output_dir),
     origin: { ...origin, run: JSON.parse(JSON.stringify(origin.run)) },
     resume,
     onLogRow: (row) => log?.add(row),
@@ -228,9 +231,10 @@ async function trainToEnd(
       }
       next = await running.next();
     }
+    isComplete = true;
     return next.value;
   } finally {
-    await log?.close();
+    await log?.close(isComplete);
   }
 }
 

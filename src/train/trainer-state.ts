@@ -13,6 +13,16 @@ export const TRAINER_STATE_FILE = 'trainer_state.json';
 /** Columns of log.jsonl that trainer_state.json does not have. */
 const OWN_COLUMNS: readonly string[] = ['tokens_per_second', 'num_input_tokens_seen'];
 
+/** Every column that a row of the log may have, in the order of log.csv. */
+export const LOG_COLUMNS: readonly string[] = [
+  ...['step', 'epoch', 'loss', 'grad_norm', 'learning_rate', 'loss_scale', 'skipped_steps', ...OWN_COLUMNS],
+  ...['eval_loss', 'eval_runtime', 'eval_samples_per_second', 'eval_steps_per_second'],
+  ...['train_loss', 'train_runtime', 'train_samples_per_second', 'train_steps_per_second', 'total_flos'],
+];
+
+/** Whether a row is that of the whole run, which comes last. */
+export const isEndRow = (row: LogRow): boolean => row.train_runtime !== undefined;
+
 type LogSettings = Pick<TrainConfig, 'logging_steps' | 'logging_first_step'>;
 
 /** What a log goes on from. */

@@ -212,7 +212,16 @@ describe('what is refused', () => {
       'padding_free: is only supported with packing: true and packing_strategy: bfd or bfd_split, which imply it; ' +
         'set those, or remove it (run.yaml:3)',
     ]),
-    ['report_to: wandb', 'report_to: is not supported yet: got "wandb"; remove it, or set "none" (run.yaml:3)'],
+    [
+      'report_to: tensorbord',
+      'report_to: got "tensorbord", wanted a list of texts, or one of none, all, tensorboard, csv, jsonl, wandb, mlflow, ' +
+        'trackio, comet_ml, swanlab, clearml, neptune, azure_ml, dagshub, dvclive, flyte, codecarbon, kubeflow, or null; did ' +
+        'you mean tensorboard? (run.yaml:3)',
+    ],
+    [
+      'report_to: [all, csv]',
+      'report_to: got ["all","csv"], but all stands alone; remove it, or the others (run.yaml:3)',
+    ],
     [
       'optim: lion_32bit',
       'optim: got "lion_32bit", which is not supported yet; wanted one of adamw_torch, adamw_torch_fused, adamw, adamw_hf, ' +

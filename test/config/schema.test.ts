@@ -63,6 +63,8 @@ describe('JSON Schema', () => {
     { shuffle_dataset: true },
     { report_to: 'none' },
     { report_to: 'wandb' },
+    { report_to: ['tensorboard', 'csv'] },
+    { report_to: 'tensorbord' },
     { group_by_length: true },
     { group_by_length: 'random' },
     { bf16: 'auto' },
@@ -100,12 +102,12 @@ describe('JSON Schema', () => {
 
   test('both answers occur in those cases', () => {
     const answers = cases.map(loads);
-    expect([answers.filter(Boolean).length, answers.filter((a) => !a).length]).toEqual([32, 25]);
+    expect([answers.filter(Boolean).length, answers.filter((a) => !a).length]).toEqual([34, 25]);
   });
 
   test('describes every setting with text and default, and has no integer bound beyond those of the settings', () => {
     const { properties } = configJsonSchema();
-    expect(settingKeys).toHaveLength(92);
+    expect(settingKeys).toHaveLength(94);
     for (const key of settingKeys) {
       expect(properties?.[key]?.description, key).toMatch(/\w{3}/);
       if (key !== 'model_name_or_path') expect(properties?.[key], key).toHaveProperty('default');
