@@ -15,6 +15,7 @@ export type {
 export { type DeviceProfile, KNOWN_PROFILES } from './gpu/device-profile.ts';
 export type { DeviceChoice } from './node/device-choice.ts';
 export { type EstimateEvent, type EstimateOptions, estimate } from './node/estimate.ts';
+export { type ExportEvent, type ExportOptions, type ExportSummary, exportAdapter } from './node/export.ts';
 export {
   type DatasetOption,
   type FinetuneEvent,

@@ -5,6 +5,7 @@ import { configCommand } from './config/command.ts';
 import { dataCommand } from './data/command.ts';
 import { doctorCommand } from './doctor/command.ts';
 import { estimateCommand } from './estimate/command.ts';
+import { exportCommand } from './export/command.ts';
 import { generateCommand } from './generate/command.ts';
 import { mergeCommand } from './merge/command.ts';
 import { type CommandMaker, runCli } from './program.ts';
@@ -21,6 +22,7 @@ const commands: readonly CommandMaker[] = [
   (c) => dataCommand(c, async (args, context) => (await import('./data/run.ts')).runPreview(args, context)),
   (c) => generateCommand(c, async (args, context) => (await import('./generate/run.ts')).runGenerate(args, context)),
   (c) => mergeCommand(c, async (args, context) => (await import('./merge/run.ts')).runMerge(args, context)),
+  (c) => exportCommand(c, async (args, context) => (await import('./export/run.ts')).runExport(args, context)),
   (c) => quantizeCommand(c, async (args, context) => (await import('./quantize/run.ts')).runQuantize(args, context)),
   (c) =>
     benchCommand(c, {

@@ -1,0 +1,34 @@
+/** The settings of exporting an adapter to another program. */
+import { z } from 'zod';
+import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { typeProblems, unknownKey } from './describe.ts';
+
+export const exportSettings = z.strictObject({
+  outtype: z
+    .enum(['f32', 'f16'])
+    .default('f32')
+    .describe("what the adapter's values are written as; f16 is half the size and rounds them"),
+});
+
+export type ExportInput = z.input<typeof exportSettings>;
+export type ExportConfig = z.output<typeof exportSettings>;
+
+/**
+ * Checks settings and fills in defaults. `whereOf` names the source of a setting in messages.
+ * @throws ConfigError with all that is wrong, and with `found` before it
+ */
+export function checkExportSettings(
+  given: Readonly<Record<string, unknown>>,
+  whereOf: (key: string) => string,
+  found: readonly ConfigProblem[] = [],
+): ExportConfig {
+  const { shape } = exportSettings;
+  const set = Object.entries(given).filter(([, value]) => value !== undefined);
+  const wrong = set.flatMap(([key, value]) =>
+    Object.hasOwn(shape, key)
+      ? typeProblems(shape[key as keyof typeof shape], value, key, () => whereOf(key))
+      : [unknownKey(key, key, Object.keys(shape), whereOf(key))],
+  );
+  if (found.length + wrong.length > 0) throw new ConfigError([...found, ...wrong]);
+  return exportSettings.parse(Object.fromEntries(set));
+}
