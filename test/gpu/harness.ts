@@ -1,11 +1,11 @@
 /** One device for all GPU tests of a file, and a bench to run a few recorded dispatches on it. A validation error fails the test. */
 import { afterAll } from 'vitest';
 import type { Device } from '../../src/gpu/device.ts';
-import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
+import { alignUp, type DeviceProfile } from '../../src/gpu/device-profile.ts';
 import { Machine } from '../../src/gpu/machine.ts';
 import type { DispatchCall } from '../../src/gpu/recorder.ts';
 import type { Tape } from '../../src/gpu/tape.ts';
-import type { Dtype, Tensor } from '../../src/gpu/tensor.ts';
+import { bytesOf, type Dtype, Tensor } from '../../src/gpu/tensor.ts';
 import { closeDevice, openDevice } from '../../src/node/device.ts';
 import type { DeviceChoice } from '../../src/node/device-choice.ts';
 import { packStepScalars, STEP_BYTES, type StepScalars } from '../../src/train/step-scalars.ts';
@@ -27,6 +27,10 @@ export const DEFAULT_STEP: StepScalars = {
   micro: 0,
   seed: 42,
 };
+
+const VECTOR_BYTES = 16;
+/** What lies behind the end of a tensor, within its last vector. */
+const BEYOND = 0xdeadbeef;
 
 /** The device's profile with these changes; limits that are not named stay. */
 export function profileWith(changes: Partial<DeviceProfile> = {}, maxWorkgroups?: number): DeviceProfile {
@@ -57,6 +61,8 @@ type BenchOptions = {
 export class Bench {
   readonly machine: Machine;
   readonly tape: Tape;
+  /** Tensors that end within a vector, whose rest a kernel could write by mistake: a binding has whole vectors. */
+  readonly #padded: { readonly whole: Tensor; readonly from: number }[] = [];
   /** The word in which kernels raise flags; 0 at first. */
   readonly flags: Tensor;
 
@@ -84,9 +90,19 @@ export class Bench {
     options: { requiresGrad?: boolean; dtype?: Dtype } = {},
   ): Tensor {
     const { dtype = dtypeOf(data), requiresGrad = false } = options;
-    const tensor = this.machine.residents.tensor({ label, shape, dtype, category: 'activations', requiresGrad });
-    this.machine.write(tensor, data);
-    return tensor;
+    const elements = shape.reduce((product, n) => product * n, 1);
+    const bytes = bytesOf(dtype, elements);
+    const storage = this.machine.residents.storage({
+      label,
+      category: 'activations',
+      bytes: alignUp(bytes, VECTOR_BYTES),
+    });
+    const whole = new Tensor({ label, shape: [storage.bytes / 4], dtype: 'u32', storage });
+    const words = new Uint32Array(storage.bytes / 4).fill(BEYOND);
+    new Uint8Array(words.buffer).set(new Uint8Array(data.buffer, data.byteOffset, Math.min(data.byteLength, bytes)));
+    this.machine.write(whole, words);
+    if (storage.bytes > bytes) this.#padded.push({ whole, from: Math.ceil(bytes / 4) });
+    return new Tensor({ label, shape, dtype, storage, requiresGrad });
   }
 
   /** A resident f32 tensor full of NaN: an element that no kernel wrote fails every comparison. */
@@ -95,8 +111,12 @@ export class Bench {
   }
 
   /** Plans, runs once (or `times`) inside error scopes. */
-  run(times = 1): Promise<void> {
-    return this.machine.runOnce({ name: 'test', commands: this.tape.commands }, times);
+  async run(times = 1): Promise<void> {
+    await this.machine.runOnce({ name: 'test', commands: this.tape.commands }, times);
+    for (const { whole, from } of this.#padded) {
+      const words = new Uint32Array(await this.machine.read(whole)).subarray(from);
+      if (words.some((word) => word !== BEYOND)) throw new Error(`a kernel wrote behind the end of ${whole.label}`);
+    }
   }
 
   async read(tensor: Tensor): Promise<Float32Array<ArrayBuffer>> {
