@@ -81,6 +81,22 @@ test('the estimate is the ledger to the byte, and the cache has a row of its own
   engine.destroy();
 });
 
+test('the cache has room for the largest requests that may meet, in whatever order they come', async () => {
+  // pages of 16 tokens; the last token of a request is not kept
+  const cacheOf = async (batchSize: number, ...lengths: [prompt: number, maxNewTokens: number][]) => {
+    const requests = lengths.map(([prompt, maxNewTokens]) => ({ prompt, maxNewTokens }));
+    const { plan } = await readPlan(MODEL, { requests, batchSize, model: { max_position_embeddings: 128 } });
+    const { num_hidden_layers: layers, num_key_value_heads: K, head_dim: D } = plan.model;
+    const { kv_cache } = estimateGeneration(plan, device.profile, device.shaders).byCategory;
+    return kv_cache / (2 * layers * 16 * K * D * 4);
+  };
+  expect(await cacheOf(1, [4, 5], [40, 30], [8, 9])).toBe(5);
+  expect(await cacheOf(2, [4, 5], [40, 30], [8, 9], [16, 17])).toBe(7);
+  expect(await cacheOf(8, [4, 5], [40, 30])).toBe(6);
+  expect(await cacheOf(1, [4, 13])).toBe(1);
+  expect(await cacheOf(1, [4, 14])).toBe(2);
+});
+
 test('a cancelled request ends at the next step, waiting or running, and frees its pages', async () => {
   const engine = await openGeneration(MODEL, { requests: [{ prompt: 4, maxNewTokens: 30 }], batchSize: 1 });
   const scheduler = new Scheduler(engine);

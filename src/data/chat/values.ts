@@ -72,8 +72,22 @@ const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '
 
 function quoted(string: string): string {
   const mark = string.includes("'") && !string.includes('"') ? '"' : "'";
-  const inside = string.replace(/[\\\n\r\t]/g, (char) => ESCAPES[char]!).replaceAll(mark, `\\${mark}`);
+  const inside = string
+    .replace(NOT_PRINTED, (char) => ESCAPES[char] ?? pythonEscape(char))
+    .replaceAll(mark, `\\${mark}`);
   return `${mark}${inside}${mark}`;
+}
+
+/** A backslash, and what str.isprintable of Python says no to: controls, separators but the space, and unassigned ones. */
+const NOT_PRINTED = /\\|(?! )[\p{C}\p{Z}]/gu;
+
+function pythonEscape(char: string): string {
+  const code = char.codePointAt(0)!.toString(16);
+  return code.length <= 2
+    ? `\\x${code.padStart(2, '0')}`
+    : code.length <= 4
+      ? `\\u${code.padStart(4, '0')}`
+      : `\\U${code.padStart(8, '0')}`;
 }
 
 function numeral(value: Value): string {

@@ -17,12 +17,16 @@ MORE = ["'a'.join([])", "\"it's a dog's life\".title()", "'\u01c6'.capitalize()"
         "'a b c'.split(' ', -1)", "'a b c'.split('')", "'a b'.split(by=' ')", "'a b'.split(' ', 1, 2)", "'a b'.split(' ', sep=' ')",
         "'a b'.split(1)", "'aXbX'.replace('X', 'y', count=1)", "'a'.replace('a')", "'a'.strip(chars='a')", "','.join([1, 2])",
         "'a'.find()", "'a'.count('a', 'b')"]
+# what str() makes of other values
+PRINTED = ["('a', 'b')", "[1, ['b']]", "{'a': none, 'b': [true, false]}", "none", "true", "1.0", "0.1 + 0.2", "-0.5", "'it\\'s'",
+           "['it\\'s']", "['\"']", "['it\\'s \"']", "['a\\nb\\t\\\\']", "['\u00e9\u2028\U0001f642']", "['\x07\x7f\x85\xa0\xad']",
+           "['\u200b\ufeff\u3000\U000e0001\ue000']", "[[]]", "{}"]
 
 
 def strings():
     """Pairs of an expression and its value as JSON; null where Python raises."""
     rows = []
-    for expression in [f"{text}.{call}" for text in TEXTS for call in CALLS] + MORE:
+    for expression in [f"{text}.{call}" for text in TEXTS for call in CALLS] + MORE + [f"({value}) | string" for value in PRINTED]:
         try:
             value = _compile_jinja_template("{{ (" + expression + ") | tojson }}").render()
         except Exception:
