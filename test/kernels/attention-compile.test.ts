@@ -109,8 +109,17 @@ describe('no plan', () => {
       },
     });
   });
+  it('in blocks whose parts matrices of other sizes divide', () => {
+    const wide = planMatrixBlocks(profileOf({ ...config, N: 32 }, LARGE), 128, ['fwd']);
+    expect(wide).toMatchObject({ fwd: { WC: 1, BC: 32 } });
+  });
   it('of a head dim that matrices do not divide, too little memory, too few bindings, or no matrices: the reason', () => {
     expect(planMatrixBlocks(profileOf(config), 72, KERNELS)).toMatch(/16x16x16 do not divide a head dim of 72/);
+    // blocks have 32 or 64 columns, in one or two parts
+    for (const odd of [{ M: 24 }, { K: 24 }, { N: 24 }, { N: 64 }, { subgroupSize: 24 }, { M: 64, subgroupSize: 64 }])
+      expect(planMatrixBlocks(profileOf({ ...config, ...odd }, LARGE), 64, ['fwd']), JSON.stringify(odd)).toMatch(
+        /do not divide/,
+      );
     expect(planMatrixBlocks(profileOf(config, { maxComputeWorkgroupStorageSize: 4096 }), 128, KERNELS)).toMatch(
       /4096 bytes/,
     );

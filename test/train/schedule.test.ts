@@ -84,6 +84,17 @@ describe("every schedule of transformers' get_scheduler", () => {
     expect(golden.schedules.length).toBe(19 * 8);
   });
 
+  test('a warm-up of five steps from a rate of its own reaches 1 at its last', () => {
+    // transformers 5.24.0: get_cosine_with_min_lr_schedule_with_warmup_lr_rate(num_warmup_steps=5, num_training_steps=12)
+    const want = [0.2, 0.4, 0.6, 0.8, 1, 0.9554359905560885, 0.8305704108364301, 0.6501344202803414];
+    const lr_scheduler_kwargs = { min_lr_rate: 0.1, warmup_lr_rate: 0.2 };
+    const lr_scheduler_type = 'cosine_warmup_with_min_lr';
+    const config = { learning_rate: 1, lr_scheduler_type, lr_scheduler_kwargs, warmup_steps: 5 } as const;
+    want.forEach((rate, step) => {
+      expect(learningRateAt(config, step, 12)).toBeCloseTo(rate, 12);
+    });
+  });
+
   test('lr_scheduler_kwargs: null is the same as none', () => {
     const config = { learning_rate: 2, lr_scheduler_type: 'cosine', warmup_steps: 1 } as const;
     const rate = (lr_scheduler_kwargs: SchedulerKwargs | null) =>
