@@ -171,7 +171,14 @@ const data = {
     .nullable()
     .default(null)
     .describe("special tokens as Axolotl names them: they have to be the tokenizer's own, the padding apart"),
-  max_length: z.int().min(MIN_LENGTH).default(1024).describe('tokens a row is cut to, or packed to'),
+  max_length: z
+    .int()
+    .min(MIN_LENGTH)
+    .nullable()
+    .default(1024)
+    .describe(
+      'tokens a row is cut to, or packed to; null cuts none, and refuses rows beyond the positions of the model',
+    ),
   packing: z.boolean().default(false).describe('put several rows into one of at most max_length tokens, as TRL does'),
   packing_strategy: z
     .enum(['bfd', 'bfd_split', 'wrapped'])

@@ -31,6 +31,8 @@ test('stop: what, where, and the checkpoint before it', async () => {
   expect(error.message).toMatch(
     /the (loss is (NaN|Infinity)|gradient is not finite) in step 2, on rows 2, 3 \(from 0\).*The last good checkpoint is .*checkpoint-1; resume_from_checkpoint.*on_nan: skip/,
   );
+  // with save_steps: 1 the newest checkpoint has the weights that step 2 began with
+  expect(error.message.includes('Its weights gave this loss')).toBe(/the loss is/.test(error.message));
   expect(readdirSync(out)).toContain('checkpoint-1');
   expect(readdirSync(out)).not.toContain('model.safetensors');
 });

@@ -8,7 +8,7 @@ import { type ChatSource, DEFAULT, TOOL_USE } from '../chat-source.ts';
 import type { MadeRow, RowKind, RowNote } from '../example.ts';
 import { afterPrompt, labelled, type TokenizedOptions } from '../text-rows.ts';
 import { maskedLabels } from '../tokenized-row.ts';
-import { hasForeignRoles, messagesOf, toolsOf } from './messages.ts';
+import { hasForeignRoles, isListMisread, messagesOf, toolsOf } from './messages.ts';
 import { type ChatTemplate, compileTemplate, templateFault } from './render.ts';
 
 /** @throws DataError for messages that are none, a template that raises, or no template at all */
@@ -96,6 +96,11 @@ class Chat {
   ): { readonly ids: readonly number[]; readonly assistantMask: Uint8Array | null } {
     if (masked && !this.#template.marksGeneration) throw this.#withoutMarks();
     const { text, spans } = this.#rendered({ ...this.#variables, messages, add_generation_prompt }, masked);
+    if (isListMisread(text, messages))
+      throw new DataError(
+        this.#where,
+        `has a content that is a list, which the chat template takes for a text: ${this.#source.place}. Give each content as one text, or another template.`,
+      );
     if (!masked) return { ids: this.#tokenizer.encode(text, { addSpecialTokens: false }), assistantMask: null };
     const { ids, starts, ends } = this.#tokenizer.encodeWithOffsets(text);
     const assistantMask = maskOf(starts, ends, spans);

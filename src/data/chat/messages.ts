@@ -28,8 +28,47 @@ export function messagesOf(value: unknown, key: string, where: string): JsonObje
     };
     if (typeof message.role !== 'string')
       throw new DataError(where, `${at} has ${roleFault(message)}, needs a "role", such as "user" or "assistant".`);
-    return withReasoning(Object.fromEntries(Object.entries(message).filter(([, part]) => part !== null)));
+    const full: JsonObject = Object.fromEntries(Object.entries(message).filter(([, part]) => part !== null));
+    requireContent(full, at, where);
+    return withReasoning(full);
   });
+}
+
+/** What a message may have in the place of a content. */
+const INSTEAD = ['tool_calls', 'tool_responses', 'function_call', ...REASONING];
+
+/** A message without a content, or whose content is no text, would be learned as something else than it says. */
+function requireContent(message: JsonObject, at: string, where: string): void {
+  const { content } = message;
+  if (typeof content === 'string') return;
+  if (content === undefined) {
+    if (INSTEAD.some((key) => message[key] !== undefined)) return;
+    throw new DataError(
+      where,
+      `${at} has the keys ${show(Object.keys(message))}, needs a "content" (or "tool_calls"). Fill it, or leave the message out.`,
+    );
+  }
+  if (!Array.isArray(content))
+    throw new DataError(
+      where,
+      `${at}.content is ${show(content)}, needs a text, or a list of {"type": "text", "text": "..."}.`,
+    );
+  const other = content.findIndex(
+    (part: unknown) => !isObject(part) || part.type !== 'text' || typeof part.text !== 'string',
+  );
+  if (other >= 0)
+    throw new DataError(
+      where,
+      `${at}.content[${other}] is ${show(content[other])}, needs {"type": "text", "text": "..."}: nibble trains on text alone. Leave such rows out.`,
+    );
+}
+
+/** Whether a template that knows texts alone printed a list of parts as Python does, or left it out. */
+export function isListMisread(text: string, messages: readonly JsonObject[]): boolean {
+  const parts = messages.flatMap(({ content }) => (Array.isArray(content) ? (content as { text: string }[]) : []));
+  return (
+    parts.length > 0 && (text.includes("'type': 'text'") || parts.some((part) => !text.includes(part.text.trim())))
+  );
 }
 
 function roleFault({ role, ...others }: JsonObject): string {
