@@ -30,6 +30,12 @@ const dataset = z.strictObject({
   split: text
     .optional()
     .describe('which files of a folder: train, validation, test; left out, train, and validation for eval_datasets'),
+  roles: z
+    .record(text, z.array(text))
+    .optional()
+    .describe(
+      "the chat template's roles, and what rows call each, as Axolotl has it: {user: [human], assistant: [gpt]}",
+    ),
 });
 const computeDtype = z.enum(['float32', 'float16', 'bfloat16']);
 

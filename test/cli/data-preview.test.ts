@@ -216,3 +216,20 @@ test('max_length: null cuts nothing; rows beyond the positions, and packing, are
   const packed = await preview([words(2)], '--max_length', 'null', '--packing');
   expect(packed.stderr).toContain('max_length: got null, and packing: true fills rows of that many tokens');
 });
+
+test("roles of rows are the template's where an entry says which", async () => {
+  const conversations = [
+    { from: 'human', value: 'a' },
+    { from: 'gpt', value: 'b' },
+  ];
+  const file = path.join(mkdtempSync(path.join(tmpdir(), 'nibble-roles-')), 'rows.jsonl');
+  writeFileSync(file, JSON.stringify({ conversations }));
+  const named = JSON.stringify([{ path: file, roles: { user: ['human'], assistant: ['gpt'] } }]);
+  const { code, stdout, stderr } = await preview([], '--datasets', named, '--assistant_only_loss');
+  expect([code, stdout.includes('USER: a\nA:⟦ b<|eos|>⟧'), stderr.includes('roles human or gpt')], stderr).toEqual([
+    0,
+    true,
+    false,
+  ]);
+  expect((await preview([{ conversations }])).stderr).toContain('1 row with the roles human or gpt');
+});

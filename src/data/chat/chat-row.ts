@@ -16,7 +16,7 @@ export function chatRow(kind: RowKind, record: JsonObject, where: string, option
   const chat = new Chat(record, where, options);
   if (kind === 'prompt-completion') return promptCompletion(chat, record, where, options);
   const key = kind === 'conversations' ? 'conversations' : 'messages';
-  const messages = messagesOf(record[key], key, where);
+  const messages = messagesOf(record[key], key, where, options.roles);
   const { ids, assistantMask } = chat.tokens(messages, false, options.assistantOnlyLoss === true);
   const inputIds = Uint32Array.from(ids);
   return {
@@ -33,8 +33,8 @@ function wholeNote({ marksGeneration }: Chat, { completionOnlyLoss = null }: Tok
 /** The prompt is rendered with the head of an answer behind it, and the whole without: the completion is what is left. */
 function promptCompletion(chat: Chat, record: JsonObject, where: string, options: TokenizedOptions): MadeRow {
   const { assistantOnlyLoss = false, completionOnlyLoss = null } = options;
-  const prompt = messagesOf(record.prompt, 'prompt', where);
-  const whole = [...prompt, ...messagesOf(record.completion, 'completion', where)];
+  const prompt = messagesOf(record.prompt, 'prompt', where, options.roles);
+  const whole = [...prompt, ...messagesOf(record.completion, 'completion', where, options.roles)];
   const { ids: promptIds } = chat.tokens(prompt, true, false);
   const { ids, assistantMask } = chat.tokens(whole, false, assistantOnlyLoss);
   const made = afterPrompt(promptIds, ids);

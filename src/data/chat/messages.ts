@@ -2,6 +2,7 @@
 import { show } from '../../config/show.ts';
 import { DataError } from '../../errors.ts';
 import { isObject, type JsonObject, parseSpelled } from '../../formats/json.ts';
+import type { Roles } from '../example.ts';
 
 /** Names of what an assistant thought; templates read the first of them, or `thinking`. */
 const REASONING = ['reasoning_content', 'thinking', 'reasoning'];
@@ -12,7 +13,7 @@ const FOREIGN_ROLES = ['human', 'gpt'];
  * Reads a list of messages: `from` and `value` become role and content as in TRL, keys without a value are left out, and reasoning
  * stands under every name that templates read, as in transformers 5.24. @throws DataError naming the message
  */
-export function messagesOf(value: unknown, key: string, where: string): JsonObject[] {
+export function messagesOf(value: unknown, key: string, where: string, roles: Roles = {}): JsonObject[] {
   if (!Array.isArray(value)) throw new DataError(where, `${key} is ${show(value)}, needs a list of messages.`);
   if (value.length === 0)
     throw new DataError(where, `${key} is empty, needs at least one message. Leave the row out, or fill it.`);
@@ -30,7 +31,7 @@ export function messagesOf(value: unknown, key: string, where: string): JsonObje
       throw new DataError(where, `${at} has ${roleFault(message)}, needs a "role", such as "user" or "assistant".`);
     const full: JsonObject = Object.fromEntries(Object.entries(message).filter(([, part]) => part !== null));
     requireContent(full, at, where);
-    return withReasoning(full);
+    return withReasoning({ ...full, role: roleIn(roles, message.role) });
   });
 }
 
@@ -69,6 +70,10 @@ export function isListMisread(text: string, messages: readonly JsonObject[]): bo
   return (
     parts.length > 0 && (text.includes("'type': 'text'") || parts.some((part) => !text.includes(part.text.trim())))
   );
+}
+
+function roleIn(roles: Roles, role: string): string {
+  return Object.keys(roles).find((target) => roles[target]!.includes(role)) ?? role;
 }
 
 function roleFault({ role, ...others }: JsonObject): string {
