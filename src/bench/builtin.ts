@@ -60,7 +60,7 @@ export async function resolveBuiltins<C extends Paths>(
         if (name === null) return spec;
         const isTokens = name === RANDOM_TOKENS;
         const file = isTokens
-          ? await writeRandomTokens(directory, model_name_or_path, config.max_length)
+          ? await writeRandomTokens(directory, model_name_or_path, config.max_length!)
           : await writeBuiltinText(name, directory, key);
         files.set(name, file);
         return { ...spec, path: file.path };

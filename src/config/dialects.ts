@@ -1,5 +1,6 @@
 /** Recipes of other trainers: how a file is known as one, and the defaults it was written against where they are not ours. */
 import type { ConfigProblem } from '../errors.ts';
+import { hasChatTemplate } from './axolotl-datasets.ts';
 import type { Entry, Layer } from './layers.ts';
 import { type SettingKey, settings } from './settings.ts';
 import { show } from './show.ts';
@@ -11,12 +12,13 @@ type Dialect = {
   /** Names that no other trainer has. */
   readonly own: readonly string[];
   /** What its trainer takes where a recipe says nothing. */
-  readonly defaults: (recipe: Recipe) => Partial<Record<SettingKey, unknown>>;
+  readonly defaults: (recipe: Recipe, root: Root) => Partial<Record<SettingKey, unknown>>;
 };
 
 type Recipe = ReadonlyMap<SettingKey, Entry>;
 /** A file: its names and values as they stand there, and what it sets under our names. */
-type RecipeFile = { readonly root: Readonly<Record<string, unknown>>; readonly entries: Recipe };
+type Root = Readonly<Record<string, unknown>>;
+type RecipeFile = { readonly root: Root; readonly entries: Recipe };
 
 const valueIn = (recipe: Recipe, key: SettingKey): unknown => recipe.get(key)?.value;
 
@@ -32,8 +34,9 @@ const DIALECTS: readonly Dialect[] = [
     name: 'Axolotl',
     marks: [['base_model'], ['adapter', 'micro_batch_size', 'sequence_len', 'sample_packing', 'lora_target_linear']],
     own: ['evals_per_epoch', 'saves_per_epoch', 'train_on_inputs'],
-    defaults: (recipe) => ({
+    defaults: (recipe, root) => ({
       ...(asksForAdapter(recipe) ? {} : { method: 'full' }),
+      ...(hasChatTemplate(root.datasets) && root.train_on_inputs !== true ? { assistant_only_loss: true } : {}),
       bnb_4bit_use_double_quant: true,
       per_device_train_batch_size: 1,
       num_train_epochs: 1,
@@ -72,7 +75,7 @@ export function dialectLayer({ root, entries: recipe }: RecipeFile): Layer | nul
     const origin = { source: 'default', where } as const;
     if (!recipe.has(key)) entries.set(key, { key, path: key, value: settings.shape[key].parse(value), origin });
   };
-  const defaults = dialect.defaults(recipe);
+  const defaults = dialect.defaults(recipe, root);
   const method =
     valueIn(recipe, 'method') ?? defaults.method ?? (valueIn(recipe, 'load_in_4bit') === true ? 'qlora' : 'lora');
   for (const [key, value] of Object.entries(defaults) as [SettingKey, unknown][]) {

@@ -1,5 +1,6 @@
 /** One source of settings (a file, the environment, the flags) as entries under our own names. */
 import type { ConfigProblem } from '../errors.ts';
+import { axolotlDatasets } from './axolotl-datasets.ts';
 import { inWords, schemaOf, showSetting, typeProblems, unknownKey } from './describe.ts';
 import { FOREIGN_NAMES, insteadOf } from './foreign.ts';
 import { ALIASES, isSettingKey, typeOf } from './names.ts';
@@ -129,6 +130,12 @@ function layerOf(drafts: Draft[]): Layer {
     const key = keyOf(draft, problems, notices);
     if (key === undefined) continue;
     mentioned.add(key);
+    if (key === 'datasets' || key === 'eval_datasets') {
+      const read = axolotlDatasets(draft.value, draft.path, draft.place);
+      draft.value = read.value;
+      for (const problem of read.problems) problems.push(problem);
+      for (const notice of read.notices) notices.push(notice);
+    }
     const type = typeOf(draft.name) ?? settings.shape[key];
     const wrong = unsupportedValue(key, draft) ?? typeProblems(type, draft.value, draft.path, draft.place);
     for (const problem of wrong) problems.push(problem);

@@ -175,6 +175,12 @@ function schedule(set: Merged, found: Findings): void {
 
 function packing(set: Merged, found: Findings): void {
   const packs = current(set, 'packing') === true;
+  const length = set.get('max_length');
+  if (packs && length?.value === null)
+    found.problems.push({
+      path: length.path,
+      message: `got null, and packing: true fills rows of that many tokens; give a number (${length.origin.where})`,
+    });
   const strategy = set.get('packing_strategy');
   if (strategy && !packs) noEffect(found, strategy, 'packing is not set');
   const evaluation = set.get('eval_packing');

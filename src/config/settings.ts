@@ -30,6 +30,12 @@ const dataset = z.strictObject({
   split: text
     .optional()
     .describe('which files of a folder: train, validation, test; left out, train, and validation for eval_datasets'),
+  roles: z
+    .record(text, z.array(text))
+    .optional()
+    .describe(
+      "the chat template's roles, and what rows call each, as Axolotl has it: {user: [human], assistant: [gpt]}",
+    ),
 });
 const computeDtype = z.enum(['float32', 'float16', 'bfloat16']);
 
@@ -171,7 +177,14 @@ const data = {
     .nullable()
     .default(null)
     .describe("special tokens as Axolotl names them: they have to be the tokenizer's own, the padding apart"),
-  max_length: z.int().min(MIN_LENGTH).default(1024).describe('tokens a row is cut to, or packed to'),
+  max_length: z
+    .int()
+    .min(MIN_LENGTH)
+    .nullable()
+    .default(1024)
+    .describe(
+      'tokens a row is cut to, or packed to; null cuts none, and refuses rows beyond the positions of the model',
+    ),
   packing: z.boolean().default(false).describe('put several rows into one of at most max_length tokens, as TRL does'),
   packing_strategy: z
     .enum(['bfd', 'bfd_split', 'wrapped'])

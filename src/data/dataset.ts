@@ -1,7 +1,7 @@
 /** The rows of the files a configuration names, checked against the model before anything is trained. */
 import { ConfigError, DataError } from '../errors.ts';
 import { type FileReader, place } from '../formats/reader.ts';
-import type { ExampleOptions, MadeRow, RowKind, RowNote } from './example.ts';
+import type { ExampleOptions, MadeRow, Roles, RowKind, RowNote } from './example.ts';
 import { ExampleMaker } from './examples.ts';
 import type { DataRecord } from './json-record.ts';
 import { DOCUMENTS_PER_BATCH, keepsDocuments, type PackingStrategy, packRows } from './pack.ts';
@@ -20,6 +20,8 @@ export type DatasetSpec = {
    * in .txt, else by the columns each row has.
    */
   readonly type?: Exclude<RowKind, 'text'> | 'text-chunks' | undefined;
+  /** Roles of the chat template, and what rows call each. */
+  readonly roles?: Roles | undefined;
   /** Rows passed over at the start, then rows taken at most: two specs can share a file without sharing rows. */
   readonly skip_rows?: number;
   readonly max_rows?: number;
@@ -296,7 +298,7 @@ async function* rowsOf(
     }
     return;
   }
-  const maker = new ExampleMaker(options, type);
+  const maker = new ExampleMaker({ ...options, roles: spec.roles }, type);
   let waiting: DataRecord[] = [];
   for await (const record of readRecords(reader, path)) {
     if (index >= skip + most) break;

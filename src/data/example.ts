@@ -3,6 +3,9 @@ import type { TextTokenizer } from '../formats/tokenizer.ts';
 import type { ChatSource } from './chat-source.ts';
 import type { Row } from './row.ts';
 
+/** Roles of a chat template, and what rows call each. */
+export type Roles = Readonly<Record<string, readonly string[]>>;
+
 export type ExampleOptions = {
   /** Needed for all rows but tokenized ones. */
   readonly tokenizer: TextTokenizer | null;
@@ -16,6 +19,7 @@ export type ExampleOptions = {
   readonly completionOnlyLoss?: boolean | null;
   /** Whether only what {% generation %} blocks of the template write is learned from. */
   readonly assistantOnlyLoss?: boolean;
+  readonly roles?: Roles | undefined;
 };
 
 /** What is worth a word of a row. */

@@ -23,6 +23,9 @@ const COLUMNS: Readonly<Record<Exclude<RowKind, 'text'>, readonly string[]>> = {
   alpaca: ['instruction', 'input', 'output'],
 };
 
+/** Columns by which TRL knows a dataset of pictures, which it refuses for models of text. */
+const PICTURES = ['image', 'images'];
+
 /** Tells by its columns what a row is, in TRL's order; null for none that is known. */
 export function kindOf(row: JsonObject, textField = 'text'): RowKind | null {
   if (has(row, 'input_ids')) return 'tokenized';
@@ -67,6 +70,12 @@ export class ExampleMaker {
   #one(record: JsonObject, where: string, kind: RowKind | null): Example {
     const { textField = 'text' } = this.#options;
     if (kind === null) throw unknownColumns(record, where, textField);
+    const pictures = PICTURES.find((key) => has(record, key) && show(record[key]) !== '[]');
+    if (pictures !== undefined && kind !== 'tokenized')
+      throw new DataError(
+        where,
+        `has ${show(pictures)}, and nibble trains on text alone. Leave such rows out, or the column.`,
+      );
     const read = kind === 'text' ? [textField] : COLUMNS[kind];
     return { ...made(kind, record, where, this.#options, this.#chatRow), read };
   }

@@ -156,7 +156,7 @@ function changesOf({ config, shapes }: Candidate, { layout }: RunInput): Change[
     ...(gradient_checkpointing === true ? [] : [set('gradient_checkpointing: true', { gradient_checkpointing: true })]),
     ...(batch > 1 ? [reshape(`per_device_train_batch_size: ${half(batch)}`, (s) => ({ ...s, B: half(s.B) }))] : []),
     ...(longest >= 4
-      ? [reshape(`max_length: ${half(Math.min(longest, max_length))}`, (s) => ({ ...s, S: half(s.S) }))]
+      ? [reshape(`max_length: ${half(Math.min(longest, max_length ?? longest))}`, (s) => ({ ...s, S: half(s.S) }))]
       : []),
   ];
 }

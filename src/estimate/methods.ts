@@ -52,7 +52,7 @@ export async function estimateMethods(
     tiles: profile.tier === 'direct' ? null : 'default',
     model: modelName,
     per_device_train_batch_size: values.per_device_train_batch_size,
-    max_length: Math.min(values.max_length, model.max_position_embeddings),
+    max_length: Math.min(values.max_length ?? model.max_position_embeddings, model.max_position_embeddings),
     max_position_embeddings: model.max_position_embeddings,
     compute_dtype: values.compute_dtype,
     max_gpu_memory: allowed,

@@ -14,6 +14,8 @@ const COLUMNS: Readonly<Record<'alpaca' | 'sharegpt', Readonly<Record<string, st
   alpaca: { prompt: 'instruction', query: 'input', response: 'output' },
   sharegpt: { messages: 'conversations' },
 };
+/** What LLaMA-Factory's default tags stand for. */
+const SHAREGPT_ROLES = { user: ['human'], assistant: ['gpt'] };
 const TYPES = { alpaca: 'alpaca', sharegpt: 'conversations' } as const;
 
 const entryType = z.looseObject({
@@ -53,5 +55,7 @@ export async function fileOfName(
       `reads ${renamed.map(([column, name]) => `${column} from ${show(name)}`).join(', ')}, which nibble does not; rename ` +
         `the columns to ${Object.values(COLUMNS[formatting]).join(', ')}`,
     );
-  return { ...set, path: path.join(directory, file_name), type: set.type ?? TYPES[formatting] };
+  const roles = set.roles ?? (formatting === 'sharegpt' ? SHAREGPT_ROLES : undefined);
+  const where = path.join(directory, file_name);
+  return { ...set, path: where, type: set.type ?? TYPES[formatting], ...(roles === undefined ? {} : { roles }) };
 }

@@ -30,7 +30,7 @@ export function dataNotes(input: RunInput, lengthWasSet: boolean): string[] {
   const quantized = prequantizedNote(input);
   if (quantized !== null) note(quantized);
   for (const line of tokenizer?.notes ?? []) note(line);
-  if (lengthWasSet && max_length > positions)
+  if (lengthWasSet && max_length !== null && max_length > positions)
     note(`max_length ${max_length} is beyond the ${positions} positions of the model: no row may be longer than those`);
   const packs = packingOf(config);
   note(`train: ${rowsAndTokens(train, packs.train !== null)}, ${counted(batches.totalSteps, 'step')}`);

@@ -2,6 +2,7 @@
 import type { TrainConfig } from '../config/settings.ts';
 import { DataError } from '../errors.ts';
 import { flagMessages } from '../kernels/flags.ts';
+import { checkpointName } from './checkpoint-store.ts';
 import type { StepEvent } from './events.ts';
 import { lastCheckpoint } from './saving.ts';
 
@@ -39,10 +40,12 @@ export function requireFiniteStep(
   if (on_nan === 'skip' || !isBroken(step)) return;
   const said = flagMessages(step.flags).join('; ');
   const what = Number.isFinite(step.loss) ? 'the gradient is not finite' : `the loss is ${step.loss}`;
+  const isOfStepBefore = !Number.isFinite(step.loss) && checkpoint?.endsWith(checkpointName(step.step - 1));
   throw new DataError(
     datasets.map(({ path }) => path).join(', '),
     `${what} in step ${step.step}${said && ` (${said})`}, on ${packing ? 'packed rows' : 'rows'} ${listed(rows.flat())} (from 0); ` +
       `its update was left out, and the run ends. ${checkpoint === null ? '' : `${lastCheckpoint(checkpoint)} `}` +
+      (isOfStepBefore ? 'Its weights gave this loss: should it come again, take an earlier one. ' : '') +
       'Look at these rows, give a lower learning_rate or compute_dtype: float32, or pass over such steps with on_nan: skip.',
   );
 }

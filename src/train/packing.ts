@@ -28,5 +28,6 @@ export function longestRow(
   config: Settings & Pick<TrainConfig, 'max_length'>,
   { max_position_embeddings }: ModelConfig,
 ): number {
-  return documentsOf(config).train ? config.max_length : Math.min(max_position_embeddings, config.max_length);
+  const length = config.max_length ?? max_position_embeddings;
+  return documentsOf(config).train ? length : Math.min(max_position_embeddings, length);
 }

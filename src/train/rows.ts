@@ -1,7 +1,8 @@
 /** The rows of a run: its datasets read as its settings say. */
 import type { TrainConfig } from '../config/settings.ts';
 import { show } from '../config/show.ts';
-import { type ChatSource, openChatSource } from '../data/chat-source.ts';
+import { type ChatSource, JINJA_FILE, openChatSource } from '../data/chat-source.ts';
+import { checkClonedTemplate } from '../data/cloned-template.ts';
 import { type Dataset, type DatasetSpec, loadDataset, loadSplitDataset } from '../data/dataset.ts';
 import type { RowStoreOptions } from '../data/row-store.ts';
 import { ConfigError } from '../errors.ts';
@@ -15,6 +16,8 @@ export type RunRows = {
   readonly evaluation: Dataset;
   /** Chat templates; null where there are none. */
   readonly chat: ChatSource | null;
+  /** Lines for a person. */
+  readonly notes: readonly string[];
 };
 
 type Opened = { readonly model: ModelConfig; readonly tokenizer: TextTokenizer | null };
@@ -34,6 +37,7 @@ export async function readRows(
     throw new ConfigError([{ path: 'datasets', message: 'names no file; give datasets: [{path: rows.jsonl}]' }]);
   const chat = await openChatSource(readerOf(config.model_name_or_path), config.chat_template_path, readerOf);
   requireOwnTokens(config, tokenizer);
+  const notes = await templateNotes(config, chat, tokenizer, readerOf);
   const options = {
     ...store,
     vocabSize: model.vocab_size,
@@ -56,6 +60,7 @@ export async function readRows(
   if (size > 0)
     return {
       chat,
+      notes,
       ...(await loadSplitDataset(
         files,
         datasets,
@@ -65,9 +70,21 @@ export async function readRows(
     };
   return {
     chat,
+    notes,
     train: await loadDataset(files, datasets, { ...options, packing: packing.train }),
     evaluation: await loadDataset(files, specs(config.eval_datasets), { ...options, packing: packing.evaluation }),
   };
+}
+
+/** Notes on a template from another tokenizer's directory, which has to suit this one. @throws ConfigError, DataError */
+async function templateNotes(
+  { chat_template_path: path }: TrainConfig,
+  chat: ChatSource | null,
+  tokenizer: TextTokenizer | null,
+  readerOf: (directory: string) => FileReader,
+): Promise<string[]> {
+  if (path === null || JINJA_FILE.test(path) || chat === null || tokenizer === null) return [];
+  return checkClonedTemplate(readerOf(path), chat, tokenizer);
 }
 
 /** Refuses special tokens that are not the tokenizer's: to change them would change ids. Padding is never counted. @throws ConfigError */

@@ -44,12 +44,13 @@ export async function readRunInput(
   store: RowStoreOptions = {},
 ): Promise<RunInput> {
   const { model, source, tokenizer, adapter, notes } = await openModel(config, readerOf);
-  const { train, evaluation, chat } = await readRows(config, { model, tokenizer }, readerOf, store);
+  const { train, evaluation, chat, notes: rowNotes } = await readRows(config, { model, tokenizer }, readerOf, store);
   const padId = model.pad_token_id ?? 0;
   const batches = runBatches(config, train.rows, evaluation.rows, padId, longestRow(config, model));
   const maxPositions = largest([...batches.shapes.train, ...batches.shapes.evaluation].map((s) => s.S));
   const layout = await modelLayout({ config, model, source, adapter, maxPositions });
-  return { config, model, source, tokenizer, adapter, notes, train, evaluation, chat, batches, layout };
+  const allNotes = [...notes, ...rowNotes];
+  return { config, model, source, tokenizer, adapter, notes: allNotes, train, evaluation, chat, batches, layout };
 }
 
 /** Allocates model and arena in GPU memory; loads and compiles nothing. @throws DeviceError */

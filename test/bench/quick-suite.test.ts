@@ -62,11 +62,11 @@ describe('quick.yaml', () => {
     const adapters = linears.reduce((sum, l) => sum + config.lora_r * (l.in + l.out), 0);
     const q = model.num_attention_heads * model.head_dim;
     // scores and their sum over values, a multiplication and an addition each; the causal mask saves nothing here
-    const attention = model.num_hidden_layers * 2 * 2 * config.max_length * q;
+    const attention = model.num_hidden_layers * 2 * 2 * config.max_length! * q;
     const forward = 2 * (weights + adapters) + attention;
     // backward: the frozen base needs dX alone, adapters dX and their own gradient; attention recomputes its scores
     const backward = 2 * weights + 4 * adapters + 2.5 * attention;
-    const tokens = config.max_steps * config.per_device_train_batch_size * config.max_length;
+    const tokens = config.max_steps * config.per_device_train_batch_size * config.max_length!;
     expect(tokens * (forward + backward) + 2 * 1024 * forward).toBeLessThan(20e9);
   });
 });

@@ -1,9 +1,9 @@
 /** nibble data preview: rows as they are fed, on a screen and as JSON lines. */
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { dataCommand } from '../../src/cli/data/command.ts';
 import { runPreview } from '../../src/cli/data/run.ts';
 import type { CliContext } from '../../src/cli/shared/context.ts';
@@ -112,4 +112,124 @@ test('advice on the rows is told, and an error with strict', async () => {
   expect((await preview(rows, '--chat_template_path', unmarked)).stderr).toContain(
     'give a chat template with {% generation %}',
   );
+});
+
+describe('a message without a text is refused, with its place', () => {
+  const answer = { role: 'assistant', content: 'b' };
+  const said = (content: unknown) => ({ messages: [{ role: 'user', content }, answer] });
+  const template = (name: string) => fileURLToPath(new URL(`../golden/chat/templates/${name}.jinja`, import.meta.url));
+  const call = { type: 'function', function: { name: 'f', arguments: {} } };
+
+  test.each([
+    [
+      { messages: [{ role: 'user' }, answer] },
+      'messages[0] has the keys ["role"], needs a "content" (or "tool_calls")',
+    ],
+    [
+      { messages: [answer, { role: 'user', text: 'a' }] },
+      'messages[1] has the keys ["role","text"], needs a "content"',
+    ],
+    [said(null), 'messages[0] has the keys ["role"], needs a "content"'],
+    [said(5), 'messages[0].content is 5, needs a text'],
+    [said([{ type: 'image', image: 'a.png' }]), 'messages[0].content[0] is {"type":"image","image":"a.png"}, needs'],
+    [said(['a']), 'messages[0].content[0] is "a", needs {"type": "text", "text": "..."}'],
+    [{ ...said('a'), images: ['a.png'] }, 'has "images", and nibble trains on text alone'],
+  ])('%j', async (row, wanted) => {
+    const { code, stderr } = await preview([chat('a', 'b'), row]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`rows.jsonl:2: ${wanted}`)]);
+  });
+
+  test('a list of texts, by a template that prints it or leaves it out', async () => {
+    const row = said([{ type: 'text', text: 'ahoy' }]);
+    for (const name of ['llama3', 'qwen3']) {
+      const { code, stderr } = await preview([row], '--chat_template_path', template(name));
+      expect([code, stderr], name).toEqual([2, expect.stringContaining('has a content that is a list')]);
+    }
+  });
+
+  test('calls of tools and an empty text are fine', async () => {
+    const calls = {
+      messages: [
+        { role: 'user', content: '' },
+        { role: 'assistant', tool_calls: [call] },
+      ],
+    };
+    const { code, stderr } = await preview([calls, { ...said('a'), images: [] }]);
+    expect(code, stderr).toBe(0);
+  });
+});
+
+describe('a chat template from the directory of another tokenizer', () => {
+  /** A copy of the model's tokenizer with a token more, another EOS and a template. */
+  function tokenizerWith(added: string, eos_token: string, chat_template: string): string {
+    const folder = mkdtempSync(path.join(tmpdir(), 'nibble-tokenizer-'));
+    const read = (name: string) => JSON.parse(readFileSync(path.join(TINY, name), 'utf8'));
+    const { added_tokens, ...tokenizer } = read('tokenizer.json');
+    const more = { ...added_tokens[0], id: 1024, content: added };
+    const files = {
+      'tokenizer.json': { ...tokenizer, added_tokens: [...added_tokens, more] },
+      'tokenizer_config.json': { ...read('tokenizer_config.json'), eos_token, chat_template },
+    };
+    for (const [name, content] of Object.entries(files))
+      writeFileSync(path.join(folder, name), JSON.stringify(content));
+    return folder;
+  }
+  const OWN = '<|eos|>';
+  const told = async (eos: string, template: string) => {
+    const loop = `{% for m in messages %}${template}{% endfor %}`;
+    return preview([chat('a', 'b')], '--chat_template_path', tokenizerWith('<|im_end|>', eos, loop));
+  };
+
+  test('is refused where it writes what the vocabulary lacks, or another EOS', async () => {
+    for (const [eos, template] of [
+      [OWN, '{{ m.content }}<|im_end|>'],
+      ['<|im_end|>', '{{ m.content + eos_token }}'],
+    ]) {
+      const { code, stderr } = await told(eos!, template!);
+      expect([code, stderr]).toEqual([
+        2,
+        expect.stringContaining('writes "<|im_end|>", which the model\'s vocabulary lacks'),
+      ]);
+    }
+    const other = await told('<|bos|>', '{{ m.content + eos_token }}');
+    expect([other.code, other.stderr]).toEqual([2, expect.stringContaining('has the EOS "<|bos|>", which TRL makes')]);
+  });
+
+  test('is taken where it does not, with a note on an EOS that is not', async () => {
+    const { code, stderr } = await told('<|im_end|>', '{{ m.content }}<|eos|>');
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringMatching(/^note: chat_template_path: TRL makes "<\|im_end\|>" the EOS/m),
+    ]);
+    const same = await told(OWN, '{{ m.content + eos_token }}');
+    expect([same.code, same.stderr.includes('TRL makes')]).toEqual([0, false]);
+  });
+});
+
+test('max_length: null cuts nothing; rows beyond the positions, and packing, are refused', async () => {
+  const words = (count: number) => ({ text: 'sea '.repeat(count) });
+  const whole = await preview([words(300), words(2)], '--max_length', 'null');
+  expect([whole.code, whole.stderr.includes('cut')]).toEqual([0, false]);
+  expect((await preview([words(300)], '--max_length', '100')).stderr).toContain('100 cuts 1 of 1 train row (100 %)');
+  const long = await preview([words(900)], '--max_length', 'null');
+  expect([long.code, long.stderr]).toEqual([2, expect.stringMatching(/has \d+ tokens, the model 512 positions/)]);
+  const packed = await preview([words(2)], '--max_length', 'null', '--packing');
+  expect(packed.stderr).toContain('max_length: got null, and packing: true fills rows of that many tokens');
+});
+
+test("roles of rows are the template's where an entry says which", async () => {
+  const conversations = [
+    { from: 'human', value: 'a' },
+    { from: 'gpt', value: 'b' },
+  ];
+  const file = path.join(mkdtempSync(path.join(tmpdir(), 'nibble-roles-')), 'rows.jsonl');
+  writeFileSync(file, JSON.stringify({ conversations }));
+  const named = JSON.stringify([{ path: file, roles: { user: ['human'], assistant: ['gpt'] } }]);
+  const { code, stdout, stderr } = await preview([], '--datasets', named, '--assistant_only_loss');
+  expect([code, stdout.includes('USER: a\nA:⟦ b<|eos|>⟧'), stderr.includes('roles human or gpt')], stderr).toEqual([
+    0,
+    true,
+    false,
+  ]);
+  expect((await preview([{ conversations }])).stderr).toContain('1 row with the roles human or gpt');
 });

@@ -187,3 +187,70 @@ bf16: true
     },
   );
 });
+
+describe("entries of Axolotl's datasets", () => {
+  const read = (entry: string, more = '') =>
+    loadTrainConfig({
+      file: {
+        path: 'axo.yaml',
+        text: `base_model: m\nadapter: lora\nmicro_batch_size: 1\n${more}datasets:\n  - ${entry}\n`,
+      },
+    });
+  const problems = (entry: string): string[] => {
+    try {
+      read(entry);
+    } catch (error) {
+      return (error as ConfigError).problems.map(({ path, message }) => `${path}: ${message}`);
+    }
+    return [];
+  };
+  const ROLES = { user: ['human', 'user'], assistant: ['gpt', 'assistant'], system: ['system'], tool: ['tool'] };
+
+  test('chat_template: the roles are mapped, and the assistant alone is learned from', () => {
+    const config = read('{path: rows.jsonl, type: chat_template}');
+    expect(config.values.datasets).toEqual([{ path: 'rows.jsonl', type: 'messages', roles: ROLES }]);
+    expect(config.values.assistant_only_loss).toBe(true);
+    expect(config.notices.find(({ path }) => path === 'datasets[0].type')).toMatchObject({ isFollowed: true });
+    const all = read('{path: rows.jsonl, type: chat_template}', 'train_on_inputs: true\n').values;
+    expect([all.assistant_only_loss, all.completion_only_loss]).toEqual([false, false]);
+    expect(read('{path: rows.jsonl, type: alpaca}').values.assistant_only_loss).toBe(false);
+  });
+
+  test('chat_template: fields of ShareGPT, files of a type, and what it says that is so anyway', () => {
+    const entry =
+      '{path: json, data_files: [a.jsonl, b.jsonl], ds_type: json, type: chat_template, field_messages: conversations, ' +
+      'message_property_mappings: {role: from, content: value}, roles_to_train: [assistant], train_on_eos: turn, split: train, ' +
+      'roles: {user: [q], assistant: [a]}, chat_template: tokenizer_default, drop_system_message: null}';
+    const how = { split: 'train', type: 'conversations', roles: { user: ['q'], assistant: ['a'] } };
+    expect(read(entry).values.datasets).toEqual(['a.jsonl', 'b.jsonl'].map((path) => ({ path, ...how })));
+  });
+
+  test('completion is text; that long rows are cut is said', () => {
+    const config = read('{path: rows.jsonl, type: completion, field: text}');
+    expect(config.values.datasets).toEqual([{ path: 'rows.jsonl' }]);
+    const notice = config.notices.find(({ path }) => path === 'datasets[0].type');
+    expect(notice).toMatchObject({ isFollowed: false, message: expect.stringContaining('where Axolotl splits them') });
+  });
+
+  test.each([
+    [
+      '{path: r, type: chat_template, field_messages: turns}',
+      /^datasets\[0\]\.field_messages: got "turns", wanted "messages" or/,
+    ],
+    [
+      '{path: r, type: chat_template, message_field_role: speaker}',
+      /^datasets\[0\]\.message_field_role: got "speaker"/,
+    ],
+    ['{path: r, type: chat_template, roles_to_train: [user]}', /^datasets\[0\]\.roles_to_train: got \["user"\]/],
+    ['{path: r, type: chat_template, train_on_eos: last}', /^datasets\[0\]\.train_on_eos: got "last"/],
+    ['{path: r, type: chat_template, chat_template: chatml}', /^datasets\[0\]\.chat_template: got "chatml"/],
+    [
+      '{path: r, type: chat_template, message_field_training: train}',
+      /got "train", wanted it left out: nibble does not/,
+    ],
+    [
+      '{path: r, type: completion, field: body}',
+      /^datasets\[0\]\.field: got "body", wanted "text": name .* \(axo\.yaml:5\)/,
+    ],
+  ])('%s is refused', (entry, wanted) => expect(problems(entry)).toEqual([expect.stringMatching(wanted)]));
+});

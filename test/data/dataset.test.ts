@@ -63,6 +63,11 @@ test('text rows, tokenized rows and their labels, blank lines and CRLF', async (
     truncatedTokens: 0,
     droppedRows: 0,
     rowsWithoutLoss: 0,
+    wholeTokens: 8,
+    longestWhole: 3,
+    learnedEnds: 0,
+    maskedEnds: 0,
+    partlyLearned: 0,
     notes: {},
     unreadColumns: ['note'],
   });
@@ -138,6 +143,8 @@ describe('packed rows', () => {
     return [rows.map(({ inputIds }) => inputIds.length), report];
   };
 
+  const whole = { wholeTokens: 11, longestWhole: 7, learnedEnds: 0, maskedEnds: 0, partlyLearned: 0 };
+
   test('bfd cuts what is longer than a row, and counts it', async () => {
     expect(await packed('bfd')).toEqual([
       [5, 4],
@@ -150,6 +157,7 @@ describe('packed rows', () => {
         truncatedTokens: 2,
         droppedRows: 0,
         rowsWithoutLoss: 1,
+        ...whole,
         notes: {},
         unreadColumns: [],
       },
@@ -165,6 +173,7 @@ describe('packed rows', () => {
       truncatedTokens: 0,
       droppedRows: 0,
       rowsWithoutLoss: 1,
+      ...whole,
       notes: {},
       unreadColumns: [],
     };

@@ -99,7 +99,7 @@ describe('what would change ids or rows is refused', () => {
     const rows = ['--datasets', path.join(DATA, 'rows.json'), '--model_name_or_path', TINY, '--output_dir', output];
     const { code, stderr } = await nibbleTrain(...rows, '--strict', '--deepspeed', 'zero.json', '--max_steps', '1');
     expect(code).toBe(2);
-    expect(stderr).toMatch(/2 problems[^]*\n {2}deepspeed: .*\(strict\)\n {2}learning_rate: 5e-5 is .*\(strict\)\n/);
+    expect(stderr).toMatch(/2 problems[\s\S]*\n {2}deepspeed: .*\(strict\)\n {2}learning_rate: 5e-5 is .*\(strict\)\n/);
     expect(stderr.match(/deepspeed/g)).toHaveLength(2);
     expect(existsSync(output)).toBe(false);
   });

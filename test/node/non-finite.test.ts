@@ -5,6 +5,8 @@ import { expect, test } from 'vitest';
 import { DataError } from '../../src/errors.ts';
 import type { DeviceChoice } from '../../src/node/device-choice.ts';
 import { type FinetuneOptions, finetune } from '../../src/node/finetune.ts';
+import type { StepEvent } from '../../src/train/events.ts';
+import { requireFiniteStep } from '../../src/train/non-finite.ts';
 import { directory } from '../e2e/nibble.ts';
 import { rejection } from '../formats/files.ts';
 
@@ -42,4 +44,27 @@ test('skip: the run ends, its record counts the updates that were left out', asy
   expect(record.train_info.skipped_steps).toBe(3);
   expect(record.run_info.train_config.on_nan).toBe('skip');
   expect(readdirSync(out)).toContain('model.safetensors');
+});
+
+test('a checkpoint of the step before is told to have the weights that gave the loss', () => {
+  const step = { step: 2, loss: Number.NaN, lossTokens: 4, finite: false, lossScale: null, flags: 0 };
+  const config = { on_nan: 'stop', datasets: [{ path: 'rows.jsonl' }], packing: false } as const;
+  const said = (loss: number, checkpoint: string) => {
+    try {
+      requireFiniteStep(
+        { ...step, loss } as StepEvent,
+        [[0]],
+        { ...config, datasets: [...config.datasets] },
+        checkpoint,
+      );
+    } catch (error) {
+      return (error as Error).message.includes(
+        'Its weights gave this loss: should it come again, take an earlier one.',
+      );
+    }
+    return null;
+  };
+  expect(said(Number.NaN, 'out/checkpoint-1')).toBe(true);
+  expect(said(Number.NaN, 'out/checkpoint-2')).toBe(false);
+  expect(said(1, 'out/checkpoint-1')).toBe(false);
 });

@@ -45,7 +45,7 @@ export async function runPreview(
     context.stderr.write(
       `${name}: ${counted(set.rows.count, 'row')}, ${counted(set.tokens, 'token')}, ${set.lossTokens} of them predicted and learned\n`,
     );
-    for (const note of datasetNotes(name, set, values)) context.stderr.write(`note: ${note}\n`);
+    for (const note of [...all.notes, ...datasetNotes(name, set, values)]) context.stderr.write(`note: ${note}\n`);
     requireStrict(config, strict);
     for (const one of advice) context.stderr.write(`advice: ${adviceInWords(one)}\n`);
   } finally {

@@ -8,7 +8,7 @@ import { type ChatSource, DEFAULT, TOOL_USE } from '../chat-source.ts';
 import type { MadeRow, RowKind, RowNote } from '../example.ts';
 import { afterPrompt, labelled, type TokenizedOptions } from '../text-rows.ts';
 import { maskedLabels } from '../tokenized-row.ts';
-import { hasForeignRoles, messagesOf, toolsOf } from './messages.ts';
+import { hasForeignRoles, isListMisread, messagesOf, toolsOf } from './messages.ts';
 import { type ChatTemplate, compileTemplate, templateFault } from './render.ts';
 
 /** @throws DataError for messages that are none, a template that raises, or no template at all */
@@ -16,7 +16,7 @@ export function chatRow(kind: RowKind, record: JsonObject, where: string, option
   const chat = new Chat(record, where, options);
   if (kind === 'prompt-completion') return promptCompletion(chat, record, where, options);
   const key = kind === 'conversations' ? 'conversations' : 'messages';
-  const messages = messagesOf(record[key], key, where);
+  const messages = messagesOf(record[key], key, where, options.roles);
   const { ids, assistantMask } = chat.tokens(messages, false, options.assistantOnlyLoss === true);
   const inputIds = Uint32Array.from(ids);
   return {
@@ -33,8 +33,8 @@ function wholeNote({ marksGeneration }: Chat, { completionOnlyLoss = null }: Tok
 /** The prompt is rendered with the head of an answer behind it, and the whole without: the completion is what is left. */
 function promptCompletion(chat: Chat, record: JsonObject, where: string, options: TokenizedOptions): MadeRow {
   const { assistantOnlyLoss = false, completionOnlyLoss = null } = options;
-  const prompt = messagesOf(record.prompt, 'prompt', where);
-  const whole = [...prompt, ...messagesOf(record.completion, 'completion', where)];
+  const prompt = messagesOf(record.prompt, 'prompt', where, options.roles);
+  const whole = [...prompt, ...messagesOf(record.completion, 'completion', where, options.roles)];
   const { ids: promptIds } = chat.tokens(prompt, true, false);
   const { ids, assistantMask } = chat.tokens(whole, false, assistantOnlyLoss);
   const made = afterPrompt(promptIds, ids);
@@ -96,6 +96,11 @@ class Chat {
   ): { readonly ids: readonly number[]; readonly assistantMask: Uint8Array | null } {
     if (masked && !this.#template.marksGeneration) throw this.#withoutMarks();
     const { text, spans } = this.#rendered({ ...this.#variables, messages, add_generation_prompt }, masked);
+    if (isListMisread(text, messages))
+      throw new DataError(
+        this.#where,
+        `has a content that is a list, which the chat template takes for a text: ${this.#source.place}. Give each content as one text, or another template.`,
+      );
     if (!masked) return { ids: this.#tokenizer.encode(text, { addSpecialTokens: false }), assistantMask: null };
     const { ids, starts, ends } = this.#tokenizer.encodeWithOffsets(text);
     const assistantMask = maskOf(starts, ends, spans);
