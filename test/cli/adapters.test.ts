@@ -97,7 +97,7 @@ describe('nibble adapters inspect', () => {
         update_norm: name === 'dora' ? null : target.update_norm,
       }));
       const byName = (a: { module: string }, b: { module: string }) => (a.module < b.module ? -1 : 1);
-      expect(own.targets.sort(byName)).toEqual(bare.sort(byName));
+      expect([...own.targets].sort(byName)).toEqual([...bare].sort(byName));
       const { stdout } = await adapters(['inspect', copy]);
       expect(stdout).toContain('no update is held against its weight: there is no base at hand: --model DIR');
     },
