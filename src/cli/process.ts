@@ -1,5 +1,6 @@
 /** The process around runCli: its streams, signals and exit code. */
 import { endAtSecondSignal } from '../node/watch.ts';
+import { adaptersCommand } from './adapters/command.ts';
 import { benchCommand } from './bench/command.ts';
 import { configCommand } from './config/command.ts';
 import { dataCommand } from './data/command.ts';
@@ -23,6 +24,11 @@ const commands: readonly CommandMaker[] = [
   (c) => generateCommand(c, async (args, context) => (await import('./generate/run.ts')).runGenerate(args, context)),
   (c) => mergeCommand(c, async (args, context) => (await import('./merge/run.ts')).runMerge(args, context)),
   (c) => exportCommand(c, async (args, context) => (await import('./export/run.ts')).runExport(args, context)),
+  (c) =>
+    adaptersCommand(c, {
+      inspect: async (args, context) => (await import('./adapters/run.ts')).runInspect(args, context),
+      combine: async (args, context) => (await import('./adapters/run.ts')).runCombine(args, context),
+    }),
   (c) => quantizeCommand(c, async (args, context) => (await import('./quantize/run.ts')).runQuantize(args, context)),
   (c) =>
     benchCommand(c, {

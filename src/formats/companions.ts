@@ -49,6 +49,26 @@ export function copyTokenizer(
   return copyNamed(TOKENIZER, from, to, note, templates);
 }
 
+/** Views a model's folder with the tokenizer of another one in place of its own: all of its files, and none that are mixed. */
+export function withTokenizerOf(model: FileReader, other: FileReader): FileReader {
+  const isTokenizer = (file: string): boolean =>
+    TOKENIZER.some((name) => name.test(file)) || file.startsWith(`${TEMPLATES}/`);
+  const of = (file: string): FileReader => (isTokenizer(file) ? other : model);
+  return {
+    root: model.root,
+    exists: (file) => of(file).exists(file),
+    size: (file) => of(file).size(file),
+    read: (file, offset, into) => of(file).read(file, offset, into),
+    readText: (file) => of(file).readText(file),
+    list: async (folder) => {
+      if (folder !== undefined) return (folder === TEMPLATES ? other : model).list(folder);
+      const own = (await model.list()).filter((file) => !isTokenizer(file));
+      return [...own, ...(await other.list()).filter(isTokenizer)].sort();
+    },
+    straysTo: (file) => of(file).straysTo(file),
+  };
+}
+
 /** Bytes of the files that `copyTokenizer` copies, links out of the folder included. */
 export async function tokenizerBytes(from: FileReader): Promise<number> {
   const sizes = (await filesOf(TOKENIZER, from)).map((file) => from.size(file));

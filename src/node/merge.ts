@@ -8,6 +8,7 @@ import { adapterBase } from '../model/adapter-base.ts';
 import { withPrefix } from '../model/base-prefix.ts';
 import { checkWeights } from '../model/check-weights.ts';
 import { type MergeSettings, mergeCheckpoint, mergeLayout } from '../model/merge/checkpoint.ts';
+import { adaptedCompanions } from '../model/merge/companions.ts';
 import { withTiedHead } from '../model/tied-head.ts';
 import { Codec } from '../wasm/codec.ts';
 import type { CallOptions, WorkEvent } from './call.ts';
@@ -127,6 +128,7 @@ async function mergeInto(
   await checkWeights(config, source, notes);
   const adapter: Adapter = await openAdapter(nodeReader(adapterFolder), adapterBase(config));
   await checkOwnEmbeddings(adapter, source);
+  const companions = await adaptedCompanions(reader, nodeReader(adapterFolder), config.vocab_size, notes);
   for (const text of [...notes, ...adapter.notes]) onEvent({ type: 'note', text });
   const settings: MergeSettings = {
     dtype: given.dtype === 'auto' ? null : given.dtype,
@@ -146,7 +148,7 @@ async function mergeInto(
     const { files, copied } = await writeBeside(folder, (partial) =>
       withSpool(partial, (spool) => {
         const written = { writer: nodeWriter(partial), spool, maxShardBytes };
-        const job = { reader, config, quantizer, codec, signal, onTensor, onNote, ...written };
+        const job = { reader, config, quantizer, codec, signal, onTensor, onNote, companions, ...written };
         return mergeCheckpoint(job, layout, settings);
       }),
     );

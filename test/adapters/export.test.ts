@@ -7,7 +7,6 @@ import { ggufName } from '../../src/adapters/export-names.ts';
 import { type Adapter, openAdapter } from '../../src/adapters/files.ts';
 import { formatModelfile } from '../../src/adapters/modelfile.ts';
 import { storedValues } from '../../src/adapters/start-values.ts';
-import { ConfigError } from '../../src/errors.ts';
 import { widenToF32 } from '../../src/formats/dtype.ts';
 import type { GgufTensorType } from '../../src/formats/gguf-write.ts';
 import { type ModelConfig, readModelConfig } from '../../src/formats/hf-config.ts';

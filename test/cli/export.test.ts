@@ -65,10 +65,7 @@ function naming(base: string | null): string {
   const folder = out('adapter');
   mkdirSync(folder);
   const config = JSON.parse(readFileSync(path.join(ADAPTER, 'adapter_config.json'), 'utf8')) as object;
-  writeFileSync(
-    path.join(folder, 'adapter_config.json'),
-    JSON.stringify({ ...config, base_model_name_or_path: base }),
-  );
+  writeFileSync(path.join(folder, 'adapter_config.json'), JSON.stringify({ ...config, base_model_name_or_path: base }));
   writeFileSync(
     path.join(folder, 'adapter_model.safetensors'),
     readFileSync(path.join(ADAPTER, 'adapter_model.safetensors')),
@@ -106,13 +103,7 @@ it.each<[what: string, args: (at: string) => string[], message: string]>([
 });
 
 it('refuses what GGUF cannot hold, another base, and a full disk', async () => {
-  const dora = await exporting([
-    path.join(OPTIONS, 'dora'),
-    '--model',
-    path.join(OPTIONS, 'biased'),
-    '--gguf',
-    out(),
-  ]);
+  const dora = await exporting([path.join(OPTIONS, 'dora'), '--model', path.join(OPTIONS, 'biased'), '--gguf', out()]);
   expect(dora.code).toBe(2);
   expect(dora.stderr).toContain('adapter_config.json: use_dora: is true');
   const other = await exporting([ADAPTER, '--model', path.join(OPTIONS, 'biased'), '--gguf', out()]);

@@ -8,13 +8,13 @@ export type ReadGguf = {
 export function readGguf(bytes: Uint8Array): ReadGguf {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
-  const u32 = (): number => file.readUInt32LE((at += 4) - 4);
-  const u64 = (): number => Number(file.readBigUInt64LE((at += 8) - 8));
-  const text = (): string => {
-    const length = u64();
-    at += length;
-    return file.toString('utf8', at - length, at);
+  const next = (count: number): Buffer => {
+    at += count;
+    return file.subarray(at - count, at);
   };
+  const u32 = (): number => next(4).readUInt32LE();
+  const u64 = (): number => Number(next(8).readBigUInt64LE());
+  const text = (): string => next(u64()).toString('utf8');
   if (file.toString('latin1', 0, 4) !== 'GGUF' || file.readUInt32LE(4) !== 3) throw new Error('is no GGUF 3 file');
   at = 8;
   const [tensorCount, keyCount] = [u64(), u64()];
@@ -23,7 +23,7 @@ export function readGguf(bytes: Uint8Array): ReadGguf {
     const key = text();
     const type = u32();
     if (type === 8) metadata.set(key, text());
-    else if (type === 6) metadata.set(key, file.readFloatLE((at += 4) - 4));
+    else if (type === 6) metadata.set(key, next(4).readFloatLE());
     else if (type === 4) metadata.set(key, u32());
     else throw new Error(`${key} has type ${type}`);
   }

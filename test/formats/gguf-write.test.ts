@@ -1,14 +1,13 @@
 /** The GGUF container against files that llama.cpp's converter wrote: test/golden/gguf. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { KernelCallError } from '../../src/errors.ts';
 import { type GgufTensor, type GgufValue, ggufBytes, ggufChunks } from '../../src/formats/gguf-write.ts';
-import { readGguf } from './gguf-read.ts';
 import { thrown } from './files.ts';
+import { readGguf } from './gguf-read.ts';
 
 const GOLDEN = new URL('../golden/gguf/', import.meta.url);
 
-function valueOf(key: string, value: string | number): GgufValue {
+function entryOf(key: string, value: string | number): GgufValue {
   if (typeof value === 'string') return { type: 'string', value };
   return { type: key === 'adapter.lora.alpha' ? 'float32' : 'uint32', value };
 }
@@ -20,7 +19,7 @@ test.each(['patterns.gguf', 'llama-f16.gguf'])('%s comes out byte for byte from 
   const written = [...tensors].map(([tensor, { data, ...info }]): GgufTensor => {
     return { name: tensor, ...info, data: () => data };
   });
-  const entries = new Map([...metadata].map(([key, value]) => [key, valueOf(key, value)]));
+  const entries = new Map([...metadata].map(([key, value]) => [key, entryOf(key, value)]));
   const got = Buffer.concat([...ggufChunks(entries, written)]);
   expect(ggufBytes(entries, written)).toBe(want.byteLength);
   expect(Buffer.compare(got, want)).toBe(0);

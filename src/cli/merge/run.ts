@@ -1,5 +1,5 @@
 /** Does the work of `nibble merge`: shows its progress and prints what was written. */
-import { type MergeSummary, mergeFolder } from '../../node/merge.ts';
+import { type MergeSummary, mergeFolder, type WeightUpdate } from '../../node/merge.ts';
 import { counted, formatBytes } from '../../report/format.ts';
 import type { CliContext } from '../shared/context.ts';
 import { drawWork } from '../shared/draw-work.ts';
@@ -30,16 +30,29 @@ export async function runMerge(
   }
 }
 
+/** What an update is held against: the steps of the code that it has to survive, or the weight itself. */
+const SIZES = {
+  '4bit': {
+    of: ({ update_per_step }: WeightUpdate) => update_per_step,
+    words: (ratio: number) => ratio.toFixed(3),
+    against: 'steps of a 4-bit code: what is well below 1, 4 bits lose most of',
+  },
+  dense: {
+    of: ({ update_rms, weight_rms }: WeightUpdate) => (weight_rms === 0 ? 0 : update_rms / weight_rms),
+    words: (ratio: number) => `${Number((100 * ratio).toPrecision(3))} %`,
+    against: 'of its weight, root mean square',
+  },
+} as const;
+
 function inWords({ out, updates, written_as, bytes }: MergeSummary): string {
   const what = written_as === '4bit' ? ', quantized again' : '';
   const lines = [`${out}: ${counted(updates.length, 'weight')} merged${what}, ${formatBytes(bytes)}`];
-  if (updates.length > 0) {
-    const sorted = [...updates].sort((a, b) => a.update_per_step - b.update_per_step);
-    const [least, most] = [sorted[0], sorted.at(-1)] as [(typeof updates)[number], (typeof updates)[number]];
-    const words = ({ weight, update_per_step }: typeof least): string => `${update_per_step.toFixed(3)} (${weight})`;
-    lines.push(
-      `an update is ${words(least)} to ${words(most)} steps of a 4-bit code: what is well below 1, 4 bits lose most of`,
-    );
+  const sizeOf = SIZES[written_as];
+  const sorted = [...updates].sort((a, b) => sizeOf.of(a) - sizeOf.of(b));
+  const [least, most] = [sorted[0], sorted.at(-1)];
+  if (least !== undefined && most !== undefined) {
+    const words = (update: WeightUpdate): string => `${sizeOf.words(sizeOf.of(update))} (${update.weight})`;
+    lines.push(`an update is ${words(least)} to ${words(most)} ${sizeOf.against}`);
   }
   return `${lines.join('\n')}\n`;
 }

@@ -41,6 +41,14 @@ export type QuantizeJob = {
   readonly onTensor: (phase: 'quantize' | 'write', name: string) => void;
   /** Told of what a person should know. */
   readonly onNote: (text: string) => void;
+  /** Where tokenizer, templates and the like come from; the model's own folder where it is left out. */
+  readonly companions?: Companions;
+};
+
+export type Companions = {
+  readonly reader: FileReader;
+  /** Chat templates by file, in place of the folder's own; null for those. */
+  readonly templates: ReadonlyMap<string, string> | null;
 };
 
 export type QuantizeResult = {
@@ -75,7 +83,16 @@ export async function quantizeCheckpoint(job: QuantizeJob): Promise<QuantizeResu
 /** The part of a job that writing needs. */
 export type WriteJob = Pick<
   QuantizeJob,
-  'reader' | 'source' | 'config' | 'codec' | 'maxShardBytes' | 'writer' | 'signal' | 'onTensor' | 'onNote'
+  | 'reader'
+  | 'source'
+  | 'config'
+  | 'codec'
+  | 'maxShardBytes'
+  | 'writer'
+  | 'signal'
+  | 'onTensor'
+  | 'onNote'
+  | 'companions'
 >;
 
 /** Writes tensors, their index, the companions and, last, config.json as `configOf` has it. @throws DataError */
@@ -92,7 +109,8 @@ export async function writeCheckpoint(
       tensors.map((t) => reported(job, t)),
     );
   if (shards.length > 1) await writeText(job.writer, INDEX_FILE, shardIndex(shards, parameterCount(job.config)));
-  const copied = await copyCompanions(job.reader, job.writer, job.onNote);
+  const { reader, templates } = job.companions ?? { reader: job.reader, templates: null };
+  const copied = await copyCompanions(reader, job.writer, job.onNote, templates);
   await writeText(job.writer, CONFIG_FILE, configOf(await job.reader.readText(CONFIG_FILE)));
   return { files: shards.map(({ file }) => file), copied };
 }

@@ -1,0 +1,50 @@
+/** The settings of adding adapters up, under the names of PEFT's add_weighted_adapter. */
+import { z } from 'zod';
+import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { typeProblems, unknownKey } from './describe.ts';
+
+export const combineSettings = z.strictObject({
+  combination_type: z
+    .enum(['linear', 'cat', 'svd'])
+    .default('svd')
+    .describe(
+      'cat keeps every rank, and the sum is exact; svd is the closest sum of one rank; linear adds the matrices of one rank, a rough sum',
+    ),
+  svd_rank: z
+    .int()
+    .positive()
+    .nullable()
+    .default(null)
+    .describe('the rank that svd writes; null is the largest of the adapters'),
+});
+
+export type CombineInput = z.input<typeof combineSettings>;
+export type CombineConfig = z.output<typeof combineSettings>;
+
+/**
+ * Checks settings and fills in defaults. `whereOf` names the source of a setting in messages.
+ * @throws ConfigError with all that is wrong, and with `found` before it
+ */
+export function checkCombineSettings(
+  given: Readonly<Record<string, unknown>>,
+  whereOf: (key: string) => string,
+  found: readonly ConfigProblem[] = [],
+): CombineConfig {
+  const { shape } = combineSettings;
+  const set = Object.entries(given).filter(([, value]) => value !== undefined);
+  const wrong = set.flatMap(([key, value]) =>
+    Object.hasOwn(shape, key)
+      ? typeProblems(shape[key as keyof typeof shape], value, key, () => whereOf(key))
+      : [unknownKey(key, key, Object.keys(shape), whereOf(key))],
+  );
+  if (found.length + wrong.length > 0) throw new ConfigError([...found, ...wrong]);
+  const config = combineSettings.parse(Object.fromEntries(set));
+  if (config.svd_rank !== null && config.combination_type !== 'svd')
+    throw new ConfigError([
+      {
+        path: 'svd_rank',
+        message: `is for combination_type svd, which is ${config.combination_type}; leave it out (${whereOf('svd_rank')})`,
+      },
+    ]);
+  return config;
+}
