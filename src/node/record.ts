@@ -80,7 +80,8 @@ export function basicRunInfo({ place, config, material, ...basis }: RunBasis): O
   // a run's identity depends on the content of files, not on where they lie
   const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...withHow } = config;
   // nor on how many times it took
-  const { resume_from_checkpoint, max_minutes, ...settings } = withHow;
+  const { resume_from_checkpoint, max_minutes, model_revision, offline, base_on_hub, ...withWhich } = withHow;
+  const { dataset_config, dataset_train_split, dataset_test_split, ...settings } = withWhich;
   const identity = {
     config: { ...settings, initial_adapter: initialAdapterSha256 },
     modelSha256: modelInfo.sha256_of_weights,
