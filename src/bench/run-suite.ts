@@ -1,7 +1,14 @@
 /** Runs a suite: every arm with every seed, interleaved, a process per run; then the summary. */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ResolvedConfig, type ResolvedSuite, type TrainConfig, wasSet, withValues } from '../config/index.ts';
+import {
+  type Arm,
+  type ResolvedConfig,
+  type ResolvedSuite,
+  type TrainConfig,
+  wasSet,
+  withValues,
+} from '../config/index.ts';
 import { ConfigError, type ConfigProblem, exitCodeOf } from '../errors.ts';
 import { scaleUp } from '../estimate/scale-up.ts';
 import { writeText } from '../formats/reader.ts';
@@ -11,6 +18,8 @@ import { loadShaders } from '../node/device.ts';
 import type { DeviceChoice } from '../node/device-choice.ts';
 import { type FreeBytes, freeBytesAt, requireRoom } from '../node/disk.ts';
 import { nodeReader, nodeWriter } from '../node/files.ts';
+import { type HubEvent, hubAccess } from '../node/hub-access.ts';
+import { fetchInputs, hubNames, namesOf } from '../node/hub-inputs.ts';
 import { requireInputs } from '../node/inputs.ts';
 import { type RunRecord, SCHEMA_VERSION } from '../results/run-schema.ts';
 import { summarizeRuns } from '../results/summarize.ts';
@@ -26,7 +35,8 @@ import type { WorkerMessage } from './worker.ts';
 
 export type SuiteEvent =
   | { readonly type: 'run-start'; readonly name: string; readonly index: number; readonly total: number }
-  | { readonly type: 'run-event'; readonly event: TrainEvent }
+  | { readonly type: 'run-event'; readonly event: TrainEvent | HubEvent }
+  | { readonly type: 'fetch-event'; readonly event: HubEvent }
   | { readonly type: 'run-end'; readonly name: string; readonly record: RunRecord };
 
 type SuiteOptions = {
@@ -53,8 +63,9 @@ const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url));
  * statistic; the others are still run and summarized.
  * @throws ConfigError before the first run when files are missing; the signal's reason, after which finished runs stay
  */
-export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Promise<SuiteResult> {
+export async function runSuite(given: ResolvedSuite, options: SuiteOptions): Promise<SuiteResult> {
   const { directory, device, command, signal, onEvent, worker = WORKER, freeBytes = freeBytesAt } = options;
+  const suite = await withCommits(given, options);
   const estimates = await scaleUpOrNull(suite);
   const order = interleave(suite);
   await requireAllInputs(suite, directory);
@@ -101,12 +112,25 @@ export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Pro
   return { runs, summary };
 }
 
+/** Fetches what arms name on the hub once, before the first run, and fixes its commit: a branch may move between two runs. */
+async function withCommits(suite: ResolvedSuite, { signal, onEvent }: SuiteOptions): Promise<ResolvedSuite> {
+  const tell = (event: HubEvent): void => onEvent({ type: 'fetch-event', event });
+  const arms: Arm[] = [];
+  for (const { name, config } of suite.arms) {
+    const hub = () => hubAccess({ offline: config.values.offline, signal, onEvent: tell });
+    const { names } = await fetchInputs(config, hub, 'model');
+    arms.push({ name, config: { ...config, values: { ...config.values, ...names } } });
+  }
+  return { ...suite, arms };
+}
+
 /** Finds missing files before the first run, since they would fail every run that names them. @throws ConfigError */
 async function requireAllInputs({ arms, seeds }: ResolvedSuite, directory: string): Promise<void> {
   const problems = new Map<string, ConfigProblem>();
   for (const { name, config } of arms) {
     try {
-      await requireInputs(await runConfig(config, seeds[0] ?? 0, directory, name));
+      const first = await runConfig(config, seeds[0] ?? 0, directory, name);
+      await requireInputs(first, await hubNames(namesOf(first.values)));
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       for (const problem of error.problems) problems.set(`${problem.path}: ${problem.message}`, problem);
@@ -179,7 +203,7 @@ async function runConfig(
 type Surroundings = {
   readonly worker: string;
   readonly signal: AbortSignal;
-  readonly onEvent: (event: TrainEvent) => void;
+  readonly onEvent: (event: TrainEvent | HubEvent) => void;
 };
 
 /** Runs one job and leaves its record, whether it ends well or not. @throws the signal's reason */

@@ -1,5 +1,6 @@
 /** Entry of a run's own process: takes a job from its parent, and sends back events and how it ended. */
 import { exitCodeOf } from '../errors.ts';
+import type { HubEvent } from '../node/hub-access.ts';
 import { run } from '../node/run.ts';
 import type { RunEvent } from '../node/run-types.ts';
 import { endWithParent } from '../node/watch.ts';
@@ -8,7 +9,7 @@ import type { RunJob } from './job.ts';
 
 /** Messages from child to parent. */
 export type WorkerMessage =
-  | { readonly kind: 'event'; readonly event: TrainEvent }
+  | { readonly kind: 'event'; readonly event: TrainEvent | HubEvent }
   | { readonly kind: 'done' }
   | {
       readonly kind: 'failed';

@@ -8,6 +8,8 @@ const share = z.number().min(0).max(1);
 const count = z.int().min(0);
 
 export const generateSettings = z.strictObject({
+  model_revision: settings.shape.model_revision,
+  offline: settings.shape.offline,
   load_in_4bit: settings.shape.load_in_4bit.describe(
     'quantize the linear layers as they are loaded; a checkpoint in 4 bits stays as it is either way',
   ),

@@ -4,8 +4,11 @@ import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { bytesOfSize } from './bytes.ts';
 import { typeProblems, unknownKey } from './describe.ts';
 import { quantizeSettings } from './quantize.ts';
+import { settings } from './settings.ts';
 
 export const mergeSettings = z.strictObject({
+  model_revision: settings.shape.model_revision,
+  offline: settings.shape.offline,
   dtype: quantizeSettings.shape.dtype.describe("what the merged weights are written as; auto keeps the base's own"),
   safe_merge: z
     .boolean()

@@ -16,6 +16,7 @@ const aliases = (to: SettingKey, names: string[]): [string, Alias][] => names.ma
 
 export const ALIASES: ReadonlyMap<string, Alias> = new Map<string, Alias>([
   ...aliases('model_name_or_path', ['base_model', 'model', 'model_id', 'base_model_name_or_path']),
+  ...aliases('model_revision', ['revision', 'revision_of_model']),
   ...aliases('method', ['adapter', 'fine_tune_type']),
   // LLaMA-Factory's lora is on whatever base quantization_bit makes, 4-bit ones included
   [

@@ -6,6 +6,8 @@ import { typeProblems, unknownKey } from './describe.ts';
 import { settings } from './settings.ts';
 
 export const quantizeSettings = z.strictObject({
+  model_revision: settings.shape.model_revision,
+  offline: settings.shape.offline,
   bnb_4bit_quant_type: settings.shape.bnb_4bit_quant_type,
   bnb_4bit_use_double_quant: settings.shape.bnb_4bit_use_double_quant,
   bnb_4bit_blocksize: settings.shape.bnb_4bit_blocksize,

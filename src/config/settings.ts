@@ -22,25 +22,42 @@ const fraction = z.number().min(0).lt(1);
 const stepsOrShare = z.union([z.number().gt(0).lt(1), atLeastOne]);
 const seed = z.int().min(0).max(MAX_SEED);
 const dataset = z.strictObject({
-  path: text.describe('a file of rows (JSONL, JSON, CSV, TSV, Parquet, also gzipped), or a folder of them'),
+  path: text.describe(
+    "a file of rows (JSONL, JSON, CSV, TSV, Parquet, also gzipped), a folder of them, or a dataset's name on the hub: ORG/NAME",
+  ),
   type: z
     .enum(['messages', 'conversations', 'prompt-completion', 'alpaca', 'tokenized', 'text-chunks'])
     .optional()
     .describe('how rows are read; left out, by the columns that each row has'),
   split: text
     .optional()
-    .describe('which files of a folder: train, validation, test; left out, train, and validation for eval_datasets'),
+    .describe(
+      'which files of a folder or of a dataset on the hub: train, validation, test; left out, train, and validation for eval_datasets',
+    ),
   roles: z
     .record(text, z.array(text))
     .optional()
     .describe(
       "the chat template's roles, and what rows call each, as Axolotl has it: {user: [human], assistant: [gpt]}",
     ),
+  name: text.optional().describe('which configuration of a dataset on the hub, where it has several'),
+  revision: text.optional().describe('branch, tag or commit of a dataset on the hub; left out, main'),
+  data_files: z
+    .union([text, z.array(text).min(1)])
+    .optional()
+    .describe('which files of a dataset on the hub, by path or pattern (data/*.parquet), instead of those of a split'),
 });
 const computeDtype = z.enum(['float32', 'float16', 'bfloat16']);
 
 const model = {
-  model_name_or_path: text.describe('directory of a Hugging Face model: config.json, safetensors, tokenizer.json'),
+  model_name_or_path: text.describe(
+    'directory of a Hugging Face model (config.json, safetensors, tokenizer.json), or its name on the hub: ORG/NAME',
+  ),
+  model_revision: text.default('main').describe('branch, tag or commit of a model that comes from the hub'),
+  offline: z
+    .boolean()
+    .default(false)
+    .describe('take what comes from the hub from its cache alone; HF_HUB_OFFLINE=1 does the same'),
   output_dir: text
     .default('trainer_output')
     .describe(
@@ -155,12 +172,23 @@ const adapter = {
     .union([z.boolean(), z.literal('gaussian')])
     .default(true)
     .describe('start of lora_A, with lora_B at zero: true is Kaiming-uniform; false starts both at random, for tests'),
-  adapter_name_or_path: text.nullable().default(null).describe('directory of a PEFT adapter to go on training'),
+  adapter_name_or_path: text
+    .nullable()
+    .default(null)
+    .describe('directory of a PEFT adapter to go on training, or its name on the hub'),
 };
 
 const data = {
   datasets: z.array(dataset).default([]).describe('training rows'),
   eval_datasets: z.array(dataset).default([]).describe('rows the evaluation loss is taken on'),
+  dataset_config: text
+    .nullable()
+    .default(null)
+    .describe(
+      'configuration of datasets on the hub, where an entry of datasets or eval_datasets has no name of its own',
+    ),
+  dataset_train_split: text.default('train').describe('split of datasets, where an entry has none of its own'),
+  dataset_test_split: text.default('validation').describe('split of eval_datasets, where an entry has none of its own'),
   val_set_size: z
     .union([fraction, atLeastOne])
     .default(0)
@@ -219,7 +247,9 @@ const data = {
   chat_template_path: text
     .nullable()
     .default(null)
-    .describe("a .jinja file, or the directory of a tokenizer, whose chat template takes the place of the model's"),
+    .describe(
+      "a .jinja file, or the directory or the hub's name of a tokenizer, whose chat template takes the place of the model's",
+    ),
 };
 
 const training = {
@@ -420,6 +450,8 @@ export type TrainConfig = Omit<Parsed, 'compute_dtype' | 'bnb_4bit_compute_dtype
   bnb_4bit_compute_dtype: ComputeDtype;
   /** What compute_dtype was asked to be, before bf16_as: PEFT rounds a fresh adapter on a 4-bit base to it. Not a setting of its own. */
   requested_compute_dtype: Parsed['compute_dtype'];
+  /** Name on the hub of a base whose files come from there: what an adapter calls its base. Not a setting of its own. */
+  base_on_hub?: string;
   /** True where compute_dtype stands for bfloat16 or mixed precision, and turns to float32 on a device without float16. */
   float16_if_possible: boolean;
   optim: 'adamw_torch';
@@ -436,6 +468,7 @@ export function defaultOf(key: SettingKey): unknown {
 
 /** Defaults that differ from Hugging Face's: theirs, and why ours. Printed and recorded with a run. */
 export const DEPARTURES: Readonly<Partial<Record<SettingKey, { huggingFace: unknown; reason: string }>>> = {
+  dataset_test_split: { huggingFace: 'test', reason: 'losses that settings are chosen by are not of the test rows' },
   bnb_4bit_quant_type: { huggingFace: 'fp4', reason: 'nf4 is the code of the QLoRA recipe' },
   logging_steps: { huggingFace: 500, reason: 'the loss is read back late and costs nothing' },
 };

@@ -25,8 +25,6 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
     'llm_int8_has_fp16_weight',
   ]),
   ...each(UNSET, [
-    'model_revision',
-    'dataset_config',
     'peft_config_path',
     'optim_args',
     'optim_target_modules',

@@ -42,6 +42,13 @@ export async function openCheckpoint(reader: FileReader): Promise<TensorSource> 
   );
 }
 
+/** Names of the shards in an index's text, sorted; what is wrong with it is said where the checkpoint is opened. */
+export function shardsOf(text: string, file: string): string[] {
+  const { weight_map: map } = parseObject(text, file);
+  const names = isObject(map) ? Object.values(map) : [];
+  return [...new Set(names.filter((name) => typeof name === 'string' && isPlainName(name)) as string[])].sort();
+}
+
 /** Opens one safetensors file. DataError as `readSafetensorsHeader`. */
 export async function openSafetensors(reader: FileReader, path: string): Promise<TensorSource> {
   const { tensors } = await readSafetensorsHeader(reader, path);

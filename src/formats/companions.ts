@@ -75,6 +75,16 @@ export async function tokenizerBytes(from: FileReader): Promise<number> {
   return (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0);
 }
 
+/** Whether a path in a model's folder is one of those. */
+export const isCompanion = (path: string): boolean => isNamed(COMPANIONS, path);
+/** Whether it is one of a tokenizer. */
+export const isTokenizerFile = (path: string): boolean => isNamed(TOKENIZER, path);
+
+function isNamed(wanted: readonly RegExp[], path: string): boolean {
+  const isTemplate = path.startsWith(`${TEMPLATES}/`) && path.endsWith('.jinja') && path.split('/').length === 2;
+  return isTemplate || wanted.some((companion) => companion.test(path));
+}
+
 async function filesOf(wanted: readonly RegExp[], from: FileReader): Promise<string[]> {
   const beside = (await from.list()).filter((name) => wanted.some((companion) => companion.test(name)));
   const templates = (await from.list(TEMPLATES)).filter((name) => name.endsWith('.jinja'));

@@ -1,5 +1,5 @@
 /** Datasets that are folders: replaced by the files of the split that is asked for. */
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type DatasetSource, type ResolvedConfig, wasSet } from '../config/index.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
@@ -15,8 +15,12 @@ const DATA_FILE = /\.(jsonl|json|csv|tsv|parquet|txt)(\.gz)?$/i;
 /** Where datasets of the hub keep their files, beside the folder itself. */
 const DATA_FOLDER = 'data';
 
+/** What an entry says of a dataset on the hub alone. */
+const ONLY_ON_HUB = ['name', 'revision', 'data_files'] as const;
+
 type Key = 'datasets' | 'eval_datasets';
-const DEFAULT_SPLIT: Readonly<Record<Key, string>> = { datasets: 'train', eval_datasets: 'validation' };
+/** Setting that says the split of an entry without one. */
+const SPLIT_OF = { datasets: 'dataset_train_split', eval_datasets: 'dataset_test_split' } as const;
 
 /**
  * Replaces every dataset that is a folder by the files of its split: train, and validation for eval_datasets, unless `split` says
@@ -28,7 +32,12 @@ export async function withDatasetFiles(config: ResolvedConfig): Promise<Resolved
   const of = async (key: Key): Promise<DatasetSource[]> => {
     const found = config.values[key].map(async (set, i) => {
       const at = `${key}[${i}].path`;
-      return filesOf(await fileOfName(set, config.values.dataset_dir, at, problems), DEFAULT_SPLIT[key], at, problems);
+      return filesOf(
+        await fileOfName(set, config.values.dataset_dir, at, problems),
+        config.values[SPLIT_OF[key]],
+        at,
+        problems,
+      );
     });
     return (await Promise.all(found)).flat();
   };
@@ -50,6 +59,12 @@ async function filesOf(
   problems: ConfigProblem[],
 ): Promise<DatasetSource[]> {
   const names = await listed(set.path);
+  const ofHub = ONLY_ON_HUB.find((key) => set[key] !== undefined);
+  if (ofHub !== undefined && (await stat(set.path).catch(() => null)) !== null)
+    problems.push({
+      path: at,
+      message: `${set.path} is here, and ${ofHub} is of datasets on the hub: leave it out, or give another path`,
+    });
   if (names === null) return [{ ...set, ...(asked === undefined ? {} : { split: asked }) }];
   const split = asked ?? byDefault;
   const files = names.filter((name) => isOfSplit(name, split));

@@ -22,9 +22,11 @@ import { type CallOptions, callProblems, collect, requireOptions, type WorkEvent
 import { checkedProfile } from './check-profile.ts';
 import { loadShaders } from './device.ts';
 import { nodeReader } from './files.ts';
+import { hubAccess } from './hub-access.ts';
+import { fetchInputs } from './hub-inputs.ts';
 import { requireModel } from './inputs.ts';
 
-export type EstimateEvent = WorkEvent<'estimate'>;
+export type EstimateEvent = WorkEvent<'download' | 'estimate'>;
 
 export type EstimateOptions = TrainSettings &
   CallOptions<EstimateEvent> & {
@@ -55,14 +57,27 @@ export async function estimate(options: EstimateOptions): Promise<EstimateResult
   for (const { path, message } of config.notices) onEvent?.({ type: 'note', text: `${path}: ${message}` });
   const call = { onEvent, signal };
   if (given === undefined) {
-    await requireModel(config);
-    const directory = config.values.model_name_or_path;
-    const text = await nodeReader(directory).readText(CONFIG_FILE);
-    return estimateConfig({ config, modelConfig: { path: join(directory, CONFIG_FILE), text }, device }, call);
+    const found = await estimateInputs(config, call);
+    const text = await nodeReader(found.config.values.model_name_or_path).readText(CONFIG_FILE);
+    return estimateConfig({ config: found.config, modelConfig: { path: found.modelConfig, text }, device }, call);
   }
   const inMemory = memoryReader(new Map([[CONFIG_FILE, given]]), GIVEN);
   const readerOf = (directory: string): FileReader => (directory === GIVEN ? inMemory : nodeReader(directory));
   return estimateConfig({ config, modelConfig: { path: GIVEN, text: given }, device, readerOf }, call);
+}
+
+/**
+ * Finds the model of an estimate, on this machine or on the hub, of which config.json alone is fetched.
+ * @returns the configuration with folders of this machine, and what messages call the model's config.json
+ */
+export async function estimateInputs(
+  asked: ResolvedConfig,
+  { onEvent = () => undefined, signal = new AbortController().signal }: CallOptions<EstimateEvent>,
+): Promise<{ readonly config: ResolvedConfig; readonly modelConfig: string }> {
+  const hub = () => hubAccess({ offline: asked.values.offline, signal, onEvent });
+  const { config, names } = await fetchInputs(asked, hub, 'config');
+  await requireModel(config);
+  return { config, modelConfig: join(names.model_name_or_path ?? config.values.model_name_or_path, CONFIG_FILE) };
 }
 
 /** The text of a config.json given as an object; undefined where none is. @throws ConfigError for what JSON cannot hold */

@@ -22,7 +22,7 @@ import type { DeviceChoice } from './device-choice.ts';
 import { nodeReader } from './files.ts';
 import { type GenerationInput, type NumberedRequest, readGenerationInput } from './generation-input.ts';
 import { driverMemory } from './gpu-memory.ts';
-import { requireAdapterFolder, requireModelFolder } from './inputs.ts';
+import { adapterFolder, modelFolder, templateFolder } from './hub-folders.ts';
 import type { NamedFolder, Prompt, PromptInput } from './prompts.ts';
 import { deviceNotes } from './run-notes.ts';
 import { type NodeRuntime, openNodeRuntime } from './runtime.ts';
@@ -44,7 +44,7 @@ export type Generation = {
 };
 
 export type GenerateEvent =
-  | WorkEvent<'load' | 'compile'>
+  | WorkEvent<'download' | 'load' | 'compile'>
   | { readonly type: 'text'; readonly index: number; readonly text: string }
   | { readonly type: 'generation'; readonly generation: Generation };
 
@@ -60,9 +60,9 @@ export type GenerateSummary = {
 
 export type GenerateOptions = GenerateInput &
   CallOptions<GenerateEvent> & {
-    /** Directory of a Hugging Face model. */
+    /** Directory of a Hugging Face model, or its name on the hub. */
     readonly model_name_or_path: string;
-    /** Directories of PEFT adapters, by name. */
+    /** Directories of PEFT adapters, or their names on the hub, by name. */
     readonly adapters?: Readonly<Record<string, string>> | undefined;
     /**
      * Texts, token ids, or messages of a chat; with the name of an adapter, or null for the base. The first adapter is taken where none
@@ -120,17 +120,15 @@ export function namedFolder(text: string): NamedFolder {
 
 /** Does the work of generate() and `nibble generate`. */
 export async function generateFrom(
-  job: GenerateJob,
+  given: GenerateJob,
   { onEvent = () => undefined, signal = new AbortController().signal }: CallOptions<GenerateEvent>,
 ): Promise<GenerateSummary> {
-  await requireModelFolder(job.modelName, job.model);
-  for (const { directory } of job.adapters) await requireAdapterFolder('adapter', directory);
-  const input = await readGenerationInput(job, nodeReader);
+  const input = await readGenerationInput(await withFolders(given, { onEvent, signal }), nodeReader);
   signal.throwIfAborted();
-  const runtime = await openNodeRuntime(job.device);
+  const runtime = await openNodeRuntime(given.device);
   try {
     for (const text of [...deviceNotes(runtime.device), ...input.notes]) onEvent({ type: 'note', text });
-    const engine = await openEngine(runtime, input, job.config, onEvent, signal);
+    const engine = await openEngine(runtime, input, given.config, onEvent, signal);
     try {
       return await runAll(engine, input.requests, onEvent, signal);
     } finally {
@@ -139,6 +137,24 @@ export async function generateFrom(
   } finally {
     await runtime.close();
   }
+}
+
+/** Replaces names on the hub by folders, which have to be there. */
+async function withFolders(
+  job: GenerateJob,
+  { onEvent, signal }: Required<Pick<CallOptions<GenerateEvent>, 'onEvent' | 'signal'>>,
+): Promise<GenerateJob> {
+  const { offline, model_revision, chat_template_path } = job.config;
+  const hub = { offline, signal: signal as AbortSignal, onEvent: onEvent as (event: GenerateEvent) => void };
+  const adapters: NamedFolder[] = [];
+  for (const { name, directory } of job.adapters)
+    adapters.push({ name, directory: await adapterFolder(directory, { setting: 'adapter', ...hub }) });
+  const template =
+    chat_template_path === null
+      ? null
+      : await templateFolder(chat_template_path, { setting: 'chat_template_path', ...hub });
+  const { folder } = await modelFolder(job.model, { setting: job.modelName, model_revision, ...hub });
+  return { ...job, model: folder, adapters, config: { ...job.config, chat_template_path: template } };
 }
 
 /** Allocates, compiles and loads. */

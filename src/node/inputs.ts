@@ -11,25 +11,25 @@ import { modelPickleRefusal } from '../formats/pickle.ts';
 import { inWords } from './files.ts';
 import { specialKind, WRITE_IT_FIRST } from './regular-file.ts';
 
-/** Names of datasets that are held in memory. */
-type InMemory = { has(name: string): boolean };
-const NONE: InMemory = new Set();
+/** Names that are no paths: datasets held in memory, repositories of the hub. */
+type NotPaths = { has(name: string): boolean };
+const NONE: NotPaths = new Set();
 
 /** Makes every path absolute, so that the configuration runs from any directory. Keeps the origin of each value. */
-export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): ResolvedConfig {
+export function withAbsolutePaths(config: ResolvedConfig, notPaths = NONE): ResolvedConfig {
   const { values } = config;
   const { output_dir, model_name_or_path, adapter_name_or_path, chat_template_path, datasets, eval_datasets } = values;
   const { resume_from_checkpoint, logging_dir } = values;
-  const whole = (sets: typeof datasets): typeof datasets =>
-    sets.map((s) => (inMemory.has(s.path) ? s : { ...s, path: path.resolve(s.path) }));
+  const absolute = (given: string): string => (notPaths.has(given) ? given : path.resolve(given));
+  const whole = (sets: typeof datasets): typeof datasets => sets.map((s) => ({ ...s, path: absolute(s.path) }));
   return {
     ...config,
     values: {
       ...values,
       output_dir: path.resolve(output_dir),
-      model_name_or_path: path.resolve(model_name_or_path),
-      adapter_name_or_path: adapter_name_or_path === null ? null : path.resolve(adapter_name_or_path),
-      chat_template_path: chat_template_path === null ? null : path.resolve(chat_template_path),
+      model_name_or_path: absolute(model_name_or_path),
+      adapter_name_or_path: adapter_name_or_path === null ? null : absolute(adapter_name_or_path),
+      chat_template_path: chat_template_path === null ? null : absolute(chat_template_path),
       logging_dir: logging_dir === null ? null : path.resolve(logging_dir),
       resume_from_checkpoint:
         typeof resume_from_checkpoint === 'string' ? path.resolve(resume_from_checkpoint) : resume_from_checkpoint,
@@ -43,17 +43,18 @@ export function withAbsolutePaths(config: ResolvedConfig, inMemory = NONE): Reso
  * Requires that the model, the adapter and the datasets exist; their content is checked where it is read.
  * @throws ConfigError naming every setting whose files are not there, and what to do
  */
-export async function requireInputs(config: ResolvedConfig, inMemory = NONE): Promise<void> {
+export async function requireInputs(config: ResolvedConfig, notPaths = NONE): Promise<void> {
   const { model_name_or_path, adapter_name_or_path, chat_template_path, datasets, eval_datasets } = config.values;
+  const isPath = (given: string | null): given is string => given !== null && !notPaths.has(given);
   const folders = [
-    settingProblem(config, 'model_name_or_path', model_name_or_path, MODEL),
-    ...(adapter_name_or_path === null
-      ? []
-      : [settingProblem(config, 'adapter_name_or_path', adapter_name_or_path, ADAPTER)]),
+    ...(isPath(model_name_or_path) ? [settingProblem(config, 'model_name_or_path', model_name_or_path, MODEL)] : []),
+    ...(isPath(adapter_name_or_path)
+      ? [settingProblem(config, 'adapter_name_or_path', adapter_name_or_path, ADAPTER)]
+      : []),
   ];
-  const template = chat_template_path === null ? [] : [templateProblem(config, chat_template_path)];
+  const template = isPath(chat_template_path) ? [templateProblem(config, chat_template_path)] : [];
   const files = Object.entries({ datasets, eval_datasets }).flatMap(([key, sets]) =>
-    sets.map((set, i) => (inMemory.has(set.path) ? null : fileProblem(config, key as SettingKey, i, set.path))),
+    sets.map((set, i) => (notPaths.has(set.path) ? null : fileProblem(config, key as SettingKey, i, set.path))),
   );
   const problems = (await Promise.all([...folders, ...template, ...files])).filter((problem) => problem !== null);
   if (problems.length > 0) throw new ConfigError(problems);
@@ -115,7 +116,7 @@ async function folderProblem(given: string, folder: Folder): Promise<string | nu
   if (kind === 'file') return `${given} is a file; wanted ${wanted}: give the folder it lies in`;
   if (kind !== null && kind !== 'folder') return `${given} is ${kind.special}; wanted ${wanted}`;
   if (kind !== 'folder')
-    return `there is no folder ${given}${inWorkingDirectory(given)}; wanted ${wanted}${hubHint(given, 'model')}`;
+    return `there is no folder ${given}${inWorkingDirectory(given)}; wanted ${wanted}${hubHint(given)}`;
   const inside = await kindOf(path.join(given, file));
   if (inside === 'file') return null;
   if (inside !== null && inside !== 'folder') return `${path.join(given, file)} is ${inside.special}; wanted a file`;
@@ -148,7 +149,7 @@ async function fileProblem(
   const what =
     kind !== null
       ? notAFile(given, kind)
-      : `there is no file ${given}${inWorkingDirectory(given)}; wanted a file of rows (JSONL, JSON, CSV, Parquet) or a folder of them${hubHint(given, 'dataset')}`;
+      : `there is no file ${given}${inWorkingDirectory(given)}; wanted a file of rows (JSONL, JSON, CSV, Parquet) or a folder of them${hubHint(given)}`;
   return { path: `${key}[${index}].path`, message: `${what}${origin(config, key)}` };
 }
 
@@ -191,20 +192,9 @@ function inWorkingDirectory(given: string): string {
   return path.isAbsolute(given) ? '' : ` in ${process.cwd()}`;
 }
 
-/** Matches "org/name", the form of names on the hub. */
-const HUB_ID = /^[\w-][\w.-]*\/[\w-][\w.-]*$/;
-const LOCAL_FILE = /\.(jsonl?|txt|csv|parquet|ya?ml|safetensors)$/;
-
-/** Says how to download a name that may be one on the hub; empty for any other. */
-export function hubHint(given: string, kind: 'model' | 'dataset'): string {
-  if (!HUB_ID.test(given) || LOCAL_FILE.test(given)) return '';
-  const name = given.slice(given.indexOf('/') + 1);
-  const type = kind === 'dataset' ? ' --repo-type dataset' : '';
-  const give = kind === 'dataset' ? 'a JSONL file with its rows' : `./${name}`;
-  return (
-    `. If ${given} is a name on the Hugging Face hub: nibble downloads nothing; fetch it with ` +
-    `\`hf download ${given}${type} --local-dir ./${name}\`, then give ${give}`
-  );
+/** Says what a name on the hub looks like, for a bare one that could be meant as such. */
+function hubHint(given: string): string {
+  return /^[\w-]+$/.test(given) ? '. A name on the Hugging Face hub has the form ORG/NAME' : '';
 }
 
 function origin(config: ResolvedConfig, key: SettingKey): string {

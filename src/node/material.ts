@@ -11,6 +11,7 @@ import { openWeights } from '../model/random-weights.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import { joinHashes, sha256Of, sha256OfFile } from './environment.ts';
 import { nodeReader } from './files.ts';
+import type { Snapshot } from './hub-snapshot.ts';
 
 type Meta = RunRecord['meta_info'];
 
@@ -26,22 +27,33 @@ export type Material = {
  * Hashes the files of a run, reading each once or twice. Weights need not be valid, so that failed runs have a record
  * too.
  * @param files reads the datasets
+ * @param snapshots what of the files comes from the hub
  * @throws DataError, or the system's error, for a file that cannot be read
  */
-export async function readMaterial(config: TrainConfig, files: FileReader = nodeReader('.')): Promise<Material> {
+export async function readMaterial(
+  config: TrainConfig,
+  files: FileReader = nodeReader('.'),
+  snapshots: readonly Snapshot[] = [],
+): Promise<Material> {
   const { model_name_or_path: directory, adapter_name_or_path: adapter } = config;
   const weights = await weightFiles(directory);
+  const base = snapshotOf(directory, snapshots);
   return {
     modelInfo: {
-      id: path.basename(path.resolve(directory)) || 'model',
-      revision: null,
+      id: base?.id ?? (path.basename(path.resolve(directory)) || 'model'),
+      revision: base?.commit ?? null,
       sha256_of_weights: joinHashes(await Promise.all(weights.map((f) => sha256OfFile(path.join(directory, f))))),
       config_sha: await sha256OfFile(path.join(directory, CONFIG_FILE)),
     },
-    datasetInfo: await datasetInfo(config, files),
+    datasetInfo: await datasetInfo(config, files, snapshots),
     dataHashes: await dataHashes(config, files),
     initialAdapterSha256: adapter === null ? null : await sha256OfFile(path.join(adapter, ADAPTER_FILE)),
   };
+}
+
+/** What of the hub a folder, or a file in it, is; undefined for the user's own. */
+function snapshotOf(place: string, snapshots: readonly Snapshot[]): Snapshot | undefined {
+  return snapshots.find(({ folder }) => place === folder || place.startsWith(folder + path.sep));
 }
 
 /** Names the weight files that the model is loaded from; where it cannot be opened, all that look like weights. */
@@ -55,12 +67,16 @@ async function weightFiles(directory: string): Promise<string[]> {
   }
 }
 
-async function datasetInfo({ datasets, eval_datasets }: TrainConfig, files: FileReader): Promise<Meta['dataset_info']> {
+async function datasetInfo(
+  { datasets, eval_datasets }: TrainConfig,
+  files: FileReader,
+  snapshots: readonly Snapshot[],
+): Promise<Meta['dataset_info']> {
   const info: Meta['dataset_info'] = {};
   for (const [role, sets] of Object.entries({ train: datasets, eval: eval_datasets }))
     for (const [i, { path: file }] of sets.entries())
       info[`${role}[${i}] ${path.basename(file)}`] = {
-        revision: null,
+        revision: snapshotOf(file, snapshots)?.commit ?? null,
         sha256: await sha256Of(files, file),
         rows: null,
       };

@@ -15,19 +15,19 @@ import type { CallOptions, WorkEvent } from './call.ts';
 import { createQuantizerPool, loadWasmModule } from './codec.ts';
 import { type FreeBytes, freeBytesAt, requireRoom } from './disk.ts';
 import { nodeReader, nodeWriter } from './files.ts';
-import { requireAdapterFolder, requireModelFolder } from './inputs.ts';
+import { adapterFolder, modelFolder } from './hub-folders.ts';
 import { requireMovable, type TakenFolder, takeFolder } from './output-folder.ts';
 import { withSpool } from './quantize.ts';
 import { writeBeside } from './write-beside.ts';
 
 /** Events of merging; weights that are quantized again are so before the first file is written. */
-export type MergeEvent = WorkEvent<'quantize' | 'write'>;
+export type MergeEvent = WorkEvent<'download' | 'quantize' | 'write'>;
 
 export type MergeOptions = MergeInput &
   CallOptions<MergeEvent> & {
-    /** Directory of a Hugging Face model: config.json and safetensors. */
+    /** Directory of a Hugging Face model (config.json, safetensors), or its name on the hub. */
     readonly model_name_or_path: string;
-    /** Directory of a PEFT adapter for it. */
+    /** Directory of a PEFT adapter for it, or its name on the hub. */
     readonly adapter_name_or_path: string;
     /** New or empty directory to write. */
     readonly output_dir: string;
@@ -101,39 +101,43 @@ export async function mergeFolder(
   freeBytes: FreeBytes = freeBytesAt,
 ): Promise<MergeSummary> {
   signal.throwIfAborted();
-  const { model, adapter, out, names } = job;
-  await requireModelFolder(names.model, model);
-  await requireAdapterFolder(names.adapter, adapter);
+  const { model, adapter, out, names, config } = job;
+  const hub = { offline: config.offline, signal, onEvent };
+  const adapterAt = await adapterFolder(adapter, { setting: names.adapter, ...hub });
+  const modelAt = await modelFolder(model, { setting: names.model, model_revision: config.model_revision, ...hub });
   await requireMovable(out, names.out);
   const folder = await takeFolder(out, { name: names.out, contents: 'none' });
   try {
-    return await mergeInto(folder, job, onEvent, signal, freeBytes);
+    return await mergeInto(folder, { ...job, modelAt: modelAt.folder, adapterAt }, onEvent, signal, freeBytes);
   } finally {
     await folder.release();
   }
 }
 
+/** A job whose model and adapter are folders of this machine. */
+type FoundJob = MergeJob & { readonly modelAt: string; readonly adapterAt: string };
+
 async function mergeInto(
   folder: TakenFolder,
-  { model, adapter: adapterFolder, out, config: given }: MergeJob,
+  { model, adapter: given, out, config: settingsGiven, modelAt, adapterAt }: FoundJob,
   onEvent: (event: MergeEvent) => void,
   signal: AbortSignal,
   freeBytes: FreeBytes,
 ): Promise<MergeSummary> {
   const started = performance.now();
-  const reader = nodeReader(model);
+  const reader = nodeReader(modelAt);
   const notes: string[] = [];
   const config = await readModelConfig(reader, notes);
   const source = await withTiedHead(config, withPrefix(await openCheckpoint(reader), notes));
   await checkWeights(config, source, notes);
-  const adapter: Adapter = await openAdapter(nodeReader(adapterFolder), adapterBase(config));
+  const adapter: Adapter = await openAdapter(nodeReader(adapterAt), adapterBase(config));
   await checkOwnEmbeddings(adapter, source);
-  const companions = await adaptedCompanions(reader, nodeReader(adapterFolder), config.vocab_size, notes);
+  const companions = await adaptedCompanions(reader, nodeReader(adapterAt), config.vocab_size, notes);
   for (const text of [...notes, ...adapter.notes]) onEvent({ type: 'note', text });
   const settings: MergeSettings = {
-    dtype: given.dtype === 'auto' ? null : given.dtype,
-    safeMerge: given.safe_merge,
-    dequantize: given.dequantize,
+    dtype: settingsGiven.dtype === 'auto' ? null : settingsGiven.dtype,
+    safeMerge: settingsGiven.safe_merge,
+    dequantize: settingsGiven.dequantize,
   };
   const wasm = await loadWasmModule();
   const codec = new Codec(wasm);
@@ -144,7 +148,7 @@ async function mergeInto(
   try {
     const onNote = (text: string) => onEvent({ type: 'note', text });
     const onTensor = tellTensors(onEvent, layout);
-    const { maxShardBytes } = given;
+    const { maxShardBytes } = settingsGiven;
     const { files, copied } = await writeBeside(folder, (partial) =>
       withSpool(partial, (spool) => {
         const written = { writer: nodeWriter(partial), spool, maxShardBytes };
@@ -154,7 +158,7 @@ async function mergeInto(
     );
     return {
       model,
-      adapter: adapterFolder,
+      adapter: given,
       out,
       written_as: layout.quantized === null ? 'dense' : '4bit',
       updates: updatesOf(layout.source),

@@ -17,17 +17,17 @@ import { type CallOptions, callProblems, requireOptions, type WorkEvent } from '
 import { createQuantizerPool, loadWasmModule } from './codec.ts';
 import { type FreeBytes, freeBytesAt, requireRoom } from './disk.ts';
 import { nodeReader, nodeWriter } from './files.ts';
-import { requireModelFolder } from './inputs.ts';
+import { modelFolder } from './hub-folders.ts';
 import { requireMovable, type TakenFolder, takeFolder } from './output-folder.ts';
 import { openFileStore } from './spool.ts';
 import { writeBeside } from './write-beside.ts';
 
 /** Events of quantizing: every weight is quantized before the first file is written. */
-export type QuantizeEvent = WorkEvent<'quantize' | 'write'>;
+export type QuantizeEvent = WorkEvent<'download' | 'quantize' | 'write'>;
 
 export type QuantizeOptions = QuantizeInput &
   CallOptions<QuantizeEvent> & {
-    /** Directory of a 16- or 32-bit Hugging Face model: config.json and safetensors. */
+    /** Directory of a 16- or 32-bit Hugging Face model (config.json, safetensors), or its name on the hub. */
     readonly model_name_or_path: string;
     /** New or empty directory to write. */
     readonly output_dir: string;
@@ -88,16 +88,16 @@ type FolderJob = {
  * @param freeBytes free bytes of the disk below a directory; injected by tests
  */
 export async function quantizeFolder(
-  { model, out, names, config: given }: FolderJob,
+  { model, out, names, config }: FolderJob,
   { onEvent = () => undefined, signal = new AbortController().signal }: CallOptions<QuantizeEvent>,
   freeBytes: FreeBytes = freeBytesAt,
 ): Promise<QuantizeSummary> {
   signal.throwIfAborted();
-  await requireModelFolder(names.model, model);
+  const { folder: source } = await modelFolder(model, { setting: names.model, ...config, signal, onEvent });
   await requireMovable(out, names.out);
   const folder = await takeFolder(out, { name: names.out, contents: 'none' });
   try {
-    return await quantizeInto(folder, { model, config: given }, onEvent, signal, freeBytes);
+    return await quantizeInto(folder, { model, source, config }, onEvent, signal, freeBytes);
   } finally {
     await folder.release();
   }
@@ -105,13 +105,13 @@ export async function quantizeFolder(
 
 async function quantizeInto(
   folder: TakenFolder,
-  { model, config: given }: Pick<FolderJob, 'model' | 'config'>,
+  { model, source: at, config: given }: Pick<FolderJob, 'model' | 'config'> & { readonly source: string },
   onEvent: (event: QuantizeEvent) => void,
   signal: AbortSignal,
   freeBytes: FreeBytes,
 ): Promise<QuantizeSummary> {
   const { directory: out } = folder;
-  const reader = nodeReader(model);
+  const reader = nodeReader(at);
   const notes: string[] = [];
   const config = await readModelConfig(reader, notes);
   const source = await withTiedHead(config, withPrefix(await openCheckpoint(reader), notes));

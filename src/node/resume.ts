@@ -110,7 +110,8 @@ function withoutPath({ path: _, ...others }: TrainConfig['datasets'][number]): o
 const FREE: readonly SettingKey[] = [
   ...(['output_dir', 'model_name_or_path', 'adapter_name_or_path', 'eval_datasets', 'max_gpu_memory'] as const),
   ...(['resume_from_checkpoint', 'max_minutes', 'save_strategy', 'save_steps', 'save_total_limit'] as const),
-  ...(['load_best_model_at_end', 'dataset_dir', 'strict', 'report_to', 'logging_dir'] as const),
+  ...(['load_best_model_at_end', 'dataset_dir', 'strict', 'report_to', 'logging_dir', 'model_revision'] as const),
+  ...(['offline', 'dataset_config', 'dataset_train_split', 'dataset_test_split'] as const),
 ];
 /** Settings with which a run may go on otherwise than it began. */
 const CHANGEABLE: readonly SettingKey[] = [

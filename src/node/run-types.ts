@@ -4,6 +4,7 @@ import type { RunRecord } from '../results/run-schema.ts';
 import type { Evaluation, StepEvent, Timing, TrainEvent } from '../train/events.ts';
 import type { DeviceChoice } from './device-choice.ts';
 import type { FreeBytes } from './disk.ts';
+import type { HubEvent } from './hub-access.ts';
 
 /** Events of a run, in order: device, data, plan, advice, training, end. `notes` are lines for a person. */
 export type RunEvent =
@@ -23,6 +24,7 @@ export type RunEvent =
       readonly notes: readonly string[];
     }
   | TrainEvent
+  | HubEvent
   /** The last event: all that is kept is on the disk, and the device closes next. */
   | { readonly type: 'end'; readonly error: unknown };
 

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { ADAPTER_FILE } from '../adapters/files.ts';
-import { type ResolvedConfig, reportersOf, settleComputeDtype, type TrainConfig, wasSet } from '../config/index.ts';
+import { type ResolvedConfig, reportersOf, type TrainConfig, wasSet } from '../config/index.ts';
 import type { MicroBatch } from '../data/batch.ts';
 import { START } from '../data/batches.ts';
 import { DeviceError } from '../errors.ts';
@@ -11,7 +11,6 @@ import { advise } from '../estimate/advise.ts';
 import { estimateThatFits } from '../estimate/fit.ts';
 import { tokenizerBytes } from '../formats/companions.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
-import type { Device } from '../gpu/device.ts';
 import { chromeTrace } from '../gpu/profiler.ts';
 import { formatBytes } from '../report/format.ts';
 import type { RunRecord } from '../results/run-schema.ts';
@@ -28,13 +27,17 @@ import { freeBytesAt, requireRoom, requireWritable, type WrittenBytes } from './
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { nodeReader, nodeWriter } from './files.ts';
 import { driverMemory } from './gpu-memory.ts';
-import { requireInputs, withAbsolutePaths } from './inputs.ts';
+import { hubAccess } from './hub-access.ts';
+import { fetchInputs, hubNames, namesOf } from './hub-inputs.ts';
+import type { Snapshot } from './hub-snapshot.ts';
+import { requireInputs } from './inputs.ts';
 import { readMaterial } from './material.ts';
 import type { TakenFolder } from './output-folder.ts';
 import { packageManifest } from './package-root.ts';
 import { type RunContext, runRecord } from './record.ts';
 import { findResumePoint, goesOnInFolder, type RunOrigin, requireSameRun, runOrigin } from './resume.ts';
 import { openRowSpool, type RowSpool } from './row-spool.ts';
+import { type Configs, configsOf, settle } from './run-configs.ts';
 import { clearForResuming, RECORD_FILE, takeRunFolder, writeRunHead } from './run-folder.ts';
 import { openRunLogs } from './run-logs.ts';
 import { dataNotes, deviceNotes, tierNotes } from './run-notes.ts';
@@ -49,11 +52,6 @@ export function placeOfSingleRun({ values }: ResolvedConfig, command: readonly s
 }
 
 /**
- * The configuration with the settings that an adapter decides: with paths as they were given, and with absolute ones.
- */
-type Configs = { readonly asGiven: ResolvedConfig; readonly absolute: ResolvedConfig };
-
-/**
  * Runs a configuration and writes its folder; a run that ends early leaves its log. Always closes the device.
  * @throws ConfigError, DataError, DeviceError; the signal's reason when aborted, at the next step boundary
  */
@@ -61,7 +59,8 @@ export async function run(asked: ResolvedConfig, options: RunOptions): Promise<R
   const clock = { startedMs: performance.now(), createdAt: new Date().toISOString() };
   const { keep = true, rows } = options;
   const given = await withDatasetFiles(asked);
-  await requireInputs(given, rows);
+  const onHub = await hubNames(namesOf(given.values));
+  await requireInputs(given, { has: (name) => rows?.has(name) === true || onHub.has(name) });
   const folder = keep ? await takeRunFolder(given.values.output_dir, goesOnInFolder(given.values)) : null;
   const rowSpool = openRowSpool();
   try {
@@ -84,7 +83,9 @@ async function runInFolder(
   if (profileFile !== undefined) await requireWritable(profileFile, '--profile');
   const note = (text: string): void => onEvent({ type: 'note', text });
   const resume = folder === null ? null : await findResumePoint(given.values, note);
-  const asGiven = await withAdapterSettings(given, nodeReader);
+  const hub = () => hubAccess({ offline: given.values.offline, signal: options.signal, onEvent });
+  const fetched = await fetchInputs(given, hub, 'model');
+  const asGiven = await withAdapterSettings(fetched.config, nodeReader);
   const runtime = await openNodeRuntime(device);
   // who hears of the end may end this process
   const end = async (error: unknown): Promise<void> => {
@@ -94,9 +95,9 @@ async function runInFolder(
   try {
     const outcome = await runOn(
       { ...runtime, readerOf: readerWithRows(runtime.readerOf, rows) },
-      { asGiven, absolute: withAbsolutePaths(asGiven, rows) },
+      configsOf(asGiven, fetched, rows),
       resume,
-      options,
+      { ...options, snapshots: fetched.snapshots },
       clock,
     );
     await end(null);
@@ -115,7 +116,7 @@ async function runOn(
   runtime: NodeRuntime,
   given: Configs,
   resume: ResumePoint | null,
-  options: SpooledOptions,
+  options: SpooledOptions & { readonly snapshots: readonly Snapshot[] },
   clock: Clock,
 ): Promise<RunOutcome> {
   const { place, signal, onEvent, profileFile, keep = true, freeBytes = freeBytesAt } = options;
@@ -144,7 +145,7 @@ async function runOn(
   requireStrict(configs.asGiven, { dtypeNotes, rowNotes: trainSet.notes, advice });
   for (const one of advice) onEvent({ type: 'advice', ...one });
   onEvent({ type: 'phase', phase: 'hash', total: 0 });
-  const basis = { place, clock, predicted, ...(await provenance(runtime, configs.asGiven)) };
+  const basis = { place, clock, predicted, ...(await provenance(runtime, configs.asGiven, options.snapshots)) };
   const origin = {
     nibble_version: packageManifest().version,
     run: runOrigin(configs.asGiven.values, basis.material, name),
@@ -156,7 +157,7 @@ async function runOn(
     await clearForResuming(writer.root);
     await writeRows(writer, options.rows);
     const environment = { code, ...meta, ...tiers, tiles: device.profile.tiles ?? null };
-    await writeRunHead(writer, pathsInFolder(configs.absolute, options.rows), environment);
+    await writeRunHead(writer, pathsInFolder(configs.namedAbsolute, options.rows), environment);
   }
   const otherCpuShare = await watchOtherCpu();
   const result = await trainToEnd(runtime, input, {
@@ -169,18 +170,11 @@ async function runOn(
   });
   const meta = await withConditions(basis.meta, await otherCpuShare());
   const paths = keep ? pathsOf(input, result, options) : null;
-  const record = runRecord(await contextOf({ ...basis, meta }, configs.asGiven, paths, result), input, result);
+  const record = runRecord(await contextOf({ ...basis, meta }, configs.named, paths, result), input, result);
   if (paths !== null) await writeRecord(paths.recordFile, record);
   if (profileFile !== undefined) await writeProfile(result.engine, input, profileFile);
   result.engine.destroy();
   return { ...outcomeOf(result), evaluations: result.evaluations, paths, record };
-}
-
-/** Settles what both readings of a configuration leave to the device. */
-function settle({ asGiven, absolute }: Configs, profile: Device['profile']): { configs: Configs; notes: string[] } {
-  const settled = settleComputeDtype(asGiven, profile);
-  const configs = { asGiven: settled.config, absolute: settleComputeDtype(absolute, profile).config };
-  return { configs, notes: settled.note === null ? [] : [settled.note] };
 }
 
 async function written({ readerOf }: NodeRuntime, input: RunInput): Promise<WrittenBytes> {
@@ -251,8 +245,12 @@ async function endBy(error: unknown, running: ReturnType<typeof train>): Promise
 type Provenance = Pick<RunContext, 'code' | 'material' | 'meta'>;
 
 /** Collects what the run is made from and runs on. Reads every file of model and data once. */
-async function provenance({ device, readerOf }: NodeRuntime, { values }: ResolvedConfig): Promise<Provenance> {
-  const material = await readMaterial(values, readerOf('.'));
+async function provenance(
+  { device, readerOf }: NodeRuntime,
+  { values }: ResolvedConfig,
+  snapshots: readonly Snapshot[],
+): Promise<Provenance> {
+  const material = await readMaterial(values, readerOf('.'), snapshots);
   return {
     code: await codeInfo(),
     material,

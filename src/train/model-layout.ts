@@ -106,7 +106,7 @@ const SETTING_NAMES: Partial<Record<keyof TargetFields, string>> = {
 function freshAdapter(config: TrainConfig, base: AdapterBase) {
   const loraConfig: LoraConfig = {
     ...LORA_DEFAULTS,
-    base_model_name_or_path: config.model_name_or_path,
+    base_model_name_or_path: config.base_on_hub ?? config.model_name_or_path,
     task_type: 'CAUSAL_LM',
     r: config.lora_r,
     lora_alpha: config.lora_alpha,

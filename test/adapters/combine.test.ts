@@ -65,7 +65,10 @@ test.each(Object.entries(cases))('%s', async (name, { weights, r, lora_alpha, ..
     for (const { key } of tensors) {
       const theirs = await readFloats(want, key);
       // PEFT multiplies random values by zero where nothing is added, which leaves signs on zeros
-      expect(got.get(key)?.findIndex((v, i) => v !== theirs[i]), key).toBe(-1);
+      expect(
+        got.get(key)?.findIndex((v, i) => v !== theirs[i]),
+        key,
+      ).toBe(-1);
     }
     return;
   }

@@ -276,7 +276,8 @@ describe('what commands hand on', () => {
     const { makers, calls } = recorded();
     const hub = await nibble(['estimate', 'org/model'], makers);
     expect([hub.code, calls]).toEqual([2, []]);
-    expect(hub.stderr).toContain('`hf download org/model --local-dir ./model`, then give ./model');
+    expect(hub.stderr).toContain('HF_HUB_OFFLINE allows no network, and the cache (');
+    expect(hub.stderr).toContain('has no org/model at revision main');
     const gone = await nibble(['estimate', at('run.yaml')], makers);
     expect([gone.code, calls]).toEqual([2, []]);
     expect(gone.stderr).toContain('nibble: model_name_or_path: there is no folder ./llama in ');

@@ -81,7 +81,8 @@ const CASES: Case[] = [
     model: 'meta-llama/Llama-3.2-1B',
     says: [
       `there is no folder meta-llama/Llama-3.2-1B in ${process.cwd()}`,
-      'nibble downloads nothing; fetch it with `hf download meta-llama/Llama-3.2-1B --local-dir ./Llama-3.2-1B`',
+      'HF_HUB_OFFLINE allows no network',
+      'has no meta-llama/Llama-3.2-1B at revision main',
     ],
   },
   {

@@ -16,6 +16,7 @@ import { verdictText } from '../../report/sections/verdict.ts';
 import type { RunRecord } from '../../results/run-schema.ts';
 import type { CliContext } from '../shared/context.ts';
 import { askedDevice } from '../shared/device-choice.ts';
+import { drawWork } from '../shared/draw-work.ts';
 import { createProgress, type Progress, type ProgressTask } from '../shared/progress.ts';
 import { trainProgress } from '../shared/train-progress.ts';
 import type { BenchListArgs, BenchPublishArgs, BenchReportArgs, BenchRunArgs } from './command.ts';
@@ -76,11 +77,13 @@ function throwForFailed(runs: readonly RunRecord[]): void {
 function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent) => void {
   let run: ProgressTask | null = null;
   let draw: ReturnType<typeof trainProgress> | null = null;
+  const drawFetch = drawWork(progress);
   return (event) => {
     if (event.type === 'run-start') {
       run = suite.start(`${event.name} (${event.index + 1} of ${event.total})`);
       draw = trainProgress(progress, run);
     } else if (event.type === 'run-event') draw?.(event.event);
+    else if (event.type === 'fetch-event') drawFetch(event.event);
     else {
       draw?.(null);
       const { error } = event.record.run_info;

@@ -8,6 +8,8 @@ import { readModelConfig } from '../../formats/hf-config.ts';
 import { openTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../../formats/tokenizer.ts';
 import { withDatasetFiles } from '../../node/dataset-files.ts';
 import { nodeReader } from '../../node/files.ts';
+import { type HubEvent, hubAccess } from '../../node/hub-access.ts';
+import { fetchInputs, hubNames, namesOf } from '../../node/hub-inputs.ts';
 import { requireInputs, withAbsolutePaths } from '../../node/inputs.ts';
 import { openRowSpool } from '../../node/row-spool.ts';
 import { datasetNotes } from '../../node/run-notes.ts';
@@ -24,8 +26,13 @@ export async function runPreview(
   { config: asked, rows, json, evaluation }: PreviewArgs,
   context: CliContext,
 ): Promise<void> {
-  const config = await withDatasetFiles(asked);
-  await requireInputs(config);
+  const given = await withDatasetFiles(asked);
+  await requireInputs(given, await hubNames(namesOf(given.values)));
+  const onEvent = (event: HubEvent): void => {
+    if (event.type === 'note') context.stderr.write(`note: ${event.text}\n`);
+  };
+  const hub = () => hubAccess({ offline: asked.values.offline, signal: context.signal, onEvent });
+  const { config } = await fetchInputs(given, hub, 'tokenizer');
   const { values } = withAbsolutePaths(config);
   const reader = nodeReader(values.model_name_or_path);
   const model = await readModelConfig(reader, []);

@@ -3,8 +3,8 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import type { ResolvedConfig, SourceFile } from '../../config/index.ts';
-import { ConfigError } from '../../errors.ts';
-import { hubHint, requireModel } from '../../node/inputs.ts';
+import { parseHubName } from '../../formats/hub-cache.ts';
+import { type EstimateEvent, estimateInputs } from '../../node/estimate.ts';
 import { newCommand } from '../shared/command.ts';
 import type { CliContext, Handler } from '../shared/context.ts';
 import { readSource, readTrainConfig } from '../shared/read-config.ts';
@@ -28,37 +28,49 @@ export function estimateCommand(context: CliContext, run: Handler<EstimateArgs>)
       'nibble estimate config.yaml                                # the run that this configuration describes',
       'nibble estimate ./llama/config.json --max_length 512       # any Llama config.json',
       'nibble estimate ./llama --per_device_train_batch_size 1    # a model directory',
+      'nibble estimate meta-llama/Llama-3.2-1B                     # a name on the Hugging Face hub: config.json alone is fetched',
       'nibble estimate ./llama --profile lavapipe                 # with the limits of another device',
       'nibble estimate config.yaml --json                         # the same figures for a program',
     ],
   })
-    .argument('<target>', "a YAML configuration, a model's config.json, or a model directory")
+    .argument(
+      '<target>',
+      "a YAML configuration, a model's config.json, a model directory, or a model's name on the hub",
+    )
     .option('--profile <name>', 'limits and features of the device to plan for')
     .option('--json', 'print JSON');
   return addSettingOptions(command).action(async (target: string, options: Record<string, unknown>) => {
     const { profile, json, ...settings } = options as { profile?: string; json?: boolean };
-    const model = await modelConfigAt(target, context);
-    const config =
+    const given = await modelConfigAt(target, context);
+    const model = given === undefined ? await modelNamed(target) : dirname(given.path);
+    const asked =
       model === undefined
         ? await readTrainConfig(context, target, settings, { purpose: 'estimate' })
         : await readTrainConfig(
             context,
             undefined,
-            { model_name_or_path: dirname(model.path), ...settings },
+            { model_name_or_path: model, ...settings },
             { purpose: 'estimate' },
           );
-    if (model === undefined) await requireModel(config);
-    const modelConfig = model ?? (await readSource(join(config.values.model_name_or_path, 'config.json'), context));
-    await run({ config, modelConfig, profile, json: json === true }, context);
+    if (given !== undefined) return run({ config: asked, modelConfig: given, profile, json: json === true }, context);
+    const onEvent = (event: EstimateEvent): void => {
+      if (event.type === 'note') context.stderr.write(`note: ${event.text}\n`);
+    };
+    const { config, modelConfig } = await estimateInputs(asked, { onEvent, signal: context.signal });
+    const { text } = await readSource(join(config.values.model_name_or_path, 'config.json'), context);
+    await run({ config, modelConfig: { path: modelConfig, text }, profile, json: json === true }, context);
   });
+}
+
+/** A target that is a name on the hub. */
+async function modelNamed(target: string): Promise<string | undefined> {
+  const isThere = (await stat(target).catch(() => null)) !== null;
+  return isThere || parseHubName(target) === null ? undefined : target;
 }
 
 /** Reads the model's config.json where `target` is that or its directory; undefined for a training configuration. */
 async function modelConfigAt(target: string, context: CliContext): Promise<SourceFile | undefined> {
   const found = await stat(target).catch(() => null);
   if (found?.isDirectory()) return readSource(join(target, 'config.json'), context);
-  const hint = hubHint(target, 'model');
-  if (found === null && hint !== '')
-    throw new ConfigError([{ path: 'target', message: `there is no ${target} in ${process.cwd()}${hint}` }]);
   return basename(target).endsWith('.json') ? readSource(target, context) : undefined;
 }

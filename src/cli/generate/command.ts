@@ -31,13 +31,17 @@ export function generateCommand(context: CliContext, run: Handler<GenerateArgs>)
       'nibble generate ./llama --prompt "Once upon a time"                         # with the model\'s own settings',
       'nibble generate ./llama --adapter ./out --prompt "Once upon a time"         # with an adapter that nibble or PEFT made',
       'nibble generate ./llama --adapter ./out --chat --prompt "Who are you?"      # a question, in the chat template',
+      'nibble generate HuggingFaceTB/SmolLM2-135M --prompt "Once upon a time"      # fetched from the Hugging Face hub, and kept',
       'nibble generate ./llama --prompt "2, 3, 5," --temperature 0                 # the likeliest token every time',
       'nibble generate ./llama --load_in_4bit --prompt "Hi" --top_p 0.9 --seed 7   # in 4 bits, drawn',
       'nibble generate ./llama --adapter ./a=law --adapter ./b=code --prompts rows.jsonl --json   # each row names its adapter',
       'echo "Dear diary," | nibble generate ./llama --prompts -                    # a prompt on each line of standard input',
     ],
   })
-    .argument('<model>', 'directory of a Hugging Face model: config.json, safetensors, tokenizer.json')
+    .argument(
+      '<model>',
+      'directory of a Hugging Face model (config.json, safetensors, tokenizer.json), or its name on the hub',
+    )
     .option('--prompt <text>', 'a text to write on after; may be given several times', collect, [])
     .option(
       '--prompts <file>',
@@ -45,7 +49,7 @@ export function generateCommand(context: CliContext, run: Handler<GenerateArgs>)
     )
     .option(
       '--adapter <dir[=name]>',
-      'directory of a PEFT adapter; several by names. The first is taken where a prompt names none',
+      'directory of a PEFT adapter, or its name on the hub; several by names. The first is taken where a prompt names none',
       collect,
       [],
     )

@@ -27,8 +27,8 @@ export function mergeCommand(context: CliContext, run: Handler<MergeArgs>): Comm
       'nibble merge ./llama-4bit ./out ./merged-4bit --json     # back into 4 bits, and how much of each update that holds',
     ],
   })
-    .argument('<model>', 'directory of the Hugging Face model that the adapter was trained on')
-    .argument('<adapter>', 'directory of a PEFT adapter')
+    .argument('<model>', 'directory of the Hugging Face model that the adapter was trained on, or its name on the hub')
+    .argument('<adapter>', 'directory of a PEFT adapter, or its name on the hub')
     .argument('<out>', 'directory to write; it must be empty or new')
     .option('--json', 'print what was written as JSON');
   for (const { flag, help } of shapeFlags(mergeSettings.shape, { max_shard_size: 'a size' }))

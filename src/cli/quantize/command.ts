@@ -23,12 +23,13 @@ export function quantizeCommand(context: CliContext, run: Handler<QuantizeArgs>)
     examples: [
       'nibble quantize ./llama ./llama-4bit                                         # NF4, as QLoRA has it',
       'nibble quantize ./llama ./llama-4bit --bnb_4bit_use_double_quant             # 4.127 instead of 4.5 bits a weight',
+      'nibble quantize HuggingFaceTB/SmolLM2-135M ./smol-4bit                       # fetched from the Hugging Face hub first',
       'nibble quantize ./llama ./llama-fp4 --bnb_4bit_quant_type fp4 --dtype bfloat16',
       'nibble quantize ./llama ./llama-4bit --llm_int8_skip_modules lm_head,down_proj',
       'nibble quantize ./llama ./llama-4bit --max_shard_size 5GB --json             # shards, and figures for a program',
     ],
   })
-    .argument('<model>', 'directory of a Hugging Face model: config.json and safetensors')
+    .argument('<model>', 'directory of a Hugging Face model (config.json, safetensors), or its name on the hub')
     .argument('<out>', 'directory to write; it must be empty or new')
     .option('--json', 'print what was written as JSON');
   for (const { flag, help } of quantizeFlags()) command.option(flag, help);

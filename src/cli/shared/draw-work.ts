@@ -9,7 +9,7 @@ export function drawWork(progress: Progress): (event: WorkEvent<string>) => void
   return (event) => {
     if (event.type === 'phase') {
       left = event.total;
-      task = progress.start(event.phase, event.total);
+      task = progress.start(event.phase === 'download' ? 'download (MiB)' : event.phase, event.total);
     } else if (event.type === 'progress') {
       task?.advance();
       if (--left === 0) task?.finish();

@@ -1,10 +1,12 @@
 /** Draws the events of one training run below a parent task. */
 import { flagMessages } from '../../kernels/flags.ts';
+import type { HubEvent } from '../../node/hub-access.ts';
 import { adviceInWords } from '../../train/advice.ts';
 import { meanLoss, type Phase, type StepEvent, type TrainEvent } from '../../train/events.ts';
 import type { Progress, ProgressTask } from './progress.ts';
 
-const LABEL: Record<Phase, string> = {
+const LABEL: Record<Phase | 'download', string> = {
+  download: 'download (MiB)',
   hash: 'hash files',
   load: 'load',
   compile: 'compile kernels',
@@ -19,7 +21,7 @@ export function trainProgress(
   progress: Progress,
   parent: Pick<ProgressTask, 'start'>,
   rowOf: (event: StepEvent) => string | null = () => null,
-): (event: TrainEvent | null) => void {
+): (event: TrainEvent | HubEvent | null) => void {
   let task: ProgressTask | null = null;
   let detail = '';
   let saved = '';
