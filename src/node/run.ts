@@ -217,7 +217,10 @@ async function trainToEnd(
     checkpoints: writer === null ? null : nodeCheckpoints(writer.root, settings.output_dir),
     origin: { ...origin, run: JSON.parse(JSON.stringify(origin.run)) },
     resume,
-    onLogRow: (row) => log?.add(row),
+    onLogRow: (row) => {
+      log?.add(row);
+      onEvent({ type: 'log', row });
+    },
     startedMs,
   });
   try {
