@@ -31,7 +31,7 @@ import { driverMemory } from './gpu-memory.ts';
 import { requireInputs, withAbsolutePaths } from './inputs.ts';
 import { readMaterial } from './material.ts';
 import type { TakenFolder } from './output-folder.ts';
-import { packageManifest } from './package-root.ts';
+import { packageManifest, packageVersions } from './package-root.ts';
 import { type RunContext, runRecord } from './record.ts';
 import { findResumePoint, goesOnInFolder, type RunOrigin, requireSameRun, runOrigin } from './resume.ts';
 import { openRowSpool, type RowSpool } from './row-spool.ts';
@@ -265,7 +265,7 @@ async function provenance({ device, readerOf }: NodeRuntime, { values }: Resolve
       gpu: gpuInfo(device),
       nvidia_smi: await nvidiaSmi(),
       runtime: runtimeInfo(),
-      package_info: { ...packageManifest().dependencies },
+      package_info: packageVersions(),
     },
   };
 }
