@@ -68,6 +68,21 @@ export class RunStopped extends Error {
   }
 }
 
+/**
+ * Waits for packages that an install with --omit=optional leaves out.
+ * @param purpose what they are for, as the message says it: "charts"
+ * @throws ConfigError where they are not installed
+ */
+export async function optionalPackages<T>(loading: Promise<T>, names: string, purpose: string): Promise<T> {
+  try {
+    return await loading;
+  } catch (error) {
+    if ((error as Partial<NodeError>).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    const message = `${purpose}: the optional packages ${names} are not installed; run \`npm install\` without --omit=optional`;
+    throw new ConfigError([{ path: '', message }]);
+  }
+}
+
 /** Codes of the system's refusals that no check of ours can foresee: the machine is to be mended, not nibble. */
 const REFUSALS = 'EACCES EPERM EROFS ENOSPC EDQUOT EIO ENOMEM EMFILE ENFILE EAGAIN EBUSY ELOOP'.split(' ');
 

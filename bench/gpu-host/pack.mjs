@@ -92,8 +92,8 @@ try {
       filter: (file) => !LEFT_OUT_FILES.test(file),
     });
   };
-  const { dependencies } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
-  const packages = packageFolders([...Object.keys(dependencies), ...TESTING]);
+  const { dependencies, optionalDependencies } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
+  const packages = packageFolders([...Object.keys({ ...dependencies, ...optionalDependencies }), ...TESTING]);
   for (const name of [...OWN.filter((file) => existsSync(path.join(ROOT, file))), ...packages])
     take(path.join(ROOT, name), path.join(into, name));
   take(process.execPath, path.join(into, 'bin/node'));

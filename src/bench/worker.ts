@@ -55,6 +55,8 @@ function tell(event: RunEvent): void {
     case 'plan':
     case 'advice':
       return; // the same for all runs of an arm
+    case 'log':
+      return; // a suite shows the steps
     case 'end':
       // told before the device closes, which was seen to hang (webgpu 0.6.2)
       if (event.error === null) send({ kind: 'done' });

@@ -51,8 +51,14 @@ type Draft = {
 const ENV_PREFIX = 'NIBBLE_';
 // The test suite's own switches; child processes inherit them.
 const TEST_PREFIX = 'NIBBLE_TEST_';
-/** Variables that choose the device of the process (src/node/device-choice.ts): a fact of the machine, not of the run. */
-const DEVICE_VARIABLES: readonly string[] = ['NIBBLE_DEVICE', 'NIBBLE_ADAPTER'];
+/**
+ * Variables of the process, not of the run: its device (src/node/device-choice.ts), and where `nibble train` has its settings
+ * from and how it runs (src/cli/shared/variables.ts).
+ */
+const PROCESS_VARIABLES: readonly string[] = [
+  ...(['NIBBLE_DEVICE', 'NIBBLE_ADAPTER'] as const),
+  ...(['NIBBLE_CONFIG', 'NIBBLE_LOG', 'NIBBLE_UNATTENDED'] as const),
+];
 const settingNames = new Set<string>([...settingKeys, ...ALIASES.keys()]);
 const known = (): Iterable<string> => [...settingNames, ...FOREIGN_NAMES, ...UNSUPPORTED.keys()];
 
@@ -74,7 +80,7 @@ export function fileLayer(file: YamlFile, at: readonly string[], mapping: object
 /** Reads the settings among environment variables. An unknown NIBBLE_ name is a notice: another program may use it. */
 export function envLayer(env: Readonly<Record<string, string | undefined>>): Layer {
   const isSetting = (name: string): boolean =>
-    name.startsWith(ENV_PREFIX) && !name.startsWith(TEST_PREFIX) && !DEVICE_VARIABLES.includes(name);
+    name.startsWith(ENV_PREFIX) && !name.startsWith(TEST_PREFIX) && !PROCESS_VARIABLES.includes(name);
   const named = Object.entries(env).filter(([name]) => isSetting(name));
   const key = (name: string) => name.slice(ENV_PREFIX.length).toLowerCase();
   const layer = layerOf(

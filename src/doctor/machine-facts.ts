@@ -30,11 +30,19 @@ export function machineFacts(view: MachineView): MachineFacts {
     cores: view.cores,
     memoryBytes: view.memoryBytes,
     isRoot: view.isRoot,
+    isGvisor: isGvisor(view),
     vulkan: vulkanFacts(view, libraries),
     nvidia: nvidiaFacts(view, libraries),
     renderNodes: renderNodes(view),
     backports: aptBackports(view, os.id, os.codename),
   };
+}
+
+/** The kernel that gVisor pretends to be, whatever the host has. */
+const GVISOR_KERNEL = 'Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016';
+
+function isGvisor(view: MachineView): boolean {
+  return (view.readText('/proc/version') ?? '').trim() === GVISOR_KERNEL;
 }
 
 function osRelease(view: MachineView): MachineFacts['os'] {
@@ -111,9 +119,17 @@ function nvidiaFacts(view: MachineView, libraries: ReadonlyMap<string, string>):
   return {
     gpus: smi === null ? nodes.map((name) => `/dev/${name}`) : rows.map(([name = '']) => name),
     driver,
+    userland: userlandVersion(names),
     capabilities: view.env.NVIDIA_DRIVER_CAPABILITIES ?? null,
     libraries: Object.fromEntries(known),
   };
+}
+
+/** Libraries of the driver that carry its version in their names, as the dynamic linker knows them. */
+const VERSIONED = /^libnvidia-(?:glvkspirv|glcore|eglcore)\.so\.(\d+\.[\d.]+)$/;
+
+function userlandVersion(names: readonly string[]): string | null {
+  return names.map((name) => VERSIONED.exec(name)?.[1]).find((version) => version !== undefined) ?? null;
 }
 
 /** PCI vendors that Mesa drives. */

@@ -6,7 +6,7 @@ import type { Finding, MachineFacts, NvidiaFacts, Probe } from './types.ts';
 
 const GRAPHICS = 'NVIDIA_DRIVER_CAPABILITIES=compute,utility,graphics';
 /** Debian and Ubuntu packages that NVIDIA's driver links against and slim images lack. */
-const GLVND_PACKAGES = ['libvulkan1', 'libegl1', 'libglvnd0', 'libgl1', 'libglx0', 'libgles2', 'libxext6'];
+export const GLVND_PACKAGES = ['libvulkan1', 'libegl1', 'libglvnd0', 'libgl1', 'libglx0', 'libgles2', 'libxext6'];
 const ICD_PATH = '/etc/vulkan/icd.d/nvidia_icd.json';
 
 /**
@@ -15,7 +15,7 @@ const ICD_PATH = '/etc/vulkan/icd.d/nvidia_icd.json';
 export function nvidiaFindings(machine: MachineFacts, probe: Probe): Finding[] {
   const { nvidia } = machine;
   if (nvidia === null || probe.device?.adapter.vendor.toLowerCase() === 'nvidia') return [];
-  const cause = [notMounted, glvndMissing, manifestMissing, tooOldForDriver, partlyMounted]
+  const cause = [notPassed, notMounted, otherVersion, glvndMissing, manifestMissing, tooOldForDriver, partlyMounted]
     .map((rule) => rule(nvidia, machine, probe))
     .find((finding) => finding !== null);
   return [cause ?? unknownCause(nvidia, probe)];
@@ -33,19 +33,30 @@ function problem(id: string, what: string, fix: string): Finding {
 const hasVulkanDriver = ({ libraries }: NvidiaFacts): boolean =>
   libraries['libGLX_nvidia.so.0'] === true || libraries['libEGL_nvidia.so.0'] === true;
 
-/** The container toolkit mounts the Vulkan driver only for the capability `graphics`. */
-const notMounted: Rule = (nvidia, { isRoot }) => {
+/** A container sees the host's driver in /proc whether or not it was given a GPU. */
+const notPassed: Rule = ({ gpus, driver }) => {
+  if (gpus.length > 0) return null;
+  return problem(
+    'nvidia-not-passed',
+    `the host has NVIDIA's driver${driver === null ? '' : ` ${driver}`}, but none of its GPUs is passed into this container`,
+    `docker run --gpus all -e ${GRAPHICS} ...   # in Kubernetes: resources.limits "nvidia.com/gpu": 1`,
+  );
+};
+
+/**
+ * The container toolkit mounts the Vulkan driver only for the capability `graphics`; platforms without that toolkit, gVisor
+ * among them, mount none, and the image has to bring the one of the host's version.
+ */
+const notMounted: Rule = (nvidia, machine) => {
   if (hasVulkanDriver(nvidia)) return null;
-  const { capabilities, driver } = nvidia;
+  const { capabilities } = nvidia;
   const set = capabilities?.split(',').map((c) => c.trim());
   const what = `${gpuOf(nvidia)} is here, but not the Vulkan part of its driver (libGLX_nvidia.so.0)`;
-  if (set?.some((c) => c === 'graphics' || c === 'all')) {
-    const packages = [`libnvidia-gl-${driver?.split('.')[0] ?? 'VERSION'}`];
-    return problem(
-      'nvidia-driver-libraries',
-      `${what}, although ${capabilities} was asked for`,
-      aptInstall(packages, isRoot),
-    );
+  const isAsked = set?.some((c) => c === 'graphics' || c === 'display' || c === 'all') ?? false;
+  if (isAsked || machine.isGvisor) {
+    const although = isAsked ? `, although ${capabilities} was asked for` : '';
+    const sandbox = machine.isGvisor ? '; this container runs on gVisor, which mounts none' : '';
+    return problem('nvidia-userland-absent', `${what}${although}${sandbox}`, installUserland(nvidia, machine));
   }
   const had =
     capabilities === null ? 'NVIDIA_DRIVER_CAPABILITIES is not set' : `NVIDIA_DRIVER_CAPABILITIES is ${capabilities}`;
@@ -55,6 +66,30 @@ const notMounted: Rule = (nvidia, { isRoot }) => {
     `docker run --gpus all -e ${GRAPHICS} ...   # in a Dockerfile: ENV ${GRAPHICS}; outside a container install libnvidia-gl`,
   );
 };
+
+/** Both parts of a driver have to be of one version, so an image that brings its own fits one kind of host alone. */
+const otherVersion: Rule = (nvidia, machine) => {
+  const { driver, userland } = nvidia;
+  if (driver === null || userland === null || driver === userland) return null;
+  return problem(
+    'nvidia-userland-version',
+    `${gpuOf(nvidia)} cannot be opened: the Vulkan part of its driver is of version ${userland}`,
+    installUserland(nvidia, machine),
+  );
+};
+
+/** NVIDIA's names of processors. */
+const RUN_ARCH: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'aarch64' };
+
+/** Two ways to the driver's libraries of the host's version: a package, or NVIDIA's own installer. */
+function installUserland({ driver }: NvidiaFacts, { arch, isRoot }: MachineFacts): string {
+  const version = driver ?? 'VERSION';
+  const installer = `NVIDIA-Linux-${RUN_ARCH[arch] ?? arch}-${version}.run`;
+  return (
+    `${aptInstall([`libnvidia-gl-${version.split('.')[0]}`], isRoot)}   # of exactly ${version}; else NVIDIA's installer: ` +
+    `${isRoot ? '' : 'sudo '}sh ${installer} --silent --no-kernel-module`
+  );
+}
 
 /** Without glvnd's EGL the driver loads but lacks vkCreateInstance. */
 const glvndMissing: Rule = (nvidia, { vulkan, isRoot }, { driverLog }) => {
@@ -94,12 +129,18 @@ const tooOldForDriver: Rule = (nvidia, { os, glibc }, { driverLog, error }) => {
   );
 };
 
-const partlyMounted: Rule = (nvidia, { isRoot }) => {
-  if (nvidia.libraries['libnvidia-glvkspirv.so'] === true) return null;
+/** What the dynamic linker says of a part that is not there. */
+const PART_MISSING = /(libnvidia-[\w-]+\.so)[\d.]*: cannot open shared object file/;
+
+const partlyMounted: Rule = (nvidia, machine, { driverLog }) => {
+  const compiler = 'libnvidia-glvkspirv.so';
+  const missing = PART_MISSING.exec(driverLog)?.[1] ?? (nvidia.libraries[compiler] === true ? null : compiler);
+  if (missing === null) return null;
+  const so = missing === compiler ? 'so its Vulkan driver cannot compile a shader' : 'which its Vulkan driver loads';
   return problem(
     'nvidia-partly-mounted',
-    `${gpuOf(nvidia)}: libnvidia-glvkspirv.so is missing, so its Vulkan driver cannot compile a shader`,
-    `${aptInstall([`libnvidia-gl-${nvidia.driver?.split('.')[0] ?? 'VERSION'}`], isRoot)}   # or a newer NVIDIA container toolkit on the host`,
+    `${gpuOf(nvidia)}: ${missing} is missing, ${so}`,
+    `a newer NVIDIA container toolkit on the host mounts it; or ${installUserland(nvidia, machine)}`,
   );
 };
 

@@ -9,6 +9,8 @@ export type MachineFacts = Pick<
   'platform' | 'arch' | 'kernel' | 'glibc' | 'node' | 'nibble' | 'webgpu' | 'cores' | 'memoryBytes' | 'isRoot'
 > & {
   readonly os: { readonly id: string; readonly codename: string; readonly name: string };
+  /** Whether system calls go through gVisor, as on some platforms that rent GPUs. */
+  readonly isGvisor: boolean;
   readonly vulkan: VulkanFacts;
   readonly nvidia: NvidiaFacts | null;
   /** Render nodes below /dev/dri, and whether this user may open them. */
@@ -32,8 +34,12 @@ export type IcdFile = { readonly path: string; readonly library: string | null }
 
 /** Facts of an NVIDIA driver, where one is visible. */
 export type NvidiaFacts = {
+  /** Empty where the driver of the host is seen, but none of its GPUs. */
   readonly gpus: readonly string[];
+  /** Version of the kernel's part of the driver. */
   readonly driver: string | null;
+  /** Version of the part that programs load; null where none is there, or none that tells. */
+  readonly userland: string | null;
   /** NVIDIA_DRIVER_CAPABILITIES; null when it is not set. */
   readonly capabilities: string | null;
   /** Whether the dynamic linker knows each library of the driver and of glvnd that Vulkan needs. */

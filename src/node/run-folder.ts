@@ -11,7 +11,7 @@ import { type TakenFolder, takeFolder } from './output-folder.ts';
 import { readRegular } from './regular-file.ts';
 
 /** Written before the first step. A folder that has it but no trainer_state.json holds a run that did not end. */
-const CONFIG_FILE = 'config.yaml';
+export const CONFIG_FILE = 'config.yaml';
 const ENVIRONMENT_FILE = 'environment.json';
 /** Name of a run's record, beside what it trained. */
 export const RECORD_FILE = 'run.json';

@@ -2,6 +2,7 @@
 import type { CategoryBytes } from '../gpu/category.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import type { Evaluation, StepEvent, Timing, TrainEvent } from '../train/events.ts';
+import type { LogRow } from '../train/trainer-state.ts';
 import type { DeviceChoice } from './device-choice.ts';
 import type { FreeBytes } from './disk.ts';
 import type { HubEvent } from './hub-access.ts';
@@ -25,6 +26,8 @@ export type RunEvent =
     }
   | TrainEvent
   | HubEvent
+  /** A row of log.jsonl: Trainer's names and means, every logging_steps and at evaluations. */
+  | { readonly type: 'log'; readonly row: LogRow }
   /** The last event: all that is kept is on the disk, and the device closes next. */
   | { readonly type: 'end'; readonly error: unknown };
 

@@ -33,7 +33,7 @@ import type { Snapshot } from './hub-snapshot.ts';
 import { requireInputs } from './inputs.ts';
 import { readMaterial } from './material.ts';
 import type { TakenFolder } from './output-folder.ts';
-import { packageManifest } from './package-root.ts';
+import { packageManifest, packageVersions } from './package-root.ts';
 import { type RunContext, runRecord } from './record.ts';
 import { findResumePoint, goesOnInFolder, type RunOrigin, requireSameRun, runOrigin } from './resume.ts';
 import { openRowSpool, type RowSpool } from './row-spool.ts';
@@ -211,7 +211,10 @@ async function trainToEnd(
     checkpoints: writer === null ? null : nodeCheckpoints(writer.root, settings.output_dir),
     origin: { ...origin, run: JSON.parse(JSON.stringify(origin.run)) },
     resume,
-    onLogRow: (row) => log?.add(row),
+    onLogRow: (row) => {
+      log?.add(row);
+      onEvent({ type: 'log', row });
+    },
     startedMs,
   });
   try {
@@ -260,7 +263,7 @@ async function provenance(
       gpu: gpuInfo(device),
       nvidia_smi: await nvidiaSmi(),
       runtime: runtimeInfo(),
-      package_info: { ...packageManifest().dependencies },
+      package_info: packageVersions(),
     },
   };
 }

@@ -16,8 +16,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress } from 'node:zlib';
-import { extract } from 'tar-stream';
-import { DeviceError } from '../errors.ts';
+import { DeviceError, optionalPackages } from '../errors.ts';
 import { cacheHome } from './cache-home.ts';
 import { distrust } from './trusted-folder.ts';
 
@@ -88,14 +87,17 @@ function archivePath(): string {
     const root = entry.slice(0, entry.lastIndexOf(`${path.sep}chromium${path.sep}`) + `${path.sep}chromium`.length);
     return path.join(root, 'bin', 'swiftshader.tar.br');
   } catch (error) {
-    throw new DeviceError('no GPU was found, and the software driver is not installed: run `npm ci` without --omit', {
-      cause: error,
-    });
+    throw new DeviceError(
+      'no GPU was found, and the software driver is not installed: run `npm install` without --omit=optional, or ' +
+        "install Mesa's Vulkan driver",
+      { cause: error },
+    );
   }
 }
 
 /** Unpacks beside the target and renames, so that another process never sees half of it. */
 async function unpackTo(archive: string, dir: string): Promise<void> {
+  const { extract } = await optionalPackages(import('tar-stream'), 'tar-stream', 'the software driver');
   mkdirSync(path.dirname(dir), { recursive: true, mode: 0o700 });
   const temporary = mkdtempSync(`${dir}-`);
   const files = extract();

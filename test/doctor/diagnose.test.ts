@@ -161,8 +161,40 @@ describe('an NVIDIA GPU that Vulkan does not reach', () => {
   });
 
   it('it is there, but the libraries are not', () => {
-    const finding = nvidia({ env: { NVIDIA_DRIVER_CAPABILITIES: 'all' } });
-    expect(finding).toMatchObject({ id: 'nvidia-driver-libraries', fix: expect.stringContaining('libnvidia-gl-570') });
+    for (const asked of ['all', 'compute,utility,graphics', 'utility,display']) {
+      const { id, what, fix } = nvidia({ env: { NVIDIA_DRIVER_CAPABILITIES: asked } });
+      expect(id).toBe('nvidia-userland-absent');
+      expect(what).toContain(`although ${asked} was asked for`);
+      expect(fix).toContain('apt-get install -y libnvidia-gl-570 ');
+      expect(fix).toContain('sh NVIDIA-Linux-x86_64-570.86.15.run --silent --no-kernel-module');
+    }
+    const arm = nvidia({ env: { NVIDIA_DRIVER_CAPABILITIES: 'all' }, view: { arch: 'arm64', isRoot: false } });
+    expect(arm.fix).toContain('sudo sh NVIDIA-Linux-aarch64-570.86.15.run');
+  });
+
+  it('gVisor passes the GPU on, and mounts no libraries for any capability', () => {
+    const files = { '/proc/version': 'Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016\n' };
+    const finding = nvidia({ files, env: { NVIDIA_DRIVER_CAPABILITIES: 'compute,utility' } });
+    expect(finding.id).toBe('nvidia-userland-absent');
+    expect(finding.what).toContain('runs on gVisor');
+    expect(fakeMachine().isGvisor).toBe(false);
+  });
+
+  it("an image's own libraries are of another version than the host's driver", () => {
+    const other = ['libGLX_nvidia.so.0', 'libnvidia-glvkspirv.so.535.104.05'];
+    const { id, what, fix } = nvidia({ files: NVIDIA_ICD, programs: ldconfig(...GLVND, ...other) });
+    expect(id).toBe('nvidia-userland-version');
+    expect(what).toContain(
+      '(driver 570.86.15) cannot be opened: the Vulkan part of its driver is of version 535.104.05',
+    );
+    expect(fix).toContain('of exactly 570.86.15');
+  });
+
+  it("the host's driver shows in /proc, but no GPU was passed in", () => {
+    const files = { '/proc/driver/nvidia/version': 'NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  Thu' };
+    const finding = only({ files });
+    expect(finding).toMatchObject({ id: 'nvidia-not-passed', fix: expect.stringMatching(/^docker run --gpus all /) });
+    expect(finding.what).toContain("NVIDIA's driver 570.86.15");
   });
 
   it('the loader, EGL or glvnd are missing, or only the loader knows', () => {
@@ -197,6 +229,11 @@ describe('an NVIDIA GPU that Vulkan does not reach', () => {
   it('its shader compiler was not mounted', () => {
     const finding = nvidia({ files: NVIDIA_ICD, programs: ldconfig(...GLVND, ...NVIDIA.slice(0, 2)) });
     expect(finding.id).toBe('nvidia-partly-mounted');
+    const driverLog = 'libnvidia-gpucomp.so.570.86.15: cannot open shared object file: No such file or directory';
+    const complete = { files: NVIDIA_ICD, programs: ldconfig(...GLVND, ...NVIDIA) };
+    const other = nvidia(complete, { ...SWIFTSHADER, driverLog });
+    expect(other.id).toBe('nvidia-partly-mounted');
+    expect(other.what).toContain('libnvidia-gpucomp.so is missing, which its Vulkan driver loads');
   });
 
   it('everything seems right: what the loader said', () => {

@@ -32,10 +32,12 @@ export class Project {
     const own = this.#module(NAME);
     mkdirSync(own, { recursive: true });
     execFileSync('tar', ['-C', own, '--strip-components=1', '-xzf', path.join(this.folder, filename)]);
-    const { dependencies } = JSON.parse(readFileSync(path.join(own, 'package.json'), 'utf8')) as {
-      dependencies: Record<string, string>;
+    type Names = Record<string, string>;
+    const { dependencies, optionalDependencies } = JSON.parse(readFileSync(path.join(own, 'package.json'), 'utf8')) as {
+      dependencies: Names;
+      optionalDependencies: Names;
     };
-    for (const name of [...Object.keys(dependencies), '@types/node']) {
+    for (const name of [...Object.keys({ ...dependencies, ...optionalDependencies }), '@types/node']) {
       mkdirSync(path.dirname(this.#module(name)), { recursive: true });
       symlinkSync(path.join(ROOT, 'node_modules', name), this.#module(name));
     }

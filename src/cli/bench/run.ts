@@ -27,6 +27,12 @@ async function writeReport(input: Parameters<typeof import('../../bench/write-re
   return report.writeReport(input);
 }
 
+/** Fails before any run where the report at its end could not be drawn. @throws ConfigError */
+async function requireReport(): Promise<void> {
+  const { chartLibraries } = await import('../../report/charts/render.ts');
+  await chartLibraries();
+}
+
 const SUITES = path.join('bench', 'suites');
 
 /**
@@ -34,6 +40,7 @@ const SUITES = path.join('bench', 'suites');
  * @throws ConfigError or an Error where runs failed; the signal's reason
  */
 export async function runBench({ suite, output, report }: BenchRunArgs, context: CliContext): Promise<void> {
+  if (report) await requireReport();
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
   const folder = await takeNewFolder(output, `${suite.suite}-${stamp}`, '--output');
   const { directory } = folder;

@@ -10,28 +10,40 @@ import { wantsColor } from './terminal.ts';
 
 const USAGE_EXIT_CODE = 2;
 /** sysexits(3) EX_TEMPFAIL: the run is not done, and goes on when it is started again. */
-const STOPPED_EXIT_CODE = 75;
+export const STOPPED_EXIT_CODE = 75;
 
-/**
- * Prints the failure on stderr and returns the exit code: 2 usage or mendable, 1 our bug, 75 a run that was stopped and can go
- * on, 128 + n a signal.
- */
+/** A failure that its command has told already, in its own way. */
+export class Told extends Error {
+  override readonly name = 'Told';
+  readonly exitCode: number;
+
+  constructor(exitCode: number) {
+    super(`ends with exit code ${exitCode}`);
+    this.exitCode = exitCode;
+  }
+}
+
+/** Exit code of a failure, and what to tell of it; null where nothing is to be told, or it has been. */
+export type Failure = { readonly exitCode: number; readonly message: string | null };
+
+/** Prints the failure on stderr and returns the exit code, as failureOf has it. */
 export function reportFailure(error: unknown, context: CliContext): number {
-  // commander has printed its help or its complaint already
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
+  const { exitCode, message } = failureOf(error, context.signal);
   const color = pc.createColors(wantsColor(context.stderr, context.env));
-  const say = (text: string) => context.stderr.write(`${color.red('nibble:')} ${text}\n`);
-  const cause = causeOf(error, context.signal);
-  if (cause instanceof OutputClosed) return 0;
-  if (cause instanceof RunStopped) {
-    say(cause.message);
-    return STOPPED_EXIT_CODE;
-  }
-  if (cause instanceof StoppedBySignal) {
-    say(cause.message);
-    return cause.exitCode;
-  }
-  return reportError(cause, say);
+  if (message !== null) context.stderr.write(`${color.red('nibble:')} ${message}\n`);
+  return exitCode;
+}
+
+/** Chooses the exit code: 2 usage or mendable, 1 our bug, 75 a run that was stopped and can go on, 128 + n a signal. */
+export function failureOf(error: unknown, signal: AbortSignal): Failure {
+  // commander has printed its help or its complaint already
+  if (error instanceof CommanderError) return { exitCode: error.exitCode === 0 ? 0 : USAGE_EXIT_CODE, message: null };
+  if (error instanceof Told) return { exitCode: error.exitCode, message: null };
+  const cause = causeOf(error, signal);
+  if (cause instanceof OutputClosed) return { exitCode: 0, message: null };
+  if (cause instanceof RunStopped) return { exitCode: STOPPED_EXIT_CODE, message: cause.message };
+  if (cause instanceof StoppedBySignal) return { exitCode: cause.exitCode, message: cause.message };
+  return { exitCode: exitCodeOf(cause), message: messageOf(cause) };
 }
 
 /** Platform code answers an abort with an AbortError of its own. */
@@ -40,13 +52,12 @@ function causeOf(error: unknown, { aborted, reason }: AbortSignal): unknown {
   return aborted && isOurs && error instanceof Error && error.name === 'AbortError' ? reason : error;
 }
 
-function reportError(error: unknown, say: (text: string) => void): number {
+function messageOf(error: unknown): string {
   if (error instanceof ConfigError && error.problems.length > 1)
-    say(`${error.problems.length} problems in the configuration:\n${error.message.replaceAll(/^/gm, '  ')}`);
-  else if (isRefusal(error)) say(refusalInWords(error));
-  else if (exitCodeOf(error) === 2) say((error as Error).message);
-  else say(`this is a bug in nibble, please report it with these lines:\n${stackOf(error)}`);
-  return exitCodeOf(error);
+    return `${error.problems.length} problems in the configuration:\n${error.message.replaceAll(/^/gm, '  ')}`;
+  if (isRefusal(error)) return refusalInWords(error);
+  if (exitCodeOf(error) === 2) return (error as Error).message;
+  return `this is a bug in nibble, please report it with these lines:\n${stackOf(error)}`;
 }
 
 function refusalInWords(error: NodeError): string {

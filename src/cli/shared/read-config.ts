@@ -17,6 +17,7 @@ import { readRegular, requireRegular } from '../../node/regular-file.ts';
 import type { CliContext } from './context.ts';
 import { givenSettings } from './setting-options.ts';
 import { isStandardInput, readStandardInput, STANDARD_INPUT } from './standard-input.ts';
+import { CONFIG_VARIABLE, isConfigText } from './variables.ts';
 
 /** Reads a text file of the size that a configuration may have, or standard input where `path` is -. @throws DataError */
 export async function readSource(path: string, context: Pick<CliContext, 'stdin' | 'signal'>): Promise<SourceFile> {
@@ -38,8 +39,19 @@ export async function readSource(path: string, context: Pick<CliContext, 'stdin'
   }
 }
 
+/** The settings of NIBBLE_CONFIG, where a command is given no file. @throws DataError */
+async function givenSource(context: CliContext, path: string | undefined): Promise<SourceFile | undefined> {
+  const variable = context.env[CONFIG_VARIABLE] ?? '';
+  if (path !== undefined) {
+    if (variable !== '') tellNotices(context, [{ path: CONFIG_VARIABLE, message: `not read, since ${path} is given` }]);
+    return readSource(path, context);
+  }
+  if (variable === '') return undefined;
+  return isConfigText(variable) ? { path: CONFIG_VARIABLE, text: variable } : readSource(variable, context);
+}
+
 /**
- * Resolves file, environment and flags, and prints what was read differently from what was written.
+ * Resolves file (or NIBBLE_CONFIG), environment and flags, and prints what was read differently from what was written.
  * @param isStrict leaves to the run what `strict` makes errors of
  * @throws ConfigError, DataError
  */
@@ -50,10 +62,8 @@ export async function readTrainConfig(
   { purpose = 'train', isStrict = false }: { readonly purpose?: Purpose; readonly isStrict?: boolean } = {},
 ): Promise<ResolvedConfig> {
   const sources: ConfigSources = { env: context.env, flags: givenSettings(options) };
-  const config = loadTrainConfig(
-    path === undefined ? sources : { ...sources, file: await readSource(path, context) },
-    purpose,
-  );
+  const file = await givenSource(context, path);
+  const config = loadTrainConfig(file === undefined ? sources : { ...sources, file }, purpose);
   const { notices, values } = config;
   tellNotices(context, isStrict && values.strict ? notices.filter(({ isFollowed }) => isFollowed) : notices);
   return config;

@@ -54,7 +54,8 @@ export function lossInWords(steps: readonly StepEvent[]): string {
   return steps.some(({ lossTokens }) => lossTokens > 0) ? `loss ${meanLoss(steps).toFixed(4)}` : 'no label, no loss';
 }
 
-function skipMessage({ step, lossScale, flags }: StepEvent): string {
+/** Says why an update was skipped. */
+export function skipMessage({ step, lossScale, flags }: StepEvent): string {
   const what = flags === 0 ? 'a gradient was not finite' : 'something left the range of float16';
   const scale = lossScale === null ? '' : ` (loss scale ${lossScale})`;
   return `step ${step}: ${what}, the update was skipped${scale}`;

@@ -10,15 +10,27 @@ import { createProgress, type Progress } from '../shared/progress.ts';
 import { StoppedBySignal } from '../shared/signals.ts';
 import { lossInWords, trainProgress } from '../shared/train-progress.ts';
 import type { TrainArgs } from './command.ts';
+import { jsonLog } from './json-log.ts';
 import { logRows } from './log.ts';
 import { readPipedRows } from './piped-rows.ts';
+import { whatIsLeft } from './unattended.ts';
 
 /** Trains and prints where the result lies. @throws ConfigError, DataError, DeviceError; the signal's reason */
-export async function runTrain({ config: given, profile }: TrainArgs, context: CliContext): Promise<void> {
+export async function runTrain(
+  { config: given, profile, unattended, write }: TrainArgs,
+  context: CliContext,
+): Promise<void> {
   const { output_dir, logging_steps } = given.values;
-  const { config, rows } = await readPipedRows(given, context);
+  const { config: piped, rows } = await readPipedRows(given, context);
+  const note = (text: string) => context.stderr.write(`note: ${text}\n`);
+  const config = unattended ? await whatIsLeft(piped, { rows, signal: context.signal, note }) : piped;
+  if (config === null) {
+    if (write !== undefined) write('done', { output_dir, steps: 0 });
+    else context.stdout.write(`${output_dir}: this run is finished already; nothing is left to do\n`);
+    return;
+  }
   const progress = createProgress(context.stderr, context.env);
-  const draw = drawRun(progress, logging_steps);
+  const draw = write === undefined ? drawRun(progress, logging_steps) : jsonLog(write);
   let stop: CheckpointEvent | null = null;
   try {
     const outcome = await run(config, {
@@ -32,7 +44,8 @@ export async function runTrain({ config: given, profile }: TrainArgs, context: C
       profileFile: profile,
       rows,
     });
-    context.stdout.write(`${output_dir}: ${lastLoss(outcome)}, ${figures(outcome)}\n`);
+    if (write !== undefined) write('done', doneFields(output_dir, outcome));
+    else context.stdout.write(`${output_dir}: ${lastLoss(outcome)}, ${figures(outcome)}\n`);
   } catch (error) {
     throw error === context.signal.reason ? withCheckpoint(error, stop) : error;
   } finally {
@@ -55,6 +68,8 @@ function drawRun(progress: Progress, loggingSteps: number): (event: RunEvent) =>
       case 'plan':
         for (const note of event.notes) progress.note(note);
         break;
+      case 'log':
+        break; // drawn from the steps
       case 'end':
         if (event.error === null) draw(null);
         break;
@@ -72,4 +87,15 @@ function lastLoss({ steps, evaluations }: RunOutcome): string {
 
 function figures({ steps, peakBytes }: RunOutcome): string {
   return `${counted(steps.length, 'step')}, peak GPU memory ${formatBytes(peakBytes)}`;
+}
+
+function doneFields(output_dir: string, { steps, evaluations, peakBytes, record }: RunOutcome): object {
+  return {
+    output_dir,
+    steps: steps.length,
+    loss: steps.at(-1)?.loss,
+    eval_loss: evaluations.at(-1)?.result.evalLoss,
+    peak_bytes: peakBytes,
+    weight_sha256: record.numerics.weight_sha256_after,
+  };
 }

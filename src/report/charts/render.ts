@@ -1,6 +1,6 @@
 /** Renders a Vega-Lite specification to an SVG that needs no script, no font file and no network. */
-import * as vega from 'vega';
-import { compile, type TopLevelSpec } from 'vega-lite';
+import type { TopLevelSpec } from 'vega-lite';
+import { optionalPackages } from '../../errors.ts';
 import type { Chart } from '../document.ts';
 import { CHART_CONFIG, CHART_WIDTH, THEME_CSS } from './theme.ts';
 
@@ -8,8 +8,21 @@ export type ChartText = Pick<Chart, 'name' | 'title' | 'description'>;
 /** The part of a specification that charts do not share. The width of every chart includes its axes. */
 export type ChartSpec = { readonly height: number; readonly layer: readonly unknown[]; readonly encoding?: unknown };
 
+type ChartLibraries = {
+  readonly vega: typeof import('vega');
+  readonly compile: typeof import('vega-lite').compile;
+};
+
+/** Loads the chart libraries, which are optional: a machine that only trains does without. @throws ConfigError */
+export async function chartLibraries(): Promise<ChartLibraries> {
+  const loading = Promise.all([import('vega'), import('vega-lite')]);
+  const [vega, { compile }] = await optionalPackages(loading, 'vega and vega-lite', 'charts');
+  return { vega, compile };
+}
+
 /** Renders a chart; equal specifications give equal bytes. */
 export async function renderChart(text: ChartText, spec: ChartSpec): Promise<Chart> {
+  const { vega, compile } = await chartLibraries();
   const full = {
     width: CHART_WIDTH,
     autosize: { type: 'fit', contains: 'padding' },
