@@ -24,6 +24,12 @@ beforeAll(async () => {
   markdown = renderMarkdown(report);
 });
 
+test('says above all of what, how many runs and when', () => {
+  const when = summary.created_at.slice(0, 'YYYY-MM-DD'.length);
+  expect(when).toMatch(/^20\d\d-\d\d-\d\d$/);
+  expect(report.subtitle).toMatch(new RegExp(`^\\S.*, ${runs.length} runs, ${when} \\d\\d:\\d\\d UTC$`));
+});
+
 /** Cuts the page before the embedded data. */
 const visible = () => page.slice(0, page.indexOf('<script'));
 const decode = (text: string) =>
