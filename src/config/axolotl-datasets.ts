@@ -1,6 +1,6 @@
 /** Entries of `datasets` as Axolotl writes them: read as ours where that gives the same rows, refused where it does not. */
 import type { ConfigProblem } from '../errors.ts';
-import type { Notice } from './layers.ts';
+import type { Notice } from './notice.ts';
 import { show } from './show.ts';
 
 /** Axolotl's names for roles, where an entry of type chat_template names none: its own to the template's. */
@@ -23,7 +23,7 @@ const WITHOUT_EFFECT: Readonly<Record<string, (value: unknown) => boolean>> = {
   trust_remote_code: (value) => value === false,
 };
 /** Keys that say how an entry of each type is read. */
-const READ = ['path', 'type', 'split', 'data_files', 'roles', 'field', 'field_messages'];
+const READ = ['path', 'type', 'split', 'name', 'revision', 'data_files', 'roles', 'field', 'field_messages'];
 const MESSAGE_KEYS = ['message_field_role', 'message_field_content', 'message_property_mappings'];
 
 type Entry = Readonly<Record<string, unknown>>;
@@ -62,11 +62,7 @@ export function axolotlDatasets(given: unknown, path: string, place: (inner: Pro
       isFollowed: isChat,
     });
     const read = isChat ? chatOf(entry, refuse) : completionOf(entry, refuse);
-    return pathsOf(entry).map((file) => ({
-      ...(entry.split == null ? {} : { split: entry.split }),
-      ...read,
-      path: file,
-    }));
+    return placesOf(entry).map((place) => ({ ...read, ...place }));
   });
   return { value, problems, notices };
 }
@@ -104,11 +100,19 @@ function completionOf(entry: Entry, refuse: Refuse): Entry {
   return {};
 }
 
-/** Axolotl's `path: json` with data_files names files of that type. */
-function pathsOf({ path, data_files: files }: Entry): unknown[] {
-  if (files == null) return [path];
-  return Array.isArray(files) ? files : [files];
+/** Types of files that may stand for a path, whose files data_files then names. */
+const LOADERS: readonly unknown[] = ['json', 'csv', 'parquet', 'text', 'arrow'];
+
+/** Where the rows of an entry lie; with `path: json` each of data_files by itself. */
+function placesOf(entry: Entry): Entry[] {
+  const { path, data_files: files, split, name, revision } = withoutNulls(entry);
+  const place = withoutUnset({ split, name, revision });
+  if (files === undefined || !LOADERS.includes(path))
+    return [{ ...place, ...withoutUnset({ path, data_files: files }) }];
+  return (Array.isArray(files) ? files : [files]).map((file) => ({ ...place, path: file }));
 }
 
+const withoutUnset = (entry: Entry): Entry =>
+  Object.fromEntries(Object.entries(entry).filter(([, value]) => value !== undefined));
 const withoutNulls = (entry: Entry): Entry =>
   Object.fromEntries(Object.entries(entry).filter(([, value]) => value !== null));

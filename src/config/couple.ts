@@ -1,7 +1,8 @@
 /** Pairs of settings that say one thing twice: the one that was set decides, the later source wins, a tie is a mistake. */
 import type { ConfigProblem } from '../errors.ts';
 import { showSetting } from './describe.ts';
-import type { Entry, Notice } from './layers.ts';
+import type { Entry } from './layers.ts';
+import type { Notice } from './notice.ts';
 import { defaultOf, type Method, type SettingKey } from './settings.ts';
 
 /** What is set so far, by key; `rank` grows with precedence. */

@@ -5,8 +5,9 @@ export { settleComputeDtype } from './compute-dtype.ts';
 export { type FileName, fileName } from './file-name.ts';
 export { type FlagRow, flagTable, quietFlagNames } from './flags.ts';
 export { configJsonSchema, type JsonSchema, suiteJsonSchema } from './json-schema.ts';
-export { envName, flagName, type Notice, type Origin, type SourceKind } from './layers.ts';
+export { envName, flagName, type Origin, type SourceKind } from './layers.ts';
 export { type ConfigSources, loadTrainConfig, type ResolvedConfig, wasSet, withValues } from './load.ts';
+export type { Notice } from './notice.ts';
 export { printConfig } from './print.ts';
 export {
   checkQuantizeSettings,

@@ -4,6 +4,7 @@ import { axolotlDatasets } from './axolotl-datasets.ts';
 import { inWords, schemaOf, showSetting, typeProblems, unknownKey } from './describe.ts';
 import { FOREIGN_NAMES, insteadOf } from './foreign.ts';
 import { ALIASES, isSettingKey, typeOf } from './names.ts';
+import type { Notice } from './notice.ts';
 import { type SettingKey, settingKeys, settings } from './settings.ts';
 import { show } from './show.ts';
 import { valueOfText } from './text-value.ts';
@@ -23,12 +24,6 @@ export type Entry = {
   /** What was asked for, where a rule put another value in its place. */
   readonly requested?: unknown;
   readonly origin: Origin;
-};
-
-/** A word on what was read otherwise than it was written. */
-export type Notice = ConfigProblem & {
-  /** True where the run still does what was asked for, under another name or in the words of another trainer. */
-  readonly isFollowed?: boolean;
 };
 
 export type Layer = {

@@ -2,7 +2,8 @@
 import { ConfigError } from '../errors.ts';
 import type { Merged } from './couple.ts';
 import { dialectLayer } from './dialects.ts';
-import { envLayer, fileLayer, flagLayer, type Layer, type Notice, type Origin, optionsLayer } from './layers.ts';
+import { envLayer, fileLayer, flagLayer, type Layer, type Origin, optionsLayer } from './layers.ts';
+import type { Notice } from './notice.ts';
 import { applyRules, type Purpose, standsForBfloat16 } from './rules.ts';
 import { type SettingKey, settingKeys, settings, type TrainConfig, type TrainSettings } from './settings.ts';
 import { readYaml, type SourceFile } from './yaml-file.ts';

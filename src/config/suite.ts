@@ -2,8 +2,9 @@
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { showSetting, typeProblems, unknownKey } from './describe.ts';
 import { type FileName, fileName, siblingProblems } from './file-name.ts';
-import { envLayer, fileLayer, flagLayer, type Layer, type Notice } from './layers.ts';
+import { envLayer, fileLayer, flagLayer, type Layer } from './layers.ts';
 import { type ConfigSources, type ResolvedConfig, resolveLayers } from './load.ts';
+import type { Notice } from './notice.ts';
 import { type SettingKey, settingKeys } from './settings.ts';
 import { suiteShape, UNSUPPORTED_SUITE_KEYS } from './suite-shape.ts';
 import { readYaml, type SourceFile, type YamlFile } from './yaml-file.ts';

@@ -225,6 +225,12 @@ describe("entries of Axolotl's datasets", () => {
     expect(read(entry).values.datasets).toEqual(['a.jsonl', 'b.jsonl'].map((path) => ({ path, ...how })));
   });
 
+  test('a dataset of the hub keeps its name, revision and files', () => {
+    const entry = '{path: org/set, name: en, revision: v1, data_files: a.jsonl, type: completion}';
+    const place = { path: 'org/set', name: 'en', revision: 'v1', data_files: 'a.jsonl' };
+    expect(read(entry).values.datasets).toEqual([place]);
+  });
+
   test('completion is text; that long rows are cut is said', () => {
     const config = read('{path: rows.jsonl, type: completion, field: text}');
     expect(config.values.datasets).toEqual([{ path: 'rows.jsonl' }]);
