@@ -167,7 +167,7 @@ describe('refused, with exit code 2 and nothing written', () => {
       'a name on the hub',
       () => {},
       () => ['org/llama', out()],
-      'nibble downloads nothing; fetch it with `hf download org/llama --local-dir ./llama`',
+      'has no org/llama at revision main',
     ],
     [
       'a folder without a model',
