@@ -16,15 +16,18 @@ import { contentOf, directory, GOLDEN, nibbleTrain } from './nibble.ts';
 const MODEL = path.join(GOLDEN, 'llama/untied-gqa-f32');
 const COMMIT = 'c'.repeat(40);
 const ROWS = 'd'.repeat(40);
-const filesOf = (folder: string): Record<string, Buffer> =>
-  Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(path.join(folder, name))]));
+function filesOf(folder: string): Record<string, Buffer> {
+  const names = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isFile());
+  return Object.fromEntries(names.map(({ name }) => [name, readFileSync(path.join(folder, name))]));
+}
 
 const work = directory();
 const saved = { ...process.env };
 let hub: FakeHub;
 const adapter: Record<string, Buffer> = {};
 beforeAll(async () => {
-  const readme = '---\nconfigs:\n- config_name: en\n  data_files:\n  - {split: train, path: en/*.jsonl}\n  - {split: test, path: en/last.json}\n---\n';
+  const readme =
+    '---\nconfigs:\n- config_name: en\n  data_files:\n  - {split: train, path: en/*.jsonl}\n  - {split: test, path: en/last.json}\n---\n';
   hub = await fakeHub([
     { type: 'model', id: 'org/llama', commit: COMMIT, files: filesOf(MODEL), lfsBytes: 1000 },
     { type: 'model', id: 'org/adapter', commit: COMMIT, files: adapter },
@@ -56,11 +59,27 @@ const run = (...argv: readonly string[]) =>
     (context) => dataCommand(context, runPreview),
     (context) => mergeCommand(context, runMerge),
   ]);
-const settings = (output: string) => ['--output_dir', path.join(work, output), '--max_steps', '2', '--per_device_train_batch_size', '4'];
+const settings = (output: string) => [
+  '--output_dir',
+  path.join(work, output),
+  '--max_steps',
+  '1',
+  '--save_strategy',
+  'no',
+  '--per_device_train_batch_size',
+  '4',
+];
 const resolved = (): string[] => hub.requests.flatMap(({ path: at }) => /\/resolve\/\w+\/(.*)$/.exec(at)?.[1] ?? []);
 
 test('an estimate fetches config.json alone', async () => {
-  const { code, stdout, stderr } = await run('estimate', 'org/llama', '--max_length', '32', '--lora_target_modules', 'all-linear');
+  const { code, stdout, stderr } = await run(
+    'estimate',
+    'org/llama',
+    '--max_length',
+    '32',
+    '--lora_target_modules',
+    'all-linear',
+  );
   expect([code, stderr]).toEqual([0, expect.stringContaining('fetching config.json of org/llama')]);
   expect(stdout).toContain('org/llama/config.json, float32');
   expect(resolved()).toEqual(['config.json']);
@@ -100,7 +119,15 @@ test('rows are shown without the weights', async () => {
   process.env.HF_HOME = path.join(work, 'other');
   mkdirSync(process.env.HF_HOME);
   hub.requests.length = 0;
-  const { code, stdout } = await run('data', 'preview', '--model_name_or_path', 'org/llama', '--datasets', 'org/rows', '--json');
+  const { code, stdout } = await run(
+    'data',
+    'preview',
+    '--model_name_or_path',
+    'org/llama',
+    '--datasets',
+    'org/rows',
+    '--json',
+  );
   expect([code, stdout.split('\n').length]).toEqual([0, 21]);
   expect(resolved().filter((file) => file.endsWith('safetensors'))).toEqual([]);
   process.env.HF_HOME = path.join(work, 'hf');
@@ -109,7 +136,7 @@ test('rows are shown without the weights', async () => {
 test('an adapter on the hub is merged into a model on the hub', async () => {
   const merged = path.join(work, 'merged');
   const { code, stderr } = await run('merge', 'org/llama', 'org/adapter', merged);
-  expect([code, stderr], stderr).toEqual([0, expect.stringContaining('adapter_model.safetensors')]);
+  expect([code, stderr], stderr).toEqual([0, expect.stringContaining('of org/adapter')]);
   expect(readdirSync(merged)).toContain('config.json');
 });
 
@@ -119,8 +146,12 @@ test('a dataset that does not do is refused where it is named, before the weight
   const asked = ['--model_name_or_path', 'org/llama', '--datasets', '[{path: org/rows, name: fr}, {path: org/gone}]'];
   const { code, stderr } = await nibbleTrain(...settings('refused'), ...asked);
   expect(code).toBe(2);
-  expect(stderr).toContain('datasets[0].path: org/rows (revision main) has no configuration fr; it has en (--datasets)');
-  expect(stderr).toMatch(/datasets\[1\]\.path: there is no file or folder org\/gone in .*, and no dataset org\/gone on /);
+  expect(stderr).toContain(
+    'datasets[0].path: org/rows (revision main) has no configuration fr; it has en (--datasets)',
+  );
+  expect(stderr).toMatch(
+    /datasets\[1\]\.path: there is no file or folder org\/gone in .*, and no dataset org\/gone on /,
+  );
   expect(resolved()).toEqual(['README.md']);
   process.env.HF_HOME = path.join(work, 'hf');
 });
