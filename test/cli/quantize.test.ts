@@ -163,12 +163,7 @@ describe('refused, with exit code 2 and nothing written', () => {
     ],
     ['the model itself', () => {}, () => [MODEL, MODEL], 'is not empty'],
     ['no model there', () => {}, () => [out('gone'), out()], 'model: there is no folder'],
-    [
-      'a name on the hub',
-      () => {},
-      () => ['org/llama', out()],
-      'nibble downloads nothing; fetch it with `hf download org/llama --local-dir ./llama`',
-    ],
+    ['a name on the hub', () => {}, () => ['org/llama', out()], 'has no org/llama at revision main'],
     [
       'a folder without a model',
       () => mkdirSync(out('empty')),

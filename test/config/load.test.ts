@@ -259,7 +259,7 @@ describe('what is refused', () => {
       'seed: got "x", wanted an integer of at least 0 and at most 4294967295 (NIBBLE_SEED)',
       'lora_alpha: got -1, wanted a number above 0 (--lora_alpha)',
       'nonsense_flag: unknown key (--nonsense_flag)',
-      'model_name_or_path: is missing; wanted the directory of a Hugging Face model: config.json, safetensors, tokenizer.json',
+      'model_name_or_path: is missing; wanted the directory of a Hugging Face model (config.json, safetensors, tokenizer.json), or its name on the hub: ORG/NAME',
       'datasets: is missing; wanted a list of mappings with path',
     ]);
   });
