@@ -49,9 +49,9 @@ export function combineAdapters(
   requireAddable(adapters);
   // PEFT takes one adapter as linear, whatever is asked for
   const type = adapters.length === 1 ? 'linear' : combination_type;
-  const ranks = adapters.map(({ adapter: { config } }) => Math.max(config.r, ...Object.values(config.rank_pattern)));
+  const ranks = adapters.map(({ adapter: { config } }) => largestOf([config.r, ...Object.values(config.rank_pattern)]));
   if (type === 'linear') requireOneRank(adapters, ranks);
-  const largest = Math.max(...ranks);
+  const largest = largestOf(ranks);
   const rank = { linear: largest, cat: ranks.reduce((sum, r) => sum + r, 0), svd: svd_rank ?? largest }[type];
   const values = new Map<string, Float32Array<ArrayBuffer>>();
   const targets = unionOf(adapters, base).map((target): LoraTarget => {
@@ -77,6 +77,8 @@ export function combineAdapters(
   };
   return { config, layout: { targets, dora: false, trained: [] }, values };
 }
+
+const largestOf = (ranks: readonly number[]): number => ranks.reduce((most, rank) => Math.max(most, rank), 0);
 
 function requireAddable(adapters: readonly WeightedAdapter[]): void {
   const problems = adapters.flatMap(({ name, adapter: { config, layout }, weight }): ConfigProblem[] => {

@@ -114,7 +114,7 @@ function jacobi(A: Matrix): { readonly U: Matrix; readonly S: Float64Array; read
   const lengths = Array.from({ length: n }, (_, j) => norm(column(work, j)));
   const order = lengths.map((_, j) => j).sort((i, j) => (lengths[j] as number) - (lengths[i] as number));
   const [U, S, V] = [matrix(n, n), new Float64Array(n), matrix(n, n)];
-  const least = NOTHING * Math.max(...lengths);
+  const least = NOTHING * lengths.reduce((most, length) => Math.max(most, length), 0);
   order.forEach((from, j) => {
     const length = lengths[from] as number;
     if (length <= least) return;

@@ -60,7 +60,7 @@ export async function combineFolders(
     const weighted: WeightedAdapter[] = [];
     for (const { directory, weight } of adapters) {
       const adapter = await openAdapter(nodeReader(directory), base);
-      notes.push(...adapter.notes);
+      for (const note of adapter.notes) notes.push(note);
       weighted.push({ name: directory, weight, adapter, values: await storedValues(adapter) });
     }
     if (given === undefined) requireOneBase(weighted, names.model);

@@ -41,7 +41,7 @@ function table(targets: readonly InspectedTarget[]): string[] {
     groups.set(name, [...(groups.get(name) ?? []), target]);
   }
   const rows = [HEAD, ...[...groups].map(([name, group]) => row(name, group))];
-  const widths = HEAD.map((_, column) => Math.max(...rows.map((cells) => (cells[column] as string).length)));
+  const widths = HEAD.map((_, column) => largest(rows.map((cells) => (cells[column] as string).length)));
   return rows.map((cells) =>
     cells
       .map((cell, i) =>
@@ -57,7 +57,7 @@ function row(name: string, group: readonly InspectedTarget[]): string[] {
     update === null || weight === null || weight === 0 ? [] : [update / weight],
   );
   const sizes = ratios.length > 0 ? ratios : group.flatMap(({ update_norm }) => update_norm ?? []);
-  const largest = sizes.length === 0 ? null : group[sizes.indexOf(Math.max(...sizes))];
+  const widest = sizes.length === 0 ? null : group[sizes.indexOf(largest(sizes))];
   const norms = group.flatMap(({ update_norm }) => update_norm ?? []);
   return [
     name,
@@ -73,14 +73,16 @@ function row(name: string, group: readonly InspectedTarget[]): string[] {
     formatCount(group.reduce((sum, { parameters }) => sum + parameters, 0)),
     range(norms, short),
     range(ratios, (ratio) => `${short(100 * ratio)} %`),
-    largest?.module ?? '–',
+    widest?.module ?? '–',
   ];
 }
+
+const largest = (values: readonly number[]): number => values.reduce((a, b) => Math.max(a, b), -Infinity);
 
 const short = (value: number): string => String(Number(value.toPrecision(3)));
 
 function range(values: readonly number[], format: (value: number) => string): string {
   if (values.length === 0) return '–';
-  const [least, most] = [Math.min(...values), Math.max(...values)].map(format) as [string, string];
+  const [least, most] = [-largest(values.map((value) => -value)), largest(values)].map(format) as [string, string];
   return least === most ? least : `${least.replace(/ %$/, '')} to ${most}`;
 }

@@ -49,7 +49,14 @@ describe('the golden folders', () => {
     const names = (shared ?? []).map(({ folder }) => folder);
     expect(names.length).toBeGreaterThanOrEqual(10);
     expect(folders.recordedVersions(GOLDEN, names).get('peft')).toMatch(/^\d+\.\d+\.\d+$/);
-    expect((own ?? []).map(({ folder }) => folder)).toEqual(['generate', 'merge', 'chat', 'tokenizers']);
+    expect((own ?? []).map(({ folder }) => folder)).toEqual([
+      'generate',
+      'merge',
+      'combine',
+      'gguf',
+      'chat',
+      'tokenizers',
+    ]);
     for (const made of own ?? []) {
       const [name = '', version = ''] = (named(made) ?? '').split(' ');
       expect(folders.recordedVersions(GOLDEN, [made.folder]).get(name)).toMatch(new RegExp(`^${version}\\.`));
