@@ -41,7 +41,7 @@ export function trainProgress(
       // a run that is told to stop names the checkpoint of its last step again
       if (event.path !== saved) progress.note(`checkpoint: ${event.path}${event.isBest ? ', the best so far' : ''}`);
       saved = event.path;
-    } else progress.note(event.text);
+    } else if (event.type === 'note') progress.note(event.text);
   };
 }
 
