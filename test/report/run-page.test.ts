@@ -12,7 +12,7 @@ const steps = Array.from({ length: 40 }, (_, i) => ({
   loss: i === 7 ? Number.NaN : 4 - i / 20,
   gradNorm: i === 9 ? Number.POSITIVE_INFINITY : 1,
   learningRate: 2e-4 * (1 - i / 40),
-  stepMs: 500,
+  stepMs: i === 0 ? 5000 : 500,
   tokens: 100,
 }));
 const VIEW: RunView = {
