@@ -11,8 +11,10 @@ import { advise } from '../estimate/advise.ts';
 import { estimateThatFits } from '../estimate/fit.ts';
 import { tokenizerBytes } from '../formats/companions.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
+import type { Device } from '../gpu/device.ts';
 import { chromeTrace } from '../gpu/profiler.ts';
 import { formatBytes } from '../report/format.ts';
+import type { EnvironmentFacts } from '../report/sections/environment.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
 import type { Engine } from '../train/engine.ts';
@@ -41,6 +43,7 @@ import { type Configs, configsOf, settle } from './run-configs.ts';
 import { clearForResuming, RECORD_FILE, takeRunFolder, writeRunHead } from './run-folder.ts';
 import { openRunLogs } from './run-logs.ts';
 import { dataNotes, deviceNotes, tierNotes } from './run-notes.ts';
+import { RunPage } from './run-page.ts';
 import { pathsInFolder, readerWithRows, writeRows } from './run-rows.ts';
 import type { RunOptions, RunOutcome, RunPaths, RunPlace } from './run-types.ts';
 import { type NodeRuntime, openNodeRuntime } from './runtime.ts';
@@ -159,12 +162,25 @@ async function runOn(
     const environment = { code, ...meta, ...tiers, tiles: device.profile.tiles ?? null };
     await writeRunHead(writer, pathsInFolder(configs.namedAbsolute, options.rows), environment);
   }
+  const page =
+    writer === null
+      ? null
+      : new RunPage({
+          writer,
+          config: configs.asGiven,
+          environment: environmentOf(basis, device.profile.tier, tiers),
+          command: place.command,
+          totalSteps,
+          progress: resume?.file.progress ?? null,
+          startedMs: clock.startedMs,
+        });
   const otherCpuShare = await watchOtherCpu();
   const result = await trainToEnd(runtime, input, {
     ...options,
     startedMs: clock.startedMs,
     writer,
     settings: configs.asGiven.values,
+    page,
     origin,
     resume,
   });
@@ -185,6 +201,7 @@ type Keeping = {
   readonly writer: FileWriter | null;
   /** Settings with paths as they were given. */
   readonly settings: TrainConfig;
+  readonly page: RunPage | null;
   readonly origin: { readonly nibble_version: string; readonly run: RunOrigin };
   readonly resume: ResumePoint | null;
   readonly startedMs: number;
@@ -194,7 +211,7 @@ type Keeping = {
 async function trainToEnd(
   runtime: NodeRuntime,
   input: RunInput,
-  { signal, onEvent, writer, settings, origin, resume, startedMs }: RunOptions & Keeping,
+  { signal, onEvent, writer, settings, page, origin, resume, startedMs }: RunOptions & Keeping,
 ): Promise<TrainResult> {
   const note = (text: string): void => onEvent({ type: 'note', text });
   if (resume !== null)
@@ -205,6 +222,10 @@ async function trainToEnd(
   const firstStep = resume === null ? 0 : resume.file.progress.step + 1;
   const log = writer === null ? null : await openRunLogs(writer, settings, { rows, firstStep }, note);
   let isComplete = false;
+  // a page that cannot be written ends no run
+  const shown = async (written: Promise<void> | undefined): Promise<void> => {
+    await written?.catch((error: Error) => note(error.message));
+  };
   const running = train(runtime, input, {
     signal,
     writer,
@@ -226,10 +247,16 @@ async function trainToEnd(
         await endBy(error, running);
         throw error;
       }
+      page?.hear(next.value);
+      if (next.value.type === 'checkpoint' && !next.value.isStop) await shown(page?.write());
       next = await running.next();
     }
     isComplete = true;
+    await shown(page?.end());
     return next.value;
+  } catch (error) {
+    await shown(page?.stop(error));
+    throw error;
   } finally {
     await log?.close(isComplete);
   }
@@ -243,6 +270,20 @@ async function endBy(error: unknown, running: ReturnType<typeof train>): Promise
   } catch {
     // the listener's error, which the caller throws
   }
+}
+
+/** What the page of a run says of where and with what it is made. */
+function environmentOf(
+  { meta, code, material }: Provenance,
+  tier: Device['profile']['tier'],
+  { attention, lora }: ReturnType<typeof runTiers>,
+): EnvironmentFacts {
+  return {
+    meta_info: meta,
+    run_info: { code },
+    train_info: { tier, attention_tier: attention.tier, ...(lora && { lora_products: lora }) },
+    eval_info: { data_hashes: material.dataHashes },
+  };
 }
 
 type Provenance = Pick<RunContext, 'code' | 'material' | 'meta'>;

@@ -1,6 +1,4 @@
 /** The report as one HTML file: no script to run, nothing to fetch, light and dark, and the data inside. */
-import type { RunRecord } from '../results/run-schema.ts';
-import type { SuiteSummary } from '../results/summary-schema.ts';
 import { FONT, THEME_CSS } from './charts/theme.ts';
 import {
   type Block,
@@ -16,11 +14,11 @@ import { PAGE_CSS } from './page-style.ts';
 
 const CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
-/** Renders a whole page. The runs and the summary go in as JSON, so that a program can read the page back. */
-export function renderHtml(
-  report: ReportDocument,
-  data: { runs: readonly RunRecord[]; summary: SuiteSummary },
-): string {
+/**
+ * Renders a whole page.
+ * @param data what the page was made of, which goes in as JSON, so that a program can read the page back; null leaves it out
+ */
+export function renderHtml(report: ReportDocument, data: object | null): string {
   const page = html`<!doctype html>
 <html lang="en">
 <head>
@@ -38,8 +36,7 @@ ${report.lead.map(blockHtml)}
 <nav aria-label="Contents"><ul>${report.sections.map(contentsEntry)}</ul></nav>
 ${report.sections.map(sectionHtml)}
 </main>
-<script type="application/json" id="nibble-data">${scriptJson(data)}</script>
-</body>
+${data === null ? [] : [html`<script type="application/json" id="nibble-data">${scriptJson(data)}</script>\n`]}</body>
 </html>
 `;
   return page.text;

@@ -1,4 +1,6 @@
 /** Events of a training run and its result, for progress bars, logs and reports. */
+
+import type { CategoryBytes } from '../gpu/category.ts';
 import type { AdviceEvent } from './advice.ts';
 
 export type EvalResult = {
@@ -39,6 +41,15 @@ export type CheckpointEvent = {
   readonly isStop: boolean;
 };
 
+/** Bytes of all GPU buffers by the ledger, each time steps begin: they stay what they are until an evaluation or the end. */
+export type MemoryEvent = {
+  readonly type: 'memory';
+  readonly liveBytes: number;
+  /** At the highest peak so far, in all and by category. */
+  readonly peakBytes: number;
+  readonly byCategory: CategoryBytes;
+};
+
 export type StepEvent = {
   readonly type: 'step';
   /** From 1. */
@@ -77,6 +88,7 @@ export type TrainEvent =
   | { readonly type: 'progress'; readonly phase: Phase; readonly label: string }
   | { readonly type: 'note'; readonly text: string }
   | AdviceEvent
+  | MemoryEvent
   | ({ readonly type: 'eval' } & Evaluation)
   | CheckpointEvent
   | StepEvent;

@@ -186,6 +186,7 @@ class Run {
   async *#train(): AsyncGenerator<TrainEvent, void> {
     const { totalSteps } = this.#input.batches;
     yield { type: 'phase', phase: 'train', total: totalSteps - this.#steps.length };
+    yield this.#memory();
     if (!this.#isEvaluated) yield* this.#afterStep(this.#steps.length);
     this.#clock = performance.now();
     let inFlight: SubmittedStep | null = null;
@@ -257,7 +258,15 @@ class Run {
     const isLast = step === batches.totalSteps || this.#isStoppedEarly;
     if (isSaveDue(config, batches, { step, epoch, isBest, isLast })) yield* this.#checkpoint({ isBest, isStop: false });
     if (this.#isStoppedEarly) yield { type: 'note', text: this.#earlyStop(step) };
-    else if (evaluates && !isLast) yield { type: 'phase', phase: 'train', total: batches.totalSteps - step };
+    else if (evaluates && !isLast) {
+      yield { type: 'phase', phase: 'train', total: batches.totalSteps - step };
+      yield this.#memory();
+    }
+  }
+
+  #memory(): TrainEvent {
+    const { currentBytes: liveBytes, peak } = this.#engine.machine.ledger;
+    return { type: 'memory', liveBytes, peakBytes: peak.peakBytes, byCategory: peak.byCategory };
   }
 
   #earlyStop(step: number): string {

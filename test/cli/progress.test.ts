@@ -35,8 +35,8 @@ describe('on a terminal', () => {
     clock.ms = 6000;
     run.advance(6, 'loss 2.31');
     expect(shown(written)).toEqual([
-      'quick  ░░░░░░░░░░░░░░░░░░░░░░░░  0/2  6.0 s',
-      '  qlora seed 0  ██████░░░░░░░░░░░░░░░░░░  6/24  18 s left  loss 2.31',
+      'quick  ░░░░░░░░░░  0/2  6.0 s',
+      '  qlora seed 0  ███░░░░░░░  6/24  18 s left  loss 2.31',
     ]);
     run.finish('loss 1.90');
     suite.advance();
@@ -44,7 +44,7 @@ describe('on a terminal', () => {
     expect(shown(written)).toEqual([
       '  ✓ qlora seed 0  6.0 s  loss 1.90',
       'software driver',
-      'quick  ████████████░░░░░░░░░░░░  1/2  6.0 s left',
+      'quick  █████░░░░░  1/2  6.0 s left',
     ]);
     progress.stop();
     expect(shown(written)).toEqual(['  ✓ qlora seed 0  6.0 s  loss 1.90', 'software driver']);

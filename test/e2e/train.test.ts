@@ -50,6 +50,7 @@ const WRITTEN = [
   'config.yaml',
   'environment.json',
   'log.jsonl',
+  'run.html',
   'run.json',
   'trainer_state.json',
 ];

@@ -14,10 +14,9 @@ export type ProgressTask = {
   start(label: string, total?: number): ProgressTask;
   /** Advances by `count`; `detail` replaces the text behind the bar ("loss 2.31"). */
   advance(count?: number, detail?: string): void;
-  /**
-   * Writes a row of the task's log: one a second at most, the first and the last always. On a terminal the bar shows it
-   * instead.
-   */
+  /** Puts the task where its work knows better than a count of advances: `leftMs` is its own guess of the time left. */
+  advanceTo(done: number, total: number, detail: string, leftMs: number): void;
+  /** Writes a row of the task's log, which scrolls by above the bars: not all of them where they come fast, the first and the last always. */
   row(text: string): void;
   /** Replaces the task and the tasks inside it on the screen by a line with its duration. */
   finish(detail?: string): void;
@@ -38,6 +37,8 @@ type Bar = {
   total: number;
   done: number;
   detail: string;
+  /** Time left, where the work has told it; else it follows from the share that is done. */
+  leftMs: number | null;
   startMs: number;
   lastLineMs: number;
   lastLineDone: number;
@@ -50,8 +51,11 @@ const REDRAW_MS = 100;
 const TICK_MS = 500;
 const LINE_MS = 2000;
 const LINE_SHARE = 0.1;
-const ROW_MS = 1000;
+/** The least time between two rows: on a terminal, where they scroll by, and in a file. */
+const ROW_MS = { terminal: 500, file: 2000 } as const;
 const BAR_CELLS = 24;
+/** On a narrow terminal what stands behind the bar says more than the bar. */
+const NARROW = { columns: 110, cells: 10 } as const;
 const DEFAULT_COLUMNS = 80;
 
 /** Makes a renderer on `stream`; `now`, a clock in milliseconds, is injected by tests. */
@@ -87,13 +91,18 @@ class Renderer {
   start(depth: number, label: string, total = 0): ProgressTask {
     const startMs = this.now();
     const noLine = { lastLineMs: startMs, lastLineDone: 0, rowMs: Number.NEGATIVE_INFINITY, heldRow: '' };
-    const bar: Bar = { label, depth, total, done: 0, detail: '', startMs, ...noLine };
+    const bar: Bar = { label, depth, total, done: 0, detail: '', leftMs: null, startMs, ...noLine };
     this.bars.push(bar);
     if (this.redraws) this.draw();
     else this.stream.write(`${indent(depth)}${label} …\n`);
     return {
       start: (inner, count) => this.start(depth + 1, inner, count),
       advance: (count = 1, detail = bar.detail) => this.advance(bar, count, detail),
+      advanceTo: (done, count, detail, leftMs) => {
+        bar.total = count;
+        bar.leftMs = leftMs;
+        this.advance(bar, done - bar.done, detail);
+      },
       row: (text) => this.row(bar, text),
       finish: (detail = '') => this.finish(bar, detail, this.color.green('✓')),
       fail: (detail) => this.finish(bar, detail, this.color.red('✗')),
@@ -130,11 +139,10 @@ class Renderer {
   }
 
   private row(bar: Bar, text: string): void {
-    if (this.redraws) return;
-    const isSoon = this.now() - bar.rowMs < ROW_MS;
+    const isSoon = this.now() - bar.rowMs < (this.redraws ? ROW_MS.terminal : ROW_MS.file);
     bar.heldRow = isSoon ? text : '';
     if (isSoon) return;
-    this.stream.write(`${indent(bar.depth + 1)}${text}\n`);
+    this.leave(indent(bar.depth + 1) + text);
     bar.rowMs = this.now();
     // the row counts as a line of the bar, whose text it repeats
     bar.lastLineMs = this.now();
@@ -164,7 +172,7 @@ class Renderer {
   private lineOf(bar: Bar): string {
     const share = bar.total > 0 ? Math.min(1, bar.done / bar.total) : 0;
     const elapsedMs = this.now() - bar.startMs;
-    const leftMs = (elapsedMs / share) * (1 - share);
+    const leftMs = bar.leftMs ?? (elapsedMs / share) * (1 - share);
     const time = share > 0 && share < 1 ? `${formatDuration(leftMs)} left` : formatDuration(elapsedMs);
     const count = bar.total > 0 ? `${bar.done}/${bar.total}` : bar.done > 0 ? `${bar.done}` : '';
     const cells = this.redraws && bar.total > 0 ? this.cells(share) : '';
@@ -172,8 +180,9 @@ class Renderer {
   }
 
   private cells(share: number): string {
-    const filled = Math.round(share * BAR_CELLS);
-    return this.color.cyan('█'.repeat(filled)) + this.color.dim('░'.repeat(BAR_CELLS - filled));
+    const cells = (this.stream.columns || DEFAULT_COLUMNS) < NARROW.columns ? NARROW.cells : BAR_CELLS;
+    const filled = Math.round(share * cells);
+    return this.color.cyan('█'.repeat(filled)) + this.color.dim('░'.repeat(cells - filled));
   }
 }
 

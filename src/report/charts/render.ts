@@ -2,9 +2,9 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { optionalPackages } from '../../errors.ts';
 import type { Chart } from '../document.ts';
+import { accessible, type ChartText } from './svg.ts';
 import { CHART_CONFIG, CHART_WIDTH, THEME_CSS } from './theme.ts';
 
-export type ChartText = Pick<Chart, 'name' | 'title' | 'description'>;
 /** The part of a specification that charts do not share. The width of every chart includes its axes. */
 export type ChartSpec = { readonly height: number; readonly layer: readonly unknown[]; readonly encoding?: unknown };
 
@@ -32,7 +32,7 @@ export async function renderChart(text: ChartText, spec: ChartSpec): Promise<Cha
   const view = new vega.View(vega.parse(compile(full).spec), { renderer: 'none' });
   const svg = await view.toSVG();
   view.finalize();
-  return { kind: 'chart', ...text, svg: accessible(svg.replaceAll(MARK, ''), text) };
+  return { kind: 'chart', ...text, svg: accessibleSvg(svg.replaceAll(MARK, ''), text) };
 }
 
 /** An invisible letter (a word joiner) that no name of ours holds. */
@@ -49,13 +49,15 @@ function marked(part: unknown): unknown {
   return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, marked(value)]));
 }
 
-/** Adds the title and description that a screen reader needs, and drops the namespace, which inline SVG does without. */
-function accessible(svg: string, { name, title, description }: ChartText): string {
-  const inner = svg.slice(svg.indexOf('>', svg.indexOf('<svg')) + 1);
+/** Drops what an SVG inside a page does without: its namespace. */
+function accessibleSvg(svg: string, text: ChartText): string {
   const [, width] = /<svg[^>]* width="([\d.]+)"/.exec(svg) ?? [];
   const [, height] = /<svg[^>]* height="([\d.]+)"/.exec(svg) ?? [];
-  const head = `<svg role="img" aria-labelledby="${name}-title ${name}-desc" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">`;
-  return `${head}<title id="${name}-title">${escapeXml(title)}</title><desc id="${name}-desc">${escapeXml(description)}</desc>${inner}`;
+  return accessible(svg.slice(svg.indexOf('>', svg.indexOf('<svg')) + 1, svg.lastIndexOf('</svg>')), {
+    ...text,
+    width: Number(width),
+    height: Number(height),
+  });
 }
 
 /** Makes a chart a file of its own for Markdown, opaque and with its colours inside. */
@@ -64,8 +66,4 @@ export function standaloneSvg({ svg }: Chart): string {
   return svg
     .replace('<svg ', '<svg xmlns="http://www.w3.org/2000/svg" ')
     .replace('</desc>', `</desc><style>${THEME_CSS}</style>${background}`);
-}
-
-function escapeXml(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

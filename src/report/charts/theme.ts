@@ -67,7 +67,7 @@ export const THEME_CSS = `:root{color-scheme:light dark;${light}}
 
 export const INK = 'var(--ink)';
 export const MUTED = 'var(--muted)';
-const LINE = 'var(--line)';
+export const LINE = 'var(--line)';
 export const SURFACE = 'var(--surface)';
 
 /** Baseline, treatment, then everything else. */

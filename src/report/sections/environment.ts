@@ -14,6 +14,19 @@ import {
 
 type Row = readonly Inline[];
 
+/** The parts of a record that tell where and with what a run was made; a run that goes on has them too. */
+export type EnvironmentFacts = {
+  readonly meta_info: RunRecord['meta_info'];
+  readonly train_info: Pick<RunRecord['train_info'], 'tier' | 'attention_tier' | 'lora_products'>;
+  readonly run_info: Pick<RunRecord['run_info'], 'code'>;
+  readonly eval_info: Pick<RunRecord['eval_info'], 'data_hashes'>;
+};
+
+/** Device, software and material, a row each. */
+export function environmentRows(run: EnvironmentFacts): Row[] {
+  return [...deviceRows(run), ...softwareRows(run), ...materialRows(run)];
+}
+
 /** Shows a table for each machine and software, and a banner where the runs of a suite did not share one. */
 export function environmentSection(runs: readonly RunRecord[]): Section | null {
   const groups = byEnvironment(runs);
@@ -36,7 +49,7 @@ export function environmentSection(runs: readonly RunRecord[]): Section | null {
       id: i === 0 ? 'environment-table' : `environment-table-${i + 1}`,
       caption: `Device, software and material${whose}`,
       columns: ['what', 'value'],
-      rows: [...deviceRows(run), ...softwareRows(run), ...materialRows(run)],
+      rows: environmentRows(run),
     };
   });
   return { id: 'environment', heading: 'Environment', blocks: [...mixed, ...tables] };
@@ -55,7 +68,7 @@ function byEnvironment(runs: readonly RunRecord[]): (readonly [RunRecord, string
   return [...groups.values()].map(({ run, arms }) => [run, [...arms]]);
 }
 
-function deviceRows({ meta_info: { gpu, runtime }, train_info }: RunRecord): Row[] {
+function deviceRows({ meta_info: { gpu, runtime }, train_info }: EnvironmentFacts): Row[] {
   const device: Row[] =
     gpu === null
       ? [['device', '–']]
@@ -78,12 +91,12 @@ function deviceRows({ meta_info: { gpu, runtime }, train_info }: RunRecord): Row
   ];
 }
 
-function loraProducts({ lora_products: lora }: RunRecord['train_info']): string {
+function loraProducts({ lora_products: lora }: EnvironmentFacts['train_info']): string {
   if (lora === undefined) return '–';
   return `forward ${lora.forward}, backward ${lora.backward}; operands ${lora.operands}`;
 }
 
-function softwareRows({ meta_info: { runtime, package_info }, run_info: { code: source } }: RunRecord): Row[] {
+function softwareRows({ meta_info: { runtime, package_info }, run_info: { code: source } }: EnvironmentFacts): Row[] {
   const packages = Object.entries(package_info).map(([name, version]) => `${name} ${version}`);
   const dirty = source.git_dirty === true ? ', with changes that were not committed' : '';
   const env = Object.entries(runtime.env).map(([key, value]) => `${key}=${value}`);
@@ -96,7 +109,10 @@ function softwareRows({ meta_info: { runtime, package_info }, run_info: { code: 
   ];
 }
 
-function materialRows({ meta_info: { model_info, dataset_info }, eval_info: { data_hashes } }: RunRecord): Row[] {
+function materialRows({
+  meta_info: { model_info, dataset_info },
+  eval_info: { data_hashes },
+}: EnvironmentFacts): Row[] {
   const data = Object.entries(dataset_info).flatMap(([name, info]): Row[] => [
     [`data ${name}, sha256`, code(info.sha256)],
     [`data ${name}, rows`, countFigure(info.rows)],
@@ -133,6 +149,6 @@ export function repeatSection(runs: readonly RunRecord[]): Section | null {
   };
 }
 
-function shellQuote(word: string): string {
+export function shellQuote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
