@@ -59,7 +59,8 @@ export async function fetchDataset(
   const notHere = `there is no file or folder ${set.path} in ${process.cwd()}`;
   const repository = { type: 'dataset', id, revision } as const;
   const { snapshot, paths } = await fetchSnapshot(access, repository, { setting, origin, notHere }, choose);
-  const kind = set.type === undefined ? {} : { type: set.type };
+  // how rows are read goes with each file
+  const { path: _path, split: _split, name: _name, revision: _revision, data_files: _files, ...kind } = set;
   const part = dataFiles === null ? { split, ...(name === null ? {} : { name }) } : { data_files: dataFiles };
   return {
     files: paths.map((file) => ({ path: path.join(snapshot.folder, file), ...kind })),
