@@ -15,17 +15,23 @@ import { parseArgs } from 'node:util';
 import { admitted, readDockerfile, variablesOf } from './dockerfile.mjs';
 import { copyContext, copyInto, makeBase, megabytes, signalInside, start } from './root.mjs';
 
-const USAGE = `usage: node scripts/image/try.mjs FOLDER [--node BINARY] [--mirror URL]
+const USAGE = `usage: node scripts/image/try.mjs FOLDER [--node BINARY] [--mirror URL] [--again]
 
 FOLDER        is made, outside the repository; a base that is there from an earlier try is used again
 --node BINARY the Node of the image instead of this one
---mirror URL  where debootstrap and apt have Debian from, instead of debootstrap's own`;
+--mirror URL  where debootstrap has Debian from, instead of its own choice
+--again       carries out no step, and runs once more in what an earlier try has made`;
 
 /** A shell reports a process that signal n ended as 128 + n. */
 const SIGNALLED = 128;
 const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
 const { values, positionals } = parseArgs({
-  options: { node: { type: 'string' }, mirror: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+  options: {
+    node: { type: 'string' },
+    mirror: { type: 'string' },
+    again: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h' },
+  },
   allowPositionals: true,
 });
 if (values.help === true) {
@@ -81,10 +87,13 @@ function insideBase(command) {
 /** @param {import('./dockerfile.mjs').Stage} stage */
 async function build({ name, steps }) {
   const at = rootOf(name);
-  rmSync(at, { recursive: true, force: true });
-  execFileSync('cp', ['-a', '--reflink=auto', base, at]);
+  if (!values.again) {
+    rmSync(at, { recursive: true, force: true });
+    execFileSync('cp', ['-a', '--reflink=auto', base, at]);
+  }
   Object.assign(setting, { env: {}, user: 'root', cwd: '/' });
   for (const step of steps) {
+    if (values.again && (step.kind === 'RUN' || step.kind === 'COPY')) continue;
     const startedMs = performance.now();
     await carryOut(step, at);
     if (step.kind === 'RUN' || step.kind === 'COPY')
@@ -143,7 +152,7 @@ async function runStep(text, at) {
   const said = [];
   child.stdout?.on('data', (chunk) => said.push(chunk));
   child.stderr?.on('data', (chunk) => said.push(chunk));
-  const code = await ended(child);
+  const code = await exitOf(child);
   rmSync(path.join(at, inside), { force: true });
   writeFileSync(log, Buffer.concat(said));
   if (code !== 0) throw new Error(`RUN ${text}\nended with ${code}:\n${Buffer.concat(said).toString().slice(-3000)}`);
@@ -154,7 +163,7 @@ async function runStep(text, at) {
  * @param {import('node:child_process').ChildProcess} child
  * @returns {Promise<number>}
  */
-function ended(child) {
+function exitOf(child) {
   return new Promise((resolve) =>
     child.once('close', (code, signal) =>
       resolve(code ?? SIGNALLED + (signal === null ? 0 : os.constants.signals[signal])),
@@ -195,6 +204,7 @@ function printSizes(at) {
 /** @param {string} at */
 async function tryRuns(at) {
   const rows = Array.from({ length: 16 }, (_, i) => JSON.stringify({ text: `Row ${i}: it was the best of times.` }));
+  for (const name of readdirSync(path.join(at, 'output'))) rmSync(path.join(at, 'output', name), { recursive: true });
   writeFileSync(path.join(at, 'data/rows.jsonl'), `${rows.join('\n')}\n`);
   const config = {
     ...{ model_name_or_path: '/app/bench/models/tiny', method: 'qlora', lora_r: 4, lora_dropout: 0.1 },
@@ -258,7 +268,7 @@ async function inside(at, command, more, signal = 'SIGTERM', stopsAt = () => fal
   const startedMs = performance.now();
   const child = start(at, [...setting.entry, ...command], { env, cwd, user, stdio: ['ignore', 'pipe', 'pipe'] });
   const lines = /** @type {Record<string, unknown>[]} */ ([]);
-  const ending = ended(child);
+  const ending = exitOf(child);
   let text = '';
   let isTold = false;
   child.stderr?.on('data', (chunk) => {
@@ -272,6 +282,8 @@ async function inside(at, command, more, signal = 'SIGTERM', stopsAt = () => fal
     isTold = true;
     signalInside(child, signal);
   }
-  const code = await ending;
+  const ended = await ending;
+  // unshare of util-linux 2.38 has no exit code for a program that a signal ended
+  const code = isTold && signal === 'SIGKILL' ? SIGNALLED + os.constants.signals.SIGKILL : ended;
   return { code, lines, text, seconds: (performance.now() - startedMs) / 1000 };
 }

@@ -2,15 +2,24 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { loadTrainConfig, type ResolvedConfig, type SettingKey, settingKeys } from '../config/index.ts';
+import {
+  type DatasetSource,
+  loadTrainConfig,
+  type ResolvedConfig,
+  type SettingKey,
+  settingKeys,
+  wasSet,
+} from '../config/index.ts';
 import { show } from '../config/show.ts';
 import { ConfigError } from '../errors.ts';
+import { parseHubName } from '../formats/hub-cache.ts';
 import { canonicalJson } from '../results/identity.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
 import { INTERRUPTED_FILE } from '../train/run.ts';
 import { FolderInUse, removeStale, SILENT_MS } from './claim.ts';
 import { withDatasetFiles } from './dataset-files.ts';
 import { nodeReader } from './files.ts';
+import { hubNames, namesOf } from './hub-inputs.ts';
 import { withAbsolutePaths } from './inputs.ts';
 import { processSpace } from './process-identity.ts';
 import { readRegular } from './regular-file.ts';
@@ -24,8 +33,9 @@ export type RunStanding = 'none' | 'begun' | 'finished';
 /** Settings with which a run is the same one. */
 const FREE: readonly SettingKey[] = [
   ...(['output_dir', 'resume_from_checkpoint', 'max_minutes', 'max_gpu_memory'] as const),
-  ...(['strict', 'report_to', 'logging_dir'] as const),
+  ...(['strict', 'report_to', 'logging_dir', 'offline'] as const),
 ];
+const MODEL_REVISION: SettingKey = 'model_revision';
 /** Settings that the device decides where a configuration leaves them to it. */
 const OF_DEVICE: readonly SettingKey[] = ['compute_dtype', 'bnb_4bit_compute_dtype', 'bf16_as'];
 
@@ -42,8 +52,20 @@ export async function standingOf(
   const text = await readRegular(path.join(folder, CONFIG_FILE)).catch(() => null);
   if (text === null) return 'none';
   const then = loadTrainConfig({ file: { path: path.join(folder, CONFIG_FILE), text: text.toString('utf8') } });
-  const now = await withAdapterSettings(await withDatasetFiles(asked), nodeReader);
-  requireSame(folder, then, pathsInFolder(withAbsolutePaths(now, rows), rows));
+  const given = await withDatasetFiles(asked);
+  const onHub = await hubNames(namesOf(given.values));
+  const hasHubAdapter = onHub.has(given.values.adapter_name_or_path ?? '');
+  const now = hasHubAdapter ? given : await withAdapterSettings(given, nodeReader);
+  const absolute = withAbsolutePaths(now, { has: (name) => rows.has(name) || onHub.has(name) });
+  const free = [
+    ...FREE,
+    ...(now.values.float16_if_possible ? OF_DEVICE : []),
+    // the folder names the commit that a name on the hub stood for
+    ...(onHub.has(now.values.model_name_or_path) && !wasSet(now, 'model_revision') ? [MODEL_REVISION] : []),
+    // what an adapter decides is known once it is fetched
+    ...(hasHubAdapter ? settingKeys.filter((key) => !wasSet(now, key)) : []),
+  ];
+  requireSame(folder, then, pathsInFolder(absolute, rows), { free, onHub });
   const has = (name: string): Promise<boolean> =>
     stat(path.join(folder, name)).then(
       () => true,
@@ -52,10 +74,13 @@ export async function standingOf(
   return (await has(RECORD_FILE)) && !(await has(INTERRUPTED_FILE)) ? 'finished' : 'begun';
 }
 
-function requireSame(folder: string, then: ResolvedConfig, now: ResolvedConfig): void {
-  const free = now.values.float16_if_possible ? [...FREE, ...OF_DEVICE] : FREE;
+type Allowed = { readonly free: readonly SettingKey[]; readonly onHub: ReadonlySet<string> };
+
+function requireSame(folder: string, then: ResolvedConfig, now: ResolvedConfig, { free, onHub }: Allowed): void {
+  const text = (value: unknown, key: SettingKey): string =>
+    canonicalJson(withoutCommits(value, now.values[key], onHub));
   const changed = settingKeys.filter(
-    (key) => !free.includes(key) && canonicalJson(then.values[key]) !== canonicalJson(now.values[key]),
+    (key) => !free.includes(key) && text(then.values[key], key) !== text(now.values[key], key),
   );
   if (changed.length === 0) return;
   throw new ConfigError(
@@ -66,6 +91,21 @@ function requireSame(folder: string, then: ResolvedConfig, now: ResolvedConfig):
         `began. Give another output_dir, or decide yourself, without --unattended (${now.origins[key].where})`,
     })),
   );
+}
+
+/**
+ * Leaves of names on the hub what `asked` says of them: a folder names commits and parts in full. Whether the content is the same,
+ * a run that goes on finds out.
+ */
+function withoutCommits(value: unknown, asked: unknown, onHub: ReadonlySet<string>): unknown {
+  if (typeof value === 'string' && typeof asked === 'string' && onHub.has(asked)) return parseHubName(value)?.id;
+  if (!Array.isArray(value) || !Array.isArray(asked)) return value;
+  return value.map((set: unknown, i) => {
+    const own = asked[i] as DatasetSource | undefined;
+    if (typeof own !== 'object' || !onHub.has(own.path)) return set;
+    const said = Object.entries(set as DatasetSource).filter(([key]) => key in own && key !== 'revision');
+    return { ...Object.fromEntries(said), path: parseHubName((set as DatasetSource).path)?.id };
+  });
 }
 
 const POLL_MS = 2_000;

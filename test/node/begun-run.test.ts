@@ -55,6 +55,21 @@ test('what the device decided is no difference', async () => {
   await expect(standingOf(config(folder, { bf16: true, bf16_as: 'float16' }))).rejects.toThrow('bf16_as');
 });
 
+test('a name on the hub is the same one at the commit that the folder keeps', async () => {
+  const folder = path.join(root, 'hub');
+  mkdirSync(folder);
+  const commit = 'a'.repeat(40);
+  const asked = { model_name_or_path: 'org/model', datasets: [{ path: 'org/rows' }] };
+  const kept = { ...asked, model_revision: commit, datasets: [{ path: 'org/rows', split: 'train', revision: commit }] };
+  const isName = { has: (name: string) => name.startsWith('org/') };
+  writeFileSync(path.join(folder, 'config.yaml'), printConfig(withAbsolutePaths(config(folder, kept), isName)));
+  expect(await standingOf(config(folder, asked))).toBe('begun');
+  const other = standingOf(config(folder, { ...asked, model_revision: 'b'.repeat(40) }));
+  await expect(other).rejects.toThrow('model_revision: got "bbb');
+  const rows = standingOf(config(folder, { ...asked, datasets: [{ path: 'org/more' }] }));
+  await expect(rows).rejects.toThrow('datasets: got');
+});
+
 test('a claim of a container that gives no sign is waited for; one of this machine is not', async () => {
   const folder = begun('claimed');
   const claim = await ownClaim();
