@@ -7,6 +7,10 @@ import ts from 'typescript';
 const LEFT_OUT =
   /^test\/(slow|package|structure|static-gpu|fuzz)\/|^test\/e2e\/(streams|second-signal)\.|^test\/bench\/scripts\./;
 
+/** Tests of processes, and the files that those begin with. */
+const PROCESSES = /^test\/e2e\/.*\.test\.ts$|^test\/bench\/run-suite\.test\.ts$/;
+const MAINS = ['src/cli/main.ts', 'src/bench/worker.ts'];
+
 /** Seconds that a file of a room is thought to take before one has been seen. */
 const GUESSED_S = /** @type {const} */ ({ e2e: 25, fidelity: 25, train: 15, model: 8, kernels: 6, other: 3 });
 
@@ -34,6 +38,9 @@ export function relatedTests(root, files) {
   const edges = new Map(files.map((file) => [file, [...importsOf(root, file)]]));
   for (const file of files.filter((name) => name.endsWith('.wgsl')))
     for (const host of hostsOf(root, file)) edges.get(host)?.push(file);
+  // these start the command line, or a suite's runs, in processes of their own
+  for (const test of files.filter((name) => PROCESSES.test(name)))
+    for (const main of MAINS) if (edges.has(main)) edges.get(test)?.push(main);
   /** @type {Map<string, Reached[]>} */
   const related = new Map();
   for (const test of files.filter((name) => name.endsWith('.test.ts') && !LEFT_OUT.test(name)))

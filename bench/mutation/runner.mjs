@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import ts from 'typescript';
 import { groupSeconds } from './cpu.mjs';
 import { applied } from './sites.mjs';
 
@@ -49,6 +50,20 @@ export function copyOf(root, files) {
   return scratch;
 }
 
+/** Where a source file lies in dist, which the processes that tests start run; null for shaders. @param {string} file */
+const compiledOf = (file) => (file.startsWith('src/') ? file.replace(/^src/, 'dist').replace(/\.ts$/, '.js') : null);
+
+/** @param {string} text of a source file */
+function javascriptOf(text) {
+  const compilerOptions = {
+    target: ts.ScriptTarget.ES2023,
+    module: ts.ModuleKind.ESNext,
+    verbatimModuleSyntax: true,
+    rewriteRelativeImportExtensions: true,
+  };
+  return ts.transpileModule(text, { compilerOptions }).outputText;
+}
+
 export class Runner {
   /** CPU seconds that each test file took when it passed. @type {Map<string, number>} */
   seconds = new Map();
@@ -70,11 +85,16 @@ export class Runner {
   async withMutation(mutation, tests, through) {
     const file = path.join(this.#scratch, mutation.file);
     const text = readFileSync(file, 'utf8');
-    writeFileSync(file, applied(text, mutation));
+    const put = (/** @type {string} */ content) => {
+      writeFileSync(file, content);
+      const compiled = compiledOf(mutation.file);
+      if (compiled !== null) writeFileSync(path.join(this.#scratch, compiled), javascriptOf(content));
+    };
+    put(applied(text, mutation));
     try {
       return await this.run(tests, through);
     } finally {
-      writeFileSync(file, text);
+      put(text);
     }
   }
 
