@@ -10,7 +10,7 @@ import { isPickle } from '../formats/pickle.ts';
 import { type FileReader, type FileWriter, place, writeText } from '../formats/reader.ts';
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors-write.ts';
 import { type AdapterBase, lastSegment } from './base.ts';
-import { modelCard } from './card.ts';
+import { modelCard, type TrainingFacts } from './card.ts';
 import { ADAPTER_CONFIG_FILE, formatLoraConfig, type LoraConfig, readLoraConfig } from './config.ts';
 import { type AdapterLayout, adapterLayout, adapterTensors, isTransposed, KEY_PREFIX, transposed } from './layout.ts';
 import { adaptableModules, explicitTargets, type LoraTarget, type MatchOptions } from './match.ts';
@@ -181,9 +181,11 @@ export type AdapterToSave = {
   readonly source: TensorSource | null;
   /** Gives a tensor's values, f32 row-major, by the names of `adapterTensors`. */
   readonly values: (name: string) => Float32Array | Promise<Float32Array>;
+  /** What its card says of the run; left out, no run is known. */
+  readonly facts?: TrainingFacts | null;
 };
 
-/** Writes adapter_model.safetensors, adapter_config.json and a short README.md, each atomically and in this order. */
+/** Writes adapter_model.safetensors, adapter_config.json and README.md, each atomically and in this order. */
 export async function saveAdapter(writer: FileWriter, adapter: AdapterToSave): Promise<void> {
   const { config, layout, base, values } = adapter;
   const isList = typeof config.target_modules === 'object' && config.target_modules !== null;
@@ -198,7 +200,7 @@ export async function saveAdapter(writer: FileWriter, adapter: AdapterToSave): P
   }));
   await writeSafetensors(writer, ADAPTER_FILE, [...tensors, ...embeddingsBeside(adapter, saved)]);
   await writeText(writer, ADAPTER_CONFIG_FILE, `${formatLoraConfig(saved)}\n`);
-  await writeText(writer, 'README.md', modelCard(saved));
+  await writeText(writer, 'README.md', modelCard(saved, adapter.facts));
 }
 
 const isEmbedding = ({ name }: LoraTarget): boolean => EMBEDDING_NAMES.includes(lastSegment(name));

@@ -1,4 +1,5 @@
 /** Writes a checkpoint's folder and puts a run back into the state that one holds. */
+import type { TrainingFacts } from '../adapters/card.ts';
 import { openAdapter } from '../adapters/files.ts';
 import { storedValues } from '../adapters/start-values.ts';
 import { openCheckpoint, readFloats } from '../formats/checkpoint.ts';
@@ -17,6 +18,8 @@ export type CheckpointContent = {
   readonly resume: Pick<ResumeFile, 'nibble_version' | 'run' | 'progress'>;
   /** Content of trainer_state.json. */
   readonly trainerState: string;
+  /** What its card says of the run. */
+  readonly facts: TrainingFacts;
 };
 
 /** Writes weights, tokenizer, card, moments and state; resume.json, which names all others, comes last. @throws DataError */
@@ -25,9 +28,9 @@ export async function writeCheckpoint(
   input: RunInput,
   engine: Engine,
   folder: CheckpointWriter,
-  { resume, trainerState }: CheckpointContent,
+  { resume, trainerState, facts }: CheckpointContent,
 ): Promise<void> {
-  await saveTrained(runtime, input, engine, folder);
+  await saveTrained(runtime, input, engine, folder, facts);
   await saveOptimizer(
     engine,
     folder,

@@ -1,11 +1,13 @@
 /** A training run as a generator of events: load, compile, warm up, train, evaluate, save. */
 
+import type { TrainingFacts } from '../adapters/card.ts';
 import { START } from '../data/batches.ts';
 import { ConfigError, RunStopped } from '../errors.ts';
 import { type FileReader, type FileWriter, writeText } from '../formats/reader.ts';
 import type { Ledger } from '../gpu/ledger.ts';
 import { flagMessages } from '../kernels/flags.ts';
 import { afterEvaluation, type BestState, isExhausted, NOTHING_YET } from './best.ts';
+import { trainingFacts } from './card-facts.ts';
 import { restoreEngine, restoreWeights, writeCheckpoint } from './checkpoint.ts';
 import { type CheckpointStore, checkpointName, stepOfCheckpoint } from './checkpoint-store.ts';
 import type { Engine } from './engine.ts';
@@ -335,7 +337,11 @@ class Run {
     this.#best = await saver.save(this.#steps.length, this.#best, async (folder, best) => {
       const resume = { ...origin, progress: this.#progress(best, lossScale) };
       const state = formatTrainerState(this.#trainerState(best));
-      await writeCheckpoint(this.#runtime, this.#input, this.#engine, folder, { resume, trainerState: state });
+      await writeCheckpoint(this.#runtime, this.#input, this.#engine, folder, {
+        resume,
+        trainerState: state,
+        facts: this.#facts(this.#steps.length),
+      });
     });
     const seconds = secondsSince(started);
     this.#checkpoints.push({ step: this.#steps.length, seconds });
@@ -393,7 +399,8 @@ class Run {
     if (writer === null) return;
     yield { type: 'phase', phase: 'save', total: 0 };
     const started = performance.now();
-    for (const text of await saveTrained(this.#runtime, this.#input, this.#engine, writer))
+    const facts = this.#facts(this.#savedStep);
+    for (const text of await saveTrained(this.#runtime, this.#input, this.#engine, writer, facts))
       yield { type: 'note', text };
     await this.#saver?.keepBest(this.#best);
     this.#timing.save_s = secondsSince(started);
@@ -445,10 +452,27 @@ class Run {
     return countParameters(layout).all - model.vocab_size * model.hidden_size;
   }
 
+  /** Step whose weights the run ends with. */
+  get #savedStep(): number {
+    const best = this.#loadedBest === null ? null : stepOfCheckpoint(this.#loadedBest);
+    return best ?? this.#steps.length;
+  }
+
+  #facts(step: number): TrainingFacts {
+    const { origin = NOT_KEPT } = this.#options;
+    return trainingFacts(this.#input, {
+      steps: this.#steps,
+      evaluations: this.#evaluations,
+      step,
+      device: this.#runtime.device.profile.name,
+      nibbleVersion: origin.nibble_version,
+    });
+  }
+
   #result(): TrainResult {
     const { trainable, all } = countParameters(this.#input.layout);
-    const saved = this.#loadedBest === null ? this.#steps.length : stepOfCheckpoint(this.#loadedBest);
-    const evaluationAt = (step: number | null): EvalResult | null =>
+    const saved = this.#savedStep;
+    const evaluationAt = (step: number): EvalResult | null =>
       this.#evaluations.find((evaluation) => evaluation.step === step)?.result ?? null;
     return {
       timing: this.#timing,

@@ -1,5 +1,6 @@
 /** Writes what was trained: a PEFT adapter, or in full training a Hugging Face model directory. */
 
+import type { TrainingFacts } from '../adapters/card.ts';
 import { ADAPTER_FILE, asInFile, saveAdapter } from '../adapters/files.ts';
 import { templateFiles } from '../data/chat-source.ts';
 import { DataError } from '../errors.ts';
@@ -27,13 +28,14 @@ export async function saveTrained(
   { config, layout, model, source, chat }: RunInput,
   engine: Engine,
   writer: FileWriter,
+  facts: TrainingFacts,
 ): Promise<string[]> {
   const notes: string[] = [];
   const note = (text: string) => void notes.push(text);
   const from = readerOf(config.model_name_or_path);
   const templates = chat !== null && config.chat_template_path !== null ? templateFiles(chat) : null;
   if (layout.lora !== null) {
-    await saveTrainedAdapter(engine, layout, source, writer);
+    await saveTrainedAdapter(engine, layout, source, writer, facts);
     await copyTokenizer(from, writer, note, templates);
   } else await saveTrainedModel(engine, from, writer, { dtype: savedDtype(config, model), codec, note, templates });
   return notes;
@@ -45,6 +47,7 @@ export async function saveTrainedAdapter(
   layout: ModelLayout,
   source: TensorSource | null,
   writer: FileWriter,
+  facts: TrainingFacts | null = null,
 ): Promise<void> {
   if (layout.lora === null) return;
   const { tensors } = engine.declared.trainable;
@@ -55,7 +58,7 @@ export async function saveTrainedAdapter(
     requireFiniteAfter(place(writer, ADAPTER_FILE), name, rawBytes(values), 'float32');
     return asInFile(name, trainable.shape, values);
   };
-  await saveAdapter(writer, { ...layout.lora, base: layout.base, source, values });
+  await saveAdapter(writer, { ...layout.lora, base: layout.base, source, values, facts });
 }
 
 /** @throws DataError naming a weight that is NaN or infinite as it would be saved: the file is not written */

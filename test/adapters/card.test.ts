@@ -1,7 +1,7 @@
 /** The README.md of an adapter: what the Hub reads at its head, and each note that its settings ask for, and no other. */
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { modelCard } from '../../src/adapters/card.ts';
+import { modelCard, type TrainingFacts } from '../../src/adapters/card.ts';
 import { LORA_DEFAULTS, type LoraConfig } from '../../src/adapters/config.ts';
 
 const card = (more: Partial<LoraConfig>): string =>
@@ -12,17 +12,80 @@ const headOf = (text: string): unknown => parse(/^---\n([\s\S]*?)\n---\n/.exec(t
 /** The line of settings. */
 const recipeOf = (text: string): string => text.split('\n').find((line) => line.startsWith('Rank')) ?? '';
 
+const HEAD = { library_name: 'peft', license: 'unknown', pipeline_tag: 'text-generation' };
+const TAGS = ['lora', 'nibble', 'transformers'];
+
 describe('its head', () => {
-  test.each(['org/model', '/models/with space', '.\\a "quoted": name', '#1'])('names the base: %s', (base) => {
+  test.each([
+    'org/model',
+    '/home/me/.cache/huggingface/hub/models--org--model/snapshots/0123abc',
+    'C:\\hub\\models--org--model\\snapshots\\0123abc\\',
+  ])('names a base that is on the hub: %s', (base) => {
     const text = card({ base_model_name_or_path: base });
-    expect(headOf(text)).toEqual({ library_name: 'peft', base_model: base, tags: ['lora'] });
-    expect(text).toContain(`\nBase model: ${base}\n`);
+    expect(headOf(text)).toEqual({ ...HEAD, base_model: 'org/model', tags: ['base_model:adapter:org/model', ...TAGS] });
+    expect(text).toContain('\nBase model: [org/model](https://huggingface.co/org/model)\n');
+    expect(text).toContain('from_pretrained("org/model")');
+  });
+
+  test.each([
+    ['/home/me/models/my llama', 'my llama'],
+    ['.\\a "quoted": name', 'a "quoted": name'],
+    ['/home/me/llama/', 'llama'],
+    ['#1', '#1'],
+  ])('names a folder in the text alone, without where it lies: %s', (base, name) => {
+    const text = card({ base_model_name_or_path: base });
+    expect(headOf(text)).toEqual({ ...HEAD, tags: TAGS });
+    expect(text).toContain(`\nBase model: ${name} (a local folder)\n`);
+    expect(text).not.toContain('/home/me');
   });
 
   test('has no base where none is recorded, and the text says so', () => {
     const text = card({});
-    expect(headOf(text)).toEqual({ library_name: 'peft', tags: ['lora'] });
+    expect(headOf(text)).toEqual({ ...HEAD, tags: TAGS });
     expect(text).toContain('\nBase model: not recorded\n');
+  });
+});
+
+describe('of a run', () => {
+  const facts: TrainingFacts = {
+    datasets: [
+      { name: 'rows.jsonl', use: 'training' },
+      { name: 'test.jsonl', use: 'evaluation' },
+    ],
+    trainRows: 1234,
+    evalRows: 1,
+    settings: [['learning_rate', '0.0002']],
+    results: [
+      { step: 10, epoch: 0.5, loss: 2.5, evalLoss: 2 },
+      { step: 20, epoch: 1, loss: Number.NaN, evalLoss: null },
+    ],
+    step: 10,
+    versions: [
+      ['nibble', '0.1.0'],
+      ['device', 'a | b'],
+    ],
+  };
+  const text = modelCard({ ...LORA_DEFAULTS, target_modules: ['q_proj'] }, facts);
+
+  test('it has data, settings, losses and versions', () => {
+    for (const line of [
+      '- Trained on 1,234 rows of `rows.jsonl`',
+      '- Evaluated on 1 row of `test.jsonl`',
+      '| learning_rate | 0.0002 |',
+      '| 2.5000 | 0.50 | 10 | 2.0000 | 7.39 |',
+      '| no label | 1.00 | 20 |  |  |',
+      '- nibble: 0.1.0',
+    ])
+      expect(text.split('\n')).toContain(line);
+    expect(text).toContain('These are the weights after step 10.');
+  });
+
+  test('one that evaluates on rows held back says how many, and one that does not says nothing', () => {
+    const [training] = facts.datasets;
+    const datasets = training === undefined ? [] : [training];
+    const config = { ...LORA_DEFAULTS, target_modules: ['q_proj'] };
+    expect(modelCard(config, { ...facts, datasets, evalRows: 7 }).split('\n')).toContain('- Evaluated on 7 rows');
+    expect(modelCard(config, { ...facts, datasets, evalRows: 0 })).not.toContain('Evaluated');
   });
 });
 
@@ -52,5 +115,7 @@ describe('its settings', () => {
 });
 
 test('it says how to load the adapter', () => {
-  expect(card({})).toMatch(/```python\nfrom peft import PeftModel\nmodel = PeftModel\.from_pretrained\(.*\)\n```\n$/);
+  expect(card({})).toMatch(
+    /```python\nfrom peft import PeftModel\n[\s\S]*\nmodel = PeftModel\.from_pretrained\(base, .*\)\n[^`]*```\n$/,
+  );
 });
