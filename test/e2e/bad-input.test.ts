@@ -310,14 +310,8 @@ test('an output_dir where nothing can be made, or that is a file, is refused bef
 
 test('all that is not there is said at once', async () => {
   const root = directory();
-  const argv = ['--model_name_or_path', '/nowhere', '--datasets', 'a.jsonl', '--eval_datasets', 'org/rows'];
-  const says = [
-    '3 problems',
-    'model_name_or_path:',
-    'datasets[0].path:',
-    'eval_datasets[0].path:',
-    '--repo-type dataset',
-  ];
+  const argv = ['--model_name_or_path', '/nowhere', '--datasets', 'a.jsonl', '--eval_datasets', 'b.csv'];
+  const says = ['3 problems', 'model_name_or_path:', 'datasets[0].path:', 'eval_datasets[0].path:'];
   await expectRefusal(root, [...argv, '--output_dir', path.join(root, 'out')], says, root);
 });
 
