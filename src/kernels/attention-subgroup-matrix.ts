@@ -42,7 +42,8 @@ const BLOCKS: Readonly<Record<Kernel, readonly MatrixBlock[]>> = {
 };
 /** For software drivers, where the tier is only tested: small ones compile and run faster. */
 const SOFTWARE_BLOCKS: typeof BLOCKS = {
-  fwd: [{ WR: 2, WC: 1, BC: 16 }],
+  // its own rows are staged in two rounds, as on a GPU
+  fwd: [{ WR: 4, WC: 1, BC: 16 }],
   dq: [{ WR: 2, WC: 1, BC: 16 }],
   dkv: [{ WR: 2, WC: 2, BC: 16 }],
 };
