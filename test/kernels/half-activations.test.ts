@@ -2,6 +2,7 @@
 import { describe, expect } from 'vitest';
 import type { Tensor } from '../../src/gpu/tensor.ts';
 import { qkGradients, qkvOperands } from '../../src/kernels/attention-operands.ts';
+import { roundToHalf } from '../../src/kernels/dequant.ts';
 import { dropoutFwd } from '../../src/kernels/dropout.ts';
 import { FLAG } from '../../src/kernels/flags.ts';
 import { gluBwdHalf, gluFwd } from '../../src/kernels/glu.ts';
@@ -132,6 +133,18 @@ describe('the gated unit in f16', () => {
   }
 });
 
+describe('the kept input of a checkpointed layer', () => {
+  for (const [value, flag] of EDGES) {
+    itFloat16(`${value} is ${flag === 0 ? 'held' : 'flagged'}`, async () => {
+      const bench = new Bench();
+      const x = bench.input('x', Float32Array.of(1, -2, 0, value));
+      roundToHalf(bench.tape, { x, half: halfOutput(bench, 'half', 4) });
+      await bench.run();
+      expect(await flagsOf(bench)).toBe(flag);
+    });
+  }
+});
+
 describe('dropout of f16', () => {
   itFloat16('the bits of f32', async () => {
     const n = 516;
@@ -210,6 +223,20 @@ describe('operands of attention', () => {
     });
   }
   for (const [value, flag] of EDGES) {
+    itFloat16(`${value} is ${flag === 0 ? 'held' : 'flagged'} in dq and dk`, async () => {
+      for (const which of ['q', 'k'] as const) {
+        const bench = new Bench();
+        const input = (name: 'q' | 'k', x: Float32Array<ArrayBuffer>) => {
+          const changed = x.slice();
+          if (name === which) changed[x.length - 1] = value;
+          return bench.input(name, changed);
+        };
+        const outputs = { qOut: halfOutput(bench, 'dq', T * H * D), kOut: halfOutput(bench, 'dk', T * K * D) };
+        qkGradients(bench.tape, { T, S, H, K, D, turn: null, q: input('q', q), k: input('k', k), ...outputs });
+        await bench.run();
+        expect(await flagsOf(bench), which).toBe(flag);
+      }
+    });
     itFloat16(`${value} is ${flag === 0 ? 'held' : 'flagged'} in q, k and v`, async () => {
       for (const which of ['q', 'k', 'v'] as const) {
         const bench = new Bench();

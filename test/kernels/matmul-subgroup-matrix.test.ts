@@ -90,7 +90,7 @@ describe('matmul subgroup_matrix', () => {
     // inside of a tile, past its edges, in a band, with the terms that a layer's product has
     for (const [size, around] of [
       [[64, 48, 64], undefined],
-      [[18, 20, 21], op === 'nt' ? [4, 8] : undefined],
+      [[18, 20, 21], op === 'nt' ? ([4, 8] as const) : undefined],
     ] as const) {
       itSubgroupMatrix(`${op} ${sizesOf(op, size).join('x')}, y in f16: f32's y rounded once`, async () => {
         for (const rank of [0, 8]) {
