@@ -1,7 +1,9 @@
-import package::lib::attention_tile::{ add_weighted, put_block, put_weights, scores, stage, COLS, LANES, ROWS, STAGE, SUMS, WIDE };
+import package::lib::attention_tile::{ add_weighted, put_block, put_value, put_weights, scores, stage };
+import package::lib::attention_tile::{ BLOCK_LOADS, BLOCKS, COLS, LANES, ROWS, SUMS, VALUE_LOADS, WIDE };
 import constants::{ BR, BC, DK, VK, D4 };
 
-// attention_fwd_simt: attention_fwd by blocks: BR queries against BC keys at a time, both staged in workgroup memory; kept online
+// attention_fwd_simt: attention_fwd by blocks: BR queries against BC keys at a time, both staged in workgroup memory;
+// kept online
 //
 //   q   (B*S, H*D)  f32  in
 //   k   (B*S, K*D)  f32  in
@@ -10,7 +12,8 @@ import constants::{ BR, BC, DK, VK, D4 };
 //   lse (B*S, H)    f32  out  of the scaled scores; kept for the backward
 //   starts (B*S)    u32  in   PACKED: the first key of the query's document, by its place in the row
 //
-// Grid: a workgroup per (sequence, head, BR queries), the longest rows first; a thread per 4 x 4 scores (lib/attention_tile.wgsl).
+// Grid: a workgroup per (sequence, head, BR queries), the longest rows first; a thread per 4 x 4 scores
+// (lib/attention_tile.wgsl).
 // Blocks after the diagonal and before the window or the document are never touched.
 // Sums in f32, within a thread in key order, then across threads in order: bit-repeatable.
 // Host: src/kernels/attention-simt.ts   Reference: test/ref/attention.ts
@@ -34,45 +37,49 @@ fn first_key(b: u32, s: u32) -> u32 {
   return first;
 }
 
-// vector d of the head dim; zeros past the last token and the last vector
+// vector d of the head dim; zeros past the last token and vector, without a branch: loads do not wait for each other
 fn load_q(b: u32, h: u32, s: u32, d: u32) -> vec4f {
-  var x = vec4f();
-  if (s < params.S && d < D4) { x = q[((b * params.S + s) * params.H + h) * D4 + d]; }
-  return x;
+  let x = q[((b * params.S + min(s, params.S - 1u)) * params.H + h) * D4 + min(d, D4 - 1u)];
+  return select(vec4f(), x, s < params.S && d < D4);
 }
 fn load_k(b: u32, kv: u32, s: u32, d: u32) -> vec4f {
-  var x = vec4f();
-  if (s < params.S && d < D4) { x = k[((b * params.S + s) * params.K + kv) * D4 + d]; }
-  return x;
+  let x = k[((b * params.S + min(s, params.S - 1u)) * params.K + kv) * D4 + min(d, D4 - 1u)];
+  return select(vec4f(), x, s < params.S && d < D4);
 }
 
 // DK of the head dim from vector d on, of the queries from s and the keys from j
 fn stage_scores(lane: u32, b: u32, h: u32, s: u32, j: u32, d: u32) {
   let kv = h / (params.H / params.K);
-  for (var i = lane; i < (ROWS + COLS) * (DK / 4u); i += LANES) {
+  @unroll for (var n = 0u; n < BLOCK_LOADS; n++) {
+    let i = lane + n * LANES;
     let group = i / (DK / 4u);
     let at = d + i % (DK / 4u);
     var rows: mat4x4f;
     if (group < ROWS) {
-      for (var r = 0u; r < 4u; r++) { rows[r] = load_q(b, h, s + group * 4u + r, at); }
-    } else {
-      for (var r = 0u; r < 4u; r++) { rows[r] = load_k(b, kv, j + (group - ROWS) * 4u + r, at); }
+      @unroll for (var r = 0u; r < 4u; r++) { rows[r] = load_q(b, h, s + group * 4u + r, at); }
+    } else if (i < BLOCKS) {
+      @unroll for (var r = 0u; r < 4u; r++) { rows[r] = load_k(b, kv, j + (group - ROWS) * 4u + r, at); }
     }
-    put_block(group, i % (DK / 4u) * 4u, rows);
+    if (i < BLOCKS) { put_block(group, i % (DK / 4u) * 4u, rows); }
   }
 }
 
 fn stage_values(lane: u32, b: u32, h: u32, j: u32) {
   let kv = h / (params.H / params.K);
-  for (var i = lane; i < VK * D4; i += LANES) {
+  var values: array<vec4f, VALUE_LOADS>;
+  @unroll for (var n = 0u; n < VALUE_LOADS; n++) {
+    let i = lane + n * LANES;
     let s = j + i / D4;
-    stage[i] = vec4f();
-    if (s < params.S) { stage[i] = v[((b * params.S + s) * params.K + kv) * D4 + i % D4]; }
+    let x = v[((b * params.S + min(s, params.S - 1u)) * params.K + kv) * D4 + i % D4];
+    values[n] = select(vec4f(), x, s < params.S);
   }
+  @unroll for (var n = 0u; n < VALUE_LOADS; n++) { put_value(lane + n * LANES, values[n]); }
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32
+) {
   let blocks = (params.S + BR - 1u) / BR;
   let flat = wg.x + wg.y * grid.x;
   if (flat >= blocks * params.B * params.H) { return; }
@@ -89,7 +96,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var peak = vec4f(MASKED);
   var total = vec4f();
   for (var j0 = first_key(b, s0); j0 < end; j0 += BC) {
-    var p = array<vec4f, 4>(); // said: with `var p: array<vec4f, 4>;` Dawn 0.6.2 kept the last round's values on SwiftShader
+    // said: with `var p: array<vec4f, 4>;` Dawn 0.6.2 kept the last round's values on SwiftShader
+    var p = array<vec4f, 4>();
     for (var d = 0u; d < D4; d += DK / 4u) {
       stage_scores(lane, b, h, s0, j0, d);
       workgroupBarrier();
@@ -97,7 +105,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       workgroupBarrier();
     }
     var higher = peak;
-    for (var c = 0u; c < 4u; c++) {
+    @unroll for (var c = 0u; c < 4u; c++) {
       let j = vec4u(j0 + tx * 4u + c);
       p[c] = select(vec4f(MASKED), p[c] * params.scale, (first <= j) & (j <= last));
       higher = max(higher, p[c]);
@@ -107,14 +115,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     for (var x = 0u; x < COLS; x++) { higher = max(higher, stage[x * ROWS + ty]); }
     let shrink = exp(peak - higher);
     total *= shrink;
-    for (var c = 0u; c < 4u; c++) {
+    @unroll for (var c = 0u; c < 4u; c++) {
       // a row of which nothing is seen yet has its peak at MASKED
       p[c] = select(exp(p[c] - higher), vec4f(), p[c] == vec4f(MASKED));
       total += p[c];
     }
     peak = higher;
-    for (var c = 0u; c < WIDE; c++) {
-      for (var r = 0u; r < 4u; r++) { acc[c * 4u + r] *= shrink[r]; }
+    @unroll for (var c = 0u; c < WIDE; c++) {
+      @unroll for (var r = 0u; r < 4u; r++) { acc[c * 4u + r] *= shrink[r]; }
     }
     put_weights(tx, ty, p);
     let cols = min(BC, end - j0);
@@ -130,11 +138,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   workgroupBarrier();
   total = vec4f();
   for (var x = 0u; x < COLS; x++) { total += stage[x * ROWS + ty]; }
-  for (var r = 0u; r < 4u && row + r < params.S; r++) {
-    let at = (b * params.S + row + r) * params.H + h;
-    for (var c = 0u; c < WIDE; c++) {
-      if (tx + c * COLS < D4) { o[at * D4 + tx + c * COLS] = acc[c * 4u + r] / total[r]; }
+  @unroll for (var r = 0u; r < 4u; r++) {
+    if (row + r < params.S) {
+      let at = (b * params.S + row + r) * params.H + h;
+      @unroll for (var c = 0u; c < WIDE; c++) {
+        if (tx + c * COLS < D4) { o[at * D4 + tx + c * COLS] = acc[c * 4u + r] / total[r]; }
+      }
+      if (tx == 0u) { lse[at] = peak[r] + log(total[r]); }
     }
-    if (tx == 0u) { lse[at] = peak[r] + log(total[r]); }
   }
 }

@@ -1,4 +1,3 @@
-@if(D_F16) import package::lib::flags::{ beyond_f16, FLAG_INPUT, magnitude4 };
 import package::lib::gelu::gelu_gate1;
 import package::lib::gelu::gelu_gate4;
 import package::lib::gelu::gelu_slope1;
@@ -11,14 +10,11 @@ import package::lib::sigmoid::sigmoid4;
 //          u = gate (SwiGLU), or with GELU u = 2 sqrt(2/pi) * (gate + 0.044715 gate^3)
 //
 //   gate, up, dh (T, F)  f32  in
-//   dgate, dup   (T, F)  f32  out   with D_F16 (and VEC4) f16
-//   flags        (1)     u32        D_F16: what left f16's range
+//   dgate, dup   (T, F)  f32  out
 //
 // Grid: one thread per element, with VEC4 (T*F a multiple of 4) per four; flat.
 // f32 per element: bit-repeatable.
 // Host: src/kernels/glu.ts   Reference: test/ref/elementwise.ts
-
-@if(D_F16) enable f16;
 
 override WG: u32 = 64u;
 
@@ -29,14 +25,11 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @if(VEC4) alias E = vec4f;
 @if(!VEC4) alias E = f32;
-@if(D_F16) alias OfOut = vec4<f16>;
-@if(!D_F16) alias OfOut = E;
 @group(0) @binding(1) var<storage, read> gate: array<E>;
 @group(0) @binding(2) var<storage, read> up: array<E>;
 @group(0) @binding(3) var<storage, read> dh: array<E>;
-@group(0) @binding(4) var<storage, read_write> dgate: array<OfOut>;
-@group(0) @binding(5) var<storage, read_write> dup: array<OfOut>;
-@if(D_F16) @group(0) @binding(6) var<storage, read_write> flags: atomic<u32>;
+@group(0) @binding(4) var<storage, read_write> dgate: array<E>;
+@group(0) @binding(5) var<storage, read_write> dup: array<E>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -56,8 +49,6 @@ fn main(
   @if(GELU && !VEC4) let slope = gelu_slope1(g);
   @if(GELU) let of_gate = d * up[i] * s * (1.0 + g * (1.0 - s) * slope);
   @if(!GELU) let of_gate = d * up[i] * s * (1.0 + g * (1.0 - s));
-  let of_up = d * g * s;
-  @if(D_F16) if (beyond_f16(max(magnitude4(of_gate), magnitude4(of_up)))) { atomicOr(&flags, FLAG_INPUT); }
-  dgate[i] = OfOut(of_gate);
-  dup[i] = OfOut(of_up);
+  dgate[i] = of_gate;
+  dup[i] = d * g * s;
 }

@@ -5,7 +5,7 @@
 //   w  (N, K)  with B_DEPTH, else (K, N)  f16     in   rows of ldb: the same matrix serves forward and backward
 //   a2 (M, K2), b2 (N, K2) or (K2, N) from b2_0  f32  in   PLUS: scaled, then rounded to f16 as a is
 //   bias (N from bias0)               f32         in   BIAS
-//   y  (M, N)  rows of ldy from y0    f32         out
+//   y  (M, N)  rows of ldy from y0    f32         out  with Y_F16 f16: N, ldy and y0 multiples of 4, stored, not added to
 //   flags (1)                         u32              what left f16's range
 //
 // Grid: a workgroup per tile; its subgroups, WR x WC of SG lanes, have RM x RN matrices of SM x SN each. BK of the
@@ -47,6 +47,7 @@ alias Tile = array<Sums, RM * RN>; // of a subgroup; only constants may index it
 @if(!WIDE_W) @include("lib/matrix_w_single.wgsl")
 @if(TURNED) @include("lib/matrix_w_turned.wgsl")
 @if(PLUS) @include("lib/matrix_second_source.wgsl")
+@if(STRAIGHT) @include("lib/matrix_straight.wgsl")
 @if(!WHOLE || !STRAIGHT) @include("lib/matrix_store.wgsl")
 
 struct Params {
@@ -64,7 +65,9 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<OfA>;
 @group(0) @binding(2) var<storage, read> w: array<OfW>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@if(!Y_F16) alias OfY = f32;
+@if(Y_F16) alias OfY = vec4<f16>;
+@group(0) @binding(3) var<storage, read_write> y: array<OfY>;
 @if(WATCH) @group(0) @binding(4) var<storage, read_write> flags: atomic<u32>;
 @if(BIAS) @group(0) @binding(5) var<storage, read> bias: array<f32>;
 
@@ -87,6 +90,7 @@ fn main(
   @if(STRAIGHT) let whole = is_whole(tile);
   var sums: Tile;
   @if(STRAIGHT) if (whole && params.accumulate == 1u) { load_sums(tile + mine, &sums); }
+  @if(Y_F16 && !TURNED) if (params.accumulate == 1u) { keep_together(subgroup, &sums); }
   @if(PLUS) add_second_source(lane, tile, part, &sums);
   var slab: Slab;
   var base = vec2u(); // the buffers to multiply from

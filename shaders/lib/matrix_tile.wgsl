@@ -1,5 +1,5 @@
-// What both sources of matmul_subgroup_matrix share: the product of the staged tiles, their order, and matrices that go
-// to y as they are. Plain WGSL, put behind that file by src/gpu/plain-wgsl.ts.
+// What both sources of matmul_subgroup_matrix share: the product of the staged tiles, and their order. Plain WGSL, put
+// behind that file by src/gpu/plain-wgsl.ts.
 const EIGHT = 8u; // halves of a vec4u
 @if(TWO) const BUFFERS = 2u;
 @if(!TWO) const BUFFERS = 1u;
@@ -63,27 +63,6 @@ fn raise_flags() {
 fn is_whole(tile: vec2u) -> bool {
   @if(WHOLE) return true;
   @if(!WHOLE) return all(tile + vec2u(BM, BN) <= vec2u(params.M, params.N));
-}
-
-// y's index where matrix (i, j) of the subgroup at `first` starts
-fn matrix_at(first: vec2u, i: u32, j: u32) -> u32 {
-  return (first.x + i * SM) * params.ldy + params.y0 + first.y + j * SN;
-}
-// Sums that go on from y: exact, as the scale is 1 then.
-fn load_sums(first: vec2u, sums: ptr<function, Tile>) {
-  @unroll for (var i = 0u; i < RM; i++) {
-    @unroll for (var j = 0u; j < RN; j++) {
-      (*sums)[i * RN + j] = subgroupMatrixLoad<Sums, row_major>(&y, matrix_at(first, i, j), params.ldy);
-    }
-  }
-}
-fn store_sums(first: vec2u, sums: ptr<function, Tile>) {
-  @unroll for (var i = 0u; i < RM; i++) {
-    @unroll for (var j = 0u; j < RN; j++) {
-      let scaled = subgroupMatrixScalarMultiply((*sums)[i * RN + j], params.scale);
-      subgroupMatrixStore<row_major>(&y, matrix_at(first, i, j), scaled, params.ldy);
-    }
-  }
 }
 
 // Row and column of the i-th tile, down bands of 8 rows of tiles, as in lib/tiles.wgsl.

@@ -7,7 +7,7 @@
  */
 import { KernelCallError } from '../errors.ts';
 import { type GradTarget, Recorder, type TensorOptions } from './recorder.ts';
-import type { Storage, Tensor } from './tensor.ts';
+import { type Storage, Tensor } from './tensor.ts';
 
 type Backward = { readonly outputs: readonly Tensor[]; readonly run: () => void };
 /** A checkpointed stretch of the forward pass under recording, for the first time or `again`, in backward. */
@@ -139,6 +139,19 @@ export class Tape extends Recorder {
       throw new KernelCallError(of.label, 'its gradient is lent to another tensor whose backward has not read it yet');
     }
     return { grad: known, accumulate: true };
+  }
+
+  /**
+   * The gradient of an op's input in the input's own memory, where that is read for the last time: in f16, a row at the start of
+   * the row that it takes the place of. (T, F) f32 gives (T, 2 F), of which F columns count.
+   */
+  gradInPlace(of: Tensor): Tensor {
+    const [T = 0, F = 0] = of.shape;
+    if (this.#grads.has(of)) throw new KernelCallError(of.label, 'its gradient has a writer, and a place, already');
+    const { storage, byteOffset } = of;
+    const grad = new Tensor({ label: `d_${of.label}`, shape: [T, 2 * F], dtype: 'f16', storage, byteOffset });
+    this.#grads.set(of, grad);
+    return grad;
   }
 
   /**

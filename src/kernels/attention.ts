@@ -4,14 +4,14 @@ import type { DeviceProfile, Tier } from '../gpu/device-profile.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { type AttentionBwd, type AttentionFwd, type AttentionInputs, prepare } from './attention-call.ts';
 import { directBwd, directFwd } from './attention-direct.ts';
-import { planSimtBlock, type SimtBlock, simtBwd, simtFwd } from './attention-simt.ts';
+import { planSimtBlocks, type SimtBlocks, simtBwd, simtFwd } from './attention-simt.ts';
 import { type MatrixBlocks, matrixBwd, matrixFwd, planMatrixBlocks } from './attention-subgroup-matrix.ts';
 
 export type { AttentionBwd, AttentionFwd, AttentionShape } from './attention-call.ts';
 
 type PlanOf<Blocks> = { readonly reason: string } & (
   | { readonly tier: 'direct' }
-  | { readonly tier: 'simt'; readonly block: SimtBlock }
+  | { readonly tier: 'simt'; readonly blocks: SimtBlocks }
   /** Reads q, k and v in f16. */
   | { readonly tier: 'subgroup_matrix'; readonly blocks: Blocks }
 );
@@ -46,10 +46,10 @@ function planPass<Blocks extends object>(
     if (typeof blocks !== 'string') return { tier: 'subgroup_matrix', blocks, reason: `the tier of ${profile.name}` };
     why = blocks;
   }
-  const block = planSimtBlock(profile, D);
-  if (typeof block !== 'string')
-    return { tier: 'simt', block, reason: below('simt', why) || `the tier of ${profile.name}` };
-  return { tier: 'direct', reason: below('direct', [why, block].filter((w) => w !== '').join('; ')) };
+  const simt = planSimtBlocks(profile, D);
+  if (typeof simt !== 'string')
+    return { tier: 'simt', blocks: simt, reason: below('simt', why) || `the tier of ${profile.name}` };
+  return { tier: 'direct', reason: below('direct', [why, simt].filter((w) => w !== '').join('; ')) };
 }
 
 /** Refuses q, k or v of another type than the kernels of a pass read. */
@@ -69,7 +69,7 @@ export function attentionFwd(rec: Recorder, call: AttentionFwd): void {
   const plan = call.paging ? ({ tier: 'direct' } as const) : forward;
   requireDtype('attention_fwd', plan, call);
   if (plan.tier === 'direct') directFwd(rec, call);
-  else if (plan.tier === 'simt') simtFwd(rec, call, plan.block);
+  else if (plan.tier === 'simt') simtFwd(rec, call, plan.blocks);
   else matrixFwd(rec, call, plan.blocks);
 }
 
@@ -97,6 +97,6 @@ export function attentionBwd(rec: Recorder, call: AttentionBwd): void {
     threads: heads,
   });
   if (plan.tier === 'direct') directBwd(rec, call);
-  else if (plan.tier === 'simt') simtBwd(rec, call, plan.block);
+  else if (plan.tier === 'simt') simtBwd(rec, call, plan.blocks);
   else if (half !== null) matrixBwd(rec, { ...call, dO: half }, plan.blocks);
 }

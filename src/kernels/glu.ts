@@ -1,4 +1,4 @@
-/** Host side of shaders/glu_{fwd,bwd}.wgsl: h = act(gate) * up, any number of elements. */
+/** Host side of shaders/glu_{fwd,bwd,bwd_half}.wgsl: h = act(gate) * up, any number of elements. */
 import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { flatWidth } from './vec4.ts';
@@ -22,7 +22,7 @@ export function gluFwd(rec: Recorder, { act, gate, up, h }: GluFwd): void {
   });
 }
 
-/** gate, up and dh in; dgate and dup, both f32 or both of whole vectors in f16, are stored, not added to; all of one size. */
+/** gate, up and dh in; dgate and dup are stored, not added to; all f32 and of one size. */
 export type GluBwd = { act: Activation; gate: Tensor; up: Tensor; dh: Tensor; dgate: Tensor; dup: Tensor };
 
 /** dgate = dh * up * act'(gate) and dup = dh * act(gate). */
@@ -31,10 +31,24 @@ export function gluBwd(rec: Recorder, { act, gate, up, dh, dgate, dup }: GluBwd)
   const { when, n } = flatWidth(size);
   rec.dispatch({
     name: 'glu_bwd',
-    when: [...when, ...variant(act), ...(dgate.dtype === 'f16' ? ['D_F16'] : [])],
+    when: [...when, ...variant(act)],
     params: { n },
     buffers: { gate: [gate, size], up: [up, size], dh, dgate: [dgate, size], dup: [dup, size] },
     threads: n,
+  });
+}
+
+/** gate and up (T, F) f32 in, and their gradients out: (T, 2 F) f16, of which the first F columns are theirs. dh (T, F) f32 or f16. */
+export type GluBwdHalf = { act: Activation; T: number; F: number; gate: Tensor; up: Tensor; dh: Tensor };
+
+/** dgate and dup as `gluBwd` has them, rounded, in the memory of gate and up. */
+export function gluBwdHalf(rec: Recorder, { act, T, F, gate, up, dh }: GluBwdHalf): void {
+  rec.dispatch({
+    name: 'glu_bwd_half',
+    when: [...variant(act), ...(dh.dtype === 'f16' ? ['DH_F16'] : [])],
+    params: { T, F },
+    buffers: { gate: [gate, T * F], up: [up, T * F], dh: [dh, T * F] },
+    workgroups: T,
   });
 }
 

@@ -81,7 +81,8 @@ export function matrixVariant(gemm: Gemm, config: MatrixConfig, tile: MatrixTile
   const [wideA, wideW] = [readsWide(a), readsWide(b)];
   const [BM, BN] = matrixTileSizes(config, tile);
   // a matrix is stored to rows that start at a multiple of 16 bytes
-  const straight = bias === null && y.ld % 4 === 0 && y.col0 % 4 === 0 && (!accumulate || scale === 1);
+  const halfY = y.tensor.dtype === 'f16';
+  const straight = !halfY && bias === null && y.ld % 4 === 0 && y.col0 % 4 === 0 && (!accumulate || scale === 1);
   const watchW = b.tensor.storage.resident;
   const conditions: Record<string, boolean> = {
     B_DEPTH: b.alongDepth,
@@ -92,8 +93,9 @@ export function matrixVariant(gemm: Gemm, config: MatrixConfig, tile: MatrixTile
     WHOLE: M % BM === 0 && N % BN === 0,
     FULL: wideA && wideW && K % tile.BK === 0,
     STRAIGHT: straight,
+    Y_F16: halfY,
     TWO: tile.stages === 2,
-    WATCH: a.tensor.dtype === 'f32' || plus !== null || watchW,
+    WATCH: a.tensor.dtype === 'f32' || plus !== null || watchW || halfY,
     WATCH_W: watchW,
     SIZED: config.sized,
   };
@@ -107,6 +109,8 @@ const PAIRS_TOGETHER = 8; // its twin is W_TOGETHER
 
 export function subgroupMatrix(rec: Recorder, gemm: Gemm): void {
   const { M, N, K, a, b, y, scale, accumulate } = gemm;
+  if (y.tensor.dtype === 'f16' && (accumulate || N % 4 !== 0 || y.ld % 4 !== 0 || y.col0 % 4 !== 0))
+    throw new KernelCallError(gemm.label, `${y.tensor.label} is f16: stored in whole vectors of 4, and not added to`);
   const extras = extrasOf(gemm);
   const { config, tile } = requireMatrices(rec.profile, gemm);
   rec.dispatch({

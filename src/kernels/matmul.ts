@@ -120,6 +120,8 @@ function product(
   const halves = [gemm.a, ...(gemm.a.alongDepth ? [] : [gemm.b])].find(({ tensor }) => tensor.dtype === 'f16');
   if (halves !== undefined && tier === 'direct')
     throw new KernelCallError(label, `${halves.tensor.label} is f16, and ${tier} reads activations in f32`);
+  if (gemm.y.tensor.dtype === 'f16' && !(tier === 'subgroup_matrix' && isMatrixProduct(named)))
+    throw new KernelCallError(label, `${gemm.y.tensor.label} is f16, and only products on matrices write that`);
   if (tier === 'direct') oneAfterTheOther(rec, named, direct);
   else if (tier === 'subgroup_matrix' && isMatrixProduct(named)) subgroupMatrix(rec, named);
   else simt(rec, named);

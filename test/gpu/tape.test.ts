@@ -141,6 +141,16 @@ describe('gradients', () => {
     expect(tape.gradOf(x)).toBe(first.grad);
   });
 
+  test('a gradient in place lies in the memory of its tensor, in f16, in rows as long', () => {
+    const tape = newTape();
+    const x = tape.tensor('x', [3, 8], { requiresGrad: true });
+    const grad = tape.gradInPlace(x);
+    expect([grad.label, grad.shape, grad.dtype, grad.bytes]).toEqual(['d_x', [3, 16], 'f16', x.bytes]);
+    expect(grad.storage).toBe(x.storage);
+    expect(tape.gradOf(x)).toBe(grad);
+    expect(() => tape.gradInPlace(x)).toThrow('x: its gradient has a writer, and a place, already');
+  });
+
   test('a bound gradient is always added to', () => {
     const tape = newTape();
     const [param, grad] = [grads(tape, 'param'), resident('grad', 4)];

@@ -179,7 +179,7 @@ function largestBlock(profile: DeviceProfile, computeDtype: 'f32' | 'f16', D: nu
   const { forward, backward } = planAttention(profile, computeDtype, D);
   const sizes = [forward, backward].map((plan) => {
     if (plan.tier === 'direct') return 1;
-    if (plan.tier === 'simt') return Math.max(plan.block.BR, plan.block.BC);
+    if (plan.tier === 'simt') return Math.max(...Object.values(plan.blocks).flatMap(({ BR, BC }) => [BR, BC]));
     return Math.max(...Object.values(plan.blocks).flatMap(({ WR, BC }) => [WR * height, BC]));
   });
   return Math.max(...sizes);

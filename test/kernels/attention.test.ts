@@ -144,12 +144,25 @@ describe('the tier that attention takes', () => {
   const small = { ...nvidia, limits: { ...nvidia.limits, maxComputeWorkgroupStorageSize: 16_384 } };
 
   const both = (plan: object) => ({ forward: plan, backward: plan });
+  const simtBlocks = (fwd: object, dkv = fwd) => ({ fwd, dq: fwd, dkv });
 
   test('is that of the profile', () => {
     const direct = { tier: 'direct' };
     expect(planAttention({ ...nvidia, tier: 'direct' }, 'f16', 64)).toMatchObject(both(direct));
-    const simt = { tier: 'simt', block: { BR: 64 } };
+    const simt = { tier: 'simt', blocks: simtBlocks({ BR: 64 }) };
     expect(planAttention({ ...nvidia, tier: 'simt' }, 'f16', 64)).toMatchObject(both(simt));
+  });
+
+  test('simt shares a row among more threads where the head dim is wide, and most in dk and dv', () => {
+    const square = { BR: 64, BC: 64, DK: 16 };
+    const wide = { BR: 32, BC: 128, DK: 16 };
+    for (const [D, blocks] of [
+      [64, simtBlocks({ ...square, VK: 32 })],
+      [80, simtBlocks({ ...wide, VK: 32 })],
+      [128, simtBlocks({ ...wide, VK: 16 })],
+      [256, simtBlocks({ ...wide, VK: 8 }, { BR: 16, BC: 256, DK: 8, VK: 8 })],
+    ] as const)
+      expect(planAttention({ ...nvidia, tier: 'simt' }, 'f32', D)).toMatchObject(both({ tier: 'simt', blocks }));
   });
 
   test('or the next below, with the reason', () => {
@@ -171,7 +184,7 @@ describe('the tier that attention takes', () => {
   test('simt fits the 16 KiB that every device has, up to a head dim of 256', () => {
     for (const D of [4, 16, 64, 96, 128, 256])
       expect(planAttention({ ...small, tier: 'simt' }, 'f32', D)).toMatchObject(
-        both({ tier: 'simt', block: { BR: 32 } }),
+        both({ tier: 'simt', blocks: simtBlocks({ BR: 32, BC: 64 }) }),
       );
   });
 });

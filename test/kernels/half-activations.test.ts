@@ -2,14 +2,15 @@
 import { describe, expect } from 'vitest';
 import type { Tensor } from '../../src/gpu/tensor.ts';
 import { qkGradients, qkvOperands } from '../../src/kernels/attention-operands.ts';
+import { roundToHalf } from '../../src/kernels/dequant.ts';
 import { dropoutFwd } from '../../src/kernels/dropout.ts';
 import { FLAG } from '../../src/kernels/flags.ts';
-import { gluBwd, gluFwd } from '../../src/kernels/glu.ts';
+import { gluBwdHalf, gluFwd } from '../../src/kernels/glu.ts';
 import { rmsnormFwd } from '../../src/kernels/rmsnorm.ts';
 import { expectRoundedToHalf, itFloat16, toHalves, unpackHalves } from '../gpu/float16.ts';
 import { Bench } from '../gpu/harness.ts';
 import { expectSameBits, random } from '../ref/compare.ts';
-import { swigluBwdRef, swigluFwdRef } from '../ref/elementwise.ts';
+import { gegluBwdRef, gegluFwdRef, swigluBwdRef, swigluFwdRef } from '../ref/elementwise.ts';
 import { f16Bits, f16Value } from '../ref/nf4.ts';
 import { rmsnormFwdRef } from '../ref/rmsnorm.ts';
 import { ropeBwdRef, ropeFwdRef, ropeTables } from '../ref/rope.ts';
@@ -21,13 +22,14 @@ const halfOutput = (bench: Bench, label: string, n: number): Tensor =>
   bench.input(label, new Uint32Array(n / 2).fill(NAN_HALVES), [n], { dtype: 'f16' });
 
 async function expectHalves(bench: Bench, tensor: Tensor, want: ArrayLike<number>, slack: number): Promise<void> {
-  const got = unpackHalves(await bench.readU32(tensor), tensor.elements).map(f16Value);
+  expectHalvesOf(tensor.label, unpackHalves(await bench.readU32(tensor), tensor.elements).map(f16Value), want, slack);
+}
+function expectHalvesOf(label: string, got: readonly number[], want: ArrayLike<number>, slack: number): void {
   expect(got.length).toBe(want.length);
   got.forEach((value, i) => {
     // what f16 has no normal number for may be flushed
-    if (Math.abs(want[i] as number) >= 2 ** -14)
-      expectRoundedToHalf(`${tensor.label}[${i}]`, value, want[i] as number, slack);
-    else if (!(Math.abs(value - (want[i] as number)) <= 2 ** -14)) throw new Error(`${tensor.label}[${i}]: ${value}`);
+    if (Math.abs(want[i] as number) >= 2 ** -14) expectRoundedToHalf(`${label}[${i}]`, value, want[i] as number, slack);
+    else if (!(Math.abs(value - (want[i] as number)) <= 2 ** -14)) throw new Error(`${label}[${i}]: ${value}`);
   });
 }
 const flagsOf = async (bench: Bench): Promise<number> => (await bench.readU32(bench.flags))[0] ?? -1;
@@ -71,22 +73,44 @@ describe('rmsnorm in f16', () => {
 });
 
 describe('the gated unit in f16', () => {
-  itFloat16('forward and backward: rounded once', async () => {
-    const n = 1004;
-    const r = random(n);
-    const [gate, up, dh] = [r.normal32(n, 3), r.normal32(n), r.normal32(n)];
-    const bench = new Bench({ maxWorkgroups: 7 });
-    const inputs = { gate: bench.input('gate', gate), up: bench.input('up', up) };
-    const [h, dgate, dup] = ['h', 'dgate', 'dup'].map((name) => halfOutput(bench, name, n)) as [Tensor, Tensor, Tensor];
-    gluFwd(bench.tape, { act: 'silu', ...inputs, h });
-    gluBwd(bench.tape, { act: 'silu', ...inputs, dh: bench.input('dh', dh), dgate, dup });
-    await bench.run();
-    const want = swigluBwdRef(gate, up, dh);
-    await expectHalves(bench, h, swigluFwdRef(gate, up), 1e-5);
-    await expectHalves(bench, dgate, want.dgate, 1e-5);
-    await expectHalves(bench, dup, want.dup, 1e-5);
-    expect(await flagsOf(bench)).toBe(0);
-  });
+  /** Rows of the first half of each row, as `gluBwdHalf` leaves them. */
+  async function firstHalves(bench: Bench, tensor: Tensor, T: number, F: number): Promise<number[]> {
+    const all = unpackHalves(new Uint32Array((await bench.read(tensor)).buffer), 2 * T * F).map(f16Value);
+    return Array.from({ length: T * F }, (_, i) => all[2 * F * Math.floor(i / F) + (i % F)] as number);
+  }
+
+  // a row of less than a workgroup's loads, of as many, and of several times as many and a rest; rows past the grid
+  for (const [T, F] of [
+    [3, 8],
+    [2, 512],
+    [9, 1304],
+  ] as const) {
+    itFloat16(`${T} rows of ${F}: rounded once, the gradients in the place of gate and up`, async () => {
+      const n = T * F;
+      const r = random(n);
+      const [gate, up] = [r.normal32(n, 3), r.normal32(n)];
+      const dh = r.normal32(n).map((v) => f16Value(f16Bits(v)));
+      for (const [act, half] of [
+        ['silu', false],
+        ['silu', true],
+        ['gelu_pytorch_tanh', true],
+      ] as const) {
+        const [forward, backward] = act === 'silu' ? [swigluFwdRef, swigluBwdRef] : [gegluFwdRef, gegluBwdRef];
+        const want = backward(gate, up, dh);
+        const bench = new Bench({ maxWorkgroups: 7 });
+        const inputs = { gate: bench.input('gate', gate), up: bench.input('up', up) };
+        const h = halfOutput(bench, 'h', n);
+        const of = half ? bench.input('dh', toHalves(dh), [n], { dtype: 'f16' }) : bench.input('dh', dh);
+        gluFwd(bench.tape, { act, ...inputs, h });
+        gluBwdHalf(bench.tape, { act, T, F, ...inputs, dh: of });
+        await bench.run();
+        await expectHalves(bench, h, forward(gate, up), 1e-5);
+        expectHalvesOf('dgate', await firstHalves(bench, inputs.gate, T, F), want.dgate, 1e-5);
+        expectHalvesOf('dup', await firstHalves(bench, inputs.up, T, F), want.dup, 1e-5);
+        expect(await flagsOf(bench)).toBe(0);
+      }
+    });
+  }
   // sigmoid(100) is 1 in f32, and its slope 0
   for (const [value, flag] of EDGES) {
     itFloat16(`${value} is ${flag === 0 ? 'held' : 'flagged'} in h, dgate and dup`, async () => {
@@ -98,14 +122,25 @@ describe('the gated unit in f16', () => {
       ];
       for (const { gate, up, dh, which } of cases) {
         const bench = new Bench();
-        const all = (label: string, v: number) => bench.input(label, Float32Array.of(0, 0, 0, v));
+        const all = (label: string, v: number) => bench.input(label, Float32Array.of(0, 0, 0, 0, 0, 0, 0, v));
         const inputs = { gate: all('gate', gate), up: all('up', up) };
-        const out = (name: string) => halfOutput(bench, name, 4);
-        if (which === 'h') gluFwd(bench.tape, { act: 'silu', ...inputs, h: out('h') });
-        else gluBwd(bench.tape, { act: 'silu', ...inputs, dh: all('dh', dh), dgate: out('dgate'), dup: out('dup') });
+        if (which === 'h') gluFwd(bench.tape, { act: 'silu', ...inputs, h: halfOutput(bench, 'h', 8) });
+        else gluBwdHalf(bench.tape, { act: 'silu', T: 1, F: 8, ...inputs, dh: all('dh', dh) });
         await bench.run();
         expect(await flagsOf(bench), which).toBe(flag);
       }
+    });
+  }
+});
+
+describe('the kept input of a checkpointed layer', () => {
+  for (const [value, flag] of EDGES) {
+    itFloat16(`${value} is ${flag === 0 ? 'held' : 'flagged'}`, async () => {
+      const bench = new Bench();
+      const x = bench.input('x', Float32Array.of(1, -2, 0, value));
+      roundToHalf(bench.tape, { x, half: halfOutput(bench, 'half', 4) });
+      await bench.run();
+      expect(await flagsOf(bench)).toBe(flag);
     });
   }
 });
@@ -188,6 +223,20 @@ describe('operands of attention', () => {
     });
   }
   for (const [value, flag] of EDGES) {
+    itFloat16(`${value} is ${flag === 0 ? 'held' : 'flagged'} in dq and dk`, async () => {
+      for (const which of ['q', 'k'] as const) {
+        const bench = new Bench();
+        const input = (name: 'q' | 'k', x: Float32Array<ArrayBuffer>) => {
+          const changed = x.slice();
+          if (name === which) changed[x.length - 1] = value;
+          return bench.input(name, changed);
+        };
+        const outputs = { qOut: halfOutput(bench, 'dq', T * H * D), kOut: halfOutput(bench, 'dk', T * K * D) };
+        qkGradients(bench.tape, { T, S, H, K, D, turn: null, q: input('q', q), k: input('k', k), ...outputs });
+        await bench.run();
+        expect(await flagsOf(bench), which).toBe(flag);
+      }
+    });
     itFloat16(`${value} is ${flag === 0 ? 'held' : 'flagged'} in q, k and v`, async () => {
       for (const which of ['q', 'k', 'v'] as const) {
         const bench = new Bench();

@@ -3,11 +3,11 @@ import type { DeviceProfile } from '../../src/gpu/device-profile.ts';
 import type { Tensor } from '../../src/gpu/tensor.ts';
 import { widen } from '../../src/kernels/dequant.ts';
 import { type Band, type LowRank, matmulNn, matmulNt, matmulTn } from '../../src/kernels/matmul.ts';
-import { packHalves } from '../gpu/float16.ts';
+import { packHalves, unpackHalves } from '../gpu/float16.ts';
 import { Bench } from '../gpu/harness.ts';
 import { random } from '../ref/compare.ts';
 import { biasFwdRef, linearBwdDwRef, linearBwdDxRef, linearFwdRef } from '../ref/linear.ts';
-import { f16Bits } from '../ref/nf4.ts';
+import { f16Bits, f16Value } from '../ref/nf4.ts';
 
 export type Op = 'nt' | 'nn' | 'tn';
 export const OPS: readonly Op[] = ['nt', 'nn', 'tn'];
@@ -44,6 +44,7 @@ export type Case = {
   readonly sizes: readonly [M: number, N: number, K: number];
   readonly half?: boolean; //       w in f16
   readonly halfInput?: boolean; //  x of nt and nn in f16
+  readonly halfOutput?: boolean; // y of nt and nn in f16
   /** w is what a kernel of the same plan rounded, as a dequantized weight is, and not as it was loaded. */
   readonly scratch?: boolean;
   readonly accumulate?: boolean;
@@ -131,7 +132,7 @@ export type Operands = { readonly first: Float32Array<ArrayBuffer>; readonly sec
 /** Runs the case with the profile's changes, and beside it the f64 loop. Results outside a band have to keep what they were. */
 export async function runCase(profile: Partial<DeviceProfile>, one: Case, given?: Operands): Promise<Outcome> {
   const { op, sizes, half = false, halfInput = false, scratch = false, accumulate = false } = one;
-  const { scale = 0.5, around, maxWorkgroups } = one;
+  const { halfOutput = false, scale = 0.5, around, maxWorkgroups } = one;
   const [M, N, K] = sizes;
   const size = extents(one);
   const bench = new Bench({ profile, ...(maxWorkgroups !== undefined && { maxWorkgroups }) });
@@ -139,9 +140,9 @@ export async function runCase(profile: Partial<DeviceProfile>, one: Case, given?
   const before =
     accumulate || around !== undefined ? exactHalves(3, size.result) : new Float32Array(size.result).fill(Number.NaN);
   const band = { ld: size.ld, col0: around?.[0] ?? 0 };
-  const y = bench.input('y', before);
   const halves = (label: string, values: Float32Array): Tensor =>
     bench.input(label, packHalves(Array.from(values, halfBits)), [values.length], { dtype: 'f16' });
+  const y = halfOutput ? halves('y', before) : bench.input('y', before);
   const a = halfInput ? halves('first', first) : bench.input('first', first);
   const stored = half ? halves('w', second) : bench.input('second', second);
   const b = scratch ? bench.tape.tensor('scratch', [size.second], { dtype: 'f16', category: 'workspace' }) : stored;
@@ -162,11 +163,15 @@ export async function runCase(profile: Partial<DeviceProfile>, one: Case, given?
   });
   const [flags = -1] = await bench.readU32(bench.flags);
   return {
-    got: await bench.read(y),
+    got: halfOutput ? await readHalves(bench, y) : await bench.read(y),
     want,
     flags,
     depth: (op === 'nt' ? K : op === 'nn' ? N : M) + (one.rank ?? 0) + 1,
   };
+}
+
+async function readHalves(bench: Bench, y: Tensor): Promise<Float32Array> {
+  return Float32Array.from(unpackHalves(await bench.readU32(y), y.elements), f16Value);
 }
 
 /**

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { type DeviceProfile, KNOWN_PROFILES, type MatrixConfig } from '../../src/gpu/device-profile.ts';
 import { FLAG } from '../../src/kernels/flags.ts';
 import { defaultMatrixTile, matrixKind } from '../../src/kernels/matmul-subgroup-matrix.ts';
+import { expectRoundedToHalf } from '../gpu/float16.ts';
 import { device } from '../gpu/harness.ts';
 import { itGpuMatrix, itSubgroupMatrix } from '../gpu/subgroup-matrices.ts';
 import { type Case, exactHalves, expectSums, extents, JOINED, type Op, runCase, runWithNaN } from './matmul-cases.ts';
@@ -86,6 +87,38 @@ describe('matmul subgroup_matrix', () => {
       ] as const)
         expectSums(await runCase(profile, { op, sizes: sizesOf(op, size), half: true, halfInput: true, rank: 3 }));
     });
+    // inside of a tile, past its edges, in a band, with the terms that a layer's product has
+    for (const [size, around] of [
+      [[64, 48, 64], undefined],
+      [[18, 20, 21], op === 'nt' ? ([4, 8] as const) : undefined],
+    ] as const) {
+      itSubgroupMatrix(`${op} ${sizesOf(op, size).join('x')}, y in f16: f32's y rounded once`, async () => {
+        for (const rank of [0, 8]) {
+          const one: Case = { op, sizes: sizesOf(op, size), half: true, rank, bias: op === 'nt' && rank > 0 };
+          const placed = { ...one, ...(around && { around }), maxWorkgroups: 7 };
+          const { got, flags } = await runCase(ahead, { ...placed, halfOutput: true });
+          const single = await runCase(ahead, placed);
+          single.got.forEach((value, i) => {
+            expectRoundedToHalf(`[${i}]`, got[i] as number, value);
+          });
+          expect([got.length, flags]).toEqual([single.got.length, 0]);
+        }
+      });
+    }
+    for (const [what, terms, flag] of [
+      ['the largest f16 number is held', [40_000, 25_504], 0],
+      ['the next in f32 is flagged', [40_000, 25_504, 2 ** -8], FLAG.input],
+      ['NaN is flagged', [Number.NaN], FLAG.input],
+    ] as const) {
+      itSubgroupMatrix(`${op}, sums to f16: ${what}`, async () => {
+        const one: Case = { op, sizes: sizesOf(op, [18, 20, 24]), half: true, halfInput: true, scale: 1 };
+        const size = extents(one);
+        const first = new Float32Array(size.first);
+        first.set(terms);
+        const given = { first, second: new Float32Array(size.second).fill(1) };
+        expect((await runCase(profile, { ...one, halfOutput: true }, given)).flags).toBe(flag);
+      });
+    }
     for (const [size, rank] of JOINED) {
       itSubgroupMatrix(`${op} ${sizesOf(op, size).join('x')} with a term of rank ${rank}`, async () => {
         const one: Case = { op, sizes: sizesOf(op, size), half: true, rank, bias: op === 'nt', accumulate: true };

@@ -56,6 +56,11 @@ export function addJoined({ tape }: OpContext, { T, weight }: Rows, y: Tensor, {
   if (plus) matmulNt(tape, { M: T, N: weight.out, K: plus.r, ...plus, y, accumulate: true });
 }
 
+/** Elements from one row of dy (T, out) to the next: in f16 it may lie in the wider rows of what it took the place of. */
+export function rowLength(dy: Tensor, { out }: Weight): number {
+  return dy.dtype === 'f16' ? (dy.shape[1] ?? out) : out;
+}
+
 /** dx = or += dy W (+ plus, whose w is (r, in)). */
 export function backproject(
   ctx: OpContext,
@@ -68,7 +73,7 @@ export function backproject(
   let joins = plus;
   for (const shard of shardsOf(ctx.tape, weight, ctx.computeDtype, scratchBudget)) {
     const w = materialize(ctx.tape, weight, shard, ctx.computeDtype);
-    const xBand = { ld: weight.out, col0: shard.row0 };
+    const xBand = { ld: rowLength(dy, weight), col0: shard.row0 };
     const sizes = { M: T, N: shard.rows, K: weight.in };
     matmulNn(ctx.tape, { ...sizes, x: dy, w, y: dx.grad, xBand, accumulate, ...(joins && { plus: joins }) });
     accumulate = true;
@@ -81,7 +86,7 @@ export function weightGrad(ctx: OpContext, { x, T, weight, scratchBudget }: Rows
   if (weight.kind !== 'dense' || !isTrainable(weight)) return;
   const { grad, accumulate } = ctx.tape.gradTarget(weight.tensor);
   for (const { row0, rows } of shardsOf(ctx.tape, weight, ctx.computeDtype, scratchBudget)) {
-    const dBand = { ld: weight.out, col0: row0 };
+    const dBand = { ld: rowLength(dy, weight), col0: row0 };
     const y = grad.rows(row0, rows);
     matmulTn(ctx.tape, { M: T, N: rows, K: weight.in, d: dy, x, y, dBand, accumulate });
   }

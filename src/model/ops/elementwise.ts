@@ -3,7 +3,7 @@ import type { Tensor } from '../../gpu/tensor.ts';
 import { accumulate } from '../../kernels/accumulate.ts';
 import { addFwd } from '../../kernels/add.ts';
 import { roundToHalf, widen } from '../../kernels/dequant.ts';
-import { type Activation, gluBwd, gluFwd } from '../../kernels/glu.ts';
+import { type Activation, gluBwd, gluBwdHalf, gluFwd } from '../../kernels/glu.ts';
 import { rmsnormBwdDw, rmsnormBwdDx, rmsnormFwd } from '../../kernels/rmsnorm.ts';
 import { splitBwd, splitFwd } from '../../kernels/split.ts';
 import type { ComputeDtype } from '../weight.ts';
@@ -68,14 +68,20 @@ export function keepHalf({ tape }: OpContext, x: Tensor): () => Tensor {
 /** gate, up (T, F) -> act(gate) * up, for a product to read. */
 export function gatedUnit(ctx: OpContext, label: string, act: Activation, gate: Tensor, up: Tensor): Tensor {
   const { tape } = ctx;
-  const h = output(tape, label, gate.shape, [gate, up], operandDtype(ctx, gate.shape[1] ?? 0));
+  const F = gate.shape[1] ?? 0;
+  const half = gate.halfGrad && up.halfGrad;
+  const requiresGrad = gate.requiresGrad || up.requiresGrad;
+  const h = tape.tensor(label, gate.shape, { dtype: operandDtype(ctx, F), requiresGrad, halfGrad: half });
   gluFwd(tape, { act, gate, up, h });
   tape.onBackward([h], () => {
-    // Both are read by this op alone, so that each has exactly this one gradient writer.
-    const half = gate.halfGrad && up.halfGrad;
-    const dgate = tape.gradTarget(gate, half).grad;
-    const dup = tape.gradTarget(up, half).grad;
-    gluBwd(tape, { act, gate, up, dh: tape.gradOf(h), dgate, dup });
+    // Both are read by this op alone, so that each has exactly this one gradient writer, and here its last reader.
+    const dh = tape.gradOf(h);
+    if (!half) {
+      gluBwd(tape, { act, gate, up, dh, dgate: tape.gradTarget(gate).grad, dup: tape.gradTarget(up).grad });
+      return;
+    }
+    for (const input of [gate, up]) tape.gradInPlace(input);
+    gluBwdHalf(tape, { act, T: gate.elements / F, F, gate, up, dh });
   });
   return h;
 }

@@ -1,7 +1,7 @@
 /** A linear layer y = x W^T (+ b) with an optional LoRA or DoRA adapter, forward and backward. */
 import type { Tensor } from '../../gpu/tensor.ts';
 import { biasBwd, biasFwd } from '../../kernels/bias.ts';
-import { isTrainable, type Weight } from '../weight.ts';
+import { isTrainable, shardsOf, type Weight } from '../weight.ts';
 import { bankForward } from './banked.ts';
 import { type OpContext, onceIfSelective, operandDtype } from './context.ts';
 import { backproject, type GradRows, project, type Rows, weightGrad } from './dense.ts';
@@ -42,7 +42,8 @@ export function linear(ctx: OpContext, x: Tensor, layer: LinearLayer): Tensor {
     return { y, saved: linearForward(ctx, rows, layer, norm, y) };
   });
   tape.onBackward([y], () => {
-    linearBackward(ctx, rows, layer, saved, tape.gradOf(y), x.requiresGrad ? tape.gradTarget(x) : null);
+    const dx = x.requiresGrad ? tape.gradTarget(x, writesHalfGrad(ctx, layer)) : null;
+    linearBackward(ctx, rows, layer, saved, tape.gradOf(y), dx);
   });
   return y;
 }
@@ -50,6 +51,12 @@ export function linear(ctx: OpContext, x: Tensor, layer: LinearLayer): Tensor {
 /** Whether the gradient of y goes to products alone: DoRA scales it, and a trained bias sums it, in f32. */
 function takesHalfGrad(ctx: OpContext, { weight, bias, lora }: LinearLayer): boolean {
   return operandDtype(ctx, weight.out) === 'f16' && !isDora(lora) && bias?.requiresGrad !== true;
+}
+
+/** Whether the gradient of x is one product, which can be stored in f16: shards, DoRA's scaling and dropout's term are added up in f32. */
+function writesHalfGrad(ctx: OpContext, { weight, lora }: LinearLayer): boolean {
+  const sums = isDora(lora) || (lora !== null && drops(ctx, lora));
+  return operandDtype(ctx, weight.in) === 'f16' && !sums && shardsOf(ctx.tape, weight, ctx.computeDtype).length === 1;
 }
 
 /** Whether the base weight, the bias or an adapter of the layer is trained. */

@@ -3,7 +3,7 @@ import type { Tensor } from '../../gpu/tensor.ts';
 import { dropoutBwd, dropoutFwd } from '../../kernels/dropout.ts';
 import { type LowRank, matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
 import type { OpContext } from './context.ts';
-import type { GradRows, Rows } from './dense.ts';
+import { type GradRows, type Rows, rowLength } from './dense.ts';
 
 /** A (r, in), B (out, r); y += scaling * B A dropout(x). */
 export type LoraPair = {
@@ -54,9 +54,11 @@ export function loraBackward(
   const { T, weight } = rows;
   const { r, scaling } = lora;
   const dxa = tape.tensor(`${weight.name}.dxa`, [T, r], { category: 'workspace' });
-  matmulNn(tape, { M: T, N: weight.out, K: r, x: dy, w: lora.B, y: dxa, scale: scaling });
+  const band = { ld: rowLength(dy, weight), col0: 0 };
+  const sizes = { M: T, N: weight.out, K: r, scale: scaling };
+  matmulNn(tape, { ...sizes, x: dy, xBand: band, w: lora.B, y: dxa });
   const dB = tape.gradTarget(lora.B);
-  matmulTn(tape, { M: T, N: weight.out, K: r, d: dy, x: xa, y: dB.grad, scale: scaling, accumulate: dB.accumulate });
+  matmulTn(tape, { ...sizes, d: dy, dBand: band, x: xa, y: dB.grad, accumulate: dB.accumulate });
   const dA = tape.gradTarget(lora.A);
   matmulTn(tape, { M: T, N: r, K: weight.in, d: dxa, x: input, y: dA.grad, accumulate: dA.accumulate });
   return dxa;
