@@ -11,7 +11,7 @@ import { trainCommand } from '../../../src/cli/train/command.ts';
 import { tuneKernelsCommand } from '../../../src/cli/tune-kernels/command.ts';
 import { quietFlagNames, settingKeys } from '../../../src/config/index.ts';
 import { ConfigError } from '../../../src/errors.ts';
-import { nibble } from '../../cli/fakes.ts';
+import { nibble, type Outcome } from '../../cli/fakes.ts';
 import { reader, require } from '../reader.ts';
 import { anyValue, asText } from '../values.ts';
 import { requireRepeatable } from './settings.ts';
@@ -103,7 +103,14 @@ const env = fc.dictionary(
 );
 
 /** What was said before the help that follows it. */
-const complaintOf = (stderr: string): string => stderr.split('\n\nUsage:')[0] ?? '';
+/** On standard error; or, with --json, in the last of the JSON lines. */
+function complaintOf({ stdout, stderr }: Outcome): string {
+  if (stderr !== '') return stderr.split('\n\nUsage:')[0] ?? '';
+  const last = stdout.trimEnd().split('\n').at(-1) ?? '';
+  if (!last.startsWith('{"time":')) return '';
+  const { type, message } = JSON.parse(last) as { type: string; message?: string };
+  return type === 'error' ? (message ?? '') : '';
+}
 
 /** Commands whose work is only to look at what they understood. */
 const makers: readonly CommandMaker[] = [
@@ -134,10 +141,12 @@ export const commandReader = reader<{ argv: string[]; env: Record<string, string
   share: 12,
   inputs: fc.record({ argv, env }),
   read: async (input) => {
-    const { code, stderr } = await nibble(input.argv, makers, { env: input.env });
+    const outcome = await nibble(input.argv, makers, { env: input.env });
+    const { code, stdout, stderr } = outcome;
     require(code === 0 || code === 2, `exit code ${code}: ${stderr}`);
-    require(code === 0 || stderr !== '', 'a refusal without a word');
-    require(stderr.length < 50_000, `${stderr.length} characters on standard error`);
-    if (code === 2) throw new ConfigError([{ path: '', message: complaintOf(stderr) }]);
+    const complaint = complaintOf(outcome);
+    require(code === 0 || complaint !== '', 'a refusal without a word');
+    require(stdout.length + stderr.length < 50_000, `${stdout.length + stderr.length} characters printed`);
+    if (code === 2) throw new ConfigError([{ path: '', message: complaint }]);
   },
 });
