@@ -44,7 +44,8 @@ const SIZES = {
   },
 } as const;
 
-function inWords({ out, updates, written_as, bytes }: MergeSummary): string {
+/** What a merge made, and how large its updates are: the smallest and the largest. */
+export function inWords({ out, updates, written_as, bytes }: MergeSummary): string {
   const what = written_as === '4bit' ? ', quantized again' : '';
   const lines = [`${out}: ${counted(updates.length, 'weight')} merged${what}, ${formatBytes(bytes)}`];
   const sizeOf = SIZES[written_as];
