@@ -3,8 +3,8 @@ import { integer, isList, isMapping, isText, list, str, text, type Value } from 
 
 /** White space as str.strip and str.split see it. */
 const SPACE = '[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]';
-const LEADING = new RegExp(`^${SPACE}+`);
-const TRAILING = new RegExp(`${SPACE}+$`);
+const IS_SPACE = new RegExp(SPACE);
+const SPACES = new RegExp(`${SPACE}+`);
 
 /** Ends of lines as str.splitlines sees them. */
 const LINE_END_CHARS = '\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029';
@@ -36,16 +36,15 @@ function whole(value: Value | undefined, otherwise: number): number {
 
 /** Strips white space, or the characters of `chars`, at the ends that are named. */
 export function strip(self: string, chars: string | null, ends: { left?: boolean; right?: boolean }): string {
-  if (chars === null) {
-    const left = ends.left === true ? self.replace(LEADING, '') : self;
-    return ends.right === true ? left.replace(TRAILING, '') : left;
-  }
-  const set = new Set(chars);
-  const points = Array.from(self);
+  const set = chars === null ? null : new Set(chars);
+  // white space has no pairs of surrogates; characters that are given may have some
+  const points = set === null ? self : Array.from(self);
+  const falls = (point: string): boolean => (set === null ? IS_SPACE.test(point) : set.has(point));
   let [from, to] = [0, points.length];
-  while (ends.left === true && from < to && set.has(points[from]!)) from++;
-  while (ends.right === true && to > from && set.has(points[to - 1]!)) to--;
-  return points.slice(from, to).join('');
+  while (ends.left === true && from < to && falls(points[from]!)) from++;
+  while (ends.right === true && to > from && falls(points[to - 1]!)) to--;
+  const rest = points.slice(from, to);
+  return typeof rest === 'string' ? rest : rest.join('');
 }
 
 function split(self: string, args: readonly (Value | undefined)[], fromRight: boolean): Value {
@@ -63,22 +62,29 @@ function split(self: string, args: readonly (Value | undefined)[], fromRight: bo
 
 const words = (self: string): string[] =>
   strip(self, null, { left: true, right: true })
-    .split(new RegExp(`${SPACE}+`))
+    .split(SPACES)
     .filter((word) => word !== '');
 
 /** Splits off `most` words at one end; the rest keeps its space but for that end. */
 function someWords(self: string, most: number, fromRight: boolean): string[] {
   const end = fromRight ? { right: true } : { left: true };
-  const word = fromRight ? new RegExp(`[^${SPACE.slice(1, -1)}]+$`) : new RegExp(`^[^${SPACE.slice(1, -1)}]+`);
   const found: string[] = [];
   let rest = strip(self, null, end);
   while (found.length < most && rest !== '') {
-    const [first] = word.exec(rest) as unknown as [string];
+    const first = wordAtEnd(rest, fromRight);
     found.push(first);
     rest = strip(fromRight ? rest.slice(0, -first.length) : rest.slice(first.length), null, end);
   }
   const all = rest === '' ? found : [...found, rest];
   return fromRight ? all.reverse() : all;
+}
+
+/** The word at an end that has one; a search for the last would try every letter as its first. */
+function wordAtEnd(self: string, fromRight: boolean): string {
+  const step = fromRight ? -1 : 1;
+  let at = fromRight ? self.length - 1 : 0;
+  while (at >= 0 && at < self.length && !IS_SPACE.test(self[at]!)) at += step;
+  return fromRight ? self.slice(at + 1) : self.slice(0, at);
 }
 
 function replace(self: string, args: readonly (Value | undefined)[]): Value {
@@ -125,11 +131,15 @@ function range(length: number, args: readonly (Value | undefined)[]): [from: num
 /** Letters that are two, by their upper case; each has a form with one of them large. */
 const DIGRAPHS: Readonly<Record<string, string>> = { Ǆ: 'ǅ', Ǉ: 'ǈ', Ǌ: 'ǋ', Ǳ: 'ǲ' };
 
+/** Georgian has capitals for whole words alone. */
+const HAS_NO_LARGE = /^[\u10d0-\u10fa\u10fd-\u10ff]/;
+
 /** A word with its first letter large, where that letter becomes two ("ß") the first of them. */
 function capitalized(word: string): string {
   const [first = '', ...rest] = Array.from(word);
   const [large = '', ...more] = Array.from(first.toUpperCase());
-  return (DIGRAPHS[large] ?? large) + more.join('').toLowerCase() + rest.join('').toLowerCase();
+  const begins = HAS_NO_LARGE.test(first) ? first : (DIGRAPHS[large] ?? large);
+  return begins + more.join('').toLowerCase() + rest.join('').toLowerCase();
 }
 
 /** A method and the names of its arguments; `named` of them may be given by name. */
@@ -177,7 +187,7 @@ const METHODS: Readonly<Record<string, Entry>> = {
     takes: ['iterable'],
   },
   capitalize: { run: (self) => text(capitalized(self)), takes: [] },
-  title: { run: (self) => text(self.replace(/\p{L}+/gu, capitalized)), takes: [] },
+  title: { run: (self) => text(self.replace(/\p{Cased}+/gu, capitalized)), takes: [] },
 };
 
 /** Puts arguments given by name into their places. @throws Error for a name or a number of them that Python refuses */

@@ -16,7 +16,8 @@ CALLS = ["strip()", "lstrip()", "rstrip()", "strip('a ')", "lstrip('x-')", "rstr
 MORE = ["'a'.join([])", "\"it's a dog's life\".title()", "'\u01c6'.capitalize()", "'\u00df'.capitalize()", "'3rd'.title()",
         "'a b c'.split(' ', -1)", "'a b c'.split('')", "'a b'.split(by=' ')", "'a b'.split(' ', 1, 2)", "'a b'.split(' ', sep=' ')",
         "'a b'.split(1)", "'aXbX'.replace('X', 'y', count=1)", "'a'.replace('a')", "'a'.strip(chars='a')", "','.join([1, 2])",
-        "'a'.find()", "'a'.count('a', 'b')"]
+        "'a'.find()", "'a'.count('a', 'b')", "'\u4e2da b'.title()", "'\u02bca'.title()", "'\u10d0\u10d1'.capitalize()", "'\u10d0 a'.title()",
+        "' ab  c'.rsplit(none, 2)", "'\U0001f642a\U0001f642'.strip('\U0001f642')"]
 # what str() makes of other values
 PRINTED = ["('a', 'b')", "[1, ['b']]", "{'a': none, 'b': [true, false]}", "none", "true", "1.0", "0.1 + 0.2", "-0.5", "'it\\'s'",
            "['it\\'s']", "['\"']", "['it\\'s \"']", "['a\\nb\\t\\\\']", "['\u00e9\u2028\U0001f642']", "['\x07\x7f\x85\xa0\xad']",
