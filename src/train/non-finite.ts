@@ -55,18 +55,34 @@ function listed(rows: readonly number[]): string {
   return rows.length > MOST_ROWS ? `${shown} and ${rows.length - MOST_ROWS} more` : shown;
 }
 
+/** Broken steps in a row, up to the end, by which weights are known as broken: rows that are seldom come so together. Half of a short run. */
+const BROKEN_AT_END = { least: 2, most: 10 };
+
 /**
  * @param model its folder
- * @throws DataError where every step that had a label was skipped: what would be saved is what was there before
+ * @param loadsBest whether the weights of the best evaluation are saved, and not those of the last step
+ * @throws DataError where no step that had a label changed a weight although some were skipped, or where the weights that would be
+ * saved gave no finite loss or gradient any more, in BROKEN_AT_END.most steps in a row or half of all
  */
-export function requireTrained(steps: readonly StepEvent[], model: string): void {
+export function requireTrained(steps: readonly StepEvent[], model: string, loadsBest = false): void {
+  const labelled = steps.filter(({ lossTokens }) => lossTokens > 0);
   const skipped = steps.filter(({ finite }) => !finite);
-  if (skipped.length === 0 || steps.some(({ finite, lossTokens }) => finite && lossTokens > 0)) return;
+  if (skipped.length === 0) return;
   const said = flagMessages(skipped.reduce((all, { flags }) => all | flags, 0));
   const what = said.join('; ') || 'gradients were not finite';
+  const next =
+    'Set compute_dtype: float32 or a lower learning_rate, or see whether the model gives a finite loss at all.';
+  if (!labelled.some(({ finite, learningRate }) => finite && learningRate > 0)) {
+    const others = skipped.length < steps.length ? ', the others had no label or a learning rate of 0' : '';
+    const which = `every one of ${skipped.length} updates was skipped (${what})${others}`;
+    throw new DataError(model, `${which}, so nothing was trained and no weights are written. ${next}`);
+  }
+  const broken = labelled.length - 1 - labelled.findLastIndex((step) => !isBroken(step));
+  const { least, most } = BROKEN_AT_END;
+  if (loadsBest || broken < Math.max(least, Math.min(most, labelled.length / 2))) return;
   throw new DataError(
     model,
-    `every one of ${skipped.length} updates was skipped (${what}), so nothing was trained and no weights are written. ` +
-      'Set compute_dtype: float32 or a lower learning_rate, or see whether the model gives a finite loss at all.',
+    `the last ${broken} of ${labelled.length} steps gave no finite loss or gradient (${what}): the weights are broken, and are not written. ` +
+      'An earlier checkpoint may be good. Give a lower learning_rate or compute_dtype: float32.',
   );
 }

@@ -179,7 +179,8 @@ class Run {
     const { config, batches } = this.#input;
     if (batches.evaluation.count > 0 && config.eval_on_start && this.#steps.length === 0) yield* this.#evaluation(0);
     yield* this.#train();
-    requireTrained(this.#steps, config.model_name_or_path);
+    const loadsBest = config.load_best_model_at_end && this.#best.checkpoint !== null;
+    requireTrained(this.#steps, config.model_name_or_path, loadsBest);
     yield* this.#loadBest();
     yield* this.#save();
     return this.#result();

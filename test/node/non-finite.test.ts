@@ -37,13 +37,22 @@ test('stop: what, where, and the checkpoint before it', async () => {
   expect(readdirSync(out)).not.toContain('model.safetensors');
 });
 
-test('skip: the run ends, its record counts the updates that were left out', async () => {
+test('skip: the run ends, its record counts the update that was left out', async () => {
   const out = path.join(directory(), 'out');
-  const { steps, record } = await finetune(options(out, { on_nan: 'skip' }));
-  expect(steps.map(({ finite }) => finite)).toEqual([true, false, false, false]);
-  expect(record.train_info.skipped_steps).toBe(3);
+  const { steps, record } = await finetune(options(out, { on_nan: 'skip', max_steps: 2 }));
+  expect(steps.map(({ finite }) => finite)).toEqual([true, false]);
+  expect(record.train_info.skipped_steps).toBe(1);
   expect(record.run_info.train_config.on_nan).toBe('skip');
   expect(readdirSync(out)).toContain('model.safetensors');
+});
+
+test('skip: weights that gave no finite loss up to the end are not written', async () => {
+  const out = path.join(directory(), 'out');
+  const error = await rejection(finetune(options(out, { on_nan: 'skip' })));
+  expect(error).toBeInstanceOf(DataError);
+  expect(error.message).toContain('the last 3 of 4 steps gave no finite loss');
+  expect(readdirSync(out)).toContain('interrupted.json');
+  expect(readdirSync(out)).not.toContain('model.safetensors');
 });
 
 test('a checkpoint of the step before is told to have the weights that gave the loss', () => {
