@@ -65,7 +65,16 @@ async function filesOf(
       path: at,
       message: `${set.path} is here, and ${ofHub} is of datasets on the hub: leave it out, or give another path`,
     });
-  if (names === null) return [{ ...set, ...(asked === undefined ? {} : { split: asked }) }];
+  if (names === null) {
+    const isHere = asked !== undefined && (await stat(set.path).catch(() => null)) !== null;
+    // a single file is all of one split, whatever Hugging Face's slices ("train[:10%]") would take of it
+    if (isHere && asked !== 'train' && !isOfSplit(set.path, asked))
+      problems.push({
+        path: at.replace(/path$/, 'split'),
+        message: `got ${JSON.stringify(asked)}, and ${set.path} is one file, of which all rows are taken: leave it out, or give a file of those rows`,
+      });
+    return [{ ...set, ...(asked === undefined ? {} : { split: asked }) }];
+  }
   const split = asked ?? byDefault;
   const files = names.filter((name) => isOfSplit(name, split));
   const isUnsplit = !names.some((name) => Object.keys(SPLIT_NAMES).some((known) => isOfSplit(name, known)));

@@ -93,4 +93,16 @@ describe('a folder', () => {
       /^eval_datasets\[0\]\.path: .* has no file of the split "validation" \(it holds train\.jsonl\)/,
     );
   });
+
+  test('of a single file is refused where it is not its own, as a slice is', async () => {
+    const folder = make(['train.jsonl', 'test.jsonl']);
+    const at = (file: string, split: string) => files({ datasets: [{ path: path.join(folder, file), split }] });
+    expect((await at('train.jsonl', 'train'))[0]).toEqual(['train.jsonl']);
+    expect((await at('test.jsonl', 'test'))[0]).toEqual(['test.jsonl']);
+    for (const split of ['train[:10%]', 'validation']) {
+      const error = await rejection(at('train.jsonl', split));
+      expect(error).toBeInstanceOf(ConfigError);
+      expect(error.message).toMatch(/^datasets\[0\]\.split: got ".*", and .*train\.jsonl is one file/);
+    }
+  });
 });
