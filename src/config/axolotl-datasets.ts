@@ -23,8 +23,9 @@ const WITHOUT_EFFECT: Readonly<Record<string, (value: unknown) => boolean>> = {
   trust_remote_code: (value) => value === false,
 };
 /** Keys that say how an entry of each type is read. */
-const READ = ['path', 'type', 'split', 'name', 'revision', 'data_files', 'roles', 'field', 'field_messages'];
+const READ = ['path', 'type', 'split', 'name', 'revision', 'data_files'];
 const MESSAGE_KEYS = ['message_field_role', 'message_field_content', 'message_property_mappings'];
+const READ_OF = { chat: ['roles', 'field_messages', ...MESSAGE_KEYS], completion: ['field'] };
 
 type Entry = Readonly<Record<string, unknown>>;
 type Read = { readonly value: unknown; readonly problems: ConfigProblem[]; readonly notices: Notice[] };
@@ -49,13 +50,14 @@ export function axolotlDatasets(given: unknown, path: string, place: (inner: Pro
     const refuse = (key: string, wanted: string): void => {
       problems.push({ path: at(key), message: `got ${show(entry[key])}, wanted ${wanted} (${place([i, key])})` });
     };
+    const isChat = entry.type === 'chat_template';
     for (const [key, held] of Object.entries(entry)) {
-      if (held === null || READ.includes(key) || MESSAGE_KEYS.includes(key)) continue;
+      if (held === null || READ.includes(key) || READ_OF[isChat ? 'chat' : 'completion'].includes(key)) continue;
       const takes = WITHOUT_EFFECT[key];
       if (takes === undefined) refuse(key, 'it left out: nibble does not follow it');
       else if (!takes(held)) refuse(key, `it left out: nibble has another way (docs/data.md)`);
     }
-    const isChat = entry.type === 'chat_template';
+    if (Array.isArray(entry.data_files) && entry.data_files.length === 0) refuse('data_files', 'at least one file');
     notices.push({
       path: at('type'),
       message: `${show(entry.type)}: ${isChat ? CHAT : COMPLETION} (${place([i, 'type'])})`,
@@ -107,6 +109,8 @@ const LOADERS: readonly unknown[] = ['json', 'csv', 'parquet', 'text', 'arrow'];
 function placesOf(entry: Entry): Entry[] {
   const { path, data_files: files, split, name, revision } = withoutNulls(entry);
   const place = withoutUnset({ split, name, revision });
+  // an empty list is refused above
+  if (Array.isArray(files) && files.length === 0) return [{ ...place, path }];
   if (files === undefined || !LOADERS.includes(path))
     return [{ ...place, ...withoutUnset({ path, data_files: files }) }];
   return (Array.isArray(files) ? files : [files]).map((file) => ({ ...place, path: file }));

@@ -258,5 +258,13 @@ describe("entries of Axolotl's datasets", () => {
       '{path: r, type: completion, field: body}',
       /^datasets\[0\]\.field: got "body", wanted "text": name .* \(axo\.yaml:5\)/,
     ],
+    [
+      '{path: r, type: completion, field_messages: conversations}',
+      /^datasets\[0\]\.field_messages: got "conversations", wanted it left out/,
+    ],
+    [
+      '{path: json, type: completion, data_files: []}',
+      /^datasets\[0\]\.data_files: got \[\], wanted at least one file/,
+    ],
   ])('%s is refused', (entry, wanted) => expect(problems(entry)).toEqual([expect.stringMatching(wanted)]));
 });
