@@ -2,7 +2,7 @@
 import { Environment } from '@huggingface/jinja';
 import { OURS } from './rewrite.ts';
 import { strftime } from './strftime.ts';
-import { STRING_METHODS, strip } from './strings.ts';
+import { capitalized, STRING_METHODS, strip, titleOfFilter } from './strings.ts';
 import {
   callable,
   dumps,
@@ -58,6 +58,10 @@ export function templateScope(rendering: Rendering, now: Date): Environment {
       text(strip(str(value!), chars === undefined ? null : str(chars), { left: true, right: true })),
     [OURS.length]: ([value]) => integer(lengthOf(value!)),
     [OURS.items]: ([value]) => (isText(value) ? list(Array.from(value.value, text)) : value!),
+    [OURS.concat]: ([left, right]) => text(str(left!) + str(right!)),
+    [OURS.join]: joined,
+    [OURS.title]: ([value]) => text(titleOfFilter(str(value!))),
+    [OURS.capitalize]: ([value]) => text(capitalized(str(value!))),
     [OURS.add]: ([left, right]) => sum(left!, right!),
     [OURS.defined]: ([value]) => {
       if (value!.type === 'UndefinedValue') throw new Error('an undefined value has no attributes');
@@ -97,6 +101,20 @@ function sum(left: Value, right: Value): Value {
     return [left, right].some(({ type }) => type === 'FloatValue') ? float(total) : integer(total);
   }
   throw new Error(`${left.type} and ${right.type} cannot be added`);
+}
+
+/** Jinja's filter: what is joined becomes text as str makes it. */
+function joined([value, ...args]: readonly Value[]): Value {
+  const named = args.find(({ type }) => type === 'KeywordArgumentsValue');
+  const names = isMapping(named) ? named.value : new Map<string, Value>();
+  if ([...names.keys()].some((name) => name !== 'd'))
+    throw new Error('join() takes a separator here, and nothing else');
+  const given = args.find((arg) => arg !== named) ?? names.get('d');
+  const between = given === undefined ? '' : str(given);
+  if (isText(value)) return text(Array.from(value.value).join(between));
+  if (isMapping(value)) return text([...value.value.keys()].join(between));
+  if (!isList(value)) throw new Error(`${value?.type ?? 'nothing'} cannot be joined`);
+  return text(value.value.map(str).join(between));
 }
 
 const isNumber = ({ type }: Value): boolean => ['IntegerValue', 'FloatValue', 'BooleanValue'].includes(type);

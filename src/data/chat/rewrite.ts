@@ -16,6 +16,10 @@ export const OURS = {
   string: '__string',
   items: '__items',
   add: '__add',
+  concat: '__concat',
+  join: '__join',
+  title: '__title',
+  capitalize: '__capitalize',
   defined: '__defined',
 } as const;
 
@@ -25,6 +29,9 @@ const FILTERS: Readonly<Record<string, string>> = {
   length: OURS.length,
   count: OURS.length,
   string: OURS.string,
+  join: OURS.join,
+  title: OURS.title,
+  capitalize: OURS.capitalize,
 };
 
 /** Nodes of a block that print nothing themselves, or print text as it stands. */
@@ -105,8 +112,9 @@ function rewrittenMap(map: ReadonlyMap<unknown, unknown>): Map<unknown, unknown>
 
 function replacement(node: Node): Node {
   if (node.type === 'FilterExpression') return filtered(node);
-  if (node.type === 'BinaryExpression' && (node.operator as Node).value === '+')
-    return call(OURS.add, [node.left as Node, node.right as Node]);
+  const operator = node.type === 'BinaryExpression' ? (node.operator as Node).value : null;
+  if (operator === '+' || operator === '~')
+    return call(operator === '+' ? OURS.add : OURS.concat, [node.left as Node, node.right as Node]);
   const callee = node.callee;
   if (
     node.type !== 'CallExpression' ||

@@ -135,11 +135,22 @@ const DIGRAPHS: Readonly<Record<string, string>> = { Ǆ: 'ǅ', Ǉ: 'ǈ', Ǌ: 'ǋ
 const HAS_NO_LARGE = /^[\u10d0-\u10fa\u10fd-\u10ff]/;
 
 /** A word with its first letter large, where that letter becomes two ("ß") the first of them. */
-function capitalized(word: string): string {
+export function capitalized(word: string): string {
   const [first = '', ...rest] = Array.from(word);
   const [large = '', ...more] = Array.from(first.toUpperCase());
   const begins = HAS_NO_LARGE.test(first) ? first : (DIGRAPHS[large] ?? large);
   return begins + more.join('').toLowerCase() + rest.join('').toLowerCase();
+}
+
+const WORD_BEGINS = new RegExp(`((?:[-({\\[<]|${SPACE})+)`);
+
+/** Jinja's filter title, which is not the method: a word begins after white space, a hyphen or an opening bracket. */
+export function titleOfFilter(self: string): string {
+  const large = ([first = '', ...rest]: string[]): string => first.toUpperCase() + rest.join('').toLowerCase();
+  return self
+    .split(WORD_BEGINS)
+    .map((part) => large(Array.from(part)))
+    .join('');
 }
 
 /** A method and the names of its arguments; `named` of them may be given by name. */

@@ -17,6 +17,8 @@ MORE = ["'a'.join([])", "\"it's a dog's life\".title()", "'\u01c6'.capitalize()"
         "'a b c'.split(' ', -1)", "'a b c'.split('')", "'a b'.split(by=' ')", "'a b'.split(' ', 1, 2)", "'a b'.split(' ', sep=' ')",
         "'a b'.split(1)", "'aXbX'.replace('X', 'y', count=1)", "'a'.replace('a')", "'a'.strip(chars='a')", "','.join([1, 2])",
         "'a'.find()", "'a'.count('a', 'b')", "'\u4e2da b'.title()", "'\u02bca'.title()", "'\u10d0\u10d1'.capitalize()", "'\u10d0 a'.title()",
+        "'hELLO wORLD' | title", "'it\\'s a-b (c) <d>e' | title", "'\u00e91A' | title", "'hELLO w' | capitalize", "true ~ none ~ 1.0 ~ ['a'] ~ 'b'",
+        "[1.0, true, none, 'a'] | join(',')", "'ab' | join('-')", "{'a': 1, 'b': 2} | join(d=' ')", "[1, 2] | join", "x ~ 'a'",
         "' ab  c'.rsplit(none, 2)", "'\U0001f642a\U0001f642'.strip('\U0001f642')"]
 # what str() makes of other values
 PRINTED = ["('a', 'b')", "[1, ['b']]", "{'a': none, 'b': [true, false]}", "none", "true", "1.0", "0.1 + 0.2", "-0.5", "'it\\'s'",
