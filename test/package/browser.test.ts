@@ -12,6 +12,6 @@ test('core bundles for a browser', async () => {
 });
 
 test('what needs Node does not', async () => {
-  await expect(bundle("export * from '../../src/index.ts';")).rejects.toThrow(/Could not resolve "node:/);
+  await expect(bundle("export * from '../../src/index.ts';")).rejects.toThrow(/Could not resolve "(?:node:)?fs[/"]/);
   await expect(bundle("import 'node:fs';")).rejects.toThrow('Could not resolve "node:fs"');
 });
