@@ -83,9 +83,10 @@ describe('the folder of a run', () => {
       'tokenizer_config.json',
       'trainer_state.json',
     ]);
-    // the card of a checkpoint is that of the end
-    const card = (of: string) => readFileSync(path.join(of, 'README.md'), 'utf8');
-    expect(card(path.join(whole, 'checkpoint-4'))).toBe(card(whole));
+    // the card of the last checkpoint is that of the end; an earlier one says how far its weights came
+    const card = (of: string) => readFileSync(path.join(whole, of, 'README.md'), 'utf8');
+    expect(card('checkpoint-6')).toBe(card('.'));
+    expect(card('checkpoint-4')).toContain('These are the weights after step 4.');
     const refused = await rejection(finetune(options(out, short)));
     expect(refused).toBeInstanceOf(ConfigError);
     expect(refused.message).toMatch(
