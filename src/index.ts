@@ -1,6 +1,6 @@
 /**
- * nibble's library in Node: fine-tune, estimate and quantize from TypeScript. Everything that it does not export is
- * private.
+ * nibble's library in Node: fine-tune, estimate, quantize, generate, merge and export from TypeScript. Everything that it
+ * does not export is private.
  */
 
 export { loadTrainConfig, type ResolvedConfig, type TrainConfig, type TrainSettings } from './config/index.ts';
