@@ -28,7 +28,7 @@ function asksForAdapter(recipe: Recipe): boolean {
   return valueIn(recipe, 'load_in_4bit') === true || [...recipe.keys()].some(isOfAdapter);
 }
 
-/** Axolotl 0.18 and LLaMA-Factory 0.9.5, by their argument classes. */
+/** Axolotl 0.18, LLaMA-Factory 0.9.5 and the `trl sft` of TRL 1.16, by their argument classes. */
 const DIALECTS: readonly Dialect[] = [
   {
     name: 'Axolotl',
@@ -55,9 +55,25 @@ const DIALECTS: readonly Dialect[] = [
       max_length: 2048,
     }),
   },
+  {
+    name: 'TRL',
+    marks: [],
+    own: ['use_peft'],
+    defaults: (recipe) => ({
+      lora_r: 16,
+      lora_alpha: 32,
+      lora_dropout: 0.05,
+      learning_rate: 2e-5,
+      ...(recipe.has('fp16') ? {} : { bf16: true }),
+      gradient_checkpointing: true,
+      logging_steps: 10,
+    }),
+  },
 ];
 
-const ADAPTER_ONLY: ReadonlySet<SettingKey> = new Set(['lora_alpha', 'lora_target_modules']);
+const ADAPTER_ONLY: ReadonlySet<SettingKey> = new Set([
+  ...(['lora_r', 'lora_alpha', 'lora_dropout', 'lora_target_modules'] as const),
+]);
 
 /**
  * What a recipe means to the trainer that it is written for: that one's defaults, and counts by epoch. It lies below
@@ -67,7 +83,8 @@ export function dialectLayer({ root, entries: recipe }: RecipeFile): Layer | nul
   const names = Object.keys(root);
   const dialect = DIALECTS.find(
     ({ marks, own }) =>
-      own.some((name) => names.includes(name)) || marks.every((list) => list.some((mark) => names.includes(mark))),
+      own.some((name) => names.includes(name)) ||
+      (marks.length > 0 && marks.every((list) => list.some((mark) => names.includes(mark)))),
   );
   if (dialect === undefined) return null;
   const entries = new Map<SettingKey, Entry>();

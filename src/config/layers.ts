@@ -3,12 +3,12 @@ import type { ConfigProblem } from '../errors.ts';
 import { axolotlDatasets } from './axolotl-datasets.ts';
 import { inWords, schemaOf, showSetting, typeProblems, unknownKey } from './describe.ts';
 import { FOREIGN_NAMES, insteadOf } from './foreign.ts';
-import { ALIASES, isSettingKey, typeOf } from './names.ts';
+import { ALIASES, isSettingKey, NONE_IS_DEFAULT, typeOf } from './names.ts';
 import type { Notice } from './notice.ts';
 import { type SettingKey, settingKeys, settings } from './settings.ts';
 import { show } from './show.ts';
 import { valueOfText } from './text-value.ts';
-import { UNSUPPORTED, UNSUPPORTED_VALUES, WHY_UNSUPPORTED } from './unsupported.ts';
+import { INSTEAD_OF_UNSUPPORTED, UNSUPPORTED, UNSUPPORTED_VALUES, WHY_UNSUPPORTED } from './unsupported.ts';
 import type { YamlFile } from './yaml-file.ts';
 
 export type SourceKind = 'default' | 'file' | 'env' | 'flag' | 'options' | 'arm' | 'adapter';
@@ -129,7 +129,7 @@ function layerOf(drafts: Draft[]): Layer {
   const notices: Notice[] = [];
   for (const draft of drafts) {
     const key = keyOf(draft, problems, notices);
-    if (key === undefined) continue;
+    if (key === undefined || (draft.value === null && NONE_IS_DEFAULT.has(key))) continue;
     mentioned.add(key);
     if (key === 'datasets' || key === 'eval_datasets') {
       const read = axolotlDatasets(draft.value, draft.path, draft.place);
@@ -177,11 +177,10 @@ function keyOf(draft: Draft, problems: ConfigProblem[], notices: Notice[]): Sett
   }
   const accepted = UNSUPPORTED.get(name);
   if (accepted === undefined) problems.push(unknownKey(path, name, known(), origin.where));
-  else if (!accepted.some((fine) => sameValue(fine, value)))
-    problems.push({
-      path,
-      message: `is not supported yet: got ${show(value)}; remove it, or set ${show(accepted[0])} (${origin.where})`,
-    });
+  else if (!accepted.some((fine) => sameValue(fine, value))) {
+    const next = INSTEAD_OF_UNSUPPORTED.get(name) ?? `remove it, or set ${show(accepted[0])}`;
+    problems.push({ path, message: `is not supported yet: got ${show(value)}; ${next} (${origin.where})` });
+  }
   return undefined;
 }
 

@@ -70,6 +70,11 @@ export const ALIASES: ReadonlyMap<string, Alias> = new Map<string, Alias>([
   ...aliases('eval_strategy', ['evaluation_strategy']),
 ]);
 
+/** Settings that are None in Python where nobody sets them: null leaves them to their default here, too. */
+export const NONE_IS_DEFAULT: ReadonlySet<SettingKey> = new Set<SettingKey>([
+  ...(['output_dir', 'gradient_checkpointing', 'bnb_4bit_compute_dtype', 'bnb_4bit_quant_storage'] as const),
+]);
+
 /** LLaMA-Factory names datasets with commas between them. */
 function fromNames(value: unknown): unknown {
   return String(value)

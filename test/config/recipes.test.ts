@@ -166,6 +166,19 @@ bf16: true
     expect(said).toContain('gradient_checkpointing_kwargs: {"use_reentrant":false}: gradient_checkpointing decides');
   });
 
+  test('use_peft is TRL’s, whose defaults hold where a file says nothing', () => {
+    const taken = { lora_r: 16, lora_alpha: 32, lora_dropout: 0.05, learning_rate: 2e-5, logging_steps: 10 };
+    const bare = load('model_name_or_path: m\nuse_peft: true\n').values;
+    expect(bare).toMatchObject({ ...taken, gradient_checkpointing: true, bf16: true, method: 'lora' });
+    expect(load('model_name_or_path: m\nuse_peft: true\nlora_r: 4\nfp16: true\n').values).toMatchObject({
+      lora_r: 4,
+      bf16: false,
+    });
+    const full = load('model_name_or_path: m\nuse_peft: false\n');
+    expect(full.values).toMatchObject({ method: 'full', lora_r: 8, learning_rate: 2e-5 });
+    expect(full.notices.map(({ message }) => message).join()).not.toContain('no effect');
+  });
+
   test('use_peft: false trains all weights', () => {
     expect(load('model_name_or_path: ./llama\nuse_peft: false\n').values.method).toBe('full');
     expect(load('model_name_or_path: ./llama\nuse_peft: true\n').values.method).toBe('lora');

@@ -93,7 +93,6 @@ describe('what is refused', () => {
     [{ lr_scheduler_type: 'reduce_lr_on_plateau' }, ['lr_scheduler_type', 'follows a metric', 'cosine_with_min_lr']],
     [{ lr_scheduler_type: 'greedy' }, ['lr_scheduler_type', 'follows a metric']],
     [{ train_sampling_strategy: 'batch_rebalance' }, ['train_sampling_strategy', 'not supported yet']],
-    [{ logging_nan_inf_filter: true }, ['logging_nan_inf_filter', 'set false']],
     [{ warmup_ratio: 1 }, ['warmup_ratio', 'below 1']],
   ])('%j', (settings, says) => {
     const problems = problemsOf(settings);
