@@ -55,6 +55,7 @@ describe('the golden folders', () => {
       'combine',
       'gguf',
       'chat',
+      'programs',
       'tokenizers',
     ]);
     for (const made of own ?? []) {
