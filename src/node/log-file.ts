@@ -1,7 +1,8 @@
 /** log.jsonl and log.csv: a line for every row of the log, written when it is made. */
 import path from 'node:path';
 import { type FileWriter, writeText } from '../formats/reader.ts';
-import { LOG_COLUMNS, type LogRow } from '../train/trainer-state.ts';
+import type { LogRow } from '../train/events.ts';
+import { LOG_COLUMNS } from '../train/trainer-state.ts';
 import { type GrowingFile, growingFile } from './growing-file.ts';
 
 /** How a file has its rows. */

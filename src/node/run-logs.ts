@@ -1,7 +1,8 @@
 /** The logs that a run writes while it runs: log.jsonl always, and what report_to names. */
 import { reportersOf, type TrainConfig } from '../config/index.ts';
 import type { FileWriter } from '../formats/reader.ts';
-import { isEndRow, type LogRow } from '../train/trainer-state.ts';
+import type { LogRow } from '../train/events.ts';
+import { isEndRow } from '../train/trainer-state.ts';
 import { CSV, JSON_LINES, openLogFile } from './log-file.ts';
 import { eventFolder, openEventLog } from './tensorboard.ts';
 

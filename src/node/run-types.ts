@@ -1,8 +1,7 @@
 /** Options, events and outcome of a run: plain data, whose types name nothing of WebGPU. */
 import type { CategoryBytes } from '../gpu/category.ts';
 import type { RunRecord } from '../results/run-schema.ts';
-import type { Evaluation, StepEvent, Timing, TrainEvent } from '../train/events.ts';
-import type { LogRow } from '../train/trainer-state.ts';
+import type { Evaluation, LogRow, StepEvent, Timing, TrainEvent } from '../train/events.ts';
 import type { DeviceChoice } from './device-choice.ts';
 import type { FreeBytes } from './disk.ts';
 import type { HubEvent } from './hub-access.ts';

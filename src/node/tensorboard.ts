@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import path from 'node:path';
 import { DataError } from '../errors.ts';
 import { fileVersionEvent, restartEvent, scalarsEvent, textEvent } from '../formats/tfevents.ts';
-import type { LogRow } from '../train/trainer-state.ts';
+import type { LogRow } from '../train/events.ts';
 import { inWords, makeDirectories } from './files.ts';
 import { type GrowingFile, growingFile } from './growing-file.ts';
 

@@ -3,6 +3,9 @@
 import type { CategoryBytes } from '../gpu/category.ts';
 import type { AdviceEvent } from './advice.ts';
 
+/** A row of Trainer's log, under its names. */
+export type LogRow = Readonly<Record<string, number>>;
+
 export type EvalResult = {
   /**
    * transformers' eval_loss in nats: each batch's sum divided by its count of labels, then the mean over rows. It

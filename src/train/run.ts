@@ -12,7 +12,7 @@ import { restoreEngine, restoreWeights, writeCheckpoint } from './checkpoint.ts'
 import { type CheckpointStore, checkpointName, stepOfCheckpoint } from './checkpoint-store.ts';
 import type { Engine } from './engine.ts';
 import { evaluate } from './evaluate.ts';
-import type { EvalResult, Evaluation, StepEvent, Timing, TrainEvent } from './events.ts';
+import type { EvalResult, Evaluation, LogRow, StepEvent, Timing, TrainEvent } from './events.ts';
 import { countParameters } from './model-layout.ts';
 import { requireFiniteStep, requireTrained } from './non-finite.ts';
 import { prepareEngine, secondsSince } from './prepare.ts';
@@ -23,14 +23,7 @@ import { isSaveDue, lastCheckpoint, Saver } from './saving.ts';
 import type { RunInput, Runtime } from './session.ts';
 import { type SubmittedStep, submitStep } from './steps.ts';
 import { TimeLimit } from './time-limit.ts';
-import {
-  formatTrainerState,
-  type LogRow,
-  logEnd,
-  TRAINER_STATE_FILE,
-  TrainerLog,
-  trainerState,
-} from './trainer-state.ts';
+import { formatTrainerState, logEnd, TRAINER_STATE_FILE, TrainerLog, trainerState } from './trainer-state.ts';
 
 /** Says why a run stopped early: a file of its own, since trainer_state.json has Hugging Face's fields only. */
 export const INTERRUPTED_FILE = 'interrupted.json';

@@ -2,10 +2,8 @@
 import type { TrainConfig } from '../config/settings.ts';
 import type { RunBatches } from './batching.ts';
 import type { BestState } from './best.ts';
-import { type EvalResult, meanLoss, type StepEvent } from './events.ts';
+import { type EvalResult, type LogRow, meanLoss, type StepEvent } from './events.ts';
 import { documentsOf } from './packing.ts';
-
-export type LogRow = Readonly<Record<string, number>>;
 
 /** Hugging Face's log of a run; the last file that training writes. */
 export const TRAINER_STATE_FILE = 'trainer_state.json';

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { loadTrainConfig, type TrainSettings } from '../../src/config/index.ts';
 import { nodeWriter } from '../../src/node/files.ts';
 import { openRunLogs } from '../../src/node/run-logs.ts';
-import type { LogRow } from '../../src/train/trainer-state.ts';
+import type { LogRow } from '../../src/train/events.ts';
 import { readEvents } from '../ref/tfevents.ts';
 
 const ROWS: readonly LogRow[] = [
