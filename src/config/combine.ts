@@ -1,7 +1,7 @@
 /** The settings of adding adapters up, under the names of PEFT's add_weighted_adapter. */
 import { z } from 'zod';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
-import { typeProblems, unknownKey } from './describe.ts';
+import { checkedSettings } from './checked-settings.ts';
 
 export const combineSettings = z.strictObject({
   combination_type: z
@@ -30,15 +30,7 @@ export function checkCombineSettings(
   whereOf: (key: string) => string,
   found: readonly ConfigProblem[] = [],
 ): CombineConfig {
-  const { shape } = combineSettings;
-  const set = Object.entries(given).filter(([, value]) => value !== undefined);
-  const wrong = set.flatMap(([key, value]) =>
-    Object.hasOwn(shape, key)
-      ? typeProblems(shape[key as keyof typeof shape], value, key, () => whereOf(key))
-      : [unknownKey(key, key, Object.keys(shape), whereOf(key))],
-  );
-  if (found.length + wrong.length > 0) throw new ConfigError([...found, ...wrong]);
-  const config = combineSettings.parse(Object.fromEntries(set));
+  const config = checkedSettings(combineSettings, given, whereOf, found);
   if (config.svd_rank !== null && config.combination_type !== 'svd')
     throw new ConfigError([
       {

@@ -1,7 +1,7 @@
 /** The settings of exporting an adapter to another program. */
 import { z } from 'zod';
-import { ConfigError, type ConfigProblem } from '../errors.ts';
-import { typeProblems, unknownKey } from './describe.ts';
+import type { ConfigProblem } from '../errors.ts';
+import { checkedSettings } from './checked-settings.ts';
 
 export const exportSettings = z.strictObject({
   outtype: z
@@ -22,13 +22,5 @@ export function checkExportSettings(
   whereOf: (key: string) => string,
   found: readonly ConfigProblem[] = [],
 ): ExportConfig {
-  const { shape } = exportSettings;
-  const set = Object.entries(given).filter(([, value]) => value !== undefined);
-  const wrong = set.flatMap(([key, value]) =>
-    Object.hasOwn(shape, key)
-      ? typeProblems(shape[key as keyof typeof shape], value, key, () => whereOf(key))
-      : [unknownKey(key, key, Object.keys(shape), whereOf(key))],
-  );
-  if (found.length + wrong.length > 0) throw new ConfigError([...found, ...wrong]);
-  return exportSettings.parse(Object.fromEntries(set));
+  return checkedSettings(exportSettings, given, whereOf, found);
 }

@@ -1,7 +1,7 @@
 /** The settings of generation, by transformers' names; what is left out is the model's own, from generation_config.json. */
 import { z } from 'zod';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
-import { typeProblems, unknownKey } from './describe.ts';
+import { checkedSettings } from './checked-settings.ts';
 import { settings } from './settings.ts';
 
 const share = z.number().min(0).max(1);
@@ -94,15 +94,7 @@ export function checkGenerateSettings(
   whereOf: (key: string) => string,
   found: readonly ConfigProblem[] = [],
 ): GenerateConfig {
-  const { shape } = generateSettings;
-  const set = Object.entries(given).filter(([, value]) => value !== undefined);
-  const wrong = set.flatMap(([key, value]) =>
-    Object.hasOwn(shape, key)
-      ? typeProblems(shape[key as GenerateKey], value, key, () => whereOf(key))
-      : [unknownKey(key, key, Object.keys(shape), whereOf(key))],
-  );
-  if (found.length + wrong.length > 0) throw new ConfigError([...found, ...wrong]);
-  const config = generateSettings.parse(Object.fromEntries(set));
+  const config = checkedSettings(generateSettings, given, whereOf, found);
   const problems = contradictions(config, whereOf);
   if (problems.length > 0) throw new ConfigError(problems);
   return config;

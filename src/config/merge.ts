@@ -1,8 +1,8 @@
 /** The settings of merging an adapter into its base. */
 import { z } from 'zod';
-import { ConfigError, type ConfigProblem } from '../errors.ts';
+import type { ConfigProblem } from '../errors.ts';
 import { bytesOfSize } from './bytes.ts';
-import { typeProblems, unknownKey } from './describe.ts';
+import { checkedSettings } from './checked-settings.ts';
 import { quantizeSettings } from './quantize.ts';
 import { settings } from './settings.ts';
 
@@ -36,14 +36,6 @@ export function checkMergeSettings(
   whereOf: (key: string) => string,
   found: readonly ConfigProblem[] = [],
 ): MergeConfig {
-  const { shape } = mergeSettings;
-  const set = Object.entries(given).filter(([, value]) => value !== undefined);
-  const wrong = set.flatMap(([key, value]) =>
-    Object.hasOwn(shape, key)
-      ? typeProblems(shape[key as MergeKey], value, key, () => whereOf(key))
-      : [unknownKey(key, key, Object.keys(shape), whereOf(key))],
-  );
-  if (found.length + wrong.length > 0) throw new ConfigError([...found, ...wrong]);
-  const { max_shard_size, ...config } = mergeSettings.parse(Object.fromEntries(set));
+  const { max_shard_size, ...config } = checkedSettings(mergeSettings, given, whereOf, found);
   return { ...config, maxShardBytes: bytesOfSize(max_shard_size) };
 }

@@ -1,8 +1,8 @@
 /** The settings of a quantized checkpoint: those of a QLoRA run under the same names, and what only files have. */
 import { z } from 'zod';
-import { ConfigError, type ConfigProblem } from '../errors.ts';
+import type { ConfigProblem } from '../errors.ts';
 import { bytesOfSize, sizeType } from './bytes.ts';
-import { typeProblems, unknownKey } from './describe.ts';
+import { checkedSettings } from './checked-settings.ts';
 import { settings } from './settings.ts';
 
 export const quantizeSettings = z.strictObject({
@@ -47,14 +47,6 @@ export function checkQuantizeSettings(
   whereOf: (key: string) => string,
   found: readonly ConfigProblem[] = [],
 ): QuantizeConfig {
-  const { shape } = quantizeSettings;
-  const set = Object.entries(given).filter(([, value]) => value !== undefined);
-  const wrong = set.flatMap(([key, value]) =>
-    Object.hasOwn(shape, key)
-      ? typeProblems(shape[key as QuantizeKey], value, key, () => whereOf(key))
-      : [unknownKey(key, key, Object.keys(shape), whereOf(key))],
-  );
-  if (found.length + wrong.length > 0) throw new ConfigError([...found, ...wrong]);
-  const { max_shard_size, ...config } = quantizeSettings.parse(Object.fromEntries(set));
+  const { max_shard_size, ...config } = checkedSettings(quantizeSettings, given, whereOf, found);
   return { ...config, maxShardBytes: bytesOfSize(max_shard_size) };
 }

@@ -50,7 +50,7 @@ export type AdapterReport = {
   readonly bias: LoraConfig['bias'];
   readonly modules_to_save: readonly string[] | null;
   readonly trainable_parameters: number;
-  /** Of base and adapter together; null without a base. */
+  /** Parameters of base and adapter together; null without a base. */
   readonly all_parameters: number | null;
   readonly targets: readonly InspectedTarget[];
   /** Parameters of the base that are trained whole. */
