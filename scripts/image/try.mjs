@@ -207,9 +207,18 @@ async function tryRuns(at) {
   for (const name of readdirSync(path.join(at, 'output'))) rmSync(path.join(at, 'output', name), { recursive: true });
   writeFileSync(path.join(at, 'data/rows.jsonl'), `${rows.join('\n')}\n`);
   const config = {
-    ...{ model_name_or_path: '/app/bench/models/tiny', method: 'qlora', lora_r: 4, lora_dropout: 0.1 },
-    ...{ datasets: [{ path: 'rows.jsonl' }], max_length: 32, per_device_train_batch_size: 2, logging_steps: 1 },
-    ...{ max_steps: 24, save_steps: 100, learning_rate: 1e-3, bf16: true },
+    model_name_or_path: '/app/bench/models/tiny',
+    method: 'qlora',
+    lora_r: 4,
+    lora_dropout: 0.1,
+    datasets: [{ path: 'rows.jsonl' }],
+    max_length: 32,
+    per_device_train_batch_size: 2,
+    logging_steps: 1,
+    max_steps: 24,
+    save_steps: 100,
+    learning_rate: 1e-3,
+    bf16: true,
   };
   for (const [command, env] of /** @type {[string[], Record<string, string>][]} */ ([
     [['doctor'], {}],

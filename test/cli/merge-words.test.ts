@@ -7,7 +7,7 @@ const update = (weight: string, update_per_step: number, update_rms: number) => 
   update_rms,
   weight_rms: 2,
 });
-// of three, the smallest is in the middle
+// the smallest stands between the others
 const updates = [update('b', 0.5, 0.02), update('a', 0.125, 0.001), update('c', 2, 0.5)];
 const summary = { out: 'merged', updates, bytes: 1000 };
 
