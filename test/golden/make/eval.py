@@ -1,12 +1,15 @@
 """What lm-eval itself makes of the tasks of eval/tasks with the tiny model, per item; and perplexity by transformers' stride.
 
-Writes test/golden/eval/adapter, a PEFT adapter of seeded values; lm-eval.json: results and samples of lm-eval (--model hf on a CPU, float32) of the base
+Copies tasks and rows from eval_tasks. Writes test/golden/eval/adapter, a PEFT adapter of seeded values; lm-eval.json: results and samples of lm-eval (--model hf on a CPU, float32) of the base
 and of the adapter; strides.json: the loop of transformers' guide on perplexity of fixed-length models. Needs: lm_eval, torch, transformers, peft.
 How to run: README.md in this folder.
 """
 
 import importlib.metadata
+import json
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +22,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from shared import GOLDEN, settle, versions, write_json
 
 OUT = GOLDEN / "eval"
-TINY = GOLDEN.parent.parent / "bench" / "models" / "tiny"
+TINY = Path(os.environ.get("NIBBLE_ROOT", GOLDEN.parent.parent)) / "bench" / "models" / "tiny"
+SOURCES = GOLDEN / "make" / "eval_tasks"
 TASKS = ["whale_choice", "whale_letters", "sea_passages", "last_word", "next_word"]
 # of lm-eval's default 100,000, so that last_word's standard error takes a second
 BOOTSTRAP_ITERS = 2000
@@ -40,6 +44,11 @@ def make_adapter():
     model.peft_config["default"].base_model_name_or_path = "tiny"
     model.save_pretrained(OUT / "adapter")
     (OUT / "adapter" / "README.md").unlink(missing_ok=True)
+    path = OUT / "adapter" / "adapter_config.json"
+    config = json.loads(path.read_text())
+    # a set, in the order of hashes
+    config["target_modules"].sort()
+    path.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 
 def judged(**arguments):
@@ -105,6 +114,8 @@ def strides():
 
 
 def main():
+    for name in ("tasks", "data"):
+        shutil.copytree(SOURCES / name, OUT / name, dirs_exist_ok=True)
     # the tasks name their data from here
     os.chdir(OUT)
     make_adapter()
