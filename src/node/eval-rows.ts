@@ -1,6 +1,6 @@
 /** Rows whose loss is taken: datasets read, templated, masked and cut as training does with eval_datasets. */
-import type { EvalConfig } from '../config/eval.ts';
-import { type DatasetSource, loadTrainConfig } from '../config/index.ts';
+import { type EvalConfig, OF_DATASETS } from '../config/eval.ts';
+import { type DatasetSource, loadTrainConfig, type TrainSettings } from '../config/index.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { TextTokenizer } from '../formats/tokenizer.ts';
@@ -53,14 +53,10 @@ export async function readEvalRows(
 
 /** As the training rows of a run, which are read alike, but for the split that a folder is read from. */
 async function resolved(settings: RowSettings, set: DatasetSource, folder: string, { onEvent, signal }: Listener) {
-  const { datasets: _, dataset_test_split, offline, ...given } = settings;
-  const options = {
-    ...given,
-    model_name_or_path: folder,
-    datasets: [set],
-    dataset_train_split: dataset_test_split,
-    offline,
-  };
+  const { dataset_test_split, offline } = settings;
+  const given = Object.fromEntries(OF_DATASETS.map((key) => [key, settings[key as keyof RowSettings]]));
+  const own = { model_name_or_path: folder, datasets: [set], dataset_train_split: dataset_test_split, offline };
+  const options: TrainSettings = { ...given, ...own };
   const asked = await withDatasetFiles(loadTrainConfig({ options }));
   const onHub = await hubNames(namesOf(asked.values));
   await requireInputs(asked, onHub);
