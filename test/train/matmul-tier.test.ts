@@ -1,4 +1,5 @@
 /** A whole run by another tier of matrix products: its losses, its notes, and its plan. */
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
 import { DeviceError } from '../../src/errors.ts';
@@ -7,6 +8,7 @@ import type { Command } from '../../src/gpu/command.ts';
 import { loadShaders } from '../../src/node/device.ts';
 import type { TrainResult } from '../../src/train/run.ts';
 import { runTiers } from '../../src/train/tiers.ts';
+import { directory } from '../e2e/nibble.ts';
 import { rejection } from '../formats/files.ts';
 import { device } from '../gpu/harness.ts';
 import { writeShallow } from '../models/shallow.ts';
