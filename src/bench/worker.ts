@@ -45,7 +45,7 @@ process.once('message', (job: RunJob) => {
 /** Runs the job and tells how it ended. The parent kills this process then, so nothing is closed here. */
 async function work({ config, device, recordFile, ...place }: RunJob): Promise<void> {
   const { signal } = controller;
-  await run(config, { place, device, recordFile, signal, onEvent: tell }).catch(fail);
+  await run(config, { place, device, recordFile, signal, startedMs: 0, onEvent: tell }).catch(fail);
 }
 
 function tell(event: RunEvent): void {

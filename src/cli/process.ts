@@ -62,6 +62,7 @@ const context = {
   stderr,
   env: process.env,
   signal,
+  startedMs: 0,
 };
 const exitCode = await runCli(argv, context, commands);
 dispose();
