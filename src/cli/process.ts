@@ -1,6 +1,7 @@
 /** The process around runCli: its streams, signals and exit code. */
 import { endAtSecondSignal } from '../node/watch.ts';
 import { adaptersCommand } from './adapters/command.ts';
+import { adviseCommand } from './advise/command.ts';
 import { benchCommand } from './bench/command.ts';
 import { configCommand } from './config/command.ts';
 import { dataCommand } from './data/command.ts';
@@ -38,6 +39,7 @@ const commands: readonly CommandMaker[] = [
       publish: async (args, context) => (await import('./bench/run.ts')).publish(args, context),
     }),
   (c) => estimateCommand(c, async (args, context) => (await import('./estimate/run.ts')).runEstimate(args, context)),
+  (c) => adviseCommand(c, async (args, context) => (await import('./advise/run.ts')).runAdvise(args, context)),
   (c) =>
     tuneKernelsCommand(c, async (args, context) =>
       (await import('./tune-kernels/run.ts')).runTuneKernels(args, context),

@@ -10,6 +10,8 @@ export type Card = {
   readonly name: string;
   /** As a person says it: "24 GB", "NVIDIA GeForce RTX 4090". */
   readonly title: string;
+  /** In a sentence: "a 24 GB card", "an NVIDIA GeForce RTX 4090". */
+  readonly spoken: string;
   readonly maker: Maker;
   /** Bytes of its memory: a card that is sold with 24 GB has 24 GiB. */
   readonly bytes: number;
@@ -32,10 +34,14 @@ export const USABLE_SHARE = 0.9;
  */
 const METAL = { share: 2 / 3, largeShare: 3 / 4, largeAbove: 32 } as const;
 
-export const USABLE_NOTE = {
+const USABLE_NOTE = {
   card: `${100 * USABLE_SHARE} % of a card's memory is taken as free: drivers, a display and ECC hold some`,
   apple: "of a Mac's memory what Metal recommends for the GPU is taken as free: 2/3 up to 32 GB, 3/4 above",
 } as const;
+
+/** Says by which assumption a card's usable bytes come; those of the usual sizes where it is null. */
+export const usableNote = (card: Card | null): string =>
+  card?.maker === 'apple' ? USABLE_NOTE.apple : USABLE_NOTE.card;
 
 /** Published memory in GB, from the pages of the makers. */
 const DISCRETE: Readonly<
@@ -141,10 +147,12 @@ export const CARDS: ReadonlyMap<string, Card> = new Map(
 
 /** A card of a size in GB as on its box, with the limits of a maker. */
 export function cardOfSize(gb: number, maker: Maker = 'nvidia'): Card {
-  return card(String(gb), `${gb} GB`, maker, gb);
+  // an 8, an 11, an 18, an 80 GB card
+  const article = /^(8|11|18)/.test(String(gb)) ? 'an' : 'a';
+  return { ...card(String(gb), `${gb} GB`, maker, gb), spoken: `${article} ${gb} GB card` };
 }
 
 function card(name: string, title: string, maker: Maker, gb: number): Card {
   const share = maker === 'apple' ? (gb > METAL.largeAbove ? METAL.largeShare : METAL.share) : USABLE_SHARE;
-  return { name, title, maker, bytes: gb * GIB, usableBytes: Math.floor(gb * GIB * share) };
+  return { name, title, spoken: `an ${title}`, maker, bytes: gb * GIB, usableBytes: Math.floor(gb * GIB * share) };
 }

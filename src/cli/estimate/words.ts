@@ -1,7 +1,7 @@
 /** Sentences that the table and the Markdown of an estimate share. */
 
-import { MOST_ROWS } from '../../estimate/guide.ts';
 import type { CardMethod } from '../../estimate/guide-types.ts';
+import { MOST_ROWS } from '../../estimate/method-plans.ts';
 import type { EstimateResult } from '../../estimate/types.ts';
 
 /** Usual settings that nobody asked for, in a sentence; null without any. */
