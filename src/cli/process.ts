@@ -7,6 +7,7 @@ import { configCommand } from './config/command.ts';
 import { dataCommand } from './data/command.ts';
 import { doctorCommand } from './doctor/command.ts';
 import { estimateCommand } from './estimate/command.ts';
+import { evalCommand } from './eval/command.ts';
 import { exportCommand } from './export/command.ts';
 import { generateCommand } from './generate/command.ts';
 import { mergeCommand } from './merge/command.ts';
@@ -23,6 +24,7 @@ const commands: readonly CommandMaker[] = [
   (c) => trainCommand(c, async (args, context) => (await import('./train/run.ts')).runTrain(args, context)),
   (c) => dataCommand(c, async (args, context) => (await import('./data/run.ts')).runPreview(args, context)),
   (c) => generateCommand(c, async (args, context) => (await import('./generate/run.ts')).runGenerate(args, context)),
+  (c) => evalCommand(c, async (args, context) => (await import('./eval/run.ts')).runEval(args, context)),
   (c) => mergeCommand(c, async (args, context) => (await import('./merge/run.ts')).runMerge(args, context)),
   (c) => exportCommand(c, async (args, context) => (await import('./export/run.ts')).runExport(args, context)),
   (c) =>
