@@ -38,6 +38,7 @@ const commands: readonly CommandMaker[] = [
       run: async (args, context) => (await import('./bench/run.ts')).runBench(args, context),
       list: async (args, context) => (await import('./bench/run.ts')).listSuites(args, context),
       report: async (args, context) => (await import('./bench/run.ts')).reportAgain(args, context),
+      merge: async (args, context) => (await import('./bench/run.ts')).mergeBench(args, context),
       publish: async (args, context) => (await import('./bench/run.ts')).publish(args, context),
     }),
   (c) => estimateCommand(c, async (args, context) => (await import('./estimate/run.ts')).runEstimate(args, context)),
