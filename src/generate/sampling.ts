@@ -65,13 +65,30 @@ export function candidates(scores: Float32Array, { temperature, topK, topP, minP
 
 /** Ids by falling score, those of one score by id: the first k, and those that tie with the last of them. */
 function topIds(scores: Float32Array, k: number): number[] {
-  // numbers alone sort much faster than ids by a comparison
-  const bound = k <= 0 || k >= scores.length ? Number.NEGATIVE_INFINITY : (scores.slice().sort().at(-k) as number);
+  const bound = k <= 0 || k >= scores.length ? Number.NEGATIVE_INFINITY : kthLargest(scores, k);
   const ids: number[] = [];
   scores.forEach((score, id) => {
     if (score >= bound && score !== Number.NEGATIVE_INFINITY) ids.push(id);
   });
   return ids.sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b);
+}
+
+/** Up to this many, keeping the largest in order is quicker than sorting a vocabulary. */
+const FEW = 100;
+
+function kthLargest(scores: Float32Array, k: number): number {
+  // numbers alone sort much faster than ids by a comparison
+  if (k > FEW) return scores.slice().sort().at(-k) as number;
+  const largest = new Float32Array(k).fill(Number.NEGATIVE_INFINITY);
+  let least = Number.NEGATIVE_INFINITY;
+  for (const score of scores) {
+    if (!(score > least)) continue;
+    let at = k - 1;
+    for (; at > 0 && (largest[at - 1] as number) < score; at--) largest[at] = largest[at - 1] as number;
+    largest[at] = score;
+    least = largest[k - 1] as number;
+  }
+  return least;
 }
 
 /** How many of the falling weights top-p keeps: all but those whose tail, from the smallest up to them, is within 1 - p. */
