@@ -7,7 +7,7 @@ import { type AdapterSet, GAINS_PLAN } from '../model/adapter-set.ts';
 import type { DeclaredModel } from '../model/declare.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 import { allocateCache, type CacheShape, CURSOR_WORDS, type KvCache } from './cache.ts';
-import { decodeName, type GenerationInputs, prefillName, recordPhases, SCORE_NAME } from './phases.ts';
+import { decodeName, type GenerationInputs, PROMPT_LOGITS_NAME, prefillName, recordPhases } from './phases.ts';
 
 export type GenerationSettings = {
   readonly computeDtype: ComputeDtype;
@@ -16,7 +16,7 @@ export type GenerationSettings = {
   /** Sizes of batches likewise. */
   readonly batchSizes: readonly number[];
   readonly cache: Omit<CacheShape, 'rows'>;
-  /** Whether `scores` can be called: it takes memory for the hidden states of a prompt. */
+  /** Whether `promptLogits` can be called: it takes memory for the hidden states of a prompt. */
   readonly scoresPrompts: boolean;
 };
 
@@ -106,9 +106,9 @@ export class GenerationEngine {
   }
 
   /** Logits (V) of what follows each of the first `count` tokens of the prompt that `prefill` ran last, some rows at a time. */
-  async *scores(count: number): AsyncGenerator<Float32Array[], void> {
+  async *promptLogits(count: number): AsyncGenerator<Float32Array[], void> {
     const { scoring } = this.#inputs;
-    if (scoring === null) throw new KernelCallError('generation', 'was made without scores of prompts');
+    if (scoring === null) throw new KernelCallError('generation', 'was made without the logits of prompts');
     const { picks, logits } = scoring;
     for (let row0 = 0; row0 < count; row0 += picks.elements) {
       const rows = Math.min(picks.elements, count - row0);
@@ -117,7 +117,7 @@ export class GenerationEngine {
         picks,
         Uint32Array.from({ length: picks.elements }, (_, i) => row0 + Math.min(i, rows - 1)),
       );
-      yield await this.#run(SCORE_NAME, logits, rows);
+      yield await this.#run(PROMPT_LOGITS_NAME, logits, rows);
     }
   }
 

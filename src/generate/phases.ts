@@ -38,7 +38,7 @@ export type PhaseParts = {
 
 export const prefillName = (S: number): string => `prefill(${S})`;
 export const decodeName = (B: number): string => `decode(${B})`;
-export const SCORE_NAME = 'score';
+export const PROMPT_LOGITS_NAME = 'prompt_logits';
 
 /** Records a prefill for each length of prompt and a decode for each size of batch. */
 export function recordPhases(
@@ -91,5 +91,5 @@ function recordScores(
     adapters: adapters.bank,
   };
   rowLogits(ctx, declared.model, hidden, { picks, rows: picks.elements }, logits);
-  return { name: SCORE_NAME, commands: liveCommands(tape.commands, machine.flags.storage) };
+  return { name: PROMPT_LOGITS_NAME, commands: liveCommands(tape.commands, machine.flags.storage) };
 }

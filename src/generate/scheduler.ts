@@ -8,7 +8,7 @@ import { PAGE_TOKENS } from './cache.ts';
 import type { GenerationEngine } from './engine.ts';
 import { PagePool, pagesFor } from './pages.ts';
 import type { FinishReason, GenerationEvent, GenerationRequest, TokenLogprob } from './request.ts';
-import { candidates, draw, likeliest, logProbabilities, mostLikely, processed, uniformAt } from './sampling.ts';
+import { drawn, likeliest, logProbabilities, mostLikely, processed, uniformAt } from './sampling.ts';
 
 type Running<Request> = {
   readonly request: Request;
@@ -120,7 +120,7 @@ export class Scheduler<Request extends GenerationRequest> {
     const { request } = row;
     const { promptIds, promptLogprobs } = request;
     const logprobs: (TokenLogprob | null)[] = [null];
-    for await (const rows of this.#engine.scores(promptIds.length - 1))
+    for await (const rows of this.#engine.promptLogits(promptIds.length - 1))
       for (const logits of rows) {
         const found = logprobOf(logits, promptIds[logprobs.length] as number, promptLogprobs as number);
         if (!Number.isFinite(found.logprob)) this.#failed(row, logprobs.length);
@@ -175,7 +175,7 @@ function choose(
   const scores = processed(logits, sampling, seen, place < minNewTokens ? eosIds : []);
   const best = likeliest(scores);
   if (!Number.isFinite(scores[best])) return null;
-  return sampling.doSample ? draw(candidates(scores, sampling), uniformAt(seed, number, place)) : best;
+  return sampling.doSample ? drawn(scores, sampling, uniformAt(seed, number, place)) : best;
 }
 
 function logprobOf(logits: Float32Array, id: number, count: number): TokenLogprob {
