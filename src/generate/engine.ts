@@ -31,6 +31,9 @@ export type SequenceState = {
 /** The next token of a sequence, and the position it stands at. */
 export type NextToken = SequenceState & { readonly token: number; readonly position: number };
 
+/** The part of an engine that schedules and servers need. */
+export type Decoder = Pick<GenerationEngine, 'settings' | 'prefill' | 'decode' | 'promptLogits' | 'takeFlags'>;
+
 const WORD_BYTES = 4;
 /** Rows of a prompt that are scored at once, unless their logits would take more than the bytes below. */
 const SCORED_ROWS = 64;

@@ -5,7 +5,7 @@
 import { DataError } from '../errors.ts';
 import { cachedTokens } from './build.ts';
 import { PAGE_TOKENS } from './cache.ts';
-import type { GenerationEngine } from './engine.ts';
+import type { Decoder } from './engine.ts';
 import { PagePool, pagesFor } from './pages.ts';
 import type { FinishReason, GenerationEvent, GenerationRequest, TokenLogprob } from './request.ts';
 import { drawn, likeliest, logProbabilities, mostLikely, processed, uniformAt } from './sampling.ts';
@@ -32,14 +32,14 @@ export class UnfitLogits extends DataError {
 }
 
 export class Scheduler<Request extends GenerationRequest> {
-  readonly #engine: GenerationEngine;
+  readonly #engine: Decoder;
   readonly #pool: PagePool;
   readonly #rows: number;
   readonly #waiting: Request[] = [];
   #running: Running<Request>[] = [];
   readonly #cancelled = new Set<Request>();
 
-  constructor(engine: GenerationEngine) {
+  constructor(engine: Decoder) {
     this.#engine = engine;
     this.#pool = new PagePool(engine.settings.cache.pages);
     this.#rows = engine.settings.batchSizes.at(-1) as number;

@@ -1,4 +1,5 @@
 /** Everything that serving needs before it takes GPU memory: files opened, names settled, the plan for any request. */
+import path from 'node:path';
 import { type Adapter, checkOwnEmbeddings, openAdapter } from '../adapters/files.ts';
 import type { ServeConfig } from '../config/serve.ts';
 import { type ChatSource, openChatSource, readChatTemplates } from '../data/chat-source.ts';
@@ -111,9 +112,9 @@ function requireNames({ name, adapters }: ServeJob): void {
 
 /** Each with its template: chat_template_path's, else that of the adapter's own folder, else the model's. */
 async function namesOf({ model, name, adapters, config }: ServeJob): Promise<ServedModel['names']> {
-  const base = await openChatSource(nodeReader(model), config.chat_template_path, nodeReader);
+  const base = unplaced(await openChatSource(nodeReader(model), config.chat_template_path, nodeReader));
   const own = async (directory: string): Promise<ChatSource | null> =>
-    config.chat_template_path === null ? await readChatTemplates(nodeReader(directory)) : null;
+    config.chat_template_path === null ? unplaced(await readChatTemplates(nodeReader(directory))) : null;
   const others = await Promise.all(
     adapters.map(async (adapter, i) => ({
       name: adapter.name,
@@ -123,3 +124,7 @@ async function namesOf({ model, name, adapters, config }: ServeJob): Promise<Ser
   );
   return [{ name, adapter: 0, chat: base }, ...others];
 }
+
+/** Clients are told what a template says, and not where it lies on this machine. */
+const unplaced = (source: ChatSource | null): ChatSource | null =>
+  source === null ? null : { ...source, place: path.basename(source.place) };

@@ -2,7 +2,7 @@
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import type { GenerationEngine } from '../generate/engine.ts';
+import type { Decoder } from '../generate/engine.ts';
 import { newId, type ServerParts } from './answer.ts';
 import { Batcher } from './batcher.ts';
 import { chat } from './chat.ts';
@@ -18,7 +18,7 @@ import { modelList, modelObject, type ServedModel, servedAs } from './served-mod
 import { TokenTexts } from './token-texts.ts';
 
 export type AppOptions = {
-  readonly engine: GenerationEngine;
+  readonly engine: Decoder;
   readonly served: ServedModel;
   readonly access: Access;
   readonly maxQueue: number;

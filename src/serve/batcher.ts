@@ -2,7 +2,7 @@
  * Requests of many clients on one engine. Each gets its own events; they join and leave the batch that is under way, and who leaves
  * early frees its place and its cache at the next step.
  */
-import type { GenerationEngine } from '../generate/engine.ts';
+import type { Decoder } from '../generate/engine.ts';
 import type { GenerationEvent } from '../generate/request.ts';
 import { Scheduler, UnfitLogits } from '../generate/scheduler.ts';
 import { flagMessages } from '../kernels/flags.ts';
@@ -36,7 +36,7 @@ const DRAINING_RETRY_SECONDS = 10;
 
 export class Batcher {
   readonly #scheduler: Scheduler<Sequence>;
-  readonly #engine: GenerationEngine;
+  readonly #engine: Decoder;
   readonly #options: BatcherOptions;
   readonly #jobs = new Map<Sequence, Job>();
   readonly #told = new Set<string>();
@@ -44,7 +44,7 @@ export class Batcher {
   #status: BatcherState['status'] = 'ready';
   #isRunning = false;
 
-  constructor(engine: GenerationEngine, options: BatcherOptions) {
+  constructor(engine: Decoder, options: BatcherOptions) {
     this.#engine = engine;
     this.#scheduler = new Scheduler(engine);
     this.#options = options;

@@ -1,5 +1,5 @@
 /** Who may ask: the token, the Host that was meant, and the page that a browser asks for. */
-import type { MiddlewareHandler } from 'hono';
+import type { Context, MiddlewareHandler } from 'hono';
 import { cors } from 'hono/cors';
 import { ApiError } from './errors.ts';
 
@@ -49,13 +49,15 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 export function requireHost({ apiKey, allowedHosts }: Access): MiddlewareHandler {
   const known = new Set(allowedHosts.map((host) => host.toLowerCase()));
   return async (c, next) => {
-    const name = nameOf(c.req.header('host') ?? new URL(c.req.url).host);
+    const name = nameOf(hostOf(c));
     const isFine = apiKey !== null || isAddress(name) || /(^|\.)localhost$/.test(name) || known.has(name);
     if (isFine) return next();
     const message = `the Host ${JSON.stringify(name.slice(0, 100))} is not one of this server's; start it with --allowed_hosts ${name.slice(0, 100)} if it is`;
     throw new ApiError(403, message, { code: 'host_not_allowed' });
   };
 }
+
+const hostOf = (c: Context): string => c.req.header('host') ?? new URL(c.req.url).host;
 
 /** The name in a Host header, without its port. */
 function nameOf(host: string): string {
@@ -74,7 +76,7 @@ export function requireOrigin({ allowedOrigins }: Access): MiddlewareHandler {
   });
   return async (c, next) => {
     const origin = c.req.header('origin');
-    if (origin === undefined || isOwn(origin, c.req.header('host') ?? '')) return next();
+    if (origin === undefined || isOwn(origin, hostOf(c))) return next();
     if (isAllowed(origin)) return tell(c, next);
     const message = `pages of ${JSON.stringify(origin.slice(0, 100))} may not use this server; start it with --allowed_origins to let them`;
     throw new ApiError(403, message, { code: 'origin_not_allowed' });

@@ -26,6 +26,12 @@ export async function readRequest<T extends z.ZodRawShape>(
     // checking a list of a million wrong entries takes long
     if (isLong(entry, longest)) throw badRequest(`${key} is a list of more than ${longest} entries`, key);
     requireFit(schema.shape[key] as unknown as z.ZodType, entry, key);
+    if (hasHalfCharacter(entry))
+      throw badRequest(
+        `${key} has half of a surrogate pair (\\ud800 to \\udfff alone), which is no text`,
+        key,
+        'invalid_value',
+      );
   }
   for (const [key, type] of Object.entries(schema.shape))
     if (!Object.hasOwn(value, key)) requireFit(type as unknown as z.ZodType, undefined, key);
@@ -58,6 +64,13 @@ function parsed(text: string): unknown {
   }
   if (isTooDeep(value)) throw badRequest(`the body nests lists and objects more than ${MOST_LEVELS} deep`);
   return value;
+}
+
+/** JSON can spell what UTF-8 cannot. */
+function hasHalfCharacter(value: unknown): boolean {
+  if (typeof value === 'string') return /\p{Surrogate}/u.test(value);
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.entries(value).some(([key, entry]) => hasHalfCharacter(entry) || hasHalfCharacter(key));
 }
 
 const isLong = (value: unknown, most: number): boolean =>
