@@ -20,6 +20,8 @@ EVAL = ROOT / "test" / "golden" / "eval"
 TASKS = ["whale_choice", "whale_letters", "sea_passages", "last_word", "next_word"]
 MODELS = {"base": "tiny", "adapter": "judge"}
 CONTEXT = 512
+# first items of each task: enough to hold every kind of request, and few enough to be sent again by a test
+ITEMS = 6
 BOS = 0
 
 
@@ -50,7 +52,7 @@ def scored(url, model):
         max_retries=1,
     )
     manager = TaskManager(include_path="tasks", include_defaults=False)
-    return simple_evaluate(model=lm, tasks=TASKS, task_manager=manager, bootstrap_iters=0)["samples"]
+    return simple_evaluate(model=lm, tasks=TASKS, task_manager=manager, bootstrap_iters=0, limit=ITEMS)["samples"]
 
 
 def main(url, out):

@@ -86,7 +86,7 @@ test('echo with logprobs scores a prompt: null first, and an entry for each toke
     expect([logprobs?.token_logprobs[0], logprobs?.top_logprobs[0]]).toEqual([null, null]);
     expect(logprobs?.tokens.slice(1, ids.length).join('')).toBe('It was the best');
     expect(text.startsWith('It was the best')).toBe(true);
-    expect(logprobs?.text_offset.slice(0, 3)).toEqual([0, 0, logprobs.tokens[1]?.length]);
+    expect(logprobs?.text_offset.slice(0, 3)).toEqual([0, 0, logprobs?.tokens[1]?.length]);
     expect([finish_reason, usage.completion_tokens]).toEqual(['length', max_tokens]);
     for (const [i, top] of (logprobs?.top_logprobs ?? []).entries()) {
       if (top === null) continue;
@@ -112,7 +112,7 @@ test('log-probabilities of a prompt are those that its tokens have as they are g
 
 test('a stop text ends a choice and is no part of it', async () => {
   const body = { prompt: 'It was', temperature: 0, max_tokens: 20 };
-  const [{ text }] = (await completion(body)).choices as [{ text: string }];
+  const text = (await completion(body)).choices[0]?.text ?? '';
   const stop = text.slice(8, 12);
   const [stopped] = (await completion({ ...body, stop: [stop, 'nowhere'] })).choices;
   expect(stopped).toMatchObject({ text: text.slice(0, text.indexOf(stop)), finish_reason: 'stop' });
