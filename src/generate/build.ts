@@ -10,6 +10,7 @@ import type { ComputeDtype } from '../model/weight.ts';
 import { PAGE_TOKENS } from './cache.ts';
 import { GenerationEngine } from './engine.ts';
 import { pagesFor } from './pages.ts';
+import type { ScoreShape } from './scorer.ts';
 
 /** A request as memory sees it. */
 export type RequestLength = {
@@ -26,11 +27,14 @@ export type GenerationPlan = {
   readonly computeDtype: ComputeDtype;
   /** Most sequences that are under way at once. */
   readonly batchSize: number;
+  /** None where texts are scored alone. */
   readonly requests: readonly RequestLength[];
   /** Most tokens that the cache holds; those of the largest requests together where absent. */
   readonly cacheTokens?: number | undefined;
   /** Whether log-probabilities of prompts may be asked for. */
   readonly scoresPrompts?: boolean | undefined;
+  /** Shapes of batches that are scored; none where left out. */
+  readonly scoreShapes?: readonly ScoreShape[];
 };
 
 /** Declares the base and its adapters, records the phases and allocates all of it; without a device only the bytes are counted. */
@@ -44,7 +48,8 @@ export function buildGeneration(target: MachineTarget, plan: GenerationPlan): Ge
   const declared = declareModel(machine.residents, spec, machine.profile.limits.maxStorageBufferBindingSize);
   const set = declareAdapters(machine.residents, declared, adapters);
   machine.ledger.enterPhase('generate');
-  const settings = { computeDtype, prefillLengths: lengths, batchSizes, cache, scoresPrompts };
+  const { scoreShapes = [] } = plan;
+  const settings = { computeDtype, prefillLengths: lengths, batchSizes, cache, scoreShapes, scoresPrompts };
   return new GenerationEngine(machine, declared, set, settings);
 }
 
@@ -63,20 +68,21 @@ export function anyRequests(context: number, batchSize: number): RequestLength[]
   ];
 }
 
-function sizesOf({ requests, batchSize, model, cacheTokens }: GenerationPlan) {
+function sizesOf({ requests, batchSize, model, cacheTokens, scoreShapes = [] }: GenerationPlan) {
   const rows = Math.min(batchSize, requests.length);
   const needs = requests.map((request) => pagesFor(cachedTokens(request), PAGE_TOKENS)).sort((a, b) => b - a);
   const lengths = [...new Set(requests.map(({ prompt }) => prefillLength(prompt, model.max_position_embeddings)))];
   lengths.sort((a, b) => a - b);
   const [pagesPerRow = 1] = needs;
-  // the largest requests may meet
-  const together = needs.slice(0, rows).reduce((sum, n) => sum + n, 0);
+  // the largest requests may meet; a page is there where nothing is generated, since the cursor is the cache's
+  const together = needs.slice(0, rows).reduce((sum, n) => sum + n, 0) || 1;
   const pages = cacheTokens === undefined ? together : Math.min(together, pagesFor(cacheTokens, PAGE_TOKENS));
+  const scored = scoreShapes.reduce((most, { S }) => Math.max(most, S), 1);
   return {
     lengths,
-    batchSizes: [...powersOfTwo(rows), rows].filter((size, i, all) => all.indexOf(size) === i),
+    batchSizes: rows === 0 ? [] : [...powersOfTwo(rows), rows].filter((size, i, all) => all.indexOf(size) === i),
     cache: { pages, pagesPerRow },
-    maxPositions: Math.max(pagesPerRow * PAGE_TOKENS, lengths.at(-1) ?? 1),
+    maxPositions: Math.max(pagesPerRow * PAGE_TOKENS, lengths.at(-1) ?? 1, scored),
   };
 }
 

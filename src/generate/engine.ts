@@ -8,6 +8,7 @@ import type { DeclaredModel } from '../model/declare.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 import { allocateCache, type CacheShape, CURSOR_WORDS, type KvCache } from './cache.ts';
 import { decodeName, type GenerationInputs, PROMPT_LOGITS_NAME, prefillName, recordPhases } from './phases.ts';
+import { Scorer, type ScoreShape } from './scorer.ts';
 
 export type GenerationSettings = {
   readonly computeDtype: ComputeDtype;
@@ -18,6 +19,8 @@ export type GenerationSettings = {
   readonly cache: Omit<CacheShape, 'rows'>;
   /** Whether `promptLogits` can be called: it takes memory for the hidden states of a prompt. */
   readonly scoresPrompts: boolean;
+  /** Shapes of batches that are scored, where texts are. */
+  readonly scoreShapes?: readonly ScoreShape[];
 };
 
 /** A sequence under way. */
@@ -45,6 +48,8 @@ export class GenerationEngine {
   readonly declared: DeclaredModel;
   readonly adapters: AdapterSet;
   readonly settings: GenerationSettings;
+  /** Null where no text is scored. */
+  readonly scorer: Scorer | null;
   readonly #cache: KvCache;
   readonly #inputs: GenerationInputs;
   readonly #vocabulary: number;
@@ -56,10 +61,12 @@ export class GenerationEngine {
     this.declared = declared;
     this.adapters = adapters;
     this.settings = settings;
-    const rows = largest([...settings.batchSizes]);
-    const tokens = largest([...settings.batchSizes, ...settings.prefillLengths]);
+    const { scoreShapes = [] } = settings;
+    const rows = largest([1, ...settings.batchSizes]);
+    const tokens = largest([1, ...settings.batchSizes, ...settings.prefillLengths]);
     this.#vocabulary = declared.model.head.weight.out;
-    this.#cache = allocateCache(machine.residents, declared.model.config, { ...settings.cache, rows });
+    const sequences = largest([rows, ...scoreShapes.map(({ B }) => B)]);
+    this.#cache = allocateCache(machine.residents, declared.model.config, { ...settings.cache, rows: sequences });
     const make = (label: string, n: number) =>
       machine.residents.tensor({ label, shape: [n], dtype: 'u32', category: 'staging' });
     const floats = (label: string, shape: readonly number[], category: 'logits' | 'activations') =>
@@ -79,9 +86,11 @@ export class GenerationEngine {
     };
     const { computeDtype } = settings;
     const parts = { machine, declared, adapters, cache: this.#cache, inputs: this.#inputs, computeDtype };
+    this.scorer = scoreShapes.length === 0 ? null : new Scorer(parts, scoreShapes);
     const mostRows = settings.scoresPrompts ? Math.max(rows, scored) : rows;
-    const bytes = WORD_BYTES * (mostRows * this.#vocabulary + 1);
-    machine.prepare(recordPhases(parts, settings), { buffers: 1, bytes });
+    const bytes = largest([WORD_BYTES * (mostRows * this.#vocabulary + 1), this.scorer?.stagingBytes ?? 0]);
+    const phases = [...recordPhases(parts, settings), ...(this.scorer?.phases ?? [])];
+    machine.prepare(phases, { buffers: 1, bytes });
   }
 
   /** Compiles all programs; weights may be loading meanwhile. @throws DeviceError */

@@ -12,6 +12,7 @@ import type { NodeRuntime } from '../../src/node/runtime.ts';
 import { runSchema } from '../../src/results/run-schema.ts';
 import { contentOf, directory, nibbleTrain, trainerState } from '../e2e/nibble.ts';
 import { rejection } from '../formats/files.ts';
+import { writeShallow } from '../models/shallow.ts';
 
 const opened = vi.hoisted(() => [] as NodeRuntime[]);
 vi.mock('../../src/node/runtime.ts', async (load) => {
@@ -30,7 +31,7 @@ afterEach(async () => {
   for (const state of await Promise.all(states)) expect(state, 'a device after the run').toBe('closed');
 });
 
-const TINY = new URL('../../bench/models/tiny', import.meta.url).pathname;
+const TINY = await writeShallow(path.join(directory(), 'tiny'), 2);
 const device = (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice;
 
 const texts = Array.from({ length: 6 }, (_, i) => ({ text: `Call me Ishmael. Some ${i} years ago, never mind.` }));

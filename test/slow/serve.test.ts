@@ -14,7 +14,7 @@ const ADAPTER = path.join(ROOT, 'test/golden/eval/adapter');
 const folder = mkdtempSync(path.join(tmpdir(), 'nibble-serve-'));
 const TEMPLATE = path.join(folder, 'chat.jinja');
 const KEY = 'sesame';
-const ALPHAS = { weak: 8, strong: 64, reverse: -64 };
+const ALPHAS = { weak: 8, middle: 32, strong: 96 };
 
 type Running = { readonly url: string; readonly child: ChildProcess; readonly exit: Promise<number | string | null> };
 const children: ChildProcess[] = [];
