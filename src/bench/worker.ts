@@ -48,7 +48,8 @@ process.once('message', (job: RunJob) => {
 /** Runs the job and tells how it ended. The parent kills this process then, so nothing is closed here. */
 async function work({ config, device, recordFile, mustBe = null, ...place }: RunJob): Promise<void> {
   const { signal } = controller;
-  await run(config, { place, device, recordFile, signal, onEvent: (event) => tell(event, mustBe) }).catch(fail);
+  const onEvent = (event: RunEvent): void => tell(event, mustBe);
+  await run(config, { place, device, recordFile, signal, startedMs: 0, onEvent }).catch(fail);
 }
 
 function tell(event: RunEvent, mustBe: string | null): void {

@@ -35,6 +35,8 @@ export type RunContext = RunBasis & {
   readonly adapterBytes: number | null;
   readonly adapterSha256: string | null;
   readonly predicted: Estimate;
+  /** Seconds before training began. */
+  readonly startup: { readonly startup_s: number; readonly hash_s: number };
 };
 
 /** Steps at the start that step times leave out: the first one still fills caches. */
@@ -179,10 +181,11 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     tier: profile.tier,
     attention_tier: attention.tier,
     ...(lora && { lora_products: lora }),
-    timing,
+    timing: wholeTiming(ctx, timing),
     step_time_ms: timed.length > 0 ? distribution(timed.map((s) => s.stepMs)) : null,
     excluded_warmup_steps: EXCLUDED_WARMUP_STEPS,
     throughput: {
+      tokens_per_micro_step: mean(timed.map((step) => tokensPerMicroStep(step, input.config))),
       tokens_per_second: perSecond((s) => s.tokens),
       loss_tokens_per_second: perSecond((s) => s.lossTokens),
       padded_tokens_per_second: perSecond((s) => s.paddedTokens),
@@ -205,11 +208,33 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
       grad_norm: finiteOrNull(s.gradNorm),
       ...(s.lossScale === null ? {} : { loss_scale: s.lossScale }),
       num_input_tokens_seen: seen(s),
+      tokens_per_micro_step: tokensPerMicroStep(s, input.config),
       step_time_ms: s.stepMs,
       memory_allocated: ledger.currentBytes,
     })),
   };
 }
+
+/** All timers of a run, which add up to its time: what is in none of them is in other_s. */
+function wholeTiming(
+  { startup, totalSeconds }: RunContext,
+  timing: TrainResult['timing'],
+): RunRecord['train_info']['timing'] {
+  const { quantize_busy_s, compile_overlapped_s, ...disjoint } = { ...startup, ...timing };
+  const timed = Object.values(disjoint).reduce((sum, seconds) => sum + seconds, 0);
+  return { ...disjoint, other_s: Math.max(0, totalSeconds - timed), quantize_busy_s, compile_overlapped_s };
+}
+
+/** Tokens of a micro-batch, padding included: a step has one short micro-batch at most. */
+function tokensPerMicroStep(
+  { paddedTokens, samples }: TrainResult['steps'][number],
+  { per_device_train_batch_size: rows }: TrainConfig,
+): number {
+  return paddedTokens / Math.ceil(samples / rows);
+}
+
+const mean = (values: readonly number[]): number | null =>
+  values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** Nothing of a run that saved no checkpoint. */
 function checkpointInfo({ checkpoints, best, resumedAt }: TrainResult): Pick<RunRecord['train_info'], 'checkpoints'> {

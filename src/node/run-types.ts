@@ -62,6 +62,11 @@ export type RunOptions = {
   readonly recordFile?: string;
   /** File for the GPU times of one more step, as a Chrome trace. */
   readonly profileFile?: string | undefined;
+  /**
+   * When the run's time began, by `performance.now`: 0 where the process exists for the run alone, so that loading its code
+   * counts; the moment of the call by default.
+   */
+  readonly startedMs?: number;
   /** Injected by tests. */
   readonly freeBytes?: FreeBytes;
   /** Whether folder and record are written; true by default. */

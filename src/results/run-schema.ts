@@ -85,8 +85,15 @@ const runInfoSchema = z.strictObject({
   quantization_config: quantizationSchema.nullable(),
 });
 
-/** Disjoint wall-clock seconds, but for the last two, which older records lack. */
+/**
+ * Disjoint wall-clock seconds, but for the last two. Where other_s is given they add up to total_time; older records lack it, and
+ * the two before it.
+ */
 const timingSchema = z.strictObject({
+  /** From the start of the process, or of the call, to the first allocation on the GPU, hashing left out. */
+  startup_s: seconds.nullable().optional(),
+  /** Reading model and data for their hashes. */
+  hash_s: seconds.nullable().optional(),
   load_s: seconds.nullable(),
   quantize_s: seconds.nullable(),
   compile_s: seconds.nullable(),
@@ -95,6 +102,8 @@ const timingSchema = z.strictObject({
   eval_s: seconds.nullable(),
   checkpoint_s: seconds.nullable(),
   save_s: seconds.nullable(),
+  /** What no other timer has: logs, pages, hashing the adapter, waiting between phases. */
+  other_s: seconds.nullable().optional(),
   /** Time that the quantizer's threads worked, together, while weights were loaded. */
   quantize_busy_s: seconds.nullable().optional(),
   /** Compiling took so much of the time in load_s and quantize_s; compile_s is what it took beyond. */
@@ -115,6 +124,8 @@ const stepTimeSchema = z.strictObject({
 });
 
 const throughputSchema = z.strictObject({
+  /** Tokens of a micro-batch, padding included; the mean of the timed steps. Absent in older records. */
+  tokens_per_micro_step: measured.optional(),
   tokens_per_second: measured,
   loss_tokens_per_second: measured,
   padded_tokens_per_second: measured,
@@ -165,6 +176,8 @@ const historyRowSchema = z.strictObject({
   /** What the loss was multiplied with before backward; absent where gradients are not scaled. */
   loss_scale: measured.optional(),
   num_input_tokens_seen: count.nullable(),
+  /** Padding included; the mean over the step's micro-batches. Absent in older records. */
+  tokens_per_micro_step: measured.optional(),
   step_time_ms: measured,
   memory_allocated: bytes.nullable(),
 });
@@ -342,6 +355,8 @@ type Inconsistency = { readonly path: readonly string[]; readonly message: strin
 
 // The timers are disjoint parts of total_time; a millisecond covers the rounding of nine clock reads.
 const TIMER_SLACK_S = 1e-3;
+/** Share of a run's time that its timers may leave out, where they claim to add up. */
+const MOST_UNTIMED = 0.01;
 
 function inconsistencies(run: RunRecord): Inconsistency[] {
   const found: Inconsistency[] = [];
@@ -353,6 +368,13 @@ function inconsistencies(run: RunRecord): Inconsistency[] {
     found.push({
       path: ['train_info', 'timing'],
       message: `timers overlap: they sum to ${timed} s, the run took ${total} s; time each phase once`,
+    });
+  }
+  const isWhole = total !== null && typeof timing.other_s === 'number';
+  if (isWhole && timed < total * (1 - MOST_UNTIMED)) {
+    found.push({
+      path: ['train_info', 'timing'],
+      message: `timers sum to ${timed} s, the run took ${total} s; other_s holds what no other timer has`,
     });
   }
   if (memory === null) return found;

@@ -23,6 +23,8 @@ import { counted } from '../format.ts';
 
 type Timing = RunRecord['train_info']['timing'];
 const PHASES: readonly (readonly [keyof Timing, string])[] = [
+  ['startup_s', 'start'],
+  ['hash_s', 'hash'],
   ['load_s', 'load'],
   ['quantize_s', 'quantize'],
   ['compile_s', 'compile pipelines'],
@@ -31,6 +33,7 @@ const PHASES: readonly (readonly [keyof Timing, string])[] = [
   ['eval_s', 'evaluate'],
   ['checkpoint_s', 'checkpoint'],
   ['save_s', 'save'],
+  ['other_s', 'other'],
 ];
 
 /** Shows step times and throughput; null where no run measured a step. */
