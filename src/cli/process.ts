@@ -1,6 +1,7 @@
 /** The process around runCli: its streams, signals and exit code. */
 import { endAtSecondSignal } from '../node/watch.ts';
 import { adaptersCommand } from './adapters/command.ts';
+import { adviseCommand } from './advise/command.ts';
 import { benchCommand } from './bench/command.ts';
 import { configCommand } from './config/command.ts';
 import { dataCommand } from './data/command.ts';
@@ -12,6 +13,7 @@ import { generateCommand } from './generate/command.ts';
 import { mergeCommand } from './merge/command.ts';
 import { type CommandMaker, runCli } from './program.ts';
 import { quantizeCommand } from './quantize/command.ts';
+import { serveCommand } from './serve/command.ts';
 import { reportFailure } from './shared/failure.ts';
 import { abortOnSignals, SAME_SIGNAL_MS } from './shared/signals.ts';
 import { standardStreams } from './shared/streams.ts';
@@ -24,6 +26,7 @@ const commands: readonly CommandMaker[] = [
   (c) => dataCommand(c, async (args, context) => (await import('./data/run.ts')).runPreview(args, context)),
   (c) => generateCommand(c, async (args, context) => (await import('./generate/run.ts')).runGenerate(args, context)),
   (c) => evalCommand(c, async (args, context) => (await import('./eval/run.ts')).runEval(args, context)),
+  (c) => serveCommand(c, async (args, context) => (await import('./serve/run.ts')).runServe(args, context)),
   (c) => mergeCommand(c, async (args, context) => (await import('./merge/run.ts')).runMerge(args, context)),
   (c) => exportCommand(c, async (args, context) => (await import('./export/run.ts')).runExport(args, context)),
   (c) =>
@@ -37,9 +40,11 @@ const commands: readonly CommandMaker[] = [
       run: async (args, context) => (await import('./bench/run.ts')).runBench(args, context),
       list: async (args, context) => (await import('./bench/run.ts')).listSuites(args, context),
       report: async (args, context) => (await import('./bench/run.ts')).reportAgain(args, context),
+      merge: async (args, context) => (await import('./bench/run.ts')).mergeBench(args, context),
       publish: async (args, context) => (await import('./bench/run.ts')).publish(args, context),
     }),
   (c) => estimateCommand(c, async (args, context) => (await import('./estimate/run.ts')).runEstimate(args, context)),
+  (c) => adviseCommand(c, async (args, context) => (await import('./advise/run.ts')).runAdvise(args, context)),
   (c) =>
     tuneKernelsCommand(c, async (args, context) =>
       (await import('./tune-kernels/run.ts')).runTuneKernels(args, context),
@@ -64,6 +69,7 @@ const context = {
   stderr,
   env: process.env,
   signal,
+  startedMs: 0,
 };
 const exitCode = await runCli(argv, context, commands);
 dispose();
