@@ -5,6 +5,14 @@ import type { TextTokenizer } from '../formats/tokenizer.ts';
 /** Tokens of which the last `own` are asked for, each after all before it. At least one comes before them. */
 export type ScoredRow = { readonly ids: readonly number[]; readonly own: number };
 
+/** What the model says of the tokens that were asked for. */
+export type RowScore = {
+  /** Natural logarithm of their probability together. */
+  readonly logprob: number;
+  /** Whether each of them is the likeliest where it stands. */
+  readonly isGreedy: boolean;
+};
+
 export type Encoder = {
   readonly tokenizer: TextTokenizer;
   /** Begins what has nothing before it: BOS, or the end of text where there is none. */

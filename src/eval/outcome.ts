@@ -1,8 +1,8 @@
 /** What a task came to: each item's answers, filter by filter, and the metrics over all items with their standard errors. */
 import { aggregate, standardError } from './aggregate.ts';
+import type { RowScore } from './encode.ts';
 import { applyFilters } from './filters.ts';
 import { type Answer, type MetricValue, metricValues } from './metrics.ts';
-import type { RowScore } from './score.ts';
 import type { Item, Task } from './task.ts';
 import type { PlacedTask } from './work.ts';
 

@@ -2,15 +2,7 @@
 import { IGNORED } from '../data/row.ts';
 import { prefillLength } from '../generate/build.ts';
 import type { ScoreBatch, Scorer, ScoreShape } from '../generate/scorer.ts';
-import type { ScoredRow } from './encode.ts';
-
-/** What the model says of the tokens that were asked for. */
-export type RowScore = {
-  /** Natural logarithm of their probability together. */
-  readonly logprob: number;
-  /** Whether each of them is the likeliest where it stands. */
-  readonly isGreedy: boolean;
-};
+import type { RowScore, ScoredRow } from './encode.ts';
 
 /** Rows that go through the model together, by their numbers. */
 export type RowBatch = ScoreShape & { readonly rows: readonly number[] };

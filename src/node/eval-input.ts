@@ -15,6 +15,7 @@ import { type OpenedModel, openModel } from '../model/open.ts';
 import { counted } from '../report/format.ts';
 import { readEvalRows } from './eval-rows.ts';
 import { readTasks } from './eval-tasks.ts';
+import type { EvalEntry } from './eval-types.ts';
 import { nodeReader } from './files.ts';
 import type { HubEvent } from './hub-access.ts';
 import type { NamedFolder } from './prompts.ts';
@@ -25,16 +26,6 @@ export type EvalFolders = {
   readonly config: EvalConfig;
   /** Folder whose tokenizer and chat template datasets are read with. */
   readonly rowsFrom: string;
-};
-
-/** A model of the table: the base, or an adapter on it. */
-export type EvalEntry = {
-  readonly name: string;
-  /** Name of the adapter; null for the base. */
-  readonly adapter: string | null;
-  /** Number of the adapter among the engine's; 0 for the base. */
-  readonly number: number;
-  readonly base: 'dense' | '4bit';
 };
 
 export type EvalInput = {

@@ -4,7 +4,8 @@ import type { MergeConfig } from '../config/merge.ts';
 import { type LossCell, lossRow, type RowLosses } from '../eval/table.ts';
 import type { RowMean } from '../results/row-error.ts';
 import type { DeviceChoice } from './device-choice.ts';
-import { type EvalJob, evaluateModels, type Listener } from './eval.ts';
+import { evaluateModels } from './eval-models.ts';
+import type { EvalJob, Listener } from './eval-types.ts';
 import type { NamedFolder } from './prompts.ts';
 
 /** Losses in nats per token, over the rows of a dataset. */
