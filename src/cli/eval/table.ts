@@ -1,4 +1,5 @@
 /** The table of an evaluation in a terminal: a line for each model under each metric. */
+import { max as largest } from 'simple-statistics';
 import type { LossRow, MetricCell, MetricRow } from '../../eval/table.ts';
 import { formatCount, formatFixed, withSign } from '../../report/format.ts';
 import type { McNemar } from '../../results/proportion.ts';
@@ -78,7 +79,7 @@ function inColumns(lines: readonly (readonly string[])[]): string {
   const [head = [], ...body] = lines;
   const kept = head.map((_, column) => body.some((line) => line[column] !== ''));
   const shown = lines.map((line) => line.filter((_, column) => kept[column]));
-  const widths = shown[0]!.map((_, column) => Math.max(...shown.map((line) => line[column]!.length)));
+  const widths = shown[0]!.map((_, column) => largest(shown.map((line) => line[column]!.length)));
   return shown
     .map((line) =>
       line
