@@ -1,8 +1,7 @@
 """lm-eval itself, through a running `nibble serve`: what it asked, what it made of the answers, and what its own `hf` model says.
 
-usage: serve.py URL OUT.json    with a server for bench/models/tiny and test/golden/eval/adapter=judge at URL
+usage: serve.py URL OUT.json [ITEMS [TASK ...]]    with a server for bench/models/tiny and test/golden/eval/adapter=judge at URL
 Writes the requests that were sent and, for each task, item by item, log-likelihoods by both ways. Needs: lm_eval, transformers.
-test/slow/serve-lm-eval.test.ts sends the requests again.
 """
 
 import importlib.metadata
@@ -20,7 +19,7 @@ EVAL = ROOT / "test" / "golden" / "eval"
 TASKS = ["whale_choice", "whale_letters", "sea_passages", "last_word", "next_word"]
 MODELS = {"base": "tiny", "adapter": "judge"}
 CONTEXT = 512
-# first items of each task: enough to hold every kind of request, and few enough to be sent again by a test
+# first items of each task: enough to hold every kind of request
 ITEMS = 6
 BOS = 0
 
@@ -36,7 +35,7 @@ class Recorded(LocalCompletionsAPI):
         return payload
 
 
-def scored(url, model):
+def scored(url, model, items, names):
     # lm-eval keeps a place of these for the token that it asks for and throws away
     lm = Recorded(
         base_url=f"{url}/v1/completions",
@@ -52,16 +51,16 @@ def scored(url, model):
         max_retries=1,
     )
     manager = TaskManager(include_path="tasks", include_defaults=False)
-    return simple_evaluate(model=lm, tasks=TASKS, task_manager=manager, bootstrap_iters=0, limit=ITEMS)["samples"]
+    return simple_evaluate(model=lm, tasks=names, task_manager=manager, bootstrap_iters=0, limit=items)["samples"]
 
 
-def main(url, out):
+def main(url, out, items=ITEMS, *names):
     os.chdir(EVAL)
     own = json.loads((EVAL / "lm-eval.json").read_text())
     found = {}
     for arm, model in MODELS.items():
         Recorded.sent = []
-        samples = scored(url, model)
+        samples = scored(url, model, int(items), list(names or TASKS))
         tasks = {}
         for task, rows in samples.items():
             hf = {(row["doc_id"], row["filter"]): row for row in own[arm]["samples"][task]}

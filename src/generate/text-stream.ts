@@ -26,7 +26,7 @@ export class TextStream {
   constructor(tokenizer: Pick<TextTokenizer, 'decode'>, { stop, skipSpecialTokens, before = [] }: TextOptions) {
     this.#decode = (ids) => tokenizer.decode(ids, { skipSpecialTokens });
     this.#stop = stop.filter((text) => text !== '');
-    this.#ids.push(...before);
+    for (const id of before) this.#ids.push(id);
     this.#from = before.length;
   }
 

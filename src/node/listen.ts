@@ -32,6 +32,7 @@ const CHECK_MS = 500;
 /** A connection that neither reads nor writes for this long after the time of an answer is given up. */
 const GRACE_SECONDS = 30;
 const KEEP_ALIVE_MS = 5000;
+const CLOSE_IDLE_MS = 50;
 
 /** Starts listening. @throws ConfigError where the address cannot be had */
 export async function listen(handler: Fetch, options: ListenOptions): Promise<Listening> {
@@ -116,9 +117,12 @@ function refusalOf(code: string | undefined): ApiError {
 
 async function closed(server: Server, seconds: number): Promise<void> {
   const timer = setTimeout(() => server.closeAllConnections(), seconds * MS);
+  // a connection that is kept alive comes to rest again with each answer
+  const resting = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_MS);
   await new Promise<void>((resolve) => {
     server.close(() => resolve());
     server.closeIdleConnections();
   });
   clearTimeout(timer);
+  clearInterval(resting);
 }

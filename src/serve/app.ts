@@ -90,12 +90,16 @@ function guarded(app: Hono<Variables>, { access, onError }: AppOptions, metrics:
   app.use(requireToken(access));
   app.notFound((c) => unknownPath(c.req.method, c.req.path).response);
   app.onError((error, c) => {
-    const known = asApiError(error);
+    const known = isOfLeaving(error, c.req.raw) ? new ApiError(499, 'the client is gone') : asApiError(error);
     if (!(error instanceof ApiError) && known.status >= 500) onError(error, c.get('requestId'));
     for (const [name, value] of Object.entries(known.headers)) c.header(name, value);
     return c.json(known.body, known.status as ContentfulStatusCode);
   });
 }
+
+/** Whether it is the client that went, in the middle of its body. */
+const isOfLeaving = (error: Error, { signal }: Request): boolean =>
+  !(error instanceof ApiError) && (signal.aborted || (error as { code?: string }).code === 'ECONNRESET');
 
 function unknownPath(method: string, path: string): ApiError {
   const allowed = ROUTES[path] ?? (path.startsWith(MODEL_PREFIX) ? 'GET' : undefined);

@@ -57,7 +57,7 @@ export class Batcher {
 
   /** Starts sequences. Who no longer wants them aborts the signal, or stops reading. @throws ApiError where they are turned away */
   submit(sequences: readonly Sequence[], signal: AbortSignal): Job {
-    this.#requireRoom(sequences.length);
+    this.requireRoom(sequences.length);
     const job = new Job(sequences, {
       signal,
       seconds: this.#options.requestTimeout,
@@ -73,7 +73,8 @@ export class Batcher {
     return job;
   }
 
-  #requireRoom(count: number): void {
+  /** @throws ApiError where so many sequences would be turned away */
+  requireRoom(count: number): void {
     if (this.#status === 'failed') throw tryLater(503, 'the server has failed and is ending', DRAINING_RETRY_SECONDS);
     if (this.#status === 'draining') throw tryLater(503, 'the server is ending', DRAINING_RETRY_SECONDS);
     const most = (this.#engine.settings.batchSizes.at(-1) as number) + this.#options.maxQueue;

@@ -4,10 +4,10 @@ import { DataError } from '../errors.ts';
 import type { JsonObject } from '../formats/json.ts';
 import type { TokenLogprob } from '../generate/request.ts';
 import { answer, type Form, finishOf, newId, nowSeconds, type Piece, type ServerParts } from './answer.ts';
-import { badRequest } from './errors.ts';
+import { badRequest, publicMessage } from './errors.ts';
 import type { SequenceEvent } from './job.ts';
 import type { ChatRequest } from './parameters.ts';
-import { sequencesOf } from './sequences.ts';
+import { requireShort, sequencesOf } from './sequences.ts';
 import { type ServedName, servedAs } from './served-model.ts';
 import type { NamedToken, TokenTexts } from './token-texts.ts';
 
@@ -15,6 +15,7 @@ import type { NamedToken, TokenTexts } from './token-texts.ts';
 export async function chat(parts: ServerParts, request: ChatRequest, signal: AbortSignal): Promise<Response> {
   const name = servedAs(parts.served, request.model);
   const logprobs = logprobsOf(request);
+  parts.batcher.requireRoom(request.n ?? 1);
   const promptIds = promptOf(parts, request, name);
   const wanted = {
     adapter: name.adapter,
@@ -58,10 +59,16 @@ function promptOf(
       'model',
       'no_chat_template',
     );
+  const said = record.messages as readonly { readonly content: string }[];
+  requireShort(
+    said.reduce((sum, { content }) => sum + content.length, 0),
+    served.context,
+    'messages',
+  );
   try {
     return chatPromptIds(record, 'messages', { tokenizer: served.tokenizer, chat: name.chat });
   } catch (error) {
-    throw error instanceof DataError ? badRequest(error.message, 'messages') : error;
+    throw error instanceof DataError ? badRequest(publicMessage(error), 'messages') : error;
   }
 }
 

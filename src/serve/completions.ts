@@ -1,18 +1,15 @@
 /** POST /v1/completions: text that goes on from a prompt, or what the model thinks of the prompt itself. */
-import type { TextTokenizer } from '../formats/tokenizer.ts';
 import type { TokenLogprob } from '../generate/request.ts';
 import { answer, type Form, finishOf, newId, nowSeconds, type Piece, type ServerParts } from './answer.ts';
 import { badRequest } from './errors.ts';
 import type { SequenceEvent } from './job.ts';
 import type { CompletionRequest } from './parameters.ts';
-import { type Sequence, sequencesOf } from './sequences.ts';
+import { requireShort, requireTokens, type Sequence, sequencesOf, turnOfOthers } from './sequences.ts';
 import { servedAs } from './served-model.ts';
 import { charactersOf, type TokenTexts } from './token-texts.ts';
 
 /** OpenAI's default of max_tokens here. */
 const DEFAULT_NEW_TOKENS = 16;
-/** Prompts of one request; clients that score send some dozens at once. */
-const MOST_PROMPTS = 2048;
 
 type PromptInput = { readonly ids: readonly number[]; readonly text: string };
 
@@ -28,7 +25,13 @@ export type CompletionLogprobs = {
 export async function complete(parts: ServerParts, request: CompletionRequest, signal: AbortSignal): Promise<Response> {
   const { adapter, name } = servedAs(parts.served, request.model);
   requireChoices(request);
-  const prompts = promptsOf(request, parts.served.tokenizer);
+  const given = givenPrompts(request);
+  const choices = request.n ?? 1;
+  // before any work is put into it
+  parts.batcher.requireRoom(given.length * choices);
+  if (given.length === 0) throw badRequest('prompt is empty, wanted at least one', 'prompt');
+  requireTokens(given, parts.served);
+  const prompts = await tokensOf(given, parts, request);
   const logprobs = request.logprobs ?? null;
   const echo = request.echo === true;
   const maxNewTokens = request.max_tokens ?? DEFAULT_NEW_TOKENS;
@@ -40,7 +43,6 @@ export async function complete(parts: ServerParts, request: CompletionRequest, s
     prompts.map(({ ids }) => ids),
     wanted,
   );
-  const choices = request.n ?? 1;
   const promptOf = ({ index }: Sequence): PromptInput => prompts[Math.floor(index / choices)] as PromptInput;
   const writer = new CompletionWriter(parts.texts, request, echo ? promptOf : null);
   return answer(parts, request, sequences, formOf(name, writer), signal);
@@ -55,24 +57,28 @@ function requireChoices({ best_of, n }: CompletionRequest): void {
     );
 }
 
-/** @throws ApiError for a list that is empty or too long; DataError for text that is not Unicode */
-function promptsOf(
-  { prompt, add_special_tokens, skip_special_tokens }: CompletionRequest,
-  tokenizer: TextTokenizer,
-): PromptInput[] {
-  const ofText = (text: string): PromptInput => ({
-    ids: tokenizer.encode(text, { addSpecialTokens: add_special_tokens ?? true }),
-    text,
-  });
-  const ofIds = (ids: readonly number[]): PromptInput => ({
-    ids,
-    text: tokenizer.decode(ids, { skipSpecialTokens: skip_special_tokens ?? true }),
-  });
-  if (typeof prompt === 'string') return [ofText(prompt)];
-  if (isIds(prompt)) return [ofIds(prompt)];
-  if (prompt.length > MOST_PROMPTS)
-    throw badRequest(`prompt has ${prompt.length} entries, at most ${MOST_PROMPTS} are taken`, 'prompt');
-  return prompt.map((each) => (typeof each === 'string' ? ofText(each) : ofIds(each)));
+/** The prompts as they were given, one by one. */
+function givenPrompts({ prompt }: CompletionRequest): readonly (string | readonly number[])[] {
+  return typeof prompt === 'string' || isIds(prompt) ? [prompt] : prompt;
+}
+
+/** Cuts prompts into tokens; others have their turn in between. @throws ApiError */
+async function tokensOf(
+  given: readonly (string | readonly number[])[],
+  { served }: ServerParts,
+  { add_special_tokens, skip_special_tokens }: CompletionRequest,
+): Promise<PromptInput[]> {
+  const addSpecialTokens = add_special_tokens ?? true;
+  const skipSpecialTokens = skip_special_tokens ?? true;
+  const prompts: PromptInput[] = [];
+  for (const each of given) {
+    if (prompts.length > 0) await turnOfOthers();
+    if (typeof each === 'string') {
+      requireShort(each.length, served.context, 'prompt');
+      prompts.push({ ids: served.tokenizer.encode(each, { addSpecialTokens }), text: each });
+    } else prompts.push({ ids: each, text: served.tokenizer.decode(each, { skipSpecialTokens }) });
+  }
+  return prompts;
 }
 
 const isIds = (list: readonly unknown[]): list is readonly number[] => list.every((entry) => typeof entry === 'number');

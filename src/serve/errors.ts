@@ -1,5 +1,5 @@
 /** Failures of a request, with the status and the body that OpenAI's clients expect. */
-import { ConfigError, DataError } from '../errors.ts';
+import { DataError } from '../errors.ts';
 
 export type ErrorBody = {
   readonly error: {
@@ -59,9 +59,14 @@ export const tryLater = (status: 429 | 503, message: string, seconds: number): A
     headers: { 'Retry-After': String(seconds) },
   });
 
+/** A message without the folder of the file that it names: where that lies is nobody's business. */
+export function publicMessage({ message, file }: DataError): string {
+  return message.replace(file, file.split('/').at(-1) ?? file);
+}
+
 /** What a failure is to its client. Of a bug, or of the machine, it learns no more than that there was one. */
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  if (error instanceof ConfigError || error instanceof DataError) return badRequest(error.message);
+  if (error instanceof DataError) return badRequest(publicMessage(error));
   return new ApiError(500, 'the server failed; its log says why', { code: 'internal_error' });
 }

@@ -27,5 +27,9 @@ async function hashes(html: string, element: 'script' | 'style'): Promise<string
   const digests = await Promise.all(
     bodies.map((body) => crypto.subtle.digest('SHA-256', new TextEncoder().encode(body))),
   );
-  return digests.map((digest) => `'sha256-${btoa(String.fromCharCode(...new Uint8Array(digest)))}'`).join(' ');
+  return digests
+    .map(
+      (digest) => `'sha256-${btoa(Array.from(new Uint8Array(digest), (byte) => String.fromCharCode(byte)).join(''))}'`,
+    )
+    .join(' ');
 }

@@ -53,9 +53,11 @@ const common = {
     .max(1)
     .nullish()
     .describe('draw among tokens at least this share as likely as the likeliest (not in OpenAI)'),
+  // beyond, logits leave what numbers can hold
   repetition_penalty: z
     .number()
-    .gt(0)
+    .min(0.01)
+    .max(100)
     .nullish()
     .describe('above 1 makes tokens that were there already less likely (not in OpenAI)'),
   min_tokens: z.int().min(0).nullish().describe('tokens before which no end of text comes (not in OpenAI)'),

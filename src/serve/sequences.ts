@@ -77,14 +77,36 @@ function samplingOf(request: CommonRequest, model: GenerationDefaults): Sampling
   };
 }
 
-/** @throws ApiError for a prompt that is empty, beyond the vocabulary, or too long with what is to follow */
-function newTokensOf({ context, vocabulary }: ServedModel, promptIds: readonly number[], asked: number | null): number {
+/** Characters that a token of a long text has at most on average; far more than people write. */
+const CHARACTERS_PER_TOKEN = 16;
+
+/** Refuses a text that no context of this length holds, without cutting it into tokens: that can take seconds. @throws ApiError */
+export function requireShort(characters: number, context: number, param: string): void {
+  if (characters > CHARACTERS_PER_TOKEN * context)
+    throw badRequest(
+      `the context is ${context} tokens, and no text of ${characters} characters fits it. Shorten it`,
+      param,
+      'context_length_exceeded',
+    );
+}
+
+/** Requires tokens that the model has. @throws ApiError */
+export function requireTokens(prompts: readonly (string | readonly number[])[], { vocabulary }: ServedModel): void {
+  for (const prompt of prompts) {
+    const stray = typeof prompt === 'string' ? undefined : prompt.find((id) => id >= vocabulary);
+    if (stray !== undefined)
+      throw badRequest(`the prompt has token ${stray}; the model has ${vocabulary}, counted from 0`, 'prompt');
+  }
+}
+
+/** Lets what waits on the event loop go first. */
+export const turnOfOthers = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
+
+/** @throws ApiError for a prompt that is empty, or too long with what is to follow */
+function newTokensOf({ context }: ServedModel, promptIds: readonly number[], asked: number | null): number {
   const count = promptIds.length;
   if (count === 0)
     throw badRequest('the prompt is empty, and the tokenizer begins a text with no token of its own', 'prompt');
-  const stray = promptIds.find((id) => id >= vocabulary);
-  if (stray !== undefined)
-    throw badRequest(`the prompt has token ${stray}; the model has ${vocabulary}, counted from 0`, 'prompt');
   const least = asked ?? 1;
   if (count + least > context)
     throw badRequest(

@@ -169,3 +169,39 @@ test('the page comes with the package', () => {
   };
   expect(files).toContain('pages');
 });
+
+describe('docs/serve.md', () => {
+  const page = readFileSync(new URL('../../docs/serve.md', import.meta.url), 'utf8');
+  const lines = [...page.matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap(([, block = '']) => block.trim().split('\n'));
+
+  test('its commands are understood as they stand', async () => {
+    const commands = lines.filter((line) => line.includes('npx nibble serve'));
+    expect(commands).toHaveLength(2);
+    for (const line of commands) {
+      const [, variable, argv = ''] = /^(?:NIBBLE_API_KEY=(\S+) )?npx nibble (.*)$/.exec(line) ?? [];
+      const calls: unknown[] = [];
+      const env = variable === undefined ? {} : { NIBBLE_API_KEY: variable };
+      const outcome = await nibble(argv.split(' '), [(c) => serveCommand(c, async (args) => void calls.push(args))], {
+        env,
+      });
+      expect([line, outcome.code, calls]).toEqual([line, 0, [expect.objectContaining({ adapters: ['./out'] })]]);
+    }
+  });
+
+  test('its requests are answered, and its error is the one there is', async () => {
+    const requests = lines.filter((line) => line.startsWith('curl '));
+    expect(requests).toHaveLength(3);
+    const app = start({}, {}, true);
+    // the page calls its adapter out
+    const named = (text: string): string => text.replace('"out"', '"law"');
+    for (const line of requests) {
+      const [, path = ''] = /http:\/\/127\.0\.0\.1:8000(\S+)/.exec(line) ?? [];
+      const [, body] = /-d '(.*)'$/.exec(line) ?? [];
+      const response = await (body === undefined ? app.get(path) : app.post(path, named(body)));
+      expect([line, response.status]).toEqual([line, 200]);
+    }
+    const [, sample = ''] = /^```json\n(.*)\n/m.exec(page) ?? [];
+    const gone = await app.post('/v1/completions', { model: 'gone', prompt: 'So' });
+    expect((await gone.text()).replace('tiny, law, org/code', 'tiny, out')).toBe(sample);
+  });
+});

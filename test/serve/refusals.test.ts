@@ -87,6 +87,14 @@ const cases: [what: string, path: string, body: unknown, status: number, param: 
     /got "hot", wanted a number/,
   ],
   ['a temperature above 2', CHAT, { model: 'tiny', messages, temperature: 3 }, 400, 'temperature', /at most 2/],
+  [
+    'a penalty beyond numbers',
+    COMPLETIONS,
+    { model: 'tiny', prompt: 'So', repetition_penalty: 1e-300 },
+    400,
+    'repetition_penalty',
+    /of at least 0.01 and at most 100/,
+  ],
   ['a million choices', COMPLETIONS, { model: 'tiny', prompt: 'So', n: 1e6 }, 400, 'n', /at most 128/],
   [
     'more choices than may wait',
