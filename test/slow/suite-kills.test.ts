@@ -79,8 +79,11 @@ const outcomeOf = (folder: string) =>
       return [name, [run_info.run_id, run_info.status, numerics.weight_sha256_after, after, losses]];
     }),
   );
+/** But those on times, which depend on what else the machine does. */
 const noticesOf = (folder: string): string[] =>
-  JSON.parse(readFileSync(path.join(folder, 'summary.json'), 'utf8')).notices;
+  JSON.parse(readFileSync(path.join(folder, 'summary.json'), 'utf8')).notices.filter(
+    (notice: string) => !notice.includes('median step took'),
+  );
 
 const whole = path.join(root, 'whole');
 
