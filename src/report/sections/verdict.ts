@@ -57,7 +57,11 @@ export function verdict(summary: SuiteSummary): Inline[] {
     return ['No comparison: it takes two arms with a seed in common, both of whose runs ended well.'];
   }
   if (compared.length > MOST_SENTENCES) return [...countedVerdict(compared), ...fewSentence(compared)];
-  if (compared.length > 1) return [...compared.flatMap((one, i) => [...(i === 0 ? [] : [' ']), ...oneOfSeveral(summary, one)]), ...fewSentence(compared)];
+  if (compared.length > 1)
+    return [
+      ...compared.flatMap((one, i) => [...(i === 0 ? [] : [' ']), ...oneOfSeveral(summary, one)]),
+      ...fewSentence(compared),
+    ];
   const few = first.n < MIN_PAIRS;
   return [
     `${armLabel(first.treatment)} `,
