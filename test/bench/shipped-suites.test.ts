@@ -43,7 +43,7 @@ test.each([
 
 test('ablation has each type with and without double quantization, and every arm has a plan', async () => {
   const [entry] = shipped('ablation').cases;
-  const stored = new Map(
+  const stored = new Map<string, string>(
     entry!.arms.map(({ name, config: { values: v } }) => [
       name,
       v.method === 'qlora' ? `${v.bnb_4bit_quant_type} ${v.bnb_4bit_use_double_quant}` : v.method,
@@ -57,7 +57,7 @@ test('ablation has each type with and without double quantization, and every arm
   ]);
   const bytes = new Map<string, number>();
   for (const { name, config } of entry!.arms) bytes.set(name, (await estimateArm(config, surroundings())).peakBytes);
-  const at = (name: string) => bytes.get(name) ?? Number.NaN;
+  const at = (name: string): number => bytes.get(name) ?? Number.NaN;
   expect(at('nf4-double')).toBeLessThan(at('nf4'));
   expect(at('fp4')).toBe(at('nf4'));
   expect(at('nf4')).toBeLessThan(at('lora'));

@@ -260,7 +260,10 @@ describe('what commands hand on', () => {
     await nibble(['doctor', '--json'], makers);
     expect(calls).toMatchObject([
       {
-        suite: { suite: 'mine', arms: [{ name: 'lora', config: { values: { max_steps: 8 } } }, { name: 'qlora' }] },
+        suite: {
+          suite: 'mine',
+          cases: [{ arms: [{ name: 'lora', config: { values: { max_steps: 8 } } }, { name: 'qlora' }] }],
+        },
         output: 'results/local',
         report: true,
       },

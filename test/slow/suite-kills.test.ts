@@ -79,8 +79,11 @@ const outcomeOf = (folder: string) =>
       return [name, [run_info.run_id, run_info.status, numerics.weight_sha256_after, after, losses]];
     }),
   );
+/** But those on times, which depend on what else the machine does, and on commits that somebody makes meanwhile. */
 const noticesOf = (folder: string): string[] =>
-  JSON.parse(readFileSync(path.join(folder, 'summary.json'), 'utf8')).notices;
+  JSON.parse(readFileSync(path.join(folder, 'summary.json'), 'utf8')).notices.filter(
+    (notice: string) => !/median step took|several versions of nibble/.test(notice),
+  );
 
 const whole = path.join(root, 'whole');
 

@@ -57,7 +57,11 @@ export function verdict(summary: SuiteSummary): Inline[] {
     return ['No comparison: it takes two arms with a seed in common, both of whose runs ended well.'];
   }
   if (compared.length > MOST_SENTENCES) return [...countedVerdict(compared), ...fewSentence(compared)];
-  if (compared.length > 1) return [...compared.flatMap((one) => oneOfSeveral(summary, one)), ...fewSentence(compared)];
+  if (compared.length > 1)
+    return [
+      ...compared.flatMap((one, i) => [...(i === 0 ? [] : [' ']), ...oneOfSeveral(summary, one)]),
+      ...fewSentence(compared),
+    ];
   const few = first.n < MIN_PAIRS;
   return [
     `${armLabel(first.treatment)} `,
@@ -79,7 +83,7 @@ function clauses(summary: SuiteSummary, comparison: Comparison): Inline[] {
 function oneOfSeveral(summary: SuiteSummary, comparison: Comparison): Inline[] {
   const { treatment, case: name, n } = comparison;
   const label = groupLabel({ arm: treatment, case: name });
-  return [`${label} `, ...clauses(summary, comparison), '; n = ', countFigure(n), ' pairs. '];
+  return [`${label} `, ...clauses(summary, comparison), '; n = ', countFigure(n), ' pairs.'];
 }
 
 function fewSentence(compared: readonly Comparison[]): string[] {
