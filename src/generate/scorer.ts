@@ -106,7 +106,10 @@ export class Scorer {
     const into = machine.nextStaging();
     const submission = machine.submission(name).run(name);
     submission.read(this.#losses, { bytes, into, to: 0 }).read(this.#hits, { bytes, into, to: bytes });
-    submission.read(flags, { bytes: WORD_BYTES, into, to: 2 * bytes }).clear(flags).submit();
+    submission
+      .read(flags, { bytes: WORD_BYTES, into, to: 2 * bytes })
+      .clear(flags)
+      .submit();
     const buffer = await into.finish(device, 2 * bytes + WORD_BYTES);
     return {
       losses: new Float32Array(buffer, 0, tokens),
