@@ -57,9 +57,10 @@ export const evalSettings = z.strictObject({
   stride: z
     .int()
     .min(1)
-    .default(512)
+    .nullable()
+    .default(null)
     .describe(
-      'tokens from the beginning of a window of texts to the next: what lies before is context, and counts once',
+      'tokens from the beginning of a window of texts to the next: what a window shares with the one before is context. null takes 512, or the window where that is shorter',
     ),
   include_base: z.boolean().default(true).describe('evaluate the base without an adapter as well'),
   both_bases: z
@@ -116,12 +117,17 @@ function contradictions(config: EvalConfig, whereOf: (key: string) => string): C
       path: 'tasks',
       message: `nothing to evaluate: give tasks, datasets or texts (${whereOf('tasks')})`,
     });
+  if (config.output_path !== null && tasks.length === 0)
+    problems.push({
+      path: 'output_path',
+      message: `takes the results of tasks, and there are none; leave it out, or give tasks (${whereOf('output_path')})`,
+    });
   if (both_bases && load_in_4bit)
     problems.push({
       path: 'load_in_4bit',
       message: `both_bases evaluates in 4 bits as well; leave one of the two out (${whereOf('load_in_4bit')})`,
     });
-  if (window_length !== null && stride > window_length)
+  if (window_length !== null && stride !== null && stride > window_length)
     problems.push({
       path: 'stride',
       message: `is ${stride}, above window_length ${window_length}: tokens between two windows would be left out (${whereOf('stride')})`,
@@ -129,15 +135,18 @@ function contradictions(config: EvalConfig, whereOf: (key: string) => string): C
   return problems;
 }
 
-/** Finds settings of datasets where there is none. */
+/** Finds settings of datasets where there is none. @param more keys beside datasetSettings that say nothing then */
 export function unusedDatasetSettings(
   config: { readonly datasets: readonly unknown[] },
   given: Readonly<Record<string, unknown>>,
   whereOf: (key: string) => string,
+  more: readonly string[] = [],
 ): ConfigProblem[] {
   if (config.datasets.length > 0) return [];
-  return OF_DATASETS.filter((key) => given[key] !== undefined).map((key) => ({
-    path: key,
-    message: `says how datasets are read, and there are none; give datasets, or leave it out (${whereOf(key)})`,
-  }));
+  return [...OF_DATASETS, ...more]
+    .filter((key) => given[key] !== undefined)
+    .map((key) => ({
+      path: key,
+      message: `says how datasets are evaluated, and there are none; give datasets, or leave it out (${whereOf(key)})`,
+    }));
 }

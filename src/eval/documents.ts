@@ -40,7 +40,7 @@ async function readSplit(files: readonly string[], reader: FileReader, find: Fin
     if (path === null)
       throw new DataError(
         file,
-        'is not there. data_files is meant from the working directory, or from the folder of the task.',
+        'is not there. data_files is meant from the working directory, the folder of the task, or the one above.',
       );
     for await (const { json, where } of readRecords(reader, path)) {
       docs.push(json);

@@ -15,16 +15,21 @@ export type RowScore = {
 /** Rows that go through the model together, by their numbers. */
 export type RowBatch = ScoreShape & { readonly rows: readonly number[] };
 
-/** The rows that are read: the last token of each is asked for alone. */
-const readLength = ({ ids }: ScoredRow): number => ids.length - 1;
+/** Tokens of a row that are read: the last one is asked for alone. */
+export const readLength = ({ ids }: ScoredRow): number => ids.length - 1;
 
-/** Puts rows into batches of like lengths, the longest first, so that what does not fit shows at once. */
-export function batchesOf(rows: readonly ScoredRow[], batchSize: number, maxLength: number): RowBatch[] {
+/**
+ * Puts rows into batches of like lengths, the longest first, so that what does not fit shows at once.
+ * @param lengths tokens of each row that are read
+ */
+export function batchesOf(lengths: readonly number[], batchSize: number, maxLength: number): RowBatch[] {
   const bySize = new Map<number, number[]>();
-  const order = rows.map((_, i) => i).sort((a, b) => readLength(rows[b]!) - readLength(rows[a]!) || a - b);
+  const order = lengths.map((_, i) => i).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
   for (const i of order) {
-    const S = prefillLength(readLength(rows[i]!), maxLength);
-    bySize.set(S, [...(bySize.get(S) ?? []), i]);
+    const S = prefillLength(lengths[i]!, maxLength);
+    const members = bySize.get(S);
+    if (members === undefined) bySize.set(S, [i]);
+    else members.push(i);
   }
   return [...bySize].flatMap(([S, members]) => {
     const batches: RowBatch[] = [];

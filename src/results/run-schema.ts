@@ -1,5 +1,5 @@
 /**
- * Schema v1 of one benchmark run: one JSON file per run (one arm, one seed).
+ * Schema v2 of one benchmark run: one JSON file per run (one arm, one seed, one case).
  * Names are snake_case because they extend the result files of PEFT's method comparison.
  * What was not measured is null, never 0 and never absent.
  */
@@ -8,7 +8,10 @@ import { CATEGORIES } from '../gpu/category.ts';
 
 /** Stands in every run file; a reader refuses what it does not know. */
 export const RUN_SCHEMA_ID = 'nibble-tune/schemas/run.schema.json';
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
+/** Versions that are read. 1 had no cases and no hash. */
+export const READ_VERSIONS: readonly number[] = [1, SCHEMA_VERSION];
+const version = z.union([z.literal(1), z.literal(SCHEMA_VERSION)]);
 
 /** The ledger's categories in the order reports stack them. Alignment is padding, in a row of its own. */
 export const MEMORY_CATEGORIES = [...CATEGORIES, 'alignment'] as const;
@@ -56,9 +59,17 @@ const quantizationSchema = z.strictObject({
 
 const runInfoSchema = z.strictObject({
   run_id: z.string().regex(/^[0-9a-f]{16}$/),
+  /** Identity of what a suite asked for, before the device settled anything; null outside a suite. */
+  plan_id: z
+    .string()
+    .regex(/^[0-9a-f]{16}$/)
+    .nullable()
+    .optional(),
   suite: name,
   experiment_name: name,
   arm: name,
+  /** Settings that arms share and other cases do not; arms are compared within a case. Null in a suite without cases. */
+  case: name.nullable().optional(),
   replicate: count,
   seed: count,
   created_at: z.iso.datetime(),
@@ -292,7 +303,9 @@ const nvidiaSmiSchema = z.strictObject({
   driver_version: name,
   vbios: z.string().nullable(),
   clocks: z.record(z.string(), z.number()).nullable(),
-  /** The same right after training, before the GPU idles. */
+  /** The highest that the GPU may reach; absent in older records. */
+  clocks_max: z.record(z.string(), z.number()).nullable().optional(),
+  /** `clocks` right after training, before the GPU idles. */
   clocks_after_training: z.record(z.string(), z.number()).nullable().optional(),
   power_limit: measured,
   persistence: z.boolean().nullable(),
@@ -343,7 +356,9 @@ const numericsSchema = z.strictObject({
 /** The shape of a run file, without the checks across fields (JSON Schema cannot carry those). */
 export const runShape = z.strictObject({
   schema: z.literal(RUN_SCHEMA_ID),
-  schema_version: z.literal(SCHEMA_VERSION),
+  schema_version: version,
+  /** Over the record without this field, so that an edit is noticed; absent in schema 1 and in records of peers. */
+  record_sha256: sha256.optional(),
   run_info: runInfoSchema,
   train_info: trainInfoSchema,
   eval_info: evalInfoSchema,
@@ -405,5 +420,5 @@ function inconsistencies(run: RunRecord): Inconsistency[] {
 
 /** The JSON Schema of a run file, as the package ships it under schemas/. */
 export function runJsonSchema(): Record<string, unknown> {
-  return { $id: RUN_SCHEMA_ID, title: 'nibble benchmark run, v1', ...z.toJSONSchema(runShape, { io: 'input' }) };
+  return { $id: RUN_SCHEMA_ID, title: 'nibble benchmark run, v2', ...z.toJSONSchema(runShape, { io: 'input' }) };
 }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect } from 'vitest';
 import { ask } from '../../src/eval/answer.ts';
 import { type Answers, type TaskOutcome, taskOutcome } from '../../src/eval/outcome.ts';
-import { batchesOf, shapesOf } from '../../src/eval/score.ts';
+import { batchesOf, readLength, shapesOf } from '../../src/eval/score.ts';
 import { type PlacedText, planWork } from '../../src/eval/work.ts';
 import { openGeneration } from '../generate/open.ts';
 import { GOLDEN, goldenTask, judged, strides, TASKS, TINY, tinyEncoder } from './open.ts';
@@ -47,7 +47,7 @@ export async function runTasks({
   };
   const options = { encoder: { ...encoder, tokenizer }, defaults, windowLength, stride: step };
   const work = planWork(tasks, [{ name: 'sea.txt', text: 'sea' }], options);
-  const batches = batchesOf(work.rows, batchSize, encoder.maxLength);
+  const batches = batchesOf(work.rows.map(readLength), batchSize, encoder.maxLength);
   const engine = await openGeneration(TINY, {
     adapters: [path.join(GOLDEN, 'adapter')],
     requests: work.texts.map(({ promptIds, maxNewTokens }) => ({ prompt: promptIds.length, maxNewTokens })),
