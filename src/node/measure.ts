@@ -79,7 +79,7 @@ function sourceOf({ profile }: Device): string {
 }
 
 /** Sides of the probe's square product: large enough to fill a GPU, and small enough for a processor. */
-const PROBE = { gpu: 4096, software: 512 };
+const PROBE = { gpu: 4096, software: 256 };
 /** Samples of the probe, of which the fastest counts. */
 const PROBE_SAMPLES = 5;
 
