@@ -19,6 +19,7 @@ export {
   type ResolvedConfig,
   type ResolvedSuite,
   type SourceFile,
+  settleComputeDtype,
   suiteJsonSchema,
   type TrainConfig,
   type TrainSettings,

@@ -32,3 +32,27 @@ export function memoryOf(names: readonly string[], gpus: readonly GpuMemory[]): 
 export function driverMemory(names: readonly string[]): GpuMemory | null {
   return memoryOf(names, gpuMemories(thisMachine(process.env)));
 }
+
+/** Bytes that the driver counts for a process on all GPUs; null where it does not list it, as in a container. */
+export function processMemory(pid: number, view: Pick<MachineView, 'output'>): number | null {
+  const text = view.output('nvidia-smi', '--query-compute-apps=pid,used_memory', '--format=csv,noheader,nounits') ?? '';
+  const own = text
+    .trim()
+    .split('\n')
+    .map((line) => line.split(',').map((cell) => Number(cell.trim())))
+    .filter(([of, mib]) => of === pid && Number.isFinite(mib));
+  return own.length === 0 ? null : own.reduce((sum, [, mib = 0]) => sum + MIB * mib, 0);
+}
+
+/** What NVIDIA's driver counts at one moment; null for other drivers. */
+export type DriverSample = { readonly usedBytes: number; readonly processBytes: number | null };
+
+/** Samples the driver's figures for the GPU whose device has one of these names. */
+export function driverSample(
+  names: readonly string[],
+  view: Pick<MachineView, 'output'> = thisMachine(process.env),
+): DriverSample | null {
+  const memory = memoryOf(names, gpuMemories(view));
+  if (memory === null) return null;
+  return { usedBytes: memory.totalBytes - memory.freeBytes, processBytes: processMemory(process.pid, view) };
+}

@@ -17,6 +17,7 @@ import type { RunInput } from '../train/session.ts';
 import { runTiers } from '../train/tiers.ts';
 import { type CodeInfo, sha256OfText } from './environment.ts';
 import type { Material } from './material.ts';
+import type { Measured } from './measure.ts';
 import type { RunPlace } from './run-types.ts';
 
 /** The part of a run that does not depend on how it ends. */
@@ -35,8 +36,9 @@ export type RunContext = RunBasis & {
   readonly adapterBytes: number | null;
   readonly adapterSha256: string | null;
   readonly predicted: Estimate;
-  /** Seconds before training began. */
-  readonly startup: { readonly startup_s: number; readonly hash_s: number };
+  /** Seconds before training began, and after it ended. */
+  readonly startup: { readonly startup_s: number; readonly hash_s: number; readonly measure_s: number };
+  readonly measured: Measured;
 };
 
 /** Steps at the start that step times leave out: the first one still fills caches. */
@@ -161,7 +163,8 @@ function quantizationConfig({ config, layout }: RunInput): RunRecord['run_info']
 }
 
 function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord['train_info'] {
-  const { steps, timing, ledger } = result;
+  const { steps, timing } = result;
+  const { ledger, kernels } = ctx.measured;
   const timed = steps.slice(EXCLUDED_WARMUP_STEPS);
   const seconds = timed.reduce((sum, s) => sum + s.stepMs, 0) / 1000;
   const perSecond = (of: (s: (typeof timed)[number]) => number): number | null =>
@@ -192,7 +195,9 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
       samples_per_second: perSecond((s) => s.samples),
       steps_per_second: perSecond(() => 1),
     },
-    memory: memoryInfo(ctx.predicted, result),
+    compute: computeInfo(ctx.measured, result),
+    ...(kernels && { kernel_times: { source: kernels.source, times: [...kernels.times] } }),
+    memory: memoryInfo(ctx, result),
     accelerator_memory_max: peak.peakBytes,
     accelerator_memory_reserved_avg: null,
     accelerator_memory_reserved_99th: null,
@@ -233,6 +238,18 @@ function tokensPerMicroStep(
   return paddedTokens / Math.ceil(samples / rows);
 }
 
+/** Rates of the steps of this process: those of an earlier one are not in its counts. */
+function computeInfo({ work, peak }: Measured, { steps, resumedAt }: TrainResult): RunRecord['train_info']['compute'] {
+  const seconds = steps.slice(resumedAt.at(-1) ?? 0).reduce((sum, { stepMs }) => sum + stepMs, 0) / 1000;
+  const tflops = seconds > 0 ? work.flops / seconds / 1e12 : null;
+  return {
+    flops_per_micro_step: work.microSteps > 0 ? work.flops / work.microSteps : null,
+    tflops,
+    peak,
+    share_of_peak: tflops === null || peak === null ? null : tflops / peak.tflops,
+  };
+}
+
 const mean = (values: readonly number[]): number | null =>
   values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
 
@@ -251,16 +268,32 @@ function checkpointInfo({ checkpoints, best, resumedAt }: TrainResult): Pick<Run
 
 const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
-function memoryInfo(predicted: Estimate, { ledger, engine }: TrainResult): RunRecord['train_info']['memory'] {
-  const { peak, phasePeaks } = ledger;
+/** How each figure of memory was come by, as records name it. */
+const LEDGER = 'ledger: every GPUBuffer of the process, by label and category';
+const PROCESS = 'host_rss: getrusage, the most that the process had; of a software driver the GPU buffers are in it';
+const DRIVER = 'process_vram, device_vram: nvidia-smi, before the first allocation and after the last step';
+
+function driverMemory(
+  driver: Measured['driver'],
+): Pick<NonNullable<RunRecord['train_info']['memory']>, 'process_vram' | 'device_vram'> {
+  if (driver === null) return { process_vram: null, device_vram: null };
+  const { before, after } = driver;
+  const { processBytes } = after;
+  return {
+    process_vram: processBytes === null ? null : { peak: processBytes, method: 'nvidia-smi --query-compute-apps' },
+    device_vram: { peak: after.usedBytes, method: 'nvidia-smi, total less free', baseline: before.usedBytes },
+  };
+}
+
+function memoryInfo({ predicted, measured }: RunContext, { engine }: TrainResult): RunRecord['train_info']['memory'] {
+  const { peak, phasePeaks } = measured.ledger;
   const linears = quantizedLinears(engine.declared);
   return {
-    source: ['ledger: every GPUBuffer of the process, by label and category'],
+    source: [LEDGER, PROCESS, ...(measured.driver === null ? [] : [DRIVER])],
     unit: 'bytes',
     allocated: { peak: peak.peakBytes, avg: null, p99: null },
     reserved: { peak: null, avg: null, p99: null },
-    process_vram: null,
-    device_vram: null,
+    ...driverMemory(measured.driver),
     host_rss: { peak: process.resourceUsage().maxRSS * 1024 },
     by_category: copyOf(peak.byCategory),
     by_phase: phasePeaks.map((p) => ({ phase: p.phase, peak: p.peakBytes })),

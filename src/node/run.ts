@@ -1,23 +1,18 @@
 /** A run from its configuration to its folder: checks, device, plan, training, record. */
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import { ADAPTER_FILE } from '../adapters/files.ts';
 import { type ResolvedConfig, reportersOf, type TrainConfig, wasSet } from '../config/index.ts';
-import type { MicroBatch } from '../data/batch.ts';
-import { START } from '../data/batches.ts';
 import { DeviceError } from '../errors.ts';
 import { advise } from '../estimate/advise.ts';
 import { estimateThatFits } from '../estimate/fit.ts';
 import { tokenizerBytes } from '../formats/companions.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Device } from '../gpu/device.ts';
-import { chromeTrace } from '../gpu/profiler.ts';
 import { formatBytes } from '../report/format.ts';
 import type { EnvironmentFacts } from '../report/sections/environment.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
-import type { Engine } from '../train/engine.ts';
 import { type ResumePoint, type TrainResult, train } from '../train/run.ts';
 import { savedBytes } from '../train/saved-bytes.ts';
 import { type RunInput, readRunInput } from '../train/session.ts';
@@ -34,6 +29,7 @@ import { fetchInputs, hubNames, namesOf } from './hub-inputs.ts';
 import type { Snapshot } from './hub-snapshot.ts';
 import { requireInputs } from './inputs.ts';
 import { readMaterial } from './material.ts';
+import { measureRun, sampleDriver } from './measure.ts';
 import type { TakenFolder } from './output-folder.ts';
 import { packageManifest, packageVersions } from './package-root.ts';
 import { type RunContext, runRecord } from './record.ts';
@@ -185,6 +181,7 @@ async function runOn(
           startedMs: clock.calledMs,
         });
   const otherCpuShare = await watchOtherCpu();
+  const before = sampleDriver(device);
   const startup = { startup_s: (performance.now() - clock.startedMs) / 1000 - hash_s, hash_s };
   const result = await trainToEnd(runtime, input, {
     ...options,
@@ -197,10 +194,12 @@ async function runOn(
   });
   const meta = await withConditions(basis.meta, await otherCpuShare());
   const paths = keep ? pathsOf(input, result, options) : null;
-  const record = runRecord(await contextOf({ ...basis, meta, startup }, configs.named, paths, result), input, result);
+  const measuring = performance.now();
+  const measured = await measureRun(device, result.engine, input, { profileFile, before });
+  const measure_s = (performance.now() - measuring) / 1000;
+  const known = { ...basis, meta, measured, startup: { ...startup, measure_s } };
+  const record = runRecord(await contextOf(known, configs.named, paths, result), input, result);
   if (paths !== null) await writeRecord(paths.recordFile, record);
-  if (profileFile !== undefined) await writeProfile(result.engine, input, profileFile);
-  result.engine.destroy();
   return { ...outcomeOf(result), evaluations: result.evaluations, paths, record };
 }
 
@@ -344,7 +343,10 @@ function pathsOf({ config, layout }: RunInput, { best }: TrainResult, { recordFi
 }
 
 async function contextOf(
-  { clock, ...basis }: Provenance & Pick<RunContext, 'place' | 'predicted' | 'startup'> & { readonly clock: Clock },
+  {
+    clock,
+    ...basis
+  }: Provenance & Pick<RunContext, 'place' | 'predicted' | 'startup' | 'measured'> & { readonly clock: Clock },
   { values }: ResolvedConfig,
   paths: RunPaths | null,
   { earlierSeconds }: TrainResult,
@@ -363,13 +365,6 @@ async function contextOf(
 async function writeRecord(file: string, record: RunRecord): Promise<void> {
   const { dir, base } = path.parse(file);
   await writeText(nodeWriter(dir), base, `${JSON.stringify(record, null, 2)}\n`);
-}
-
-/** Profiles one more step and writes its GPU times for chrome://tracing or Perfetto. */
-async function writeProfile(engine: Engine, { batches }: RunInput, file: string): Promise<void> {
-  const [batch] = (await batches.train.step(START)).microBatches as [MicroBatch];
-  const spans = await engine.profileStep(batch);
-  await writeFileAtomic(file, `${JSON.stringify(chromeTrace(spans))}\n`);
 }
 
 function outcomeOf({ steps, timing, trainableParams, allParams, ledger }: TrainResult) {

@@ -12,6 +12,7 @@ import { environmentSection, repeatSection } from './sections/environment.ts';
 import { memorySection } from './sections/memory.ts';
 import { otherArmsSection } from './sections/other-arms.ts';
 import { qualitySection } from './sections/quality.ts';
+import { ratesSection } from './sections/rates.ts';
 import { runsSection } from './sections/runs.ts';
 import { scaleSection } from './sections/scale.ts';
 import { speedSection } from './sections/speed.ts';
@@ -28,6 +29,7 @@ export async function buildReport({ runs, summary }: ReportInput): Promise<Repor
     otherArmsSection(runs, summary),
     await memorySection(runs, summary),
     await speedSection(runs, summary),
+    ratesSection(runs),
     await qualitySection(runs, summary),
     await scaleSection(summary),
     runsSection(runs),

@@ -102,6 +102,8 @@ const timingSchema = z.strictObject({
   eval_s: seconds.nullable(),
   checkpoint_s: seconds.nullable(),
   save_s: seconds.nullable(),
+  /** Profiling a step and the device's peak. */
+  measure_s: seconds.nullable().optional(),
   /** What no other timer has: logs, pages, hashing the adapter, waiting between phases. */
   other_s: seconds.nullable().optional(),
   /** Time that the quantizer's threads worked, together, while weights were loaded. */
@@ -167,6 +169,23 @@ const memorySchema = z.strictObject({
   quantized_linears: quantizedLinearsSchema.nullable(),
 });
 
+/** Rate of the useful operations of products and attention, those that checkpointing does again among them. */
+const computeSchema = z.strictObject({
+  /** Operations of a micro-batch by its plan, the mean over all. */
+  flops_per_micro_step: measured,
+  tflops: measured,
+  /** What the same machine reached with one large product; null where it was not asked for. */
+  peak: z.strictObject({ tflops: z.number().positive(), probe: name }).nullable(),
+  share_of_peak: measured,
+});
+
+/** GPU time of one micro-batch and one update by kernel. */
+const kernelTimesSchema = z.strictObject({
+  /** Whose clock it is. */
+  source: name,
+  times: z.array(z.strictObject({ kernel: name, dispatches: count, ms: z.number().nonnegative(), share: z.number() })),
+});
+
 const historyRowSchema = z.strictObject({
   step: count,
   epoch: measured,
@@ -203,6 +222,10 @@ const trainInfoSchema = z.strictObject({
   step_time_ms: stepTimeSchema.nullable(),
   excluded_warmup_steps: count.nullable(),
   throughput: throughputSchema,
+  /** Absent in older records, and in those of other libraries. */
+  compute: computeSchema.optional(),
+  /** Absent where no step was profiled. */
+  kernel_times: kernelTimesSchema.optional(),
   memory: memorySchema.nullable(),
   accelerator_memory_max: measured,
   accelerator_memory_reserved_avg: measured,

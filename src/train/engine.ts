@@ -53,6 +53,8 @@ export class Engine {
   readonly declared: DeclaredModel;
   readonly settings: EngineSettings;
   readonly inputs: Inputs;
+  /** How often each micro-batch's plan was trained with, by its name. */
+  readonly microSteps = new Map<string, number>();
   readonly #scalars = new ArrayBuffer(STEP_BYTES);
   readonly #scaler: LossScaler | null;
   #evalFlags = 0;
@@ -100,7 +102,9 @@ export class Engine {
       this.#writeBatch(batch);
       this.#writeScalars({ ...scalars, micro });
       const bytes = F32_BYTES * batch.B * batch.S;
-      this.#scaled(planName('micro', batch)).read(rowLoss, { bytes, into, to: at }).submit();
+      const name = planName('micro', batch);
+      this.microSteps.set(name, (this.microSteps.get(name) ?? 0) + 1);
+      this.#scaled(name).read(rowLoss, { bytes, into, to: at }).submit();
       at += bytes;
     });
     const submission = this.#scaled(UPDATE_PLAN).read(metrics, { bytes: FLAGS_AT, into, to: 0 });

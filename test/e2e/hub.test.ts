@@ -81,7 +81,7 @@ test('an estimate fetches config.json alone', async () => {
     'all-linear',
   );
   expect([code, stderr]).toEqual([0, expect.stringContaining('fetching config.json of org/llama')]);
-  expect(stdout).toContain('org/llama/config.json, float32');
+  expect(stdout).toContain('org/llama/config.json, float16');
   expect(resolved()).toEqual(['config.json']);
 });
 

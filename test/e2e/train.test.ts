@@ -8,6 +8,7 @@ import { readModelConfig } from '../../src/formats/hf-config.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { adapterBase } from '../../src/model/adapter-base.ts';
 import { nodeReader, nodeWriter } from '../../src/node/files.ts';
+import { runSchema } from '../../src/results/run-schema.ts';
 import { random } from '../ref/compare.ts';
 import { learnableRows } from '../train/run.ts';
 import { contentOf, directory, GOLDEN, nibbleTrain, trainerState } from './nibble.ts';
@@ -121,6 +122,27 @@ test('rows of text, through the tokenizer of the model directory', async () => {
   expect(Math.abs((losses[0] as number) - Math.log(300))).toBeLessThan(0.5);
   expect(losses.at(-1)).toBeLessThan((losses[0] as number) - 1);
   expect(files(output)).toContain('tokenizer.json');
+});
+
+test('--profile: a trace, the time of each kernel and the peak of the device, each saying what it is', async () => {
+  const output = path.join(directory(), 'run');
+  const file = path.join(directory(), 'trace.json');
+  const argv = settings(path.join(GOLDEN, 'llama/untied-gqa-f32'), output).map((word) => (word === '20' ? '2' : word));
+  const { code, stderr } = await nibbleTrain(...argv, '--profile', file);
+  expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
+  const { train_info } = runSchema.parse(JSON.parse(readFileSync(path.join(output, 'run.json'), 'utf8')));
+  const { traceEvents, otherData } = JSON.parse(readFileSync(file, 'utf8')) as {
+    traceEvents: readonly object[];
+    otherData: { readonly source: string };
+  };
+  const { kernel_times: kernels, compute, timing } = train_info;
+  expect(kernels?.source).toBe(otherData.source);
+  expect(otherData.source).toMatch(/^timestamp queries of /);
+  expect(kernels?.times.reduce((sum, { dispatches }) => sum + dispatches, 0)).toBe(traceEvents.length);
+  expect(kernels?.times.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 9);
+  expect(compute?.share_of_peak).toBeCloseTo((compute?.tflops ?? 0) / (compute?.peak?.tflops ?? 0), 12);
+  expect(compute?.peak?.probe).toMatch(/^\d+ x \d+ x \d+ product, weights in f32, tier /);
+  expect(timing.measure_s).toBeGreaterThan(0);
 });
 
 describe('what a run leaves behind', () => {

@@ -9,7 +9,7 @@ import { allowedBytes } from '../../src/estimate/allowed.ts';
 import { estimateThatFits, type GpuMemory } from '../../src/estimate/fit.ts';
 import { KNOWN_PROFILES } from '../../src/gpu/device-profile.ts';
 import { loadShaders } from '../../src/node/device.ts';
-import { gpuMemories, memoryOf } from '../../src/node/gpu-memory.ts';
+import { driverSample, gpuMemories, memoryOf, processMemory } from '../../src/node/gpu-memory.ts';
 import { readRunInput } from '../../src/train/session.ts';
 import { rejection } from '../formats/files.ts';
 import { GOLDEN } from '../train/open.ts';
@@ -131,4 +131,16 @@ test('nvidia-smi: the GPU of that name with most room; slices and absent drivers
   expect(memoryOf(['0x2335'], gpus)?.freeBytes).toBe(90_000 * 2 ** 20);
   expect(gpuMemories(view('NVIDIA H200, [N/A], [Insufficient Permissions]\n'))).toEqual([]);
   expect(memoryOf(['x'], gpuMemories(view(null)))).toBeNull();
+});
+
+test("the driver's figures of a process and of its GPU, where it gives them", () => {
+  const answers: Record<string, string> = {
+    '--query-gpu=name,memory.total,memory.free': 'NVIDIA H200, 143771, 143000\n',
+    '--query-compute-apps=pid,used_memory': `1, 100\n${process.pid}, 300\n${process.pid}, [N/A]\n${process.pid}, 200\n`,
+  };
+  const view = { output: (_: string, ...args: string[]) => answers[args[0] ?? ''] ?? null };
+  expect(processMemory(process.pid, view)).toBe(500 * 2 ** 20);
+  expect(processMemory(2, view)).toBeNull();
+  expect(driverSample(['NVIDIA H200'], view)).toEqual({ usedBytes: 771 * 2 ** 20, processBytes: 500 * 2 ** 20 });
+  expect(driverSample(['NVIDIA H200'], { output: () => null })).toBeNull();
 });

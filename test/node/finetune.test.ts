@@ -119,10 +119,12 @@ test('rows in memory train as the same rows in files do, to the bit, and their f
   for (const { train_info, run_info } of records) {
     const { quantize_busy_s, compile_overlapped_s, ...disjoint } = train_info.timing;
     const seconds = Object.values(disjoint).map((part) => part ?? Number.NaN);
-    expect(Object.keys(disjoint)).toHaveLength(11);
+    expect(Object.keys(disjoint)).toHaveLength(12);
     expect(seconds.reduce((sum, part) => sum + part, 0)).toBeCloseTo(run_info.total_time ?? 0, 9);
     for (const name of ['startup_s', 'hash_s', 'train_s', 'other_s'] as const)
       expect(disjoint[name], name).toBeGreaterThan(0);
+    expect(train_info.compute).toMatchObject({ peak: null, share_of_peak: null });
+    expect(train_info.compute?.tflops).toBeGreaterThan(0);
     const tokens = train_info.history.map((row) => row.tokens_per_micro_step);
     expect(train_info.throughput.tokens_per_micro_step).toBeCloseTo(((tokens[1] ?? 0) + (tokens[2] ?? 0)) / 2, 9);
   }

@@ -1,6 +1,7 @@
 /** Calls nibble-tune/core inside workerd: an estimate, and a tensor in 4 bits. */
 import {
   Codec,
+  estimateGuide,
   estimateMethods,
   KNOWN_PROFILES,
   loadShaders,
@@ -11,7 +12,9 @@ import {
   type QuantSpec,
   quantize4bit,
   type ShaderAssets,
+  settleComputeDtype,
   type TrainSettings,
+  USUAL,
   type WasmModule,
 } from '../../src/core.ts';
 
@@ -26,14 +29,15 @@ async function estimate(request: EstimateRequest, shaders: ShaderAssets): Promis
   const { config, name, settings, profile } = request;
   const device = KNOWN_PROFILES[profile];
   if (device === undefined) return new Response(`no profile ${profile}`, { status: 400 });
-  const result = await estimateMethods({
-    config: loadTrainConfig({ options: { model_name_or_path: 'model', ...settings } }, 'estimate'),
+  const options = { model_name_or_path: 'model', ...settings };
+  const job = {
+    config: settleComputeDtype(loadTrainConfig({ options, usual: USUAL }, 'estimate'), device).config,
     model: parseModelConfig(config, name),
     modelName: name,
     profile: device,
     shaders: loadShaders(shaders),
-  });
-  return Response.json(result);
+  };
+  return Response.json({ ...(await estimateMethods(job)), guide: await estimateGuide({ ...job, card: null }) });
 }
 
 export const SPEC: QuantSpec = { quantType: 'nf4', blockSize: 64, doubleQuant: true };

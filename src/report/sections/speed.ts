@@ -33,6 +33,7 @@ const PHASES: readonly (readonly [keyof Timing, string])[] = [
   ['eval_s', 'evaluate'],
   ['checkpoint_s', 'checkpoint'],
   ['save_s', 'save'],
+  ['measure_s', 'measure'],
   ['other_s', 'other'],
 ];
 
