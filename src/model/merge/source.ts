@@ -119,7 +119,9 @@ function mergeRow(
   const update = new Float32Array(weights.length);
   updateRow(pair, row, begin, update);
   const added = roundsUpdate ? rounded(view, update) : update;
-  const merged = Float32Array.from(weights, (w, k) => w + (added[k] as number));
+  // a loop: Float32Array.from with a function takes thirty times as long
+  const merged = new Float32Array(weights.length);
+  for (let k = 0; k < merged.length; k++) merged[k] = (weights[k] as number) + (added[k] as number);
   if (magnitude === null) {
     meter.add(weights, update);
     return merged;
