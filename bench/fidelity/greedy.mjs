@@ -1,4 +1,5 @@
 /** Greedy tokens held against those of a reference, as far as its first tie. */
+import { min as smallest } from 'simple-statistics';
 
 /**
  * @typedef {object} Greedy a row of the reference that smollm2_generate.py wrote
@@ -24,7 +25,7 @@ export function tokenFigure(what, got, { prompt, adapter, token_ids: want, leads
   const isTie = first !== -1 && leads[first] < tie;
   const compared = isTie ? first : count;
   const differing = want.slice(0, compared).filter((id, place) => got[place] !== id).length;
-  const least = Math.min(...leads.slice(0, compared));
+  const least = smallest(leads.slice(0, compared));
   const ended = isTie ? `; a tie there, its lead is ${leads[first].toExponential(1)}` : '';
   return {
     what: `${what}${adapter === null ? '' : ' and adapter'}, "${prompt}"`,

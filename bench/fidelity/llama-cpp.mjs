@@ -82,6 +82,7 @@ const read = JSON.parse(python({ ...given, scratch }, 'smollm2_generate.py', 'gg
 const { tie, versions, forms } = JSON.parse(readFileSync(at('greedy.json'), 'utf8'));
 const { llama, versions: own } = await llamaCpp();
 const model = await llama.loadModel({ modelPath: at('base-f32.gguf') });
+/** @type {import('../shared/records.mjs').Figure[]} */
 const figures = [
   {
     what: "tensors of the adapter that Python's gguf reads",

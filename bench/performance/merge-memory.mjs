@@ -139,7 +139,7 @@ async function writeAdapter(folder) {
  * Runs a command to its end. @param {string[]} args
  * @returns {Promise<{ bytes: number, seconds: number }>} the most memory it held, and how long it took
  */
-function nibble(...args) {
+function nibble(args) {
   const child = spawn(process.execPath, [path.join(ROOT, 'dist/cli/main.js'), ...args], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
@@ -173,8 +173,8 @@ const load = new LoadWatch();
 const figures = [];
 
 /** @param {string} what @param {string[]} args */
-async function measure(what, ...args) {
-  const { bytes, seconds } = await nibble(...args);
+async function measure(what, args) {
+  const { bytes, seconds } = await nibble(args);
   const figure = { what, reached: bytes / 1e9, bound: MOST_BYTES / 1e9, unit: 'GB', note: `${seconds.toFixed(0)} s` };
   console.log(`${misses(figure) ? '! ' : '  '}${inWords(figure)}, ${figure.note}`);
   figures.push(figure);
@@ -184,20 +184,20 @@ try {
   const [modelBytes, adapterBytes] = [await writeModel(at('model')), await writeAdapter(at('adapter'))];
   console.log(`model ${(modelBytes / 1e9).toFixed(2)} GB in bfloat16, adapter ${(adapterBytes / 1e6).toFixed(0)} MB`);
   if (ways.includes('16-bit')) {
-    await measure('into the 16-bit base', 'merge', at('model'), at('adapter'), at('merged'));
+    await measure('into the 16-bit base', ['merge', at('model'), at('adapter'), at('merged')]);
     remove('merged');
   }
   if (ways.some((way) => way !== '16-bit')) {
     const nested = ['--bnb_4bit_use_double_quant', 'true'];
-    await measure('nibble quantize, which makes the 4-bit base', 'quantize', at('model'), at('4bit'), ...nested);
+    await measure('nibble quantize, which makes the 4-bit base', ['quantize', at('model'), at('4bit'), ...nested]);
     remove('model');
   }
   if (ways.includes('dequantize')) {
-    await measure('a 4-bit base, out of 4 bits', 'merge', at('4bit'), at('adapter'), at('merged'), '--dequantize');
+    await measure('a 4-bit base, out of 4 bits', ['merge', at('4bit'), at('adapter'), at('merged'), '--dequantize']);
     remove('merged');
   }
   if (ways.includes('4-bit'))
-    await measure('a 4-bit base, back into 4 bits', 'merge', at('4bit'), at('adapter'), at('merged'));
+    await measure('a 4-bit base, back into 4 bits', ['merge', at('4bit'), at('adapter'), at('merged')]);
   const shapes = `${(modelBytes / 1e9).toFixed(1)} GB in bfloat16, rank ${rank} on all linear layers (${(adapterBytes / 1e6).toFixed(0)} MB)`;
   if (flags.record !== undefined)
     writeRecord(flags.record, {
