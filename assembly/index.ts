@@ -6,6 +6,7 @@ export { quantize4bit } from "./quantize4";
 export { dequantize4bit } from "./dequantize4";
 export { dequantizeDynamic8bit, quantizeDynamic8bit, sumF32 } from "./dynamic8";
 export { narrow, widen } from "./convert";
+export { updateRow } from "./update";
 
 /** Address of the first byte after the tables. */
 export function heapBase(): usize {

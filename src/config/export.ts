@@ -2,8 +2,10 @@
 import { z } from 'zod';
 import type { ConfigProblem } from '../errors.ts';
 import { checkedSettings } from './checked-settings.ts';
+import { hubSettings } from './hub.ts';
 
 export const exportSettings = z.strictObject({
+  ...hubSettings.shape,
   outtype: z
     .enum(['f32', 'f16'])
     .default('f32')

@@ -3,26 +3,27 @@ import { type CombineSettings, combineAdapters, type WeightedAdapter } from '../
 import { asInFile, openAdapter, saveAdapter } from '../adapters/files.ts';
 import { adapterTensors } from '../adapters/layout.ts';
 import { storedValues } from '../adapters/start-values.ts';
+import type { HubConfig } from '../config/hub.ts';
 import { ConfigError, KernelCallError } from '../errors.ts';
 import { elementCount } from '../formats/dtype.ts';
 import { readModelConfig } from '../formats/hf-config.ts';
 import { adapterBase } from '../model/adapter-base.ts';
 import { modelOfAdapter } from './adapter-model.ts';
-import type { CallOptions } from './call.ts';
+import type { CallOptions, WorkEvent } from './call.ts';
 import { type FreeBytes, freeBytesAt, requireRoom } from './disk.ts';
 import { nodeReader, nodeWriter } from './files.ts';
-import { requireAdapterFolder } from './inputs.ts';
+import { adapterFolder } from './hub-folders.ts';
 import { requireMovable, takeFolder } from './output-folder.ts';
 import { writeBeside } from './write-beside.ts';
 
-export type CombineEvent = { readonly type: 'note'; readonly text: string };
+export type CombineEvent = WorkEvent<'download'>;
 
 export type CombineJob = {
   readonly out: string;
   readonly adapters: readonly { readonly directory: string; readonly weight: number }[];
   /** Directory of the base, of which config.json is read; that of the first adapter where it is left out. */
   readonly model?: string | undefined;
-  readonly settings: CombineSettings;
+  readonly settings: CombineSettings & HubConfig;
   /** What messages call the options. */
   readonly names: { readonly out: string; readonly adapter: string; readonly model: string };
 };
@@ -50,16 +51,21 @@ export async function combineFolders(
   const [first] = adapters;
   if (first === undefined)
     throw new ConfigError([{ path: names.adapter, message: 'none is given; wanted DIR=WEIGHT' }]);
-  for (const { directory } of adapters) await requireAdapterFolder(names.adapter, directory);
-  const model = await modelOfAdapter({ adapter: first.directory, model: given, modelName: names.model });
+  const { offline, model_revision } = settings;
+  const folders: string[] = [];
+  for (const { directory } of adapters)
+    folders.push(await adapterFolder(directory, { setting: names.adapter, offline, signal, onEvent }));
+  const hub = { offline, model_revision, signal, onEvent };
+  const asked = { adapter: folders[0] as string, model: given, modelName: names.model, hub };
+  const model = await modelOfAdapter({ ...asked, need: 'config' });
   await requireMovable(out, names.out);
   const folder = await takeFolder(out, { name: names.out, contents: 'none' });
   try {
     const notes: string[] = [];
     const base = adapterBase(await readModelConfig(nodeReader(model), notes));
     const weighted: WeightedAdapter[] = [];
-    for (const { directory, weight } of adapters) {
-      const adapter = await openAdapter(nodeReader(directory), base);
+    for (const [i, { directory, weight }] of adapters.entries()) {
+      const adapter = await openAdapter(nodeReader(folders[i] as string), base);
       for (const note of adapter.notes) notes.push(note);
       weighted.push({ name: directory, weight, adapter, values: await storedValues(adapter) });
     }

@@ -1,5 +1,5 @@
 /** exportAdapter(): writes an adapter as a GGUF file for llama.cpp and, where one is wanted, a Modelfile for Ollama. */
-import { stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ADAPTER_CONFIG_FILE } from '../adapters/config.ts';
 import { ggufAdapter, requireExportable } from '../adapters/export.ts';
@@ -19,19 +19,19 @@ import { withTiedHead } from '../model/tied-head.ts';
 import { narrow } from '../wasm/buffers.ts';
 import { Codec } from '../wasm/codec.ts';
 import { modelOfAdapter } from './adapter-model.ts';
-import { type CallOptions, callProblems, requireOptions } from './call.ts';
+import { type CallOptions, callProblems, requireOptions, type WorkEvent } from './call.ts';
 import { loadWasmModule } from './codec.ts';
 import { type FreeBytes, freeBytesAt, requireRoom, requireWritable } from './disk.ts';
 import { nodeReader, nodeWriter } from './files.ts';
-import { requireAdapterFolder } from './inputs.ts';
+import { adapterFolder } from './hub-folders.ts';
 
-export type ExportEvent = { readonly type: 'note'; readonly text: string };
+export type ExportEvent = WorkEvent<'download'>;
 
 export type ExportOptions = ExportInput &
   CallOptions<ExportEvent> & {
-    /** Directory of a PEFT adapter. */
+    /** Directory of a PEFT adapter, or its name on the hub. */
     readonly adapter_name_or_path: string;
-    /** Directory of its base, of which config.json is read; the adapter's own base_model_name_or_path where it is left out. */
+    /** Directory of its base, or its name on the hub; config.json is read. The adapter's own base_model_name_or_path where it is left out. */
     readonly model_name_or_path?: string | undefined;
     /** New file to write. */
     readonly gguf: string;
@@ -103,16 +103,19 @@ export async function exportFolder(
   freeBytes: FreeBytes = freeBytesAt,
 ): Promise<ExportSummary> {
   signal.throwIfAborted();
-  await requireAdapterFolder(job.names.adapter, job.adapter);
+  const { names, config: settings } = job;
+  const { outtype, offline, model_revision } = settings;
+  const hub = { offline, model_revision, signal, onEvent };
   await requireOutputs(job);
-  const reader = nodeReader(job.adapter);
-  const { outtype } = job.config;
-  const model = await modelOfAdapter({ ...job, modelName: job.names.model });
+  const folder = await adapterFolder(job.adapter, { setting: names.adapter, offline, signal, onEvent });
+  const reader = nodeReader(folder);
+  const asked = { adapter: folder, model: job.model, modelName: names.model, hub };
+  const model = await modelOfAdapter({ ...asked, need: 'config' });
   const notes: string[] = [];
   const config = await readModelConfig(nodeReader(model), notes);
   const adapter = await openAdapter(reader, adapterBase(config));
   requireExportable(adapter, config, place(reader, ADAPTER_CONFIG_FILE));
-  await requireOwnEmbeddings(adapter, model);
+  if (bringsEmbeddings(adapter)) await requireOwnEmbeddings(adapter, await modelOfAdapter({ ...asked, need: 'model' }));
   for (const text of [...notes, ...adapter.notes]) onEvent({ type: 'note', text });
   const codec = new Codec(await loadWasmModule());
   const values = await storedValues(adapter);
@@ -123,11 +126,17 @@ export async function exportFolder(
     toF16: (floats) => narrow(codec, floats, 'float16'),
   });
   const bytes = ggufBytes(file.metadata, file.tensors);
-  const folder = path.dirname(path.resolve(job.gguf));
-  await requireRoom(folder, { 'the adapter': bytes }, freeBytes);
+  const modelfile = job.modelfile === undefined ? null : modelfileText(job.modelfile, job, model);
+  const target = path.dirname(path.resolve(job.gguf));
+  await requireRoom(target, { 'the adapter': bytes }, freeBytes);
   signal.throwIfAborted();
-  await nodeWriter(folder).write(path.basename(job.gguf), ggufChunks(file.metadata, file.tensors));
-  if (job.modelfile !== undefined) await writeModelfile(job.modelfile, job, model);
+  await nodeWriter(target).write(path.basename(job.gguf), ggufChunks(file.metadata, file.tensors));
+  if (job.modelfile !== undefined && modelfile !== null)
+    await writeNew(job.modelfile, modelfile).catch(async (error: unknown) => {
+      // both files or neither
+      await rm(job.gguf, { force: true }).catch(() => undefined);
+      throw error;
+    });
   const { 'general.architecture': architecture, 'adapter.lora.alpha': alpha } = Object.fromEntries(file.metadata);
   return {
     adapter: job.adapter,
@@ -160,15 +169,16 @@ async function requireOutputs({ gguf, modelfile, from }: ExportJob): Promise<voi
   for (const [name, file] of files) if (file !== undefined) await requireWritable(file, name);
 }
 
+const broughtBy = (adapter: Adapter) => adapter.embeddings.find(({ key }) => adapter.source.has(key));
+const bringsEmbeddings = (adapter: Adapter): boolean => broughtBy(adapter) !== undefined;
+
 /** Requires that embeddings beside the adapter are the base's own, since the file will not hold them. @throws ConfigError, DataError */
 async function requireOwnEmbeddings(adapter: Adapter, model: string): Promise<void> {
-  const brought = adapter.embeddings.find(({ key }) => adapter.source.has(key));
-  if (brought === undefined) return;
   const reader = nodeReader(model);
   const config = await readModelConfig(reader);
   const base = await openCheckpoint(reader).catch((cause: unknown) => {
     if (!(cause instanceof DataError)) throw cause;
-    const why = `brings ${brought.key} along, which a GGUF adapter cannot hold`;
+    const why = `brings ${broughtBy(adapter)?.key} along, which a GGUF adapter cannot hold`;
     const next = `Whether it is the base's own shows only beside the base's weights, and ${model} has none.`;
     throw new DataError(adapter.source.root, `${why}. ${next}`, { cause });
   });
@@ -186,10 +196,13 @@ function requireF16(values: ReadonlyMap<string, Float32Array>, folder: string): 
   }
 }
 
-async function writeModelfile(file: string, { gguf, from }: ExportJob, model: string): Promise<void> {
+/** @throws ConfigError for a name that a Modelfile cannot hold */
+function modelfileText(file: string, { gguf, from }: ExportJob, model: string): string {
   const folder = path.dirname(path.resolve(file));
   const relative = path.relative(folder, path.resolve(gguf)).split(path.sep).join('/');
   const adapter = relative.startsWith('.') || path.isAbsolute(relative) ? relative : `./${relative}`;
-  const text = formatModelfile(from ?? path.resolve(model), adapter);
-  await writeText(nodeWriter(folder), path.basename(file), text);
+  return formatModelfile(from ?? path.resolve(model), adapter);
 }
+
+const writeNew = (file: string, text: string): Promise<void> =>
+  writeText(nodeWriter(path.dirname(path.resolve(file))), path.basename(file), text);

@@ -3,19 +3,26 @@ import { type HubEvent, hubAccess } from './hub-access.ts';
 import { type Located, locate } from './hub-models.ts';
 import { requireAdapterFolder, requireModelFolder } from './inputs.ts';
 
-type Asked = {
-  /** What messages call the setting. */
-  readonly setting: string;
+/** What reaching the hub takes. */
+export type HubAsked = {
   readonly offline: boolean;
-  readonly model_revision?: string;
   readonly signal: AbortSignal;
   readonly onEvent: (event: HubEvent) => void;
 };
 
-/** @throws ConfigError where there is no such model, here or on the hub; as fetchSnapshot */
-export async function modelFolder(given: string, { setting, model_revision, ...asked }: Asked): Promise<Located> {
+type Asked = HubAsked & {
+  /** What messages call the setting. */
+  readonly setting: string;
+  readonly model_revision?: string;
+};
+
+/** @param need of a model by its name, config.json alone or all of it @throws ConfigError where there is no such model, here or on the hub; as fetchSnapshot */
+export async function modelFolder(
+  given: string,
+  { setting, model_revision, need = 'model', ...asked }: Asked & { readonly need?: 'config' | 'model' },
+): Promise<Located> {
   const revision = model_revision === undefined ? {} : { revision: model_revision };
-  const located = await locate(() => hubAccess(asked), given, { need: 'model', setting, ...revision });
+  const located = await locate(() => hubAccess(asked), given, { need, setting, ...revision });
   await requireModelFolder(setting, located.folder);
   return located;
 }

@@ -4,6 +4,7 @@ import { type Adapter, openAdapter } from '../adapters/files.ts';
 import { baseFromFile, updateNorm } from '../adapters/inspect.ts';
 import { adapterCounts } from '../adapters/layout.ts';
 import { storedValues } from '../adapters/start-values.ts';
+import type { HubConfig } from '../config/hub.ts';
 import { DataError } from '../errors.ts';
 import { openCheckpoint, type TensorSource } from '../formats/checkpoint.ts';
 import { elementCount } from '../formats/dtype.ts';
@@ -18,10 +19,10 @@ import { parameterCount } from '../model/modules.ts';
 import { withTiedHead } from '../model/tied-head.ts';
 import { Codec } from '../wasm/codec.ts';
 import { findModel } from './adapter-model.ts';
-import type { CallOptions } from './call.ts';
+import type { CallOptions, WorkEvent } from './call.ts';
 import { loadWasmModule } from './codec.ts';
 import { nodeReader } from './files.ts';
-import { requireAdapterFolder } from './inputs.ts';
+import { adapterFolder } from './hub-folders.ts';
 
 /** One adapted module. */
 export type InspectedTarget = {
@@ -57,18 +58,26 @@ export type AdapterReport = {
   readonly trained_whole: readonly string[];
 };
 
-export type InspectJob = { readonly adapter: string; readonly model?: string | undefined; readonly modelName: string };
-export type InspectEvent = { readonly type: 'note'; readonly text: string };
+export type InspectJob = {
+  readonly adapter: string;
+  readonly model?: string | undefined;
+  readonly modelName: string;
+  readonly config: HubConfig;
+};
+export type InspectEvent = WorkEvent<'download'>;
 
 /** Reads the adapter, and the base where there is one. @throws ConfigError, DataError */
 export async function inspectAdapterFolder(
   job: InspectJob,
   { onEvent = () => undefined, signal = new AbortController().signal }: CallOptions<InspectEvent>,
 ): Promise<AdapterReport> {
-  await requireAdapterFolder('adapter', job.adapter);
-  const reader = nodeReader(job.adapter);
+  const { config: asked, ...given } = job;
+  const hub = { ...asked, signal, onEvent };
+  const { offline } = asked;
+  const folder = await adapterFolder(job.adapter, { setting: 'adapter', offline, signal, onEvent });
+  const reader = nodeReader(folder);
   const loraConfig = await readLoraConfig(reader);
-  const model = await findModel(job);
+  const model = await findModel({ ...given, adapter: folder, need: 'model', hub });
   const notes: string[] = [];
   const config = model === null ? null : await readModelConfig(nodeReader(model), notes);
   const adapter = await openAdapter(reader, config === null ? await baseFromFile(reader) : adapterBase(config));

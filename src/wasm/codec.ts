@@ -56,6 +56,7 @@ export type WasmExports = {
   sumF32(src: number, count: number, start: number): number;
   widen(dtype: number, src: number, count: number, dst: number): void;
   narrow(dtype: number, src: number, count: number, dst: number): void;
+  updateRow(a: number, b: number, rank: number, stride: number, count: number, scaling: number, dst: number): void;
 };
 
 /** Source bytes a slab holds at most: f32 data and its packed form then fit a core's second-level cache. */
@@ -86,13 +87,13 @@ export class Codec {
   constructor(module: WasmModule) {
     this.wasm = new wasmApi.Instance(module, {}).exports as WasmExports;
     this.memory = new Uint8Array(this.wasm.memory.buffer);
-    if (this.region(1) + REGION.byteLength > this.memory.byteLength) {
-      throw new KernelCallError('Codec', `${this.memory.byteLength} bytes of memory cannot hold two regions`);
+    if (this.region(2) + REGION.byteLength > this.memory.byteLength) {
+      throw new KernelCallError('Codec', `${this.memory.byteLength} bytes of memory cannot hold three regions`);
     }
   }
 
-  /** Computes the byte address of region 0 or 1. */
-  region(index: 0 | 1): number {
+  /** Computes the byte address of a region: 0 and 1 are anybody's for a call, 2 belongs to `UpdateRows`. */
+  region(index: 0 | 1 | 2): number {
     const start = Math.ceil(this.wasm.heapBase() / REGION_ALIGNMENT) * REGION_ALIGNMENT;
     return start + index * REGION.byteLength;
   }

@@ -76,10 +76,10 @@ function naming(base: string | null): string {
 it("takes the adapter's own base where that is a folder, and asks for it where it is none", async () => {
   expect((await exporting([naming(MODEL), '--gguf', out()])).code).toBe(0);
   rmSync(out('adapter'), { recursive: true });
-  const { code, stderr } = await exporting([naming('org/llama'), '--gguf', out('b.gguf')]);
+  const { code, stderr } = await exporting([naming('./llama'), '--gguf', out('b.gguf')]);
   expect(code).toBe(2);
   expect(stderr).toContain('--model: is missing: ');
-  expect(stderr).toContain("names org/llama as its base, which is no folder here. Give the base's folder");
+  expect(stderr).toContain("names ./llama as its base, which is no folder here. Give the base's folder");
 });
 
 it.each<[what: string, args: (at: string) => string[], message: string]>([
@@ -111,6 +111,13 @@ it('refuses what GGUF cannot hold, another base, and a full disk', async () => {
   const full = await exporting([ADAPTER, '--model', MODEL, '--gguf', out()], 35_000);
   expect(full).toMatchObject({ code: 2, stderr: expect.stringContaining('needs 34.19 KiB on the disk') });
   expect(existsSync(out())).toBe(false);
+});
+
+it('leaves no GGUF behind where the Modelfile cannot be written', async () => {
+  const args = [ADAPTER, '--model', MODEL, '--gguf', out(), '--modelfile', out('M')];
+  const named = await exporting([...args, '--from', 'a"b']);
+  expect(named).toMatchObject({ code: 2, stderr: expect.stringContaining('cannot name "a\\"b"') });
+  expect(readdirSync(at)).toEqual([]);
 });
 
 it('refuses to round what float16 cannot hold', async () => {

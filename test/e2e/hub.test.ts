@@ -2,10 +2,14 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { adaptersCommand } from '../../src/cli/adapters/command.ts';
+import { runCombine, runInspect } from '../../src/cli/adapters/run.ts';
 import { dataCommand } from '../../src/cli/data/command.ts';
 import { runPreview } from '../../src/cli/data/run.ts';
 import { estimateCommand } from '../../src/cli/estimate/command.ts';
 import { runEstimate } from '../../src/cli/estimate/run.ts';
+import { exportCommand } from '../../src/cli/export/command.ts';
+import { runExport } from '../../src/cli/export/run.ts';
 import { mergeCommand } from '../../src/cli/merge/command.ts';
 import { runMerge } from '../../src/cli/merge/run.ts';
 import { nibble } from '../cli/fakes.ts';
@@ -58,6 +62,8 @@ const run = (...argv: readonly string[]) =>
     (context) => estimateCommand(context, runEstimate),
     (context) => dataCommand(context, runPreview),
     (context) => mergeCommand(context, runMerge),
+    (context) => exportCommand(context, runExport),
+    (context) => adaptersCommand(context, { inspect: runInspect, combine: runCombine }),
   ]);
 const settings = (output: string) => [
   '--output_dir',
@@ -138,6 +144,29 @@ test('an adapter on the hub is merged into a model on the hub', async () => {
   const { code, stderr } = await run('merge', 'org/llama', 'org/adapter', merged);
   expect([code, stderr], stderr).toEqual([0, expect.stringContaining('of org/adapter')]);
   expect(readdirSync(merged)).toContain('config.json');
+});
+
+test('an adapter on the hub is exported and added up with config.json of the base that it names, and no weights', async () => {
+  process.env.HF_HOME = path.join(work, 'fourth');
+  hub.requests.length = 0;
+  const gguf = path.join(work, 'a.gguf');
+  const exported = await run('export', 'org/adapter', '--gguf', gguf);
+  expect([exported.code, exported.stdout], exported.stderr).toEqual([0, expect.stringContaining('of llama adapted')]);
+  const sum = path.join(work, 'sum');
+  const combined = await run('adapters', 'combine', sum, '--adapter', 'org/adapter=0.5');
+  expect([combined.code, readdirSync(sum)], combined.stderr).toEqual([
+    0,
+    expect.arrayContaining(['adapter_config.json', 'adapter_model.safetensors']),
+  ]);
+  expect(resolved().filter((file) => file.startsWith('model'))).toEqual([]);
+  const inspected = await run('adapters', 'inspect', 'org/adapter', '--json');
+  expect(JSON.parse(inspected.stdout)).toMatchObject({ adapter: 'org/adapter', model: null });
+  const beside = await run('adapters', 'inspect', 'org/adapter', '--model', 'org/llama', '--json');
+  expect(JSON.parse(beside.stdout).targets[0].weight_norm).toBeGreaterThan(0);
+  hub.requests.length = 0;
+  const offline = await run('export', 'org/adapter', '--gguf', path.join(work, 'b.gguf'), '--offline');
+  expect([offline.code, hub.requests], offline.stderr).toEqual([0, []]);
+  process.env.HF_HOME = path.join(work, 'hf');
 });
 
 test('a dataset that does not do is refused where it is named, before the weights are fetched', async () => {

@@ -1,13 +1,19 @@
 /** nibble adapters: look at an adapter, and add several up. */
 import type { Command } from 'commander';
 import { type CombineConfig, checkCombineSettings, combineSettings } from '../../config/combine.ts';
+import { checkHubSettings, type HubConfig, hubSettings } from '../../config/hub.ts';
 import { show } from '../../config/show.ts';
 import { ConfigError } from '../../errors.ts';
 import { newCommand } from '../shared/command.ts';
 import type { CliContext, Handler } from '../shared/context.ts';
 import { shapeFlags, shapeValues } from '../shared/shape-flags.ts';
 
-export type InspectArgs = { readonly adapter: string; readonly model: string | undefined; readonly json: boolean };
+export type InspectArgs = {
+  readonly adapter: string;
+  readonly model: string | undefined;
+  readonly config: HubConfig;
+  readonly json: boolean;
+};
 export type CombineArgs = {
   readonly out: string;
   readonly adapters: readonly { readonly directory: string; readonly weight: number }[];
@@ -31,7 +37,7 @@ export function adaptersCommand(context: CliContext, handlers: Handlers): Comman
 }
 
 function inspectCommand(context: CliContext, run: Handler<InspectArgs>): Command {
-  return newCommand(context, {
+  const command = newCommand(context, {
     name: 'inspect',
     summary:
       'Show what an adapter is: targets, ranks, scalings, parameters, and how large its updates are against the weights of the base.',
@@ -41,12 +47,17 @@ function inspectCommand(context: CliContext, run: Handler<InspectArgs>): Command
       'nibble adapters inspect ./out --json            # every module, for a program',
     ],
   })
-    .argument('<adapter>', 'directory of a PEFT adapter')
-    .option('--model <dir>', "directory of the base model (default: the adapter's own, where it is there)")
-    .option('--json', 'print JSON')
-    .action(async (adapter: string, { model, json }: { model?: string; json?: boolean }) =>
-      run({ adapter, model, json: json === true }, context),
-    );
+    .argument('<adapter>', 'directory of a PEFT adapter, or its name on the hub')
+    .option(
+      '--model <dir>',
+      "directory of the base model, or its name on the hub (default: the adapter's own, where that is a folder here)",
+    )
+    .option('--json', 'print JSON');
+  for (const { flag, help } of shapeFlags(hubSettings.shape)) command.option(flag, help);
+  return command.action(async (adapter: string, { model, json, ...given }: Record<string, unknown>) => {
+    const config = checkHubSettings(shapeValues(hubSettings.shape, given), (key) => `--${key}`);
+    await run({ adapter, model: model as string | undefined, config, json: json === true }, context);
+  });
 }
 
 function combineCommand(context: CliContext, run: Handler<CombineArgs>): Command {
@@ -61,10 +72,14 @@ function combineCommand(context: CliContext, run: Handler<CombineArgs>): Command
     ],
   })
     .argument('<out>', 'directory to write; it must be empty or new')
-    .requiredOption('--adapter <dir=weight>', 'an adapter and its weight; several times', collected)
+    .requiredOption(
+      '--adapter <dir=weight>',
+      'an adapter, a directory or its name on the hub, and its weight; several times',
+      collected,
+    )
     .option(
       '--model <dir>',
-      "directory of the base model, of which config.json is read (default: the first adapter's own)",
+      "directory of the base model, or its name on the hub; config.json is read (default: the first adapter's own)",
     )
     .option('--json', 'print what was written as JSON');
   for (const { flag, help } of shapeFlags(combineSettings.shape)) command.option(flag, help);

@@ -28,9 +28,12 @@ export function exportCommand(context: CliContext, run: Handler<ExportArgs>): Co
       'nibble export ./out --gguf out.gguf --modelfile Modelfile --from smollm2:135m   # ollama create my -f Modelfile',
     ],
   })
-    .argument('<adapter>', 'directory of a PEFT adapter')
+    .argument('<adapter>', 'directory of a PEFT adapter, or its name on the hub')
     .requiredOption('--gguf <file>', 'file to write; it must not exist')
-    .option('--model <dir>', "directory of the base model, of which config.json is read (default: the adapter's own)")
+    .option(
+      '--model <dir>',
+      "directory of the base model, or its name on the hub; config.json is read (default: the adapter's own)",
+    )
     .option('--modelfile <file>', 'Modelfile of Ollama to write as well; it must not exist')
     .option(
       '--from <name>',

@@ -2,6 +2,8 @@
 import { type ExportSummary, exportFolder } from '../../node/export.ts';
 import { counted, formatBytes } from '../../report/format.ts';
 import type { CliContext } from '../shared/context.ts';
+import { drawWork } from '../shared/draw-work.ts';
+import { createProgress } from '../shared/progress.ts';
 import type { ExportArgs } from './command.ts';
 
 /**
@@ -10,15 +12,18 @@ import type { ExportArgs } from './command.ts';
  */
 export async function runExport(
   { json, ...job }: ExportArgs,
-  { stdout, stderr, signal }: CliContext,
+  { stdout, stderr, env, signal }: CliContext,
   freeBytes?: (directory: string) => Promise<number>,
 ): Promise<void> {
   const names = { adapter: 'adapter', model: '--model' };
-  const onEvent = ({ text }: { readonly text: string }): void => {
-    stderr.write(`${text}\n`);
-  };
-  const summary = await exportFolder({ ...job, names }, { onEvent, signal }, freeBytes);
-  stdout.write(json ? `${JSON.stringify(summary, null, 2)}\n` : inWords(summary));
+  const progress = createProgress(stderr, env);
+  try {
+    const summary = await exportFolder({ ...job, names }, { onEvent: drawWork(progress), signal }, freeBytes);
+    progress.stop();
+    stdout.write(json ? `${JSON.stringify(summary, null, 2)}\n` : inWords(summary));
+  } finally {
+    progress.stop();
+  }
 }
 
 function inWords({ gguf, pairs, outtype, architecture, alpha, bytes, modelfile }: ExportSummary): string {

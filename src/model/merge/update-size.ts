@@ -25,17 +25,23 @@ export class UpdateMeter {
   #blocks = 0;
 
   add(weights: Float32Array, update: Float32Array): void {
-    this.#count += weights.length;
-    for (const x of update) this.#updateSquares += x * x;
+    // sums of locals: a private field that is added to for every element takes several times as long
+    let [updateSquares, weightSquares] = [0, 0];
+    for (let k = 0; k < update.length; k++) updateSquares += (update[k] as number) * (update[k] as number);
     for (let first = 0; first < weights.length; first += BLOCK) {
+      const end = Math.min(first + BLOCK, weights.length);
       let largest = 0;
-      for (const w of weights.subarray(first, first + BLOCK)) {
-        this.#weightSquares += w * w;
+      for (let k = first; k < end; k++) {
+        const w = weights[k] as number;
+        weightSquares += w * w;
         largest = Math.max(largest, Math.abs(w));
       }
       this.#scales += largest;
       this.#blocks++;
     }
+    this.#count += weights.length;
+    this.#updateSquares += updateSquares;
+    this.#weightSquares += weightSquares;
   }
 
   size(): UpdateSize {

@@ -52,6 +52,7 @@ describe('the golden folders', () => {
     expect((own ?? []).map(({ folder }) => folder)).toEqual([
       'generate',
       'merge',
+      'merge-4bit',
       'combine',
       'gguf',
       'chat',
