@@ -78,8 +78,9 @@ export function basicRunInfo({ place, config, material, ...basis }: RunBasis): O
   const { modelInfo, dataHashes, initialAdapterSha256 } = material;
   // a run's identity depends on the content of files, not on where they lie
   const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...withHow } = config;
-  // nor on how many times it took, on what was said of it, and on where its log went
-  const { resume_from_checkpoint, max_minutes, strict, report_to, logging_dir, ...withNames } = withHow;
+  // nor on how many times it took, on what was said of it, where its log went, and how much of the state lay where
+  const { resume_from_checkpoint, max_minutes, strict, report_to, logging_dir, paged_optimizer_memory, ...withNames } =
+    withHow;
   // nor on the names of what was read
   const { model_revision, offline, base_on_hub, ...withWhich } = withNames;
   const { dataset_config, dataset_train_split, dataset_test_split, ...settings } = withWhich;

@@ -1,13 +1,9 @@
 /** Settings: batches, steps, rates and the optimizer. */
 import { z } from 'zod';
+import { sizeType } from '../bytes.ts';
+import { OPTIMIZER_NAMES } from '../optimizers.ts';
 import { SCHEDULER_TYPES, schedulerKwargs } from '../schedulers.ts';
 import { atLeastOne, fraction } from './types.ts';
-
-/** Spellings of AdamW; paged and 8-bit ones are computed with moments of 32 bits on the GPU, and a notice says so. */
-const OPTIMIZERS = [
-  ...(['adamw_torch', 'adamw_torch_fused', 'adamw', 'adamw_hf', 'paged_adamw', 'paged_adamw_32bit'] as const),
-  ...(['paged_adamw_8bit', 'adamw_8bit', 'adamw_bnb_8bit'] as const),
-] as const;
 
 // The generator behind shuffling and dropout takes a 32-bit seed, as torch's does.
 const MAX_SEED = 2 ** 32 - 1;
@@ -40,9 +36,19 @@ export const training = {
         "those of every row's first token as well",
     ),
   optim: z
-    .enum(OPTIMIZERS)
+    .enum(OPTIMIZER_NAMES)
     .default('adamw_torch')
-    .describe('optimizer: AdamW with 32-bit moments on the GPU, under each of its names'),
+    .describe(
+      'optimizer, as Hugging Face names it: AdamW or Lion, with moments of 32 bits, or of 8 as bitsandbytes has them; paged: ' +
+        'moments beyond paged_optimizer_memory lie in host memory; sgd: no moments',
+    ),
+  paged_optimizer_memory: sizeType
+    .nullable()
+    .default(null)
+    .describe(
+      'bytes, or a size such as 2GB, of the GPU for the state of a paged optimizer; null takes what max_gpu_memory, or else ' +
+        "the driver's free memory, leaves",
+    ),
   weight_decay: z.number().min(0).default(0).describe('decoupled weight decay'),
   adam_beta1: fraction.default(0.9).describe('decay of the first moment'),
   adam_beta2: fraction.default(0.999).describe('decay of the second moment'),
