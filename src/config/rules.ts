@@ -111,6 +111,7 @@ function required(set: Merged, found: Findings, purpose: Purpose): void {
 const FLOAT32_KEYS = [
   ...(['learning_rate', 'weight_decay', 'adam_beta1', 'adam_beta2', 'adam_epsilon', 'max_grad_norm'] as const),
   ...(['lora_alpha', 'lora_dropout', 'loss_scale', 'init_scale', 'growth_factor', 'backoff_factor'] as const),
+  ...(['neftune_noise_alpha', 'loraplus_lr_ratio', 'loraplus_lr_embedding'] as const),
   'alpha_pattern',
   'lr_scheduler_kwargs',
 ] as const satisfies readonly SettingKey[];
@@ -218,6 +219,9 @@ function withoutEffect(set: Merged, found: Findings): void {
     if (method !== 'qlora' && (quantOnly || key === 'llm_int8_skip_modules'))
       noEffect(found, entry, `method: ${method} does not quantize the base`);
   }
+  const embedding = set.get('loraplus_lr_embedding');
+  if (embedding && current(set, 'loraplus_lr_ratio') === null)
+    noEffect(found, embedding, 'loraplus_lr_ratio is not set');
   lossScaling(set, found);
   keptInputs(set, found);
   const adapter = set.get('adapter_name_or_path');

@@ -36,7 +36,6 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
     'peft_config_path',
     'optim_args',
     'optim_target_modules',
-    'neftune_noise_alpha',
     'target_parameters',
     'layer_replication',
     'trainable_token_indices',

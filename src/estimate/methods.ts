@@ -68,14 +68,18 @@ async function estimateMethod(
 ): Promise<MethodEstimate> {
   const { method } = config;
   try {
-    return figuresOf(method, await estimateModel(model, config, profile, shaders), allowed);
+    return figuresOf(config, await estimateModel(model, config, profile, shaders), allowed);
   } catch (error) {
     if (error instanceof DeviceError) return { method, peak_bytes: null, reason: error.message };
     throw error;
   }
 }
 
-function figuresOf(method: EstimatedMethod, estimate: Estimate, allowed: number | null): MethodEstimate {
+function figuresOf(
+  { method, gradient_checkpointing }: TrainConfig,
+  estimate: Estimate,
+  allowed: number | null,
+): MethodEstimate {
   return {
     method,
     peak_bytes: estimate.peakBytes,
@@ -85,6 +89,8 @@ function figuresOf(method: EstimatedMethod, estimate: Estimate, allowed: number 
     num_trainable_params: estimate.trainableParams,
     num_total_params: estimate.allParams,
     quantized_linears: estimate.quantizedLinears && quantizedFigures(estimate.quantizedLinears),
+    ...(gradient_checkpointing === 'auto' && { gradient_checkpointing: estimate.gradientCheckpointing }),
+    ...(estimate.state.hostBytes > 0 && { optimizer_host_bytes: estimate.state.hostBytes }),
   };
 }
 

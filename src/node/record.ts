@@ -149,6 +149,7 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     tier: profile.tier,
     attention_tier: attention.tier,
     ...(lora && { lora_products: lora }),
+    ...pagingInfo(result),
     timing,
     step_time_ms: timed.length > 0 ? distribution(timed.map((s) => s.stepMs)) : null,
     excluded_warmup_steps: EXCLUDED_WARMUP_STEPS,
@@ -178,6 +179,23 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
       step_time_ms: s.stepMs,
       memory_allocated: ledger.currentBytes,
     })),
+  };
+}
+
+/** Nothing where all state stayed on the GPU. */
+function pagingInfo({ engine }: TrainResult): Pick<RunRecord['train_info'], 'paging'> {
+  const { pager } = engine.state;
+  if (pager === null) return {};
+  const { toGpuBytes, toHostBytes, copyMs, waitMs } = pager.traffic;
+  return {
+    paging: {
+      host_bytes: pager.hostBytes,
+      pages: pager.pages.length,
+      to_gpu_bytes: toGpuBytes,
+      to_host_bytes: toHostBytes,
+      copy_s: copyMs / 1000,
+      wait_s: waitMs / 1000,
+    },
   };
 }
 

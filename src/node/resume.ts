@@ -118,6 +118,7 @@ const FREE: readonly SettingKey[] = [
 /** Settings with which a run may go on otherwise than it began. */
 const CHANGEABLE: readonly SettingKey[] = [
   ...(['num_train_epochs', 'max_steps', 'learning_rate', 'lr_scheduler_type', 'lr_scheduler_kwargs'] as const),
+  ...(['neftune_noise_alpha', 'loraplus_lr_ratio', 'loraplus_lr_embedding'] as const),
   ...(['warmup_steps', 'weight_decay', 'adam_beta1', 'adam_beta2', 'adam_epsilon', 'max_grad_norm'] as const),
   ...(['lora_dropout', 'gradient_checkpointing', 'matmul_tier', 'per_device_eval_batch_size'] as const),
   ...(['growth_factor', 'backoff_factor', 'growth_interval', 'on_nan', 'logging_steps'] as const),

@@ -2,6 +2,7 @@
 import { bytesOfSize } from '../config/bytes.ts';
 import { optimizerOf } from '../config/optimizers.ts';
 import type { TrainConfig } from '../config/settings.ts';
+import { KernelCallError } from '../errors.ts';
 import { floatType } from '../formats/dtype.ts';
 import { Machine, type MachineTarget } from '../gpu/machine.ts';
 import type { LossScaling } from '../kernels/loss-scale.ts';
@@ -15,9 +16,10 @@ import type { ModelLayout } from './model-layout.ts';
 import { documentsOf } from './packing.ts';
 import type { EngineSettings } from './phases.ts';
 import { matmulTier } from './tiers.ts';
-import { updateGroups, updateRule } from './update-rule.ts';
+import { loraPlus, updateGroups, updateRule } from './update-rule.ts';
 
 function checkpointingOf({ gradient_checkpointing: asked }: TrainConfig): Checkpointing {
+  if (asked === 'auto') throw new KernelCallError('gradient_checkpointing', 'is auto, and nothing chose a plan');
   return asked === 'selective' ? asked : asked ? 'full' : 'off';
 }
 
@@ -50,7 +52,7 @@ export function buildEngine(target: MachineTarget, layout: ModelLayout, config: 
   machine.ledger.enterPhase('load');
   const optimizer = updateRule(config);
   const { maxStorageBufferBindingSize: binding } = profile.limits;
-  const declared = declareModel(machine.residents, layout.spec, binding, updateGroups(optimizer));
+  const declared = declareModel(machine.residents, layout.spec, binding, updateGroups(optimizer, loraPlus(config)));
   const state = new HeldState(machine, declared.trainable, optimizer, stateBudget(config));
   const settings: EngineSettings = {
     computeDtype,
@@ -59,6 +61,7 @@ export function buildEngine(target: MachineTarget, layout: ModelLayout, config: 
     lossScaling: lossScalingOf(config),
     checkpointing: checkpointingOf(config),
     keptInputs: floatType(config.gradient_checkpointing_dtype).gpu,
+    neftuneAlpha: config.neftune_noise_alpha,
     documents: documentsOf(config),
     gradientAccumulationSteps: config.gradient_accumulation_steps,
     trainShapes: shapes.train,

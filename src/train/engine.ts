@@ -186,7 +186,10 @@ export class Engine {
    */
   async *warmUp(): AsyncGenerator<string, void> {
     this.#writeScalars({ lr: 0, bias1: 1, sqrt_bias2: 1, inv_tokens: 0, loss_scale: 1, step: 0, micro: 0, seed: 0 });
-    yield* this.machine.warmUp(this.warmUpNames, (name) => this.#writeDocuments(this.#shapeOf(name)));
+    yield* this.machine.warmUp(this.warmUpNames, (name) => {
+      this.#writeDocuments(this.#shapeOf(name));
+      this.state.pager?.blank();
+    });
     this.clearOptimizer();
   }
 
@@ -227,6 +230,7 @@ export class Engine {
   async profileStep(batch: Batch): Promise<Span[]> {
     this.#writeBatch(batch);
     const pages = (this.state.pager?.pages ?? []).map(({ index }) => pagePlan(index));
+    this.state.pager?.blank();
     return this.machine.profileRun([planName('micro', batch), UPDATE_PLAN, ...pages]);
   }
 

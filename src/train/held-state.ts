@@ -1,6 +1,5 @@
 /** An optimizer's state as a run holds it: on the GPU as far as its budget goes, and in pages in host memory. */
 
-import { sizeInWords } from '../config/bytes.ts';
 import { ConfigError } from '../errors.ts';
 import { alignUp } from '../gpu/device-profile.ts';
 import type { Machine } from '../gpu/machine.ts';
@@ -167,8 +166,8 @@ function wholeWords(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
 function requireBudget(budget: number, least: { readonly bytes: number; readonly name: string }): void {
   if (budget >= least.bytes) return;
   const message =
-    `is ${sizeInWords(budget)} (${budget} bytes), and the state of ${least.name} alone takes ${sizeInWords(least.bytes)}; ` +
-    `the smallest that works is ${least.bytes}`;
+    `got ${budget} bytes, and the state of ${least.name} alone takes ${least.bytes}; the smallest that works is ` +
+    `${least.bytes}, and more of it makes for fewer stops`;
   throw new ConfigError([{ path: 'paged_optimizer_memory', message }]);
 }
 

@@ -58,6 +58,13 @@ export class Pager {
     this.#moved = { toGpuBytes: 0, toHostBytes: 0, copyMs: 0, waitMs: 0 };
   }
 
+  /** Zeroes the windows: another page's codes, read as numbers, would be what no state is. */
+  blank(): void {
+    const submission = this.#machine.submission('blank');
+    for (const window of this.#windows) submission.clear(window);
+    submission.submit();
+  }
+
   /** Submits the update of every page; resolves when all are submitted, and the last may still be on their way back. @throws DeviceError */
   async run(): Promise<void> {
     for (const { index, bytes } of this.pages) {

@@ -31,6 +31,8 @@ export type EngineSettings = {
   readonly gradientAccumulationSteps: number;
   readonly checkpointing: Checkpointing;
   readonly keptInputs: ComputeDtype;
+  /** Strength of NEFTune's noise on embeddings; null has none. */
+  readonly neftuneAlpha: number | null;
   /** Whether training and evaluation batches say where documents begin and end within a row. */
   readonly documents: { readonly train: boolean; readonly evaluation: boolean };
   readonly trainShapes: readonly BatchShape[];
@@ -80,6 +82,7 @@ function recordLoss(
     phase: backward ? 'train' : 'eval',
     checkpointing: settings.checkpointing,
     keptInputs: settings.keptInputs,
+    ...(settings.neftuneAlpha !== null && { neftuneAlpha: settings.neftuneAlpha }),
   } as const;
   decoderLoss(ctx, model, ids.slice(0, T), { labels: labels.slice(0, T), rowLoss: rowLoss.slice(0, T) }, backward);
   return { name: planName(phase, shape), commands: liveCommands(tape.commands, machine.flags.storage) };

@@ -1,11 +1,12 @@
 /** How parameters are updated: the optimizer's formula, its state by parts, and in what tensors differ. */
+import { EMBEDDING_A, EMBEDDING_B, LORA_B } from '../adapters/layout.ts';
 import { type Optimizer, optimizerOf } from '../config/optimizers.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import { elementCount } from '../formats/dtype.ts';
 import type { AdamwSettings } from '../kernels/adamw.ts';
 import { STATE_BLOCK } from '../kernels/adamw-8bit.ts';
 import { isDecayed } from '../model/decay.ts';
-import type { GroupOf, UpdateGroup } from '../model/flat.ts';
+import type { GroupOf, TrainableSpec, UpdateGroup } from '../model/flat.ts';
 
 /** A part of an optimizer's state, under the name that torch or bitsandbytes has for it. */
 export type StatePart = {
@@ -16,6 +17,21 @@ export type StatePart = {
 };
 
 export type UpdateRule = AdamwSettings & Pick<Optimizer, 'formula' | 'bits'>;
+
+/** Factors of LoRA+ on the learning rate, as PEFT's create_loraplus_optimizer groups parameters. */
+export type LoraPlus = { readonly ratio: number; readonly embedding: number };
+
+export function loraPlus(config: TrainConfig): LoraPlus | null {
+  const { loraplus_lr_ratio: ratio, loraplus_lr_embedding, learning_rate, method } = config;
+  if (ratio === null || method === 'full') return null;
+  return { ratio, embedding: learning_rate > 0 ? loraplus_lr_embedding / learning_rate : 0 };
+}
+
+function rateOf({ name, shape }: TrainableSpec, plus: LoraPlus | null): number {
+  if (plus === null) return 1;
+  if (name.endsWith(EMBEDDING_A) || name.endsWith(EMBEDDING_B)) return plus.embedding;
+  return name.endsWith(LORA_B) || shape.length === 1 ? plus.ratio : 1;
+}
 
 export function updateRule(config: TrainConfig): UpdateRule {
   const { formula, bits } = optimizerOf(config.optim);
@@ -33,11 +49,11 @@ export function updateRule(config: TrainConfig): UpdateRule {
 const LEAST_FOR_8BIT = 4096;
 
 /** Which tensors an optimizer updates alike. */
-export function updateGroups({ bits }: Pick<UpdateRule, 'bits'>): GroupOf {
-  return ({ name, shape }) => ({
-    decay: isDecayed(name),
-    rate: 1,
-    bits: bits === 8 && elementCount(shape) >= LEAST_FOR_8BIT ? 8 : 32,
+export function updateGroups({ bits }: Pick<UpdateRule, 'bits'>, plus: LoraPlus | null): GroupOf {
+  return (spec) => ({
+    decay: isDecayed(spec.name),
+    rate: rateOf(spec, plus),
+    bits: bits === 8 && elementCount(spec.shape) >= LEAST_FOR_8BIT ? 8 : 32,
   });
 }
 

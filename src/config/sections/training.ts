@@ -54,11 +54,12 @@ export const training = {
   adam_beta2: fraction.default(0.999).describe('decay of the second moment'),
   adam_epsilon: z.number().gt(0).default(1e-8).describe('added to the root of the second moment'),
   gradient_checkpointing: z
-    .union([z.boolean(), z.literal('selective')])
+    .union([z.boolean(), z.literal(['selective', 'auto'])])
     .default(false)
     .describe(
       'compute each layer again in backward instead of keeping its activations: less memory, slower; selective keeps what ' +
-        'matrix products and attention made and computes only the rest again',
+        'matrix products and attention made and computes only the rest again; auto takes the fastest of these plans that fits ' +
+        'max_gpu_memory, or else the memory that the driver says is free',
     ),
   gradient_checkpointing_dtype: z
     .enum(['float32', 'float16'])
@@ -66,6 +67,14 @@ export const training = {
     .describe(
       'type that the kept inputs of checkpointed layers lie in; float16 halves them, and backward computes each layer again ' +
         'from the rounded input (with compute_dtype: float16)',
+    ),
+  neftune_noise_alpha: z
+    .number()
+    .gt(0)
+    .nullable()
+    .default(null)
+    .describe(
+      'NEFTune: uniform noise on the embeddings in training, of at most this / sqrt(tokens of a row * hidden size)',
     ),
   max_grad_norm: z.number().min(0).default(1).describe('gradient norm is clipped to this; 0 turns clipping off'),
   seed: seed.default(42).describe('seed of initialisation, dropout and shuffling'),

@@ -31,6 +31,10 @@ import bitsandbytes as bnb
 from bitsandbytes.backends.cpu import ops as cpu
 from safetensors.torch import save_file
 
+import peft_options as po
+from peft.optimizers import create_loraplus_optimizer
+from transformers.integrations.neftune import neftune_post_forward_hook
+
 from shared import GOLDEN, settle, versions, write_json
 
 OUT = GOLDEN / "optimizers"
@@ -78,6 +82,72 @@ def moments(state, prefix):
     return {f"{prefix}.{key}": state[key].clone() for key in ("state1", "absmax1", "state2", "absmax2")}
 
 
+def philox(counter, key):
+    """Philox4x32-10 of many counters: (n, 4) words."""
+    c = [np.array(part, dtype=np.uint64) for part in counter]
+    k = [np.uint64(part) for part in key]
+    mask = np.uint64(0xFFFFFFFF)
+    for _ in range(10):
+        a, b = np.uint64(0xD2511F53) * c[0], np.uint64(0xCD9E8D57) * c[2]
+        c = [(b >> np.uint64(32)) ^ c[1] ^ k[0], b & mask, (a >> np.uint64(32)) ^ c[3] ^ k[1], a & mask]
+        k = [(k[0] + np.uint64(0x9E3779B9)) & mask, (k[1] + np.uint64(0xBB67AE85)) & mask]
+    return np.stack(c, axis=1)
+
+
+class Noise:
+    """Stands for torch's generator in transformers' own hook: what nibble draws, by seed, step, micro-batch and element."""
+
+    def __init__(self, seed):
+        self.seed = seed
+        self.step = 0
+
+    def uniform(self, tensor, low, high):
+        vectors = tensor.numel() // 4
+        counter = [np.arange(vectors)] + [np.full(vectors, part) for part in (0xFFFFFFFF, 0, self.step)]
+        words = philox(counter, (self.seed, 0)).reshape(-1)
+        unit = words.astype(np.float32) * np.float32(2.0**-31) - np.float32(1)
+        self.step += 1
+        return tensor.copy_(torch.from_numpy(unit * np.float32(high)).view(tensor.shape))
+
+
+def peft_steps(neftune=None, make=None):
+    """20 steps of PEFT on the batches of peft-options/, from the adapter that lies there as `default`."""
+    base, directory = po.OPTIONS["default"][0], GOLDEN / "peft-options" / "default"
+    model = po.PeftModel.from_pretrained(po.open_base(base), directory, is_trainable=True).train()
+    batches = po.make_steps(seed=41, steps=po.STEPS, longest_prompts=[4], vocab=po.VOCAB, length=po.LENGTH)
+    recipe = po.Recipe()
+    if neftune is not None:
+        embeddings = model.get_base_model().get_input_embeddings()
+        embeddings.neftune_noise_alpha = neftune
+        embeddings.register_forward_hook(neftune_post_forward_hook)
+        noise, uniform_ = Noise(seed=7), torch.Tensor.uniform_
+        torch.Tensor.uniform_ = lambda tensor, low, high: noise.uniform(tensor, low, high)
+        try:
+            return po.train(model, batches, recipe)
+        finally:
+            torch.Tensor.uniform_ = uniform_
+    adamw = torch.optim.AdamW
+    torch.optim.AdamW = lambda groups, lr, **rest: make(model, adamw, lr, rest, recipe)
+    try:
+        return po.train(model, batches, recipe)
+    finally:
+        torch.optim.AdamW = adamw
+
+
+def loraplus(model, adamw, lr, rest, recipe):
+    return create_loraplus_optimizer(
+        model, adamw, lr=lr, loraplus_lr_ratio=16, loraplus_weight_decay=recipe.weight_decay, **rest
+    )
+
+
+def options():
+    settle()
+    return {
+        "neftune_noise_alpha": {"value": 5.0, "seed": 7, "steps": peft_steps(neftune=5.0)},
+        "loraplus_lr_ratio": {"value": 16, "steps": peft_steps(make=loraplus)},
+    }
+
+
 def main():
     settle()
     OUT.mkdir(exist_ok=True)
@@ -99,6 +169,7 @@ def main():
     save_file(tensors, OUT / "steps.safetensors")
     write_json(OUT / "settings.json", {"steps": STEPS, "size": SIZE, "adamw": SETTINGS | {"betas": list(SETTINGS["betas"])},
                                        "lion": lion | {"betas": list(lion["betas"])}, "sgd": sgd})
+    write_json(OUT / "options.json", options())
     versions(OUT / "versions.json")
 
 
