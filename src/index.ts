@@ -1,5 +1,5 @@
 /**
- * nibble's library in Node: fine-tune, estimate, quantize, generate, merge and export from TypeScript. Everything that it
+ * nibble's library in Node: fine-tune, estimate, quantize, generate, evaluate, merge and export from TypeScript. Everything that it
  * does not export is private.
  */
 
@@ -15,6 +15,7 @@ export type {
 export { type DeviceProfile, KNOWN_PROFILES } from './gpu/device-profile.ts';
 export type { DeviceChoice } from './node/device-choice.ts';
 export { type EstimateEvent, type EstimateOptions, estimate } from './node/estimate.ts';
+export { type EvalEvent, type EvalOptions, type EvalSummary, evaluate } from './node/eval.ts';
 export { type ExportEvent, type ExportOptions, type ExportSummary, exportAdapter } from './node/export.ts';
 export {
   type DatasetOption,
@@ -34,5 +35,6 @@ export {
 export { type MergeEvent, type MergeOptions, type MergeSummary, merge, type WeightUpdate } from './node/merge.ts';
 export { type QuantizeEvent, type QuantizeOptions, type QuantizeSummary, quantize } from './node/quantize.ts';
 export type { Evaluation, RunPaths } from './node/run-types.ts';
+export { type Served, type ServeOptions, serve } from './node/serve.ts';
 export { type RunRecord, runSchema } from './results/run-schema.ts';
 export type { CheckpointEvent, EvalResult, StepEvent, Timing } from './train/events.ts';

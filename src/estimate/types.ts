@@ -2,6 +2,7 @@
 import type { TrainConfig } from '../config/settings.ts';
 import type { CategoryBytes } from '../gpu/category.ts';
 import type { PhasePeak } from '../gpu/ledger.ts';
+import type { Guide } from './guide-types.ts';
 
 export type Estimate = {
   readonly peakBytes: number;
@@ -94,4 +95,6 @@ export type EstimateResult = {
   readonly max_gpu_memory: number | null;
   readonly qlora_quantization: QloraRecipe;
   readonly estimates: readonly MethodEstimate[];
+  /** What cards hold, where that was asked for. */
+  readonly guide?: Guide;
 };

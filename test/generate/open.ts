@@ -5,6 +5,7 @@ import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { type ModelConfig, readModelConfig } from '../../src/formats/hf-config.ts';
 import { buildGeneration, type RequestLength } from '../../src/generate/build.ts';
 import type { GenerationEngine } from '../../src/generate/engine.ts';
+import type { ScoreShape } from '../../src/generate/scorer.ts';
 import { adapterBase } from '../../src/model/adapter-base.ts';
 import { loadAdapters } from '../../src/model/adapter-values.ts';
 import { baseStorage, type StorageSettings } from '../../src/model/base-storage.ts';
@@ -21,21 +22,26 @@ export type OpenOptions = {
   readonly adapters?: readonly string[];
   readonly requests: readonly RequestLength[];
   readonly batchSize?: number;
+  readonly cacheTokens?: number;
+  readonly scoresPrompts?: boolean;
   readonly storage?: Partial<StorageSettings>;
+  readonly scoreShapes?: readonly ScoreShape[];
   /** Changes to config.json. */
   readonly model?: Partial<ModelConfig>;
 };
 
 /** Opens files and decides the plan; takes no GPU memory. */
 export async function readPlan(directory: string, options: OpenOptions) {
-  const { adapters: directories = [], requests, batchSize = 1 } = options;
+  const { adapters: directories = [], requests, batchSize = 1, cacheTokens, scoresPrompts } = options;
   const reader = nodeReader(directory);
   const model = { ...(await readModelConfig(reader)), ...options.model };
   const source = await withTiedHead(model, await openCheckpoint(reader));
   const storage = await baseStorage({ ...trainConfig(directory), ...options.storage }, model, source);
   const adapters = await Promise.all(directories.map((path) => openAdapter(nodeReader(path), adapterBase(model))));
   const layouts = adapters.map(({ layout }) => layout);
-  const plan = { model, storage, adapters: layouts, computeDtype: 'f32', batchSize, requests } as const;
+  const { scoreShapes = [] } = options;
+  const sizes = { batchSize, requests, cacheTokens, scoresPrompts, scoreShapes };
+  const plan = { model, storage, adapters: layouts, computeDtype: 'f32', ...sizes } as const;
   return { plan, adapters, source };
 }
 

@@ -2,6 +2,7 @@
 import type { EstimateResult, MethodEstimate, QloraRecipe } from '../../estimate/types.ts';
 import { CATEGORIES } from '../../gpu/category.ts';
 import { formatBytes } from '../../report/format.ts';
+import { formatGB } from './words.ts';
 
 type Figures = Extract<MethodEstimate, { readonly by_category: unknown }>;
 
@@ -27,6 +28,7 @@ export function estimateTable(result: EstimateResult): string {
       figures(category, (e) => formatBytes(e.by_category[category])),
     ),
     figures('peak', (e) => formatBytes(e.peak_bytes)),
+    figures('  in GB', (e) => formatGB(e.peak_bytes)),
     ...(allowed === null ? [] : [figures(`fits ${formatBytes(allowed)}`, (e) => (e.fits === true ? 'yes' : 'no'))]),
     ...(done.some((e) => e.optimizer_host_bytes !== undefined)
       ? [figures('in host memory', (e) => formatBytes(e.optimizer_host_bytes ?? 0))]

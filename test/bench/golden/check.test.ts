@@ -58,6 +58,7 @@ describe('the golden folders', () => {
       'programs',
       'tokenizers',
       'optimizers',
+      'eval',
     ]);
     for (const made of own ?? []) {
       const [name = '', version = ''] = (named(made) ?? '').split(' ');
