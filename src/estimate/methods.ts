@@ -1,6 +1,6 @@
 /** Estimates LoRA, QLoRA and full training of one model with the settings of one configuration. */
 import { type ResolvedConfig, type TrainConfig, wasSet } from '../config/index.ts';
-import { DeviceError } from '../errors.ts';
+import { ConfigError, DeviceError } from '../errors.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
@@ -70,9 +70,14 @@ async function estimateMethod(
   try {
     return figuresOf(config, await estimateModel(model, config, profile, shaders), allowed);
   } catch (error) {
-    if (error instanceof DeviceError) return { method, peak_bytes: null, reason: error.message };
+    if (error instanceof DeviceError || isBudget(error)) return { method, peak_bytes: null, reason: error.message };
     throw error;
   }
+}
+
+/** A budget for an optimizer's state that is enough for one method may be too small for another. */
+function isBudget(error: unknown): error is ConfigError {
+  return error instanceof ConfigError && error.problems.some(({ path }) => path === 'paged_optimizer_memory');
 }
 
 function figuresOf(
