@@ -2,6 +2,7 @@
  * Settles what a configuration leaves to the memory that there is: `gradient_checkpointing: auto`, and the part of a paged
  * optimizer's state that stays on the GPU.
  */
+import { max as largest } from 'simple-statistics';
 import { sizeInWords } from '../config/bytes.ts';
 import { optimizerOf } from '../config/optimizers.ts';
 import type { TrainConfig } from '../config/settings.ts';
@@ -91,7 +92,7 @@ function estimateOf({ layout, config, shapes, profile, shaders }: PlanJob): Esti
 function extraSeconds({ config, layout, shapes, profile }: PlanJob, { state }: Estimate): number {
   const { gradient_checkpointing: chosen, gradient_accumulation_steps: accumulation } = config;
   const again = RECOMPUTED[chosen === 'selective' ? chosen : chosen === false ? 'off' : 'full'];
-  const tokens = accumulation * Math.max(...shapes.train.map(({ B, S }) => B * S));
+  const tokens = accumulation * largest(shapes.train.map(({ B, S }) => B * S));
   const forward = (countParameters(layout).all * tokens) / PRODUCTS_PER_SECOND[profile.tier];
   return again * forward + (2 * state.hostBytes) / COPIED_PER_SECOND;
 }

@@ -11,7 +11,9 @@ export const STATE_BLOCK = 256;
 const VECTOR = 4;
 
 /** What the codes of both moments stand for: bitsandbytes' signed and unsigned dynamic maps. */
-export const STATE_CODES = Float32Array.of(...DYNAMIC_CODE, ...DYNAMIC_UNSIGNED_CODE);
+export const STATE_CODES = new Float32Array(DYNAMIC_CODE.length + DYNAMIC_UNSIGNED_CODE.length);
+STATE_CODES.set(DYNAMIC_CODE);
+STATE_CODES.set(DYNAMIC_UNSIGNED_CODE, DYNAMIC_CODE.length);
 
 export type Adamw8bit = AdamwSettings & {
   p: Tensor; // parameters, in/out

@@ -7,11 +7,15 @@ import { Tensor } from '../gpu/tensor.ts';
 import { STATE_CODES } from '../kernels/adamw-8bit.ts';
 import type { FlatParameters, Trainable } from '../model/flat.ts';
 import { type Page, Pager } from './pager.ts';
-import { layoutState, type SegmentState, type Span, segmentStates, smallestBudget } from './state-layout.ts';
+import {
+  type HeldSpan,
+  layoutState,
+  type SegmentState,
+  type Span,
+  segmentStates,
+  smallestBudget,
+} from './state-layout.ts';
 import { partBytes, type StatePart, type UpdateRule } from './update-rule.ts';
-
-/** The state of some elements of a segment, a tensor for each part. */
-export type HeldSpan = Span & { readonly parts: readonly Tensor[] };
 
 const F32_BYTES = 4;
 

@@ -5,7 +5,7 @@
 import type { Machine } from '../gpu/machine.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { Readback } from '../gpu/transfer.ts';
-import type { HeldSpan } from './held-state.ts';
+import type { HeldSpan } from './state-layout.ts';
 
 export type Page = { readonly index: number; readonly spans: readonly HeldSpan[]; readonly bytes: number };
 

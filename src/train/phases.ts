@@ -15,9 +15,10 @@ import { HEAD_SCRATCH_BYTES } from '../model/ops/cross-entropy.ts';
 import { rowNorms } from '../model/ops/dora.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 import { documentContext } from './document-inputs.ts';
-import type { HeldSpan, HeldState } from './held-state.ts';
+import type { HeldState } from './held-state.ts';
 import type { BatchShape, Inputs } from './inputs.ts';
 import { pagePlan } from './pager.ts';
+import type { HeldSpan } from './state-layout.ts';
 import { updateSpan } from './update.ts';
 import type { UpdateRule } from './update-rule.ts';
 

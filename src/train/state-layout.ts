@@ -2,12 +2,17 @@
  * Where an optimizer's state lies: all of it on the GPU or, beyond a budget, in pages in host memory, which come to windows
  * on the GPU for their update.
  */
+import { max as largest } from 'simple-statistics';
 import { alignUp, BINDING_ALIGNMENT } from '../gpu/device-profile.ts';
+import type { Tensor } from '../gpu/tensor.ts';
 import { GROUP_ALIGNMENT, type Segment, type Trainable } from '../model/flat.ts';
 import { partBytes, type StatePart, stateParts, type UpdateRule } from './update-rule.ts';
 
 /** Elements of a segment from `start` on. */
 export type Span = { readonly segment: number; readonly start: number; readonly count: number };
+
+/** The state of some elements of a segment, a tensor for each part. */
+export type HeldSpan = Span & { readonly parts: readonly Tensor[] };
 
 /** The state of a segment: its parts, and the elements that it may be cut at multiples of. */
 export type SegmentState = {
@@ -73,7 +78,7 @@ export function layoutState(segments: readonly SegmentState[], budget: number | 
 }
 
 function windowsOf(segments: readonly SegmentState[], budget: number): StateLayout['windows'] {
-  const least = Math.max(...segments.map((state) => spanBytes(state, state.quantum)));
+  const least = largest(segments.map((state) => spanBytes(state, state.quantum)));
   const wanted = Math.min(MOST_WINDOW_BYTES, Math.floor((budget * WINDOWS_SHARE) / MOST_WINDOWS));
   if (MOST_WINDOWS * least > budget) return { count: 1, bytes: budget - (budget % BINDING_ALIGNMENT) };
   return { count: MOST_WINDOWS, bytes: Math.max(least, wanted - (wanted % BINDING_ALIGNMENT)) };

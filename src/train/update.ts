@@ -7,7 +7,7 @@ import { adamw8bit } from '../kernels/adamw-8bit.ts';
 import { lion } from '../kernels/lion.ts';
 import { sgd } from '../kernels/sgd.ts';
 import type { Segment } from '../model/flat.ts';
-import type { HeldSpan } from './held-state.ts';
+import type { HeldSpan } from './state-layout.ts';
 import type { UpdateRule } from './update-rule.ts';
 
 type Update = {

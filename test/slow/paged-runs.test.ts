@@ -16,9 +16,17 @@ const device = (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice;
 
 type Settings = Omit<Partial<FinetuneOptions>, 'model_name_or_path' | 'datasets' | 'output_dir'>;
 const options = (output_dir: string, settings: Settings): FinetuneOptions => ({
-  ...{ model_name_or_path: TINY, datasets: [{ rows: ROWS }], device, output_dir },
-  ...{ per_device_train_batch_size: 2, gradient_accumulation_steps: 2, learning_rate: 1e-2, max_length: 16 },
-  ...{ lora_r: 64, max_steps: 6, save_steps: 2 },
+  model_name_or_path: TINY,
+  datasets: [{ rows: ROWS }],
+  device,
+  output_dir,
+  per_device_train_batch_size: 2,
+  gradient_accumulation_steps: 2,
+  learning_rate: 1e-2,
+  max_length: 16,
+  lora_r: 64,
+  max_steps: 6,
+  save_steps: 2,
   ...settings,
 });
 
