@@ -59,7 +59,7 @@ describe('a run of 8-bit state', () => {
   test('does not go on under another optimizer', async () => {
     const error = await rejection(finetune(options(cut, { ...paged, use_dora: true, optim: 'adamw_torch' })));
     expect(error).toBeInstanceOf(ConfigError);
-    expect(error.message).toMatch(/optim got "adamw of 32 bits", the run in .* has "adamw of 8 bits"/);
+    expect(error.message).toMatch(/optim: got "adamw of 32 bits", the run in .* has "adamw of 8 bits"/);
   });
 });
 
