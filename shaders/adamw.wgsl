@@ -2,7 +2,7 @@ import package::lib::grid::flat_index;
 import package::lib::step::Step;
 
 // adamw: g = g * clip;  m = beta1*m + (1-beta1)*g;  v = beta2*v + (1-beta2)*g^2;
-//        p = p*(1 - lr*weight_decay) - lr/bias1 * m / (sqrt(v)/sqrt_bias2 + eps);  then g = 0
+//        p = p*(1 - lr*weight_decay) - lr/bias1 * m / (sqrt(v)/sqrt_bias2 + eps) with lr = step.lr * rate;  then g = 0
 //
 //   p, m, v (n)     f32  in/out  untouched when the gradient is not finite
 //   g       (n)     f32  in/out  zero afterwards, always
@@ -22,6 +22,7 @@ struct Params {
   one_minus_beta2: f32,
   eps: f32,
   weight_decay: f32,
+  rate: f32, // factor on the learning rate
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -48,6 +49,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   let second = params.beta2 * v[i] + params.one_minus_beta2 * d * d;
   m[i] = first;
   v[i] = second;
-  let decayed = p[i] * (1.0 - step.lr * params.weight_decay);
-  p[i] = decayed - step.lr / step.bias1 * first / (sqrt(second) / step.sqrt_bias2 + params.eps);
+  let lr = step.lr * params.rate;
+  let decayed = p[i] * (1.0 - lr * params.weight_decay);
+  p[i] = decayed - lr / step.bias1 * first / (sqrt(second) / step.sqrt_bias2 + params.eps);
 }

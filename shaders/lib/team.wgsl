@@ -14,3 +14,16 @@ fn team_sum(lane: u32, part: f32) -> f32 {
   workgroupBarrier();
   return team_parts[0];
 }
+
+var<workgroup> team_largest: array<vec2f, TEAM>;
+
+// The largest of two values over all lanes, in every lane; called as team_sum is.
+fn team_max(lane: u32, part: vec2f) -> vec2f {
+  team_largest[lane] = part;
+  for (var half = TEAM / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (lane < half) { team_largest[lane] = max(team_largest[lane], team_largest[lane + half]); }
+  }
+  workgroupBarrier();
+  return team_largest[0];
+}

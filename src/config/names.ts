@@ -67,6 +67,7 @@ export const ALIASES: ReadonlyMap<string, Alias> = new Map<string, Alias>([
   // a ratio of 1 is the whole run, and as a count of steps would be one step
   ['warmup_ratio', { to: 'warmup_steps', type: z.number().min(0).lt(1) }],
   ...aliases('optim', ['optimizer']),
+  ...aliases('neftune_noise_alpha', ['neftune_alpha']),
   ...aliases('eval_strategy', ['evaluation_strategy']),
 ]);
 

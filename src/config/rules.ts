@@ -3,6 +3,7 @@ import { checkpointRules } from './checkpoint-rules.ts';
 import { coupleComputeDtype, coupleMethod, current, type Findings, type Merged, noEffect } from './couple.ts';
 import { inWords, schemaOf, showSetting } from './describe.ts';
 import type { Entry } from './layers.ts';
+import { optimizerName, optimizerOf } from './optimizers.ts';
 import { reporterRules } from './reporter-rules.ts';
 import { type SchedulerKwargs, type SchedulerType, scheduleProblems } from './schedulers.ts';
 import { SECTIONS, type SettingKey, settings } from './settings.ts';
@@ -76,14 +77,21 @@ function bfloat16(set: Merged, found: Findings): void {
 
 function oneOptimizerName(set: Merged, found: Findings): void {
   const optim = set.get('optim');
-  if (optim === undefined || optim.value === 'adamw_torch') return;
-  const name = String(optim.value);
-  const isOther = name.includes('8bit') || name.startsWith('paged');
-  const instead = isOther
-    ? 'is computed as adamw_torch: moments of 32 bits, all on the GPU, as `nibble estimate` counts them'
-    : 'is the same formula as adamw_torch';
-  found.notices.push({ path: optim.path, message: `${showSetting(name)} ${instead}`, isFollowed: !isOther });
-  set.set('optim', { ...optim, value: 'adamw_torch' });
+  const given = String(current(set, 'optim'));
+  const name = optimizerName(given);
+  if (optim !== undefined && given !== name) {
+    const message = `${showSetting(given)} is the same formula as ${name}`;
+    found.notices.push({ path: optim.path, message, isFollowed: true });
+    set.set('optim', { ...optim, value: name });
+  }
+  const { formula, paged } = optimizerOf(name);
+  const budget = set.get('paged_optimizer_memory');
+  if (budget !== undefined && !paged) noEffect(found, budget, `optim: ${name} does not page`);
+  for (const key of ['adam_beta1', 'adam_beta2', 'adam_epsilon'] as const) {
+    const entry = set.get(key);
+    if (entry === undefined || formula === 'adamw' || (formula === 'lion' && key !== 'adam_epsilon')) continue;
+    noEffect(found, entry, `optim: ${name} has none`);
+  }
 }
 
 function required(set: Merged, found: Findings, purpose: Purpose): void {
@@ -103,6 +111,7 @@ function required(set: Merged, found: Findings, purpose: Purpose): void {
 const FLOAT32_KEYS = [
   ...(['learning_rate', 'weight_decay', 'adam_beta1', 'adam_beta2', 'adam_epsilon', 'max_grad_norm'] as const),
   ...(['lora_alpha', 'lora_dropout', 'loss_scale', 'init_scale', 'growth_factor', 'backoff_factor'] as const),
+  ...(['neftune_noise_alpha', 'loraplus_lr_ratio', 'loraplus_lr_embedding'] as const),
   'alpha_pattern',
   'lr_scheduler_kwargs',
 ] as const satisfies readonly SettingKey[];
@@ -210,6 +219,9 @@ function withoutEffect(set: Merged, found: Findings): void {
     if (method !== 'qlora' && (quantOnly || key === 'llm_int8_skip_modules'))
       noEffect(found, entry, `method: ${method} does not quantize the base`);
   }
+  const embedding = set.get('loraplus_lr_embedding');
+  if (embedding && current(set, 'loraplus_lr_ratio') === null)
+    noEffect(found, embedding, 'loraplus_lr_ratio is not set');
   lossScaling(set, found);
   keptInputs(set, found);
   const adapter = set.get('adapter_name_or_path');

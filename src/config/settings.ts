@@ -1,5 +1,6 @@
 /** Every setting of a training run, once: type, default and help. Flags, help texts and the JSON Schema come from here. */
 import { z } from 'zod';
+import type { OptimizerName } from './optimizers.ts';
 import { adapter } from './sections/adapter.ts';
 import { checkpoints } from './sections/checkpoints.ts';
 import { data } from './sections/data.ts';
@@ -52,7 +53,7 @@ export type TrainConfig = Omit<Parsed, 'compute_dtype' | 'bnb_4bit_compute_dtype
   base_on_hub?: string;
   /** True where compute_dtype stands for bfloat16 or mixed precision, and turns to float32 on a device without float16. */
   float16_if_possible: boolean;
-  optim: 'adamw_torch';
+  optim: OptimizerName;
   eval_steps: number;
 };
 

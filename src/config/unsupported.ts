@@ -36,7 +36,6 @@ export const UNSUPPORTED: ReadonlyMap<string, readonly unknown[]> = new Map<stri
     'peft_config_path',
     'optim_args',
     'optim_target_modules',
-    'neftune_noise_alpha',
     'target_parameters',
     'layer_replication',
     'trainable_token_indices',
@@ -88,8 +87,8 @@ export const UNSUPPORTED_VALUES: Readonly<Partial<Record<SettingKey, readonly un
   bnb_4bit_quant_storage: ['bfloat16', 'float16', 'float32'],
   init_lora_weights: ['pissa', 'olora', 'eva', 'loftq', 'orthogonal', 'corda', 'lora_ga', 'mica'],
   optim: [
-    ...['adafactor', 'sgd', 'adagrad', 'adamw_anyprecision', 'muon', 'lomo', 'adalomo', 'grokadamw', 'stable_adamw'],
-    ...['lion_32bit', 'lion_8bit', 'paged_lion_32bit', 'paged_lion_8bit', 'ademamix', 'ademamix_8bit'],
+    ...['adafactor', 'adagrad', 'adamw_anyprecision', 'muon', 'lomo', 'adalomo', 'grokadamw', 'stable_adamw'],
+    ...['lion_8bit', 'paged_lion_8bit', 'ademamix', 'ademamix_8bit'],
     ...[
       'paged_ademamix_32bit',
       'paged_ademamix_8bit',

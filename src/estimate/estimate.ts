@@ -18,7 +18,7 @@ export function estimateRun(
   profile: DeviceProfile,
   shaders: ShaderLibrary,
 ): Estimate {
-  const { machine, declared } = buildEngine({ device: null, profile, shaders }, layout, config, shapes);
+  const { machine, declared, state } = buildEngine({ device: null, profile, shaders }, layout, config, shapes);
   const { peak, phasePeaks } = machine.ledger;
   const { trainable: trainableParams, all: allParams } = countParameters(layout);
   return {
@@ -28,6 +28,12 @@ export function estimateRun(
     trainableParams,
     allParams,
     quantizedLinears: quantizedLinears(declared),
+    state: {
+      gpuBytes: peak.byCategory.optimizer,
+      hostBytes: state.pager?.hostBytes ?? 0,
+      pages: state.pager?.pages.length ?? 0,
+    },
+    gradientCheckpointing: config.gradient_checkpointing,
   };
 }
 

@@ -11,6 +11,7 @@ import { allowedBytes } from './allowed.ts';
 import { baseQuantization } from './base-quantization.ts';
 import { estimateRun } from './estimate.ts';
 import { type Candidate, fitsIn, peaksAfter, type Remedy, remedyLines } from './remedies.ts';
+import { settlePlan } from './settle.ts';
 import type { Estimate } from './types.ts';
 
 /** An estimate of a run that fits; with advice where it does so narrowly. */
@@ -69,6 +70,26 @@ type Room = {
   readonly driver: (names: readonly string[]) => GpuMemory | null;
 };
 
+/** Bytes that a run may have, infinite where nobody says; and the GPU's memory, where its driver decides. */
+function roomOf({ device: { profile, info }, asked, driver }: Room): { most: number; memory: GpuMemory | null } {
+  const isNvidia = !profile.software && info.vendor.toLowerCase() === 'nvidia';
+  const memory = asked === null && isNvidia ? driver([info.device, info.description]) : null;
+  return { most: asked ?? memory?.freeBytes ?? Number.POSITIVE_INFINITY, memory };
+}
+
+/** Settles what the configuration of a run leaves to the memory of its device. @returns the run, and a note on what was chosen */
+export function settleRun(
+  input: RunInput,
+  device: Pick<Device, 'profile' | 'shaders' | 'info'>,
+  driver: (names: readonly string[]) => GpuMemory | null,
+): { readonly input: RunInput; readonly note: string | null } {
+  const { config, layout, batches } = input;
+  const { profile, shaders } = device;
+  const { most } = roomOf({ device, asked: allowedBytes(config), driver });
+  const { config: settled, note } = settlePlan({ config, layout, shapes: batches.shapes, profile, shaders }, most);
+  return { input: { ...input, config: settled }, note };
+}
+
 /**
  * Requires that a peak fits max_gpu_memory or else the memory that is free. @param remedies lines on what would help
  * @returns the bytes that it may have, infinite where nobody says
@@ -79,9 +100,7 @@ export async function requireFit(
   { device: { profile, info }, asked, driver }: Room,
   remedies: (most: number) => Promise<readonly string[]>,
 ): Promise<number> {
-  const isNvidia = !profile.software && info.vendor.toLowerCase() === 'nvidia';
-  const memory = asked === null && isNvidia ? driver([info.device, info.description]) : null;
-  const most = asked ?? memory?.freeBytes ?? Number.POSITIVE_INFINITY;
+  const { most, memory } = roomOf({ device: { profile, info }, asked, driver });
   if (estimate.peakBytes <= most) return most;
   const detail = [arithmetic(estimate), ...(await remedies(most))].join('\n');
   const needs = `the run would be out of memory: it needs ${sizeInWords(estimate.peakBytes)} of the GPU`;

@@ -1,6 +1,6 @@
 /** Estimates LoRA, QLoRA and full training of one model with the settings of one configuration. */
 import { type ResolvedConfig, type TrainConfig, wasSet } from '../config/index.ts';
-import { DeviceError } from '../errors.ts';
+import { ConfigError, DeviceError } from '../errors.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
@@ -68,14 +68,23 @@ async function estimateMethod(
 ): Promise<MethodEstimate> {
   const { method } = config;
   try {
-    return figuresOf(method, await estimateModel(model, config, profile, shaders), allowed);
+    return figuresOf(config, await estimateModel(model, config, profile, shaders), allowed);
   } catch (error) {
-    if (error instanceof DeviceError) return { method, peak_bytes: null, reason: error.message };
+    if (error instanceof DeviceError || isBudget(error)) return { method, peak_bytes: null, reason: error.message };
     throw error;
   }
 }
 
-function figuresOf(method: EstimatedMethod, estimate: Estimate, allowed: number | null): MethodEstimate {
+/** A budget for an optimizer's state that is enough for one method may be too small for another. */
+function isBudget(error: unknown): error is ConfigError {
+  return error instanceof ConfigError && error.problems.some(({ path }) => path === 'paged_optimizer_memory');
+}
+
+function figuresOf(
+  { method, gradient_checkpointing }: TrainConfig,
+  estimate: Estimate,
+  allowed: number | null,
+): MethodEstimate {
   return {
     method,
     peak_bytes: estimate.peakBytes,
@@ -85,6 +94,8 @@ function figuresOf(method: EstimatedMethod, estimate: Estimate, allowed: number 
     num_trainable_params: estimate.trainableParams,
     num_total_params: estimate.allParams,
     quantized_linears: estimate.quantizedLinears && quantizedFigures(estimate.quantizedLinears),
+    ...(gradient_checkpointing === 'auto' && { gradient_checkpointing: estimate.gradientCheckpointing }),
+    ...(estimate.state.hostBytes > 0 && { optimizer_host_bytes: estimate.state.hostBytes }),
   };
 }
 

@@ -5,7 +5,9 @@ import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
 import { modelLayout } from '../train/model-layout.ts';
 import { longestRow } from '../train/packing.ts';
+import { allowedBytes } from './allowed.ts';
 import { estimateRun } from './estimate.ts';
+import { settlePlan } from './settle.ts';
 import type { Estimate } from './types.ts';
 
 /**
@@ -23,5 +25,9 @@ export async function estimateModel(
     config.eval_datasets.length > 0 || config.val_set_size > 0 ? [{ B: config.per_device_eval_batch_size, S }] : [];
   const shapes = { train: [{ B: config.per_device_train_batch_size, S }], evaluation };
   const layout = await modelLayout({ config, model, source: null, adapter: null, maxPositions: S });
-  return estimateRun(layout, config, shapes, profile, shaders);
+  const settled = settlePlan(
+    { config, layout, shapes, profile, shaders },
+    allowedBytes(config) ?? Number.POSITIVE_INFINITY,
+  );
+  return estimateRun(layout, settled.config, shapes, profile, shaders);
 }

@@ -1,4 +1,5 @@
 /** Results of an estimate. */
+import type { TrainConfig } from '../config/settings.ts';
 import type { CategoryBytes } from '../gpu/category.ts';
 import type { PhasePeak } from '../gpu/ledger.ts';
 import type { Guide } from './guide-types.ts';
@@ -10,6 +11,16 @@ export type Estimate = {
   readonly trainableParams: number;
   readonly allParams: number;
   readonly quantizedLinears: QuantizedLinears | null;
+  readonly state: StateBytes;
+  readonly gradientCheckpointing: TrainConfig['gradient_checkpointing'];
+};
+
+/** Where an optimizer's state lies. */
+export type StateBytes = {
+  readonly gpuBytes: number;
+  /** What comes to the GPU and goes back in every step, in so many pages. */
+  readonly hostBytes: number;
+  readonly pages: number;
 };
 
 /** Bytes of the quantized linear layers, tensor by tensor, and those that the format's formula predicts. */
@@ -61,6 +72,10 @@ export type MethodEstimate =
       readonly num_trainable_params: number;
       readonly num_total_params: number;
       readonly quantized_linears: QuantizedFigures | null;
+      /** What gradient_checkpointing: auto takes; absent without it. */
+      readonly gradient_checkpointing?: TrainConfig['gradient_checkpointing'];
+      /** Bytes of a paged optimizer's state in host memory; absent where none are. */
+      readonly optimizer_host_bytes?: number;
     }
   | { readonly method: EstimatedMethod; readonly peak_bytes: null; readonly reason: string };
 

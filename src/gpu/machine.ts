@@ -40,6 +40,7 @@ export class Machine {
   readonly #device: Device | null;
   readonly #allocator: Allocator;
   readonly #staging: Readback[] = [];
+  readonly #readbacks: Readback[] = [];
   #phases: PreparedPhases | null = null;
   #flags: Tensor | null = null;
   #turn = 0;
@@ -177,16 +178,27 @@ export class Machine {
     upload(this.device, this.allocationOf(tensor), tensor.byteOffset + at, data);
   }
 
-  /** Reads a resident tensor, to the next multiple of 4 bytes, through the first staging buffer or one for this read alone. */
-  async read(tensor: Tensor): Promise<ArrayBuffer> {
-    const bytes = Math.ceil(tensor.bytes / 4) * 4;
+  /**
+   * Reads a resident tensor, or `bytes` of it from its byte `from`, to the next multiple of 4 bytes, through the first staging
+   * buffer or one for this read alone.
+   */
+  async read(tensor: Tensor, part: { readonly from?: number; readonly bytes?: number } = {}): Promise<ArrayBuffer> {
+    const { from = 0 } = part;
+    const bytes = Math.ceil((part.bytes ?? tensor.bytes - from) / 4) * 4;
     const [kept] = this.#staging;
     const staging = kept ?? new Readback(this.#allocator, `${tensor.label}.readback`, bytes);
     try {
-      return (await staging.read(this.device, this.allocationOf(tensor), tensor.byteOffset, bytes)).buffer;
+      return (await staging.read(this.device, this.allocationOf(tensor), tensor.byteOffset + from, bytes)).buffer;
     } finally {
       if (kept === undefined) this.#allocator.free(staging.staging);
     }
+  }
+
+  /** Makes a staging buffer of the caller's own, for results that come back beside those of `nextStaging`. */
+  readback(label: string, bytes: number): Readback {
+    const readback = new Readback(this.#allocator, label, bytes);
+    this.#readbacks.push(readback);
+    return readback;
   }
 
   /** Measures the GPU time of every dispatch of some phases, run once each. @throws DeviceError */
@@ -200,6 +212,6 @@ export class Machine {
   destroy(): void {
     this.#phases?.destroy();
     this.residents.destroy();
-    for (const { staging } of this.#staging.splice(0)) this.#allocator.free(staging);
+    for (const { staging } of [...this.#staging.splice(0), ...this.#readbacks.splice(0)]) this.#allocator.free(staging);
   }
 }

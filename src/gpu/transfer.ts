@@ -104,7 +104,20 @@ export class Readback {
     return this.#mapped(device, bytes);
   }
 
-  async #mapped(device: Device, size: number): Promise<ArrayBuffer> {
+  /** As `finish`, into memory that is there already. @param timed runs the copy, and may measure it */
+  async finishInto(
+    device: Device,
+    target: Uint8Array<ArrayBuffer>,
+    timed: (copy: () => void) => void = (copy) => copy(),
+  ): Promise<void> {
+    await this.#withMapped(device, target.length, (mapped) => timed(() => target.set(new Uint8Array(mapped))));
+  }
+
+  #mapped(device: Device, size: number): Promise<ArrayBuffer> {
+    return this.#withMapped(device, size, (mapped) => mapped.slice(0));
+  }
+
+  async #withMapped<T>(device: Device, size: number, take: (mapped: ArrayBuffer) => T): Promise<T> {
     const buffer = bufferOf(this.staging);
     try {
       await buffer.mapAsync(GPUMapMode.READ, 0, size);
@@ -112,9 +125,9 @@ export class Readback {
       device.throwIfFailed();
       throw new DeviceError(`reading back from the GPU failed: ${(error as Error).message}`, { cause: error });
     }
-    const copy = buffer.getMappedRange(0, size).slice(0);
+    const taken = take(buffer.getMappedRange(0, size));
     buffer.unmap();
     device.throwIfFailed();
-    return copy;
+    return taken;
   }
 }

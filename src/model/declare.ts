@@ -9,7 +9,7 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { type Scales, TABLE_LENGTH } from '../kernels/dequant.ts';
 import { DYNAMIC_CODE } from '../wasm/tables.ts';
 import { NESTED_BLOCK_SIZE, type QuantType } from '../wasm/types.ts';
-import { allocateFlat, type FlatParameters, type TrainableSpec } from './flat.ts';
+import { allocateFlat, byDecay, type FlatParameters, type GroupOf, type TrainableSpec } from './flat.ts';
 import type { Layer, Model } from './model.ts';
 import { EMBEDDING, FINAL_NORM, HEAD, layerModules, modulesOf, parametersOf } from './modules.ts';
 import type { DoraPair } from './ops/dora.ts';
@@ -74,12 +74,22 @@ export type DeclaredModel = {
   readonly tables: readonly CodeTables[];
 };
 
-/** Allocates a model and what it trains. @throws ConfigError for what this version cannot train */
-export function declareModel(residents: Residents, spec: ModelSpec, maxBindingBytes: number): DeclaredModel {
+/**
+ * Allocates a model and what it trains.
+ * @param groupOf which tensors are updated alike; by default those that weight decay applies to, and the others
+ * @throws ConfigError for what this version cannot train
+ */
+export function declareModel(
+  residents: Residents,
+  spec: ModelSpec,
+  maxBindingBytes: number,
+  groupOf: GroupOf = byDecay,
+): DeclaredModel {
   const { config } = spec;
   requireSupported(config);
   const specs = spec.full ? parametersOf(config).map(trainableOf) : adapterSpecs(config, spec.lora);
-  const trainable = allocateFlat(residents, specs, spec.full ? 'base_weights' : 'adapter', maxBindingBytes);
+  const category = spec.full ? 'base_weights' : 'adapter';
+  const trainable = allocateFlat(residents, specs, { category, maxBindingBytes, groupOf });
   const builder = new Builder(residents, spec, trainable);
   const embed = builder.embedding(EMBEDDING, config.vocab_size, config.hidden_size);
   const layers = Array.from({ length: config.num_hidden_layers }, (_, i) => builder.layer(i));

@@ -1,5 +1,6 @@
 /** A decoder of any architecture: embedding, its layers, the final norm, and the loss of the head. */
 import type { Tensor } from '../gpu/tensor.ts';
+import { neftune } from '../kernels/neftune.ts';
 import { ARCHITECTURES } from './architectures.ts';
 import type { Model } from './model.ts';
 import type { OpContext } from './ops/context.ts';
@@ -10,7 +11,10 @@ import { embed, pickRows } from './ops/embedding.ts';
 /** ids (B*S) u32 -> the normed hidden states (B*S, C) that the head reads. */
 export function decoderHidden(ctx: OpContext, model: Model, ids: Tensor): Tensor {
   const { block, normOffset, embeddingScale } = ARCHITECTURES[model.config.architecture];
-  let h = embed(ctx, ids, model.embed, embeddingScale?.(model.config));
+  const scale = embeddingScale?.(model.config) ?? 1;
+  let h = embed(ctx, ids, model.embed, scale);
+  if (ctx.phase === 'train' && ctx.neftuneAlpha !== undefined)
+    neftune(ctx.tape, { x: h, magnitude: (scale * ctx.neftuneAlpha) / Math.sqrt(ctx.S * model.config.hidden_size) });
   for (const layer of model.layers) {
     const segment = (x: Tensor): Tensor => block(ctx, model, layer, x);
     const keep = ctx.keptInputs === 'f16' && ctx.phase === 'train' ? (x: Tensor) => keepHalf(ctx, x) : undefined;

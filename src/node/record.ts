@@ -89,8 +89,9 @@ export function identityOf(
 ): string {
   // a run's identity depends on the content of files, not on where they lie
   const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...withHow } = config;
-  // nor on how many times it took, on what was said of it, and on where its log went
-  const { resume_from_checkpoint, max_minutes, strict, report_to, logging_dir, ...withNames } = withHow;
+  // nor on how many times it took, on what was said of it, where its log went, and how much of the state lay where
+  const { resume_from_checkpoint, max_minutes, strict, report_to, logging_dir, paged_optimizer_memory, ...withNames } =
+    withHow;
   // nor on the names of what was read
   const { model_revision, offline, base_on_hub, ...withWhich } = withNames;
   const { dataset_config, dataset_train_split, dataset_test_split, ...settings } = withWhich;
@@ -184,6 +185,7 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     tier: profile.tier,
     attention_tier: attention.tier,
     ...(lora && { lora_products: lora }),
+    ...pagingInfo(result),
     timing: wholeTiming(ctx, timing),
     step_time_ms: timed.length > 0 ? distribution(timed.map((s) => s.stepMs)) : null,
     excluded_warmup_steps: EXCLUDED_WARMUP_STEPS,
@@ -217,6 +219,23 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
       step_time_ms: s.stepMs,
       memory_allocated: ledger.currentBytes,
     })),
+  };
+}
+
+/** Nothing where all state stayed on the GPU. */
+function pagingInfo({ engine }: TrainResult): Pick<RunRecord['train_info'], 'paging'> {
+  const { pager } = engine.state;
+  if (pager === null) return {};
+  const { toGpuBytes, toHostBytes, copyMs, waitMs } = pager.traffic;
+  return {
+    paging: {
+      host_bytes: pager.hostBytes,
+      pages: pager.pages.length,
+      to_gpu_bytes: toGpuBytes,
+      to_host_bytes: toHostBytes,
+      copy_s: copyMs / 1000,
+      wait_s: waitMs / 1000,
+    },
   };
 }
 

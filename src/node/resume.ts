@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { z } from 'zod';
 import type { SettingKey, TrainConfig } from '../config/index.ts';
+import { stateKind } from '../config/optimizers.ts';
 import { show } from '../config/show.ts';
 import { ConfigError, type ConfigProblem, DataError, exitCodeOf } from '../errors.ts';
 import { canonicalJson } from '../results/identity.ts';
@@ -109,6 +110,7 @@ function withoutPath({ path: _, ...others }: TrainConfig['datasets'][number]): o
 /** Settings that change nothing of what is computed. */
 const FREE: readonly SettingKey[] = [
   ...(['output_dir', 'model_name_or_path', 'adapter_name_or_path', 'eval_datasets', 'max_gpu_memory'] as const),
+  'paged_optimizer_memory',
   ...(['resume_from_checkpoint', 'max_minutes', 'save_strategy', 'save_steps', 'save_total_limit'] as const),
   ...(['load_best_model_at_end', 'dataset_dir', 'strict', 'report_to', 'logging_dir', 'model_revision'] as const),
   ...(['offline', 'dataset_config', 'dataset_train_split', 'dataset_test_split'] as const),
@@ -116,6 +118,7 @@ const FREE: readonly SettingKey[] = [
 /** Settings with which a run may go on otherwise than it began. */
 const CHANGEABLE: readonly SettingKey[] = [
   ...(['num_train_epochs', 'max_steps', 'learning_rate', 'lr_scheduler_type', 'lr_scheduler_kwargs'] as const),
+  ...(['neftune_noise_alpha', 'loraplus_lr_ratio', 'loraplus_lr_embedding'] as const),
   ...(['warmup_steps', 'weight_decay', 'adam_beta1', 'adam_beta2', 'adam_epsilon', 'max_grad_norm'] as const),
   ...(['lora_dropout', 'gradient_checkpointing', 'matmul_tier', 'per_device_eval_batch_size'] as const),
   ...(['growth_factor', 'backoff_factor', 'growth_interval', 'on_nan', 'logging_steps'] as const),
@@ -123,6 +126,10 @@ const CHANGEABLE: readonly SettingKey[] = [
   ...(['metric_for_best_model', 'greater_is_better', 'early_stopping_patience'] as const),
   'early_stopping_threshold',
 ];
+
+/** A state is the same whichever way an optimizer holds it. */
+const asCompared = (key: SettingKey, value: unknown): unknown =>
+  key === 'optim' && typeof value === 'string' ? stateKind(value) : value;
 
 /** What each of the files is called in messages. */
 const FILES: Readonly<Record<string, readonly [SettingKey, string]>> = {
@@ -150,7 +157,7 @@ export function requireSameRun({ file, reader }: ResumePoint, now: RunOrigin, ni
   if (then.files.eval_datasets !== now.files.eval_datasets)
     note('eval_datasets: other rows than before the checkpoint; its evaluations do not compare with those to come');
   for (const key of Object.keys(now.settings) as SettingKey[]) {
-    const [before, after] = [then.settings[key], now.settings[key]];
+    const [before, after] = [asCompared(key, then.settings[key]), asCompared(key, now.settings[key])];
     if (before === undefined || FREE.includes(key) || canonicalJson(before) === canonicalJson(after)) continue;
     if (CHANGEABLE.includes(key)) note(`${key}: ${show(before)} up to the checkpoint, ${show(after)} from now on`);
     else

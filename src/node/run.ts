@@ -5,7 +5,7 @@ import { ADAPTER_FILE } from '../adapters/files.ts';
 import { type ResolvedConfig, reportersOf, type TrainConfig, wasSet } from '../config/index.ts';
 import { DeviceError } from '../errors.ts';
 import { advise } from '../estimate/advise.ts';
-import { estimateThatFits } from '../estimate/fit.ts';
+import { estimateThatFits, settleRun } from '../estimate/fit.ts';
 import { tokenizerBytes } from '../formats/companions.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Device } from '../gpu/device.ts';
@@ -24,6 +24,7 @@ import { freeBytesAt, requireRoom, requireWritable, type WrittenBytes } from './
 import { codeInfo, gpuInfo, nvidiaSmi, runtimeInfo, sha256OfFile } from './environment.ts';
 import { nodeReader, nodeWriter } from './files.ts';
 import { driverMemory } from './gpu-memory.ts';
+import { freeHostBytes, pagingNotes, requireHostMemory } from './host-memory.ts';
 import { hubAccess } from './hub-access.ts';
 import { fetchInputs, hubNames, namesOf } from './hub-inputs.ts';
 import type { Snapshot } from './hub-snapshot.ts';
@@ -132,7 +133,8 @@ async function runOn(
   const { values } = configs.absolute;
   const { name, software } = device.profile;
   onEvent({ type: 'device', name, software, notes: [...deviceNotes(device), ...dtypeNotes] });
-  const input = await readRunInput(values, runtime.readerOf, options.rowSpool);
+  const opened = await readRunInput(values, runtime.readerOf, options.rowSpool);
+  const { input, note: choice } = settleRun(opened, device, driverMemory);
   signal.throwIfAborted();
   const { train: trainSet, evaluation, batches } = input;
   const { totalSteps } = batches;
@@ -144,8 +146,10 @@ async function runOn(
   if (keep) await requireRoom(values.output_dir, await written(runtime, input), freeBytes);
   const tiers = runTiers(device.profile, values, input.layout.spec.config.head_dim);
   const predicted = await estimateThatFits(input, device, driverMemory);
+  requireHostMemory(predicted, freeHostBytes());
   const { peakBytes, byCategory } = predicted;
-  const planNotes = [...tierNotes(tiers), `GPU memory needed: ${formatBytes(peakBytes)}`];
+  const memoryNotes = [`GPU memory needed: ${formatBytes(peakBytes)}`, ...pagingNotes(predicted)];
+  const planNotes = [...tierNotes(tiers), ...memoryNotes, ...(choice === null ? [] : [choice])];
   onEvent({ type: 'plan', peakBytes, byCategory, notes: planNotes });
   const advice = [...advise(input, (key) => wasSet(configs.asGiven, key)), ...predicted.advice];
   requireStrict(configs.asGiven, { dtypeNotes, rowNotes: trainSet.notes, advice });

@@ -203,6 +203,17 @@ const historyRowSchema = z.strictObject({
 
 const tierSchema = z.enum(['direct', 'simt', 'subgroup_matrix']);
 
+/** Paging of an optimizer's state: the steps of this process, those of a run it went on with apart. */
+const pagingSchema = z.strictObject({
+  host_bytes: bytes,
+  pages: count,
+  to_gpu_bytes: bytes,
+  to_host_bytes: bytes,
+  /** Seconds of the host in copies, and in waiting for a window on the GPU, the GPU's own work included. */
+  copy_s: z.number().min(0),
+  wait_s: z.number().min(0),
+});
+
 const trainInfoSchema = z.strictObject({
   num_trainable_params: count.nullable(),
   num_total_params: count.nullable(),
@@ -218,6 +229,8 @@ const trainInfoSchema = z.strictObject({
       operands: z.enum(['float32', 'float16']),
     })
     .optional(),
+  /** What of a paged optimizer's state lay in host memory, and what its coming and going took; absent where none did. */
+  paging: pagingSchema.optional(),
   timing: timingSchema,
   step_time_ms: stepTimeSchema.nullable(),
   excluded_warmup_steps: count.nullable(),

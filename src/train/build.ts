@@ -1,5 +1,8 @@
 /** Allocates and records everything a run needs: the one path that training and estimating share. */
+import { bytesOfSize } from '../config/bytes.ts';
+import { optimizerOf } from '../config/optimizers.ts';
 import type { TrainConfig } from '../config/settings.ts';
+import { KernelCallError } from '../errors.ts';
 import { floatType } from '../formats/dtype.ts';
 import { Machine, type MachineTarget } from '../gpu/machine.ts';
 import type { LossScaling } from '../kernels/loss-scale.ts';
@@ -7,13 +10,16 @@ import { requireComputeDtype } from '../model/compute-dtype.ts';
 import { declareModel } from '../model/declare.ts';
 import type { Checkpointing } from '../model/ops/context.ts';
 import { Engine } from './engine.ts';
+import { HeldState } from './held-state.ts';
 import type { BatchShape } from './inputs.ts';
 import type { ModelLayout } from './model-layout.ts';
 import { documentsOf } from './packing.ts';
 import type { EngineSettings } from './phases.ts';
 import { matmulTier } from './tiers.ts';
+import { loraPlus, updateGroups, updateRule } from './update-rule.ts';
 
 function checkpointingOf({ gradient_checkpointing: asked }: TrainConfig): Checkpointing {
+  if (asked === 'auto') throw new KernelCallError('gradient_checkpointing', 'is auto, and nothing chose a plan');
   return asked === 'selective' ? asked : asked ? 'full' : 'off';
 }
 
@@ -24,6 +30,11 @@ function lossScalingOf(config: TrainConfig): LossScaling | null {
   if (loss_scale !== 'dynamic') return { initScale: loss_scale, growthFactor: 1, backoffFactor: 1, growthInterval };
   const { init_scale: initScale, growth_factor: growthFactor, backoff_factor: backoffFactor } = config;
   return { initScale, growthFactor, backoffFactor, growthInterval };
+}
+
+/** Bytes that the optimizer's state may take of the GPU; null has no limit. */
+function stateBudget({ optim, paged_optimizer_memory: size }: TrainConfig): number | null {
+  return size === null || !optimizerOf(optim).paged ? null : bytesOfSize(size);
 }
 
 export type Shapes = { readonly train: readonly BatchShape[]; readonly evaluation: readonly BatchShape[] };
@@ -39,24 +50,23 @@ export function buildEngine(target: MachineTarget, layout: ModelLayout, config: 
   requireComputeDtype(profile, computeDtype);
   const machine = new Machine({ ...target, profile });
   machine.ledger.enterPhase('load');
-  const declared = declareModel(machine.residents, layout.spec, profile.limits.maxStorageBufferBindingSize);
+  const optimizer = updateRule(config);
+  const { maxStorageBufferBindingSize: binding } = profile.limits;
+  const declared = declareModel(machine.residents, layout.spec, binding, updateGroups(optimizer, loraPlus(config)));
+  const state = new HeldState(machine, declared.trainable, optimizer, stateBudget(config));
   const settings: EngineSettings = {
     computeDtype,
-    optimizer: {
-      beta1: config.adam_beta1,
-      beta2: config.adam_beta2,
-      eps: config.adam_epsilon,
-      weightDecay: config.weight_decay,
-    },
+    optimizer,
     maxGradNorm: config.max_grad_norm,
     lossScaling: lossScalingOf(config),
     checkpointing: checkpointingOf(config),
     keptInputs: floatType(config.gradient_checkpointing_dtype).gpu,
+    neftuneAlpha: config.neftune_noise_alpha,
     documents: documentsOf(config),
     gradientAccumulationSteps: config.gradient_accumulation_steps,
     trainShapes: shapes.train,
     evalShapes: shapes.evaluation,
   };
   machine.ledger.enterPhase('train');
-  return new Engine(machine, declared, settings);
+  return new Engine(machine, declared, state, settings);
 }

@@ -10,8 +10,10 @@ import type { Readback } from '../gpu/transfer.ts';
 import { METRIC, METRIC_COUNT } from '../kernels/grad-norm.ts';
 import type { DeclaredModel } from '../model/declare.ts';
 import { wholeRows } from './document-inputs.ts';
+import type { HeldState } from './held-state.ts';
 import { allocateInputs, type BatchShape, F32_BYTES, type Inputs } from './inputs.ts';
 import { LossScaler, type RatesAt, type ScalerState, USED_BYTES } from './loss-scaler.ts';
+import { pagePlan } from './pager.ts';
 import { type EngineSettings, MAGNITUDES_PLAN, planName, recordPhases, UPDATE_PLAN } from './phases.ts';
 import { packStepScalars, STEP_BYTES, type StepScalars } from './step-scalars.ts';
 
@@ -52,17 +54,21 @@ export class Engine {
   readonly machine: Machine;
   readonly declared: DeclaredModel;
   readonly settings: EngineSettings;
+  readonly state: HeldState;
   readonly inputs: Inputs;
   /** How often each micro-batch's plan was trained with, by its name. */
   readonly microSteps = new Map<string, number>();
   readonly #scalars = new ArrayBuffer(STEP_BYTES);
   readonly #scaler: LossScaler | null;
   #evalFlags = 0;
+  /** Settles when all of the last step is submitted, where its state comes in pages. */
+  #submitted: Promise<unknown> = Promise.resolve();
 
   /** Allocates and records everything and runs nothing: an estimate needs no more. `compile` comes next. */
-  constructor(machine: Machine, declared: DeclaredModel, settings: EngineSettings) {
+  constructor(machine: Machine, declared: DeclaredModel, state: HeldState, settings: EngineSettings) {
     this.machine = machine;
     this.declared = declared;
+    this.state = state;
     this.settings = settings;
     const rows = largest([...settings.trainShapes, ...settings.evalShapes].map(({ B, S }) => B * S));
     const { lossScaling, documents, gradientAccumulationSteps } = settings;
@@ -80,6 +86,7 @@ export class Engine {
 
   /** Compiles all programs; weights may be loading meanwhile. @throws DeviceError */
   compile(): Promise<void> {
+    this.state.writeTables();
     return this.machine.compile();
   }
 
@@ -94,6 +101,25 @@ export class Engine {
     scalars: Omit<StepScalars, 'micro'>,
     ratesAt: RatesAt = () => scalars,
   ): Promise<StepMetrics> {
+    const { pager } = this.state;
+    if (pager === null) return this.#submitStep(batches, scalars, ratesAt);
+    const step = this.#submitted.then(() => {
+      const metrics = this.#submitStep(batches, scalars, ratesAt);
+      // awaited below; a page that fails first must not leave it unhandled
+      metrics.catch(() => undefined);
+      return { metrics, paged: pager.run() };
+    });
+    this.#submitted = step.then(({ paged }) => paged);
+    this.#submitted.catch(() => undefined);
+    return step.then(async ({ metrics, paged }) => {
+      await paged;
+      await pager.settled();
+      return metrics;
+    });
+  }
+
+  /** Submits micro-batches and the update of the state that stays on the GPU. */
+  #submitStep(batches: readonly Batch[], scalars: Omit<StepScalars, 'micro'>, ratesAt: RatesAt): Promise<StepMetrics> {
     const { rowLoss, metrics } = this.inputs;
     const into = this.machine.nextStaging();
     this.#scaler?.begin(ratesAt);
@@ -164,7 +190,10 @@ export class Engine {
    */
   async *warmUp(): AsyncGenerator<string, void> {
     this.#writeScalars({ lr: 0, bias1: 1, sqrt_bias2: 1, inv_tokens: 0, loss_scale: 1, step: 0, micro: 0, seed: 0 });
-    yield* this.machine.warmUp(this.warmUpNames, (name) => this.#writeDocuments(this.#shapeOf(name)));
+    yield* this.machine.warmUp(this.warmUpNames, (name) => {
+      this.#writeDocuments(this.#shapeOf(name));
+      this.state.pager?.blank();
+    });
     this.clearOptimizer();
   }
 
@@ -193,9 +222,9 @@ export class Engine {
   clearOptimizer(): void {
     this.#scaler?.reset();
     const submission = this.machine.submission('clear');
-    for (const { grad, m, v } of this.declared.trainable.segments)
-      for (const tensor of [grad, m, v]) submission.clear(tensor);
+    for (const { grad } of this.declared.trainable.segments) submission.clear(grad);
     submission.clear(this.machine.flags).submit();
+    this.state.clear();
   }
 
   /**
@@ -204,7 +233,9 @@ export class Engine {
    */
   async profileStep(batch: Batch): Promise<Span[]> {
     this.#writeBatch(batch);
-    return this.machine.profileRun([planName('micro', batch), UPDATE_PLAN]);
+    const pages = (this.state.pager?.pages ?? []).map(({ index }) => pagePlan(index));
+    this.state.pager?.blank();
+    return this.machine.profileRun([planName('micro', batch), UPDATE_PLAN, ...pages]);
   }
 
   /** Submits a phase of a step; with a loss scale, under the scalars that the GPU chose. */

@@ -4,21 +4,27 @@
  */
 import { liveCommands } from '../gpu/live.ts';
 import type { Machine, Recorded } from '../gpu/machine.ts';
-import { type AdamwSettings, adamw } from '../kernels/adamw.ts';
+import type { Recorder } from '../gpu/recorder.ts';
 import { gradNorm, gradNormWorkspace } from '../kernels/grad-norm.ts';
 import { type LossScaling, lossScale } from '../kernels/loss-scale.ts';
 import type { DeclaredModel } from '../model/declare.ts';
 import { decoderLoss } from '../model/decoder.ts';
+import type { Segment } from '../model/flat.ts';
 import type { Checkpointing } from '../model/ops/context.ts';
 import { HEAD_SCRATCH_BYTES } from '../model/ops/cross-entropy.ts';
 import { rowNorms } from '../model/ops/dora.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 import { documentContext } from './document-inputs.ts';
+import type { HeldState } from './held-state.ts';
 import type { BatchShape, Inputs } from './inputs.ts';
+import { pagePlan } from './pager.ts';
+import type { HeldSpan } from './state-layout.ts';
+import { updateSpan } from './update.ts';
+import type { UpdateRule } from './update-rule.ts';
 
 export type EngineSettings = {
   readonly computeDtype: ComputeDtype;
-  readonly optimizer: AdamwSettings;
+  readonly optimizer: UpdateRule;
   /** Norm that gradients are clipped to; 0 leaves them as they are. */
   readonly maxGradNorm: number;
   /** Null where gradients are not scaled. */
@@ -26,6 +32,8 @@ export type EngineSettings = {
   readonly gradientAccumulationSteps: number;
   readonly checkpointing: Checkpointing;
   readonly keptInputs: ComputeDtype;
+  /** Strength of NEFTune's noise on embeddings; null has none. */
+  readonly neftuneAlpha: number | null;
   /** Whether training and evaluation batches say where documents begin and end within a row. */
   readonly documents: { readonly train: boolean; readonly evaluation: boolean };
   readonly trainShapes: readonly BatchShape[];
@@ -41,6 +49,7 @@ export const planName = (phase: 'micro' | 'eval', { B, S }: BatchShape): string 
 type Parts = {
   readonly machine: Machine;
   readonly declared: DeclaredModel;
+  readonly state: HeldState;
   readonly inputs: Inputs;
   readonly settings: EngineSettings;
 };
@@ -50,7 +59,7 @@ export function recordPhases(parts: Parts): Recorded[] {
   const { trainShapes, evalShapes } = parts.settings;
   const micro = distinct(trainShapes).map((shape) => recordLoss(parts, 'micro', shape));
   const evaluation = distinct(evalShapes).map((shape) => recordLoss(parts, 'eval', shape));
-  const update = trainShapes.length > 0 ? [recordUpdate(parts)] : [];
+  const update = trainShapes.length > 0 ? [recordUpdate(parts), ...recordPages(parts)] : [];
   return [...micro, ...update, ...evaluation, ...recordMagnitudes(parts)];
 }
 
@@ -74,6 +83,7 @@ function recordLoss(
     phase: backward ? 'train' : 'eval',
     checkpointing: settings.checkpointing,
     keptInputs: settings.keptInputs,
+    ...(settings.neftuneAlpha !== null && { neftuneAlpha: settings.neftuneAlpha }),
   } as const;
   decoderLoss(ctx, model, ids.slice(0, T), { labels: labels.slice(0, T), rowLoss: rowLoss.slice(0, T) }, backward);
   return { name: planName(phase, shape), commands: liveCommands(tape.commands, machine.flags.storage) };
@@ -90,12 +100,13 @@ function recordMagnitudes({ machine, declared: { dora }, settings, inputs: { ste
   return [{ name: MAGNITUDES_PLAN, commands: tape.commands }];
 }
 
-function recordUpdate({ machine, declared, inputs, settings }: Parts): Recorded {
-  const { segments } = declared.trainable;
-  const { optimizer, maxGradNorm, lossScaling } = settings;
+/** Records norm, clipping and loss scale, and the update of all state that stays on the GPU. */
+function recordUpdate(parts: Parts): Recorded {
+  const { machine, declared, inputs, settings, state } = parts;
+  const { maxGradNorm, lossScaling } = settings;
   const { metrics, scaling, step } = inputs;
   const rec = machine.recorder({ step });
-  const gradients = segments.map((s) => s.grad);
+  const gradients = declared.trainable.segments.map((s) => s.grad);
   const [first, second] = gradNormWorkspace(gradients.map((g) => g.elements));
   const workspace = (label: string, n: number) => rec.tensor(label, [n], { category: 'workspace' });
   gradNorm(rec, {
@@ -105,10 +116,25 @@ function recordUpdate({ machine, declared, inputs, settings }: Parts): Recorded 
     metrics,
   });
   if (lossScaling !== null && scaling !== null) lossScale(rec, { ...lossScaling, ...scaling, metrics });
-  for (const { param, grad, m, v, decay } of segments) {
-    adamw(rec, { ...optimizer, weightDecay: decay ? optimizer.weightDecay : 0, p: param, g: grad, m, v, metrics });
-  }
+  recordSpans(rec, parts, state.resident);
   return { name: UPDATE_PLAN, commands: rec.commands };
+}
+
+/** Records the update of each page of state, to be run after the others and under the same scalars. */
+function recordPages(parts: Parts): Recorded[] {
+  const { machine, inputs, state } = parts;
+  return (state.pager?.pages ?? []).map(({ index, spans }) => {
+    const rec = machine.recorder({ step: inputs.step });
+    recordSpans(rec, parts, spans);
+    return { name: pagePlan(index), commands: rec.commands };
+  });
+}
+
+function recordSpans(rec: Recorder, { declared, inputs, settings, state }: Parts, spans: readonly HeldSpan[]): void {
+  for (const span of spans) {
+    const segment = declared.trainable.segments[span.segment] as Segment;
+    updateSpan(rec, { rule: settings.optimizer, segment, span, metrics: inputs.metrics, codes: state.codes });
+  }
 }
 
 function distinct(shapes: readonly BatchShape[]): BatchShape[] {

@@ -223,9 +223,10 @@ describe('what is refused', () => {
       'report_to: got ["all","csv"], but all stands alone; remove it, or the others (run.yaml:3)',
     ],
     [
-      'optim: lion_32bit',
-      'optim: got "lion_32bit", which is not supported yet; wanted one of adamw_torch, adamw_torch_fused, adamw, adamw_hf, ' +
-        'paged_adamw, paged_adamw_32bit, paged_adamw_8bit, adamw_8bit, adamw_bnb_8bit (run.yaml:3)',
+      'optim: lion_8bit',
+      'optim: got "lion_8bit", which is not supported yet; wanted one of adamw_torch, paged_adamw_32bit, adamw_8bit, ' +
+        'paged_adamw_8bit, lion_32bit, paged_lion_32bit, sgd, adamw_torch_fused, adamw, adamw_hf, paged_adamw, ' +
+        'adamw_bnb_8bit, lion, paged_lion (run.yaml:3)',
     ],
     [
       'eval_strategy: epoch',
@@ -422,6 +423,8 @@ describe('notices', () => {
     const { values, notices } = load('optim: adamw_torch_fused\n');
     expect(values.optim).toBe('adamw_torch');
     expect(notices.map(line)).toEqual(['optim: "adamw_torch_fused" is the same formula as adamw_torch']);
+    expect(load('optim: adamw_bnb_8bit\n').values.optim).toBe('adamw_8bit');
+    expect(load('optim: paged_adamw\n').values.optim).toBe('paged_adamw_32bit');
   });
 
   test.each([

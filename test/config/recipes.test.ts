@@ -44,7 +44,7 @@ strict: false
       packing: true,
       lora_target_modules: 'all-linear',
       per_device_train_batch_size: 2,
-      optim: 'adamw_torch',
+      optim: 'paged_adamw_32bit',
       float16_if_possible: true,
       // not in the recipe
       bnb_4bit_use_double_quant: true,
@@ -63,7 +63,7 @@ strict: false
         'num_train_epochs 1, lr_scheduler_type cosine',
     ]);
     expect(about('flash_attention')[0]).toMatch(/^flash_attention: true: nibble has kernels of its own.*recipe\.yaml/);
-    expect(about('optimizer').join()).toMatch(/computed as adamw_torch: moments of 32 bits/);
+    expect(about('optimizer').join()).not.toMatch(/computed|same formula/);
     for (const name of ['wandb_project', 'deepspeed', 'lora_model_dir', 'tf32', 'strict', 'load_in_8bit', 'fp16'])
       expect(about(name), name).toEqual([]);
     expect(said.join('\n')).not.toContain('remove it');
@@ -156,7 +156,7 @@ bf16: true
     expect(config.values).toMatchObject({
       method: 'qlora',
       warmup_steps: 0.03,
-      optim: 'adamw_torch',
+      optim: 'paged_adamw_8bit',
       dtype: 'bfloat16',
     });
     expect(config.values).toMatchObject({ float16_if_possible: true, requested_compute_dtype: 'bfloat16' });
@@ -186,7 +186,7 @@ bf16: true
     expect(() => load('model_name_or_path: ./llama\nuse_peft: false\nload_in_4bit: true\n')).toThrow('contradicts');
   });
 
-  test.each(['dataloader_drop_last: true', 'neftune_noise_alpha: 5', 'load_in_8bit: true', 's2_attention: true'])(
+  test.each(['dataloader_drop_last: true', 'label_smoothing_factor: 0.1', 'load_in_8bit: true', 's2_attention: true'])(
     '%s changes results and is refused',
     (yaml) => {
       let refusal: ConfigError | null = null;

@@ -23,9 +23,8 @@ const ADVICE = { code: 'rate_low', path: 'learning_rate', message: '5e-5 is low'
 
 test('all advice and all that is not followed, at once', () => {
   const said = { advice: [ADVICE], dtypeNotes: ['bfloat16 is computed as float32'] };
-  expect(refused('strict: true\ndeepspeed: z.json\noptim: adamw_8bit\nbnb_4bit_quant_type: fp4', said)).toEqual([
+  expect(refused('strict: true\ndeepspeed: z.json\nbnb_4bit_quant_type: fp4', said)).toEqual([
     expect.stringMatching(/^deepspeed: .* \(strict\)$/),
-    expect.stringMatching(/^optim: .*moments of 32 bits.* \(strict\)$/),
     expect.stringMatching(/^bnb_4bit_quant_type: has no effect.* \(strict\)$/),
     'bf16_as: bfloat16 is computed as float32 (strict)',
     'learning_rate: 5e-5 is low; set 2e-4 (strict)',

@@ -48,7 +48,7 @@ function configOf(name: ProgramName): { readonly config: string; readonly output
 test.each(PROGRAMS)('%s', async (name) => {
   const { config, output } = configOf(name);
   // what programs.py changes as well
-  const changed = ['--lora_dropout', '0', '--dtype', 'float32', '--bf16', 'false'];
+  const changed = ['--lora_dropout', '0', '--dtype', 'float32', '--bf16', 'false', '--optim', 'adamw_torch'];
   const ofBase = name === 'lora' ? [] : ['--bnb_4bit_compute_dtype', 'float32'];
   const { code, stderr } = await nibbleTrain(config, ...changed, ...ofBase);
   expect(code, stderr).toBe(0);

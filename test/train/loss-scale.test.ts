@@ -53,8 +53,10 @@ async function steps(engine: Engine, list: readonly TestStep[]): Promise<StepMet
 /** Reads parameters and both moments, one after the other. */
 async function stateOf({ engine, declared }: Awaited<ReturnType<typeof open>>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
-  for (const { param, m, v } of declared.trainable.segments)
-    for (const tensor of [param, m, v]) parts.push(new Uint8Array((await engine.readTensor(tensor)).buffer));
+  for (const trainable of declared.trainable.tensors.values()) {
+    parts.push(new Uint8Array((await engine.readTensor(trainable.param)).buffer));
+    for (const part of engine.state.parts(trainable)) parts.push(await engine.state.read(trainable, part));
+  }
   return Buffer.concat(parts);
 }
 

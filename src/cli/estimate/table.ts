@@ -30,6 +30,12 @@ export function estimateTable(result: EstimateResult): string {
     figures('peak', (e) => formatBytes(e.peak_bytes)),
     figures('  in GB', (e) => formatGB(e.peak_bytes)),
     ...(allowed === null ? [] : [figures(`fits ${formatBytes(allowed)}`, (e) => (e.fits === true ? 'yes' : 'no'))]),
+    ...(done.some((e) => e.optimizer_host_bytes !== undefined)
+      ? [figures('in host memory', (e) => formatBytes(e.optimizer_host_bytes ?? 0))]
+      : []),
+    ...(done.some((e) => e.gradient_checkpointing !== undefined)
+      ? [figures('checkpointing', (e) => String(e.gradient_checkpointing))]
+      : []),
     ...phases.map((phase) => figures(`  in ${phase}`, (e) => formatBytes(peakIn(e, phase)))),
     figures('trainable', (e) => e.num_trainable_params.toLocaleString('en-US')),
     `\n${recipeLine(result.qlora_quantization, bitsPerParameter(done))}\n`,

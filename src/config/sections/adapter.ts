@@ -51,6 +51,17 @@ export const adapter = {
     .union([z.boolean(), z.literal('gaussian')])
     .default(true)
     .describe('start of lora_A, with lora_B at zero: true is Kaiming-uniform; false starts both at random, for tests'),
+  loraplus_lr_ratio: z
+    .number()
+    .gt(0)
+    .nullable()
+    .default(null)
+    .describe('LoRA+: learning rate of lora_B, and of vectors such as biases, as a multiple of learning_rate'),
+  loraplus_lr_embedding: z
+    .number()
+    .min(0)
+    .default(1e-6)
+    .describe('LoRA+: learning rate of the adapter of an embedding'),
   adapter_name_or_path: text
     .nullable()
     .default(null)

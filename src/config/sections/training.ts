@@ -1,13 +1,9 @@
 /** Settings: batches, steps, rates and the optimizer. */
 import { z } from 'zod';
+import { sizeType } from '../bytes.ts';
+import { OPTIMIZER_NAMES } from '../optimizers.ts';
 import { SCHEDULER_TYPES, schedulerKwargs } from '../schedulers.ts';
 import { atLeastOne, fraction } from './types.ts';
-
-/** Spellings of AdamW; paged and 8-bit ones are computed with moments of 32 bits on the GPU, and a notice says so. */
-const OPTIMIZERS = [
-  ...(['adamw_torch', 'adamw_torch_fused', 'adamw', 'adamw_hf', 'paged_adamw', 'paged_adamw_32bit'] as const),
-  ...(['paged_adamw_8bit', 'adamw_8bit', 'adamw_bnb_8bit'] as const),
-] as const;
 
 // The generator behind shuffling and dropout takes a 32-bit seed, as torch's does.
 const MAX_SEED = 2 ** 32 - 1;
@@ -40,19 +36,30 @@ export const training = {
         "those of every row's first token as well",
     ),
   optim: z
-    .enum(OPTIMIZERS)
+    .enum(OPTIMIZER_NAMES)
     .default('adamw_torch')
-    .describe('optimizer: AdamW with 32-bit moments on the GPU, under each of its names'),
+    .describe(
+      'optimizer, as Hugging Face names it: AdamW or Lion, with moments of 32 bits, or of 8 as bitsandbytes has them; paged: ' +
+        'moments beyond paged_optimizer_memory lie in host memory; sgd: no moments',
+    ),
+  paged_optimizer_memory: sizeType
+    .nullable()
+    .default(null)
+    .describe(
+      'bytes, or a size such as 2GB, of the GPU for the state of a paged optimizer; null takes what max_gpu_memory, or else ' +
+        "the driver's free memory, leaves",
+    ),
   weight_decay: z.number().min(0).default(0).describe('decoupled weight decay'),
   adam_beta1: fraction.default(0.9).describe('decay of the first moment'),
   adam_beta2: fraction.default(0.999).describe('decay of the second moment'),
   adam_epsilon: z.number().gt(0).default(1e-8).describe('added to the root of the second moment'),
   gradient_checkpointing: z
-    .union([z.boolean(), z.literal('selective')])
+    .union([z.boolean(), z.literal(['selective', 'auto'])])
     .default(false)
     .describe(
       'compute each layer again in backward instead of keeping its activations: less memory, slower; selective keeps what ' +
-        'matrix products and attention made and computes only the rest again',
+        'matrix products and attention made and computes only the rest again; auto takes the fastest of these plans that fits ' +
+        'max_gpu_memory, or else the memory that the driver says is free',
     ),
   gradient_checkpointing_dtype: z
     .enum(['float32', 'float16'])
@@ -60,6 +67,14 @@ export const training = {
     .describe(
       'type that the kept inputs of checkpointed layers lie in; float16 halves them, and backward computes each layer again ' +
         'from the rounded input (with compute_dtype: float16)',
+    ),
+  neftune_noise_alpha: z
+    .number()
+    .gt(0)
+    .nullable()
+    .default(null)
+    .describe(
+      'NEFTune: uniform noise on the embeddings in training, of at most this / sqrt(tokens of a row * hidden size)',
     ),
   max_grad_norm: z.number().min(0).default(1).describe('gradient norm is clipped to this; 0 turns clipping off'),
   seed: seed.default(42).describe('seed of initialisation, dropout and shuffling'),

@@ -28,6 +28,8 @@ export type OpContext = {
   readonly checkpointing?: Checkpointing;
   /** Type that the kept inputs of checkpointed layers lie in; f32 when absent. */
   readonly keptInputs?: ComputeDtype;
+  /** NEFTune: noise on the embeddings in training, divided by sqrt(S * C); none when absent. */
+  readonly neftuneAlpha?: number;
   /** Documents packed into the rows; every row is one sequence when absent. */
   readonly documents?: Documents;
   /** (B * S) u32: where each token stands for the rotary embedding, below S; its place in the row when absent. */

@@ -58,6 +58,7 @@ describe('the golden folders', () => {
       'chat',
       'programs',
       'tokenizers',
+      'optimizers',
       'eval',
     ]);
     for (const made of own ?? []) {

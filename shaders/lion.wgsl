@@ -1,0 +1,49 @@
+import package::lib::grid::flat_index;
+import package::lib::step::Step;
+
+// lion: d = g * clip;  p = p*(1 - lr*weight_decay) - lr * sign(beta1*m + (1-beta1)*d);  m = beta2*m + (1-beta2)*d;  then g = 0
+//
+//   p, m    (n)     f32  in/out  untouched when the gradient is not finite
+//   g       (n)     f32  in/out  zero afterwards, always
+//   metrics (>= 3)  f32  in      [1] clip coefficient, [2] not finite
+//
+// Grid: one thread per element, with VEC4 (n a multiple of 4) per four; flat. lr = step.lr * rate.
+// f32 per element: bit-repeatable.
+// Host: src/kernels/lion.ts   Reference: test/ref/optimizer.ts
+
+override WG: u32 = 64u;
+
+struct Params {
+  n: u32, // elements, or vectors of 4 with VEC4
+  beta1: f32,
+  beta2: f32,
+  one_minus_beta1: f32,
+  one_minus_beta2: f32,
+  weight_decay: f32,
+  rate: f32, // factor on the learning rate
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
+@if(VEC4) @group(0) @binding(2) var<storage, read_write> p: array<vec4f>;
+@if(!VEC4) @group(0) @binding(2) var<storage, read_write> p: array<f32>;
+@if(VEC4) @group(0) @binding(3) var<storage, read_write> g: array<vec4f>;
+@if(!VEC4) @group(0) @binding(3) var<storage, read_write> g: array<f32>;
+@if(VEC4) @group(0) @binding(4) var<storage, read_write> m: array<vec4f>;
+@if(!VEC4) @group(0) @binding(4) var<storage, read_write> m: array<f32>;
+@group(0) @binding(5) var<storage, read> metrics: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = flat_index(wg, grid, lane, WG);
+  if (i >= params.n) { return; }
+  let d = g[i] * metrics[1];
+  @if(VEC4) g[i] = vec4f();
+  @if(!VEC4) g[i] = 0.0;
+  if (metrics[2] != 0.0) { return; }
+  let lr = step.lr * params.rate;
+  let first = m[i];
+  let towards = params.beta1 * first + params.one_minus_beta1 * d;
+  p[i] = p[i] * (1.0 - lr * params.weight_decay) - lr * sign(towards);
+  m[i] = params.beta2 * first + params.one_minus_beta2 * d;
+}
