@@ -37,7 +37,12 @@ const commands: readonly CommandMaker[] = [
       report: async (args, context) => (await import('./bench/run.ts')).reportAgain(args, context),
       publish: async (args, context) => (await import('./bench/run.ts')).publish(args, context),
     }),
-  (c) => estimateCommand(c, async (args, context) => (await import('./estimate/run.ts')).runEstimate(args, context)),
+  (c) =>
+    estimateCommand(
+      c,
+      async (args, context) => (await import('./estimate/run.ts')).runEstimate(args, context),
+      async (args, context) => (await import('./estimate/run.ts')).runGenerateEstimate(args, context),
+    ),
   (c) =>
     tuneKernelsCommand(c, async (args, context) =>
       (await import('./tune-kernels/run.ts')).runTuneKernels(args, context),

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { dataCommand } from '../../src/cli/data/command.ts';
 import { runPreview } from '../../src/cli/data/run.ts';
 import { estimateCommand } from '../../src/cli/estimate/command.ts';
-import { runEstimate } from '../../src/cli/estimate/run.ts';
+import { runEstimate, runGenerateEstimate } from '../../src/cli/estimate/run.ts';
 import { mergeCommand } from '../../src/cli/merge/command.ts';
 import { runMerge } from '../../src/cli/merge/run.ts';
 import { nibble } from '../cli/fakes.ts';
@@ -55,7 +55,7 @@ afterAll(async () => {
 
 const run = (...argv: readonly string[]) =>
   nibble(argv, [
-    (context) => estimateCommand(context, runEstimate),
+    (context) => estimateCommand(context, runEstimate, runGenerateEstimate),
     (context) => dataCommand(context, runPreview),
     (context) => mergeCommand(context, runMerge),
   ]);
