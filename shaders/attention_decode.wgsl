@@ -59,7 +59,7 @@ fn score_run(lane: u32, b: u32, from_k: u32, j: u32, last: u32, run: u32) {
   let row = cache_row(pages[b * PAGES + j / PAGE_TOKENS], j);
   if (part == 0u && run * RUN % 4u == 0u) { places[run * RUN / 4u] = row; }
   let stride = params.K * D4;
-  var scores: array<Run, HEADS>;
+  var scores = array<Run, HEADS>();
   @unroll for (var i0 = 0u; i0 < STEPS; i0 += STEPS_AT_ONCE) {
     var keys: array<vec4f, RUN * STEPS_AT_ONCE>;
     @unroll for (var i = 0u; i < STEPS_AT_ONCE; i++) {

@@ -60,17 +60,15 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     var words: array<vec4u, ROWS>;
     // the last rows of w may be short of ROWS: they are read again, and not stored
     @unroll for (var r = 0u; r < ROWS; r++) { words[r] = w[min(first + r, params.N - 1u) * vectors + k]; }
-    var low: array<vec4f, ROWS>;
-    var high: array<vec4f, ROWS>;
-    @unroll for (var r = 0u; r < ROWS; r++) {
-      low[r] = values4(words[r].xy);
-      high[r] = values4(words[r].zw);
-    }
+    var xs: array<vec4f, 2u * T>;
     @unroll for (var t = 0u; t < T; t++) {
-      let at = 2u * (t * vectors + k);
-      let a = load_x(at);
-      let b = load_x(at + 1u);
-      @unroll for (var r = 0u; r < ROWS; r++) { sums[t * ROWS + r] += dot(a, low[r]) + dot(b, high[r]); }
+      xs[2u * t] = load_x(2u * (t * vectors + k));
+      xs[2u * t + 1u] = load_x(2u * (t * vectors + k) + 1u);
+    }
+    @unroll for (var r = 0u; r < ROWS; r++) {
+      let low = values4(words[r].xy);
+      let high = values4(words[r].zw);
+      @unroll for (var t = 0u; t < T; t++) { sums[t * ROWS + r] += dot(xs[2u * t], low) + dot(xs[2u * t + 1u], high); }
     }
   }
   @if(F16) if (beyond_f16(seen_x)) { atomicOr(&flags, FLAG_INPUT); }

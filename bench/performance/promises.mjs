@@ -65,6 +65,11 @@ export const PROMISES = [
     promised: 'weights go up in slabs while the next ones are quantized and pipelines compile; no figure',
     by: '`bench/performance/load.mjs`',
   },
+  {
+    what: 'A generated token',
+    promised: 'its cost by context and batch, and what 4 bits save; ratios, no figure',
+    by: '`bench/performance/decode-curves.mjs`',
+  },
 ];
 
 /** Titles, which the records of the page are held against. */

@@ -35,6 +35,9 @@ export type Matvec4bit = {
   readonly operands: 'f32' | 'f16';
 };
 
+/** Words of w of which x is loaded at once: registers hold 16 vectors of x. */
+const wordsAtOnce = (T: number): number => (T === 1 ? 4 : T === 2 ? 2 : 1);
+
 /** Whether the kernel can take a product of `T` rows and a weight of `K` columns. */
 export function isMatvec(T: number, K: number): boolean {
   return T <= MATVEC_ROWS && K % WORD_ELEMENTS === 0;
@@ -54,16 +57,18 @@ export function matvec4bit(rec: Recorder, call: Matvec4bit): void {
   const blocks = firstBlock + Math.ceil((N * K) / blockSize);
   const double = scales.kind === 'double';
   // software drivers take a thread for each row of w, as barriers are slow there; so do widths that loads of 16 bytes do not divide
-  const byRows = rec.profile.tier !== 'direct' && K % LOAD_ELEMENTS === 0 && blockSize % LOAD_ELEMENTS === 0;
+  const shift = Math.log2(blockSize);
+  const isWhole = K % LOAD_ELEMENTS === 0 && blockSize >= LOAD_ELEMENTS && Number.isInteger(shift);
+  const byRows = rec.profile.tier !== 'direct' && isWhole;
   rec.dispatch({
     name: byRows ? 'matvec_4bit_rows' : 'matvec_4bit',
     when: [...(double ? ['DOUBLE'] : []), ...(operands === 'f16' ? ['F16'] : [])],
-    constants: { T, ...(byRows && { ROWS: ROWS_AT_ONCE }) },
+    constants: { T, ...(byRows && { ROWS: ROWS_AT_ONCE, WORDS: wordsAtOnce(T) }) },
     params: {
       N,
       K,
       first_block: firstBlock,
-      Q: blockSize,
+      ...(byRows ? { block_shift: shift } : { Q: blockSize }),
       ldy: ld,
       col0,
       offset_at: double ? scales.nested.elements - 1 : 0,
