@@ -1,8 +1,8 @@
-import package::lib::cursor::cache_row;
+import package::lib::decode_scores::{ KEY_LANES, PARTS, QUERY, RUN, RUNS, STEPS, places, score_run, sum_parts, vectors };
 import package::lib::decode_span::{ span_part, span_start };
 import package::lib::decode_team::{ TEAM_LANES, decode_team_max, decode_team_sum };
 import package::lib::grid::flat_index;
-import constants::{ CHUNK, D4, HEADS, PAGES, PAGE_TOKENS, SPLITS, TEAM, VECTORS };
+import constants::{ CHUNK, D4, HEADS, SPLITS, TEAM };
 
 // attention_decode: o = softmax(q . k^T * scale, the last `window` keys up to the query) . v from a paged cache, kept online; every
 // key and value is read once for all HEADS query heads that share it
@@ -19,19 +19,8 @@ import constants::{ CHUNK, D4, HEADS, PAGES, PAGE_TOKENS, SPLITS, TEAM, VECTORS 
 // Host: src/kernels/attention-decode.ts   Reference: test/ref/attention.ts
 
 const MASKED: f32 = -3.0e38; // finite: no NaN from inf - inf
-const PARTS = 8u;            // lanes that share a key
-const KEY_LANES = TEAM_LANES / PARTS;
-@if(!NARROW) const RUN = 4u; // keys of a lane at once: few where many heads share them
-@if(NARROW) const RUN = 2u;
-@if(!NARROW) alias Run = vec4f;
-@if(NARROW) alias Run = vec2f;
-const RUNS = CHUNK / KEY_LANES / RUN;
-const STEPS = (D4 + PARTS - 1u) / PARTS;
-const STEPS_AT_ONCE = 4u; // vectors of a key that are on their way at once
 const OWN = CHUNK / TEAM; // scores of a lane
-const STRIDE = CHUNK * HEADS + 1u; // one more: lanes of a key write to banks of their own
 const GROUPS = TEAM_LANES / D4; // values that the workgroup adds up side by side
-const QUERY = HEADS * STEPS * PARTS;
 
 // window: keys that a query sees at most, itself among them
 struct Params { B: u32, S: u32, H: u32, K: u32, window: u32, scale: f32 }
@@ -46,41 +35,9 @@ struct Params { B: u32, S: u32, H: u32, K: u32, window: u32, scale: f32 }
 @group(0) @binding(6) var<storage, read> cursor: array<vec4u>;
 @group(0) @binding(7) var<storage, read> pages: array<u32>;
 
-var<workgroup> vectors: array<vec4f, VECTORS>; // the queries; at the end sums, of which each lane has one
-var<workgroup> partial: array<f32, STRIDE * PARTS>; // of scores, by lane of a key
 var<workgroup> weights: array<f32, CHUNK * HEADS>;
-var<workgroup> places: array<u32, CHUNK / 4u>;      // rows of the cache, of four keys each
 var<workgroup> shrinks: array<f32, HEADS>;
 var<workgroup> totals: array<f32, HEADS>;
-
-// The products of the keys from j on with all heads, in parts.
-fn score_run(lane: u32, b: u32, from_k: u32, j: u32, last: u32, run: u32) {
-  let part = lane % PARTS;
-  let row = cache_row(pages[b * PAGES + j / PAGE_TOKENS], j);
-  if (part == 0u && run * RUN % 4u == 0u) { places[run * RUN / 4u] = row; }
-  let stride = params.K * D4;
-  var scores = array<Run, HEADS>();
-  @unroll for (var i0 = 0u; i0 < STEPS; i0 += STEPS_AT_ONCE) {
-    var keys: array<vec4f, RUN * STEPS_AT_ONCE>;
-    @unroll for (var i = 0u; i < STEPS_AT_ONCE; i++) {
-      let d = from_k + min((i0 + i) * PARTS + part, D4 - 1u);
-      if (i0 + i < STEPS) {
-        @unroll for (var r = 0u; r < RUN; r++) { keys[RUN * i + r] = k[(row + min(r, last - j)) * stride + d]; }
-      }
-    }
-    @unroll for (var i = 0u; i < STEPS_AT_ONCE; i++) {
-      if (i0 + i < STEPS) {
-        @unroll for (var h = 0u; h < HEADS; h++) {
-          let a = vectors[(h * STEPS + i0 + i) * PARTS + part];
-          @unroll for (var r = 0u; r < RUN; r++) { scores[h][r] += dot(a, keys[RUN * i + r]); }
-        }
-      }
-    }
-  }
-  @unroll for (var h = 0u; h < HEADS; h++) {
-    @unroll for (var r = 0u; r < RUN; r++) { partial[part * STRIDE + (run * RUN + r) * HEADS + h] = scores[h][r]; }
-  }
-}
 
 @compute @workgroup_size(TEAM_LANES)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -122,8 +79,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     var higher = peak;
     @unroll for (var n = 0u; n < OWN; n++) {
       let key = lane % TEAM + n * TEAM;
-      var sum = 0.0;
-      @unroll for (var p = 0u; p < PARTS; p++) { sum += partial[p * STRIDE + key * HEADS + own]; }
+      let sum = sum_parts(key, own);
       scores[n] = select(MASKED, sum * params.scale, base + key >= first && base + key <= last);
       higher = max(higher, scores[n]);
     }

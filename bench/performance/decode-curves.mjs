@@ -7,7 +7,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { median } from 'simple-statistics';
+import { max as largest, median } from 'simple-statistics';
 import { estimateGeneration } from '#dist/estimate/generation.js';
 import { referenceModel } from '#dist/estimate/reference-models.js';
 import { buildGeneration } from '#dist/generate/build.js';
@@ -95,9 +95,6 @@ async function opened(runtime, folder, load_in_4bit) {
   return engine;
 }
 
-/** @param {readonly number[]} values */
-const largest = (values) => Math.max(...values);
-
 /** A token of each of `batch` sequences, each at the end of `context` tokens. @param {Engine} engine @param {Point} point */
 async function token(engine, { batch, context }) {
   const own = Math.ceil(context / 16);
@@ -110,8 +107,12 @@ async function token(engine, { batch, context }) {
   await engine.decode(next);
 }
 
+/** Tokens of a sample: one alone takes a few milliseconds, of which the driver's threads waking up are a part. */
+const TOKENS = 8;
+
 /**
- * Medians over the rounds of each point's CPU time, as a ratio to the first one's in the same round.
+ * Medians over the rounds of each point's CPU time, as a ratio to the first one's in the same round. Another point comes first in each
+ * round.
  * @param {Engine} engine
  * @param {readonly Point[]} points
  * @param {LoadWatch} load
@@ -121,8 +122,16 @@ async function ratios(engine, points, load) {
   const times = [];
   for (let round = 0; round < rounds; round++) {
     load.look();
+    /** @type {number[]} */
     const own = [];
-    for (const point of points) own.push(await timed(() => token(engine, point), cpuSeconds));
+    for (let i = 0; i < points.length; i++) {
+      const at = (round + i) % points.length;
+      const point = /** @type {Point} */ (points[at]);
+      await token(engine, point);
+      own[at] = await timed(async () => {
+        for (let n = 0; n < TOKENS; n++) await token(engine, point);
+      }, cpuSeconds);
+    }
     times.push(own);
   }
   return points.map((_, i) => median(times.map((own) => (own[i] ?? Number.NaN) / (own[0] ?? Number.NaN))));
@@ -189,20 +198,14 @@ try {
       BATCHES.map((x, i) => ({ x, y: (byBatch[i] ?? Number.NaN) / x })),
     );
     line('decode-memory', await memoryCurve(load_in_4bit, runtime.device.shaders));
-    figures.push(
-      ...CONTEXTS.slice(1).map((context, i) => ({
-        what: `${base}: a token at ${context} tokens over one at ${CONTEXTS[0]}`,
-        reached: byContext[i + 1] ?? null,
-        bound: null,
-        unit: 'times',
-      })),
-      ...BATCHES.slice(1).map((batch, i) => ({
-        what: `${base}: a token of each of ${batch} sequences over one of one`,
-        reached: byBatch[i + 1] ?? null,
-        bound: null,
-        unit: 'times',
-      })),
-    );
+    const told = (/** @type {string} */ what, /** @type {number | undefined} */ reached) =>
+      figures.push({ what, reached: reached ?? null, bound: null, unit: 'times' });
+    CONTEXTS.forEach((context, i) => {
+      if (i > 0) told(`${base}: a token at ${context} tokens over one at ${CONTEXTS[0]}`, byContext[i]);
+    });
+    BATCHES.forEach((batch, i) => {
+      if (i > 0) told(`${base}: a token of each of ${batch} sequences over one of one`, byBatch[i]);
+    });
   }
   figures.push({
     what: 'weights and their scales in nf4 over bfloat16, by the ledger',

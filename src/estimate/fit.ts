@@ -143,7 +143,10 @@ function changesOf({ config, shapes }: Candidate, { layout }: RunInput): Change[
   });
   const reshape = (what: string, of: (shape: BatchShape) => BatchShape): Change => ({
     what,
-    apply: (p) => ({ ...p, shapes: { train: p.shapes.train.map(of), evaluation: p.shapes.evaluation.map(of) } }),
+    apply: (p) => {
+      const { train, evaluation } = p.shapes;
+      return { ...p, shapes: { ...p.shapes, train: train.map(of), evaluation: evaluation.map(of) } };
+    },
   });
   const half = (n: number): number => Math.ceil(n / 2);
   const longest = largest(shapes.train.map(({ S }) => S));
@@ -167,7 +170,8 @@ async function peakOf(
   { model, source, adapter }: RunInput,
   { profile, shaders }: Pick<Device, 'profile' | 'shaders'>,
 ): Promise<number | null> {
-  const maxPositions = largest([...shapes.train, ...shapes.evaluation].map(({ S }) => S));
+  const lengths = [...shapes.train, ...shapes.evaluation].map(({ S }) => S);
+  const maxPositions = largest([...lengths, shapes.sample ?? 1]);
   try {
     const layout = await modelLayout({ config, model, source, adapter, maxPositions });
     return estimateRun(layout, config, shapes, profile, shaders).peakBytes;

@@ -190,7 +190,7 @@ async function runOn(
   if (paths !== null) await writeRecord(paths.recordFile, record);
   if (profileFile !== undefined) await writeProfile(result.engine, input, profileFile);
   result.engine.destroy();
-  return { ...outcomeOf(result), evaluations: result.evaluations, paths, record };
+  return { ...outcomeOf(result), evaluations: result.evaluations, samples: result.samples, paths, record };
 }
 
 async function written({ readerOf }: NodeRuntime, input: RunInput): Promise<WrittenBytes> {

@@ -26,7 +26,12 @@ function lossScalingOf(config: TrainConfig): LossScaling | null {
   return { initScale, growthFactor, backoffFactor, growthInterval };
 }
 
-export type Shapes = { readonly train: readonly BatchShape[]; readonly evaluation: readonly BatchShape[] };
+export type Shapes = {
+  readonly train: readonly BatchShape[];
+  readonly evaluation: readonly BatchShape[];
+  /** Tokens of the phase that eval_generate runs; absent without it. */
+  readonly sample?: number;
+};
 
 /**
  * Declares the model, records the phases for every batch shape and allocates all of it; on a target without a device
@@ -56,6 +61,7 @@ export function buildEngine(target: MachineTarget, layout: ModelLayout, config: 
     gradientAccumulationSteps: config.gradient_accumulation_steps,
     trainShapes: shapes.train,
     evalShapes: shapes.evaluation,
+    sampleTokens: shapes.sample ?? null,
   };
   machine.ledger.enterPhase('train');
   return new Engine(machine, declared, settings);

@@ -84,16 +84,14 @@ async function check(one: Case) {
 
 /** One key; around a run, a page and a round of 256 keys; several parts of one round and of more; sequences that differ. */
 const LENGTHS: readonly Case[] = [
-  { H: 2, K: 2, D: 16, at: [0], most: 16 },
-  { H: 2, K: 2, D: 16, at: [3, 4, 15, 16, 17], most: 32 },
-  { H: 2, K: 2, D: 16, at: [255, 256, 0, 511], most: 512 },
+  { H: 2, K: 2, D: 16, at: [0, 3, 4, 15, 16, 17], most: 32 },
+  { H: 2, K: 2, D: 16, at: [255, 256, 511, 0], most: 512 },
   { H: 2, K: 2, D: 16, at: [1023, 700, 30], most: 1024 },
   { H: 1, K: 1, D: 16, at: [40], most: 48, pageTokens: 4 },
 ];
 
 /** Heads that share keys: all, some, an odd number, more than a workgroup takes. */
 const HEADS: readonly Case[] = [
-  { H: 4, K: 2, D: 16, at: [130, 5], most: 144 },
   { H: 3, K: 1, D: 16, at: [66, 64], most: 80 },
   { H: 8, K: 2, D: 16, at: [130], most: 144 },
   { H: 7, K: 1, D: 16, at: [67, 33], most: 80 },
@@ -102,10 +100,10 @@ const HEADS: readonly Case[] = [
 ];
 
 /** Head dims of every supported architecture and odd ones: lanes without a part of a key, or with several. */
-const DIMS: readonly Case[] = [4, 20, 64, 80, 96, 128, 256].map((D) => ({ H: 2, K: 1, D, at: [140, 17], most: 144 }));
+const DIMS: readonly Case[] = [20, 64, 96, 128, 256].map((D) => ({ H: 2, K: 1, D, at: [140, 17], most: 144 }));
 
 /** A window of one key, within a page, over pages, that begins beside a four, as long as the text, and longer. */
-const WINDOWS: readonly Case[] = [1, 5, 33, 130, 201, 4096].map((window) => ({
+const WINDOWS: readonly Case[] = [1, 5, 33, 130, 4096].map((window) => ({
   H: 2,
   K: 1,
   D: 16,
