@@ -24,9 +24,16 @@ export {
   type TrainSettings,
 } from './config/index.ts';
 export { ConfigError, type ConfigProblem, DataError, DeviceError, KernelCallError } from './errors.ts';
+export { cardNamed } from './estimate/card-names.ts';
+export { CARD_SIZES, CARDS, type Card, cardOfSize } from './estimate/cards.ts';
+export { chooseMethod } from './estimate/choice.ts';
+export type { Choice, ChoiceFigures, ChoiceJob, MethodFigures, Rule } from './estimate/choice-types.ts';
+export { estimateGuide, type GuideJob } from './estimate/guide.ts';
+export type { CardFigures, CardMethod, Guide, MethodRemedies } from './estimate/guide-types.ts';
 export { type EstimateJob, estimateMethods } from './estimate/methods.ts';
 export { estimateModel } from './estimate/model.ts';
 export { REFERENCE_MODELS, referenceModel } from './estimate/reference-models.ts';
+export type { MeasuredRatio } from './estimate/time-ratios.ts';
 export type {
   Estimate,
   EstimatedMethod,
@@ -36,6 +43,7 @@ export type {
   QuantizedFigures,
   QuantizedLinears,
 } from './estimate/types.ts';
+export { USUAL } from './estimate/usual.ts';
 export {
   openCheckpoint,
   openSafetensors,

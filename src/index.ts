@@ -1,5 +1,5 @@
 /**
- * nibble's library in Node: fine-tune, estimate, quantize, generate, merge and export from TypeScript. Everything that it
+ * nibble's library in Node: fine-tune, estimate, quantize, generate, evaluate, merge and export from TypeScript. Everything that it
  * does not export is private.
  */
 
@@ -17,6 +17,7 @@ export { type DeviceProfile, KNOWN_PROFILES } from './gpu/device-profile.ts';
 export type { DeviceChoice } from './node/device-choice.ts';
 export { type EstimateEvent, type EstimateOptions, estimate } from './node/estimate.ts';
 export { estimateGenerate, type GenerateEstimateOptions } from './node/estimate-generate.ts';
+export { type EvalEvent, type EvalOptions, type EvalSummary, evaluate } from './node/eval.ts';
 export { type ExportEvent, type ExportOptions, type ExportSummary, exportAdapter } from './node/export.ts';
 export {
   type DatasetOption,

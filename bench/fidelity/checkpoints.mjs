@@ -14,7 +14,7 @@ import { dequantize4bit } from '#dist/wasm/buffers.js';
 import { Codec } from '#dist/wasm/codec.js';
 import { options, python, record, withScratch } from './peer.mjs';
 
-const NIBBLE = fileURLToPath(new URL('#dist/cli/main.js', import.meta.url));
+const NIBBLE = fileURLToPath(import.meta.resolve('#dist/cli/main.js'));
 const MODELS = ['llama-bf16', 'llama-f32-tied', 'qwen2-f16'];
 /** f32 sums in another order: the fused 4-bit product of bitsandbytes against a plain one. */
 const F32_NOISE = 1e-5;

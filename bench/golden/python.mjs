@@ -1,5 +1,9 @@
 /** Finds the Python that re-makes golden files, and holds its packages against the recorded versions. */
 import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+/** Where scripts find the models outside of test/golden. */
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 const QUERY = `
 import importlib.metadata as metadata, json, platform, sys
@@ -58,6 +62,7 @@ export function runScript(python, script, folder) {
   const env = {
     ...process.env,
     PYTHONDONTWRITEBYTECODE: '1',
+    NIBBLE_ROOT: ROOT,
     // no downloads, no GPU: the files were made without either
     HF_HUB_OFFLINE: '1',
     CUDA_VISIBLE_DEVICES: '',

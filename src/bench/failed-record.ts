@@ -1,11 +1,12 @@
 /** The record of a run that failed: its settings, its machine and its error, with no measurement. */
 
-import { codeInfo, nvidiaSmi, runtimeInfo } from '../node/environment.ts';
+import { codeInfo, nvidiaSmi, runtimeInfo, sha256OfText } from '../node/environment.ts';
 import { nodeReader } from '../node/files.ts';
 import { readMaterial } from '../node/material.ts';
 import { packageVersions } from '../node/package-root.ts';
 import { basicRunInfo } from '../node/record.ts';
 import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from '../results/run-schema.ts';
+import { sealed } from '../results/seal.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
 import { STOPPED_BY_LOSS } from '../train/non-finite.ts';
 import type { RunJob } from './job.ts';
@@ -29,7 +30,7 @@ export async function failedRecord(
   const attempt = { createdAt, totalSeconds, code: await codeInfo() };
   const basis = basicRunInfo({ place: job, config: values, material, ...attempt });
   const peft = values.method === 'full' ? null : { peft_type: 'LORA', r: values.lora_r, lora_alpha: values.lora_alpha };
-  return {
+  const record: RunRecord = {
     schema: RUN_SCHEMA_ID,
     schema_version: SCHEMA_VERSION,
     run_info: {
@@ -57,6 +58,7 @@ export async function failedRecord(
     },
     numerics: { deterministic: null, weight_sha256_after: null, repeat_check: null },
   };
+  return sealed(record, sha256OfText);
 }
 
 function statusOf({ message }: RunFailure): 'oom' | 'diverged' | 'error' {

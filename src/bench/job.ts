@@ -7,6 +7,8 @@ import type { RunPlace } from '../node/run-types.ts';
 export type RunJob = RunPlace & {
   readonly config: ResolvedConfig;
   readonly device: DeviceChoice;
+  /** Name of the device that the suite's other runs were made on; null for its first run. */
+  readonly mustBe?: string | null;
   /** File for the run's record. */
   readonly recordFile: string;
 };

@@ -1,5 +1,6 @@
 /** Joins the runs of several folders into one comparison: suites of other days or machines, and peers. */
 import { DataError } from '../errors.ts';
+import { caseOf, groupText } from '../results/groups.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import { summarizeRuns } from '../results/summarize.ts';
 import { readRun, runFilesIn } from './read-runs.ts';
@@ -16,7 +17,7 @@ export async function joinFolders(folders: readonly string[], createdAt: string)
     for (const file of await runFilesIn(folder)) {
       const run = await readRun(file);
       const { arm, seed } = run.run_info;
-      const key = `${arm}, seed ${seed}`;
+      const key = `${groupText({ arm, case: caseOf(run) })}, seed ${seed}`;
       const other = seen.get(key);
       if (other !== undefined)
         throw new DataError(file, `is arm ${key}, as is ${other}: an arm of one name is one thing. Leave one out`);
@@ -25,5 +26,5 @@ export async function joinFolders(folders: readonly string[], createdAt: string)
     }
   }
   const suite = [...new Set(runs.map((run) => run.run_info.suite))].join(' + ');
-  return { runs, summary: summarizeRuns(runs, { suite, createdAt }) };
+  return { runs, summary: summarizeRuns(runs, { suite, createdAt }), stopped: null };
 }

@@ -4,10 +4,12 @@ import path from 'node:path';
 import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
 import { parseJson } from '../formats/json.ts';
+import { sha256OfText } from '../node/environment.ts';
 import { inWords, nodeReader } from '../node/files.ts';
 import { specialKind } from '../node/regular-file.ts';
 import { RECORD_FILE } from '../node/run-folder.ts';
-import { type RunRecord, runSchema } from '../results/run-schema.ts';
+import { READ_VERSIONS, type RunRecord, runSchema, SCHEMA_VERSION } from '../results/run-schema.ts';
+import { isIntact } from '../results/seal.ts';
 
 /** Ending of the file that holds a run's record in the folder of a suite. */
 export const RUN_SUFFIX = '.run.json';
@@ -36,9 +38,24 @@ async function whyUnread(folder: string, error: NodeJS.ErrnoException): Promise<
 /** One run file, checked. @throws DataError naming the file and what is wrong in it */
 export async function readRun(file: string): Promise<RunRecord> {
   const json = await readJson(file);
+  const version = (json as { schema_version?: unknown } | null)?.schema_version;
+  if (typeof version === 'number' && !READ_VERSIONS.includes(version))
+    throw new DataError(
+      file,
+      `is a run of schema ${show(version)}, and this nibble reads ${READ_VERSIONS.join(' and ')}. Install the version that wrote it.`,
+    );
   const parsed = runSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  throw new DataError(file, `is not a run of schema v1: ${issueInWords(parsed.error.issues[0], json)}`);
+  if (!parsed.success)
+    throw new DataError(
+      file,
+      `is not a run of schema v${version === 1 ? 1 : SCHEMA_VERSION}: ${issueInWords(parsed.error.issues[0], json)}`,
+    );
+  if (isIntact(json, sha256OfText) === false)
+    throw new DataError(
+      file,
+      'was edited after nibble wrote it: its content does not have the hash of its record_sha256. Take the file as it was written, or make the run again.',
+    );
+  return parsed.data;
 }
 
 type Issue = { readonly path: readonly PropertyKey[]; readonly message: string };

@@ -5,11 +5,14 @@ import { run } from '../node/run.ts';
 import type { RunEvent } from '../node/run-types.ts';
 import { endWithParent } from '../node/watch.ts';
 import type { TrainEvent } from '../train/events.ts';
+import { otherDevice } from './device-state.ts';
 import type { RunJob } from './job.ts';
 
 /** Messages from child to parent. */
 export type WorkerMessage =
   | { readonly kind: 'event'; readonly event: TrainEvent | HubEvent }
+  | { readonly kind: 'device'; readonly name: string }
+  | { readonly kind: 'other-device'; readonly message: string }
   | { readonly kind: 'done' }
   | {
       readonly kind: 'failed';
@@ -43,14 +46,20 @@ process.once('message', (job: RunJob) => {
 });
 
 /** Runs the job and tells how it ended. The parent kills this process then, so nothing is closed here. */
-async function work({ config, device, recordFile, ...place }: RunJob): Promise<void> {
+async function work({ config, device, recordFile, mustBe = null, ...place }: RunJob): Promise<void> {
   const { signal } = controller;
-  await run(config, { place, device, recordFile, signal, onEvent: tell }).catch(fail);
+  const onEvent = (event: RunEvent): void => tell(event, mustBe);
+  await run(config, { place, device, recordFile, signal, startedMs: 0, onEvent }).catch(fail);
 }
 
-function tell(event: RunEvent): void {
+function tell(event: RunEvent, mustBe: string | null): void {
   switch (event.type) {
     case 'device':
+      // told before anything is written, and the parent ends this process
+      if (mustBe !== null && event.name !== mustBe)
+        send({ kind: 'other-device', message: otherDevice(mustBe, event.name) });
+      else send({ kind: 'device', name: event.name });
+      return;
     case 'data':
     case 'plan':
     case 'advice':

@@ -1,11 +1,13 @@
 /** The process around runCli: its streams, signals and exit code. */
 import { endAtSecondSignal } from '../node/watch.ts';
 import { adaptersCommand } from './adapters/command.ts';
+import { adviseCommand } from './advise/command.ts';
 import { benchCommand } from './bench/command.ts';
 import { configCommand } from './config/command.ts';
 import { dataCommand } from './data/command.ts';
 import { doctorCommand } from './doctor/command.ts';
 import { estimateCommand } from './estimate/command.ts';
+import { evalCommand } from './eval/command.ts';
 import { exportCommand } from './export/command.ts';
 import { generateCommand } from './generate/command.ts';
 import { mergeCommand } from './merge/command.ts';
@@ -22,6 +24,7 @@ const commands: readonly CommandMaker[] = [
   (c) => trainCommand(c, async (args, context) => (await import('./train/run.ts')).runTrain(args, context)),
   (c) => dataCommand(c, async (args, context) => (await import('./data/run.ts')).runPreview(args, context)),
   (c) => generateCommand(c, async (args, context) => (await import('./generate/run.ts')).runGenerate(args, context)),
+  (c) => evalCommand(c, async (args, context) => (await import('./eval/run.ts')).runEval(args, context)),
   (c) => mergeCommand(c, async (args, context) => (await import('./merge/run.ts')).runMerge(args, context)),
   (c) => exportCommand(c, async (args, context) => (await import('./export/run.ts')).runExport(args, context)),
   (c) =>
@@ -35,6 +38,7 @@ const commands: readonly CommandMaker[] = [
       run: async (args, context) => (await import('./bench/run.ts')).runBench(args, context),
       list: async (args, context) => (await import('./bench/run.ts')).listSuites(args, context),
       report: async (args, context) => (await import('./bench/run.ts')).reportAgain(args, context),
+      merge: async (args, context) => (await import('./bench/run.ts')).mergeBench(args, context),
       publish: async (args, context) => (await import('./bench/run.ts')).publish(args, context),
     }),
   (c) =>
@@ -43,6 +47,7 @@ const commands: readonly CommandMaker[] = [
       async (args, context) => (await import('./estimate/run.ts')).runEstimate(args, context),
       async (args, context) => (await import('./estimate/run.ts')).runGenerateEstimate(args, context),
     ),
+  (c) => adviseCommand(c, async (args, context) => (await import('./advise/run.ts')).runAdvise(args, context)),
   (c) =>
     tuneKernelsCommand(c, async (args, context) =>
       (await import('./tune-kernels/run.ts')).runTuneKernels(args, context),
@@ -67,6 +72,7 @@ const context = {
   stderr,
   env: process.env,
   signal,
+  startedMs: 0,
 };
 const exitCode = await runCli(argv, context, commands);
 dispose();

@@ -16,7 +16,7 @@ export function current(set: Merged, key: SettingKey): unknown {
 
 /** Reports a setting without effect, unless it is the default written out, as in the config of an earlier run. */
 export function noEffect(found: Findings, { key, value, path, origin }: Entry, because: string): void {
-  if (showSetting(value) === showSetting(defaultOf(key))) return;
+  if (origin.source === 'default' || showSetting(value) === showSetting(defaultOf(key))) return;
   found.notices.push({ path, message: `has no effect: ${because} (${origin.where})` });
 }
 
@@ -62,11 +62,8 @@ function follow(set: Merged, key: SettingKey, value: unknown, leader: SettingKey
 
 function override(set: Merged, found: Findings, loser: Entry, value: unknown, leader: SettingKey): void {
   const winner = set.get(leader)!;
-  found.notices.push({
-    path: loser.path,
-    message: `${showSetting(loser.value)} (${loser.origin.where}) gives way to ${leader}: ${showSetting(winner.value)} (${winner.origin.where})`,
-    isFollowed: true,
-  });
+  const message = `${showSetting(loser.value)} (${loser.origin.where}) gives way to ${leader}: ${showSetting(winner.value)} (${winner.origin.where})`;
+  if (loser.origin.source !== 'default') found.notices.push({ path: loser.path, message, isFollowed: true });
   follow(set, loser.key, value, leader);
 }
 

@@ -28,5 +28,6 @@ export {
   type TrainConfig,
   type TrainSettings,
 } from './settings.ts';
-export { type Arm, loadSuite, type ResolvedSuite } from './suite.ts';
+export { type Arm, type Case, loadSuite, type ResolvedSuite } from './suite.ts';
+export type { Budget, Target } from './suite-shape.ts';
 export { MOST_CONFIG_BYTES, type SourceFile, sizeProblem } from './yaml-file.ts';

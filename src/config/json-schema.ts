@@ -35,6 +35,14 @@ export function configJsonSchema(): JsonSchema {
 export function suiteJsonSchema(): JsonSchema {
   const keys = Object.entries(suiteShape).map(([key, type]) => [key, schemaOf(type)] as const);
   const training: JsonSchema = { $ref: '#/$defs/training' };
+  const axis: JsonSchema = {
+    description: 'values of the setting that names the axis, or names of groups of settings',
+    anyOf: [
+      { type: 'array', items: {} },
+      { type: 'object', additionalProperties: training },
+    ],
+  };
+  const matrix: JsonSchema = { type: 'object', additionalProperties: axis };
   const arms: JsonSchema = {
     type: 'object',
     minProperties: 1,
@@ -45,8 +53,9 @@ export function suiteJsonSchema(): JsonSchema {
     $schema: DIALECT,
     title: 'nibble benchmark suite',
     type: 'object',
-    properties: { ...Object.fromEntries(keys), base: training, arms },
-    required: ['suite', 'arms'],
+    properties: { ...Object.fromEntries(keys), base: training, arms, matrix },
+    required: ['suite'],
+    anyOf: [{ required: ['arms'] }, { required: ['matrix'] }],
     additionalProperties: false,
     $defs: { training: trainingKeys() },
   };

@@ -99,13 +99,10 @@ export function flagLayer(flags: Readonly<Record<string, string | true | undefin
 }
 
 /** Reads the settings of an object that a program made: values with their own types. An undefined value sets nothing. */
-export function optionsLayer(options: object): Layer {
-  const where = 'options';
+export function optionsLayer(options: object, origin: Origin = { source: 'options', where: 'options' }): Layer {
   return layerOf(
     Object.entries(options).flatMap(([name, value]) =>
-      value === undefined
-        ? []
-        : [{ name, value, path: name, origin: { source: 'options' as const, where }, place: () => where }],
+      value === undefined ? [] : [{ name, value, path: name, origin, place: () => origin.where }],
     ),
   );
 }

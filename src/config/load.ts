@@ -22,7 +22,12 @@ export type ConfigSources = {
   readonly flags?: Readonly<Record<string, string | true | undefined>>;
   /** Values with their own types, by key. */
   readonly options?: TrainSettings;
+  /** Defaults that take the place of the settings' own: every other source goes before them, and they count as set by nobody. */
+  readonly usual?: TrainSettings;
 };
+
+/** Where a value of `usual` says that it is from. */
+const USUAL: Origin = { source: 'default', where: 'usual' };
 
 /**
  * Resolves a training configuration.
@@ -30,13 +35,14 @@ export type ConfigSources = {
  */
 export function loadTrainConfig(sources: ConfigSources, purpose: Purpose = 'train'): ResolvedConfig {
   const layers = [envLayer(sources.env ?? {}), flagLayer(sources.flags ?? {}), optionsLayer(sources.options ?? {})];
-  if (sources.file === undefined) return resolveLayers(layers, purpose);
+  const usual = optionsLayer(sources.usual ?? {}, USUAL);
+  if (sources.file === undefined) return resolveLayers([usual, ...layers], purpose);
   const yaml = readYaml(sources.file);
   // rules between settings would only repeat what an unreadable file left out
   if (yaml.problems.length > 0) throw new ConfigError([...yaml.problems, ...layers.flatMap((layer) => layer.problems)]);
   const file = fileLayer(yaml, [], yaml.root);
   const dialect = dialectLayer({ root: yaml.root, entries: file.entries });
-  return resolveLayers([...(dialect === null ? [] : [dialect]), file, ...layers], purpose);
+  return resolveLayers([usual, ...(dialect === null ? [] : [dialect]), file, ...layers], purpose);
 }
 
 /** Merges layers, the later over the earlier, and applies the rules between settings. */

@@ -2,6 +2,7 @@
 import {
   type Document,
   isMap,
+  isNode,
   isScalar,
   isSeq,
   LineCounter,
@@ -51,6 +52,14 @@ export function readYaml(file: SourceFile): YamlFile {
     return failed(
       doc.errors.map((error) => ({ path: '', message: `not valid YAML: ${error.message} (${at(error.pos[0])})` })),
     );
+  const tagged = foreignTags(doc);
+  if (tagged.length > 0)
+    return failed(
+      tagged.map(({ tag, offset }) => ({
+        path: '',
+        message: `the tag ${tag} makes ${tag === '!function' ? 'a Python function of' : 'something else of'} what follows, which nibble does not do; write the value itself (${at(offset)})`,
+      })),
+    );
   let root: unknown;
   try {
     const twice = duplicateKeys(doc);
@@ -73,6 +82,19 @@ export function readYaml(file: SourceFile): YamlFile {
   if (typeof root !== 'object' || Array.isArray(root))
     return failed([{ path: '', message: `the file holds no mapping, wanted lines of "key: value" (${at(0)})` }]);
   return { root: root as Record<string, unknown>, problems: [], place };
+}
+
+/** Tags of values that YAML itself does not define, such as lm-eval's !function. */
+function foreignTags(doc: Document.Parsed): { readonly tag: string; readonly offset: number }[] {
+  const found: { tag: string; offset: number }[] = [];
+  visit(doc, {
+    Node: (_, node) => {
+      const { tag } = node as { readonly tag?: string };
+      if (isNode(node) && tag !== undefined && !tag.startsWith('tag:yaml.org,2002:') && tag !== '!')
+        found.push({ tag, offset: node.range?.[0] ?? 0 });
+    },
+  });
+  return found;
 }
 
 /** Finds every key that its mapping has had before. */

@@ -1,17 +1,16 @@
 /** Checks that a plan fits the memory it may have, before anything is allocated, and explains one that does not. */
 import { max as largest } from 'simple-statistics';
-import { sizeInWords, type TrainConfig } from '../config/index.ts';
+import { sizeInWords } from '../config/index.ts';
 import { ConfigError, DeviceError, exitCodeOf } from '../errors.ts';
 import { CATEGORIES } from '../gpu/category.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Advice } from '../train/advice.ts';
-import type { Shapes } from '../train/build.ts';
-import type { BatchShape } from '../train/inputs.ts';
 import { modelLayout } from '../train/model-layout.ts';
 import type { RunInput } from '../train/session.ts';
 import { allowedBytes } from './allowed.ts';
 import { baseQuantization } from './base-quantization.ts';
 import { estimateRun } from './estimate.ts';
+import { type Candidate, fitsIn, peaksAfter, type Remedy, remedyLines } from './remedies.ts';
 import type { Estimate } from './types.ts';
 
 /** An estimate of a run that fits; with advice where it does so narrowly. */
@@ -34,7 +33,9 @@ export async function estimateThatFits(
   const { profile, shaders } = device;
   const estimate = estimateRun(layout, config, batches.shapes, profile, shaders);
   const room = { device, asked: allowedBytes(config), driver };
-  const most = await requireFit(estimate, room, (bytes) => remedies(input, device, bytes));
+  const most = await requireFit(estimate, room, async (bytes) =>
+    remedyLines(await remediesOf(input, device, bytes), fitsIn(bytes)),
+  );
   return {
     ...estimate,
     advice: estimate.peakBytes > NEARLY_ALL * most ? [await nearLimit(estimate, most, input, device)] : [],
@@ -51,7 +52,7 @@ async function nearLimit(
   input: RunInput,
   device: Pick<Device, 'profile' | 'shaders'>,
 ): Promise<Advice> {
-  const changes = (await peaksAfter(input, device, most)).filter(({ bytes }) => bytes < peakBytes);
+  const changes = (await remediesOf(input, device, most)).filter(({ bytes }) => bytes < peakBytes);
   const saved = changes.map(({ what, bytes }) => `${what} needs ${sizeInWords(peakBytes - bytes)} less`);
   return {
     code: 'memory',
@@ -103,68 +104,13 @@ function arithmetic({ byCategory, peakBytes }: Pick<Estimate, 'byCategory' | 'pe
   return [...rows, ['together', peakBytes] as const].map(([label, bytes]) => line(label, bytes)).join('\n');
 }
 
-type Candidate = { readonly config: TrainConfig; readonly shapes: Shapes };
-type Peak = { readonly what: string; readonly bytes: number };
-type Change = { readonly what: string; readonly apply: (given: Candidate) => Candidate };
-
-/** The peak after each change, the smallest first; and after all of them together, where none is enough. */
-async function peaksAfter(input: RunInput, device: Pick<Device, 'profile' | 'shaders'>, most: number): Promise<Peak[]> {
+/** The peak after each change, by the run's own model, adapter and rows. */
+function remediesOf(input: RunInput, device: Pick<Device, 'profile' | 'shaders'>, most: number): Promise<Remedy[]> {
   const given: Candidate = { config: input.config, shapes: input.batches.shapes };
-  const changes = changesOf(given, input);
-  const found: Peak[] = [];
-  const measure = async ({ what, apply }: Change): Promise<void> => {
-    const bytes = await peakOf(apply(given), input, device);
-    if (bytes !== null) found.push({ what, bytes });
-  };
-  for (const change of changes) await measure(change);
-  found.sort((a, b) => a.bytes - b.bytes);
-  if (changes.length > 1 && !found.some(({ bytes }) => bytes <= most))
-    await measure({ what: 'all of these', apply: (from) => changes.reduce((p, change) => change.apply(p), from) });
-  return found;
+  const isQuantized = input.config.method === 'qlora' || baseQuantization(input.layout) !== null;
+  return peaksAfter(given, isQuantized, (candidate) => peakOf(candidate, input, device), most);
 }
 
-/** Lists the peaks after changes as lines of a message. */
-async function remedies(input: RunInput, device: Pick<Device, 'profile' | 'shaders'>, most: number): Promise<string[]> {
-  const found = await peaksAfter(input, device, most);
-  if (found.length === 0) return [];
-  const width = largest(found.map(({ what }) => what.length));
-  const rows = found.map(({ what, bytes }) => {
-    const verdict = bytes <= most ? 'fits' : 'is still too much';
-    return `  ${what.padEnd(width)}${sizeInWords(bytes).padStart(13)}, ${verdict}`;
-  });
-  return ['What would help, and what the run would need then:', ...rows];
-}
-
-function changesOf({ config, shapes }: Candidate, { layout }: RunInput): Change[] {
-  const { method, gradient_checkpointing, per_device_train_batch_size: batch, max_length } = config;
-  const set = (what: string, values: Partial<TrainConfig>): Change => ({
-    what,
-    apply: (p) => ({ ...p, config: { ...p.config, ...values } }),
-  });
-  const reshape = (what: string, of: (shape: BatchShape) => BatchShape): Change => ({
-    what,
-    apply: (p) => {
-      const { train, evaluation } = p.shapes;
-      return { ...p, shapes: { ...p.shapes, train: train.map(of), evaluation: evaluation.map(of) } };
-    },
-  });
-  const half = (n: number): number => Math.ceil(n / 2);
-  const longest = largest(shapes.train.map(({ S }) => S));
-  const double = { load_in_4bit: true, bnb_4bit_use_double_quant: true };
-  // qlora makes a checkpoint that is quantized already no smaller
-  const isQuantized = method === 'qlora' || baseQuantization(layout) !== null;
-  return [
-    ...(method === 'full' ? [set('method: lora', { method: 'lora' })] : []),
-    ...(isQuantized ? [] : [set('method: qlora with bnb_4bit_use_double_quant', { method: 'qlora', ...double })]),
-    ...(gradient_checkpointing === true ? [] : [set('gradient_checkpointing: true', { gradient_checkpointing: true })]),
-    ...(batch > 1 ? [reshape(`per_device_train_batch_size: ${half(batch)}`, (s) => ({ ...s, B: half(s.B) }))] : []),
-    ...(longest >= 4
-      ? [reshape(`max_length: ${half(Math.min(longest, max_length ?? longest))}`, (s) => ({ ...s, S: half(s.S) }))]
-      : []),
-  ];
-}
-
-/** Peak in bytes; null for runs that are refused, such as QLoRA of an adapter that trains a weight. */
 async function peakOf(
   { config, shapes }: Candidate,
   { model, source, adapter }: RunInput,

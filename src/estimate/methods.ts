@@ -92,14 +92,14 @@ function figuresOf(method: EstimatedMethod, estimate: Estimate, allowed: number 
  * Recipe of the configuration where it is for QLoRA; else the usual one, double quantization included unless it was
  * set.
  */
-function qloraRecipe(config: ResolvedConfig): QloraRecipe {
+export function qloraRecipe(config: ResolvedConfig): QloraRecipe {
   const { load_in_4bit, bnb_4bit_quant_type, bnb_4bit_use_double_quant, bnb_4bit_blocksize } = config.values;
   const double = load_in_4bit || wasSet(config, 'bnb_4bit_use_double_quant') ? bnb_4bit_use_double_quant : true;
   return { bnb_4bit_quant_type, bnb_4bit_use_double_quant: double, bnb_4bit_blocksize, assumed: !load_in_4bit };
 }
 
 /** Changes the method of a configuration and keeps its other settings. */
-function withMethod(config: TrainConfig, method: EstimatedMethod, recipe: QloraRecipe): TrainConfig {
+export function withMethod(config: TrainConfig, method: EstimatedMethod, recipe: QloraRecipe): TrainConfig {
   if (method !== 'qlora') return { ...config, method, load_in_4bit: false };
   const { bnb_4bit_use_double_quant } = recipe;
   return { ...config, bnb_4bit_use_double_quant, method, load_in_4bit: true };

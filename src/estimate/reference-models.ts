@@ -11,6 +11,7 @@ type Shape = Pick<
   | 'num_attention_heads'
   | 'num_key_value_heads'
 > & {
+  readonly max_position_embeddings: number;
   readonly tie_word_embeddings?: boolean;
   readonly head_dim?: number;
 };
@@ -24,6 +25,7 @@ export const REFERENCE_MODELS: Readonly<Record<string, Shape>> = {
     num_hidden_layers: 30,
     num_attention_heads: 9,
     num_key_value_heads: 3,
+    max_position_embeddings: 8192,
     tie_word_embeddings: true,
   },
   'TinyLlama-1.1B': {
@@ -33,6 +35,7 @@ export const REFERENCE_MODELS: Readonly<Record<string, Shape>> = {
     num_hidden_layers: 22,
     num_attention_heads: 32,
     num_key_value_heads: 4,
+    max_position_embeddings: 2048,
   },
   'Llama-3.2-1B': {
     vocab_size: 128_256,
@@ -41,8 +44,47 @@ export const REFERENCE_MODELS: Readonly<Record<string, Shape>> = {
     num_hidden_layers: 16,
     num_attention_heads: 32,
     num_key_value_heads: 8,
+    max_position_embeddings: 131_072,
     head_dim: 64,
     tie_word_embeddings: true,
+  },
+  'Llama-3.2-3B': {
+    vocab_size: 128_256,
+    hidden_size: 3072,
+    intermediate_size: 8192,
+    num_hidden_layers: 28,
+    num_attention_heads: 24,
+    num_key_value_heads: 8,
+    max_position_embeddings: 131_072,
+    head_dim: 128,
+    tie_word_embeddings: true,
+  },
+  'Mistral-7B': {
+    vocab_size: 32_000,
+    hidden_size: 4096,
+    intermediate_size: 14_336,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    max_position_embeddings: 32_768,
+  },
+  'Llama-3.1-8B': {
+    vocab_size: 128_256,
+    hidden_size: 4096,
+    intermediate_size: 14_336,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    max_position_embeddings: 131_072,
+  },
+  'Llama-3.1-70B': {
+    vocab_size: 128_256,
+    hidden_size: 8192,
+    intermediate_size: 28_672,
+    num_hidden_layers: 80,
+    num_attention_heads: 64,
+    num_key_value_heads: 8,
+    max_position_embeddings: 131_072,
   },
   'Llama-2-7B': {
     vocab_size: 32_000,
@@ -51,6 +93,7 @@ export const REFERENCE_MODELS: Readonly<Record<string, Shape>> = {
     num_hidden_layers: 32,
     num_attention_heads: 32,
     num_key_value_heads: 32,
+    max_position_embeddings: 4096,
   },
   'Llama-2-13B': {
     vocab_size: 32_000,
@@ -59,6 +102,7 @@ export const REFERENCE_MODELS: Readonly<Record<string, Shape>> = {
     num_hidden_layers: 40,
     num_attention_heads: 40,
     num_key_value_heads: 40,
+    max_position_embeddings: 4096,
   },
   'LLaMA-65B': {
     vocab_size: 32_000,
@@ -67,18 +111,16 @@ export const REFERENCE_MODELS: Readonly<Record<string, Shape>> = {
     num_hidden_layers: 80,
     num_attention_heads: 64,
     num_key_value_heads: 64,
+    max_position_embeddings: 2048,
   },
 };
 
-/**
- * Makes a config.json of a published shape. Positions and norm are Llama 2's; speed and memory do not depend on them.
- */
+/** Makes a config.json of a published shape. The norm is Llama 2's; speed and memory do not depend on it. */
 export function referenceConfig(name: string): JsonObject {
   return {
     architectures: ['LlamaForCausalLM'],
     model_type: 'llama',
     ...REFERENCE_MODELS[name],
-    max_position_embeddings: 4096,
     rms_norm_eps: 1e-5,
     dtype: 'float16',
   };

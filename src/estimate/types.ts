@@ -1,6 +1,7 @@
 /** Results of an estimate. */
 import type { CategoryBytes } from '../gpu/category.ts';
 import type { PhasePeak } from '../gpu/ledger.ts';
+import type { Guide } from './guide-types.ts';
 
 export type Estimate = {
   readonly peakBytes: number;
@@ -79,4 +80,6 @@ export type EstimateResult = {
   readonly max_gpu_memory: number | null;
   readonly qlora_quantization: QloraRecipe;
   readonly estimates: readonly MethodEstimate[];
+  /** What cards hold, where that was asked for. */
+  readonly guide?: Guide;
 };

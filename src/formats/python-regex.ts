@@ -1,7 +1,7 @@
 /** Translates Python's regular expressions: adapter configs hold patterns that PEFT gives to Python's `re`. */
 
-/** `fullmatch` has to match the whole text, `match` its beginning, as the functions of `re` do. */
-export type Anchor = 'fullmatch' | 'match';
+/** `fullmatch` has to match the whole text, `match` its beginning, `findall` every place, as the functions of `re` do. */
+export type Anchor = 'fullmatch' | 'match' | 'findall';
 
 /** Escapes that mean the same in both languages; other letters are errors in Python or mean something else here. */
 const SHARED_ESCAPES = /[dDsSwWbBnrtfvxu0-9]/;
@@ -10,12 +10,13 @@ const END = '(?![\\s\\S])';
 
 /**
  * Translates a pattern.
- * @returns a RegExp that matches what `re.fullmatch` or `re.match` does
+ * @returns a RegExp that matches what `re.fullmatch`, `re.match` or, with the flag g, `re.findall` and `re.sub` do
  * @throws Error with the reason, where JavaScript has no way to say the same
  */
 export function pythonRegex(pattern: string, anchor: Anchor): RegExp {
   const { flags, rest } = leadingFlags(pattern);
   const source = translate(rest);
+  if (anchor === 'findall') return new RegExp(source, `${flags}g`);
   return new RegExp(anchor === 'fullmatch' ? `${START}(?:${source})${END}` : `${START}(?:${source})`, flags);
 }
 

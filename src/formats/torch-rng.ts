@@ -1,36 +1,23 @@
 /** torch's CPU generator: the same seeds give the same permutations and the same initial adapters. */
+import { MersenneTwister } from './mersenne-twister.ts';
 
-const N = 624;
-const M = 397;
-const UPPER = 0x80000000;
-const LOWER = 0x7fffffff;
 const F32_STEP = 2 ** -24;
 const F64_STEP = 2 ** -53;
 /** torch draws this many normals at once, and shorter tensors one by one. */
 const NORMAL_BLOCK = 16;
 
-/** MT19937 (Matsumoto and Nishimura 1998), seeded by init_genrand; torch.manual_seed uses the low 32 bits of a seed. */
+/** MT19937, seeded by init_genrand; torch.manual_seed uses the low 32 bits of a seed. */
 export class TorchRng {
-  readonly #state = new Uint32Array(N);
-  #next = N;
+  readonly #twister: MersenneTwister;
 
   /** @param seed a whole number from 0 to 2^53 - 1 */
   constructor(seed: number) {
-    this.#state[0] = seed % 2 ** 32;
-    for (let i = 1; i < N; i++) {
-      const before = this.#state[i - 1]!;
-      this.#state[i] = Math.imul(1812433253, before ^ (before >>> 30)) + i;
-    }
+    this.#twister = new MersenneTwister(seed);
   }
 
   /** Draws a whole number in [0, 2^32). */
   u32(): number {
-    if (this.#next === N) this.#twist();
-    let y = this.#state[this.#next++]!;
-    y ^= y >>> 11;
-    y ^= (y << 7) & 0x9d2c5680;
-    y ^= (y << 15) & 0xefc60000;
-    return (y ^ (y >>> 18)) >>> 0;
+    return this.#twister.u32();
   }
 
   /** torch.randperm(n): a forward Fisher-Yates shuffle. n below 2^32 / 20, where torch would change to 64-bit draws. */
@@ -98,14 +85,5 @@ export class TorchRng {
   #f64(): number {
     const high = this.u32() & 0x1fffff;
     return (high * 2 ** 32 + this.u32()) * F64_STEP;
-  }
-
-  #twist(): void {
-    const s = this.#state;
-    for (let i = 0; i < N; i++) {
-      const y = (s[i]! & UPPER) | (s[(i + 1) % N]! & LOWER);
-      s[i] = s[(i + M) % N]! ^ (y >>> 1) ^ (y & 1 ? 0x9908b0df : 0);
-    }
-    this.#next = 0;
   }
 }

@@ -10,6 +10,7 @@ import type { ComputeDtype } from '../model/weight.ts';
 import { PAGE_TOKENS } from './cache.ts';
 import { GenerationEngine } from './engine.ts';
 import { pagesFor } from './pages.ts';
+import type { ScoreShape } from './scorer.ts';
 
 /** A request as memory sees it. */
 export type RequestLength = {
@@ -26,7 +27,10 @@ export type GenerationPlan = {
   readonly computeDtype: ComputeDtype;
   /** Most sequences that are under way at once. */
   readonly batchSize: number;
+  /** None where texts are scored alone. */
   readonly requests: readonly RequestLength[];
+  /** Shapes of batches that are scored; none where left out. */
+  readonly scoreShapes?: readonly ScoreShape[];
 };
 
 /** Declares the base and its adapters, records the phases and allocates all of it; without a device only the bytes are counted. */
@@ -40,24 +44,27 @@ export function buildGeneration(target: MachineTarget, plan: GenerationPlan): Ge
   const declared = declareModel(machine.residents, spec, machine.profile.limits.maxStorageBufferBindingSize);
   const set = declareAdapters(machine.residents, declared, adapters);
   machine.ledger.enterPhase('generate');
-  return new GenerationEngine(machine, declared, set, { computeDtype, prefillLengths: lengths, batchSizes, cache });
+  const { scoreShapes = [] } = plan;
+  const settings = { computeDtype, prefillLengths: lengths, batchSizes, cache, scoreShapes };
+  return new GenerationEngine(machine, declared, set, settings);
 }
 
 /** Tokens that a request keeps in the cache: the last one generated is read by nothing. */
 export const cachedTokens = ({ prompt, maxNewTokens }: RequestLength): number => prompt + maxNewTokens - 1;
 
-function sizesOf({ requests, batchSize, model }: GenerationPlan) {
+function sizesOf({ requests, batchSize, model, scoreShapes = [] }: GenerationPlan) {
   const rows = Math.min(batchSize, requests.length);
   const needs = requests.map((request) => pagesFor(cachedTokens(request), PAGE_TOKENS)).sort((a, b) => b - a);
   const lengths = [...new Set(requests.map(({ prompt }) => prefillLength(prompt, model.max_position_embeddings)))];
   lengths.sort((a, b) => a - b);
   const [pagesPerRow = 1] = needs;
+  const scored = scoreShapes.reduce((most, { S }) => Math.max(most, S), 1);
   return {
     lengths,
-    batchSizes: [...powersOfTwo(rows), rows].filter((size, i, all) => all.indexOf(size) === i),
-    // the largest requests may meet
-    cache: { pages: needs.slice(0, rows).reduce((sum, n) => sum + n, 0), pagesPerRow },
-    maxPositions: Math.max(pagesPerRow * PAGE_TOKENS, lengths.at(-1) ?? 1),
+    batchSizes: rows === 0 ? [] : [...powersOfTwo(rows), rows].filter((size, i, all) => all.indexOf(size) === i),
+    // the largest requests may meet; a page is there where nothing is generated, since the cursor is the cache's
+    cache: { pages: needs.slice(0, rows).reduce((sum, n) => sum + n, 0) || 1, pagesPerRow },
+    maxPositions: Math.max(pagesPerRow * PAGE_TOKENS, lengths.at(-1) ?? 1, scored),
   };
 }
 

@@ -7,6 +7,7 @@ import type { DeclaredModel } from '../model/declare.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 import { allocateCache, type CacheShape, CURSOR_WORDS, type KvCache } from './cache.ts';
 import { decodeName, type GenerationInputs, prefillName, recordPhases } from './phases.ts';
+import { Scorer, type ScoreShape } from './scorer.ts';
 
 export type GenerationSettings = {
   readonly computeDtype: ComputeDtype;
@@ -15,6 +16,8 @@ export type GenerationSettings = {
   /** Sizes of batches likewise. */
   readonly batchSizes: readonly number[];
   readonly cache: Omit<CacheShape, 'rows'>;
+  /** Shapes of batches that are scored, where texts are. */
+  readonly scoreShapes?: readonly ScoreShape[];
 };
 
 /** A sequence under way. */
@@ -36,6 +39,8 @@ export class GenerationEngine {
   readonly declared: DeclaredModel;
   readonly adapters: AdapterSet;
   readonly settings: GenerationSettings;
+  /** Null where no text is scored. */
+  readonly scorer: Scorer | null;
   readonly #cache: KvCache;
   readonly #inputs: GenerationInputs;
   readonly #vocabulary: number;
@@ -47,10 +52,12 @@ export class GenerationEngine {
     this.declared = declared;
     this.adapters = adapters;
     this.settings = settings;
-    const rows = largest([...settings.batchSizes]);
-    const tokens = largest([...settings.batchSizes, ...settings.prefillLengths]);
+    const { scoreShapes = [] } = settings;
+    const rows = largest([1, ...settings.batchSizes]);
+    const tokens = largest([1, ...settings.batchSizes, ...settings.prefillLengths]);
     this.#vocabulary = declared.model.head.weight.out;
-    this.#cache = allocateCache(machine.residents, declared.model.config, { ...settings.cache, rows });
+    const sequences = largest([rows, ...scoreShapes.map(({ B }) => B)]);
+    this.#cache = allocateCache(machine.residents, declared.model.config, { ...settings.cache, rows: sequences });
     const make = (label: string, n: number) =>
       machine.residents.tensor({ label, shape: [n], dtype: 'u32', category: 'staging' });
     const logits = { label: 'next_logits', shape: [rows, this.#vocabulary], dtype: 'f32', category: 'logits' } as const;
@@ -61,8 +68,10 @@ export class GenerationEngine {
     };
     const { computeDtype } = settings;
     const parts = { machine, declared, adapters, cache: this.#cache, inputs: this.#inputs, computeDtype };
-    const bytes = WORD_BYTES * (rows * this.#vocabulary + 1);
-    machine.prepare(recordPhases(parts, settings), { buffers: 1, bytes });
+    this.scorer = scoreShapes.length === 0 ? null : new Scorer(parts, scoreShapes);
+    const bytes = largest([WORD_BYTES * (rows * this.#vocabulary + 1), this.scorer?.stagingBytes ?? 0]);
+    const phases = [...recordPhases(parts, settings), ...(this.scorer?.phases ?? [])];
+    machine.prepare(phases, { buffers: 1, bytes });
   }
 
   /** Compiles all programs; weights may be loading meanwhile. @throws DeviceError */

@@ -92,7 +92,16 @@ export function alignUp(bytes: number, alignment = BINDING_ALIGNMENT): number {
 const KIB = 2 ** 10;
 const GIB = 2 ** 30;
 
-/** Profiles to estimate against. NVIDIA's 2 GiB - 4 storage binding is Dawn's cap on its Vulkan driver. */
+/** Limits of Dawn on Vulkan where the driver allows more than a size of 32 bits holds, in whole words. */
+const UINT32_WORDS = 4 * GIB - 4;
+
+/**
+ * Profiles to estimate against. Limits are those that Dawn asks of each maker's driver, read in its source and in the
+ * driver's. NVIDIA's 2 GiB - 4 storage binding is Dawn's cap on its Vulkan driver (crbug 435684920). AMD: Mesa's RADV
+ * (radv_constants.h, radv_physical_device.c), with the matrices of RDNA3. Intel: Mesa's ANV (isl.c), whose matrices are
+ * left out, since which lanes they take differs by chip. Apple: Dawn on Metal (PhysicalDeviceMTL.mm), whose f16 matrices
+ * have f16 sums.
+ */
 export const KNOWN_PROFILES: Readonly<Record<string, DeviceProfile>> = {
   nvidia: {
     name: 'nvidia',
@@ -109,6 +118,57 @@ export const KNOWN_PROFILES: Readonly<Record<string, DeviceProfile>> = {
     timestampQuery: true,
     subgroupMatrix: { M: 16, N: 16, K: 16, subgroupSize: 32, sized: false },
     tier: 'subgroup_matrix',
+    workgroupSize: 64,
+  },
+  amd: {
+    name: 'amd',
+    software: false,
+    limits: {
+      maxBufferSize: UINT32_WORDS,
+      maxStorageBufferBindingSize: UINT32_WORDS,
+      maxComputeWorkgroupsPerDimension: 65_535,
+      maxComputeInvocationsPerWorkgroup: 1024,
+      maxComputeWorkgroupStorageSize: 64 * KIB,
+      maxStorageBuffersPerShaderStage: 16,
+    },
+    shaderF16: true,
+    timestampQuery: true,
+    subgroupMatrix: { M: 16, N: 16, K: 16, subgroupSize: 32, sized: true, turned: true },
+    tier: 'subgroup_matrix',
+    workgroupSize: 64,
+  },
+  intel: {
+    name: 'intel',
+    software: false,
+    limits: {
+      maxBufferSize: 4 * GIB,
+      maxStorageBufferBindingSize: UINT32_WORDS,
+      maxComputeWorkgroupsPerDimension: 65_535,
+      maxComputeInvocationsPerWorkgroup: 1024,
+      maxComputeWorkgroupStorageSize: 64 * KIB,
+      maxStorageBuffersPerShaderStage: 16,
+    },
+    shaderF16: true,
+    timestampQuery: true,
+    subgroupMatrix: null,
+    tier: 'simt',
+    workgroupSize: 64,
+  },
+  apple: {
+    name: 'apple',
+    software: false,
+    limits: {
+      maxBufferSize: UINT32_WORDS,
+      maxStorageBufferBindingSize: UINT32_WORDS,
+      maxComputeWorkgroupsPerDimension: 65_535,
+      maxComputeInvocationsPerWorkgroup: 1024,
+      maxComputeWorkgroupStorageSize: 32 * KIB,
+      maxStorageBuffersPerShaderStage: 10,
+    },
+    shaderF16: true,
+    timestampQuery: true,
+    subgroupMatrix: null,
+    tier: 'simt',
     workgroupSize: 64,
   },
   lavapipe: {

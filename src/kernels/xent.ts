@@ -1,4 +1,4 @@
-/** Host side of shaders/xent_{partial,loss,bwd}.wgsl: softmax cross entropy on a chunk of logits rows. */
+/** Host side of shaders/xent_{partial,loss,hit,bwd}.wgsl: softmax cross entropy on a chunk of logits rows. */
 import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { rowCondition } from './vec4.ts';
@@ -18,6 +18,22 @@ export type Xent = {
   lse: Tensor; //     (rows)         workspace
   rowLoss: Tensor; // (T)            out, rows row0 .. row0 + rows: lse - logit[target], 0 where ignored, not weighted
 };
+
+/** After xentFwd, and before xentBwd: says of each row whether its target has the largest logit. @param hit (T) u32, out */
+export function xentHit(rec: Recorder, { rows, V, row0, logits, targets, peak }: Xent, hit: Tensor): void {
+  rec.dispatch({
+    name: 'xent_hit',
+    constants: { PARTS: XENT_PARTS },
+    params: { rows, V, row0 },
+    buffers: {
+      logits: [logits, rows * V],
+      targets: [targets, row0 + rows],
+      peak: [peak, rows * XENT_PARTS],
+      hit: [hit, row0 + rows],
+    },
+    threads: rows,
+  });
+}
 
 /** Computes the losses of the rows, and leaves the logits as they are. */
 export function xentFwd(rec: Recorder, { rows, V, row0, logits, targets, peak, total, lse, rowLoss }: Xent): void {

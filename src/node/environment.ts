@@ -107,17 +107,17 @@ export async function nvidiaSmi(): Promise<Meta['nvidia_smi']> {
     return (stdout.trim().split('\n')[0] ?? '').split(',').map((s) => s.trim());
   };
   try {
-    const [driver = '', vbios = null, sm, mem, power, persistence] = await query(
-      'driver_version,vbios_version,clocks.sm,clocks.mem,power.limit,persistence_mode',
+    const [driver = '', vbios = null, sm, mem, power, persistence, smMax, memMax] = await query(
+      'driver_version,vbios_version,clocks.sm,clocks.mem,power.limit,persistence_mode,clocks.max.sm,clocks.max.mem',
     );
     const number = (text: string | undefined): number | null => (Number.isFinite(Number(text)) ? Number(text) : null);
-    const clocks = Object.fromEntries(
-      Object.entries({ sm: number(sm), mem: number(mem) }).filter(([, v]) => v !== null),
-    ) as Record<string, number>;
+    const known = (values: Record<string, number | null>) =>
+      Object.fromEntries(Object.entries(values).filter(([, v]) => v !== null)) as Record<string, number>;
     return {
       driver_version: driver,
       vbios,
-      clocks,
+      clocks: known({ sm: number(sm), mem: number(mem) }),
+      clocks_max: known({ sm: number(smMax), mem: number(memMax) }),
       power_limit: number(power),
       persistence: persistence === 'Enabled',
       mig: null,

@@ -6,9 +6,11 @@ import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { allowedBytes } from '../estimate/allowed.ts';
 import type { GenerationLengths } from '../estimate/generation-lengths.ts';
 import { estimateForms, type GenerateEstimateResult, type GenerationForm } from '../estimate/generation-result.ts';
+import { REFERENCE_MODELS, referenceConfig } from '../estimate/reference-models.ts';
 import { INDEX_FILE, SINGLE_FILE, type TensorSource } from '../formats/checkpoint.ts';
 import { floatType } from '../formats/dtype.ts';
 import { CONFIG_FILE, type ModelConfig, readModelConfig } from '../formats/hf-config.ts';
+import { memoryReader } from '../formats/memory.ts';
 import { type FileReader, place } from '../formats/reader.ts';
 import { DEFAULT_NEW_TOKENS } from '../generate/resolve.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
@@ -75,8 +77,8 @@ export async function estimateGenerateFrom(
   { onEvent = () => undefined, signal = new AbortController().signal }: CallOptions<EstimateEvent>,
 ): Promise<GenerateEstimateResult> {
   const { config, device } = given;
-  const { folder, readers } = await foldersOf(given, onEvent, signal);
-  const { model, source, notes } = await openBase(nodeReader(folder));
+  const { base, readers } = await foldersOf(given, onEvent, signal);
+  const { model, source, notes } = await openBase(base);
   for (const text of notes) onEvent({ type: 'note', text });
   const layouts = await Promise.all(readers.map((reader) => layoutOf(reader, model)));
   const computeDtype = floatType(config.compute_dtype).gpu;
@@ -113,18 +115,30 @@ async function foldersOf(
   { model, modelName, adapters, config }: GenerateEstimateJob,
   onEvent: (event: EstimateEvent) => void,
   signal: AbortSignal,
-): Promise<{ readonly folder: string; readonly readers: readonly FileReader[] }> {
+): Promise<{ readonly base: FileReader; readonly readers: readonly FileReader[] }> {
   const hub = () => hubAccess({ offline: config.offline, signal, onEvent });
-  const revision = config.model_revision;
-  const { folder } = await locate(hub, model, { need: 'config', setting: modelName, revision });
-  await requireModelFolder(modelName, folder);
+  const base = (await referenceReader(model)) ?? nodeReader(await baseFolder());
   const readers: FileReader[] = [];
   for (const { directory } of adapters) {
     const found = await locate(hub, directory, { need: 'adapter-config', setting: 'adapter' });
     await requireAdapterFolder('adapter', found.folder);
     readers.push(nodeReader(found.folder));
   }
-  return { folder, readers };
+  return { base, readers };
+
+  async function baseFolder(): Promise<string> {
+    const wanted = { need: 'config', setting: modelName, revision: config.model_revision } as const;
+    const { folder } = await locate(hub, model, wanted);
+    await requireModelFolder(modelName, folder);
+    return folder;
+  }
+}
+
+/** The config.json of a published shape, whose name may be given in small letters; null where there is such a folder, or no such shape. */
+async function referenceReader(asked: string): Promise<FileReader | null> {
+  const name = Object.keys(REFERENCE_MODELS).find((known) => known.toLowerCase() === asked.toLowerCase());
+  if (name === undefined || (await nodeReader(asked).exists(CONFIG_FILE))) return null;
+  return memoryReader(new Map([[CONFIG_FILE, JSON.stringify(referenceConfig(name))]]), name);
 }
 
 /** The model, and its weights where they are there: only they say which layers of a quantized checkpoint are in 4 bits. */

@@ -10,8 +10,12 @@ import {
 } from '../config/index.ts';
 import { show } from '../config/show.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { cardNamed } from '../estimate/card-names.ts';
+import type { Card } from '../estimate/cards.ts';
+import { estimateGuide } from '../estimate/guide.ts';
 import { estimateMethods } from '../estimate/methods.ts';
 import { ESTIMATED_METHODS, type EstimateResult } from '../estimate/types.ts';
+import { usualSettings } from '../estimate/usual.ts';
 import { CONFIG_FILE, parseModelConfig } from '../formats/hf-config.ts';
 import { parseObject } from '../formats/json.ts';
 import { memoryReader } from '../formats/memory.ts';
@@ -34,9 +38,19 @@ export type EstimateOptions = TrainSettings &
     readonly model_config?: object | undefined;
     /** Limits and features of the device: a name of KNOWN_PROFILES, or a profile; by default nvidia. */
     readonly profile?: string | DeviceProfile | undefined;
+    /**
+     * Adds what each size of card holds, and takes the settings that people train with where none is given: USUAL, instead of
+     * the defaults of finetune().
+     */
+    readonly guide?: boolean | undefined;
+    /** The card to answer for: a name such as rtx4090, or its size in GB. Asks for the guide, and gives the profile. */
+    readonly gpu?: string | number | undefined;
   };
 
 const DEFAULT_PROFILE = 'nvidia';
+
+/** Whether to say what cards hold: all usual sizes, or the one card. */
+export type GuideFor = { readonly card: Card | null };
 
 /**
  * Estimates peak GPU memory in bytes of LoRA, QLoRA and full training, by category and by phase, for full batches.
@@ -46,12 +60,17 @@ const DEFAULT_PROFILE = 'nvidia';
  */
 export async function estimate(options: EstimateOptions): Promise<EstimateResult> {
   requireOptions('estimate', options, "{ model_name_or_path: './llama' }");
-  const { model_config, profile, onEvent, signal, ...settings } = options;
+  const { model_config, profile, guide: wantsGuide = false, gpu, onEvent, signal, ...settings } = options;
   const problems: ConfigProblem[] = callProblems(options);
   const given = collect(problems, () => configText(model_config));
-  const device = collect(problems, () => deviceProfile(profile, 'profile'));
+  if (typeof wantsGuide !== 'boolean')
+    problems.push({ path: 'guide', message: `got ${show(wantsGuide)}, wanted true or false (options)` });
+  const card = collect(problems, () => (gpu === undefined ? null : cardNamed(String(gpu), 'gpu'))) ?? null;
+  const device = collect(problems, () => deviceProfile(profile ?? card?.maker, 'profile'));
+  const guide = wantsGuide || card !== null ? { card } : null;
+  const usual = guide === null ? {} : usualSettings(settings.adapter_name_or_path);
   const config = collect(problems, () =>
-    loadTrainConfig({ options: withModelName(settings, model_config) }, 'estimate'),
+    loadTrainConfig({ options: withModelName(settings, model_config), usual }, 'estimate'),
   );
   if (device === undefined || config === undefined || problems.length > 0) throw new ConfigError(problems);
   for (const { path, message } of config.notices) onEvent?.({ type: 'note', text: `${path}: ${message}` });
@@ -59,11 +78,14 @@ export async function estimate(options: EstimateOptions): Promise<EstimateResult
   if (given === undefined) {
     const found = await estimateInputs(config, call);
     const text = await nodeReader(found.config.values.model_name_or_path).readText(CONFIG_FILE);
-    return estimateConfig({ config: found.config, modelConfig: { path: found.modelConfig, text }, device }, call);
+    return estimateConfig(
+      { config: found.config, modelConfig: { path: found.modelConfig, text }, device, guide },
+      call,
+    );
   }
   const inMemory = memoryReader(new Map([[CONFIG_FILE, given]]), GIVEN);
   const readerOf = (directory: string): FileReader => (directory === GIVEN ? inMemory : nodeReader(directory));
-  return estimateConfig({ config, modelConfig: { path: GIVEN, text: given }, device, readerOf }, call);
+  return estimateConfig({ config, modelConfig: { path: GIVEN, text: given }, device, readerOf, guide }, call);
 }
 
 /**
@@ -106,27 +128,32 @@ type ConfigJob = {
   readonly config: ResolvedConfig;
   readonly modelConfig: SourceFile;
   readonly device: DeviceProfile;
+  /** Null for the estimates alone. */
+  readonly guide?: GuideFor | null;
   /** Reader of a directory; by default directories of this machine. */
   readonly readerOf?: (directory: string) => FileReader;
 };
 
 /** The work behind estimate() and `nibble estimate`. */
 export async function estimateConfig(
-  { config: given, modelConfig, device, readerOf = nodeReader }: ConfigJob,
+  { config: given, modelConfig, device, guide = null, readerOf = nodeReader }: ConfigJob,
   { onEvent, signal }: CallOptions<EstimateEvent>,
 ): Promise<EstimateResult> {
   const { path, text } = modelConfig;
   const model = parseModelConfig(parseObject(text, path), path);
   const { config, note } = settleComputeDtype(await withAdapterSettings(given, readerOf), device);
   if (note !== null) onEvent?.({ type: 'note', text: note });
-  onEvent?.({ type: 'phase', phase: 'estimate', total: ESTIMATED_METHODS.length });
+  onEvent?.({ type: 'phase', phase: 'estimate', total: guide === null ? ESTIMATED_METHODS.length : 0 });
   const job = { config, model, modelName: path, profile: device, shaders: loadShaders() };
-  return estimateMethods(job, async (method) => {
+  const onPlan = async (label: string): Promise<void> => {
     // recording a plan blocks the event loop: an abort can arrive only here
     await new Promise((resolve) => setImmediate(resolve));
     signal?.throwIfAborted();
-    onEvent?.({ type: 'progress', phase: 'estimate', label: method });
-  });
+    onEvent?.({ type: 'progress', phase: 'estimate', label });
+  };
+  const result = await estimateMethods(job, onPlan);
+  if (guide === null) return result;
+  return { ...result, guide: await estimateGuide({ ...job, ...guide }, onPlan) };
 }
 
 /** Name of the directory where the model is given as an object. */

@@ -1,30 +1,19 @@
 /** generate(): text from a model and its adapters, on this machine. */
-import { storedValues } from '../adapters/start-values.ts';
 import { checkGenerateSettings, type GenerateConfig, type GenerateInput } from '../config/generate.ts';
 import type { ConfigProblem } from '../errors.ts';
-import { allowedBytes } from '../estimate/allowed.ts';
-import { requireFit } from '../estimate/fit.ts';
-import { estimateGeneration } from '../estimate/generation.ts';
-import { buildGeneration } from '../generate/build.ts';
 import type { GenerationEngine } from '../generate/engine.ts';
 import type { FinishReason, GenerationEvent, TokenLogprob } from '../generate/request.ts';
 import { Scheduler } from '../generate/scheduler.ts';
 import type { CategoryBytes } from '../gpu/category.ts';
-import type { DeviceProfile } from '../gpu/device-profile.ts';
-import { chooseTier } from '../gpu/tier.ts';
 import { flagMessages } from '../kernels/flags.ts';
-import { loadAdapters } from '../model/adapter-values.ts';
-import { loadModel } from '../model/load.ts';
-import { formatBytes } from '../report/format.ts';
 import type { CallOptions, WorkEvent } from './call.ts';
 import type { DeviceChoice } from './device-choice.ts';
 import { nodeReader } from './files.ts';
-import { type GenerationInput, type NumberedRequest, readGenerationInput } from './generation-input.ts';
-import { driverMemory } from './gpu-memory.ts';
-import { adapterFolder, modelFolder, templateFolder } from './hub-folders.ts';
+import { foundFolders, openEngine } from './generation-engine.ts';
+import { type NumberedRequest, readGenerationInput } from './generation-input.ts';
 import type { NamedFolder, Prompt, PromptInput } from './prompts.ts';
 import { deviceNotes } from './run-notes.ts';
-import { type NodeRuntime, openNodeRuntime } from './runtime.ts';
+import { openNodeRuntime } from './runtime.ts';
 
 /** What became of a prompt, as `nibble generate --json` prints it. */
 export type Generation = {
@@ -100,6 +89,8 @@ export async function generate(options: GenerateOptions): Promise<GenerateSummar
   );
 }
 
+const REMEDIES = 'load_in_4bit, a smaller batch_size, fewer max_new_tokens or shorter prompts';
+
 export type GenerateJob = {
   readonly model: string;
   readonly modelName: string;
@@ -114,12 +105,12 @@ export async function generateFrom(
   given: GenerateJob,
   { onEvent = () => undefined, signal = new AbortController().signal }: CallOptions<GenerateEvent>,
 ): Promise<GenerateSummary> {
-  const input = await readGenerationInput(await withFolders(given, { onEvent, signal }), nodeReader);
+  const input = await readGenerationInput(await foundFolders(given, { onEvent, signal }), nodeReader);
   signal.throwIfAborted();
   const runtime = await openNodeRuntime(given.device);
   try {
     for (const text of [...deviceNotes(runtime.device), ...input.notes]) onEvent({ type: 'note', text });
-    const engine = await openEngine(runtime, input, given.config, onEvent, signal);
+    const engine = await openEngine(runtime, input, { config: given.config, remedies: REMEDIES, onEvent, signal });
     try {
       return await runAll(engine, input.requests, onEvent, signal);
     } finally {
@@ -127,63 +118,6 @@ export async function generateFrom(
     }
   } finally {
     await runtime.close();
-  }
-}
-
-/** Replaces names on the hub by folders, which have to be there. */
-async function withFolders(
-  job: GenerateJob,
-  { onEvent, signal }: Required<Pick<CallOptions<GenerateEvent>, 'onEvent' | 'signal'>>,
-): Promise<GenerateJob> {
-  const { offline, model_revision, chat_template_path } = job.config;
-  const hub = { offline, signal: signal as AbortSignal, onEvent: onEvent as (event: GenerateEvent) => void };
-  const adapters: NamedFolder[] = [];
-  for (const { name, directory } of job.adapters)
-    adapters.push({ name, directory: await adapterFolder(directory, { setting: 'adapter', ...hub }) });
-  const template =
-    chat_template_path === null
-      ? null
-      : await templateFolder(chat_template_path, { setting: 'chat_template_path', ...hub });
-  const { folder } = await modelFolder(job.model, { setting: job.modelName, model_revision, ...hub });
-  return { ...job, model: folder, adapters, config: { ...job.config, chat_template_path: template } };
-}
-
-/** Allocates, compiles and loads. */
-async function openEngine(
-  runtime: NodeRuntime,
-  { plan, source, adapters }: GenerationInput,
-  config: GenerateConfig,
-  onEvent: (event: GenerateEvent) => void,
-  signal: AbortSignal,
-): Promise<GenerationEngine> {
-  const { device } = runtime;
-  const profile: DeviceProfile = {
-    ...device.profile,
-    tier: chooseTier(device.profile, config.matmul_tier, plan.computeDtype).tier,
-  };
-  const predicted = estimateGeneration(plan, profile, device.shaders);
-  const room = { device, asked: allowedBytes(config), driver: driverMemory };
-  await requireFit(predicted, room, async () => [
-    'What would help: load_in_4bit, a smaller batch_size, fewer max_new_tokens or shorter prompts.',
-  ]);
-  onEvent({ type: 'note', text: `GPU memory needed: ${formatBytes(predicted.peakBytes)}` });
-  const target = { device, profile, shaders: device.shaders };
-  const engine = await device.guarded('allocating', async () => buildGeneration(target, plan));
-  try {
-    const { machine, declared } = engine;
-    onEvent({ type: 'phase', phase: 'load', total: declared.weights.size + declared.vectors.size });
-    const sourceDtype = config.dtype === 'auto' ? null : config.dtype;
-    const context = { ...runtime, residents: machine.residents, sourceDtype, signal };
-    for await (const label of loadModel(context, declared, source)) onEvent({ type: 'progress', phase: 'load', label });
-    onEvent({ type: 'phase', phase: 'compile', total: engine.warmUpNames.length });
-    await engine.compile();
-    await loadAdapters(machine, engine.adapters, await Promise.all(adapters.map(storedValues)));
-    // software drivers compile at the first run: the first token would wait for it
-    for await (const label of engine.warmUp()) onEvent({ type: 'progress', phase: 'compile', label });
-    return engine;
-  } catch (error) {
-    engine.destroy();
-    throw error;
   }
 }
 

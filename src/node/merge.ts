@@ -13,15 +13,17 @@ import { withTiedHead } from '../model/tied-head.ts';
 import { Codec } from '../wasm/codec.ts';
 import type { CallOptions, WorkEvent } from './call.ts';
 import { createQuantizerPool, loadWasmModule } from './codec.ts';
+import type { DeviceChoice } from './device-choice.ts';
 import { type FreeBytes, freeBytesAt, requireRoom } from './disk.ts';
 import { nodeReader, nodeWriter } from './files.ts';
 import { adapterFolder, modelFolder } from './hub-folders.ts';
+import { type MergeLoss, mergeLosses } from './merge-loss.ts';
 import { requireMovable, type TakenFolder, takeFolder } from './output-folder.ts';
 import { withSpool } from './quantize.ts';
 import { writeBeside } from './write-beside.ts';
 
 /** Events of merging; weights that are quantized again are so before the first file is written. */
-export type MergeEvent = WorkEvent<'download' | 'quantize' | 'write'>;
+export type MergeEvent = WorkEvent<'download' | 'quantize' | 'write' | 'load' | 'compile' | 'evaluate'>;
 
 export type MergeOptions = MergeInput &
   CallOptions<MergeEvent> & {
@@ -31,6 +33,8 @@ export type MergeOptions = MergeInput &
     readonly adapter_name_or_path: string;
     /** New or empty directory to write. */
     readonly output_dir: string;
+    /** What the losses of datasets are computed on. */
+    readonly device?: DeviceChoice | undefined;
   };
 
 /** How much of a weight an adapter changes. */
@@ -52,6 +56,8 @@ export type MergeSummary = {
   /** `4bit` where the merged weights were quantized again, as the base was. */
   readonly written_as: 'dense' | '4bit';
   readonly updates: readonly WeightUpdate[];
+  /** What merging cost: the loss of base and adapter, and of the merged model as it was written. None without datasets. */
+  readonly losses: readonly MergeLoss[];
   readonly bytes: number;
   readonly files: readonly string[];
   readonly copied: readonly string[];
@@ -64,7 +70,7 @@ export type MergeSummary = {
  * @throws ConfigError with all that is wrong in the options; DataError for files that cannot be read, written or merged
  */
 export async function merge(options: MergeOptions): Promise<MergeSummary> {
-  const { model_name_or_path, adapter_name_or_path, output_dir, onEvent, signal, ...given } = options;
+  const { model_name_or_path, adapter_name_or_path, output_dir, onEvent, signal, device, ...given } = options;
   const paths = { model_name_or_path, adapter_name_or_path, output_dir };
   const missing = Object.entries(paths).flatMap(([path, value]): ConfigProblem[] =>
     typeof value === 'string' && value !== ''
@@ -79,6 +85,7 @@ export async function merge(options: MergeOptions): Promise<MergeSummary> {
       out: output_dir,
       names: { model: 'model_name_or_path', adapter: 'adapter_name_or_path', out: 'output_dir' },
       config,
+      device,
     },
     { onEvent, signal },
   );
@@ -89,6 +96,7 @@ type MergeJob = Folders & {
   /** What messages call the folders. */
   readonly names: Folders;
   readonly config: MergeConfig;
+  readonly device?: DeviceChoice | undefined;
 };
 
 /**
@@ -107,8 +115,14 @@ export async function mergeFolder(
   const modelAt = await modelFolder(model, { setting: names.model, model_revision: config.model_revision, ...hub });
   await requireMovable(out, names.out);
   const folder = await takeFolder(out, { name: names.out, contents: 'none' });
+  const loss = mergeLosses(
+    { model: modelAt.folder, adapter: adapterAt, config, device: job.device },
+    { onEvent, signal },
+  );
   try {
-    return await mergeInto(folder, { ...job, modelAt: modelAt.folder, adapterAt }, onEvent, signal, freeBytes);
+    const before = await loss.before();
+    const merged = await mergeInto(folder, { ...job, modelAt: modelAt.folder, adapterAt }, onEvent, signal, freeBytes);
+    return { ...merged, losses: await loss.after(out, before) };
   } finally {
     await folder.release();
   }
@@ -123,7 +137,7 @@ async function mergeInto(
   onEvent: (event: MergeEvent) => void,
   signal: AbortSignal,
   freeBytes: FreeBytes,
-): Promise<MergeSummary> {
+): Promise<Omit<MergeSummary, 'losses'>> {
   const started = performance.now();
   const reader = nodeReader(modelAt);
   const notes: string[] = [];

@@ -8,6 +8,7 @@ import type { Estimate, QuantizedLinears } from '../estimate/types.ts';
 import type { CategoryBytes } from '../gpu/category.ts';
 import { runIdOf } from '../results/identity.ts';
 import { RUN_SCHEMA_ID, type RunRecord, SCHEMA_VERSION } from '../results/run-schema.ts';
+import { sealed } from '../results/seal.ts';
 import { distribution } from '../results/statistics.ts';
 import type { EvalResult } from '../train/events.ts';
 import { countedSteps } from '../train/non-finite.ts';
@@ -34,6 +35,8 @@ export type RunContext = RunBasis & {
   readonly adapterBytes: number | null;
   readonly adapterSha256: string | null;
   readonly predicted: Estimate;
+  /** Seconds before training began. */
+  readonly startup: { readonly startup_s: number; readonly hash_s: number };
 };
 
 /** Steps at the start that step times leave out: the first one still fills caches. */
@@ -46,12 +49,12 @@ const MOST_RECORDED_ROWS = 20_000;
 export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult): RunRecord {
   const counted = countedSteps(result.steps, input.config.on_nan === 'skip');
   const finite = counted.length > 0 && counted.every((s) => Number.isFinite(s.loss));
-  return {
+  const record = {
     schema: RUN_SCHEMA_ID,
     schema_version: SCHEMA_VERSION,
     run_info: {
       ...basicRunInfo(ctx),
-      status: finite ? 'success' : 'diverged',
+      status: finite ? ('success' as const) : ('diverged' as const),
       error: null,
       peft_config: peftConfig(ctx, input),
       quantization_config: quantizationConfig(input),
@@ -63,19 +66,25 @@ export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult)
       row_losses: rowLosses(result),
       data_hashes: ctx.material.dataHashes,
       per_sample_path: null,
-      time_to_target: null,
+      time_to_target: timeToTarget(ctx.place.target ?? null, result),
     },
     meta_info: ctx.meta,
     numerics: { deterministic: null, weight_sha256_after: ctx.adapterSha256, repeat_check: null },
-  };
+  } satisfies RunRecord;
+  return sealed(record, sha256OfText);
 }
 
 type Outcome = 'status' | 'error' | 'peft_config' | 'quantization_config';
 
-/** Builds the part of run_info that does not depend on how the run ends. */
-export function basicRunInfo({ place, config, material, ...basis }: RunBasis): Omit<RunRecord['run_info'], Outcome> {
-  const { suite, arm, replicate, division, command } = place;
-  const { modelInfo, dataHashes, initialAdapterSha256 } = material;
+/**
+ * Identity of a run: equal settings, weights and rows give an equal one, on any machine. What a device settles (the compute
+ * dtype) is part of it, so that the identity of what was asked for can be another than that of what was made of it.
+ */
+export function identityOf(
+  { arm, case: name = null }: Pick<RunPlace, 'arm' | 'case'>,
+  config: TrainConfig,
+  { modelInfo, dataHashes, initialAdapterSha256 }: Material,
+): string {
   // a run's identity depends on the content of files, not on where they lie
   const { output_dir, model_name_or_path, datasets, eval_datasets, adapter_name_or_path, ...withHow } = config;
   // nor on how many times it took, on what was said of it, and on where its log went
@@ -90,20 +99,44 @@ export function basicRunInfo({ place, config, material, ...basis }: RunBasis): O
     seed: config.seed,
     arm,
   };
+  return runIdOf(name === null ? identity : { ...identity, case: name }, sha256OfText);
+}
+
+/** Builds the part of run_info that does not depend on how the run ends. */
+export function basicRunInfo({ place, config, material, ...basis }: RunBasis): Omit<RunRecord['run_info'], Outcome> {
+  const { suite, arm, case: name = null, replicate, division, command, shard = null, planId = null } = place;
   return {
-    run_id: runIdOf(identity, sha256OfText),
+    run_id: identityOf(place, config, material),
+    plan_id: planId,
     suite,
-    experiment_name: `${suite}/${arm}`,
+    experiment_name: name === null ? `${suite}/${arm}` : `${suite}/${name}/${arm}`,
     arm,
+    case: name,
     replicate,
     seed: config.seed,
     created_at: basis.createdAt,
     total_time: basis.totalSeconds,
     command: [...command],
-    shard: null,
+    shard: shard === null ? null : { ...shard },
     code: basis.code,
     division,
     train_config: JSON.parse(JSON.stringify(config)),
+  };
+}
+
+/** The first evaluation at or below the target, by the time its steps took and the samples they saw; null without one. */
+function timeToTarget(
+  target: RunPlace['target'],
+  { evaluations, steps }: TrainResult,
+): RunRecord['eval_info']['time_to_target'] {
+  const reached = target ? evaluations.find(({ result }) => result.evalLoss <= target.eval_loss) : undefined;
+  if (!target || reached === undefined) return null;
+  const before = steps.filter(({ step }) => step <= reached.step);
+  return {
+    metric: 'eval_loss',
+    target: target.eval_loss,
+    seconds: before.reduce((sum, { stepMs }) => sum + stepMs, 0) / 1000,
+    samples: before.reduce((sum, { samples }) => sum + samples, 0),
   };
 }
 
@@ -148,10 +181,11 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     tier: profile.tier,
     attention_tier: attention.tier,
     ...(lora && { lora_products: lora }),
-    timing,
+    timing: wholeTiming(ctx, timing),
     step_time_ms: timed.length > 0 ? distribution(timed.map((s) => s.stepMs)) : null,
     excluded_warmup_steps: EXCLUDED_WARMUP_STEPS,
     throughput: {
+      tokens_per_micro_step: mean(timed.map((step) => tokensPerMicroStep(step, input.config))),
       tokens_per_second: perSecond((s) => s.tokens),
       loss_tokens_per_second: perSecond((s) => s.lossTokens),
       padded_tokens_per_second: perSecond((s) => s.paddedTokens),
@@ -174,11 +208,33 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
       grad_norm: finiteOrNull(s.gradNorm),
       ...(s.lossScale === null ? {} : { loss_scale: s.lossScale }),
       num_input_tokens_seen: seen(s),
+      tokens_per_micro_step: tokensPerMicroStep(s, input.config),
       step_time_ms: s.stepMs,
       memory_allocated: ledger.currentBytes,
     })),
   };
 }
+
+/** All timers of a run, which add up to its time: what is in none of them is in other_s. */
+function wholeTiming(
+  { startup, totalSeconds }: RunContext,
+  timing: TrainResult['timing'],
+): RunRecord['train_info']['timing'] {
+  const { quantize_busy_s, compile_overlapped_s, ...disjoint } = { ...startup, ...timing };
+  const timed = Object.values(disjoint).reduce((sum, seconds) => sum + seconds, 0);
+  return { ...disjoint, other_s: Math.max(0, totalSeconds - timed), quantize_busy_s, compile_overlapped_s };
+}
+
+/** Tokens of a micro-batch, padding included: a step has one short micro-batch at most. */
+function tokensPerMicroStep(
+  { paddedTokens, samples }: TrainResult['steps'][number],
+  { per_device_train_batch_size: rows }: TrainConfig,
+): number {
+  return paddedTokens / Math.ceil(samples / rows);
+}
+
+const mean = (values: readonly number[]): number | null =>
+  values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** Nothing of a run that saved no checkpoint. */
 function checkpointInfo({ checkpoints, best, resumedAt }: TrainResult): Pick<RunRecord['train_info'], 'checkpoints'> {

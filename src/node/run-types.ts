@@ -34,11 +34,21 @@ export type RunEvent =
 export type RunPlace = {
   readonly suite: string;
   readonly arm: string;
+  /** Settings that the arms of a suite share; null, or absent, outside cases. */
+  readonly case?: string | null;
   readonly replicate: number;
   readonly division: 'closed' | 'open';
   /** Command that repeats it; empty where a program called. */
   readonly command: readonly string[];
+  /** Part of a suite that the run belongs to, i from 1; absent where the suite is whole. */
+  readonly shard?: Shard | null;
+  /** Identity of what a suite asked for, by which it finds the run again. */
+  readonly planId?: string;
+  /** Evaluation loss whose time of arrival is recorded. */
+  readonly target?: { readonly eval_loss: number } | null;
 };
+
+export type Shard = { readonly i: number; readonly n: number };
 
 /** Rows from memory as JSON lines, and the file of the run's folder that keeps them. */
 export type RowsInMemory = { readonly bytes: Uint8Array; readonly file: string };
@@ -52,6 +62,11 @@ export type RunOptions = {
   readonly recordFile?: string;
   /** File for the GPU times of one more step, as a Chrome trace. */
   readonly profileFile?: string | undefined;
+  /**
+   * When the run's time began, by `performance.now`: 0 where the process exists for the run alone, so that loading its code
+   * counts; the moment of the call by default.
+   */
+  readonly startedMs?: number;
   /** Injected by tests. */
   readonly freeBytes?: FreeBytes;
   /** Whether folder and record are written; true by default. */

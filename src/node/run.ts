@@ -59,8 +59,9 @@ export function placeOfSingleRun({ values }: ResolvedConfig, command: readonly s
  * @throws ConfigError, DataError, DeviceError; the signal's reason when aborted, at the next step boundary
  */
 export async function run(asked: ResolvedConfig, options: RunOptions): Promise<RunOutcome> {
-  const clock = { startedMs: performance.now(), createdAt: new Date().toISOString() };
-  const { keep = true, rows } = options;
+  const calledMs = performance.now();
+  const { keep = true, rows, startedMs = calledMs } = options;
+  const clock = { startedMs, calledMs, createdAt: new Date().toISOString() };
   const given = await withDatasetFiles(asked);
   const onHub = await hubNames(namesOf(given.values));
   await requireInputs(given, { has: (name) => rows?.has(name) === true || onHub.has(name) });
@@ -113,7 +114,13 @@ async function runInFolder(
   }
 }
 
-type Clock = { readonly startedMs: number; readonly createdAt: string };
+type Clock = {
+  /** When the run's time began. */
+  readonly startedMs: number;
+  /** When max_minutes began. */
+  readonly calledMs: number;
+  readonly createdAt: string;
+};
 
 async function runOn(
   runtime: NodeRuntime,
@@ -148,7 +155,10 @@ async function runOn(
   requireStrict(configs.asGiven, { dtypeNotes, rowNotes: trainSet.notes, advice });
   for (const one of advice) onEvent({ type: 'advice', ...one });
   onEvent({ type: 'phase', phase: 'hash', total: 0 });
-  const basis = { place, clock, predicted, ...(await provenance(runtime, configs.asGiven, options.snapshots)) };
+  const hashing = performance.now();
+  const facts = await provenance(runtime, configs.asGiven, options.snapshots);
+  const hash_s = (performance.now() - hashing) / 1000;
+  const basis = { place, clock, predicted, ...facts };
   const origin = {
     nibble_version: packageManifest().version,
     run: runOrigin(configs.asGiven.values, basis.material, name),
@@ -172,12 +182,13 @@ async function runOn(
           command: place.command,
           totalSteps,
           progress: resume?.file.progress ?? null,
-          startedMs: clock.startedMs,
+          startedMs: clock.calledMs,
         });
   const otherCpuShare = await watchOtherCpu();
+  const startup = { startup_s: (performance.now() - clock.startedMs) / 1000 - hash_s, hash_s };
   const result = await trainToEnd(runtime, input, {
     ...options,
-    startedMs: clock.startedMs,
+    startedMs: clock.calledMs,
     writer,
     settings: configs.asGiven.values,
     page,
@@ -186,7 +197,7 @@ async function runOn(
   });
   const meta = await withConditions(basis.meta, await otherCpuShare());
   const paths = keep ? pathsOf(input, result, options) : null;
-  const record = runRecord(await contextOf({ ...basis, meta }, configs.named, paths, result), input, result);
+  const record = runRecord(await contextOf({ ...basis, meta, startup }, configs.named, paths, result), input, result);
   if (paths !== null) await writeRecord(paths.recordFile, record);
   if (profileFile !== undefined) await writeProfile(result.engine, input, profileFile);
   result.engine.destroy();
@@ -333,7 +344,7 @@ function pathsOf({ config, layout }: RunInput, { best }: TrainResult, { recordFi
 }
 
 async function contextOf(
-  { clock, ...basis }: Provenance & Pick<RunContext, 'place' | 'predicted'> & { readonly clock: Clock },
+  { clock, ...basis }: Provenance & Pick<RunContext, 'place' | 'predicted' | 'startup'> & { readonly clock: Clock },
   { values }: ResolvedConfig,
   paths: RunPaths | null,
   { earlierSeconds }: TrainResult,

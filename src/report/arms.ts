@@ -1,4 +1,5 @@
 /** What report sections need to know of arms: labels, order, their good runs, and the run that stands for an arm. */
+import { caseOf, type Group, isOf } from '../results/groups.ts';
 import { MEMORY_CATEGORIES, type MemoryCategory, type RunRecord } from '../results/run-schema.ts';
 import type { ArmSummary, Metric, SuiteSummary } from '../results/summary-schema.ts';
 
@@ -15,9 +16,18 @@ export function armLabel(arm: string): string {
   return ARM_LABELS.get(arm) ?? arm;
 }
 
-/** Labels a run by its arm and its seed. */
-export function runLabel({ run_info: { arm, seed } }: RunRecord): string {
-  return `${armLabel(arm)}, seed ${seed}`;
+/** Labels an arm in a case: `QLoRA, t64`. */
+export function groupLabel({ arm, case: name }: Group): string {
+  return name === null ? armLabel(arm) : `${armLabel(arm)}, ${name}`;
+}
+
+/** Labels a run by its arm, its case and its seed. */
+export function runLabel(run: RunRecord): string {
+  return `${groupLabel(groupOf(run))}, seed ${run.run_info.seed}`;
+}
+
+export function groupOf(run: RunRecord): Group {
+  return { arm: run.run_info.arm, case: caseOf(run) };
 }
 
 /** Labels a memory category: `base_weights` is `base weights`. */
@@ -25,29 +35,29 @@ export function categoryLabel(category: MemoryCategory): string {
   return category.replace('_', ' ');
 }
 
-/** Sorts arms as every table and chart shows them: baseline, treatment, the rest by name. */
-export function orderedArms(summary: SuiteSummary): ArmSummary[] {
-  const first = summary.comparison === null ? [] : [summary.comparison.baseline, summary.comparison.treatment];
-  const rank = (arm: string) => (first.includes(arm) ? first.indexOf(arm) : first.length);
-  return [...summary.arms].sort((a, b) => rank(a.arm) - rank(b.arm) || a.arm.localeCompare(b.arm, 'en'));
+/** Sorts arms as every table and chart shows them: case by case, the baseline first, the rest in the suite's order. */
+export function orderedArms({ arms, comparison }: SuiteSummary): ArmSummary[] {
+  const cases = [...new Set(arms.map((entry) => entry.case))];
+  const rank = ({ arm }: ArmSummary) => (arm === comparison?.baseline ? 0 : 1);
+  return [...arms].sort((a, b) => cases.indexOf(a.case) - cases.indexOf(b.case) || rank(a) - rank(b));
 }
 
 /** Reads the median of a metric in an arm; null where it was not measured. */
-export function medianOf(summary: SuiteSummary, arm: string, metric: Metric): number | null {
-  return summary.arms.find((entry) => entry.arm === arm)?.metrics[metric]?.median ?? null;
+export function medianOf(summary: SuiteSummary, { arm, case: name }: Group, metric: Metric): number | null {
+  return summary.arms.find((entry) => entry.arm === arm && entry.case === name)?.metrics[metric]?.median ?? null;
 }
 
-/** Picks the runs of an arm that ended well, by seed. */
-export function goodRuns(runs: readonly RunRecord[], arm: string): RunRecord[] {
+/** Picks the runs of an arm in a case that ended well, by seed. */
+export function goodRuns(runs: readonly RunRecord[], group: Group): RunRecord[] {
   return runs
-    .filter((run) => run.run_info.arm === arm && run.run_info.status === 'success')
+    .filter((run) => isOf(run, group) && run.run_info.status === 'success')
     .sort((a, b) => a.run_info.seed - b.run_info.seed);
 }
 
 /** Picks the run with the (lower) median peak, whose categories sum to a peak that was reached. Null without one. */
-export function medianMemoryRun(runs: readonly RunRecord[], arm: string): RunRecord | null {
+export function medianMemoryRun(runs: readonly RunRecord[], group: Group): RunRecord | null {
   const peak = (run: RunRecord) => run.train_info.memory?.allocated.peak ?? 0;
-  const measured = goodRuns(runs, arm).filter((run) => run.train_info.memory !== null);
+  const measured = goodRuns(runs, group).filter((run) => run.train_info.memory !== null);
   measured.sort((a, b) => peak(a) - peak(b));
   return measured[Math.floor((measured.length - 1) / 2)] ?? null;
 }

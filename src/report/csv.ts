@@ -27,6 +27,7 @@ const PEFT_COLUMNS: readonly Column[] = [
 const OWN_COLUMNS: readonly Column[] = [
   ['run_id', (run) => run.run_info.run_id],
   ['arm', (run) => run.run_info.arm],
+  ['case', (run) => run.run_info.case ?? null],
   ['seed', (run) => run.run_info.seed],
   ['replicate', (run) => run.run_info.replicate],
   ['status', (run) => run.run_info.status],

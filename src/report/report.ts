@@ -1,6 +1,7 @@
 /** The report of a suite: its parts in reading order, and the text of its files. */
 import type { RunRecord } from '../results/run-schema.ts';
 import type { SuiteSummary } from '../results/summary-schema.ts';
+import { armLabel } from './arms.ts';
 import { standaloneSvg } from './charts/render.ts';
 import { renderCsv } from './csv.ts';
 import { type Block, chartsOf, type ReportDocument } from './document.ts';
@@ -31,11 +32,11 @@ export async function buildReport({ runs, summary }: ReportInput): Promise<Repor
     environmentSection(runs),
     repeatSection(runs),
   ];
-  const models = [...new Set(runs.map((run) => run.meta_info.model_info.id))].join(', ');
+  const models = [...new Set(runs.map((run) => run.meta_info.model_info.id))].join(', ') || 'no model';
   return {
-    title: `LoRA and QLoRA: suite ${summary.suite}`,
+    title: titleOf(summary),
     subtitle: `${models}, ${runs.length} runs, ${summary.created_at.slice(0, 16).replace('T', ' ')} UTC`,
-    lead: [...leadBlocks(summary), ...softwareNote(runs)],
+    lead: [...leadBlocks(summary), ...softwareNote(runs, summary)],
     sections: sections.filter((section) => section !== null),
   };
 }
@@ -54,9 +55,21 @@ export async function renderReport(input: ReportInput): Promise<ReadonlyMap<stri
   ]);
 }
 
-function softwareNote(runs: readonly RunRecord[]): Block[] {
+/** Names the arms where they are few. */
+function titleOf({ suite, arms }: SuiteSummary): string {
+  const labels = [...new Set(arms.map(({ arm }) => armLabel(arm)))];
+  return labels.length > MOST_IN_TITLE || labels.length === 0
+    ? `Suite ${suite}: ${labels.length} arms`
+    : `${labels.join(', ').replace(/, ([^,]*)$/, ' and $1')}: suite ${suite}`;
+}
+
+const MOST_IN_TITLE = 4;
+
+function softwareNote(runs: readonly RunRecord[], { arms }: SuiteSummary): Block[] {
   const gpu = runs.map((run) => run.meta_info.gpu).find((info) => info?.software_rendered === true);
-  return gpu === undefined || gpu === null ? [] : [softwareBanner(driverName(gpu.description))];
+  return gpu === undefined || gpu === null
+    ? []
+    : [softwareBanner(driverName(gpu.description), new Set(arms.map(({ arm }) => arm)).size)];
 }
 
 function driverName(description: string): string {

@@ -7,6 +7,8 @@ export type RunIdentity = {
   readonly dataSha256: Readonly<Record<string, string | null>>;
   readonly seed: number;
   readonly arm: string;
+  /** Absent outside a case, as it was before there were any. */
+  readonly case?: string;
 };
 
 /**

@@ -13,10 +13,12 @@ export {
   SCHEMA_VERSION,
   totalBytes,
 } from './run-schema.ts';
+export { isIntact, sealed } from './seal.ts';
 export { holm, signedRankInterval, signedRankP } from './signed-rank.ts';
 export { distribution, medianInterval, summarizeValues } from './statistics.ts';
 export { compareArms, metricOf, type SummarizeOptions, summarizeRuns } from './summarize.ts';
 export {
+  type Comparison,
   METRIC_NAMES,
   METRICS,
   type Metric,

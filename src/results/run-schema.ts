@@ -1,5 +1,5 @@
 /**
- * Schema v1 of one benchmark run: one JSON file per run (one arm, one seed).
+ * Schema v2 of one benchmark run: one JSON file per run (one arm, one seed, one case).
  * Names are snake_case because they extend the result files of PEFT's method comparison.
  * What was not measured is null, never 0 and never absent.
  */
@@ -8,7 +8,10 @@ import { CATEGORIES } from '../gpu/category.ts';
 
 /** Stands in every run file; a reader refuses what it does not know. */
 export const RUN_SCHEMA_ID = 'nibble-tune/schemas/run.schema.json';
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
+/** Versions that are read. 1 had no cases and no hash. */
+export const READ_VERSIONS: readonly number[] = [1, SCHEMA_VERSION];
+const version = z.union([z.literal(1), z.literal(SCHEMA_VERSION)]);
 
 /** The ledger's categories in the order reports stack them. Alignment is padding, in a row of its own. */
 export const MEMORY_CATEGORIES = [...CATEGORIES, 'alignment'] as const;
@@ -56,9 +59,17 @@ const quantizationSchema = z.strictObject({
 
 const runInfoSchema = z.strictObject({
   run_id: z.string().regex(/^[0-9a-f]{16}$/),
+  /** Identity of what a suite asked for, before the device settled anything; null outside a suite. */
+  plan_id: z
+    .string()
+    .regex(/^[0-9a-f]{16}$/)
+    .nullable()
+    .optional(),
   suite: name,
   experiment_name: name,
   arm: name,
+  /** Settings that arms share and other cases do not; arms are compared within a case. Null in a suite without cases. */
+  case: name.nullable().optional(),
   replicate: count,
   seed: count,
   created_at: z.iso.datetime(),
@@ -74,8 +85,15 @@ const runInfoSchema = z.strictObject({
   quantization_config: quantizationSchema.nullable(),
 });
 
-/** Disjoint wall-clock seconds, but for the last two, which older records lack. */
+/**
+ * Disjoint wall-clock seconds, but for the last two. Where other_s is given they add up to total_time; older records lack it, and
+ * the two before it.
+ */
 const timingSchema = z.strictObject({
+  /** From the start of the process, or of the call, to the first allocation on the GPU, hashing left out. */
+  startup_s: seconds.nullable().optional(),
+  /** Reading model and data for their hashes. */
+  hash_s: seconds.nullable().optional(),
   load_s: seconds.nullable(),
   quantize_s: seconds.nullable(),
   compile_s: seconds.nullable(),
@@ -84,6 +102,8 @@ const timingSchema = z.strictObject({
   eval_s: seconds.nullable(),
   checkpoint_s: seconds.nullable(),
   save_s: seconds.nullable(),
+  /** What no other timer has: logs, pages, hashing the adapter, waiting between phases. */
+  other_s: seconds.nullable().optional(),
   /** Time that the quantizer's threads worked, together, while weights were loaded. */
   quantize_busy_s: seconds.nullable().optional(),
   /** Compiling took so much of the time in load_s and quantize_s; compile_s is what it took beyond. */
@@ -104,6 +124,8 @@ const stepTimeSchema = z.strictObject({
 });
 
 const throughputSchema = z.strictObject({
+  /** Tokens of a micro-batch, padding included; the mean of the timed steps. Absent in older records. */
+  tokens_per_micro_step: measured.optional(),
   tokens_per_second: measured,
   loss_tokens_per_second: measured,
   padded_tokens_per_second: measured,
@@ -154,6 +176,8 @@ const historyRowSchema = z.strictObject({
   /** What the loss was multiplied with before backward; absent where gradients are not scaled. */
   loss_scale: measured.optional(),
   num_input_tokens_seen: count.nullable(),
+  /** Padding included; the mean over the step's micro-batches. Absent in older records. */
+  tokens_per_micro_step: measured.optional(),
   step_time_ms: measured,
   memory_allocated: bytes.nullable(),
 });
@@ -256,7 +280,9 @@ const nvidiaSmiSchema = z.strictObject({
   driver_version: name,
   vbios: z.string().nullable(),
   clocks: z.record(z.string(), z.number()).nullable(),
-  /** The same right after training, before the GPU idles. */
+  /** The highest that the GPU may reach; absent in older records. */
+  clocks_max: z.record(z.string(), z.number()).nullable().optional(),
+  /** `clocks` right after training, before the GPU idles. */
   clocks_after_training: z.record(z.string(), z.number()).nullable().optional(),
   power_limit: measured,
   persistence: z.boolean().nullable(),
@@ -307,7 +333,9 @@ const numericsSchema = z.strictObject({
 /** The shape of a run file, without the checks across fields (JSON Schema cannot carry those). */
 export const runShape = z.strictObject({
   schema: z.literal(RUN_SCHEMA_ID),
-  schema_version: z.literal(SCHEMA_VERSION),
+  schema_version: version,
+  /** Over the record without this field, so that an edit is noticed; absent in schema 1 and in records of peers. */
+  record_sha256: sha256.optional(),
   run_info: runInfoSchema,
   train_info: trainInfoSchema,
   eval_info: evalInfoSchema,
@@ -327,6 +355,8 @@ type Inconsistency = { readonly path: readonly string[]; readonly message: strin
 
 // The timers are disjoint parts of total_time; a millisecond covers the rounding of nine clock reads.
 const TIMER_SLACK_S = 1e-3;
+/** Share of a run's time that its timers may leave out, where they claim to add up. */
+const MOST_UNTIMED = 0.01;
 
 function inconsistencies(run: RunRecord): Inconsistency[] {
   const found: Inconsistency[] = [];
@@ -338,6 +368,13 @@ function inconsistencies(run: RunRecord): Inconsistency[] {
     found.push({
       path: ['train_info', 'timing'],
       message: `timers overlap: they sum to ${timed} s, the run took ${total} s; time each phase once`,
+    });
+  }
+  const isWhole = total !== null && typeof timing.other_s === 'number';
+  if (isWhole && timed < total * (1 - MOST_UNTIMED)) {
+    found.push({
+      path: ['train_info', 'timing'],
+      message: `timers sum to ${timed} s, the run took ${total} s; other_s holds what no other timer has`,
     });
   }
   if (memory === null) return found;
@@ -360,5 +397,5 @@ function inconsistencies(run: RunRecord): Inconsistency[] {
 
 /** The JSON Schema of a run file, as the package ships it under schemas/. */
 export function runJsonSchema(): Record<string, unknown> {
-  return { $id: RUN_SCHEMA_ID, title: 'nibble benchmark run, v1', ...z.toJSONSchema(runShape, { io: 'input' }) };
+  return { $id: RUN_SCHEMA_ID, title: 'nibble benchmark run, v2', ...z.toJSONSchema(runShape, { io: 'input' }) };
 }

@@ -1,11 +1,23 @@
 /** Summarizes the runs of a suite as its summary.json: from the run files alone, so that every report can do it again. */
+
+import { caseOf, type Group, groupsOf, groupText, isOf } from './groups.ts';
 import { judge } from './judge.ts';
+import { deviceNotices, leftOutNotice, pairsOnOneDevice } from './one-device.ts';
 import { comparePairs, type SeededValue } from './paired.ts';
 import { qualitySplit } from './quality-split.ts';
-import type { RunRecord } from './run-schema.ts';
+import { type RunRecord, SCHEMA_VERSION } from './run-schema.ts';
 import { speedObstacles, unusualRuns } from './speed-conditions.ts';
 import { summarizeValues } from './statistics.ts';
-import { type Metric, type QualitySplit, type ScaleUp, SUMMARY_VERSION, type SuiteSummary } from './summary-schema.ts';
+import {
+  type Comparison,
+  type Metric,
+  type QualitySplit,
+  type ScaleUp,
+  SUMMARY_VERSION,
+  type SuiteSummary,
+} from './summary-schema.ts';
+
+type RunPair = readonly [baseline: RunRecord, treatment: RunRecord];
 
 const READ: Record<Metric, (run: RunRecord) => number | null | undefined> = {
   peak_memory_bytes: (run) => run.train_info.memory?.allocated.peak,
@@ -26,54 +38,119 @@ export function metricOf(run: RunRecord, metric: Metric): number | null {
 
 export type SummarizeOptions = {
   readonly suite: string;
+  readonly description?: string | undefined;
+  readonly division?: 'closed' | 'open' | undefined;
   readonly createdAt: string;
-  /** The arm that differences and ratios are taken against; `lora` unless said otherwise. */
-  readonly baseline?: string;
-  readonly treatment?: string;
+  /** The arm that differences and ratios are taken against; `lora` unless said otherwise or absent, then the first. */
+  readonly baseline?: string | undefined;
   readonly estimates?: ScaleUp | null;
   /** What the reader of the files noticed, before the runs' own. */
   readonly notices?: readonly string[];
 };
 
-/** Computes medians by arm, and the paired comparison where both arms are there. Failed runs are only counted. */
+/** Computes medians by arm and case, and every arm against the baseline of its case. Failed runs are only counted. */
 export function summarizeRuns(runs: readonly RunRecord[], options: SummarizeOptions): SuiteSummary {
-  const { suite, createdAt, baseline = 'lora', treatment = 'qlora', estimates = null, notices = [] } = options;
-  const arms = [...new Set(runs.map((run) => run.run_info.arm))];
-  const good = (arm: string) => runs.filter((run) => run.run_info.arm === arm && run.run_info.status === 'success');
-  const isCompared = arms.includes(baseline) && arms.includes(treatment);
+  const { suite, createdAt, description = '', division = null, estimates = null, notices = [] } = options;
+  const groups = groupsOf(runs);
+  const good = (group: Group) => runs.filter((run) => isOf(run, group) && run.run_info.status === 'success');
+  const baseline = options.baseline ?? defaultBaseline(groups);
+  const compared = comparedGroups(groups, baseline).map((treatment) => {
+    const reference = { arm: baseline, case: treatment.case };
+    return compareRuns(reference, treatment, good(reference), good(treatment));
+  });
+  const comparisons = compared.map(({ comparison }) => comparison);
   return {
     schema_version: SUMMARY_VERSION,
     suite,
+    description,
+    division,
     created_at: createdAt,
     run_ids: runs.map((run) => run.run_info.run_id),
     software_rendered: runs.some((run) => run.meta_info.gpu?.software_rendered === true),
-    notices: [...notices, ...noticesOf(arms, runs)],
-    arms: arms.map((arm) => ({
-      arm,
-      n: good(arm).length,
-      failed: runs.filter((run) => run.run_info.arm === arm).length - good(arm).length,
-      metrics: perMetric((metric) => summarizeValues(seededValues(good(arm), metric).map(({ value }) => value))),
-    })),
-    comparison: isCompared ? compareArms({ baseline, treatment }, good(baseline), good(treatment)) : null,
+    notices: [
+      ...notices,
+      ...deviceNotices(runs),
+      ...leftOutNotice(compared.flatMap(({ left }) => left)),
+      ...compared.flatMap(({ alone }) => alone),
+      ...noticesOf(groups, runs),
+    ],
+    arms: groups.map((group) => {
+      const ended = good(group);
+      return {
+        ...group,
+        n: ended.length,
+        failed: runs.filter((run) => isOf(run, group)).length - ended.length,
+        metrics: perMetric((metric) => summarizeValues(seededValues(ended, metric).map(({ value }) => value))),
+      };
+    }),
+    comparison: comparisons[0] ?? null,
+    comparisons,
     estimates,
   };
 }
 
-/** Compares two arms by the seeds that both have: every metric, its winner or why there is none, and quality in two parts. */
+/** Runs of other suites, and those from before a suite said it, have `lora` as their baseline if it is there. */
+function defaultBaseline(groups: readonly Group[]): string {
+  return groups.some(({ arm }) => arm === 'lora') ? 'lora' : (groups[0]?.arm ?? '');
+}
+
+function comparedGroups(groups: readonly Group[], baseline: string): Group[] {
+  const cases = new Set(groups.filter(({ arm }) => arm === baseline).map((group) => group.case));
+  return groups.filter((group) => group.arm !== baseline && cases.has(group.case));
+}
+
+/** Compares two arms of one case by the seeds that both have: every metric, its winner or why there is none. */
 export function compareArms(
   arms: { readonly baseline: string; readonly treatment: string },
   baseline: readonly RunRecord[],
   treatment: readonly RunRecord[],
-): NonNullable<SuiteSummary['comparison']> {
-  const pairs = pairRuns(baseline, treatment);
+): Comparison {
+  const name = baseline[0] === undefined ? null : caseOf(baseline[0]);
+  return compareRuns({ arm: arms.baseline, case: name }, { arm: arms.treatment, case: name }, baseline, treatment)
+    .comparison;
+}
+
+type Compared = {
+  readonly comparison: Comparison;
+  /** Pairs across two devices, which the comparison leaves out. */
+  readonly left: readonly RunPair[];
+  /** Sentences on seeds that one of the two arms lacks. */
+  readonly alone: readonly string[];
+};
+
+function compareRuns(
+  reference: Group,
+  treated: Group,
+  baseline: readonly RunRecord[],
+  treatment: readonly RunRecord[],
+): Compared {
+  const { kept: pairs, left } = pairsOnOneDevice(pairRuns(baseline, treatment));
+  const arms = { baseline: reference.arm, treatment: treated.arm };
+  const sides = [0, 1].map((side) => pairs.map((pair) => pair[side]!)) as [RunRecord[], RunRecord[]];
   const quality = qualitySplit(pairs);
-  const compared = perMetric((metric) => comparePairs(seededValues(baseline, metric), seededValues(treatment, metric)));
+  const compared = perMetric((metric) => comparePairs(seededValues(sides[0], metric), seededValues(sides[1], metric)));
   const material = materialObstacles(pairs);
   const obstacles = {
     speed: [...material, ...speedObstacles(pairs.flat())],
     quality: [...material, ...qualityObstacles(quality)],
   };
-  return { ...arms, n: pairs.length, paired: judge(arms, compared, obstacles), quality };
+  const paired = judge(arms, compared, obstacles);
+  return {
+    comparison: { ...arms, case: treated.case, n: pairs.length, paired, quality },
+    left,
+    alone: [...unpaired(reference, baseline, treated, treatment), ...unpaired(treated, treatment, reference, baseline)],
+  };
+}
+
+/** Says which seeds of a group have no partner; nothing where the other has no run at all, which is said elsewhere. */
+function unpaired(group: Group, runs: readonly RunRecord[], other: Group, others: readonly RunRecord[]): string[] {
+  const seeds = new Set(others.map((run) => run.run_info.seed));
+  const alone = runs.map((run) => run.run_info.seed).filter((seed) => !seeds.has(seed));
+  if (alone.length === 0 || others.length === 0) return [];
+  const which = `${alone.length === 1 ? 'Seed' : 'Seeds'} ${alone.join(', ')} of ${groupText(group)}`;
+  return [
+    `${which} ${alone.length === 1 ? 'has' : 'have'} no run of ${other.arm} beside, and no part in its comparison`,
+  ];
 }
 
 /** Arms that started from other weights or saw other rows differ in more than what is compared. */
@@ -96,19 +173,39 @@ function qualityObstacles(quality: QualitySplit | null): string[] {
     : [`the ${rows.rows} evaluated rows leave ${low.toFixed(4)} to ${high.toFixed(4)} open`];
 }
 
-function noticesOf(arms: readonly string[], runs: readonly RunRecord[]): string[] {
+function noticesOf(groups: readonly Group[], runs: readonly RunRecord[]): string[] {
   const evaluated = runs.filter((run) => run.eval_info.metrics !== null);
   const withoutRows = evaluated.filter((run) => run.eval_info.row_losses === undefined).length;
-  const unusual = arms.flatMap((arm) =>
+  const unusual = groups.flatMap((group) =>
     unusualRuns(
-      arm,
-      runs.filter((run) => run.run_info.arm === arm && run.run_info.status === 'success'),
+      groupText(group),
+      runs.filter((run) => isOf(run, group) && run.run_info.status === 'success'),
     ),
   );
-  if (withoutRows === 0) return unusual;
+  const notices = [...unusual, ...versionNotices(runs)];
+  if (withoutRows === 0) return notices;
   return [
-    ...unusual,
+    ...notices,
     `${withoutRows} of ${runs.length} records lack the losses of single rows: what is said of quality holds for these rows alone`,
+  ];
+}
+
+/** Says that records are old, and that more than one version of nibble made the runs. */
+function versionNotices(runs: readonly RunRecord[]): string[] {
+  const old = runs.filter((run) => run.schema_version < SCHEMA_VERSION && run.meta_info.runtime.node !== null).length;
+  const versions = new Set(
+    runs
+      .filter((run) => run.meta_info.runtime.node !== null)
+      .map(
+        ({ run_info: { code } }) =>
+          `${code.version}${code.git_commit === null ? '' : ` (commit ${code.git_commit.slice(0, 9)})`}`,
+      ),
+  );
+  return [
+    ...(old === 0
+      ? []
+      : [`${old} of ${runs.length} records are of schema 1, which has no hash that would show an edit`]),
+    ...(versions.size < 2 ? [] : [`The runs were made by several versions of nibble: ${[...versions].join(', ')}`]),
   ];
 }
 

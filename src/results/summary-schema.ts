@@ -1,10 +1,12 @@
 /** The two files of a suite beside its runs: suite.json (what was run, in which order) and summary.json (the statistics). */
 import { z } from 'zod';
 import type { Better } from './paired.ts';
-import { categoryBytesSchema, SCHEMA_VERSION } from './run-schema.ts';
+import { categoryBytesSchema } from './run-schema.ts';
 
-/** Version of summary.json. 1 had bootstrap intervals, and winners at three seeds. */
+/** Version of summary.json. 1 had bootstrap intervals, and winners at three seeds; 2 gained cases and more than one pair. */
 export const SUMMARY_VERSION = 2;
+/** Version of suite.json. 1 was written at a suite's end, and held the runs that had been made. */
+export const MANIFEST_VERSION = 2;
 
 /** What is compared between two arms, one number per run. */
 export const METRICS = {
@@ -74,6 +76,8 @@ const metricsOf = <T extends z.ZodType>(entry: T) =>
 
 const armSummarySchema = z.strictObject({
   arm: name,
+  /** Null in a suite without cases. */
+  case: name.nullable(),
   /** Runs that ended well, and runs that did not; failed runs enter no statistic. */
   n: count,
   failed: count,
@@ -137,39 +141,90 @@ export const scaleUpSchema = z.strictObject({
 });
 export type ScaleUp = z.infer<typeof scaleUpSchema>;
 
-/** suite.json: the runs in the order they ran (arms interleaved), and the command that ran them. */
+const deviceStateSchema = z.strictObject({
+  name,
+  /** The next three by nvidia-smi; null where it is absent. */
+  driver: z.string().nullable(),
+  clocks_max: z.record(z.string(), z.number()).nullable(),
+  power_limit: z.number().nullable(),
+});
+/** What has to stay the same from run to run of a suite. */
+export type DeviceState = z.infer<typeof deviceStateSchema>;
+
+const shardSchema = z.strictObject({ i: count, n: count });
+
+const plannedRunSchema = z.strictObject({
+  /** Null for a run that was not made yet. */
+  run_id: runId.nullable(),
+  plan_id: runId.optional(),
+  arm: name,
+  case: name.nullable().optional(),
+  seed: z.int(),
+  /** Null for a run that was not made yet. */
+  status: name.nullable(),
+  file: name,
+  /** Shard that makes the run, from 1; absent in a suite that is not sharded. */
+  shard: z.int().min(1).optional(),
+});
+
+/**
+ * suite.json: what is asked, the command, and every run in its order (arms interleaved). Written before the first run and
+ * after each, so that a suite that was stopped says what it lacks.
+ */
 export const suiteManifestSchema = z.strictObject({
-  schema_version: z.literal(SCHEMA_VERSION),
+  schema_version: z.union([z.literal(1), z.literal(MANIFEST_VERSION)]),
   suite: name,
+  description: z.string().optional(),
+  division: z.enum(['closed', 'open']).optional(),
+  /** The arm that the others are held against; absent in version 1, whose baseline is `lora`. */
+  baseline: name.optional(),
   created_at: z.iso.datetime(),
   command: z.array(z.string()),
   /** Peaks that the plan gives for larger models; absent in older folders, whose summary.json has them. */
   estimates: scaleUpSchema.nullable().optional(),
-  runs: z.array(z.strictObject({ run_id: runId, arm: name, seed: z.int(), status: name, file: name })),
+  /** The device of the first run; null before it. */
+  device: deviceStateSchema.nullable().optional(),
+  /** Which part of the suite this folder is of, i from 1; null for the whole. */
+  shard: shardSchema.nullable().optional(),
+  /** Why the suite ended before its last run; null where it did not. */
+  stopped: z.string().nullable().optional(),
+  runs: z.array(plannedRunSchema),
 });
 export type SuiteManifest = z.infer<typeof suiteManifestSchema>;
+
+/** One arm against another, pair by pair of runs of the same case and seed. */
+const comparisonSchema = z.strictObject({
+  baseline: name,
+  treatment: name,
+  /** Null in a suite without cases. */
+  case: name.nullable(),
+  n: count,
+  paired: metricsOf(pairedSchema.nullable()),
+  /** Null where an arm was not evaluated before and after. */
+  quality: qualitySplitSchema.nullable(),
+});
+export type Comparison = z.infer<typeof comparisonSchema>;
 
 /** summary.json: computed from suite.json and the run files, and again by every report. */
 export const suiteSummarySchema = z.strictObject({
   schema_version: z.literal(SUMMARY_VERSION),
   suite: name,
+  /** What the suite asks, in a sentence; empty where nobody said. */
+  description: z.string(),
+  /** Null where the runs are of no suite that says it. */
+  division: z.enum(['closed', 'open']).nullable(),
   created_at: z.iso.datetime(),
   run_ids: z.array(runId),
   /** True as soon as one run was rendered in software. */
   software_rendered: z.boolean(),
-  /** What a reader should know before believing a number: unusual runs, records without a field. */
+  /** What a reader should know before believing a number: missing runs, unusual ones, records without a field. */
   notices: z.array(z.string()),
+  /** One for each arm in each case. */
   arms: z.array(armSummarySchema),
-  comparison: z
-    .strictObject({
-      baseline: name,
-      treatment: name,
-      n: count,
-      paired: metricsOf(pairedSchema.nullable()),
-      /** Null where an arm was not evaluated before and after. */
-      quality: qualitySplitSchema.nullable(),
-    })
-    .nullable(),
+  /** The first of `comparisons`, under its former name; null where there is none. */
+  comparison: comparisonSchema.nullable(),
+  /** Every other arm against the baseline, case by case. */
+  comparisons: z.array(comparisonSchema),
   estimates: scaleUpSchema.nullable(),
 });
 export type SuiteSummary = z.infer<typeof suiteSummarySchema>;

@@ -71,6 +71,6 @@ describe('joined folders', () => {
     );
     const c = folder('c', []);
     writeFileSync(path.join(c, 'x.run.json'), '{}');
-    await expect(joinFolders([c], NOW)).rejects.toThrow(/x\.run\.json: is not a run of schema v1/);
+    await expect(joinFolders([c], NOW)).rejects.toThrow(/x\.run\.json: is not a run of schema v2/);
   });
 });

@@ -17,6 +17,7 @@ import { readRunInput } from '../../src/train/session.ts';
 
 const PATH = fileURLToPath(new URL('../../bench/suites/quick.yaml', import.meta.url));
 const suite = loadSuite({ file: { path: PATH, text: await readFile(PATH, 'utf8') } });
+const arms = suite.cases[0]?.arms ?? [];
 
 /** Bytes and sha256 of each text: a package release that changes one must not pass for the same data. */
 const TEXTS: Readonly<Record<BuiltinText, readonly [bytes: number, sha256: string]>> = {
@@ -35,8 +36,8 @@ afterAll(() => rm(folder, { recursive: true }));
 describe('quick.yaml', () => {
   test('compares LoRA on the stored base with QLoRA on NF4 and double quantization, three paired seeds', () => {
     expect(suite).toMatchObject({ suite: 'quick', division: 'closed', seeds: [0, 1, 2], notices: [] });
-    expect(suite.arms.map(({ name }) => name)).toEqual(['lora', 'qlora']);
-    const [lora, qlora] = suite.arms.map(({ config }) => config.values);
+    expect(arms.map(({ name }) => name)).toEqual(['lora', 'qlora']);
+    const [lora, qlora] = arms.map(({ config }) => config.values);
     expect(lora).toMatchObject({ method: 'lora', dtype: 'auto', lora_r: 8, lora_alpha: 16 });
     expect(lora).toMatchObject({ lora_target_modules: 'all-linear', eval_on_start: true });
     const quantized = { bnb_4bit_quant_type: 'nf4', bnb_4bit_use_double_quant: true, llm_int8_skip_modules: null };
@@ -44,7 +45,7 @@ describe('quick.yaml', () => {
   });
 
   test('a run is 24 steps of 128 tokens and 1,024 evaluated tokens, every batch of one shape', async () => {
-    for (const { config } of suite.arms) {
+    for (const { config } of arms) {
       const { config: resolved } = await resolveBuiltins(config.values, folder);
       const { batches, evaluation } = await readRunInput(resolved, nodeReader);
       expect(batches.totalSteps).toBe(24);
@@ -55,7 +56,7 @@ describe('quick.yaml', () => {
   });
 
   test('a run is at most 20 GFLOP', async () => {
-    const { config } = await resolveBuiltins(suite.arms[0]!.config.values, folder);
+    const { config } = await resolveBuiltins(arms[0]!.config.values, folder);
     const model = await readModelConfig(nodeReader(config.model_name_or_path));
     const linears = allLinears(model);
     const weights = linears.reduce((sum, l) => sum + l.in * l.out, model.vocab_size * model.hidden_size);
@@ -76,11 +77,11 @@ test('every suite of the package resolves, and names built-ins that exist', asyn
   const files = (await readdir(directory)).filter((f) => f.endsWith('.yaml'));
   expect(files.length).toBeGreaterThanOrEqual(5);
   for (const file of files) {
-    const { suite: name, arms } = loadSuite({
+    const { suite: name, cases } = loadSuite({
       file: { path: file, text: await readFile(join(directory, file), 'utf8') },
     });
     expect(file).toBe(`${name}.yaml`);
-    for (const { config } of arms) await resolveBuiltins(config.values, folder);
+    for (const { config } of cases.flatMap((entry) => entry.arms)) await resolveBuiltins(config.values, folder);
   }
 });
 

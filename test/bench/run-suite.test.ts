@@ -6,7 +6,8 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { CRASH, KILLED, runSuite, type SuiteEvent } from '../../src/bench/run-suite.ts';
+import { CRASH, KILLED } from '../../src/bench/run-child.ts';
+import { runSuite, type SuiteEvent } from '../../src/bench/run-suite.ts';
 import { readSuiteFolder } from '../../src/bench/suite-folder.ts';
 import { loadSuite, type ResolvedSuite } from '../../src/config/index.ts';
 import { ConfigError } from '../../src/errors.ts';

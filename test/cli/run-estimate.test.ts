@@ -25,6 +25,7 @@ async function estimate(
   shape: object = WIDE,
   more: Record<string, string> = {},
   profile?: string,
+  gpu?: string,
 ): Promise<string> {
   const directory = mkdtempSync(path.join(os.tmpdir(), 'nibble-estimate-'));
   const file = { path: path.join(directory, 'config.json'), text: JSON.stringify(shape) };
@@ -33,8 +34,13 @@ async function estimate(
   const config = loadTrainConfig({ flags }, 'estimate');
   let written = '';
   const stdout = { write: (text: string) => (written += text) };
-  const context = { stdin: Readable.from([]), stdout, stderr: stdout, env: {}, signal: new AbortController().signal };
-  await runEstimate({ config, modelConfig: file, profile, json }, context);
+  // what takes long shows its progress there
+  const stderr = { write: () => true };
+  const context = { stdin: Readable.from([]), stdout, stderr, env: {}, signal: new AbortController().signal };
+  await runEstimate(
+    { config, modelConfig: file, profile, gpu, cards: gpu !== undefined, json, markdown: false },
+    context,
+  );
   return written;
 }
 
@@ -52,6 +58,7 @@ test('a method the device cannot do is a reason; the others have their figures',
 
 test('the table says so too, and names the batch it is for', async () => {
   const text = await estimate(false);
+  expect(text).not.toContain('what fits');
   expect(text).toContain('full batches of 1 x 128 tokens');
   expect(text).toMatch(/peak +[\d.]+ GiB +[\d.]+ GiB +–/);
   expect(text).toContain('full: model.embed_tokens.weight');
@@ -95,7 +102,9 @@ test('a max_length beyond the positions is cut to them, and said', async () => {
 
 test('max_gpu_memory: which methods fit it', async () => {
   const limit = { max_gpu_memory: '8GB' };
-  expect(await estimate(false, WIDE, limit)).toMatch(/^peak .*\nfits 7\.45 GiB +no +yes +–$/m);
+  expect(await estimate(false, WIDE, limit)).toMatch(
+    /^peak .*\n +in GB +8\.79 GB +6\.25 GB +–\nfits 7\.45 GiB +no +yes +–$/m,
+  );
   const { estimates, ...settings } = JSON.parse(await estimate(true, WIDE, limit));
   expect(settings.max_gpu_memory).toBe(8e9);
   expect(estimates.map((row: { fits?: boolean }) => row.fits)).toEqual([false, true, undefined]);
@@ -104,4 +113,21 @@ test('max_gpu_memory: which methods fit it', async () => {
 test('where no method can be done, the reason is the error', async () => {
   const huge = { ...WIDE, hidden_size: 65_536, intermediate_size: 65_536, vocab_size: 64_000_000 };
   await expect(estimate(true, huge)).rejects.toMatchObject({ name: 'DeviceError' });
+});
+
+test('one card: what it holds of each method, what would help, and what was assumed', async () => {
+  const narrow = { ...WIDE, hidden_size: 512, intermediate_size: 1024, num_attention_heads: 8, num_key_value_heads: 8 };
+  const shape = { ...narrow, vocab_size: 4096, max_position_embeddings: 256 };
+  const text = await estimate(false, shape, {}, undefined, '0.03');
+  expect(text).toMatch(/^0\.03 GB +27\.65 MiB +– +– +[\d,–]+ +[\d*–]+ +– +–$/m);
+  expect(text).toMatch(
+    /^full does not fit 0\.03 GB\.\nWhat would help, and what the run would need then:\n {2}method: /m,
+  );
+  const { guide } = JSON.parse(await estimate(true, shape, {}, 'lavapipe', 'rx7600'));
+  expect(guide.cards).toHaveLength(1);
+  expect(guide.cards[0]).toMatchObject({ card: 'rx7600', title: 'AMD Radeon RX 7600', memory_bytes: 8 * 2 ** 30 });
+  expect(guide.cards[0].methods.map((row: { longest_row: number }) => row.longest_row)).toEqual([256, 256, 256]);
+  // the settings were given as they are, without usual ones
+  expect(guide.assumed).toEqual({});
+  await expect(estimate(true, shape, {}, undefined, 'rtx')).rejects.toThrow('--gpu: got "rtx", which may be one of');
 });

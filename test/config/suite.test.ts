@@ -1,11 +1,14 @@
 /** Suites: a base, arms, seeds; what a suite decides for its runs and what arms may differ in. */
 import { describe, expect, test } from 'vitest';
-import { type ConfigSources, loadSuite } from '../../src/config/index.ts';
+import { type ConfigSources, loadSuite, type ResolvedSuite } from '../../src/config/index.ts';
 import { ConfigError } from '../../src/errors.ts';
 
 const HEAD =
   'suite: quick\nbase:\n  model_name_or_path: m\n  datasets: [{path: a}]\n  bnb_4bit_use_double_quant: true\n';
 const ARMS = 'arms:\n  lora: {method: lora}\n  qlora:\n    load_in_4bit: true\n';
+
+/** The arms of a suite without a matrix. */
+const armsOf = (suite: ResolvedSuite) => suite.cases[0]?.arms ?? [];
 
 const load = (text: string, more: Omit<ConfigSources, 'file'> = {}) =>
   loadSuite({ file: { path: 's.yaml', text }, ...more });
@@ -24,19 +27,21 @@ describe('loadSuite', () => {
   test('resolves every arm over the base, with three seeds and a closed division by default', () => {
     const suite = load(HEAD + ARMS);
     expect(suite).toMatchObject({ suite: 'quick', description: '', seeds: [0, 1, 2], division: 'closed', notices: [] });
-    expect(suite.arms.map(({ name, config }) => [name, config.values.method])).toEqual([
+    expect(armsOf(suite).map(({ name, config }) => [name, config.values.method])).toEqual([
       ['lora', 'lora'],
       ['qlora', 'qlora'],
     ]);
-    const { origins, values } = suite.arms[1]!.config;
+    const { origins, values } = armsOf(suite)[1]!.config;
     expect(values.bnb_4bit_use_double_quant).toBe(true);
     expect(origins.load_in_4bit).toEqual({ source: 'arm', where: 's.yaml:9' });
     expect(origins.model_name_or_path).toEqual({ source: 'file', where: 's.yaml:3' });
   });
 
   test('flags and environment change all arms alike, and never what the arms are', () => {
-    const { arms } = load(HEAD + ARMS, { env: { NIBBLE_MAX_STEPS: '9' }, flags: { lora_r: '2', method: 'lora' } });
-    expect(arms.map(({ config }) => [config.values.max_steps, config.values.lora_r, config.values.method])).toEqual([
+    const suite = load(HEAD + ARMS, { env: { NIBBLE_MAX_STEPS: '9' }, flags: { lora_r: '2', method: 'lora' } });
+    expect(
+      armsOf(suite).map(({ config }) => [config.values.max_steps, config.values.lora_r, config.values.method]),
+    ).toEqual([
       [9, 2, 'lora'],
       [9, 2, 'qlora'],
     ]);
@@ -50,11 +55,11 @@ describe('loadSuite', () => {
   });
 
   test('problems of head, base, arms and flags come at once', () => {
-    const text = `${HEAD.replace('suite: quick', 'suite: "a b"\nsuit: 1\nmatrix: {}')}  lora_rr: 1\n${ARMS}    lora_r: 0\n`;
+    const text = `${HEAD.replace('suite: quick', 'suite: "a b"\nsuit: 1\ntasks: []')}  lora_rr: 1\n${ARMS}    lora_r: 0\n`;
     expect(refused(text, { flags: { seed: '1' } })).toEqual([
       expect.stringMatching(/^suite: got "a b", wanted a name for a folder: at most 100 letters, .* \(s\.yaml:1\)$/),
       'suit: unknown key, did you mean suite? (s.yaml:2)',
-      'matrix: is not supported yet; remove it (s.yaml:3)',
+      'tasks: is not supported yet; remove it (s.yaml:3)',
       'seed: is set for each run by the suite; remove it and use seeds (--seed)',
       'base.lora_rr: unknown key, did you mean lora_r? (s.yaml:8)',
       'arms.qlora.lora_r: got 0, wanted an integer of at least 1 (s.yaml:13)',
@@ -94,7 +99,7 @@ describe('loadSuite', () => {
       ),
       expect.stringMatching(/^arms\.qlora\.learning_rate: 0\.001 differs from 0\.00005 in arm lora.*\(s\.yaml:10\)$/),
     ]);
-    expect(load(`${text}division: open\n`).arms[1]!.config.values.learning_rate).toBe(1e-3);
+    expect(armsOf(load(`${text}division: open\n`))[1]!.config.values.learning_rate).toBe(1e-3);
     // both compute alike, but fresh adapters are rounded to the dtype that was asked for
     expect(refused(`${HEAD + ARMS}    compute_dtype: bfloat16\n    bf16_as: float32\n`)[0]).toMatch(
       /^arms\.qlora\.compute_dtype: "bfloat16" differs from "float32" in arm lora.*\(s\.yaml:10\)$/,
@@ -147,6 +152,6 @@ describe('names that become folders', () => {
   });
 
   test.each(['lora', 'qlora-nf4_r8.v2', '1', 'constructor', 'a'.repeat(100), 'console'])('%s is taken', (name) => {
-    expect(load(armed(name)).arms.map((arm) => arm.name)).toEqual([name]);
+    expect(armsOf(load(armed(name))).map((arm) => arm.name)).toEqual([name]);
   });
 });

@@ -2,9 +2,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { writeShallow } from '../models/shallow.ts';
 import { directory, GOLDEN, nibbleTrain, trainerState } from './nibble.ts';
 
-const TINY = new URL('../../bench/models/tiny', import.meta.url).pathname;
+const TINY = await writeShallow(path.join(directory(), 'tiny'), 1);
 const ALPACA = JSON.stringify(
   Array.from({ length: 24 }, (_, i) => ({
     instruction: `Add ${i} and ${i + 1}.`,

@@ -5,6 +5,7 @@ import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { type ModelConfig, readModelConfig } from '../../src/formats/hf-config.ts';
 import { buildGeneration, type RequestLength } from '../../src/generate/build.ts';
 import type { GenerationEngine } from '../../src/generate/engine.ts';
+import type { ScoreShape } from '../../src/generate/scorer.ts';
 import { adapterBase } from '../../src/model/adapter-base.ts';
 import { loadAdapters } from '../../src/model/adapter-values.ts';
 import { baseStorage, type StorageSettings } from '../../src/model/base-storage.ts';
@@ -22,6 +23,7 @@ export type OpenOptions = {
   readonly requests: readonly RequestLength[];
   readonly batchSize?: number;
   readonly storage?: Partial<StorageSettings>;
+  readonly scoreShapes?: readonly ScoreShape[];
   /** Changes to config.json. */
   readonly model?: Partial<ModelConfig>;
 };
@@ -35,7 +37,8 @@ export async function readPlan(directory: string, options: OpenOptions) {
   const storage = await baseStorage({ ...trainConfig(directory), ...options.storage }, model, source);
   const adapters = await Promise.all(directories.map((path) => openAdapter(nodeReader(path), adapterBase(model))));
   const layouts = adapters.map(({ layout }) => layout);
-  const plan = { model, storage, adapters: layouts, computeDtype: 'f32', batchSize, requests } as const;
+  const { scoreShapes = [] } = options;
+  const plan = { model, storage, adapters: layouts, computeDtype: 'f32', batchSize, requests, scoreShapes } as const;
   return { plan, adapters, source };
 }
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { XENT_PARTS, xentBwd, xentFwd } from '../../src/kernels/xent.ts';
+import { XENT_PARTS, xentBwd, xentFwd, xentHit } from '../../src/kernels/xent.ts';
 import { Bench } from '../gpu/harness.ts';
 import { expectClose, random } from '../ref/compare.ts';
-import { IGNORED, xentBwdRef, xentFwdRef } from '../ref/xent.ts';
+import { IGNORED, xentBwdRef, xentFwdRef, xentHitRef } from '../ref/xent.ts';
 
 // a row of one; fewer columns than parts; odd; vec4; more than one column per part, rows past 7 workgroups of 64
 const SIZES = [
@@ -48,6 +48,21 @@ describe.each(SIZES)('cross entropy rows=%i V=%i', (rows, V) => {
     expectClose('rowLoss', got.subarray(row0, row0 + rows), want, { rtol: 1e-6, atol: 3e-6 });
     expect([...got].map(Number.isNaN)).toEqual(Array.from({ length: T }, (_, t) => t < row0 || t >= row0 + rows));
     expect(await bench.read(call.logits)).toEqual(logits);
+  });
+
+  test('targets that have the largest logit of their row', async () => {
+    const bench = new Bench({ spare: ['targets', 'row_loss', 'hit'], maxWorkgroups: 7, step });
+    const best = logits.slice();
+    // every second row's target leads, in the last row together with another
+    for (let row = 0; row < rows; row += 2) best[row * V + Math.max(0, chunk[row]!)] = 99;
+    best[(rows - 1) * V] = best[rows * V - V + Math.max(0, chunk[rows - 1]!)]!;
+    const call = { ...record(bench), logits: bench.input('best', best) };
+    xentFwd(bench.tape, call);
+    const hit = bench.output('hit', [T]);
+    xentHit(bench.tape, call, hit);
+    await bench.run();
+    const got = new Uint32Array((await bench.read(hit)).buffer).subarray(row0, row0 + rows);
+    expect([...got]).toEqual(xentHitRef(best, chunk, rows, V));
   });
 
   test('gradient in place, weighted with inv_tokens and loss_scale', async () => {

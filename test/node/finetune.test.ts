@@ -12,6 +12,7 @@ import type { NodeRuntime } from '../../src/node/runtime.ts';
 import { runSchema } from '../../src/results/run-schema.ts';
 import { contentOf, directory, nibbleTrain, trainerState } from '../e2e/nibble.ts';
 import { rejection } from '../formats/files.ts';
+import { writeShallow } from '../models/shallow.ts';
 
 const opened = vi.hoisted(() => [] as NodeRuntime[]);
 vi.mock('../../src/node/runtime.ts', async (load) => {
@@ -30,7 +31,7 @@ afterEach(async () => {
   for (const state of await Promise.all(states)) expect(state, 'a device after the run').toBe('closed');
 });
 
-const TINY = new URL('../../bench/models/tiny', import.meta.url).pathname;
+const TINY = await writeShallow(path.join(directory(), 'tiny'), 2);
 const device = (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice;
 
 const texts = Array.from({ length: 6 }, (_, i) => ({ text: `Call me Ishmael. Some ${i} years ago, never mind.` }));
@@ -115,6 +116,16 @@ test('rows in memory train as the same rows in files do, to the bit, and their f
   expect(Object.values(byCategory).reduce((sum, bytes) => sum + bytes, 0)).toBe(peakBytes);
   expect(records[1]?.train_info.memory).toMatchObject({ allocated: { peak: peakBytes }, by_category: byCategory });
   expect(records[1]?.train_info.timing).toMatchObject(timing);
+  for (const { train_info, run_info } of records) {
+    const { quantize_busy_s, compile_overlapped_s, ...disjoint } = train_info.timing;
+    const seconds = Object.values(disjoint).map((part) => part ?? Number.NaN);
+    expect(Object.keys(disjoint)).toHaveLength(11);
+    expect(seconds.reduce((sum, part) => sum + part, 0)).toBeCloseTo(run_info.total_time ?? 0, 9);
+    for (const name of ['startup_s', 'hash_s', 'train_s', 'other_s'] as const)
+      expect(disjoint[name], name).toBeGreaterThan(0);
+    const tokens = train_info.history.map((row) => row.tokens_per_micro_step);
+    expect(train_info.throughput.tokens_per_micro_step).toBeCloseTo(((tokens[1] ?? 0) + (tokens[2] ?? 0)) / 2, 9);
+  }
 
   const again = await nibbleTrain(at('library/config.yaml'), '--output_dir', at('again'));
   expect([again.code, again.code === 0 ? '' : again.stderr]).toEqual([0, '']);

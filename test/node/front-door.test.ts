@@ -61,7 +61,7 @@ describe('estimate', () => {
       ['estimate', MODEL, '--json', ...flags],
       [(context) => estimateCommand(context, runEstimate, runGenerateEstimate)],
     );
-    const result = await estimate({ model_name_or_path: MODEL, ...settings });
+    const result = await estimate({ model_name_or_path: MODEL, ...settings, guide: true });
     expect(result, stderr).toEqual(JSON.parse(stdout));
     expect(result.estimates.map(({ method }) => method)).toEqual(['lora', 'qlora', 'full']);
   });
@@ -104,7 +104,7 @@ describe('estimate', () => {
     const messages = problems.map(({ message }) => message).join('\n');
     expect(messages).toContain('got "64", wanted an integer of at least 2, or null (options)');
     expect(messages).toContain('did you mean lora_r? (options)');
-    expect(messages).toContain('wanted one of nvidia, lavapipe, swiftshader');
+    expect(messages).toContain('wanted one of nvidia, amd, intel, apple, lavapipe, swiftshader');
   });
 
   it('wants one model', async () => {

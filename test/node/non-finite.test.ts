@@ -9,8 +9,9 @@ import type { StepEvent } from '../../src/train/events.ts';
 import { requireFiniteStep } from '../../src/train/non-finite.ts';
 import { directory } from '../e2e/nibble.ts';
 import { rejection } from '../formats/files.ts';
+import { writeShallow } from '../models/shallow.ts';
 
-const TINY = new URL('../../bench/models/tiny', import.meta.url).pathname;
+const TINY = await writeShallow(path.join(directory(), 'tiny'), 2);
 const device = (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice;
 
 /** Trained so fast that the second step overflows. */

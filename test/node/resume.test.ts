@@ -8,10 +8,11 @@ import { type FinetuneEvent, type FinetuneOptions, finetune } from '../../src/no
 import { directory } from '../e2e/nibble.ts';
 import { rejection } from '../formats/files.ts';
 import { itFloat16 } from '../gpu/float16.ts';
+import { writeShallow } from '../models/shallow.ts';
 import { EVAL_ROWS, RESUMABLE, ROWS } from '../train/resumable.ts';
 import { comparable } from '../train/resumed.ts';
 
-const TINY = new URL('../../bench/models/tiny', import.meta.url).pathname;
+const TINY = await writeShallow(path.join(directory(), 'tiny'), 2);
 const device = (process.env.NIBBLE_TEST_DEVICE ?? 'auto') as DeviceChoice;
 
 type Settings = Omit<Partial<FinetuneOptions>, 'model_name_or_path' | 'datasets' | 'eval_datasets' | 'output_dir'>;

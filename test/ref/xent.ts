@@ -14,6 +14,14 @@ export function xentFwdRef(logits: Vec, targets: Vec, rows: number, V: number): 
   return rowLoss;
 }
 
+/** 1 for each row whose target has its largest logit, alone or with others. */
+export function xentHitRef(logits: Vec, targets: Vec, rows: number, V: number): number[] {
+  return Array.from({ length: rows }, (_, t) => {
+    const row = Array.from({ length: V }, (_, v) => logits[t * V + v]!);
+    return targets[t] !== IGNORED && row.every((logit) => row[targets[t]!]! >= logit) ? 1 : 0;
+  });
+}
+
 /** dlogits (rows, V) of sum(rowLoss) * weight; weight is 1/N, N the targets of the whole step that count. */
 export function xentBwdRef(logits: Vec, targets: Vec, rows: number, V: number, weight: number): Float64Array {
   const dlogits = new Float64Array(rows * V);

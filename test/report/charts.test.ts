@@ -52,7 +52,7 @@ const bytes = (more: Partial<CategoryBytes>): CategoryBytes => ({
 const memory = (count: number) =>
   memoryChart(
     Array.from({ length: count }, (_, i) => ({
-      arm: `arm${i}`,
+      label: `arm${i}`,
       bytes: bytes({ base_weights: (i + 1) * MIB, adapter: MIB }),
     })),
   );

@@ -204,7 +204,7 @@ export function makeRun(arm: 'lora' | 'qlora', seed: number): RunRecord {
   const after = 3.287 + 0.011 * seed + (arm === 'qlora' ? 0.018 - 0.013 * seed : 0);
   return {
     schema: RUN_SCHEMA_ID,
-    schema_version: 1,
+    schema_version: 2,
     run_info: {
       run_id: runIdOf(
         {

@@ -59,6 +59,19 @@ test('overlapping timers are refused', () => {
   expect(problemsOf(run)).toEqual(['train_info.timing']);
 });
 
+test('timers that claim to be all of them add up to the time of the run, within 1 %', () => {
+  const whole = (other_s: number) =>
+    withRun((r) => {
+      const { quantize_busy_s, compile_overlapped_s, ...disjoint } = r.train_info.timing;
+      const timed = Object.values(disjoint).reduce((sum: number, part) => sum + (part ?? 0), 0);
+      r.run_info.total_time = timed + 1;
+      Object.assign(r.train_info.timing, { startup_s: 0, hash_s: 0, other_s: other_s * (timed + 1) - timed });
+    });
+  expect(problemsOf(whole(1))).toEqual([]);
+  expect(problemsOf(whole(0.991))).toEqual([]);
+  expect(problemsOf(whole(0.989))).toEqual(['train_info.timing']);
+});
+
 test('the category list is the keys of by_category, in order', () => {
   expect(Object.keys(runShape.shape.train_info.shape.memory.unwrap().shape.by_category.shape)).toEqual([
     ...MEMORY_CATEGORIES,

@@ -1,4 +1,5 @@
 /** A whole run by another tier of matrix products: its losses, its notes, and its plan. */
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TrainConfig } from '../../src/config/settings.ts';
 import { DeviceError } from '../../src/errors.ts';
@@ -7,11 +8,13 @@ import type { Command } from '../../src/gpu/command.ts';
 import { loadShaders } from '../../src/node/device.ts';
 import type { TrainResult } from '../../src/train/run.ts';
 import { runTiers } from '../../src/train/tiers.ts';
+import { directory } from '../e2e/nibble.ts';
 import { rejection } from '../formats/files.ts';
 import { device } from '../gpu/harness.ts';
+import { writeShallow } from '../models/shallow.ts';
 import { type Files, learnableRows, runTraining } from './run.ts';
 
-const TINY = new URL('../../bench/models/tiny/', import.meta.url).pathname;
+const TINY = await writeShallow(path.join(directory(), 'tiny'), 2);
 const QWEN2 = new URL('../golden/architectures/qwen2/dense/', import.meta.url).pathname;
 const files: Files = new Map([['rows.jsonl', learnableRows(1, 4, 8, 160)]]);
 // AdamW's first update is a sign times the rate, whatever the gradient's size: with a large rate, rounding would look

@@ -1,8 +1,12 @@
 /** nibble bench: run a suite, list suites, write and publish reports. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { readShard } from '../../bench/shard.ts';
 import type { ResolvedSuite, SourceFile } from '../../config/index.ts';
+import { show } from '../../config/show.ts';
+import { ConfigError } from '../../errors.ts';
 import { packageRoot } from '../../node/package-root.ts';
+import type { Shard } from '../../node/run-types.ts';
 import { newCommand } from '../shared/command.ts';
 import type { CliContext, Handler } from '../shared/context.ts';
 import { readSource, readSuite } from '../shared/read-config.ts';
@@ -13,6 +17,12 @@ export type BenchRunArgs = {
   readonly file: SourceFile;
   /** Folder in which each run of a suite gets a folder of its own. */
   readonly output: string;
+  /** Folder to begin in or to go on with, instead of a new one. */
+  readonly resume: string | undefined;
+  /** Part to make; null for the whole. */
+  readonly shard: Shard | null;
+  /** Says what would run, and runs nothing. */
+  readonly dryRun: boolean;
   /** False writes run files and summary only, as on hosts without the chart library. */
   readonly report: boolean;
 };
@@ -22,6 +32,7 @@ export type BenchReportArgs = {
   /** Folder for the report of several folders; the report of one goes into that folder. */
   readonly output: string | undefined;
 };
+export type BenchMergeArgs = { readonly folders: readonly string[]; readonly output: string };
 export type BenchPublishArgs = { readonly folder: string; readonly name: string | undefined };
 
 /** Handlers of the subcommands; one without a handler is not offered. */
@@ -29,6 +40,7 @@ export type BenchHandlers = {
   readonly run?: Handler<BenchRunArgs>;
   readonly list?: Handler<BenchListArgs>;
   readonly report?: Handler<BenchReportArgs>;
+  readonly merge?: Handler<BenchMergeArgs>;
   readonly publish?: Handler<BenchPublishArgs>;
 };
 
@@ -47,6 +59,7 @@ export function benchCommand(context: CliContext, handlers: BenchHandlers): Comm
   if (handlers.run) bench.addCommand(runCommand(context, handlers.run));
   if (handlers.list) bench.addCommand(listCommand(context, handlers.list));
   if (handlers.report) bench.addCommand(reportCommand(context, handlers.report));
+  if (handlers.merge) bench.addCommand(mergeCommand(context, handlers.merge));
   if (handlers.publish) bench.addCommand(publishCommand(context, handlers.publish));
   return bench;
 }
@@ -60,15 +73,24 @@ function runCommand(context: CliContext, run: Handler<BenchRunArgs>): Command {
       'nibble bench run my-suite.yaml                 # your own',
       'nibble bench run quick --max_steps 8           # a setting replaced in all arms alike',
       'nibble bench run quick --output /tmp/results   # somewhere else',
+      'nibble bench run quick --dry-run               # what it would run, and the memory of each arm',
+      'nibble bench run quick --resume results/quick  # begin there, or go on: runs that ended are not made again',
+      'nibble bench run quick --shard 1/4 --resume a  # the first of four parts, for nibble bench merge',
     ],
   })
     .argument('[suite]', 'a suite file, or the name of a built-in suite', DEFAULT_SUITE)
     .option('--output <dir>', 'where the folder of the results goes', DEFAULT_OUTPUT)
+    .option('--resume <dir>', 'begin in this folder, or go on with the suite in it')
+    .option('--shard <i/n>', 'make one part: 1/4, or auto for the index that Kubernetes, Slurm and others set')
+    .option('--dry-run', 'say what would run, and run nothing')
     .option('--no-report', 'write the run files and the summary alone; nibble bench report makes the rest of them');
   return addSettingOptions(command).action(async (name: string, options: Record<string, unknown>) => {
     const file = await readSource(suitePath(name), context);
     const suite = await readSuite(context, file, options);
-    await run({ suite, file, output: String(options.output), report: options.report !== false }, context);
+    const shard = options.shard === undefined ? null : readShard(String(options.shard), context.env);
+    const resume = options.resume === undefined ? undefined : String(options.resume);
+    const how = { resume, shard, dryRun: options.dryRun === true, report: options.report !== false };
+    await run({ suite, file, output: String(options.output), ...how }, context);
   });
 }
 
@@ -95,6 +117,25 @@ function reportCommand(context: CliContext, report: Handler<BenchReportArgs>): C
     .action((folders: [string, ...string[]], options: { output?: string }) =>
       report({ folders, output: options.output }, context),
     );
+}
+
+function mergeCommand(context: CliContext, merge: Handler<BenchMergeArgs>): Command {
+  const examples = [
+    'nibble bench merge part-1 part-2 part-3 part-4 results/quick   # into a new folder, with its report',
+  ];
+  return newCommand(context, { name: 'merge', summary: 'Put the parts of a suite into one folder.', examples })
+    .argument('<folders...>', 'the folders of the parts, and last the new one')
+    .action(async (folders: string[]) => {
+      const output = folders.at(-1) ?? '';
+      if (folders.length < 2)
+        throw new ConfigError([
+          {
+            path: 'folders',
+            message: `got ${show(output)} alone, wanted the folders of the parts and, last, a new one`,
+          },
+        ]);
+      await merge({ folders: folders.slice(0, -1), output }, context);
+    });
 }
 
 function publishCommand(context: CliContext, publish: Handler<BenchPublishArgs>): Command {

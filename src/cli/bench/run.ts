@@ -1,13 +1,19 @@
 /** Does the work of `nibble bench`: runs a suite, writes a report again, lists suites, publishes a run. */
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { max as largest } from 'simple-statistics';
 import { parse } from 'yaml';
+import { withBudget } from '../../bench/estimate-arm.ts';
 import { joinFolders } from '../../bench/join.ts';
-import { CRASH, runSuite, type SuiteEvent } from '../../bench/run-suite.ts';
+import { mergeFolders } from '../../bench/merge.ts';
+import { maybeSuite } from '../../bench/resume-suite.ts';
+import { CRASH } from '../../bench/run-child.ts';
+import { runSuite, type SuiteEvent } from '../../bench/run-suite.ts';
 import { readSuiteFolder, type SuiteResult, writeSummary } from '../../bench/suite-folder.ts';
-import { fileName } from '../../config/index.ts';
-import { ConfigError, DataError } from '../../errors.ts';
+import { isInShard, runName, turnsOf } from '../../bench/turns.ts';
+import { fileName, type ResolvedSuite } from '../../config/index.ts';
+import { ConfigError, DataError, DeviceError } from '../../errors.ts';
 import { inWords } from '../../node/files.ts';
 import { requireMovable, type TakenFolder, takeFolder, takeNewFolder } from '../../node/output-folder.ts';
 import { packageRoot } from '../../node/package-root.ts';
@@ -19,7 +25,8 @@ import { askedDevice } from '../shared/device-choice.ts';
 import { drawWork } from '../shared/draw-work.ts';
 import { createProgress, type Progress, type ProgressTask } from '../shared/progress.ts';
 import { trainProgress } from '../shared/train-progress.ts';
-import type { BenchListArgs, BenchPublishArgs, BenchReportArgs, BenchRunArgs } from './command.ts';
+import type { BenchListArgs, BenchMergeArgs, BenchPublishArgs, BenchReportArgs, BenchRunArgs } from './command.ts';
+import { printPlan } from './print-plan.ts';
 
 /** Loads the chart library only where a report is written, since a GPU host may be installed without it. */
 async function writeReport(input: Parameters<typeof import('../../bench/write-report.ts').writeReport>[0]) {
@@ -37,31 +44,76 @@ const SUITES = path.join('bench', 'suites');
 
 /**
  * Runs a suite, writes its report and prints its verdict.
- * @throws ConfigError or an Error where runs failed; the signal's reason
+ * @throws ConfigError or an Error where runs failed; DeviceError where the device changed; the signal's reason
  */
-export async function runBench({ suite, output, report }: BenchRunArgs, context: CliContext): Promise<void> {
+export async function runBench(args: BenchRunArgs, context: CliContext): Promise<void> {
+  const { report, shard } = args;
+  const suite = await budgeted(args.suite, context);
+  if (args.dryRun) return printPlan({ ...args, suite }, context);
   if (report) await requireReport();
-  const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
-  const folder = await takeNewFolder(output, `${suite.suite}-${stamp}`, '--output');
+  const folder = await suiteFolder(args);
   const { directory } = folder;
   const progress = createProgress(context.stderr, context.env);
   try {
-    const task = progress.start(`suite ${suite.suite}`, suite.arms.length * suite.seeds.length);
-    const command = ['nibble', ...process.argv.slice(2)];
+    const own = turnsOf(suite, shard?.n).filter((turn) => isInShard(turn, shard));
+    const task = progress.start(`suite ${suite.suite}`, own.length);
     const result = await runSuite(suite, {
       directory,
       device: askedDevice(context),
-      command,
+      command: ['nibble', ...process.argv.slice(2)],
       signal: context.signal,
+      shard,
       onEvent: drawSuite(progress, task),
     });
     task.finish();
-    const reporting = report ? progress.start('report') : null;
-    const where = report ? (await writeReport({ dir: directory, ...result })).reportHtml : directory;
-    reporting?.finish();
+    const where = await reported(result, directory, report, progress);
     const software = result.summary.software_rendered ? ' (software-rendered: times compare the arms, not GPUs)' : '';
     context.stdout.write(`${verdictText(result.summary)}${software}\n${where}\n`);
+    if (result.stopped !== null)
+      throw new DeviceError(`${result.stopped}\nThe runs before are kept: --resume ${directory} goes on`);
     throwForFailed(result.runs);
+  } finally {
+    progress.stop();
+    await folder.release();
+  }
+}
+
+/** Fits the batches of a suite with a budget, in a folder that goes again. @throws ConfigError */
+async function budgeted(suite: ResolvedSuite, { signal }: CliContext): Promise<ResolvedSuite> {
+  if (suite.budget === null) return suite;
+  const directory = await mkdtemp(path.join(tmpdir(), 'nibble-budget-'));
+  return withBudget(suite, { directory, signal }).finally(() => rm(directory, { recursive: true, force: true }));
+}
+
+function suiteFolder({ suite, output, resume }: BenchRunArgs): Promise<TakenFolder> {
+  if (resume !== undefined) {
+    const occupied = async (directory: string) => `${directory} holds something that is no suite; give another folder`;
+    return takeFolder(resume, { name: '--resume', contents: 'none', allows: maybeSuite, occupied });
+  }
+  const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
+  return takeNewFolder(output, `${suite.suite}-${stamp}`, '--output');
+}
+
+/** Writes the report, where one is wanted and there is a run to report; returns the path to print. */
+async function reported(result: SuiteResult, dir: string, isWanted: boolean, progress: Progress): Promise<string> {
+  if (!isWanted || result.runs.length === 0) return dir;
+  const reporting = progress.start('report');
+  const { reportHtml } = await writeReport({ dir, ...result });
+  reporting.finish();
+  return reportHtml;
+}
+
+/** Merges the parts of a suite into a new folder, and writes its report. @throws ConfigError, DataError */
+export async function mergeBench({ folders, output }: BenchMergeArgs, context: CliContext): Promise<void> {
+  await requireReport();
+  const folder = await takeFolder(output, { name: 'folders', contents: 'none' });
+  const progress = createProgress(context.stderr, context.env);
+  try {
+    const task = progress.start('merge');
+    const result = await mergeFolders(folders, folder.directory);
+    task.finish();
+    const where = await reported(result, folder.directory, true, progress);
+    context.stdout.write(`${verdictText(result.summary)}\n${where}\n`);
   } finally {
     progress.stop();
     await folder.release();
@@ -70,11 +122,11 @@ export async function runBench({ suite, output, report }: BenchRunArgs, context:
 
 /** Fails a suite whose report is written but some of whose runs failed. @throws ConfigError, or an Error for bugs */
 function throwForFailed(runs: readonly RunRecord[]): void {
-  const failed = runs.flatMap(({ run_info: { arm, seed, error } }) => (error === null ? [] : [{ arm, seed, error }]));
-  if (failed.length === 0) return;
-  const lines = failed.map(
-    ({ arm, seed, error }) => `  ${arm}-seed${seed}: ${error.message.replaceAll('\n', '\n    ')}`,
+  const failed = runs.flatMap(({ run_info: { arm, seed, error, case: name = null } }) =>
+    error === null ? [] : [{ name: runName(arm, name, seed), error }],
   );
+  if (failed.length === 0) return;
+  const lines = failed.map(({ name, error }) => `  ${name}: ${error.message.replaceAll('\n', '\n    ')}`);
   const message = `${failed.length} of ${counted(runs.length, 'run')} failed; the report is of the others:\n${lines.join('\n')}`;
   const bug = failed.find(({ error }) => error.stack !== null || error.kind === CRASH);
   if (bug === undefined) throw new ConfigError([{ path: '', message }]);
@@ -86,7 +138,12 @@ function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent)
   let draw: ReturnType<typeof trainProgress> | null = null;
   const drawFetch = drawWork(progress);
   return (event) => {
-    if (event.type === 'run-start') {
+    if (event.type === 'plan') {
+      if (event.done > 0) suite.advance(event.done);
+      const others = event.inOtherShards === 0 ? [] : [`${event.inOtherShards} are in other parts`];
+      const made = event.done === 0 ? [] : [`${event.done} of ${counted(event.total, 'run')} were made before`];
+      if (made.length + others.length > 0) progress.note([...made, ...others].join(', '));
+    } else if (event.type === 'run-start') {
       run = suite.start(`${event.name} (${event.index + 1} of ${event.total})`);
       draw = trainProgress(progress, run);
     } else if (event.type === 'run-event') draw?.(event.event);

@@ -1,15 +1,11 @@
-/** nibble estimate: the GPU memory that a run would need, without a GPU. */
-import { stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+/** nibble estimate: the GPU memory that a run or generation would need, and the cards that have it, without a GPU. */
 import { type Command, Option } from 'commander';
 import { checkGenerateEstimate, type GenerateEstimateConfig, generateEstimateSettings } from '../../config/generate.ts';
 import type { ResolvedConfig, SourceFile } from '../../config/index.ts';
 import { ConfigError } from '../../errors.ts';
-import { parseHubName } from '../../formats/hub-cache.ts';
-import { type EstimateEvent, estimateInputs } from '../../node/estimate.ts';
 import { newCommand } from '../shared/command.ts';
 import type { CliContext, Handler } from '../shared/context.ts';
-import { readSource, readTrainConfig } from '../shared/read-config.ts';
+import { readTarget } from '../shared/model-target.ts';
 import { addSettingOptions } from '../shared/setting-options.ts';
 import { shapeFlags, shapeValues } from '../shared/shape-flags.ts';
 
@@ -17,9 +13,25 @@ export type EstimateArgs = {
   readonly config: ResolvedConfig;
   /** The model's config.json: the one that was named, or the one in model_name_or_path. */
   readonly modelConfig: SourceFile;
-  /** Name of a device profile; undefined leaves the choice to the estimator. */
+  /** Name of a device profile; undefined leaves the choice to the card, or else to the estimator. */
   readonly profile: string | undefined;
+  /** Name or size of the one card to answer for; undefined answers for all sizes. */
+  readonly gpu: string | undefined;
+  /** Whether to say what cards hold, which takes many more plans. */
+  readonly cards: boolean;
   readonly json: boolean;
+  readonly markdown: boolean;
+};
+
+type Options = {
+  readonly profile?: string;
+  readonly gpu?: string;
+  readonly cards?: boolean;
+  readonly json?: boolean;
+  readonly markdown?: boolean;
+  readonly generate?: boolean;
+  readonly adapter?: readonly string[];
+  readonly [setting: string]: unknown;
 };
 
 export type GenerateEstimateArgs = {
@@ -46,25 +58,35 @@ export function estimateCommand(
   const command = newCommand(context, {
     name: 'estimate',
     summary:
-      'Peak GPU memory of LoRA, QLoRA and full training, or of generation, by category and phase. Needs no GPU and no weights.',
+      'Peak GPU memory of LoRA, QLoRA and full training, or of generation, by category and phase, and which cards hold it. Needs no GPU and no weights.',
     examples: [
       'nibble estimate config.yaml                                # the run that this configuration describes',
+      'nibble estimate Llama-3.1-8B                               # a published shape, with the settings that people use',
       'nibble estimate ./llama/config.json --max_length 512       # any Llama config.json',
       'nibble estimate ./llama --per_device_train_batch_size 1    # a model directory',
-      'nibble estimate meta-llama/Llama-3.2-1B                     # a name on the Hugging Face hub: config.json alone is fetched',
+      'nibble estimate meta-llama/Llama-3.2-1B                    # a name on the Hugging Face hub: config.json alone is fetched',
+      'nibble estimate ./llama --gpu rtx4090                      # one card, by its name or size (24, 24gb): what would help on it',
+      'nibble estimate ./llama --gpu m3-max-64 --markdown         # a Mac; tables for an issue or a page',
       'nibble estimate ./llama --profile lavapipe                 # with the limits of another device',
       'nibble estimate config.yaml --json                         # the same figures for a program',
-      'nibble estimate ./llama --generate --context 8192          # of nibble generate, with prompts that fill the context',
+      'nibble estimate Llama-3.1-8B --generate --context 8192     # of nibble generate, with prompts that fill the context',
       'nibble estimate ./llama --generate --adapter ./out --max_gpu_memory 24GB   # and how long a context, how large a batch fits',
     ],
   })
     .argument(
       '<target>',
-      "a YAML configuration, a model's config.json, a model directory, or a model's name on the hub",
+      "a YAML configuration, a model's config.json, a model directory, a model's name on the hub, or a published shape",
     )
-    .option('--profile <name>', 'limits and features of the device to plan for')
+    .option('--gpu <card>', 'answer for one card: its name, or the size of its memory in GB as on the box')
+    .option('--profile <name>', 'limits and features of the device to plan for; by default those of the card')
+    .option('--no-cards', 'leave out what cards hold, which takes seconds')
     .option('--json', 'print JSON')
-    .addOption(new Option('--generate', 'the memory of nibble generate, not of training').helpGroup(GROUP))
+    .addOption(new Option('--markdown', 'print Markdown').conflicts('json'))
+    .addOption(
+      new Option('--generate', 'the memory of nibble generate, not of training')
+        .conflicts(['gpu', 'markdown'])
+        .helpGroup(GROUP),
+    )
     .addOption(
       new Option(
         '--adapter <dir[=name]>',
@@ -75,48 +97,16 @@ export function estimateCommand(
     );
   for (const { flag, help } of shapeFlags(OWN)) command.addOption(new Option(flag, help).helpGroup(GROUP));
   return addSettingOptions(command, ['adapter', 'batch_size']).action(async (target: string, options: Options) => {
-    const { profile, json, generate, adapter, ...given } = options;
-    if (generate === true)
-      return runGenerate(
-        { model: target, adapters: adapter ?? [], config: generationSettings(given), profile, json: json === true },
-        context,
-      );
-    return estimateTraining(target, trainingSettings(given, adapter), { profile, json: json === true });
+    const { profile, gpu, cards = true, json = false, markdown = false, generate, adapter, ...given } = options;
+    if (generate === true) {
+      const config = generationSettings(given);
+      await runGenerate({ model: target, adapters: adapter ?? [], config, profile, json }, context);
+      return;
+    }
+    const read = await readTarget(context, target, trainingSettings(given, adapter));
+    await run({ ...read, profile, gpu, cards, json, markdown }, context);
   });
-
-  async function estimateTraining(
-    target: string,
-    settings: Readonly<Record<string, unknown>>,
-    { profile, json }: Pick<EstimateArgs, 'profile' | 'json'>,
-  ): Promise<void> {
-    const given = await modelConfigAt(target, context);
-    const model = given === undefined ? await modelNamed(target) : dirname(given.path);
-    const asked =
-      model === undefined
-        ? await readTrainConfig(context, target, settings, { purpose: 'estimate' })
-        : await readTrainConfig(
-            context,
-            undefined,
-            { model_name_or_path: model, ...settings },
-            { purpose: 'estimate' },
-          );
-    if (given !== undefined) return run({ config: asked, modelConfig: given, profile, json }, context);
-    const onEvent = (event: EstimateEvent): void => {
-      if (event.type === 'note') context.stderr.write(`note: ${event.text}\n`);
-    };
-    const { config, modelConfig } = await estimateInputs(asked, { onEvent, signal: context.signal });
-    const { text } = await readSource(join(config.values.model_name_or_path, 'config.json'), context);
-    await run({ config, modelConfig: { path: modelConfig, text }, profile, json }, context);
-  }
 }
-
-type Options = {
-  readonly profile?: string;
-  readonly json?: boolean;
-  readonly generate?: boolean;
-  readonly adapter?: readonly string[];
-  readonly [setting: string]: unknown;
-};
 
 /** @throws ConfigError for settings of training, and for values that are wrong */
 function generationSettings(given: Readonly<Record<string, unknown>>): GenerateEstimateConfig {
@@ -141,17 +131,4 @@ function trainingSettings(
     );
   const adapter = adapters.at(-1);
   return adapter === undefined ? given : { ...given, adapter };
-}
-
-/** A target that is a name on the hub. */
-async function modelNamed(target: string): Promise<string | undefined> {
-  const isThere = (await stat(target).catch(() => null)) !== null;
-  return isThere || parseHubName(target) === null ? undefined : target;
-}
-
-/** Reads the model's config.json where `target` is that or its directory; undefined for a training configuration. */
-async function modelConfigAt(target: string, context: CliContext): Promise<SourceFile | undefined> {
-  const found = await stat(target).catch(() => null);
-  if (found?.isDirectory()) return readSource(join(target, 'config.json'), context);
-  return basename(target).endsWith('.json') ? readSource(target, context) : undefined;
 }

@@ -2,6 +2,7 @@
 import type { EstimateResult, MethodEstimate, QloraRecipe } from '../../estimate/types.ts';
 import { CATEGORIES } from '../../gpu/category.ts';
 import { formatBytes } from '../../report/format.ts';
+import { formatGB } from './words.ts';
 
 type Figures = Extract<MethodEstimate, { readonly by_category: unknown }>;
 
@@ -27,6 +28,7 @@ export function estimateTable(result: EstimateResult): string {
       figures(category, (e) => formatBytes(e.by_category[category])),
     ),
     figures('peak', (e) => formatBytes(e.peak_bytes)),
+    figures('  in GB', (e) => formatGB(e.peak_bytes)),
     ...(allowed === null ? [] : [figures(`fits ${formatBytes(allowed)}`, (e) => (e.fits === true ? 'yes' : 'no'))]),
     ...phases.map((phase) => figures(`  in ${phase}`, (e) => formatBytes(peakIn(e, phase)))),
     figures('trainable', (e) => e.num_trainable_params.toLocaleString('en-US')),

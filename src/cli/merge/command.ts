@@ -24,6 +24,7 @@ export function mergeCommand(context: CliContext, run: Handler<MergeArgs>): Comm
       'nibble merge ./llama ./out ./merged                      # a complete model that transformers and nibble load',
       'nibble merge ./llama ./out ./merged --dtype float16      # written in another type',
       'nibble merge ./llama-4bit ./out ./merged --dequantize    # out of 4 bits: the weights that QLoRA trained on',
+      'nibble merge ./llama ./out ./merged --datasets eval.jsonl   # and the loss before and after',
       'nibble merge ./llama-4bit ./out ./merged-4bit --json     # back into 4 bits, and how much of each update that holds',
     ],
   })
@@ -31,7 +32,10 @@ export function mergeCommand(context: CliContext, run: Handler<MergeArgs>): Comm
     .argument('<adapter>', 'directory of a PEFT adapter, or its name on the hub')
     .argument('<out>', 'directory to write; it must be empty or new')
     .option('--json', 'print what was written as JSON');
-  for (const { flag, help } of shapeFlags(mergeSettings.shape, { max_shard_size: 'a size' }))
+  for (const { flag, help } of shapeFlags(mergeSettings.shape, {
+    max_shard_size: 'a size',
+    datasets: 'paths with commas between them',
+  }))
     command.option(flag, help);
   return command.action(async (model: string, adapter: string, out: string, options: Record<string, unknown>) => {
     const config = checkMergeSettings(shapeValues(mergeSettings.shape, options), (key) => `--${key}`);

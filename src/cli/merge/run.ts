@@ -1,7 +1,9 @@
 /** Does the work of `nibble merge`: shows its progress and prints what was written. */
 import { type MergeSummary, mergeFolder, type WeightUpdate } from '../../node/merge.ts';
-import { counted, formatBytes } from '../../report/format.ts';
+import type { MergeLoss } from '../../node/merge-loss.ts';
+import { counted, formatBytes, formatFixed, withSign } from '../../report/format.ts';
 import type { CliContext } from '../shared/context.ts';
+import { askedDevice } from '../shared/device-choice.ts';
 import { drawWork } from '../shared/draw-work.ts';
 import { createProgress } from '../shared/progress.ts';
 import type { MergeArgs } from './command.ts';
@@ -12,14 +14,17 @@ import type { MergeArgs } from './command.ts';
  */
 export async function runMerge(
   { config, json, ...folders }: MergeArgs,
-  { stdout, stderr, env, signal }: CliContext,
+  context: CliContext,
   freeBytes?: (directory: string) => Promise<number>,
 ): Promise<void> {
+  const { stdout, stderr, env, signal } = context;
   const progress = createProgress(stderr, env);
+  // without datasets no device is opened, and a wrong name for one is nobody's business
+  const device = config.datasets.length > 0 ? askedDevice(context) : undefined;
   const names = { model: 'model', adapter: 'adapter', out: 'out' };
   try {
     const summary = await mergeFolder(
-      { ...folders, names, config },
+      { ...folders, names, config, device },
       { onEvent: drawWork(progress), signal },
       freeBytes,
     );
@@ -45,7 +50,7 @@ const SIZES = {
 } as const;
 
 /** What a merge made, and how large its updates are: the smallest and the largest. */
-export function inWords({ out, updates, written_as, bytes }: MergeSummary): string {
+export function inWords({ out, updates, written_as, bytes, losses }: MergeSummary): string {
   const what = written_as === '4bit' ? ', quantized again' : '';
   const lines = [`${out}: ${counted(updates.length, 'weight')} merged${what}, ${formatBytes(bytes)}`];
   const sizeOf = SIZES[written_as];
@@ -55,5 +60,16 @@ export function inWords({ out, updates, written_as, bytes }: MergeSummary): stri
     const words = (update: WeightUpdate): string => `${sizeOf.words(sizeOf.of(update))} (${update.weight})`;
     lines.push(`an update is ${words(least)} to ${words(most)} ${sizeOf.against}`);
   }
+  for (const loss of losses) lines.push(lossInWords(loss));
   return `${lines.join('\n')}\n`;
 }
+
+function lossInWords({ dataset, rows, before, after, difference }: MergeLoss): string {
+  const change = after.loss - before.loss;
+  const error = difference === null ? '' : ` ± ${formatFixed(difference.stderr, LOSS_DECIMALS)}`;
+  const losses = `${formatFixed(before.loss, LOSS_DECIMALS)} before, ${formatFixed(after.loss, LOSS_DECIMALS)} after`;
+  const by = withSign(change, (value) => formatFixed(value, LOSS_DECIMALS));
+  return `loss on ${dataset} (${counted(rows, 'row')}): ${losses}, ${by}${error}`;
+}
+
+const LOSS_DECIMALS = 5;

@@ -11,6 +11,8 @@ export type CliContext = {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted by SIGINT or SIGTERM; long work ends at the next step boundary. */
   readonly signal: AbortSignal;
+  /** When the command's time began, by `performance.now`: 0 where its process has nothing else to do. */
+  readonly startedMs?: number;
 };
 
 /** Called by a command once its arguments are understood. */

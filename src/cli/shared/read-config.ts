@@ -9,6 +9,7 @@ import {
   type ResolvedSuite,
   type SourceFile,
   sizeProblem,
+  type TrainSettings,
 } from '../../config/index.ts';
 import { DataError } from '../../errors.ts';
 import { decodeUtf8 } from '../../formats/reader.ts';
@@ -50,6 +51,13 @@ async function givenSource(context: CliContext, path: string | undefined): Promi
   return isConfigText(variable) ? { path: CONFIG_VARIABLE, text: variable } : readSource(variable, context);
 }
 
+type ReadOptions = {
+  readonly purpose?: Purpose;
+  readonly isStrict?: boolean;
+  /** Defaults in the place of the settings' own. */
+  readonly usual?: TrainSettings;
+};
+
 /**
  * Resolves file (or NIBBLE_CONFIG), environment and flags, and prints what was read differently from what was written.
  * @param isStrict leaves to the run what `strict` makes errors of
@@ -59,9 +67,9 @@ export async function readTrainConfig(
   context: CliContext,
   path: string | undefined,
   options: Readonly<Record<string, unknown>>,
-  { purpose = 'train', isStrict = false }: { readonly purpose?: Purpose; readonly isStrict?: boolean } = {},
+  { purpose = 'train', isStrict = false, usual = {} }: ReadOptions = {},
 ): Promise<ResolvedConfig> {
-  const sources: ConfigSources = { env: context.env, flags: givenSettings(options) };
+  const sources: ConfigSources = { env: context.env, flags: givenSettings(options), usual };
   const file = await givenSource(context, path);
   const config = loadTrainConfig(file === undefined ? sources : { ...sources, file }, purpose);
   const { notices, values } = config;

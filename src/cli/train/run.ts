@@ -42,6 +42,7 @@ export async function runTrain(
         draw(event);
       },
       profileFile: profile,
+      ...(context.startedMs === undefined ? {} : { startedMs: context.startedMs }),
       rows,
     });
     if (write !== undefined) write('done', doneFields(output_dir, outcome));

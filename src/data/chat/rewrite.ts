@@ -23,7 +23,7 @@ export const OURS = {
   defined: '__defined',
 } as const;
 
-const FILTERS: Readonly<Record<string, string>> = {
+const FILTERS: Filters = {
   tojson: OURS.tojson,
   trim: OURS.trim,
   length: OURS.length,
@@ -52,18 +52,25 @@ const BLOCKS = ['body', 'alternate', 'defaultBlock'];
 /** What transformers looks for before it makes masks. */
 export const GENERATION = /\{%-?\s*generation\s*-?%\}/;
 
+export type ParseOptions = {
+  /** Jinja's trim_blocks and lstrip_blocks, which transformers sets for chat templates. */
+  readonly trimsBlocks?: boolean;
+  /** Names of functions of the scope that filters of a template stand for, beside ours. */
+  readonly filters?: Readonly<Record<string, string>>;
+};
+
 /**
- * Parses a template with trim_blocks and lstrip_blocks, as transformers does; line ends are Jinja's. `{% generation %}` becomes a call block, which it is for
+ * Parses a template, by default with trim_blocks and lstrip_blocks, as transformers does; line ends are Jinja's. `{% generation %}` becomes a call block, which it is for
  * Jinja itself: its variables are its own.
  * @throws Error, SyntaxError of the engine
  */
-export function parseTemplate(source: string): Program {
+export function parseTemplate(source: string, { trimsBlocks = true, filters = {} }: ParseOptions = {}): Program {
   const marked = source
     .replace(/\r\n?/g, '\n')
     .replace(/\{%([-+]?)\s*generation\s*([-+]?)%\}/g, `{%$1 call ${OURS.generation}() $2%}`)
     .replace(/\{%([-+]?)\s*endgeneration\s*([-+]?)%\}/g, '{%$1 endcall $2%}');
-  const program = parse(tokenize(marked, { lstrip_blocks: true, trim_blocks: true }));
-  rewrite(program as unknown as Node);
+  const program = parse(tokenize(marked, { lstrip_blocks: trimsBlocks, trim_blocks: trimsBlocks }));
+  rewrite(program as unknown as Node, { ...FILTERS, ...filters });
   return program;
 }
 
@@ -79,12 +86,14 @@ const call = (name: string, args: readonly Node[]): Node =>
 
 const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null && 'type' in value;
 
+type Filters = Readonly<Record<string, string>>;
+
 /** Rewrites what lies below a node, deepest first. */
-function rewrite(node: Node): void {
+function rewrite(node: Node, filters: Filters): void {
   for (const [key, value] of Object.entries(node)) {
     if (isNode(value)) {
-      rewrite(value);
-      const replaced = replacement(value);
+      rewrite(value, filters);
+      const replaced = replacement(value, filters);
       if (key === 'object' && replaced.type !== 'Identifier') {
         node[key] = call(OURS.defined, [replaced]);
         continue;
@@ -93,25 +102,25 @@ function rewrite(node: Node): void {
     } else if (Array.isArray(value)) {
       node[key] = value.map((entry) => {
         if (!isNode(entry)) return entry;
-        rewrite(entry);
-        const replaced = replacement(entry);
+        rewrite(entry, filters);
+        const replaced = replacement(entry, filters);
         return BLOCKS.includes(key) && !SILENT.includes(replaced.type) ? call(OURS.print, [replaced]) : replaced;
       });
-    } else if (value instanceof Map) node[key] = rewrittenMap(value);
+    } else if (value instanceof Map) node[key] = rewrittenMap(value, filters);
   }
 }
 
-function rewrittenMap(map: ReadonlyMap<unknown, unknown>): Map<unknown, unknown> {
+function rewrittenMap(map: ReadonlyMap<unknown, unknown>, filters: Filters): Map<unknown, unknown> {
   return new Map(
     Array.from(map, ([key, value]) => {
-      for (const entry of [key, value]) if (isNode(entry)) rewrite(entry);
-      return [key, isNode(value) ? replacement(value) : value];
+      for (const entry of [key, value]) if (isNode(entry)) rewrite(entry, filters);
+      return [key, isNode(value) ? replacement(value, filters) : value];
     }),
   );
 }
 
-function replacement(node: Node): Node {
-  if (node.type === 'FilterExpression') return filtered(node);
+function replacement(node: Node, filters: Filters): Node {
+  if (node.type === 'FilterExpression') return filtered(node, filters);
   const operator = node.type === 'BinaryExpression' ? (node.operator as Node).value : null;
   if (operator === '+' || operator === '~')
     return call(operator === '+' ? OURS.add : OURS.concat, [node.left as Node, node.right as Node]);
@@ -128,11 +137,11 @@ function replacement(node: Node): Node {
   return call(OURS.method, [callee.object as Node, literal(name), ...(node.args as Node[])]);
 }
 
-function filtered(node: Node): Node {
+function filtered(node: Node, filters: Filters): Node {
   const filter = node.filter as Node;
   const named = filter.type === 'CallExpression' ? (filter.callee as Node) : filter;
   const name =
-    typeof named.value === 'string' && Object.hasOwn(FILTERS, named.value) ? FILTERS[named.value] : undefined;
+    typeof named.value === 'string' && Object.hasOwn(filters, named.value) ? filters[named.value] : undefined;
   if (name === undefined) return node;
   const args = filter.type === 'CallExpression' ? (filter.args as Node[]) : [];
   return call(name, [node.operand as Node, ...args]);

@@ -1,6 +1,6 @@
 /** lm_head and cross-entropy in chunks of token rows: the logits of all tokens never exist at once. */
 import type { Tensor } from '../../gpu/tensor.ts';
-import { XENT_PARTS, type Xent, xentBwd, xentFwd } from '../../kernels/xent.ts';
+import { XENT_PARTS, type Xent, xentBwd, xentFwd, xentHit } from '../../kernels/xent.ts';
 import type { OpContext } from './context.ts';
 import { isTrained, type LinearLayer, layerNorms, linearBackward, linearForward } from './linear.ts';
 
@@ -16,6 +16,8 @@ export type LossTensors = {
   readonly labels: Tensor;
   /** (T) f32, out: cross-entropy of each position, 0 where it has no target. */
   readonly rowLoss: Tensor;
+  /** (T) u32, out: 1 where the target has the largest logit of its position; left out, nobody asks. */
+  readonly hit?: Tensor;
 };
 
 /**
@@ -42,6 +44,7 @@ export function crossEntropy(ctx: OpContext, x: Tensor, head: LinearLayer, loss:
     const saved = linearForward(ctx, rows, head, norm, logits);
     const call = xentCall(ctx, { rows: count, row0, logits }, loss);
     xentFwd(tape, call);
+    if (loss.hit !== undefined) xentHit(tape, call, loss.hit);
     if (!backward || (target === null && !isTrained(head))) continue;
     xentBwd(tape, call);
     // by now the logits hold their own gradient

@@ -2,33 +2,33 @@
 import { max as largest } from 'simple-statistics';
 import type { CategoryBytes } from '../../results/run-schema.ts';
 import { totalBytes } from '../../results/run-schema.ts';
-import { armLabel, categoryLabel, usedCategories } from '../arms.ts';
+import { categoryLabel, usedCategories } from '../arms.ts';
 import type { Chart } from '../document.ts';
 import { formatBytes } from '../format.ts';
 import { byteAxis } from './axis.ts';
 import { renderChart } from './render.ts';
 import { categoryColor, INK, SURFACE } from './theme.ts';
 
-export type ArmMemory = { readonly arm: string; readonly bytes: CategoryBytes };
+export type ArmMemory = { readonly label: string; readonly bytes: CategoryBytes };
 
 /** Draws bars in the order given, segments in the ledger's order, and the total at the end of each bar. */
 export function memoryChart(arms: readonly ArmMemory[]): Promise<Chart> {
   const categories = usedCategories(arms.map(({ bytes }) => bytes));
   const axis = byteAxis(largest(arms.map(({ bytes }) => totalBytes(bytes))));
-  const segments = arms.flatMap(({ arm, bytes }) =>
+  const segments = arms.flatMap(({ label, bytes }) =>
     categories.map((category, order) => ({
-      arm: armLabel(arm),
+      arm: label,
       category: categoryLabel(category),
       order,
       size: bytes[category] / axis.unitBytes,
     })),
   );
-  const totals = arms.map(({ arm, bytes }) => ({
-    arm: armLabel(arm),
+  const totals = arms.map(({ label, bytes }) => ({
+    arm: label,
     size: totalBytes(bytes) / axis.unitBytes,
     text: formatBytes(totalBytes(bytes)),
   }));
-  const y = { field: 'arm', type: 'nominal', sort: arms.map(({ arm }) => armLabel(arm)), title: null };
+  const y = { field: 'arm', type: 'nominal', sort: arms.map(({ label }) => label), title: null };
   const color = {
     field: 'category',
     type: 'nominal',

@@ -13,6 +13,13 @@ const LIGHT = {
   'arm-1': '#1f6fb5',
   'arm-2': '#c4560a',
   'arm-3': '#5d6b7a',
+  'arm-4': '#14705c',
+  'arm-5': '#7a4fa3',
+  'arm-6': '#a8324a',
+  'arm-7': '#7a6a00',
+  'arm-8': '#0f7f96',
+  'arm-9': '#b03a7a',
+  'arm-10': '#4a7a1d',
 } as const;
 
 const DARK: Record<keyof typeof LIGHT, string> = {
@@ -23,6 +30,13 @@ const DARK: Record<keyof typeof LIGHT, string> = {
   'arm-1': '#6ab4f2',
   'arm-2': '#f79a54',
   'arm-3': '#aeb8c4',
+  'arm-4': '#5fcfab',
+  'arm-5': '#b79be0',
+  'arm-6': '#ef8296',
+  'arm-7': '#d6c24a',
+  'arm-8': '#55c6dd',
+  'arm-9': '#e98bc3',
+  'arm-10': '#97cf63',
 };
 
 /** Light and dark. A category without colours of its own takes a spare pair. */
@@ -70,9 +84,12 @@ export const MUTED = 'var(--muted)';
 export const LINE = 'var(--line)';
 export const SURFACE = 'var(--surface)';
 
-/** Baseline, treatment, then everything else. */
+/** Arms that have a colour of their own; with more, colours come round again. */
+export const ARM_COLORS = 10;
+
+/** Baseline, treatment, then the others. */
 export function armColor(index: number): string {
-  return `var(--arm-${Math.min(index, 2) + 1})`;
+  return `var(--arm-${(index % ARM_COLORS) + 1})`;
 }
 
 export function categoryColor(category: MemoryCategory): string {

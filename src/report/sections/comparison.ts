@@ -1,17 +1,26 @@
 /** Every compared metric in one table: medians of both arms, paired difference, interval, winner. */
 import { MIN_PAIRS, UNDECIDED } from '../../results/paired.ts';
 import {
+  type Comparison,
   type LossDifference,
   METRIC_NAMES,
   METRICS,
   type Metric,
+  type PairedSummary,
   type SuiteSummary,
 } from '../../results/summary-schema.ts';
-import { armLabel, medianOf } from '../arms.ts';
-import { type Block, countFigure, type Figure, figure, paragraph, ratioFigure, type Section } from '../document.ts';
-import { counted, formatBytes, formatFixed, formatMs, withSign } from '../format.ts';
-
-type Comparison = NonNullable<SuiteSummary['comparison']>;
+import { armLabel, groupLabel, medianOf } from '../arms.ts';
+import {
+  type Block,
+  countFigure,
+  type Figure,
+  figure,
+  paragraph,
+  ratioFigure,
+  type Section,
+  type Table,
+} from '../document.ts';
+import { counted, formatBytes, formatFixed, formatMs, formatRatio, withSign } from '../format.ts';
 
 /** How a value of each metric is shown. */
 export const METRIC_FORMATS: Record<Metric, (value: number | null) => string> = {
@@ -23,11 +32,81 @@ export const METRIC_FORMATS: Record<Metric, (value: number | null) => string> = 
   perplexity: (value) => formatFixed(value, 2),
 };
 
-/** Compares the two arms; null where there are none to compare. */
+/** Compares every arm with the baseline of its case; null where there is nothing to compare. */
 export function comparisonSection(summary: SuiteSummary): Section | null {
-  const { comparison } = summary;
-  if (comparison === null || comparison.n === 0) return null;
-  const { baseline, treatment, paired } = comparison;
+  const compared = summary.comparisons.filter(({ n }) => n > 0);
+  const [first] = compared;
+  if (first === undefined) return null;
+  if (compared.length === 1)
+    return {
+      id: 'comparison',
+      heading: `${armLabel(first.treatment)} against ${armLabel(first.baseline)}`,
+      blocks: comparisonBlocks(summary, first, ''),
+    };
+  const details = compared.map((one, i): Block => {
+    const blocks = comparisonBlocks(summary, one, `-${i + 1}`);
+    return { kind: 'details', summary: `${titleOf(one)}: every metric`, blocks };
+  });
+  return {
+    id: 'comparison',
+    heading: `${compared.length} comparisons with ${[...new Set(compared.map(({ baseline }) => armLabel(baseline)))].join(', ')}`,
+    blocks: [paragraph(overviewRules(compared)), overviewTable(compared), ...details],
+  };
+}
+
+function titleOf({ baseline, treatment, case: name }: Comparison): string {
+  return `${groupLabel({ arm: treatment, case: name })} against ${armLabel(baseline)}`;
+}
+
+function overviewRules(compared: readonly Comparison[]): string {
+  const few = compared.some(({ n }) => n < MIN_PAIRS);
+  return [
+    'Medians over pairs of runs with the same seed and case, and in brackets their range or, from six pairs on, a 95 % interval. ',
+    'p is corrected by Holm for the two noisy metrics of a pair of arms, not for the number of arms: of twenty arms that do not ',
+    'differ, one may be named. ~ stands for no winner.',
+    ...(few ? [` Fewer than ${MIN_PAIRS} pairs name none in time or loss.`] : []),
+  ].join('');
+}
+
+/** A row for each pair of arms: what leads the headline, and who is ahead. */
+function overviewTable(compared: readonly Comparison[]): Table {
+  const spread = (
+    pair: PairedSummary,
+    of: 'ratio' | 'difference',
+    format: (value: number | null) => string,
+  ): string => {
+    const range = pair[`${of}_ci95`] ?? pair[`${of}_range`];
+    return range === null ? '–' : `${format(range[0])} to ${format(range[1])}`;
+  };
+  const winner = (pair: PairedSummary | null) => (pair === null ? '–' : armLabel(pair.winner));
+  const loss = (value: number | null) => withSign(value, METRIC_FORMATS.eval_loss);
+  return {
+    kind: 'table',
+    id: 'comparisons-table',
+    caption: 'Every arm against the baseline',
+    columns: ['arm', 'n', 'peak memory', 'less', 'step time', 'from, to', 'faster', 'final loss', 'from, to', 'lower'],
+    rows: compared.map(({ treatment, case: name, n, paired }) => {
+      const { peak_memory_bytes: memory, step_time_ms: time, eval_loss: quality } = paired;
+      return [
+        groupLabel({ arm: treatment, case: name }),
+        countFigure(n),
+        ratioFigure(memory?.median_ratio ?? null),
+        winner(memory),
+        ratioFigure(time?.median_ratio ?? null),
+        time === null ? '–' : spread(time, 'ratio', formatRatio),
+        winner(time),
+        figure(quality?.median_difference ?? null, loss),
+        quality === null ? '–' : spread(quality, 'difference', loss),
+        winner(quality),
+      ];
+    }),
+  };
+}
+
+/** The tables of one comparison; `suffix` keeps the ids of several apart. */
+function comparisonBlocks(summary: SuiteSummary, comparison: Comparison, suffix: string): Block[] {
+  const { baseline, treatment, case: name, paired } = comparison;
+  const medianIn = (arm: string, metric: Metric) => medianOf(summary, { arm, case: name }, metric);
   const rows = METRIC_NAMES.map((metric) => {
     const show = (value: number | null): Figure => figure(value, METRIC_FORMATS[metric]);
     const difference = (value: number | null) => figure(value, (v) => withSign(v, METRIC_FORMATS[metric]));
@@ -35,8 +114,8 @@ export function comparisonSection(summary: SuiteSummary): Section | null {
     const [low, high] = pair?.difference_ci95 ?? pair?.difference_range ?? [null, null];
     return [
       `${METRICS[metric].label} (${METRICS[metric].better} is better)`,
-      show(medianOf(summary, baseline, metric)),
-      show(medianOf(summary, treatment, metric)),
+      show(medianIn(baseline, metric)),
+      show(medianIn(treatment, metric)),
       difference(pair?.median_difference ?? null),
       difference(low),
       difference(high),
@@ -46,33 +125,29 @@ export function comparisonSection(summary: SuiteSummary): Section | null {
       pair === null ? '–' : armLabel(pair.winner),
     ];
   });
-  return {
-    id: 'comparison',
-    heading: `${armLabel(treatment)} against ${armLabel(baseline)}`,
-    blocks: [
-      paragraph(readingRules(comparison)),
-      {
-        kind: 'table',
-        id: 'comparison-table',
-        caption: 'Medians and paired differences',
-        columns: [
-          'metric',
-          armLabel(baseline),
-          armLabel(treatment),
-          'difference, median of pairs',
-          'from',
-          'to',
-          'ratio, median of pairs',
-          'n',
-          'p',
-          'winner',
-        ],
-        rows,
-      },
-      ...whyUndecided(comparison),
-      ...qualityBlocks(comparison),
-    ],
-  };
+  return [
+    paragraph(readingRules(comparison)),
+    {
+      kind: 'table',
+      id: `comparison-table${suffix}`,
+      caption: `Medians and paired differences${suffix === '' ? '' : `: ${titleOf(comparison)}`}`,
+      columns: [
+        'metric',
+        armLabel(baseline),
+        armLabel(treatment),
+        'difference, median of pairs',
+        'from',
+        'to',
+        'ratio, median of pairs',
+        'n',
+        'p',
+        'winner',
+      ],
+      rows,
+    },
+    ...whyUndecided(comparison),
+    ...qualityBlocks(comparison, suffix),
+  ];
 }
 
 /** Says what the columns are: a range below six pairs, an interval from there on, and what p was corrected for. */
@@ -102,7 +177,7 @@ function whyUndecided({ paired }: Comparison): Block[] {
 }
 
 /** Splits the loss: what quantizing cost before the first step, what training gained, and what the rows leave open. */
-function qualityBlocks({ baseline, treatment, quality }: Comparison): Block[] {
+function qualityBlocks({ baseline, treatment, quality }: Comparison, suffix: string): Block[] {
   if (quality === null) return [];
   const loss = (value: number | null): Figure => figure(value, (v) => withSign(v, METRIC_FORMATS.eval_loss));
   const row = (label: string, { median_difference, rows }: LossDifference) => [
@@ -120,7 +195,7 @@ function qualityBlocks({ baseline, treatment, quality }: Comparison): Block[] {
     ),
     {
       kind: 'table',
-      id: 'quality-split',
+      id: `quality-split${suffix}`,
       caption: 'Evaluation loss, before and by training',
       columns: ['part', 'difference, median of pairs', 'standard error over rows', 'from', 'to', 'rows'],
       rows: [

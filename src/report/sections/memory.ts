@@ -1,8 +1,9 @@
 /** Where the memory goes, arm beside arm, and why QLoRA saved some at this size or did not. */
 import { type CategoryBytes, type RunRecord, totalBytes } from '../../results/run-schema.ts';
 import type { SuiteSummary } from '../../results/summary-schema.ts';
-import { armLabel, categoryLabel, medianMemoryRun, orderedArms, usedCategories } from '../arms.ts';
+import { categoryLabel, groupLabel, medianMemoryRun, orderedArms, usedCategories } from '../arms.ts';
 import { type ArmMemory, memoryChart } from '../charts/memory.ts';
+import { MOST_RUN_ROWS } from '../charts/rows.ts';
 import {
   type Block,
   bytesCells,
@@ -20,12 +21,14 @@ import { formatBytes, formatCount, withSign } from '../format.ts';
 import { savedByQlora } from './scale.ts';
 
 const EXACT = 'exact bytes';
+/** Arms with two columns each that a page is wide enough for. */
+const MOST_COLUMN_PAIRS = 3;
 
 /** Shows the peak by category, as a chart and as exact bytes, the explanation, and the checks on the ledger. */
 export async function memorySection(runs: readonly RunRecord[], summary: SuiteSummary): Promise<Section | null> {
-  const arms = orderedArms(summary).flatMap(({ arm }) => {
-    const run = medianMemoryRun(runs, arm);
-    return run === null ? [] : [{ arm, run, bytes: run.train_info.memory!.by_category }];
+  const arms = orderedArms(summary).flatMap((group) => {
+    const run = medianMemoryRun(runs, group);
+    return run === null ? [] : [{ ...group, label: groupLabel(group), run, bytes: run.train_info.memory!.by_category }];
   });
   if (arms.length === 0) return null;
   const blocks: Block[] = [
@@ -33,15 +36,35 @@ export async function memorySection(runs: readonly RunRecord[], summary: SuiteSu
       'Bytes live at the moment of the highest peak, from the ledger that every GPU buffer goes through. ',
       'For each arm the run with the median peak is shown.',
     ),
-    await memoryChart(arms),
-    categoryTable(arms),
+    ...(arms.length <= MOST_RUN_ROWS ? [await memoryChart(arms)] : []),
+    arms.length <= MOST_COLUMN_PAIRS ? categoryTable(arms) : categoryRows(arms),
   ];
   const [baseline, treatment] = arms;
-  if (baseline?.arm === 'lora' && treatment?.arm === 'qlora') {
+  if (baseline?.arm === 'lora' && treatment?.arm === 'qlora' && baseline.case === treatment.case) {
     for (const block of explanation(baseline.bytes, treatment.bytes, summary)) blocks.push(block);
   }
   blocks.push({ kind: 'details', summary: 'Checks: phases, prediction, quantized linears', blocks: checks(arms) });
   return { id: 'memory', heading: 'Memory', blocks };
+}
+
+/** A row for each arm, where two columns for each would be too wide. */
+function categoryRows(arms: readonly ArmMemory[]): Table {
+  const categories = usedCategories(arms.map(({ bytes }) => bytes));
+  return {
+    kind: 'table',
+    id: 'memory-by-category',
+    caption: 'Peak memory by category',
+    columns: ['arm', ...categories.map(categoryLabel), 'peak', `peak, ${EXACT}`],
+    rows: arms.map(({ label, bytes }) => {
+      const total = totalBytes(bytes);
+      return [
+        label,
+        ...categories.map((category) => bytesFigure(bytes[category])),
+        bytesFigure(total),
+        countFigure(total),
+      ];
+    }),
+  };
 }
 
 function categoryTable(arms: readonly ArmMemory[]): Table {
@@ -56,7 +79,7 @@ function categoryTable(arms: readonly ArmMemory[]): Table {
     caption: 'Peak memory by category',
     columns: [
       'category',
-      ...arms.flatMap(({ arm }) => [`${armLabel(arm)}, ${EXACT}`, armLabel(arm)]),
+      ...arms.flatMap(({ label }) => [`${label}, ${EXACT}`, label]),
       ...(arms.length === 2 ? ['difference'] : []),
     ],
     rows: [
@@ -131,35 +154,54 @@ function payoff(summary: SuiteSummary): Inline[] {
 
 type Measured = ArmMemory & { readonly run: RunRecord };
 
+/** Arms, each with its phases in a row. */
+function phaseRows(arms: readonly Measured[], phases: readonly string[]): Table {
+  return {
+    kind: 'table',
+    id: 'memory-by-phase',
+    caption: 'Peak memory by phase, and the peak that the plan predicted',
+    columns: ['arm', ...phases, 'predicted peak'],
+    rows: arms.map(({ label, run }) => [
+      label,
+      ...phases.map((phase) => bytesFigure(peakIn(run, phase))),
+      bytesFigure(run.train_info.memory!.predicted?.total ?? null),
+    ]),
+  };
+}
+
+function peakIn(run: RunRecord, phase: string): number | null {
+  return run.train_info.memory!.by_phase.find((row) => row.phase === phase)?.peak ?? null;
+}
+
 function checks(arms: readonly Measured[]): Block[] {
   const phases = [...new Set(arms.flatMap(({ run }) => run.train_info.memory!.by_phase.map(({ phase }) => phase)))];
-  const peakOf = (run: RunRecord, phase: string) =>
-    run.train_info.memory!.by_phase.find((row) => row.phase === phase)?.peak ?? null;
   const quantized = arms.filter(({ run }) => run.train_info.memory!.quantized_linears !== null);
+  if (arms.length > MOST_COLUMN_PAIRS)
+    return [phaseRows(arms, phases), ...quantized.map(({ label, run }) => quantizedTable(label, run))];
   return [
     {
       kind: 'table',
       id: 'memory-by-phase',
       caption: 'Peak memory by phase, and the peak that the plan predicted',
-      columns: ['phase', ...arms.flatMap(({ arm }) => [`${armLabel(arm)}, ${EXACT}`, armLabel(arm)])],
+      columns: ['phase', ...arms.flatMap(({ label }) => [`${label}, ${EXACT}`, label])],
       rows: [
-        ...phases.map((phase) => [phase, ...arms.flatMap(({ run }) => bytesCells(peakOf(run, phase)))]),
+        ...phases.map((phase) => [phase, ...arms.flatMap(({ run }) => bytesCells(peakIn(run, phase)))]),
         ['predicted peak', ...arms.flatMap(({ run }) => bytesCells(run.train_info.memory!.predicted?.total ?? null))],
       ],
     },
-    ...quantized.map(({ arm, run }) => quantizedTable(arm, run)),
+    ...quantized.map(({ label, run }) => quantizedTable(label, run)),
   ];
 }
 
-function quantizedTable(arm: string, run: RunRecord): Table {
+function quantizedTable(label: string, run: RunRecord): Table {
   const linears = run.train_info.memory!.quantized_linears!;
   const sum = (part: 'elements' | 'packed_bytes' | 'absmax_bytes' | 'nested_bytes' | 'offset_bytes') =>
     linears.tensors.reduce((total, tensor) => total + tensor[part], 0);
   const state = sum('packed_bytes') + sum('absmax_bytes') + sum('nested_bytes') + sum('offset_bytes');
   return {
     kind: 'table',
-    id: `quantized-linears-${arm}`,
-    caption: `Quantized linears of ${armLabel(arm)}`,
+    id: ['quantized-linears', run.run_info.arm, ...(run.run_info.case ? [run.run_info.case] : [])].join('-'),
+    caption: `Quantized linears of ${label}`,
     columns: ['part', 'value'],
     rows: [
       ['tensors', countFigure(linears.tensors.length)],

@@ -4,7 +4,7 @@ import { comparePairs } from '../../results/paired.ts';
 import type { RunRecord } from '../../results/run-schema.ts';
 import { seededValues } from '../../results/summarize.ts';
 import { METRIC_NAMES, METRICS, type Metric, type SuiteSummary } from '../../results/summary-schema.ts';
-import { armLabel, goodRuns, orderedArms } from '../arms.ts';
+import { armLabel, goodRuns, groupLabel, orderedArms } from '../arms.ts';
 import { type Block, countFigure, figure, paragraph, ratioFigure, type Section, type Table } from '../document.ts';
 import { METRIC_FORMATS } from './comparison.ts';
 
@@ -36,17 +36,18 @@ function medians(summary: SuiteSummary): Table {
     kind: 'table',
     id: 'arms-table',
     caption: 'Medians of every arm',
-    columns: ['arm', 'runs', ...METRIC_NAMES.map((metric) => METRICS[metric].label)],
-    rows: orderedArms(summary).map(({ arm, n, metrics }) => [
-      armLabel(arm),
-      countFigure(n),
-      ...METRIC_NAMES.map((metric) => figure(metrics[metric]?.median ?? null, METRIC_FORMATS[metric])),
+    columns: ['arm', 'runs', 'failed', ...METRIC_NAMES.map((metric) => METRICS[metric].label)],
+    rows: orderedArms(summary).map((group) => [
+      groupLabel(group),
+      countFigure(group.n),
+      countFigure(group.failed),
+      ...METRIC_NAMES.map((metric) => figure(group.metrics[metric]?.median ?? null, METRIC_FORMATS[metric])),
     ]),
   };
 }
 
 function peerTable(runs: readonly RunRecord[], summary: SuiteSummary): Table | null {
-  const arms = summary.arms.map(({ arm }) => arm);
+  const arms = summary.arms.flatMap((group) => (group.case === null ? [group.arm] : []));
   const pairs = arms.filter((arm) => arms.includes(`${PEER_PREFIX}${arm}`));
   if (pairs.length === 0) return null;
   return {
@@ -63,7 +64,7 @@ function peerTable(runs: readonly RunRecord[], summary: SuiteSummary): Table | n
 
 function againstPeer(runs: readonly RunRecord[], metric: Metric, treatment: string) {
   const baseline = `${PEER_PREFIX}${treatment}`;
-  const values = (arm: string) => seededValues(goodRuns(runs, arm), metric);
+  const values = (arm: string) => seededValues(goodRuns(runs, { arm, case: null }), metric);
   const paired = comparePairs(values(baseline), values(treatment));
   if (RATIOS.includes(metric)) return ratioFigure(paired?.median_ratio ?? null);
   return figure(paired?.median_difference ?? null, (value) =>

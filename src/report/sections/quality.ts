@@ -1,9 +1,11 @@
 /** Whether the runs learned, and the same: loss curves, perplexity, and the check of the drop against noise. */
 import type { RunRecord } from '../../results/run-schema.ts';
+import { median } from '../../results/statistics.ts';
 import type { ArmSummary, SuiteSummary } from '../../results/summary-schema.ts';
-import { armLabel, goodRuns, orderedArms, runLabel } from '../arms.ts';
+import { armLabel, goodRuns, groupLabel, groupOf, orderedArms, runLabel } from '../arms.ts';
 import { type LossCurve, lossChart } from '../charts/loss.ts';
 import { perplexityChart } from '../charts/perplexity.ts';
+import { MOST_CURVES, MOST_RUN_ROWS } from '../charts/rows.ts';
 import { type Block, countFigure, figure, fixedFigure, paragraph, type Section, type Table } from '../document.ts';
 import { formatFixed, withSign } from '../format.ts';
 import { lossFigure } from './verdict.ts';
@@ -14,18 +16,24 @@ const DROP_IN_SDS = 3;
 /** Shows losses and evaluations; null where no run has either. */
 export async function qualitySection(runs: readonly RunRecord[], summary: SuiteSummary): Promise<Section | null> {
   const arms = orderedArms(summary);
-  const curves = arms.map(({ arm }) => lossCurve(arm, goodRuns(runs, arm))).filter(({ points }) => points.length > 0);
+  const curves = arms
+    .map((group) => lossCurve(groupLabel(group), goodRuns(runs, group)))
+    .filter(({ points }) => points.length > 0);
   const evaluated = arms
-    .flatMap(({ arm }) => goodRuns(runs, arm))
+    .flatMap((group) => goodRuns(runs, group))
     .filter((run) => run.eval_info.metrics !== null && run.eval_info.metrics_before !== null);
   const blocks: Block[] = [];
-  if (curves.length > 0) {
+  if (curves.length > MOST_CURVES)
+    blocks.push(
+      paragraph(`The loss curves of ${curves.length} arms are left out: runs.csv and the run files hold them.`),
+    );
+  else if (curves.length > 0) {
     blocks.push(paragraph('The line is the median over the seeds, the band their range.'), await lossChart(curves));
   }
   if (evaluated.length > 0) {
     blocks.push(
       paragraph('Each run was evaluated before its first update (ring) and after its last (dot) on the same tokens.'),
-      await perplexityChart(evaluated.map(perplexityRow)),
+      ...(await perplexityBlocks(evaluated, arms)),
       evaluationTable(evaluated),
       paragraph(
         'Learning is told from noise where the smallest drop of the evaluation loss over the seeds exceeds ',
@@ -43,7 +51,19 @@ function lossCurve(arm: string, runs: readonly RunRecord[]): LossCurve {
     if (loss !== null) bySteps.set(step, [...(bySteps.get(step) ?? []), loss]);
   }
   const points = [...bySteps].sort(([a], [b]) => a - b).map(([step, losses]) => ({ step, losses }));
-  return { arm: armLabel(arm), points };
+  return { arm, points };
+}
+
+/** A row for each run or, where they are many, the medians of each arm. */
+async function perplexityBlocks(evaluated: readonly RunRecord[], arms: readonly ArmSummary[]): Promise<Block[]> {
+  if (evaluated.length <= MOST_RUN_ROWS) return [await perplexityChart(evaluated.map(perplexityRow))];
+  const rows = arms.flatMap((group) => {
+    const own = evaluated.filter((run) => groupLabel(groupOf(run)) === groupLabel(group)).map(perplexityRow);
+    if (own.length === 0) return [];
+    const [before, after] = [median(own.map((run) => run.before)), median(own.map((run) => run.after))];
+    return [{ row: groupLabel(group), arm: armLabel(group.arm), before, after }];
+  });
+  return rows.length > MOST_RUN_ROWS ? [] : [await perplexityChart(rows)];
 }
 
 function perplexityRow(run: RunRecord) {
@@ -80,12 +100,13 @@ function learningTable(arms: readonly ArmSummary[]): Table {
     id: 'learning',
     caption: 'Learning against noise',
     columns: ['arm', 'n', 'smallest drop', 'sd of the final losses', 'drop in sds', `above ${DROP_IN_SDS}`],
-    rows: arms.map(({ arm, n, metrics }) => {
+    rows: arms.map((group) => {
+      const { n, metrics } = group;
       const drop = metrics.eval_loss_drop?.min ?? null;
       const sd = metrics.eval_loss?.sd ?? null;
       const ratio = drop === null || sd === null || sd === 0 ? null : drop / sd;
       const verdict = drop === null || sd === null ? '–' : drop > DROP_IN_SDS * sd ? 'yes' : 'no';
-      return [armLabel(arm), countFigure(n), lossFigure(drop), lossFigure(sd), fixedFigure(ratio, 1), verdict];
+      return [groupLabel(group), countFigure(n), lossFigure(drop), lossFigure(sd), fixedFigure(ratio, 1), verdict];
     }),
   };
 }

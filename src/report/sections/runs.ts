@@ -1,4 +1,5 @@
 /** A row for each run, in the order they ran, and the errors of those that failed. */
+import { caseOf } from '../../results/groups.ts';
 import type { RunRecord } from '../../results/run-schema.ts';
 import { metricOf } from '../../results/summarize.ts';
 import { armLabel } from '../arms.ts';
@@ -16,15 +17,30 @@ import { lossFigure } from './verdict.ts';
 
 /** Shows every run, failed ones included. */
 export function runsSection(runs: readonly RunRecord[]): Section {
+  const hasCases = runs.some((run) => caseOf(run) !== null);
   const blocks: Block[] = [
     {
       kind: 'table',
       id: 'runs-table',
       caption: 'All runs in the order they ran',
-      columns: ['run', 'arm', 'seed', 'status', 'trainable', 'peak', 'step', 'tokens/s', 'loss', 'perplexity', 'total'],
+      columns: [
+        'run',
+        'arm',
+        ...(hasCases ? ['case'] : []),
+        'seed',
+        'status',
+        'trainable',
+        'peak',
+        'step',
+        'tokens/s',
+        'loss',
+        'perplexity',
+        'total',
+      ],
       rows: runs.map((run) => [
         code(run.run_info.run_id),
         armLabel(run.run_info.arm),
+        ...(hasCases ? [run.run_info.case ?? '–'] : []),
         countFigure(run.run_info.seed),
         run.run_info.status,
         countFigure(run.train_info.num_trainable_params),

@@ -2,9 +2,11 @@
 
 import { UNDECIDED } from '../../results/paired.ts';
 import type { RunRecord } from '../../results/run-schema.ts';
+import { median } from '../../results/statistics.ts';
 import type { SuiteSummary } from '../../results/summary-schema.ts';
-import { armLabel, goodRuns, orderedArms, runLabel } from '../arms.ts';
-import { stepTimeChart } from '../charts/step-times.ts';
+import { armLabel, goodRuns, groupLabel, groupOf, orderedArms, runLabel } from '../arms.ts';
+import { MOST_RUN_ROWS } from '../charts/rows.ts';
+import { type RunSteps, stepTimeChart } from '../charts/step-times.ts';
 import { MOST_MARKS } from '../charts/thin.ts';
 import {
   type Block,
@@ -21,6 +23,8 @@ import { counted } from '../format.ts';
 
 type Timing = RunRecord['train_info']['timing'];
 const PHASES: readonly (readonly [keyof Timing, string])[] = [
+  ['startup_s', 'start'],
+  ['hash_s', 'hash'],
   ['load_s', 'load'],
   ['quantize_s', 'quantize'],
   ['compile_s', 'compile pipelines'],
@@ -29,32 +33,45 @@ const PHASES: readonly (readonly [keyof Timing, string])[] = [
   ['eval_s', 'evaluate'],
   ['checkpoint_s', 'checkpoint'],
   ['save_s', 'save'],
+  ['other_s', 'other'],
 ];
 
 /** Shows step times and throughput; null where no run measured a step. */
 export async function speedSection(runs: readonly RunRecord[], summary: SuiteSummary): Promise<Section | null> {
   const timed = orderedArms(summary)
-    .flatMap(({ arm }) => goodRuns(runs, arm))
+    .flatMap((group) => goodRuns(runs, group))
     .filter((run) => run.train_info.step_time_ms !== null);
   if (timed.length === 0) return null;
-  const rows = timed.map((run) => {
-    const steps = run.train_info.step_time_ms!;
-    const arm = armLabel(run.run_info.arm);
-    return { row: runLabel(run), arm, medianMs: steps.p50, stepsMs: steps.values ?? [steps.p50] };
-  });
+  const rows = timed.length <= MOST_RUN_ROWS ? timed.map(runSteps) : groupSteps(timed, summary);
   const excluded = [...new Set(timed.map((run) => run.train_info.excluded_warmup_steps ?? 0))].join(' or ');
   const blocks: Block[] = [
     paragraph(
-      `A dot is a step, the bar is the median of the run; warm-up steps left out: ${excluded} a run. `,
+      `A dot is a step, the bar is the median of ${timed.length <= MOST_RUN_ROWS ? 'the run' : 'the medians of the runs of an arm'}; warm-up steps left out: ${excluded} a run. `,
       ...thinningSentence(rows.map(({ stepsMs }) => stepsMs.length)),
       ...ratioSentence(summary),
     ),
-    await stepTimeChart(rows),
+    ...(rows.length <= MOST_RUN_ROWS ? [await stepTimeChart(rows)] : []),
     stepTable(timed),
     throughputTable(timed),
     { kind: 'details', summary: 'Where the time of a run went', blocks: [timingTable(timed)] },
   ];
   return { id: 'speed', heading: 'Speed', blocks };
+}
+
+function runSteps(run: RunRecord): RunSteps {
+  const steps = run.train_info.step_time_ms!;
+  const arm = armLabel(run.run_info.arm);
+  return { row: runLabel(run), arm, medianMs: steps.p50, stepsMs: steps.values ?? [steps.p50] };
+}
+
+/** The steps of all runs of an arm in a row: a row for each run would be more than anybody looks at. */
+function groupSteps(timed: readonly RunRecord[], summary: SuiteSummary): RunSteps[] {
+  return orderedArms(summary).flatMap((group) => {
+    const own = timed.filter((run) => groupLabel(groupOf(run)) === groupLabel(group)).map(runSteps);
+    if (own.length === 0) return [];
+    const medianMs = median(own.map((run) => run.medianMs));
+    return [{ row: groupLabel(group), arm: armLabel(group.arm), medianMs, stepsMs: own.flatMap((run) => run.stepsMs) }];
+  });
 }
 
 function thinningSentence(steps: readonly number[]): string[] {
@@ -65,7 +82,8 @@ function thinningSentence(steps: readonly number[]): string[] {
     : [];
 }
 
-function ratioSentence({ comparison }: SuiteSummary): Inline[] {
+function ratioSentence({ comparison, comparisons }: SuiteSummary): Inline[] {
+  if (comparisons.length > 1) return [];
   const paired = comparison?.paired.step_time_ms ?? null;
   if (comparison === null || paired === null || paired.median_ratio === null) return [];
   const { median_ratio: ratio, ratio_ci95: ci, ratio_range: range, n, winner } = paired;

@@ -1,7 +1,7 @@
 /** The sentences a reader takes away: what differs, what these runs cannot tell apart, and what that rests on. */
 import { MIN_PAIRS, UNDECIDED } from '../../results/paired.ts';
-import type { Metric, PairedSummary, QualitySplit, SuiteSummary } from '../../results/summary-schema.ts';
-import { armLabel, medianOf } from '../arms.ts';
+import type { Comparison, Metric, PairedSummary, QualitySplit, SuiteSummary } from '../../results/summary-schema.ts';
+import { armLabel, groupLabel, medianOf } from '../arms.ts';
 import {
   type Block,
   bytesFigure,
@@ -14,14 +14,13 @@ import {
 } from '../document.ts';
 import { formatFixed, formatPercent, withSign } from '../format.ts';
 
-type Comparison = NonNullable<SuiteSummary['comparison']>;
-
-/** Builds what stands before any heading: the verdict, and a banner where runs failed. */
+/** Builds what stands before any heading: the verdict, and a banner where runs failed, are missing or stand out. */
 export function leadBlocks(summary: SuiteSummary): Block[] {
   const lead: Block[] = [{ kind: 'verdict', content: verdict(summary) }];
+  if (summary.description !== '') lead.push({ kind: 'paragraph', content: [summary.description] });
   const failed = summary.arms.filter((arm) => arm.failed > 0);
   if (failed.length > 0) {
-    const list = failed.map((arm) => `${arm.failed} of ${armLabel(arm.arm)}`).join(', ');
+    const list = failed.map((arm) => `${arm.failed} of ${groupLabel(arm)}`).join(', ');
     lead.push({ kind: 'banner', content: [`Runs that did not end well: ${list}. They enter no statistic.`] });
   }
   if (summary.notices.length > 0) lead.push({ kind: 'banner', content: [`${summary.notices.join('. ')}.`] });
@@ -36,35 +35,82 @@ export function verdictText(summary: SuiteSummary): string {
 }
 
 /** Warns that times were taken on a CPU; `driver` is the name the driver gives itself. */
-export function softwareBanner(driver: string): Block {
+export function softwareBanner(driver: string, arms = 2): Block {
+  const which = arms === 2 ? 'the two arms' : 'the arms';
   return {
     kind: 'banner',
     content: [
-      `Rendered on ${driver}, a software driver: times compare the two arms with each other, they say nothing about a GPU. `,
+      `Rendered on ${driver}, a software driver: times compare ${which} with each other, they say nothing about a GPU. `,
       'Bytes and losses do not depend on it.',
     ],
   };
 }
 
+/** Comparisons that get a sentence each; more are counted. */
+const MOST_SENTENCES = 3;
+
 /** Builds the verdict as text and figures. */
 export function verdict(summary: SuiteSummary): Inline[] {
-  const { comparison } = summary;
-  if (comparison === null || comparison.n === 0) {
-    return ['No comparison: it takes arms called lora and qlora with a seed in common.'];
+  const compared = summary.comparisons.filter(({ n }) => n > 0);
+  const [first] = compared;
+  if (first === undefined) {
+    return ['No comparison: it takes two arms with a seed in common, both of whose runs ended well.'];
   }
-  const label = armLabel(comparison.treatment);
-  const few = comparison.n < MIN_PAIRS;
+  if (compared.length > MOST_SENTENCES) return [...countedVerdict(compared), ...fewSentence(compared)];
+  if (compared.length > 1) return [...compared.flatMap((one) => oneOfSeveral(summary, one)), ...fewSentence(compared)];
+  const few = first.n < MIN_PAIRS;
+  return [
+    `${armLabel(first.treatment)} `,
+    ...clauses(summary, first),
+    '; n = ',
+    countFigure(first.n),
+    ` paired seeds, medians of pairs with their ${few ? 'range' : '95 % interval'}.`,
+    ...fewSentence(compared),
+    ...splitSentence(first.quality, armLabel(first.treatment)),
+  ];
+}
+
+function clauses(summary: SuiteSummary, comparison: Comparison): Inline[] {
   const parts = [memoryClause(summary, comparison), timeClause(summary, comparison), qualityClause(comparison)];
   const said = parts.filter((part) => part.length > 0);
-  const joined = said.flatMap((part, i) => [...(i === 0 ? [] : [i === said.length - 1 ? ', and ' : ', ']), ...part]);
+  return said.flatMap((part, i) => [...(i === 0 ? [] : [i === said.length - 1 ? ', and ' : ', ']), ...part]);
+}
+
+function oneOfSeveral(summary: SuiteSummary, comparison: Comparison): Inline[] {
+  const { treatment, case: name, n } = comparison;
+  const label = groupLabel({ arm: treatment, case: name });
+  return [`${label} `, ...clauses(summary, comparison), '; n = ', countFigure(n), ' pairs. '];
+}
+
+function fewSentence(compared: readonly Comparison[]): string[] {
+  return compared.some(({ n }) => n < MIN_PAIRS)
+    ? [` Fewer than ${MIN_PAIRS} pairs name no winner in time or quality.`]
+    : [];
+}
+
+/** Counts winners where a sentence for each comparison would be a page. */
+function countedVerdict(compared: readonly Comparison[]): Inline[] {
+  const baselines = [...new Set(compared.map(({ baseline }) => armLabel(baseline)))].join(', ');
+  const count = (metric: Metric, of: (comparison: Comparison, winner: string) => boolean): Figure =>
+    countFigure(compared.filter((one) => one.paired[metric] && of(one, one.paired[metric].winner)).length);
+  const tally = (metric: Metric, better: string, worse: string): Inline[] => [
+    count(metric, ({ treatment }, winner) => winner === treatment),
+    ` ${better}, `,
+    count(metric, ({ baseline }, winner) => winner === baseline),
+    ` ${worse}, `,
+    count(metric, (_, winner) => winner === UNDECIDED),
+    ' undecided',
+  ];
   return [
-    `${label} `,
-    ...joined,
-    '; n = ',
-    countFigure(comparison.n),
-    ` paired seeds, medians of pairs with their ${few ? 'range' : '95 % interval'}.`,
-    ...(few ? [` Fewer than ${MIN_PAIRS} pairs name no winner in time or quality.`] : []),
-    ...splitSentence(comparison.quality, label),
+    'Of ',
+    countFigure(compared.length),
+    ` comparisons with ${baselines}, `,
+    ...tally('peak_memory_bytes', 'needed less peak memory', 'more'),
+    '; ',
+    ...tally('step_time_ms', 'took less time a step', 'more'),
+    '; ',
+    ...tally('eval_loss', 'ended at a lower evaluation loss', 'at a higher one'),
+    '. The table below has each of them.',
   ];
 }
 
@@ -140,11 +186,12 @@ function range([low, high]: readonly [number, number], show: (value: number) => 
 /** `6.33 MiB against 7.01 MiB`: treatment first, as the sentence speaks of it. */
 function medians(
   summary: SuiteSummary,
-  { baseline, treatment }: Comparison,
+  { baseline, treatment, case: name }: Comparison,
   metric: Metric,
   show: (v: number | null) => Figure,
 ): Inline[] {
-  return [show(medianOf(summary, treatment, metric)), ' against ', show(medianOf(summary, baseline, metric))];
+  const at = (arm: string): Figure => show(medianOf(summary, { arm, case: name }, metric));
+  return [at(treatment), ' against ', at(baseline)];
 }
 
 const signedLoss = (value: number): Figure => figure(value, (v) => withSign(v, (x) => formatFixed(x, 4)));

@@ -57,6 +57,7 @@ describe('the golden folders', () => {
       'chat',
       'programs',
       'tokenizers',
+      'eval',
     ]);
     for (const made of own ?? []) {
       const [name = '', version = ''] = (named(made) ?? '').split(' ');

@@ -121,9 +121,10 @@ const makers: readonly CommandMaker[] = [
     }),
   (c) =>
     benchCommand(c, {
-      run: async ({ suite }) => require(suite.arms.length > 0, 'a suite without arms'),
+      run: async ({ suite }) => require(suite.cases.length > 0, 'a suite without arms'),
       list: async () => undefined,
       report: async ({ folders }) => require(folders.length > 0, 'a report of no folder'),
+      merge: async ({ folders }) => require(folders.length > 0, 'a merge of no folder'),
       publish: async () => undefined,
     }),
   (c) =>

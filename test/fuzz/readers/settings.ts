@@ -138,7 +138,8 @@ export const suiteReader = reader<string>({
   share: 8,
   inputs: textOf(suite),
   read: (text) => {
-    const { arms, seeds, suite: name, division } = loadSuite({ file: { path: 'suite.yaml', text } });
+    const { cases, seeds, suite: name, division } = loadSuite({ file: { path: 'suite.yaml', text } });
+    const arms = cases[0]?.arms ?? [];
     const names = [name, ...arms.map((arm) => arm.name)];
     for (const each of names) require(/^[A-Za-z0-9][\w.-]{0,99}$/.test(each), `${each} is no name for a folder`);
     require(arms.length > 0 &&

@@ -1,4 +1,4 @@
-"""Golden values of the signed-rank test, Holm's correction and intervals, by SciPy.
+"""Golden values of the signed-rank test, Holm's correction, intervals, and shares (Wilson, McNemar), by SciPy.
 
 Writes test/golden/statistics/scipy.json. Needs: numpy, scipy.
 """
@@ -7,7 +7,7 @@ import platform
 
 import numpy as np
 import scipy
-from scipy.stats import PermutationMethod, t, wilcoxon
+from scipy.stats import PermutationMethod, binomtest, t, wilcoxon
 
 from shared import GOLDEN, write_json
 
@@ -34,6 +34,19 @@ def rows_of(rng):
         quantile = float(t.ppf(0.975, n - 1))
         found.append({"tokens": tokens.tolist(), "sums": sums.tolist(), "jackknife": float(jackknife), "t": quantile})
     return found
+
+
+def shares():
+    """McNemar's exact test is the binomial test of the items on which two arms differ."""
+    wilson = []
+    for successes, n in ((0, 1), (1, 1), (0, 12), (5, 12), (22, 24), (100, 100), (613, 2048)):
+        ci = binomtest(successes, n).proportion_ci(confidence_level=0.95, method="wilson")
+        wilson.append({"successes": successes, "n": n, "low": float(ci.low), "high": float(ci.high)})
+    mcnemar = []
+    for a, b in ((0, 0), (0, 1), (1, 5), (3, 3), (10, 25), (0, 40), (700, 812)):
+        p = 1.0 if a + b == 0 else float(binomtest(a, a + b, 0.5).pvalue)
+        mcnemar.append({"only_first": a, "only_second": b, "p": p})
+    return {"wilson": wilson, "mcnemar": mcnemar}
 
 
 def main():
@@ -63,6 +76,7 @@ def main():
         "many": {"differences": many.tolist(), "p": float(wilcoxon(many, method="exact").pvalue)},
         "tied": tied,
         "rows": rows,
+        "shares": shares(),
         "holm": [{"p": p, "adjusted": holm(p)} for p in families],
     }
     write_json(OUT / "scipy.json", document)

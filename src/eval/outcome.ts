@@ -1,0 +1,72 @@
+/** What a task came to: each item's answers, filter by filter, and the metrics over all items with their standard errors. */
+import { aggregate, standardError } from './aggregate.ts';
+import { applyFilters } from './filters.ts';
+import { type Answer, type MetricValue, metricValues } from './metrics.ts';
+import type { RowScore } from './score.ts';
+import type { Item, Task } from './task.ts';
+import type { PlacedTask } from './work.ts';
+
+/** An item under one filter. */
+export type Sample = {
+  readonly item: Item;
+  readonly filter: string;
+  /** What the model gave to each thing asked, as often as it was. */
+  readonly responses: readonly (readonly Answer[])[];
+  readonly filtered: readonly Answer[];
+  readonly metrics: ReadonlyMap<string, MetricValue>;
+};
+
+export type MetricResult = {
+  readonly metric: string;
+  readonly filter: string;
+  readonly value: number;
+  /** Null where lm-eval says N/A. */
+  readonly stderr: number | null;
+  /** Of each item, in order. */
+  readonly values: readonly MetricValue[];
+};
+
+export type TaskOutcome = {
+  readonly task: Task;
+  /** Filter by filter, each in the order of the items. */
+  readonly samples: readonly Sample[];
+  readonly metrics: readonly MetricResult[];
+};
+
+/** Name of the filter where a task has none. */
+const NO_FILTER = 'none';
+
+export type Answers = { readonly scores: readonly RowScore[]; readonly texts: readonly string[] };
+
+export function taskOutcome({ task, places }: PlacedTask, answers: Answers, bootstrapIterations: number): TaskOutcome {
+  const pipelines = task.fields.filter_list ?? [{ name: NO_FILTER, filter: [] }];
+  const rolls = task.fields.output_type === 'loglikelihood_rolling';
+  const responses = places.map((asked) =>
+    asked.map(({ kind, numbers }): readonly Answer[] =>
+      kind === 'texts' ? numbers.map((n) => answers.texts[n] as string) : [scored(numbers, answers.scores, rolls)],
+    ),
+  );
+  const samples = pipelines.flatMap(({ name, filter }) =>
+    task.items.map((item, i): Sample => {
+      const filtered = responses[i]!.map(
+        (given): Answer =>
+          typeof given[0] === 'string' ? applyFilters(filter, given as readonly string[]) : (given[0] as Answer),
+      );
+      return { item, filter: name, responses: responses[i]!, filtered, metrics: metricValues(task, item, filtered) };
+    }),
+  );
+  const metrics = pipelines.flatMap(({ name: filter }) =>
+    task.metrics.map(({ name, aggregation }): MetricResult => {
+      const values = samples.filter((sample) => sample.filter === filter).map((s) => s.metrics.get(name)!);
+      const value = aggregate(aggregation, values);
+      const stderr = standardError(aggregation, values, bootstrapIterations);
+      return { metric: name, filter, value, stderr, values };
+    }),
+  );
+  return { task, samples, metrics };
+}
+
+function scored(rows: readonly number[], scores: readonly RowScore[], rolls: boolean): Answer {
+  const logprob = rows.reduce((sum, row) => sum + scores[row]!.logprob, 0);
+  return rolls ? logprob : [logprob, rows.every((row) => scores[row]!.isGreedy)];
+}
