@@ -45,7 +45,7 @@ export class RunPage {
 
   hear(event: RunEvent): void {
     if (event.type === 'step') this.#steps.push(event);
-    else if (event.type === 'sample') this.#samples.push(...event.samples);
+    else if (event.type === 'sample') for (const sample of event.samples) this.#samples.push(sample);
     else if (event.type === 'memory') this.#peak = event.byCategory;
     else if (event.type === 'eval') {
       const { step, epoch, result } = event;

@@ -295,7 +295,7 @@ class Run {
     const { samples } = this.#input;
     if (samples === null) return;
     const started = performance.now();
-    this.#samples.push(...(yield* takeSamples(this.#engine, samples, this.#input, step)));
+    for (const sample of yield* takeSamples(this.#engine, samples, this.#input, step)) this.#samples.push(sample);
     this.#timing.eval_s += secondsSince(started);
   }
 
