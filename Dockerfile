@@ -28,6 +28,7 @@ COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/build/nibble.wasm ./build/nibble.wasm
 COPY --from=build /app/shaders ./shaders
 COPY --from=build /app/schemas ./schemas
+COPY --from=build /app/pages ./pages
 COPY --from=build /app/bench/suites ./bench/suites
 COPY --from=build /app/bench/models/tiny ./bench/models/tiny
 COPY --from=build /app/dist ./dist
@@ -43,7 +44,7 @@ ENV NIBBLE_UNATTENDED=true NIBBLE_LOG=json
 USER node
 WORKDIR /data
 VOLUME ["/data", "/models", "/output", "/cache"]
-# the first one saves a checkpoint and ends the run with exit code 75
+# the first one saves a checkpoint and ends a run with exit code 75, or lets a server answer what it has begun
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["tini", "--", "nibble"]
 CMD ["train"]

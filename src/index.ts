@@ -37,5 +37,6 @@ export {
 export { type MergeEvent, type MergeOptions, type MergeSummary, merge, type WeightUpdate } from './node/merge.ts';
 export { type QuantizeEvent, type QuantizeOptions, type QuantizeSummary, quantize } from './node/quantize.ts';
 export type { Evaluation, RunPaths } from './node/run-types.ts';
+export { type Served, type ServeOptions, serve } from './node/serve.ts';
 export { type RunRecord, runSchema } from './results/run-schema.ts';
 export type { CheckpointEvent, EvalResult, StepEvent, Timing } from './train/events.ts';

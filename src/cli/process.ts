@@ -13,6 +13,7 @@ import { generateCommand } from './generate/command.ts';
 import { mergeCommand } from './merge/command.ts';
 import { type CommandMaker, runCli } from './program.ts';
 import { quantizeCommand } from './quantize/command.ts';
+import { serveCommand } from './serve/command.ts';
 import { reportFailure } from './shared/failure.ts';
 import { abortOnSignals, SAME_SIGNAL_MS } from './shared/signals.ts';
 import { standardStreams } from './shared/streams.ts';
@@ -25,6 +26,7 @@ const commands: readonly CommandMaker[] = [
   (c) => dataCommand(c, async (args, context) => (await import('./data/run.ts')).runPreview(args, context)),
   (c) => generateCommand(c, async (args, context) => (await import('./generate/run.ts')).runGenerate(args, context)),
   (c) => evalCommand(c, async (args, context) => (await import('./eval/run.ts')).runEval(args, context)),
+  (c) => serveCommand(c, async (args, context) => (await import('./serve/run.ts')).runServe(args, context)),
   (c) => mergeCommand(c, async (args, context) => (await import('./merge/run.ts')).runMerge(args, context)),
   (c) => exportCommand(c, async (args, context) => (await import('./export/run.ts')).runExport(args, context)),
   (c) =>

@@ -26,6 +26,7 @@ export async function runCli(
       'nibble estimate ./llama             # GPU memory that a model needs',
       'nibble train config.yaml            # fine-tune',
       'nibble generate ./llama --adapter ./out --prompt "Hi"   # see what came of it',
+      "nibble serve ./llama --adapter ./out      # chat with it, and OpenAI's API",
       'nibble train --help                 # all settings of a run',
       'nibble config print config.yaml     # what a configuration resolves to',
     ],

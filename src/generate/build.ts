@@ -29,13 +29,17 @@ export type GenerationPlan = {
   readonly batchSize: number;
   /** None where texts are scored alone. */
   readonly requests: readonly RequestLength[];
+  /** Most tokens that the cache holds; those of the largest requests together where absent. */
+  readonly cacheTokens?: number | undefined;
+  /** Whether log-probabilities of prompts may be asked for. */
+  readonly scoresPrompts?: boolean | undefined;
   /** Shapes of batches that are scored; none where left out. */
   readonly scoreShapes?: readonly ScoreShape[];
 };
 
 /** Declares the base and its adapters, records the phases and allocates all of it; without a device only the bytes are counted. */
 export function buildGeneration(target: MachineTarget, plan: GenerationPlan): GenerationEngine {
-  const { model, storage, adapters, computeDtype } = plan;
+  const { model, storage, adapters, computeDtype, scoresPrompts = false } = plan;
   requireComputeDtype(target.profile, computeDtype);
   const machine = new Machine(target);
   machine.ledger.enterPhase('load');
@@ -45,25 +49,39 @@ export function buildGeneration(target: MachineTarget, plan: GenerationPlan): Ge
   const set = declareAdapters(machine.residents, declared, adapters);
   machine.ledger.enterPhase('generate');
   const { scoreShapes = [] } = plan;
-  const settings = { computeDtype, prefillLengths: lengths, batchSizes, cache, scoreShapes };
+  const settings = { computeDtype, prefillLengths: lengths, batchSizes, cache, scoreShapes, scoresPrompts };
   return new GenerationEngine(machine, declared, set, settings);
 }
 
 /** Tokens that a request keeps in the cache: the last one generated is read by nothing. */
-export const cachedTokens = ({ prompt, maxNewTokens }: RequestLength): number => prompt + maxNewTokens - 1;
+export const cachedTokens = ({ prompt, maxNewTokens }: RequestLength): number => prompt + Math.max(0, maxNewTokens - 1);
 
-function sizesOf({ requests, batchSize, model, scoreShapes = [] }: GenerationPlan) {
+/** Requests that stand for all there can be of up to `context` tokens, prompt and text together, `batchSize` at once. */
+export function anyRequests(context: number, batchSize: number): RequestLength[] {
+  const prompts: number[] = [];
+  for (let next = 1; next <= context; next = (prompts.at(-1) as number) + 1)
+    prompts.push(Math.min(context, prefillLength(next, context)));
+  const longest = { prompt: context, maxNewTokens: 1 };
+  return [
+    ...prompts.map((prompt) => ({ prompt, maxNewTokens: context - prompt + 1 })),
+    ...Array(batchSize).fill(longest),
+  ];
+}
+
+function sizesOf({ requests, batchSize, model, cacheTokens, scoreShapes = [] }: GenerationPlan) {
   const rows = Math.min(batchSize, requests.length);
   const needs = requests.map((request) => pagesFor(cachedTokens(request), PAGE_TOKENS)).sort((a, b) => b - a);
   const lengths = [...new Set(requests.map(({ prompt }) => prefillLength(prompt, model.max_position_embeddings)))];
   lengths.sort((a, b) => a - b);
   const [pagesPerRow = 1] = needs;
+  // the largest requests may meet; a page is there where nothing is generated, since the cursor is the cache's
+  const together = needs.slice(0, rows).reduce((sum, n) => sum + n, 0) || 1;
+  const pages = cacheTokens === undefined ? together : Math.min(together, pagesFor(cacheTokens, PAGE_TOKENS));
   const scored = scoreShapes.reduce((most, { S }) => Math.max(most, S), 1);
   return {
     lengths,
     batchSizes: rows === 0 ? [] : [...powersOfTwo(rows), rows].filter((size, i, all) => all.indexOf(size) === i),
-    // the largest requests may meet; a page is there where nothing is generated, since the cursor is the cache's
-    cache: { pages: needs.slice(0, rows).reduce((sum, n) => sum + n, 0) || 1, pagesPerRow },
+    cache: { pages, pagesPerRow },
     maxPositions: Math.max(pagesPerRow * PAGE_TOKENS, lengths.at(-1) ?? 1, scored),
   };
 }

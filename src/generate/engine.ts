@@ -2,11 +2,12 @@
 import { max as largest } from 'simple-statistics';
 import { KernelCallError } from '../errors.ts';
 import type { Machine } from '../gpu/machine.ts';
+import type { Tensor } from '../gpu/tensor.ts';
 import { type AdapterSet, GAINS_PLAN } from '../model/adapter-set.ts';
 import type { DeclaredModel } from '../model/declare.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 import { allocateCache, type CacheShape, CURSOR_WORDS, type KvCache } from './cache.ts';
-import { decodeName, type GenerationInputs, prefillName, recordPhases } from './phases.ts';
+import { decodeName, type GenerationInputs, PROMPT_LOGITS_NAME, prefillName, recordPhases } from './phases.ts';
 import { Scorer, type ScoreShape } from './scorer.ts';
 
 export type GenerationSettings = {
@@ -16,6 +17,8 @@ export type GenerationSettings = {
   /** Sizes of batches likewise. */
   readonly batchSizes: readonly number[];
   readonly cache: Omit<CacheShape, 'rows'>;
+  /** Whether `promptLogits` can be called: it takes memory for the hidden states of a prompt. */
+  readonly scoresPrompts: boolean;
   /** Shapes of batches that are scored, where texts are. */
   readonly scoreShapes?: readonly ScoreShape[];
 };
@@ -31,7 +34,13 @@ export type SequenceState = {
 /** The next token of a sequence, and the position it stands at. */
 export type NextToken = SequenceState & { readonly token: number; readonly position: number };
 
+/** The part of an engine that schedules and servers need. */
+export type Decoder = Pick<GenerationEngine, 'settings' | 'prefill' | 'decode' | 'promptLogits' | 'takeFlags'>;
+
 const WORD_BYTES = 4;
+/** Rows of a prompt that are scored at once, unless their logits would take more than the bytes below. */
+const SCORED_ROWS = 64;
+const SCORED_BYTES = 32 * 2 ** 20;
 
 /** Runs a declared model forward with a cache; `destroy` frees its memory. */
 export class GenerationEngine {
@@ -60,16 +69,26 @@ export class GenerationEngine {
     this.#cache = allocateCache(machine.residents, declared.model.config, { ...settings.cache, rows: sequences });
     const make = (label: string, n: number) =>
       machine.residents.tensor({ label, shape: [n], dtype: 'u32', category: 'staging' });
-    const logits = { label: 'next_logits', shape: [rows, this.#vocabulary], dtype: 'f32', category: 'logits' } as const;
+    const floats = (label: string, shape: readonly number[], category: 'logits' | 'activations') =>
+      machine.residents.tensor({ label, shape, dtype: 'f32', category });
+    const scored = Math.max(1, Math.min(SCORED_ROWS, Math.floor(SCORED_BYTES / (WORD_BYTES * this.#vocabulary))));
+    const { hidden_size } = declared.model.config;
+    const scoring = () => ({
+      hidden: floats('prompt_hidden', [tokens, hidden_size], 'activations'),
+      picks: make('scored_picks', scored),
+      logits: floats('scored_logits', [scored, this.#vocabulary], 'logits'),
+    });
     this.#inputs = {
       ids: make('input_ids', tokens),
       picks: make('picks', 1),
-      logits: machine.residents.tensor(logits),
+      logits: floats('next_logits', [rows, this.#vocabulary], 'logits'),
+      scoring: settings.scoresPrompts ? scoring() : null,
     };
     const { computeDtype } = settings;
     const parts = { machine, declared, adapters, cache: this.#cache, inputs: this.#inputs, computeDtype };
     this.scorer = scoreShapes.length === 0 ? null : new Scorer(parts, scoreShapes);
-    const bytes = largest([WORD_BYTES * (rows * this.#vocabulary + 1), this.scorer?.stagingBytes ?? 0]);
+    const mostRows = settings.scoresPrompts ? Math.max(rows, scored) : rows;
+    const bytes = largest([WORD_BYTES * (mostRows * this.#vocabulary + 1), this.scorer?.stagingBytes ?? 0]);
     const phases = [...recordPhases(parts, settings), ...(this.scorer?.phases ?? [])];
     machine.prepare(phases, { buffers: 1, bytes });
   }
@@ -95,7 +114,23 @@ export class GenerationEngine {
     this.machine.write(this.#inputs.ids, ids);
     this.machine.write(this.#inputs.picks, Uint32Array.of(ids.length - 1));
     this.#place([{ ...state, position: 0, count: ids.length }]);
-    return (await this.#run(prefillName(S), 1))[0] as Float32Array;
+    return (await this.#run(prefillName(S), this.#inputs.logits, 1))[0] as Float32Array;
+  }
+
+  /** Logits (V) of what follows each of the first `count` tokens of the prompt that `prefill` ran last, some rows at a time. */
+  async *promptLogits(count: number): AsyncGenerator<Float32Array[], void> {
+    const { scoring } = this.#inputs;
+    if (scoring === null) throw new KernelCallError('generation', 'was made without the logits of prompts');
+    const { picks, logits } = scoring;
+    for (let row0 = 0; row0 < count; row0 += picks.elements) {
+      const rows = Math.min(picks.elements, count - row0);
+      // the last piece repeats its last row
+      this.machine.write(
+        picks,
+        Uint32Array.from({ length: picks.elements }, (_, i) => row0 + Math.min(i, rows - 1)),
+      );
+      yield await this.#run(PROMPT_LOGITS_NAME, logits, rows);
+    }
   }
 
   /** Runs the next token of each sequence. @returns the logits (V) of what follows it, for each */
@@ -109,7 +144,7 @@ export class GenerationEngine {
     this.machine.write(this.#inputs.ids, ids);
     const idle = Array.from({ length: B - next.length }, () => ({ pages: [0], adapter: 0, position: 0, count: 0 }));
     this.#place([...next.map((row) => ({ ...row, count: 1 })), ...idle]);
-    return this.#run(decodeName(B), next.length);
+    return this.#run(decodeName(B), this.#inputs.logits, next.length);
   }
 
   /** Flags (src/kernels/flags.ts) that were raised since the last call. */
@@ -135,8 +170,7 @@ export class GenerationEngine {
     this.machine.write(pages, table);
   }
 
-  async #run(name: string, rows: number): Promise<Float32Array[]> {
-    const { logits } = this.#inputs;
+  async #run(name: string, logits: Tensor, rows: number): Promise<Float32Array[]> {
     const { flags, device } = this.machine;
     const bytes = WORD_BYTES * rows * this.#vocabulary;
     const into = this.machine.nextStaging();

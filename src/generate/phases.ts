@@ -4,7 +4,7 @@ import type { Machine, Recorded } from '../gpu/machine.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { type AdapterSet, recordGains } from '../model/adapter-set.ts';
 import type { DeclaredModel } from '../model/declare.ts';
-import { decoderLogits } from '../model/decoder.ts';
+import { decoderHidden, rowLogits } from '../model/decoder.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 import type { KvCache } from './cache.ts';
 
@@ -13,6 +13,17 @@ export type GenerationInputs = {
   /** The row of a prompt whose logits are wanted: its last. */
   readonly picks: Tensor;
   /** (rows, V): what follows each sequence's last token. */
+  readonly logits: Tensor;
+  /** Null where prompts are not scored. */
+  readonly scoring: ScoringInputs | null;
+};
+
+export type ScoringInputs = {
+  /** (tokens, C): the normed hidden states of the last prompt. */
+  readonly hidden: Tensor;
+  /** Rows of them whose logits are wanted. */
+  readonly picks: Tensor;
+  /** (picks, V) */
   readonly logits: Tensor;
 };
 
@@ -27,6 +38,7 @@ export type PhaseParts = {
 
 export const prefillName = (S: number): string => `prefill(${S})`;
 export const decodeName = (B: number): string => `decode(${B})`;
+export const PROMPT_LOGITS_NAME = 'prompt_logits';
 
 /** Records a prefill for each length of prompt and a decode for each size of batch. */
 export function recordPhases(
@@ -40,6 +52,7 @@ export function recordPhases(
     ...recordGains(parts.machine, parts.computeDtype, parts.adapters),
     ...prefillLengths.map((S) => record(parts, prefillName(S), { B: 1, S, phase: 'prefill' })),
     ...batchSizes.map((B) => record(parts, decodeName(B), { B, S: 1, phase: 'decode' })),
+    ...(parts.inputs.scoring === null ? [] : [recordScores(parts, parts.inputs.scoring)]),
   ];
 }
 
@@ -51,8 +64,32 @@ function record(
   const { cursor, pages } = cache;
   const tape = machine.tape({ cursor, pages });
   const { B, S, phase } = shape;
+  const { scoring } = inputs;
   const wanted = phase === 'prefill' ? { picks: inputs.picks, rows: 1 } : { row0: 0, rows: B };
   const ctx = { tape, computeDtype, ...shape, cache, adapters: adapters.bank };
-  decoderLogits(ctx, declared.model, inputs.ids.slice(0, B * S), wanted, inputs.logits.rows(0, B));
+  const hidden = decoderHidden(ctx, declared.model, inputs.ids.slice(0, B * S));
+  if (phase === 'prefill' && scoring !== null) tape.copy(hidden, scoring.hidden.rows(0, S));
+  rowLogits(ctx, declared.model, hidden, wanted, inputs.logits.rows(0, B));
   return { name, commands: liveCommands(tape.commands, machine.flags.storage) };
+}
+
+/** Records the logits of some rows of the last prompt, all of which have its adapter: the cursor still says which. */
+function recordScores(
+  { machine, declared, adapters, cache, computeDtype }: PhaseParts,
+  inputs: ScoringInputs,
+): Recorded {
+  const { hidden, picks, logits } = inputs;
+  const { cursor, pages } = cache;
+  const tape = machine.tape({ cursor, pages });
+  const ctx = {
+    tape,
+    computeDtype,
+    B: 1,
+    S: picks.elements,
+    phase: 'prefill' as const,
+    cache,
+    adapters: adapters.bank,
+  };
+  rowLogits(ctx, declared.model, hidden, { picks, rows: picks.elements }, logits);
+  return { name: PROMPT_LOGITS_NAME, commands: liveCommands(tape.commands, machine.flags.storage) };
 }

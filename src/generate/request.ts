@@ -6,6 +6,7 @@ export type GenerationRequest = {
   readonly promptIds: readonly number[];
   /** Number of its adapter among the engine's, from 1; 0 for the base. */
   readonly adapter: number;
+  /** 0 generates nothing: the prompt alone is scored. */
   readonly maxNewTokens: number;
   /** Ends of text do not come before this many tokens. */
   readonly minNewTokens: number;
@@ -17,6 +18,8 @@ export type GenerationRequest = {
   readonly number: number;
   /** How many alternatives of each token are named with their log-probabilities; null names none, nor the token's own. */
   readonly logprobs: number | null;
+  /** As `logprobs`, for the tokens of the prompt; not asked for where absent. */
+  readonly promptLogprobs?: number | null;
   /** Null where the model has no tokenizer. */
   readonly text: TextStream | null;
 };
@@ -32,6 +35,14 @@ export type TokenLogprob = {
 export type FinishReason = 'stop' | 'length' | 'cancelled';
 
 export type GenerationEvent<Request> =
+  | {
+      /** Comes before the first token, where `promptLogprobs` asks for it. */
+      readonly type: 'prompt';
+      readonly request: Request;
+      readonly text: '';
+      /** Of each token of the prompt; null for the first, which follows nothing. */
+      readonly logprobs: readonly (TokenLogprob | null)[];
+    }
   | {
       readonly type: 'token';
       readonly request: Request;

@@ -52,26 +52,68 @@ export function likeliest(scores: Float32Array): number {
 
 /** The tokens that may be drawn and their probabilities, the likeliest first. */
 export function candidates(scores: Float32Array, { temperature, topK, topP, minP }: Sampling): Candidate[] {
-  const ids = topIds(scores, topK);
-  const top = (scores[ids[0] as number] as number) / temperature;
-  const weights = ids.map((id) => Math.exp((scores[id] as number) / temperature - top));
+  const sorted = topScores(scores, topK);
+  const top = (sorted[0] as number) / temperature;
+  const weights = Array.from(sorted, (score) => Math.exp(score / temperature - top));
   const kept = Math.min(topPCount(weights, topP), weights.length);
   // the likeliest has weight 1, so that min-p's bound is minP itself, whatever was left out before
   const last = minP > 0 ? weights.findIndex((weight, i) => i > 0 && weight < minP) : -1;
   const count = last < 0 ? kept : Math.min(kept, last);
   const total = weights.slice(0, count).reduce((sum, weight) => sum + weight, 0);
-  return ids.slice(0, count).map((id, i) => ({ id, probability: (weights[i] as number) / total }));
+  const ids = idsFrom(scores, sorted[count - 1] as number).slice(0, count);
+  return ids.map((id, i) => ({ id, probability: (weights[i] as number) / total }));
 }
 
-/** Ids by falling score, those of one score by id: the first k, and those that tie with the last of them. */
-function topIds(scores: Float32Array, k: number): number[] {
+/** Draws a token as `draw` does among its candidates; among all tokens without putting them in order. @param uniform in [0, 1) */
+export function drawn(scores: Float32Array, sampling: Sampling, uniform: number): number {
+  const { temperature, topK, topP, minP } = sampling;
+  if (topK > 0 || topP < 1 || minP > 0) return draw(candidates(scores, sampling), uniform);
+  const best = likeliest(scores);
+  const top = (scores[best] as number) / temperature;
+  let left = 0;
+  for (const score of scores) left += Math.exp(score / temperature - top);
+  left *= uniform;
+  for (const [id, score] of scores.entries()) {
+    left -= Math.exp(score / temperature - top);
+    if (left < 0) return id;
+  }
+  return best;
+}
+
+/** Scores by falling size: the first k and those that tie with the last of them; all for 0. */
+function topScores(scores: Float32Array, k: number): Float32Array {
+  const bound = k <= 0 || k >= scores.length ? Number.NEGATIVE_INFINITY : kthLargest(scores, k);
   // numbers alone sort much faster than ids by a comparison
-  const bound = k <= 0 || k >= scores.length ? Number.NEGATIVE_INFINITY : (scores.slice().sort().at(-k) as number);
+  return scores
+    .filter((score) => score >= bound && score !== Number.NEGATIVE_INFINITY)
+    .sort()
+    .reverse();
+}
+
+/** Ids of the scores from `bound` up, by falling score, those of one score by id. */
+function idsFrom(scores: Float32Array, bound: number): number[] {
   const ids: number[] = [];
   scores.forEach((score, id) => {
     if (score >= bound && score !== Number.NEGATIVE_INFINITY) ids.push(id);
   });
   return ids.sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b);
+}
+
+/** Up to this many, keeping the largest in order is quicker than sorting a vocabulary. */
+const FEW = 100;
+
+function kthLargest(scores: Float32Array, k: number): number {
+  if (k > FEW) return scores.slice().sort().at(-k) as number;
+  const largest = new Float32Array(k).fill(Number.NEGATIVE_INFINITY);
+  let least = Number.NEGATIVE_INFINITY;
+  for (const score of scores) {
+    if (!(score > least)) continue;
+    let at = k - 1;
+    for (; at > 0 && (largest[at - 1] as number) < score; at--) largest[at] = largest[at - 1] as number;
+    largest[at] = score;
+    least = largest[k - 1] as number;
+  }
+  return least;
 }
 
 /** How many of the falling weights top-p keeps: all but those whose tail, from the smallest up to them, is within 1 - p. */
@@ -122,5 +164,7 @@ export function logProbabilities(logits: Float32Array, ids: readonly number[]): 
 
 /** Ids of the `count` likeliest tokens. */
 export function mostLikely(logits: Float32Array, count: number): number[] {
-  return topIds(logits, count).slice(0, count);
+  if (count <= 0) return [];
+  const bound = count >= logits.length ? Number.NEGATIVE_INFINITY : kthLargest(logits, count);
+  return idsFrom(logits, bound).slice(0, count);
 }

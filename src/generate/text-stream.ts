@@ -5,7 +5,12 @@ import type { TextTokenizer } from '../formats/tokenizer.ts';
 /** What a decoder writes for bytes that are no whole character yet. */
 const UNFINISHED = '\ufffd';
 
-export type TextOptions = { readonly stop: readonly string[]; readonly skipSpecialTokens: boolean };
+export type TextOptions = {
+  readonly stop: readonly string[];
+  readonly skipSpecialTokens: boolean;
+  /** Tokens that the text goes on from: some decoders leave out a space at the beginning of a text. */
+  readonly before?: readonly number[];
+};
 
 export class TextStream {
   readonly #decode: (ids: readonly number[]) => string;
@@ -18,9 +23,11 @@ export class TextStream {
   #given = 0;
   #stopped = false;
 
-  constructor(tokenizer: Pick<TextTokenizer, 'decode'>, { stop, skipSpecialTokens }: TextOptions) {
+  constructor(tokenizer: Pick<TextTokenizer, 'decode'>, { stop, skipSpecialTokens, before = [] }: TextOptions) {
     this.#decode = (ids) => tokenizer.decode(ids, { skipSpecialTokens });
     this.#stop = stop.filter((text) => text !== '');
+    this.#ids.push(...before);
+    this.#from = before.length;
   }
 
   /** Whether a stop string has come. */

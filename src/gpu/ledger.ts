@@ -36,6 +36,11 @@ export class Ledger {
     this.#touch();
   }
 
+  /** What is live now, by category. */
+  get current(): CategoryBytes {
+    return { ...this.#current };
+  }
+
   get currentBytes(): number {
     return totalBytes(this.#current);
   }

@@ -42,7 +42,11 @@ export function decoderLogits(
   wanted: WantedRows,
   logits = ctx.tape.tensor('logits', [wanted.rows, model.head.weight.out], { category: 'logits' }),
 ): Tensor {
-  const hidden = decoderHidden(ctx, model, ids);
+  return rowLogits(ctx, model, decoderHidden(ctx, model, ids), wanted, logits);
+}
+
+/** Logits (rows, V) of some rows of the normed hidden states (T, C). */
+export function rowLogits(ctx: OpContext, model: Model, hidden: Tensor, wanted: WantedRows, logits: Tensor): Tensor {
   const { hidden_size } = model.config;
   const x =
     'picks' in wanted ? pickRows(ctx, hidden, wanted.picks, hidden_size) : hidden.rows(wanted.row0, wanted.rows);

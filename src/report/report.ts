@@ -15,6 +15,7 @@ import { qualitySection } from './sections/quality.ts';
 import { runsSection } from './sections/runs.ts';
 import { scaleSection } from './sections/scale.ts';
 import { speedSection } from './sections/speed.ts';
+import { tokensSection } from './sections/tokens.ts';
 import { leadBlocks, softwareBanner } from './sections/verdict.ts';
 
 export type ReportInput = { readonly runs: readonly RunRecord[]; readonly summary: SuiteSummary };
@@ -23,6 +24,7 @@ export type ReportInput = { readonly runs: readonly RunRecord[]; readonly summar
 export async function buildReport({ runs, summary }: ReportInput): Promise<ReportDocument> {
   const sections = [
     comparisonSection(summary),
+    await tokensSection(runs, summary),
     otherArmsSection(runs, summary),
     await memorySection(runs, summary),
     await speedSection(runs, summary),

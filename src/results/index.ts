@@ -28,3 +28,4 @@ export {
   suiteManifestSchema,
   suiteSummarySchema,
 } from './summary-schema.ts';
+export { fitTokens, type TokenPoint, type TokensFit, tokensLaw, tokensPerMicroStep } from './tokens-fit.ts';

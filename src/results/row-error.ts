@@ -53,8 +53,13 @@ export function isSame(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((count, i) => count === b[i]);
 }
 
-/** Student's t at 0.975, by the Cornish-Fisher series in 1 / degrees of freedom: within 0.001 from 7 on. */
-function studentQuantile975(degrees: number): number {
+/** Student's t at 0.975 for 1 to 6 degrees of freedom, where the series is not good enough. */
+const FEW_DEGREES = [12.7062, 4.30265, 3.18245, 2.77645, 2.57058, 2.44691];
+
+/** Student's t at 0.975: a table and, from 7 degrees of freedom on, the Cornish-Fisher series in 1 / degrees: within 0.001. */
+export function studentQuantile975(degrees: number): number {
+  const known = FEW_DEGREES[degrees - 1];
+  if (known !== undefined) return known;
   const z = 1.959963984540054;
   const terms = [
     z,

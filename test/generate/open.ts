@@ -23,6 +23,8 @@ export type OpenOptions = {
   readonly adapters?: readonly string[];
   readonly requests: readonly RequestLength[];
   readonly batchSize?: number;
+  readonly cacheTokens?: number;
+  readonly scoresPrompts?: boolean;
   readonly storage?: Partial<StorageSettings>;
   readonly scoreShapes?: readonly ScoreShape[];
   /** Kernels to take in place of the device's own tier. */
@@ -33,7 +35,7 @@ export type OpenOptions = {
 
 /** Opens files and decides the plan; takes no GPU memory. */
 export async function readPlan(directory: string, options: OpenOptions) {
-  const { adapters: directories = [], requests, batchSize = 1 } = options;
+  const { adapters: directories = [], requests, batchSize = 1, cacheTokens, scoresPrompts } = options;
   const reader = nodeReader(directory);
   const model = { ...(await readModelConfig(reader)), ...options.model };
   const source = await withTiedHead(model, await openCheckpoint(reader));
@@ -41,7 +43,8 @@ export async function readPlan(directory: string, options: OpenOptions) {
   const adapters = await Promise.all(directories.map((path) => openAdapter(nodeReader(path), adapterBase(model))));
   const layouts = adapters.map(({ layout }) => layout);
   const { scoreShapes = [] } = options;
-  const plan = { model, storage, adapters: layouts, computeDtype: 'f32', batchSize, requests, scoreShapes } as const;
+  const sizes = { batchSize, requests, cacheTokens, scoresPrompts, scoreShapes };
+  const plan = { model, storage, adapters: layouts, computeDtype: 'f32', ...sizes } as const;
   return { plan, adapters, source };
 }
 

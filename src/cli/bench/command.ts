@@ -1,6 +1,7 @@
 /** nibble bench: run a suite, list suites, write and publish reports. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { isFolder, readExperiments } from '../../bench/peft-experiments.ts';
 import { readShard } from '../../bench/shard.ts';
 import type { ResolvedSuite, SourceFile } from '../../config/index.ts';
 import { show } from '../../config/show.ts';
@@ -78,14 +79,16 @@ function runCommand(context: CliContext, run: Handler<BenchRunArgs>): Command {
       'nibble bench run quick --shard 1/4 --resume a  # the first of four parts, for nibble bench merge',
     ],
   })
-    .argument('[suite]', 'a suite file, or the name of a built-in suite', DEFAULT_SUITE)
+    .argument('[suite]', "a suite file, the name of a built-in suite, or a folder of PEFT's experiments", DEFAULT_SUITE)
     .option('--output <dir>', 'where the folder of the results goes', DEFAULT_OUTPUT)
     .option('--resume <dir>', 'begin in this folder, or go on with the suite in it')
     .option('--shard <i/n>', 'make one part: 1/4, or auto for the index that Kubernetes, Slurm and others set')
     .option('--dry-run', 'say what would run, and run nothing')
     .option('--no-report', 'write the run files and the summary alone; nibble bench report makes the rest of them');
   return addSettingOptions(command).action(async (name: string, options: Record<string, unknown>) => {
-    const file = await readSource(suitePath(name), context);
+    const given = suitePath(name);
+    const note = (text: string): void => void context.stderr.write(`note: ${text}\n`);
+    const file = (await isFolder(given)) ? await readExperiments(given, note) : await readSource(given, context);
     const suite = await readSuite(context, file, options);
     const shard = options.shard === undefined ? null : readShard(String(options.shard), context.env);
     const resume = options.resume === undefined ? undefined : String(options.resume);

@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import { generateEstimateSettings, generateSettings } from '../../config/generate.ts';
 import { type FlagRow, flagTable, quietFlagNames } from '../../config/index.ts';
+import { serveSettings } from '../../config/serve.ts';
 
 /**
  * Adds a flag per setting, grouped by section; names that are aliases or refused get a hidden flag.
@@ -23,11 +24,13 @@ export function givenSettings(options: Readonly<Record<string, unknown>>): Recor
   );
 }
 
-const generationKeys = [...Object.keys(generateSettings.shape), ...Object.keys(generateEstimateSettings.shape)];
+const commandKeys = [generateSettings, generateEstimateSettings, serveSettings].flatMap(({ shape }) =>
+  Object.keys(shape),
+);
 
 /** Rewrites flags such as `--learning-rate`, which axolotl and mlx-lm users type, with underscores. */
 export function underscoreSettings(argv: readonly string[]): string[] {
-  const names = new Set<string>([...flagTable().map((row) => row.key), ...quietFlagNames(), ...generationKeys]);
+  const names = new Set<string>([...flagTable().map((row) => row.key), ...quietFlagNames(), ...commandKeys]);
   const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
   return argv.map((arg, index) => {
     const [, name, rest] = /^--([a-z0-9-]+)(=.*)?$/s.exec(arg) ?? [];

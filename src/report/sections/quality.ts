@@ -30,18 +30,7 @@ export async function qualitySection(runs: readonly RunRecord[], summary: SuiteS
   else if (curves.length > 0) {
     blocks.push(paragraph('The line is the median over the seeds, the band their range.'), await lossChart(curves));
   }
-  if (evaluated.length > 0) {
-    blocks.push(
-      paragraph('Each run was evaluated before its first update (ring) and after its last (dot) on the same tokens.'),
-      ...(await perplexityBlocks(evaluated, arms)),
-      evaluationTable(evaluated),
-      paragraph(
-        'Learning is told from noise where the smallest drop of the evaluation loss over the seeds exceeds ',
-        `${DROP_IN_SDS} standard deviations of the final losses.`,
-      ),
-      learningTable(arms),
-    );
-  }
+  if (evaluated.length > 0) for (const block of await evaluationBlocks(evaluated, arms)) blocks.push(block);
   return blocks.length === 0 ? null : { id: 'quality', heading: 'Quality', blocks };
 }
 
@@ -52,6 +41,19 @@ function lossCurve(arm: string, runs: readonly RunRecord[]): LossCurve {
   }
   const points = [...bySteps].sort(([a], [b]) => a - b).map(([step, losses]) => ({ step, losses }));
   return { arm, points };
+}
+
+async function evaluationBlocks(evaluated: readonly RunRecord[], arms: readonly ArmSummary[]): Promise<Block[]> {
+  return [
+    paragraph('Each run was evaluated before its first update (ring) and after its last (dot) on the same tokens.'),
+    ...(await perplexityBlocks(evaluated, arms)),
+    evaluationTable(evaluated),
+    paragraph(
+      'Learning is told from noise where the smallest drop of the evaluation loss over the seeds exceeds ',
+      `${DROP_IN_SDS} standard deviations of the final losses.`,
+    ),
+    learningTable(arms),
+  ];
 }
 
 /** A row for each run or, where they are many, the medians of each arm. */
