@@ -11,14 +11,13 @@ import package::lib::nf4::{ HIGH_CODES, LOW_CODES, byte_of, codes4 };
 //   flags  (1)       u32         F16: an operand that f16 does not hold
 //
 // T, at most 8, is a constant of the shader; K is a multiple of 8, so that a word is of one row and one block.
-// Grid: one thread per row of w; with SHARED_ROW one workgroup, whose lanes take neighbouring words.
-// Sums in f32 in order of k, with SHARED_ROW by lane, then over the lanes in pairs: bit-repeatable.
+// Grid: one thread per row of w.
+// Sums in f32 in order of k: bit-repeatable.
 // Host: src/kernels/matvec-4bit.ts   Reference: test/kernels/matvec-4bit.test.ts
 
 @if(F16) enable f16;
 
-@if(!SHARED_ROW) override WG: u32 = 64u;
-@if(SHARED_ROW) const WG = 64u;
+override WG: u32 = 64u;
 
 struct Params {
   N: u32,
@@ -40,7 +39,6 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 @if(F16) @group(0) @binding(7) var<storage, read_write> flags: atomic<u32>;
 
-@if(SHARED_ROW) var<workgroup> parts: array<f32, WG * T>;
 // the largest magnitudes that became operands
 @if(F16) var<private> seen_x: vec4u;
 @if(F16) var<private> seen_w: vec4u;
@@ -67,18 +65,13 @@ fn load_x(at: u32) -> vec4f {
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
-  @if(!SHARED_ROW) let n = flat_index(wg, grid, lane, WG);
-  @if(!SHARED_ROW) let first = 0u;
-  @if(SHARED_ROW) let n = flat_index(wg, grid, 0u, 1u);
-  @if(SHARED_ROW) let first = lane;
-  @if(!SHARED_ROW) const STRIDE = 1u;
-  @if(SHARED_ROW) const STRIDE = WG;
+  let n = flat_index(wg, grid, lane, WG);
   if (n >= params.N) { return; }
   let words = params.K / 8u;
   var sums: array<f32, T>;
   var block = 0xffffffffu;
   var scale = 0.0;
-  for (var k = first; k < words; k += STRIDE) {
+  for (var k = 0u; k < words; k++) {
     let at = n * words + k;
     let own = params.first_block + 8u * at / params.Q;
     if (own != block) {
@@ -95,16 +88,5 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   }
   @if(F16) if (beyond_f16(seen_x)) { atomicOr(&flags, FLAG_INPUT); }
   @if(F16) if (beyond_f16(seen_w)) { atomicOr(&flags, FLAG_WEIGHT); }
-  @if(!SHARED_ROW) for (var t = 0u; t < T; t++) { y[t * params.ldy + params.col0 + n] = sums[t]; }
-  @if(SHARED_ROW) {
-    for (var t = 0u; t < T; t++) { parts[t * WG + lane] = sums[t]; }
-    for (var half = WG / 2u; half > 0u; half /= 2u) {
-      workgroupBarrier();
-      if (lane < half) {
-        for (var t = 0u; t < T; t++) { parts[t * WG + lane] += parts[t * WG + lane + half]; }
-      }
-    }
-    workgroupBarrier();
-    if (lane < T) { y[lane * params.ldy + params.col0 + n] = parts[lane * WG]; }
-  }
+  for (var t = 0u; t < T; t++) { y[t * params.ldy + params.col0 + n] = sums[t]; }
 }

@@ -5,6 +5,7 @@
 
 export { loadTrainConfig, type ResolvedConfig, type TrainConfig, type TrainSettings } from './config/index.ts';
 export { ConfigError, type ConfigProblem, DataError, DeviceError, KernelCallError, RunStopped } from './errors.ts';
+export type { GenerateEstimateResult, GenerationFigures } from './estimate/generation-result.ts';
 export type {
   EstimatedMethod,
   EstimateResult,
@@ -15,6 +16,7 @@ export type {
 export { type DeviceProfile, KNOWN_PROFILES } from './gpu/device-profile.ts';
 export type { DeviceChoice } from './node/device-choice.ts';
 export { type EstimateEvent, type EstimateOptions, estimate } from './node/estimate.ts';
+export { estimateGenerate, type GenerateEstimateOptions } from './node/estimate-generate.ts';
 export { type EvalEvent, type EvalOptions, type EvalSummary, evaluate } from './node/eval.ts';
 export { type ExportEvent, type ExportOptions, type ExportSummary, exportAdapter } from './node/export.ts';
 export {

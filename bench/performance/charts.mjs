@@ -2,6 +2,7 @@
 import { max as largest } from 'simple-statistics';
 import { renderChart, standaloneSvg } from '#dist/report/charts/render.js';
 import { armColor, INK, SURFACE } from '#dist/report/charts/theme.js';
+import { decodeChart, isDecode } from './decode-charts.mjs';
 
 /** @typedef {import('../shared/records.mjs').StoredRecord} StoredRecord */
 /** @typedef {import('../shared/records.mjs').Curve} Curve */
@@ -25,9 +26,14 @@ export async function drawPictures(records) {
     const groups = new Map();
     for (const curve of record.curves ?? []) groups.set(curve.picture, [...(groups.get(curve.picture) ?? []), curve]);
     for (const [name, curves] of groups) {
-      const chart = await (name === 'vocabulary' ? vocabulary(curves[0]) : sequence(name, curves));
+      const chart = await (isDecode(name)
+        ? decodeChart(name, curves)
+        : name === 'vocabulary'
+          ? vocabulary(curves[0])
+          : sequence(name, curves));
       const { title, description } = chart;
-      pictures.push({ file: `memory-${name}.svg`, title, description, svg: standaloneSvg(chart), record });
+      const file = isDecode(name) ? `${name}.svg` : `memory-${name}.svg`;
+      pictures.push({ file, title, description, svg: standaloneSvg(chart), record });
     }
   }
   return pictures;

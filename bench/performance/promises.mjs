@@ -70,6 +70,11 @@ export const PROMISES = [
     promised: 'at most 2 GB, from a 16-bit base, out of 4 bits and back into them',
     by: '`bench/performance/merge-memory.mjs`',
   },
+  {
+    what: 'A generated token',
+    promised: 'its cost by context and batch, and what 4 bits save; ratios, no figure',
+    by: '`bench/performance/decode-curves.mjs`',
+  },
 ];
 
 /** Titles, which the records of the page are held against. */

@@ -39,7 +39,11 @@ function measure() {
   };
   /** @type {(name: string) => string[]} */
   const into = (name) => ['--record', path.join(RESULTS, `${name}.json`)];
-  const done = [run('memory-curves.mjs', ['--record', RESULTS]), run('replay.mjs', into('replay'))];
+  const done = [
+    run('memory-curves.mjs', ['--record', RESULTS]),
+    run('replay.mjs', into('replay')),
+    run('decode-curves.mjs', into('decode')),
+  ];
   if (values.python) done.push(run('quantize-peer.mjs', ['--python', values.python, ...into('quantize')]));
   if (values.before || values.after) {
     const { before, after } = checkouts(values);

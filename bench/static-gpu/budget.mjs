@@ -3,11 +3,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { DataError } from './from-nibble.mjs';
 import { rounded } from './rows.mjs';
-import { stepName } from './table.mjs';
+import { stepName, tokenName } from './table.mjs';
 
 /**
  * @import { Row } from './types.d.ts'
  * @typedef {import('./rows.mjs').ModelledStep} ModelledStep
+ * @typedef {import('./rows.mjs').ModelledToken} ModelledToken
  * @typedef {{ scratch_bytes?: number, spills?: number, tflops?: number }} Allowed
  * @typedef {{ kernels: Record<string, Allowed>, steps: Record<string, number> }} ChipBudget `steps` in milliseconds
  */
@@ -19,8 +20,8 @@ export const MAY_FALL_BEHIND = 0.05;
 /** @param {Pick<Row, 'tier' | 'kernel' | 'variant'>} row */
 const keyOf = ({ tier, kernel, variant }) => `${tier} ${kernel} ${variant}`.trimEnd();
 
-/** What is worth a line: a rate, or memory that a kernel should not need. @param {readonly Row[]} rows @param {readonly ModelledStep[]} steps @returns {ChipBudget} */
-export function budgetOf(rows, steps) {
+/** What is worth a line: a rate, or memory that a kernel should not need. @param {readonly Row[]} rows @param {readonly ModelledStep[]} steps @param {readonly ModelledToken[]} [tokens] @returns {ChipBudget} */
+export function budgetOf(rows, steps, tokens = []) {
   const kernels = Object.fromEntries(
     rows
       .filter((row) => row.tflops !== null || row.scratch_bytes > 0 || row.spills > 0)
@@ -34,7 +35,8 @@ export function budgetOf(rows, steps) {
       ]),
   );
   const known = steps.filter(({ plan }) => plan.checkpointing).map((one) => [stepName(one), rounded(one.step.ms)]);
-  return { kernels, steps: Object.fromEntries(known) };
+  const decoded = tokens.map((one) => [tokenName(one), rounded(one.token.ms)]);
+  return { kernels, steps: Object.fromEntries([...known, ...decoded]) };
 }
 
 /**
@@ -61,7 +63,7 @@ export function behind(chip, budget, found) {
   for (const [name, ms] of Object.entries(found.steps)) {
     const most = budget.steps[name];
     if (most !== undefined && ms > most * (1 + MAY_FALL_BEHIND))
-      problems.push(`${chip} ${name}: a modelled step of ${ms} ms, the budget has ${most}`);
+      problems.push(`${chip} ${name}: modelled as ${ms} ms, the budget has ${most}`);
   }
   return problems;
 }

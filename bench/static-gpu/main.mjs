@@ -7,12 +7,13 @@ import { behind, budgetOf, readBudget, writeBudget } from './budget.mjs';
 import { chipNamed } from './chips.mjs';
 import { comparison, modelComparison, readResult, resultText } from './compare.mjs';
 import { compileOn } from './compile.mjs';
+import { decodeOptions } from './decode-plan.mjs';
 import { exitCodeOf } from './from-nibble.mjs';
 import { installed } from './install.mjs';
 import { HELP, readOptions } from './options.mjs';
 import { writePage } from './page.mjs';
 import { resultOf, rounded } from './rows.mjs';
-import { kernelTable, stepTable } from './table.mjs';
+import { kernelTable, stepTable, tokenTable } from './table.mjs';
 
 /**
  * @import { Result } from './types.d.ts'
@@ -34,13 +35,14 @@ async function compileAll({ chips, models, shapes, tiers, install, check, writeB
   const steps = models.flatMap((model) =>
     shapes.flatMap((shape) => checkpointings.map((checkpointing) => ({ model, ...shape, checkpointing }))),
   );
+  const decodes = tiers.includes('simt') ? decodeOptions(models) : [];
   const open = [...chips];
   /** @type {Map<string, Found>} */
   const found = new Map();
   const work = async () => {
     for (let chip = open.shift(); chip !== undefined; chip = open.shift()) {
       const own = path.join(folder, chip.replace(':', '-'));
-      const compiled = await compileOn({ on, chip, folder: own, job: { steps, tiers }, tell });
+      const compiled = await compileOn({ on, chip, folder: own, job: { steps, tiers, decodes }, tell });
       found.set(chip, { ...resultOf(own, compiled, chipNamed(chip)), device: compiled.device });
     }
   };
@@ -73,11 +75,11 @@ function paperModel(found, { models: [model], shapes: [shape] }) {
 /** @param {Map<string, Found>} found @returns {number} exit code */
 function checkAll(found) {
   const budget = readBudget();
-  const problems = [...found].flatMap(([chip, { rows, steps }]) => {
+  const problems = [...found].flatMap(([chip, { rows, steps, tokens }]) => {
     const own = budget[chip];
     return own === undefined
       ? [`${chip}: the budget does not know this chip`]
-      : behind(chip, own, budgetOf(rows, steps));
+      : behind(chip, own, budgetOf(rows, steps, tokens));
   });
   const seconds = `${Math.round((performance.now() - started) / 1e3)} s`;
   for (const problem of problems) console.log(problem);
@@ -99,12 +101,17 @@ function tellAll(found, options) {
   };
   if (options.json !== undefined) writeFileSync(options.json, resultText(result));
   if (options.writeBudget)
-    writeBudget(Object.fromEntries([...found].map(([chip, { rows, steps }]) => [chip, budgetOf(rows, steps)])));
-  if (options.writePage) writePage(Object.fromEntries([...found].map(([chip, { steps }]) => [chip, steps])));
+    writeBudget(
+      Object.fromEntries([...found].map(([chip, { rows, steps, tokens }]) => [chip, budgetOf(rows, steps, tokens)])),
+    );
+  if (options.writePage)
+    writePage(Object.fromEntries([...found].map(([chip, { steps, tokens }]) => [chip, { steps, tokens }])));
   if (options.check) return checkAll(found);
   const before = options.before === undefined ? null : readResult(options.before);
-  for (const [chip, { device, rows, steps }] of found) {
-    console.log(`\n${kernelTable(chip, chipNamed(chip), device, rows)}\n\n${stepTable(steps)}`);
+  for (const [chip, { device, rows, steps, tokens }] of found) {
+    console.log(
+      `\n${kernelTable(chip, chipNamed(chip), device, rows)}\n\n${stepTable(steps)}${tokens.length === 0 ? '' : `\n\n${tokenTable(tokens)}`}`,
+    );
     if (before !== null) console.log(`\n${comparison(chip, before.chips[chip] ?? [], rows)}`);
   }
   if (before !== null)

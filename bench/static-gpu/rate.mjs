@@ -123,10 +123,10 @@ export function rateOf(whole, usual, round, chip, assumed, few) {
   const subgroupFlops = summed(flops(statistics.subgroupSize));
   const subgroups = workgroupSize / statistics.subgroupSize;
   // a body that was unrolled over several rounds does the work of several
-  const rounds = Math.max(1, Math.round((subgroups * subgroupFlops) / round.flops));
+  const rounds = round.isStream ? 1 : Math.max(1, Math.round((subgroups * subgroupFlops) / round.flops));
   const memoryBytes = summed(({ kind, bytes }) => (WORKGROUP_MEMORY.has(kind) ? bytes : 0));
   const loaded = workgroupSize * summed(({ kind, bytes }) => (kind === 'global_load' ? bytes : 0));
-  const loads = few === undefined || loaded === 0 ? 1 : Math.min(1, (rounds * round.bytes) / loaded);
+  const loads = few === undefined || round.isStream || loaded === 0 ? 1 : Math.min(1, (rounds * round.bytes) / loaded);
   const subgroupClocks = pieces.reduce(
     (sum, { blocks, times }) => sum + times * replay(blocks, chip, assumed, loads),
     0,
@@ -148,6 +148,7 @@ export function rateOf(whole, usual, round, chip, assumed, few) {
     tflops: (assumed.rate_share * round.flops * chip.units * chip.clock_hz) / roundClocks / 1e12,
     matrixInstructions: matrices / rounds,
     instructions: count / rounds,
+    roundBytes: round.bytes,
     copies: copies / rounds,
   };
 }

@@ -1,15 +1,17 @@
 /** From what compiling left to the rows of the result and the modelled steps. */
 import { readPipeline } from './assembly/read.mjs';
 import { ASSUMED } from './chips.mjs';
+import { bytesPerSecond, modelDecode } from './decode-model.mjs';
 import { rateOf, residentWorkgroups } from './rate.mjs';
 import { modelStep } from './step-model.mjs';
-import { multiplies, roundOf } from './work.mjs';
+import { multiplies, roundOf, streams } from './work.mjs';
 
-/** @import { Chip, Compiled, Dispatches, Output, Pipeline, PipelineSpec, Rate, Row, Step, StepPlan, Tier } from './types.d.ts' */
+/** @import { Chip, Compiled, DecodedToken, DecodePlan, Dispatches, Output, Pipeline, PipelineSpec, Rate, Row, Step, StepPlan, Tier } from './types.d.ts' */
 
 /**
  * @typedef {{ plan: StepPlan, step: Step }} ModelledStep
- * @typedef {{ rows: Row[], steps: ModelledStep[] }} ChipResult
+ * @typedef {{ plan: DecodePlan, token: DecodedToken }} ModelledToken
+ * @typedef {{ rows: Row[], steps: ModelledStep[], tokens: ModelledToken[] }} ChipResult
  */
 
 /**
@@ -18,7 +20,7 @@ import { multiplies, roundOf } from './work.mjs';
  * @param {Chip} chip
  * @returns {ChipResult}
  */
-export function resultOf(folder, { plans, outputs }, chip) {
+export function resultOf(folder, { plans, decodes, outputs }, chip) {
   const read = remembered((tag) => readPipeline(folder, tag, chip));
   /** @param {PipelineSpec} spec @param {Dispatches} dispatch @param {number} [few] */
   const rate = (spec, dispatch, few) => {
@@ -30,11 +32,11 @@ export function resultOf(folder, { plans, outputs }, chip) {
   };
   /** @type {Map<string, Row>} */
   const rows = new Map();
-  const steps = [];
-  for (const plan of plans) {
+  /** Rates of a plan's pipelines by key, and by the workgroups of a unit where a dispatch has few. @param {StepPlan | DecodePlan} plan */
+  const ratesOf = (plan) => {
     const specs = new Map(plan.pipelines.map((spec) => [spec.key, spec]));
     const firstOf = new Map([...plan.dispatches].reverse().map((dispatch) => [dispatch.key, dispatch]));
-    const ratesOf = remembered((/** @type {string} */ id) => {
+    const known = remembered((/** @type {string} */ id) => {
       const [key = '', most] = id.split('\n');
       const dispatch = firstOf.get(key);
       const spec = specs.get(key);
@@ -42,15 +44,21 @@ export function resultOf(folder, { plans, outputs }, chip) {
         ? null
         : rate(spec, dispatch, most === '' ? undefined : Number(most));
     });
+    const rateOfKey = (/** @type {string} */ key, /** @type {number | undefined} */ most) =>
+      known(`${key}\n${most ?? ''}`);
     for (const spec of plan.pipelines) {
       const id = `${plan.tier}|${spec.key}`;
       const tag = /** @type {Output} */ (outputs[spec.key]).tag;
-      if (!rows.has(id)) rows.set(id, rowOf(spec, plan.tier, read(tag), ratesOf(`${spec.key}\n`), chip));
+      if (!rows.has(id)) rows.set(id, rowOf(spec, plan.tier, read(tag), rateOfKey(spec.key, undefined), chip));
     }
-    if (plan.tier !== 'direct')
-      steps.push({ plan, step: modelStep(plan, (key, most) => ratesOf(`${key}\n${most ?? ''}`), chip, ASSUMED) });
-  }
-  return { rows: [...rows.values()], steps };
+    return rateOfKey;
+  };
+  const steps = plans.flatMap((plan) => {
+    const rates = ratesOf(plan);
+    return plan.tier === 'direct' ? [] : [{ plan, step: modelStep(plan, rates, chip, ASSUMED) }];
+  });
+  const tokens = decodes.map((plan) => ({ plan, token: modelDecode(plan, ratesOf(plan), chip, ASSUMED) }));
+  return { rows: [...rows.values()], steps, tokens };
 }
 
 /** Conditions and constants of a variant, in one word each. @param {PipelineSpec} spec */
@@ -80,6 +88,10 @@ function rowOf(spec, tier, pipeline, rate, chip) {
     round_clocks: rate === null ? null : rounded(rate.roundClocks),
     bound_by: rate !== null ? rate.boundBy : multiplies(spec) ? 'not modelled' : 'memory',
     tflops: rate === null ? null : rounded(rate.tflops),
+    gigabytes_per_second:
+      rate === null || !streams(spec) ? null : Math.round(bytesPerSecond(rate, chip, ASSUMED) / 1e9),
+    bytes_per_instruction:
+      rate === null || !streams(spec) ? null : rounded(rate.roundBytes / pipeline.workgroupSize / rate.instructions),
     compiler_cycles: statistics.cycles,
   };
 }

@@ -2,8 +2,9 @@
 import { tmpdir } from 'node:os';
 import { buildEngine, loadTrainConfig, modelLayout, parseModelConfig } from './from-nibble.mjs';
 import { modelConfig } from './models.mjs';
+import { dispatchesOf, pipelinesOf } from './recorded.mjs';
 
-/** @import { Dispatches, PipelineSpec, StepPlan, Tier } from './types.d.ts' */
+/** @import { StepPlan, Tier } from './types.d.ts' */
 
 /** The run of docs/static-gpu.md: rank 16 on every linear layer, NF4 with double quantization, float16 products. */
 const SETTINGS = {
@@ -58,51 +59,5 @@ export async function planStep(options, profile, shaders) {
   const commands = [];
   for (const recorded of machine.plans)
     for (const command of recorded.commands) if (command.kind === 'dispatch') commands.push(command);
-  return { ...options, dispatches: counted(commands.map(described)), pipelines: pipelinesOf(commands) };
-}
-
-/** @param {readonly DispatchCommand[]} commands @returns {PipelineSpec[]} */
-function pipelinesOf(commands) {
-  const specs = new Map(
-    commands.map(({ kernel: { key, spec } }) => [
-      key,
-      { key, kernel: spec.name, when: spec.when ?? [], constants: spec.constants ?? {} },
-    ]),
-  );
-  return [...specs.values()];
-}
-
-/** @param {DispatchCommand} command @returns {Dispatches} */
-function described({ kernel, params, grid, bindings }) {
-  const view = new DataView(params.buffer, params.byteOffset, params.byteLength);
-  const values = kernel.params.map(({ name, type }, i) => [
-    name,
-    type === 'f32' ? view.getFloat32(4 * i, true) : view.getUint32(4 * i, true),
-  ]);
-  const nameOf = new Map(kernel.bindings.map(({ index, name }) => [index, name]));
-  return {
-    key: kernel.key,
-    params: Object.fromEntries(values),
-    workgroups: grid[0] * grid[1],
-    bindings: bindings.map(({ index, tensor, writable }) => ({
-      name: nameOf.get(index) ?? '',
-      dtype: tensor.dtype,
-      shape: tensor.shape,
-      bytes: tensor.bytes,
-      writable,
-    })),
-    count: 1,
-  };
-}
-
-/** Counts equal ones. @param {readonly Dispatches[]} dispatches @returns {Dispatches[]} */
-function counted(dispatches) {
-  /** @type {Map<string, Dispatches>} */
-  const found = new Map();
-  for (const dispatch of dispatches) {
-    const key = JSON.stringify(dispatch);
-    const known = found.get(key);
-    found.set(key, known === undefined ? dispatch : { ...known, count: known.count + 1 });
-  }
-  return [...found.values()];
+  return { ...options, dispatches: dispatchesOf(commands), pipelines: pipelinesOf(commands) };
 }

@@ -2,6 +2,7 @@
 
 /** @import { Chip, Row } from './types.d.ts' */
 /** @typedef {import('./rows.mjs').ModelledStep} ModelledStep */
+/** @typedef {import('./rows.mjs').ModelledToken} ModelledToken */
 
 /** Columns padded to their widest cell, the first two to the left. @param {readonly (readonly string[])[]} lines */
 export function aligned(lines) {
@@ -40,6 +41,8 @@ const HEAD = [
   'of it copies',
   'clocks a round',
   'TFLOP/s',
+  'GB/s',
+  'bytes/instr',
   'bound by',
 ];
 
@@ -55,6 +58,8 @@ const cells = (row) => [
   figure(row.copies_per_matrix, 1),
   figure(row.round_clocks),
   tflopsFigure(row.tflops),
+  figure(row.gigabytes_per_second),
+  figure(row.bytes_per_instruction, 2),
   row.bound_by,
 ];
 
@@ -108,6 +113,39 @@ export function stepTable(steps) {
       ...['gemm', 'attention', 'lora', 'dequant', 'elementwise', 'gaps'].map(part),
       `${step.dispatches}`,
       figure(step.derivedLoraMs),
+    ];
+  });
+  return aligned([head, ...lines]);
+}
+
+/** @param {ModelledToken} modelled */
+export const tokenName = ({ plan: { model, batch, context, base } }) => `${model} ${base} ${batch}x${context} decode`;
+
+/** Milliseconds of a token of each sequence, by kind of dispatch. @param {readonly ModelledToken[]} tokens */
+export function tokenTable(tokens) {
+  const head = [
+    'modelled token',
+    '',
+    'ms',
+    'tokens/s',
+    'weights',
+    'attention',
+    'elementwise',
+    'gaps',
+    'dispatches',
+    'bandwidth',
+  ];
+  const lines = tokens.map((modelled) => {
+    const { plan, token } = modelled;
+    const part = (/** @type {string} */ name) => figure(token.parts[name] ?? 0, 2);
+    return [
+      tokenName(modelled),
+      '',
+      figure(token.ms, 2),
+      figure((1e3 * plan.batch) / token.ms),
+      ...['weights', 'attention', 'elementwise', 'gaps'].map(part),
+      `${token.dispatches}`,
+      `${figure(100 * token.bandwidth_share)} %`,
     ];
   });
   return aligned([head, ...lines]);

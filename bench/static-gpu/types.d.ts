@@ -79,10 +79,23 @@ export type StepPlan = {
   readonly pipelines: readonly PipelineSpec[];
 };
 
+/** A token of each sequence of a batch, recorded on a device. */
+export type DecodePlan = {
+  readonly model: string;
+  readonly batch: number;
+  /** Tokens that each sequence has in the cache. */
+  readonly context: number;
+  readonly base: 'nf4' | 'bfloat16';
+  readonly tier: Tier;
+  readonly dispatches: readonly Dispatches[];
+  readonly pipelines: readonly PipelineSpec[];
+};
+
 /** What compiling on one chip leaves: the plans, and where the compiler's output of each pipeline lies. */
 export type Compiled = {
   readonly device: string;
   readonly plans: readonly StepPlan[];
+  readonly decodes: readonly DecodePlan[];
   /** Output by pipeline key: one tag, and one of a round as it usually goes where the kernel says what it does rarely. */
   readonly outputs: Readonly<Record<string, Output>>;
 };
@@ -161,6 +174,8 @@ export type Round = {
   readonly flops: number;
   /** Bytes that a workgroup reads through L2. */
   readonly bytes: number;
+  /** Present for kernels that stream weights or a cache: `bytes` are those. */
+  readonly isStream?: true;
 };
 
 /** A kernel's rate, and why. */
@@ -174,6 +189,8 @@ export type Rate = {
   readonly matrixInstructions: number;
   readonly instructions: number;
   readonly copies: number;
+  /** `bytes` of the round. */
+  readonly roundBytes: number;
 };
 
 /** A row of the result: a kernel's variant on a chip. */
@@ -194,6 +211,9 @@ export type Row = {
   readonly round_clocks: number | null;
   readonly bound_by: string;
   readonly tflops: number | null;
+  /** Of a kernel that streams weights or a cache: bytes of them a second, and those of a lane for each instruction of a round. */
+  readonly gigabytes_per_second: number | null;
+  readonly bytes_per_instruction: number | null;
   readonly compiler_cycles: number | null;
 };
 
@@ -206,6 +226,16 @@ export type Step = {
   readonly parts: Readonly<Record<string, number>>;
   /** LoRA's products by the replay of their own code, in place of the assumed time. */
   readonly derivedLoraMs: number;
+};
+
+/** The model of a token of each sequence: milliseconds, and their shares. */
+export type DecodedToken = {
+  readonly ms: number;
+  readonly dispatches: number;
+  readonly bytes: number;
+  /** The time that the bytes alone would take, of all. */
+  readonly bandwidth_share: number;
+  readonly parts: Readonly<Record<string, number>>;
 };
 
 export type Result = {

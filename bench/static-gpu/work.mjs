@@ -19,6 +19,13 @@ const attentionPart = ({ kernel, when }) =>
         ? 'dkv'
         : 'dq';
 
+/** Kernels of decoding whose time is that of the weights or the cache that they stream. @param {Pick<PipelineSpec, 'kernel'>} spec */
+export const streams = ({ kernel }) => /^(matvec_(4bit_rows|16bit)|attention_decode)$/.test(kernel);
+
+/** Weights, keys and values that a dispatch streams, in bytes. @param {Dispatches} dispatch */
+export const streamedBytes = ({ bindings }) =>
+  bindings.reduce((sum, { name, bytes }) => sum + (['packed', 'w', 'k', 'v'].includes(name) ? bytes : 0), 0);
+
 /** @param {string} kernel */
 const isProduct = (kernel) => /^matmul_(simt|subgroup_matrix)/.test(kernel);
 
@@ -30,6 +37,8 @@ const isProduct = (kernel) => /^matmul_(simt|subgroup_matrix)/.test(kernel);
 export function partOf(spec, { params }) {
   if (spec.kernel === 'matmul_reduce') return 'lora_reduce';
   if (spec.kernel.startsWith('dequant_4bit')) return 'dequant';
+  if (spec.kernel.startsWith('attention_decode') || spec.kernel.startsWith('attention_combine')) return 'attention';
+  if (spec.kernel.startsWith('matvec_')) return 'gemm';
   if (attentionPart(spec) !== null) return 'attention';
   if (!spec.kernel.startsWith('matmul_')) return 'elementwise';
   const { M = 0, N = 0 } = params;
@@ -69,6 +78,7 @@ export const bytesOf = ({ bindings, params }) =>
  */
 export function roundOf(spec, { bindings }, { numbers }) {
   const part = attentionPart(spec);
+  if (streams(spec)) return streamRound(spec, numbers);
   const number = (/** @type {string} */ name) => {
     const value = numbers[name];
     if (value === undefined) throw unknown(spec, `no number ${name} among ${Object.keys(numbers).join(', ')}`);
@@ -90,6 +100,24 @@ export function roundOf(spec, { bindings }, { numbers }) {
     flops: 2 * ATTENTION_PRODUCTS[part] * BR * BC * headDim,
     bytes: 2 * BC * headDim * size(part === 'dkv' ? 'q' : 'k'),
   };
+}
+
+/** Lanes of a matvec's workgroup, and bytes of a load. */
+const MATVEC = { lanes: 64, bytes: 16 };
+
+/**
+ * A round of a kernel that streams: the keys and values of a chunk, or a load of each row by each lane. The x that the rows share is read
+ * from the cache of the unit itself and not counted.
+ * @param {PipelineSpec} spec
+ * @param {Readonly<Record<string, number>>} numbers
+ * @returns {Round}
+ */
+function streamRound(spec, { CHUNK = 0, HEADS = 0, D4 = 0, T = 0, ROWS = 0 }) {
+  const isStream = /** @type {const} */ (true);
+  if (spec.kernel === 'attention_decode')
+    return { flops: 16 * CHUNK * HEADS * D4, bytes: 2 * CHUNK * D4 * 16, isStream };
+  const elements = spec.kernel === 'matvec_16bit' ? 8 : 32;
+  return { flops: 2 * T * ROWS * MATVEC.lanes * elements, bytes: ROWS * MATVEC.lanes * MATVEC.bytes, isStream };
 }
 
 /** @param {Bound} bound */

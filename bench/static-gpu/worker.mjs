@@ -6,14 +6,16 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { readArguments, refuse } from '../shared/options.mjs';
+import { planDecode } from './decode-plan.mjs';
 import { closeDevice, DeviceError, exitCodeOf, obstacle, openDevice } from './from-nibble.mjs';
 import { numbersOf } from './numbers.mjs';
 import { planStep } from './step-plan.mjs';
 
 /**
- * @import { Compiled, Output, PipelineSpec, StepPlan, Tier } from './types.d.ts'
+ * @import { Compiled, DecodePlan, Output, PipelineSpec, StepPlan, Tier } from './types.d.ts'
  * @typedef {import('./step-plan.mjs').StepOptions} StepOptions
- * @typedef {{ steps: readonly Omit<StepOptions, 'tier'>[], tiers: readonly Tier[] }} Job
+ * @typedef {import('./decode-plan.mjs').DecodeOptions} DecodeOptions
+ * @typedef {{ steps: readonly Omit<StepOptions, 'tier'>[], tiers: readonly Tier[], decodes: readonly DecodeOptions[] }} Job
  * @typedef {import('#dist/gpu/device.js').Device} Device
  */
 
@@ -49,6 +51,20 @@ async function planWithin(step, device) {
   }
 }
 
+/** Plans a token likewise. @param {DecodeOptions} options @param {Device} device @returns {Promise<DecodePlan>} */
+async function decodeWithin(options, device) {
+  try {
+    return await planDecode(options, device.profile, device.shaders);
+  } catch (error) {
+    const batch = Math.floor(options.batch / 2);
+    if (!(error instanceof DeviceError) || batch < 1) throw error;
+    process.send?.({
+      notice: `decoding ${options.batch} sequences does not fit, so ${batch} are taken: ${error.message}`,
+    });
+    return decodeWithin({ ...options, batch }, device);
+  }
+}
+
 /** Compiles text that no kernel of nibble has: a round without what is rare. @param {Device} device @param {string} code */
 async function compileText(device, code) {
   const module = device.gpu.createShaderModule({ code });
@@ -76,7 +92,9 @@ async function main() {
   const job = JSON.parse(readFileSync(file, 'utf8'));
   const device = await openDevice({ device: 'gpu', unchecked: true });
   const plans = await planAll(job, device);
-  const specs = new Map(plans.flatMap(({ pipelines }) => pipelines.map((spec) => [spec.key, spec])));
+  const decodes = [];
+  for (const options of job.decodes) decodes.push(await decodeWithin(options, device));
+  const specs = new Map([...plans, ...decodes].flatMap(({ pipelines }) => pipelines.map((spec) => [spec.key, spec])));
   /** @type {Record<string, Output>} */
   const outputs = {};
   let done = 0;
@@ -85,7 +103,7 @@ async function main() {
     process.send?.({ done, of: specs.size });
   }
   /** @type {Compiled} */
-  const compiled = { device: device.profile.name, plans, outputs };
+  const compiled = { device: device.profile.name, plans, decodes, outputs };
   writeFileSync(path.join(path.dirname(file), 'compiled.json'), JSON.stringify(compiled));
   await closeDevice(device);
 }

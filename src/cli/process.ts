@@ -43,7 +43,12 @@ const commands: readonly CommandMaker[] = [
       merge: async (args, context) => (await import('./bench/run.ts')).mergeBench(args, context),
       publish: async (args, context) => (await import('./bench/run.ts')).publish(args, context),
     }),
-  (c) => estimateCommand(c, async (args, context) => (await import('./estimate/run.ts')).runEstimate(args, context)),
+  (c) =>
+    estimateCommand(
+      c,
+      async (args, context) => (await import('./estimate/run.ts')).runEstimate(args, context),
+      async (args, context) => (await import('./estimate/run.ts')).runGenerateEstimate(args, context),
+    ),
   (c) => adviseCommand(c, async (args, context) => (await import('./advise/run.ts')).runAdvise(args, context)),
   (c) =>
     tuneKernelsCommand(c, async (args, context) =>

@@ -82,6 +82,35 @@ export const generateSettings = z.strictObject({
 });
 
 export type GenerateInput = z.input<typeof generateSettings>;
+
+const { shape } = generateSettings;
+
+/** What decides how much memory generation needs: settings of generation, and the lengths that its prompts would have. */
+export const generateEstimateSettings = z.strictObject({
+  model_revision: shape.model_revision,
+  offline: shape.offline,
+  load_in_4bit: shape.load_in_4bit,
+  bnb_4bit_quant_type: shape.bnb_4bit_quant_type,
+  bnb_4bit_use_double_quant: shape.bnb_4bit_use_double_quant,
+  bnb_4bit_blocksize: shape.bnb_4bit_blocksize,
+  llm_int8_skip_modules: shape.llm_int8_skip_modules,
+  dtype: shape.dtype,
+  compute_dtype: shape.compute_dtype,
+  matmul_tier: shape.matmul_tier,
+  max_gpu_memory: shape.max_gpu_memory,
+  max_new_tokens: shape.max_new_tokens,
+  batch_size: shape.batch_size,
+  context: z
+    .int()
+    .min(2)
+    .nullable()
+    .default(null)
+    .describe('tokens of a prompt and the text after it, together; null takes 4096, or all positions of the model'),
+});
+
+export type GenerateEstimateInput = z.input<typeof generateEstimateSettings>;
+export type GenerateEstimateConfig = z.output<typeof generateEstimateSettings>;
+
 export type GenerateKey = keyof typeof generateSettings.shape;
 export type GenerateConfig = z.output<typeof generateSettings>;
 
@@ -129,4 +158,22 @@ function contradictions(config: GenerateConfig, whereOf: (key: string) => string
       message: `got ${least}, above max_new_tokens ${most} (${whereOf('min_new_tokens')})`,
     });
   return problems;
+}
+
+/** Checks the settings of an estimate of generation likewise. @throws ConfigError with all that is wrong */
+export function checkGenerateEstimate(
+  given: Readonly<Record<string, unknown>>,
+  whereOf: (key: string) => string,
+  found: readonly ConfigProblem[] = [],
+): GenerateEstimateConfig {
+  const config = checkedSettings(generateEstimateSettings, given, whereOf, found);
+  const { context, max_new_tokens: most } = config;
+  if (context !== null && most !== null && most >= context)
+    throw new ConfigError([
+      {
+        path: 'max_new_tokens',
+        message: `got ${most}, and the context of ${context} has to hold a prompt as well (${whereOf('max_new_tokens')})`,
+      },
+    ]);
+  return config;
 }

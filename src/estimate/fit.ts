@@ -135,7 +135,8 @@ async function peakOf(
   { model, source, adapter }: RunInput,
   { profile, shaders }: Pick<Device, 'profile' | 'shaders'>,
 ): Promise<number | null> {
-  const maxPositions = largest([...shapes.train, ...shapes.evaluation].map(({ S }) => S));
+  const lengths = [...shapes.train, ...shapes.evaluation].map(({ S }) => S);
+  const maxPositions = largest([...lengths, shapes.sample ?? 1]);
   try {
     const layout = await modelLayout({ config, model, source, adapter, maxPositions });
     return estimateRun(layout, config, shapes, profile, shaders).peakBytes;

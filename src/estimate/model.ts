@@ -23,7 +23,9 @@ export async function estimateModel(
   const S = longestRow(config, model);
   const evaluation =
     config.eval_datasets.length > 0 || config.val_set_size > 0 ? [{ B: config.per_device_eval_batch_size, S }] : [];
-  const shapes = { train: [{ B: config.per_device_train_batch_size, S }], evaluation };
+  // prompts are not read here: as long as a row, with the text after it
+  const sample = config.eval_generate === null ? {} : { sample: S };
+  const shapes = { train: [{ B: config.per_device_train_batch_size, S }], evaluation, ...sample };
   const layout = await modelLayout({ config, model, source: null, adapter: null, maxPositions: S });
   const settled = settlePlan(
     { config, layout, shapes, profile, shaders },

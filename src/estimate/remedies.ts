@@ -61,7 +61,10 @@ function changesOf({ config, shapes }: Candidate, isQuantized: boolean): Change[
   });
   const reshape = (what: string, of: (shape: BatchShape) => BatchShape): Change => ({
     what,
-    apply: (p) => ({ ...p, shapes: { train: p.shapes.train.map(of), evaluation: p.shapes.evaluation.map(of) } }),
+    apply: (p) => {
+      const { train, evaluation } = p.shapes;
+      return { ...p, shapes: { ...p.shapes, train: train.map(of), evaluation: evaluation.map(of) } };
+    },
   });
   const half = (n: number): number => Math.ceil(n / 2);
   const longest = largest(shapes.train.map(({ S }) => S));

@@ -3,6 +3,7 @@ import { KernelCallError } from '../errors.ts';
 import type { DeviceProfile, Tier } from '../gpu/device-profile.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { type AttentionBwd, type AttentionFwd, type AttentionInputs, prepare } from './attention-call.ts';
+import { decodeFwd, planDecode } from './attention-decode.ts';
 import { directBwd, directFwd } from './attention-direct.ts';
 import { planSimtBlocks, type SimtBlocks, simtBwd, simtFwd } from './attention-simt.ts';
 import { type MatrixBlocks, matrixBwd, matrixFwd, planMatrixBlocks } from './attention-subgroup-matrix.ts';
@@ -60,13 +61,19 @@ function requireDtype(kernel: string, { tier }: { readonly tier: Tier }, { q, k,
 }
 
 /**
- * o = softmax(q . k^T * scale) . v over the last `window` keys of its document up to each query. From a cache `direct` takes it on every
- * tier: the others stage whole blocks of queries, and decoding has one query.
+ * o = softmax(q . k^T * scale) . v over the last `window` keys of its document up to each query. From a cache a GPU takes kernels of its
+ * own, since the others stage whole blocks of queries, and decoding has one query.
  */
 export function attentionFwd(rec: Recorder, call: AttentionFwd): void {
   prepare('attention_fwd', call);
-  const { forward } = planAttention(rec.profile, call.computeDtype ?? 'f32', call.D);
-  const plan = call.paging ? ({ tier: 'direct' } as const) : forward;
+  if (call.paging) {
+    requireDtype('attention_fwd', { tier: 'direct' }, call);
+    const plan = rec.profile.tier === 'direct' ? '' : planDecode(rec.profile, call);
+    if (typeof plan === 'string') directFwd(rec, call);
+    else decodeFwd(rec, { ...call, paging: call.paging }, plan);
+    return;
+  }
+  const { forward: plan } = planAttention(rec.profile, call.computeDtype ?? 'f32', call.D);
   requireDtype('attention_fwd', plan, call);
   if (plan.tier === 'direct') directFwd(rec, call);
   else if (plan.tier === 'simt') simtFwd(rec, call, plan.blocks);

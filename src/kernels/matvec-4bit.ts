@@ -1,16 +1,19 @@
-/** Host side of shaders/matvec_4bit.wgsl: a few rows through a 4-bit weight that is decoded on the way and never written. */
+/** Host side of shaders/matvec_4bit.wgsl and matvec_4bit_rows.wgsl: a few rows through a 4-bit weight that is decoded on the way and never written. */
 import { KernelCallError } from '../errors.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { NESTED_BLOCK_SIZE } from '../wasm/types.ts';
 import { type Scales, TABLE_LENGTH } from './dequant.ts';
 import type { Band } from './matmul.ts';
-import { rowWork } from './team.ts';
 
 /** Rows of x that the kernel keeps a sum of, in registers. */
 export const MATVEC_ROWS = 8;
 /** Elements of a word of packed codes; all of them have to be of one row. */
 const WORD_ELEMENTS = 8;
+/** Elements of the 16 bytes that a GPU loads at once. */
+const LOAD_ELEMENTS = 32;
+/** Rows of w that a workgroup takes, for which it loads x once: sums of 8 rows of x stay in registers. */
+export const ROWS_AT_ONCE = 4;
 
 export type Matvec4bit = {
   /** Rows of x and y, at most MATVEC_ROWS. */
@@ -32,6 +35,9 @@ export type Matvec4bit = {
   readonly operands: 'f32' | 'f16';
 };
 
+/** Words of w of which x is loaded at once: registers hold 16 vectors of x. */
+const wordsAtOnce = (T: number): number => (T === 1 ? 4 : T === 2 ? 2 : 1);
+
 /** Whether the kernel can take a product of `T` rows and a weight of `K` columns. */
 export function isMatvec(T: number, K: number): boolean {
   return T <= MATVEC_ROWS && K % WORD_ELEMENTS === 0;
@@ -50,16 +56,19 @@ export function matvec4bit(rec: Recorder, call: Matvec4bit): void {
   const { ld, col0 } = call.yBand ?? { ld: N, col0: 0 };
   const blocks = firstBlock + Math.ceil((N * K) / blockSize);
   const double = scales.kind === 'double';
-  const { when, grid } = rowWork(rec.profile, N);
+  // software drivers take a thread for each row of w, as barriers are slow there; so do widths that loads of 16 bytes do not divide
+  const shift = Math.log2(blockSize);
+  const isWhole = K % LOAD_ELEMENTS === 0 && blockSize >= LOAD_ELEMENTS && Number.isInteger(shift);
+  const byRows = rec.profile.tier !== 'direct' && isWhole;
   rec.dispatch({
-    name: 'matvec_4bit',
-    when: [...when, ...(double ? ['DOUBLE'] : []), ...(operands === 'f16' ? ['F16'] : [])],
-    constants: { T },
+    name: byRows ? 'matvec_4bit_rows' : 'matvec_4bit',
+    when: [...(double ? ['DOUBLE'] : []), ...(operands === 'f16' ? ['F16'] : [])],
+    constants: { T, ...(byRows && { ROWS: ROWS_AT_ONCE, WORDS: wordsAtOnce(T) }) },
     params: {
       N,
       K,
       first_block: firstBlock,
-      Q: blockSize,
+      ...(byRows ? { block_shift: shift } : { Q: blockSize }),
       ldy: ld,
       col0,
       offset_at: double ? scales.nested.elements - 1 : 0,
@@ -73,6 +82,6 @@ export function matvec4bit(rec: Recorder, call: Matvec4bit): void {
         ? { codes: [scales.codes, blocks], nested: [scales.nested, Math.ceil(blocks / NESTED_BLOCK_SIZE) + 1] }
         : { absmax: [scales.absmax, blocks] }),
     },
-    ...grid,
+    ...(byRows ? { workgroups: Math.ceil(N / ROWS_AT_ONCE) } : { threads: N }),
   });
 }

@@ -1,12 +1,13 @@
 /** How a weight is stored in GPU memory, and how an op reads it in the compute dtype, a shard of rows at a time. */
 import { max as largest } from 'simple-statistics';
 import { KernelCallError } from '../errors.ts';
-import { BINDING_ALIGNMENT } from '../gpu/device-profile.ts';
+import { BINDING_ALIGNMENT, type DeviceProfile } from '../gpu/device-profile.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { bytesOf, type Tensor } from '../gpu/tensor.ts';
 import { dequant4bit, type Scales, widen } from '../kernels/dequant.ts';
 import type { Band } from '../kernels/matmul.ts';
-import { isMatvec, type Matvec4bit, matvec4bit } from '../kernels/matvec-4bit.ts';
+import { isMatvec, MATVEC_ROWS, type Matvec4bit, matvec4bit } from '../kernels/matvec-4bit.ts';
+import { isMatvec16bit, matvec16bit } from '../kernels/matvec-16bit.ts';
 import type { QuantType } from '../wasm/types.ts';
 
 /** A matrix (out, in) stored as f32, f16 or bf16; trainable when its tensor requires a gradient. */
@@ -85,29 +86,41 @@ export function materialize(rec: Recorder, weight: Weight, { row0, rows }: Shard
 }
 
 /**
- * Rows for which a product straight from packed codes pays, against decoding them into a scratch first: 0.50 to 0.55 of its
- * time at 1 row, 0.63 to 0.68 at 2, 0.84 to 1.85 at 4 (lavapipe and SwiftShader, bench/performance/dequant.mjs; not measured on a GPU).
+ * Rows for which a product straight from packed codes pays on a software driver, against decoding them into a scratch first: 0.50 to
+ * 0.55 of its time at 1 row, 0.63 to 0.68 at 2, 0.84 to 1.85 at 4 (lavapipe and SwiftShader, bench/performance/dequant.mjs).
  */
-export const PACKED_ROWS = 2;
+const SOFTWARE_ROWS = 2;
 
-/** Tells whether `projectPacked` can take `T` rows through a weight, and is faster. */
-export function projectsPacked(weight: Weight, T: number): weight is FourBitWeight {
-  return weight.kind === '4bit' && T <= PACKED_ROWS && isMatvec(T, weight.in);
+/**
+ * Rows of a product that read a weight as it is stored. On a GPU a scratch costs more bytes than the weight itself, and all rows that the
+ * kernels take are taken; which is modelled (docs/static-gpu.md), not measured.
+ */
+export function fewRows({ tier }: Pick<DeviceProfile, 'tier'>): number {
+  return tier === 'direct' ? SOFTWARE_ROWS : MATVEC_ROWS;
+}
+
+/** Tells whether `projectStored` can take `T` rows through a weight, and is faster. */
+export function projectsStored({ profile }: Recorder, weight: Weight, T: number): boolean {
+  if (T > fewRows(profile)) return false;
+  return weight.kind === '4bit' ? isMatvec(T, weight.in) : isMatvec16bit(profile, weight.tensor.dtype, T, weight.in);
 }
 
 /** Computes y (T, rows of the shard) = x (T, in) W^T without a scratch; `yBand` places its columns. */
-export function projectPacked(
+export function projectStored(
   rec: Recorder,
-  weight: FourBitWeight,
+  weight: Weight,
   { row0, rows }: Shard,
   computeDtype: ComputeDtype,
   product: Pick<Matvec4bit, 'T' | 'x' | 'y'> & { readonly yBand: Band },
 ): void {
+  const call = { ...product, N: rows, K: weight.in, operands: computeDtype };
+  if (weight.kind === 'dense') {
+    matvec16bit(rec, { ...call, w: weight.tensor.rows(row0, rows) });
+    return;
+  }
   const { blockSize, scales, tables } = weight;
   const firstBlock = (row0 * weight.in) / blockSize;
-  const packed = packedRows(weight, row0, rows);
-  const sizes = { N: rows, K: weight.in, blockSize, firstBlock };
-  matvec4bit(rec, { ...product, ...sizes, packed, scales, tables, operands: computeDtype });
+  matvec4bit(rec, { ...call, blockSize, firstBlock, packed: packedRows(weight, row0, rows), scales, tables });
 }
 
 /** Slices the packed nibbles of whole rows. A single shard takes all: an odd count has half a byte more than its rows. */

@@ -15,7 +15,7 @@ import { ConfigError } from '../errors.ts';
 import { parseHubName } from '../formats/hub-cache.ts';
 import { canonicalJson } from '../results/identity.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
-import { INTERRUPTED_FILE } from '../train/run.ts';
+import { INTERRUPTED_FILE } from '../train/interruption.ts';
 import { FolderInUse, removeStale, SILENT_MS } from './claim.ts';
 import { withDatasetFiles } from './dataset-files.ts';
 import { nodeReader } from './files.ts';

@@ -1,5 +1,4 @@
 /** generate(): text from a model and its adapters, on this machine. */
-import path from 'node:path';
 import { checkGenerateSettings, type GenerateConfig, type GenerateInput } from '../config/generate.ts';
 import type { ConfigProblem } from '../errors.ts';
 import type { GenerationEngine } from '../generate/engine.ts';
@@ -100,14 +99,6 @@ export type GenerateJob = {
   readonly config: GenerateConfig;
   readonly device?: DeviceChoice | undefined;
 };
-
-/** Reads DIR or DIR=NAME; an adapter is called as its folder where it has no name. */
-export function namedFolder(text: string): NamedFolder {
-  const at = text.lastIndexOf('=');
-  const directory = at < 0 ? text : text.slice(0, at);
-  const name = at < 0 ? path.basename(path.resolve(text)) : text.slice(at + 1);
-  return { directory, name };
-}
 
 /** Does the work of generate() and `nibble generate`. */
 export async function generateFrom(

@@ -1,4 +1,5 @@
 /** Prompts from the command line, a file or standard input. */
+import path from 'node:path';
 import { show } from '../config/show.ts';
 import { readLines } from '../data/lines.ts';
 import { readRecords, requireTextFile } from '../data/records.ts';
@@ -8,6 +9,14 @@ import { type FileReader, place } from '../formats/reader.ts';
 
 /** An adapter by the name that prompts have for it. */
 export type NamedFolder = { readonly name: string; readonly directory: string };
+
+/** Reads DIR or DIR=NAME; an adapter is called as its folder where it has no name. */
+export function namedFolder(text: string): NamedFolder {
+  const at = text.lastIndexOf('=');
+  const directory = at < 0 ? text : text.slice(0, at);
+  const name = at < 0 ? path.basename(path.resolve(text)) : text.slice(at + 1);
+  return { directory, name };
+}
 
 /** What a text is generated after: a text, token ids as they are, or the messages of a chat. */
 export type PromptInput = string | readonly number[] | readonly JsonObject[];

@@ -123,6 +123,7 @@ const CHANGEABLE: readonly SettingKey[] = [
   ...(['lora_dropout', 'gradient_checkpointing', 'matmul_tier', 'per_device_eval_batch_size'] as const),
   ...(['growth_factor', 'backoff_factor', 'growth_interval', 'on_nan', 'logging_steps'] as const),
   ...(['logging_first_step', 'eval_strategy', 'eval_steps', 'eval_on_start', 'eval_packing'] as const),
+  ...(['eval_generate', 'eval_generate_max_new_tokens'] as const),
   ...(['metric_for_best_model', 'greater_is_better', 'early_stopping_patience'] as const),
   'early_stopping_threshold',
 ];

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { printConfig, type ResolvedConfig } from '../config/index.ts';
 import { type FileWriter, writeText } from '../formats/reader.ts';
 import { stepOfCheckpoint } from '../train/checkpoint-store.ts';
-import { INTERRUPTED_FILE, type Interruption } from '../train/run.ts';
+import { INTERRUPTED_FILE, type Interruption } from '../train/interruption.ts';
 import { TRAINER_STATE_FILE } from '../train/trainer-state.ts';
 import { checkpointNames, removeUnfinished } from './checkpoint-store.ts';
 import { type TakenFolder, takeFolder } from './output-folder.ts';

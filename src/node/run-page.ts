@@ -23,6 +23,7 @@ export class RunPage {
   readonly #basis: Basis;
   readonly #steps: RunView['steps'][number][];
   readonly #evaluations: RunView['evaluations'][number][];
+  readonly #samples: RunView['samples'][number][];
   readonly #checkpoints: string[];
   #best: BestState;
   #peak: RunView['peak'] = null;
@@ -33,6 +34,7 @@ export class RunPage {
     this.#basis = basis;
     this.#steps = progress === null ? [] : stepsOf(progress.steps, basis.totalSteps);
     this.#evaluations = (progress?.evaluations ?? []).map(({ step, epoch, result }) => ({ step, epoch, ...result }));
+    this.#samples = [...(progress?.samples ?? [])];
     this.#checkpoints = (progress?.checkpoints ?? []).map(({ step }) => `checkpoint-${step}`);
     this.#best = progress?.best ?? NOTHING_YET;
     if (progress !== null) {
@@ -43,6 +45,7 @@ export class RunPage {
 
   hear(event: RunEvent): void {
     if (event.type === 'step') this.#steps.push(event);
+    else if (event.type === 'sample') for (const sample of event.samples) this.#samples.push(sample);
     else if (event.type === 'memory') this.#peak = event.byCategory;
     else if (event.type === 'eval') {
       const { step, epoch, result } = event;
@@ -87,6 +90,7 @@ export class RunPage {
         evalLoss,
         perplexity,
       })),
+      samples: this.#samples,
       best: this.#best.metric === null ? null : this.#best,
       settings: settingKeys.map((name) => rowOf(config, name)),
       peak: this.#peak,

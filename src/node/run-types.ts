@@ -1,7 +1,7 @@
 /** Options, events and outcome of a run: plain data, whose types name nothing of WebGPU. */
 import type { CategoryBytes } from '../gpu/category.ts';
 import type { RunRecord } from '../results/run-schema.ts';
-import type { Evaluation, LogRow, StepEvent, Timing, TrainEvent } from '../train/events.ts';
+import type { Evaluation, LogRow, Sample, StepEvent, Timing, TrainEvent } from '../train/events.ts';
 import type { DeviceChoice } from './device-choice.ts';
 import type { FreeBytes } from './disk.ts';
 import type { HubEvent } from './hub-access.ts';
@@ -91,6 +91,8 @@ export type RunOutcome = {
   readonly steps: readonly StepEvent[];
   /** Evaluations in order; the one before the first step has step 0. */
   readonly evaluations: readonly Evaluation[];
+  /** Texts of eval_generate in order; those before the first step have step 0. */
+  readonly samples: readonly Sample[];
   readonly timing: Timing;
   readonly trainableParams: number;
   readonly allParams: number;

@@ -204,7 +204,7 @@ async function runOn(
   const known = { ...basis, meta, measured, startup: { ...startup, measure_s } };
   const record = runRecord(await contextOf(known, configs.named, paths, result), input, result);
   if (paths !== null) await writeRecord(paths.recordFile, record);
-  return { ...outcomeOf(result), evaluations: result.evaluations, paths, record };
+  return { ...outcomeOf(result), evaluations: result.evaluations, samples: result.samples, paths, record };
 }
 
 async function written({ readerOf }: NodeRuntime, input: RunInput): Promise<WrittenBytes> {

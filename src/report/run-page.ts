@@ -30,6 +30,8 @@ export type RunView = {
   readonly totalSteps: number;
   readonly steps: readonly StepView[];
   readonly evaluations: readonly EvaluationView[];
+  /** Texts of eval_generate, those before the first step at step 0. */
+  readonly samples: readonly SampleView[];
   /** What the best evaluation is and which checkpoint has its weights; null where evaluations are not compared. */
   readonly best: {
     readonly metric: number | null;
@@ -68,6 +70,8 @@ export type EvaluationView = {
   readonly perplexity: number;
 };
 
+export type SampleView = { readonly step: number; readonly prompt: string; readonly text: string };
+
 /** Rows of evaluations that are shown at once; the others are folded away. */
 const SHOWN_EVALUATIONS = 20;
 
@@ -78,7 +82,7 @@ export function renderRunPage(run: RunView): string {
 
 export function runDocument(run: RunView): ReportDocument {
   const { model_info, gpu } = run.environment.meta_info;
-  const sections = [curves(run), evaluations(run), memory(run), settings(run), environment(run)];
+  const sections = [curves(run), evaluations(run), samples(run), memory(run), settings(run), environment(run)];
   return {
     title: `${armLabel(run.method)} on ${model_info.id}`,
     subtitle: `${run.state}, ${run.writtenAt.slice(0, 16).replace('T', ' ')} UTC, ${gpu?.description ?? 'no device'}`,
@@ -195,6 +199,28 @@ function curves({ steps, evaluations }: RunView): Section | null {
         'learning rate',
         [{ name: 'learning rate', points: over(({ learningRate }) => learningRate) }],
       ),
+    ],
+  };
+}
+
+/** A row for each prompt, a column for each time that its text was written. */
+function samples({ samples: all }: RunView): Section | null {
+  if (all.length === 0) return null;
+  const steps = [...new Set(all.map(({ step }) => step))];
+  const prompts = [...new Set(all.map(({ prompt }) => prompt))];
+  const textOf = (prompt: string, step: number): string =>
+    all.find((sample) => sample.prompt === prompt && sample.step === step)?.text ?? '';
+  return {
+    id: 'samples',
+    heading: 'Samples',
+    blocks: [
+      {
+        kind: 'table',
+        id: 'samples',
+        caption: 'What the model writes on after each prompt, the likeliest token every time',
+        columns: ['prompt', ...steps.map((step) => (step === 0 ? 'before training' : `after step ${step}`))],
+        rows: prompts.map((prompt) => [prompt, ...steps.map((step) => textOf(prompt, step))]),
+      },
     ],
   };
 }

@@ -37,7 +37,12 @@ function stateBudget({ optim, paged_optimizer_memory: size }: TrainConfig): numb
   return size === null || !optimizerOf(optim).paged ? null : bytesOfSize(size);
 }
 
-export type Shapes = { readonly train: readonly BatchShape[]; readonly evaluation: readonly BatchShape[] };
+export type Shapes = {
+  readonly train: readonly BatchShape[];
+  readonly evaluation: readonly BatchShape[];
+  /** Tokens of the phase that eval_generate runs; absent without it. */
+  readonly sample?: number;
+};
 
 /**
  * Declares the model, records the phases for every batch shape and allocates all of it; on a target without a device
@@ -66,6 +71,7 @@ export function buildEngine(target: MachineTarget, layout: ModelLayout, config: 
     gradientAccumulationSteps: config.gradient_accumulation_steps,
     trainShapes: shapes.train,
     evalShapes: shapes.evaluation,
+    sampleTokens: shapes.sample ?? null,
   };
   machine.ledger.enterPhase('train');
   return new Engine(machine, declared, state, settings);

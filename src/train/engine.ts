@@ -14,7 +14,7 @@ import type { HeldState } from './held-state.ts';
 import { allocateInputs, type BatchShape, F32_BYTES, type Inputs } from './inputs.ts';
 import { LossScaler, type RatesAt, type ScalerState, USED_BYTES } from './loss-scaler.ts';
 import { pagePlan } from './pager.ts';
-import { type EngineSettings, MAGNITUDES_PLAN, planName, recordPhases, UPDATE_PLAN } from './phases.ts';
+import { type EngineSettings, MAGNITUDES_PLAN, planName, recordPhases, SAMPLE_PLAN, UPDATE_PLAN } from './phases.ts';
 import { packStepScalars, STEP_BYTES, type StepScalars } from './step-scalars.ts';
 
 /** A batch as the GPU reads it: (B, S) row-major; labels are shifted already, -100 where nothing is predicted. */
@@ -70,17 +70,20 @@ export class Engine {
     this.declared = declared;
     this.state = state;
     this.settings = settings;
-    const rows = largest([...settings.trainShapes, ...settings.evalShapes].map(({ B, S }) => B * S));
-    const { lossScaling, documents, gradientAccumulationSteps } = settings;
+    const { lossScaling, documents, gradientAccumulationSteps, sampleTokens } = settings;
+    const shapes = [...settings.trainShapes, ...settings.evalShapes].map(({ B, S }) => B * S);
+    const rows = largest([...shapes, sampleTokens ?? 1]);
+    const sampled = sampleTokens === null ? null : declared.model.head.weight.out;
     const packed = documents.train || documents.evaluation;
-    this.inputs = allocateInputs(machine.residents, rows, { packed, scaled: lossScaling !== null });
+    this.inputs = allocateInputs(machine.residents, rows, { packed, scaled: lossScaling !== null, sampled });
     const { step, scaling } = this.inputs;
     this.#scaler =
       lossScaling === null || scaling === null
         ? null
         : new LossScaler(machine, { ...scaling, step }, lossScaling.initScale);
     const lossBytes = F32_BYTES * rows * gradientAccumulationSteps;
-    const bytes = Math.max(MIN_STAGING_BYTES, METRICS_BYTES + lossBytes);
+    const logitBytes = F32_BYTES * ((sampled ?? 0) + 1);
+    const bytes = Math.max(MIN_STAGING_BYTES, METRICS_BYTES + lossBytes, logitBytes);
     machine.prepare(recordPhases(this), { buffers: STAGING_BUFFERS, bytes });
   }
 
@@ -168,7 +171,30 @@ export class Engine {
     return new Float32Array(buffer, 0, bytes / F32_BYTES);
   }
 
-  /** Returns the flags (src/kernels/flags.ts) that `rowLosses` raised since the last call, and lowers them. */
+  /** Logits (V) of what follows a text of at most `sampleTokens` tokens. No step may be unread. */
+  async nextLogits(ids: readonly number[]): Promise<Float32Array> {
+    const { sampleTokens } = this.settings;
+    const { sample } = this.inputs;
+    if (sample === null || sampleTokens === null || ids.length > sampleTokens)
+      throw new KernelCallError(SAMPLE_PLAN, `${ids.length} tokens, of ${sampleTokens ?? 'none'} that were planned`);
+    const padded = new Uint32Array(sampleTokens);
+    padded.set(ids);
+    this.machine.write(this.inputs.ids, padded);
+    this.machine.write(sample.pick, Uint32Array.of(ids.length - 1));
+    const into = this.machine.nextStaging();
+    const bytes = sample.logits.bytes;
+    const submission = this.machine
+      .submission(SAMPLE_PLAN)
+      .run(SAMPLE_PLAN)
+      .read(sample.logits, { bytes, into, to: 0 });
+    this.#takeFlags(submission, into, bytes);
+    submission.submit();
+    const buffer = await into.finish(this.machine.device, bytes + F32_BYTES);
+    this.#evalFlags |= new Uint32Array(buffer, bytes, 1)[0] as number;
+    return new Float32Array(buffer, 0, bytes / F32_BYTES);
+  }
+
+  /** Returns the flags (src/kernels/flags.ts) that `rowLosses` and `nextLogits` raised since the last call, and lowers them. */
   takeEvalFlags(): number {
     const flags = this.#evalFlags;
     this.#evalFlags = 0;

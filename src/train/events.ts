@@ -86,6 +86,16 @@ export function meanLoss(steps: readonly Pick<StepEvent, 'loss' | 'lossTokens'>[
   return counted.reduce((sum, { loss }) => sum + loss, 0) / counted.length;
 }
 
+/** What a run wrote on after a prompt of eval_generate; the one before the first step has step 0. */
+export type Sample = {
+  readonly step: number;
+  readonly prompt: string;
+  /** Without the prompt and without special tokens. */
+  readonly text: string;
+  /** An end of text included. */
+  readonly token_ids: number[];
+};
+
 export type TrainEvent =
   | { readonly type: 'phase'; readonly phase: Phase; readonly total: number }
   | { readonly type: 'progress'; readonly phase: Phase; readonly label: string }
@@ -93,10 +103,11 @@ export type TrainEvent =
   | AdviceEvent
   | MemoryEvent
   | ({ readonly type: 'eval' } & Evaluation)
+  | { readonly type: 'sample'; readonly step: number; readonly samples: readonly Sample[] }
   | CheckpointEvent
   | StepEvent;
 
-export type Phase = 'hash' | 'load' | 'compile' | 'warmup' | 'train' | 'eval' | 'save';
+export type Phase = 'hash' | 'load' | 'compile' | 'warmup' | 'train' | 'eval' | 'sample' | 'save';
 
 /** Disjoint wall-clock seconds: loading took load_s and quantize_s together, compiling took compile_s beyond that. */
 type DisjointTiming = Record<

@@ -22,7 +22,11 @@ export type Inputs = {
   readonly step: Tensor;
   /** Tensors of src/kernels/loss-scale.ts; null where gradients are not scaled. */
   readonly scaling: ScalingTensors | null;
+  /** Which token's logits (1, V) are wanted, and those; null where nothing is sampled. */
+  readonly sample: SampleTensors | null;
 };
+
+type SampleTensors = { readonly pick: Tensor; readonly logits: Tensor };
 
 type ScalingTensors = { readonly scaler: Tensor; readonly rates: Tensor };
 
@@ -30,7 +34,16 @@ type ScalingTensors = { readonly scaler: Tensor; readonly rates: Tensor };
 export function allocateInputs(
   residents: Residents,
   rows: number,
-  { packed, scaled }: { readonly packed: boolean; readonly scaled: boolean },
+  {
+    packed,
+    scaled,
+    sampled,
+  }: {
+    readonly packed: boolean;
+    readonly scaled: boolean;
+    /** Entries of the vocabulary that are sampled from; null where nothing is. */
+    readonly sampled: number | null;
+  },
 ): Inputs {
   const make = (label: string, n: number, dtype: 'u32' | 'i32' | 'f32') =>
     residents.tensor({ label, shape: [n], dtype, category: 'staging' });
@@ -47,6 +60,18 @@ export function allocateInputs(
       category: 'staging',
       usage: 'uniform',
     }),
+    sample:
+      sampled === null
+        ? null
+        : {
+            pick: make('pick', 1, 'u32'),
+            logits: residents.tensor({
+              label: 'sample_logits',
+              shape: [1, sampled],
+              dtype: 'f32',
+              category: 'logits',
+            }),
+          },
     scaling: scaled
       ? { scaler: make('loss_scale', SCALER_WORDS, 'u32'), rates: make('rates', RATE_ROWS * RATE_WORDS, 'f32') }
       : null,

@@ -8,7 +8,7 @@ import type { Recorder } from '../gpu/recorder.ts';
 import { gradNorm, gradNormWorkspace } from '../kernels/grad-norm.ts';
 import { type LossScaling, lossScale } from '../kernels/loss-scale.ts';
 import type { DeclaredModel } from '../model/declare.ts';
-import { decoderLoss } from '../model/decoder.ts';
+import { decoderLogits, decoderLoss } from '../model/decoder.ts';
 import type { Segment } from '../model/flat.ts';
 import type { Checkpointing } from '../model/ops/context.ts';
 import { HEAD_SCRATCH_BYTES } from '../model/ops/cross-entropy.ts';
@@ -38,9 +38,13 @@ export type EngineSettings = {
   readonly documents: { readonly train: boolean; readonly evaluation: boolean };
   readonly trainShapes: readonly BatchShape[];
   readonly evalShapes: readonly BatchShape[];
+  /** Tokens of the phase that eval_generate runs; null without it. */
+  readonly sampleTokens: number | null;
 };
 
 export const UPDATE_PLAN = 'update';
+/** Gives what follows a token of a row, for eval_generate. */
+export const SAMPLE_PLAN = 'sample';
 /** Runs once, before a fresh DoRA adapter is trained. */
 export const MAGNITUDES_PLAN = 'magnitudes';
 /** Name of the plan that runs a phase on batches of a shape. */
@@ -60,7 +64,7 @@ export function recordPhases(parts: Parts): Recorded[] {
   const micro = distinct(trainShapes).map((shape) => recordLoss(parts, 'micro', shape));
   const evaluation = distinct(evalShapes).map((shape) => recordLoss(parts, 'eval', shape));
   const update = trainShapes.length > 0 ? [recordUpdate(parts), ...recordPages(parts)] : [];
-  return [...micro, ...update, ...evaluation, ...recordMagnitudes(parts)];
+  return [...micro, ...update, ...evaluation, ...recordMagnitudes(parts), ...recordSample(parts)];
 }
 
 function recordLoss(
@@ -87,6 +91,17 @@ function recordLoss(
   } as const;
   decoderLoss(ctx, model, ids.slice(0, T), { labels: labels.slice(0, T), rowLoss: rowLoss.slice(0, T) }, backward);
   return { name: planName(phase, shape), commands: liveCommands(tape.commands, machine.flags.storage) };
+}
+
+/** Records the logits that follow one token of a row, as generation records a prompt: without dropout, every activation in f32. */
+function recordSample({ machine, declared, inputs, settings }: Parts): Recorded[] {
+  const { sampleTokens: S, computeDtype } = settings;
+  const { sample, ids, step } = inputs;
+  if (S === null || sample === null) return [];
+  const tape = machine.tape({ step });
+  const ctx = { tape, computeDtype, B: 1, S, phase: 'prefill' } as const;
+  decoderLogits(ctx, declared.model, ids.slice(0, S), { picks: sample.pick, rows: 1 }, sample.logits);
+  return [{ name: SAMPLE_PLAN, commands: liveCommands(tape.commands, machine.flags.storage) }];
 }
 
 /** Records DoRA's first magnitudes: the row norms of each adapted weight with its adapter. */

@@ -57,6 +57,10 @@ const progress = z.strictObject({
   isStoppedEarly: z.boolean(),
   steps,
   evaluations: z.array(z.strictObject({ step: count, epoch: number, result: evalResult })),
+  /** Texts of eval_generate. */
+  samples: z
+    .array(z.strictObject({ step: count, prompt: z.string(), text: z.string(), token_ids: z.array(count) }))
+    .default([]),
   /** Rows of log.jsonl. */
   log: z.array(z.record(z.string(), number)),
   /** Steps at the end of `steps` that no row of the log counts yet. */

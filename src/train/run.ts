@@ -12,28 +12,20 @@ import { restoreEngine, restoreWeights, writeCheckpoint } from './checkpoint.ts'
 import { type CheckpointStore, checkpointName, stepOfCheckpoint } from './checkpoint-store.ts';
 import type { Engine } from './engine.ts';
 import { evaluate } from './evaluate.ts';
-import type { EvalResult, Evaluation, LogRow, StepEvent, Timing, TrainEvent } from './events.ts';
+import type { EvalResult, Evaluation, LogRow, Sample, StepEvent, Timing, TrainEvent } from './events.ts';
+import { INTERRUPTED_FILE, type Interruption } from './interruption.ts';
 import { countParameters } from './model-layout.ts';
 import { requireFiniteStep, requireTrained } from './non-finite.ts';
 import { prepareEngine, secondsSince } from './prepare.ts';
 import { columnsOf, evaluationsToKeep, type Progress, type ResumeFile, stepsOf } from './resume-file.ts';
 import { riseAdvice } from './rising.ts';
+import { takeSamples } from './samples.ts';
 import { saveTrained } from './save.ts';
 import { isSaveDue, lastCheckpoint, Saver } from './saving.ts';
 import type { RunInput, Runtime } from './session.ts';
 import { type SubmittedStep, submitStep } from './steps.ts';
 import { TimeLimit } from './time-limit.ts';
 import { formatTrainerState, logEnd, TRAINER_STATE_FILE, TrainerLog, trainerState } from './trainer-state.ts';
-
-/** Says why a run stopped early: a file of its own, since trainer_state.json has Hugging Face's fields only. */
-export const INTERRUPTED_FILE = 'interrupted.json';
-export type Interruption = {
-  readonly reason: string;
-  readonly step: number;
-  readonly max_steps: number;
-  /** Folder of the newest checkpoint; null where there is none. */
-  readonly checkpoint: string | null;
-};
 
 /** A checkpoint that a run goes on from. */
 export type ResumePoint = { readonly name: string; readonly reader: FileReader; readonly file: ResumeFile };
@@ -62,6 +54,7 @@ export type TrainResult = {
   /** Evaluation of the weights that were saved. */
   readonly evalAfter: EvalResult | null;
   readonly best: BestState;
+  readonly samples: readonly Sample[];
   readonly checkpoints: Progress['checkpoints'];
   /** Steps from which the run has gone on. */
   readonly resumedAt: readonly number[];
@@ -108,6 +101,7 @@ class Run {
   readonly #limit: TimeLimit;
   readonly #steps: StepEvent[];
   readonly #evaluations: Evaluation[];
+  readonly #samples: Sample[];
   readonly #checkpoints: Progress['checkpoints'];
   readonly #resumedAt: readonly number[];
   readonly #timing: Timing = {
@@ -141,6 +135,7 @@ class Run {
     const progress = resume?.file.progress;
     this.#steps = progress === undefined ? [] : stepsOf(progress.steps, batches.totalSteps);
     this.#evaluations = [...(progress?.evaluations ?? [])];
+    this.#samples = [...(progress?.samples ?? [])];
     this.#checkpoints = [...(progress?.checkpoints ?? [])];
     this.#resumedAt = progress === undefined ? [] : [...progress.resumedAt, progress.step];
     this.#saver = checkpoints === null ? null : new Saver(checkpoints, config, resume?.name ?? null);
@@ -171,10 +166,12 @@ class Run {
   async *trainPrepared(): AsyncGenerator<TrainEvent, TrainResult> {
     const { config, batches } = this.#input;
     if (batches.evaluation.count > 0 && config.eval_on_start && this.#steps.length === 0) yield* this.#evaluation(0);
+    if (this.#steps.length === 0) yield* this.#sample(0);
     yield* this.#train();
     const loadsBest = config.load_best_model_at_end && this.#best.checkpoint !== null;
     requireTrained(this.#steps, config.model_name_or_path, loadsBest);
     yield* this.#loadBest();
+    yield* this.#sample(this.#savedStep);
     yield* this.#save();
     return this.#result();
   }
@@ -293,6 +290,15 @@ class Run {
     return result;
   }
 
+  /** Writes on after the prompts of eval_generate, if there are any. */
+  async *#sample(step: number): AsyncGenerator<TrainEvent, void> {
+    const { samples } = this.#input;
+    if (samples === null) return;
+    const started = performance.now();
+    for (const sample of yield* takeSamples(this.#engine, samples, this.#input, step)) this.#samples.push(sample);
+    this.#timing.eval_s += secondsSince(started);
+  }
+
   /** Why the run ends before `step`: the signal's reason, or that its time is nearly over; null where it does not. */
   #whyStop(step: number): unknown {
     const { signal } = this.#options;
@@ -358,6 +364,7 @@ class Run {
       isEvaluated: this.#isEvaluated,
       isStoppedEarly: this.#isStoppedEarly,
       steps: columnsOf(this.#steps),
+      samples: this.#samples,
       evaluations: evaluationsToKeep(this.#evaluations, [best.step, stepOfCheckpoint(best.checkpoint ?? '')]),
       log: this.#log.rows,
       unlogged: this.#log.unlogged,
@@ -475,6 +482,7 @@ class Run {
       evalBefore: evaluationAt(0),
       evalAfter: evaluationAt(saved),
       best: this.#best,
+      samples: this.#samples,
       checkpoints: this.#checkpoints,
       resumedAt: this.#resumedAt,
       earlierSeconds: this.#earlierSeconds,

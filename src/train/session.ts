@@ -18,6 +18,7 @@ import { initializeAdapter } from './initialize-adapter.ts';
 import { type ModelLayout, modelLayout } from './model-layout.ts';
 import { longestRow } from './packing.ts';
 import { readRows } from './rows.ts';
+import { readSamplePlan, type SamplePlan } from './samples.ts';
 
 /** What the platform provides to a run: a device, a quantizer, and files. */
 export type Runtime = {
@@ -35,6 +36,8 @@ export type RunInput = OpenedModel & {
   readonly chat: ChatSource | null;
   readonly batches: RunBatches;
   readonly layout: ModelLayout;
+  /** What eval_generate writes on after; null without it. */
+  readonly samples: SamplePlan | null;
 };
 
 /** Reads and checks everything but the weights; `store` is for rows that memory does not hold. @throws ConfigError, DataError */
@@ -45,12 +48,16 @@ export async function readRunInput(
 ): Promise<RunInput> {
   const { model, source, tokenizer, adapter, notes } = await openModel(config, readerOf);
   const { train, evaluation, chat, notes: rowNotes } = await readRows(config, { model, tokenizer }, readerOf, store);
+  const samples = await readSamplePlan(config, { model, tokenizer }, readerOf);
   const padId = model.pad_token_id ?? 0;
-  const batches = runBatches(config, train.rows, evaluation.rows, padId, longestRow(config, model));
-  const maxPositions = largest([...batches.shapes.train, ...batches.shapes.evaluation].map((s) => s.S));
+  const rowBatches = runBatches(config, train.rows, evaluation.rows, padId, longestRow(config, model));
+  const { shapes } = rowBatches;
+  const batches = samples === null ? rowBatches : { ...rowBatches, shapes: { ...shapes, sample: samples.tokens } };
+  const maxPositions = largest([...[...shapes.train, ...shapes.evaluation].map((s) => s.S), samples?.tokens ?? 1]);
   const layout = await modelLayout({ config, model, source, adapter, maxPositions });
   const allNotes = [...notes, ...rowNotes];
-  return { config, model, source, tokenizer, adapter, notes: allNotes, train, evaluation, chat, batches, layout };
+  const rows = { train, evaluation, chat, batches };
+  return { config, model, source, tokenizer, adapter, notes: allNotes, ...rows, layout, samples };
 }
 
 /** Allocates model and arena in GPU memory; loads and compiles nothing. @throws DeviceError */

@@ -34,7 +34,7 @@ function recorded(): { makers: CommandMaker[]; calls: unknown[] } {
   const handlers: BenchHandlers = { run: record, list: record, report: record, publish: record };
   const makers: CommandMaker[] = [
     (context) => trainCommand(context, record),
-    (context) => estimateCommand(context, record),
+    (context) => estimateCommand(context, record, record),
     (context) => doctorCommand(context, record),
     (context) => benchCommand(context, handlers),
     configCommand,

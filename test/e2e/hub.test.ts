@@ -7,7 +7,7 @@ import { runCombine, runInspect } from '../../src/cli/adapters/run.ts';
 import { dataCommand } from '../../src/cli/data/command.ts';
 import { runPreview } from '../../src/cli/data/run.ts';
 import { estimateCommand } from '../../src/cli/estimate/command.ts';
-import { runEstimate } from '../../src/cli/estimate/run.ts';
+import { runEstimate, runGenerateEstimate } from '../../src/cli/estimate/run.ts';
 import { exportCommand } from '../../src/cli/export/command.ts';
 import { runExport } from '../../src/cli/export/run.ts';
 import { mergeCommand } from '../../src/cli/merge/command.ts';
@@ -59,7 +59,7 @@ afterAll(async () => {
 
 const run = (...argv: readonly string[]) =>
   nibble(argv, [
-    (context) => estimateCommand(context, runEstimate),
+    (context) => estimateCommand(context, runEstimate, runGenerateEstimate),
     (context) => dataCommand(context, runPreview),
     (context) => mergeCommand(context, runMerge),
     (context) => exportCommand(context, runExport),

@@ -6,6 +6,7 @@ import { type ModelConfig, readModelConfig } from '../../src/formats/hf-config.t
 import { buildGeneration, type RequestLength } from '../../src/generate/build.ts';
 import type { GenerationEngine } from '../../src/generate/engine.ts';
 import type { ScoreShape } from '../../src/generate/scorer.ts';
+import type { Tier } from '../../src/gpu/device-profile.ts';
 import { adapterBase } from '../../src/model/adapter-base.ts';
 import { loadAdapters } from '../../src/model/adapter-values.ts';
 import { baseStorage, type StorageSettings } from '../../src/model/base-storage.ts';
@@ -26,6 +27,8 @@ export type OpenOptions = {
   readonly scoresPrompts?: boolean;
   readonly storage?: Partial<StorageSettings>;
   readonly scoreShapes?: readonly ScoreShape[];
+  /** Kernels to take in place of the device's own tier. */
+  readonly tier?: Tier;
   /** Changes to config.json. */
   readonly model?: Partial<ModelConfig>;
 };
@@ -47,7 +50,8 @@ export async function readPlan(directory: string, options: OpenOptions) {
 
 export async function openGeneration(directory: string, options: OpenOptions): Promise<GenerationEngine> {
   const { plan, adapters, source } = await readPlan(directory, options);
-  const engine = buildGeneration({ device, profile: device.profile, shaders: device.shaders }, plan);
+  const profile = { ...device.profile, tier: options.tier ?? device.profile.tier };
+  const engine = buildGeneration({ device, profile, shaders: device.shaders }, plan);
   await engine.compile();
   const wasm = await loadWasmModule();
   const context = {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { estimateCommand } from '../../src/cli/estimate/command.ts';
-import { runEstimate } from '../../src/cli/estimate/run.ts';
+import { runEstimate, runGenerateEstimate } from '../../src/cli/estimate/run.ts';
 import { quantizeCommand } from '../../src/cli/quantize/command.ts';
 import { runQuantize } from '../../src/cli/quantize/run.ts';
 import {
@@ -59,7 +59,7 @@ describe('estimate', () => {
     ];
     const { stdout, stderr } = await nibble(
       ['estimate', MODEL, '--json', ...flags],
-      [(context) => estimateCommand(context, runEstimate)],
+      [(context) => estimateCommand(context, runEstimate, runGenerateEstimate)],
     );
     const result = await estimate({ model_name_or_path: MODEL, ...settings, guide: true });
     expect(result, stderr).toEqual(JSON.parse(stdout));

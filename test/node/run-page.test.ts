@@ -105,6 +105,7 @@ test('a page of a resumed run has what came before', async () => {
     isStoppedEarly: false,
     steps: columnsOf([step(1), step(2)]),
     evaluations: [evaluation(2, 3)],
+    samples: [{ step: 0, prompt: 'Call me', text: ' a cab', token_ids: [1] }],
     log: [],
     unlogged: 0,
     best: { metric: 3, step: 2, checkpoint: 'checkpoint-2', patience: 0 },

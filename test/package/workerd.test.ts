@@ -8,7 +8,7 @@ import path from 'node:path';
 import { Miniflare } from 'miniflare';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { estimateCommand } from '../../src/cli/estimate/command.ts';
-import { runEstimate } from '../../src/cli/estimate/run.ts';
+import { runEstimate, runGenerateEstimate } from '../../src/cli/estimate/run.ts';
 import { quantizeCommand } from '../../src/cli/quantize/command.ts';
 import { runQuantize } from '../../src/cli/quantize/run.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
@@ -120,7 +120,7 @@ test.each(['nvidia', 'swiftshader'])('an estimate for %s is that of nibble estim
   const args = ['--max_length', '64', '--lora_r', '4', '--gradient_checkpointing', 'true', '--max_gpu_memory', '8MiB'];
   const { code, stdout, stderr } = await nibble(
     ['estimate', folder, '--json', '--profile', profile, ...args],
-    [(context) => estimateCommand(context, runEstimate)],
+    [(context) => estimateCommand(context, runEstimate, runGenerateEstimate)],
   );
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const name = path.join(folder, 'config.json');

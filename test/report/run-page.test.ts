@@ -27,6 +27,10 @@ const VIEW: RunView = {
     evalLoss: 3 - i / 100,
     perplexity: 20,
   })),
+  samples: [
+    { step: 0, prompt: 'Call me', text: ' <b>a</b> cab' },
+    { step: 40, prompt: 'Call me', text: ' Ishmael' },
+  ],
   best: { metric: 2.76, step: 25, checkpoint: 'checkpoint-25' },
   settings: [
     { name: 'lora_r', value: '16', where: 'run.yaml:3', isSet: true },
@@ -73,8 +77,16 @@ describe('the page of a run', () => {
     expect(page).toContain('<summary>5 earlier ones</summary>');
   });
 
+  test('samples stand side by side, as text', () => {
+    const page = renderRunPage(VIEW);
+    expect(page).toMatch(/<th[^>]*>before training<\/th><th[^>]*>after step 40<\/th>/);
+    expect(page).toContain(' &lt;b&gt;a&lt;/b&gt; cab');
+    expect(page).toContain(' Ishmael');
+  });
+
   test('has no section without content, and says where a run is that goes on', () => {
-    const early = renderRunPage({ ...VIEW, state: 'after step 0', steps: [], evaluations: [], best: null, peak: null });
+    const nothing = { steps: [], evaluations: [], samples: [], best: null, peak: null };
+    const early = renderRunPage({ ...VIEW, state: 'after step 0', ...nothing });
     expect(early).toContain('after step 0, 2026-01-02 03:04 UTC');
     expect(early).not.toMatch(/id="(curves|evaluations|memory)"/);
   });

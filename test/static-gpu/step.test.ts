@@ -182,6 +182,8 @@ const row = (variant: string, fields: Partial<Row> = {}): Row => ({
   round_clocks: 1,
   bound_by: 'l2',
   tflops: 100,
+  gigabytes_per_second: null,
+  bytes_per_instruction: null,
   compiler_cycles: null,
   ...fields,
 });
@@ -207,7 +209,7 @@ describe('the budget', () => {
     const steps = { kernels: {}, steps: { step: 100 } };
     expect(behind('x', steps, { kernels: {}, steps: { step: 104 } })).toEqual([]);
     expect(behind('x', steps, { kernels: {}, steps: { step: 106 } })).toEqual([
-      'x step: a modelled step of 106 ms, the budget has 100',
+      'x step: modelled as 106 ms, the budget has 100',
     ]);
   });
 });

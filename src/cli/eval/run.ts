@@ -1,6 +1,6 @@
 /** Does the work of `nibble eval`: shows its progress and prints the table. */
 import { type EvalSummary, evaluateFrom } from '../../node/eval.ts';
-import { namedFolder } from '../../node/generate.ts';
+import { namedFolder } from '../../node/prompts.ts';
 import { counted, formatBytes } from '../../report/format.ts';
 import type { CliContext } from '../shared/context.ts';
 import { askedDevice } from '../shared/device-choice.ts';

@@ -3,14 +3,8 @@ import path from 'node:path';
 import { text as readAll } from 'node:stream/consumers';
 import { memoryReader } from '../../formats/memory.ts';
 import { nodeReader } from '../../node/files.ts';
-import {
-  type GenerateEvent,
-  type GenerateSummary,
-  type Generation,
-  generateFrom,
-  namedFolder,
-} from '../../node/generate.ts';
-import { type Prompt, readPrompts } from '../../node/prompts.ts';
+import { type GenerateEvent, type GenerateSummary, type Generation, generateFrom } from '../../node/generate.ts';
+import { namedFolder, type Prompt, readPrompts } from '../../node/prompts.ts';
 import { counted, formatBytes } from '../../report/format.ts';
 import type { CliContext } from '../shared/context.ts';
 import { askedDevice } from '../shared/device-choice.ts';

@@ -1,5 +1,5 @@
 /** Does the work of `nibble serve`: loads, says where it listens, and ends when a signal comes. */
-import { namedFolder } from '../../node/generate.ts';
+import { namedFolder } from '../../node/prompts.ts';
 import { serveFrom } from '../../node/serve.ts';
 import type { CliContext } from '../shared/context.ts';
 import { askedDevice } from '../shared/device-choice.ts';

@@ -1,14 +1,18 @@
 /** Flags for all settings, from the one table in src/config. */
 import { type Command, Option } from 'commander';
-import { generateSettings } from '../../config/generate.ts';
+import { generateEstimateSettings, generateSettings } from '../../config/generate.ts';
 import { type FlagRow, flagTable, quietFlagNames } from '../../config/index.ts';
 import { serveSettings } from '../../config/serve.ts';
 
-/** Adds a flag per setting, grouped by section; names that are aliases or refused get a hidden flag. */
-export function addSettingOptions(command: Command): Command {
+/**
+ * Adds a flag per setting, grouped by section; names that are aliases or refused get a hidden flag.
+ * @param own names whose flags the command adds itself
+ */
+export function addSettingOptions(command: Command, own: readonly string[] = []): Command {
   for (const row of flagTable())
     command.addOption(new Option(`${row.flag} ${argument(row)}`, helpOf(row)).helpGroup(`${row.section}:`));
-  for (const name of quietFlagNames()) command.addOption(new Option(`--${name} [value]`).hideHelp());
+  for (const name of quietFlagNames())
+    if (!own.includes(name)) command.addOption(new Option(`--${name} [value]`).hideHelp());
   return command;
 }
 
@@ -20,7 +24,9 @@ export function givenSettings(options: Readonly<Record<string, unknown>>): Recor
   );
 }
 
-const commandKeys = [...Object.keys(generateSettings.shape), ...Object.keys(serveSettings.shape)];
+const commandKeys = [generateSettings, generateEstimateSettings, serveSettings].flatMap(({ shape }) =>
+  Object.keys(shape),
+);
 
 /** Rewrites flags such as `--learning-rate`, which axolotl and mlx-lm users type, with underscores. */
 export function underscoreSettings(argv: readonly string[]): string[] {

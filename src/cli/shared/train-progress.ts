@@ -16,6 +16,7 @@ const LABEL: Record<Phase | 'download', string> = {
   warmup: 'warm up',
   train: 'train',
   eval: 'evaluate',
+  sample: 'write samples',
   save: 'save',
 };
 
@@ -59,10 +60,16 @@ export function trainProgress(
       // a run that is told to stop names the checkpoint of its last step again
       if (event.path !== saved) progress.note(`checkpoint: ${event.path}${event.isBest ? ', the best so far' : ''}`);
       saved = event.path;
-    } else if (event.type === 'advice') progress.note(`advice: ${adviceInWords(event)}`);
+    } else if (event.type === 'sample')
+      for (const { prompt, text } of event.samples)
+        progress.note(`${sampledWhen(event.step)}: ${JSON.stringify(prompt)} goes on ${JSON.stringify(text)}`);
+    else if (event.type === 'advice') progress.note(`advice: ${adviceInWords(event)}`);
     else if (event.type === 'note') progress.note(event.text);
   };
 }
+
+/** Names the weights of a sample: before the first step, or after one. */
+const sampledWhen = (step: number): string => (step === 0 ? 'before training' : `after step ${step}`);
 
 /** Formats the mean loss of steps, or says that there is none. */
 export function lossInWords(steps: readonly StepEvent[]): string {

@@ -17,6 +17,13 @@ export const watching = {
       'steps between evaluations, or below 1 a fraction of all steps; null takes logging_steps where that is set, else 500',
     ),
   eval_on_start: z.boolean().default(false).describe('evaluate before the first step as well'),
+  eval_generate: z
+    .union([z.array(text).min(1), text, z.null()])
+    .default(null)
+    .describe(
+      'prompts that are written on after before the first step and after the last, with the likeliest token every time: a list of texts, or the name of a file with a prompt on each line',
+    ),
+  eval_generate_max_new_tokens: atLeastOne.default(64).describe('most tokens that eval_generate writes after a prompt'),
   strict: z
     .boolean()
     .default(false)

@@ -2,7 +2,7 @@
 import type { Tape } from '../../gpu/tape.ts';
 import type { Tensor } from '../../gpu/tensor.ts';
 import type { Paging } from '../../kernels/cache.ts';
-import { type ComputeDtype, PACKED_ROWS } from '../weight.ts';
+import { type ComputeDtype, fewRows } from '../weight.ts';
 import type { AdapterBank } from './adapter-bank.ts';
 
 /**
@@ -63,12 +63,12 @@ const WHOLE_LOADS = 8;
 
 /**
  * Type of an activation of this width that products alone read, or of a gradient: float16 where tensor cores would round it on its way
- * anyway. Never where tokens are generated or adapters chosen, nor in a batch of a row or two, whose products read 4-bit codes
- * themselves and f32 beside them.
+ * anyway. Never where tokens are generated or adapters chosen, nor in a batch of a few rows, whose products read weights as they are
+ * stored and f32 beside them.
  */
 export function operandDtype({ tape, computeDtype, phase, adapters, B, S }: OpContext, width: number): ComputeDtype {
   const onMatrices = tape.profile.tier === 'subgroup_matrix' && computeDtype === 'f16' && width % WHOLE_LOADS === 0;
-  const evaluates = phase === 'eval' && adapters === undefined && B * S > PACKED_ROWS;
+  const evaluates = phase === 'eval' && adapters === undefined && B * S > fewRows(tape.profile);
   return onMatrices && (phase === 'train' || evaluates) ? 'f16' : 'f32';
 }
 

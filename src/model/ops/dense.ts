@@ -2,7 +2,7 @@
 import type { Tensor } from '../../gpu/tensor.ts';
 import { biasFwd } from '../../kernels/bias.ts';
 import { type LowRank, matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
-import { isTrainable, materialize, projectPacked, projectsPacked, shardsOf, type Weight } from '../weight.ts';
+import { isTrainable, materialize, projectStored, projectsStored, shardsOf, type Weight } from '../weight.ts';
 import type { OpContext } from './context.ts';
 
 /** Rows of x (T, in) on their way through a layer: all of a batch, or a chunk of them. */
@@ -26,11 +26,12 @@ export type Joined = { readonly plus?: LowRank; readonly bias?: Tensor | null };
 export function project(ctx: OpContext, rows: Rows, y: Tensor, joined: Joined = {}): void {
   const { x, T, weight, scratchBudget } = rows;
   // only outside of training, where QLoRA has to equal LoRA on the decoded base to the bit
-  const packed = ctx.phase !== 'train' && projectsPacked(weight, T) ? weight : null;
-  for (const shard of shardsOf(ctx.tape, weight, ctx.computeDtype, scratchBudget)) {
+  const isStored = ctx.phase !== 'train' && projectsStored(ctx.tape, weight, T);
+  // what needs no scratch is not cut by a budget for it
+  for (const shard of shardsOf(ctx.tape, weight, ctx.computeDtype, isStored ? undefined : scratchBudget)) {
     const yBand = { ld: weight.out, col0: shard.row0 };
-    if (packed !== null) {
-      projectPacked(ctx.tape, packed, shard, ctx.computeDtype, { T, x, y, yBand });
+    if (isStored) {
+      projectStored(ctx.tape, weight, shard, ctx.computeDtype, { T, x, y, yBand });
       continue;
     }
     const w = materialize(ctx.tape, weight, shard, ctx.computeDtype);
@@ -47,7 +48,7 @@ export function project(ctx: OpContext, rows: Rows, y: Tensor, joined: Joined = 
       ...(bias && { bias: { tensor: bias, col0: shard.row0 } }),
     });
   }
-  if (packed !== null) addJoined(ctx, rows, y, joined);
+  if (isStored) addJoined(ctx, rows, y, joined);
 }
 
 /** The same, added to a product that is there already. */

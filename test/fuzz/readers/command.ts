@@ -127,7 +127,12 @@ const makers: readonly CommandMaker[] = [
       merge: async ({ folders }) => require(folders.length > 0, 'a merge of no folder'),
       publish: async () => undefined,
     }),
-  (c) => estimateCommand(c, async ({ modelConfig }) => require(modelConfig.text !== '', 'an empty config.json')),
+  (c) =>
+    estimateCommand(
+      c,
+      async ({ modelConfig }) => require(modelConfig.text !== '', 'an empty config.json'),
+      async ({ config }) => require(config.batch_size >= 1, 'a batch of none'),
+    ),
   (c) =>
     tuneKernelsCommand(c, async ({ rounds, minutes }) => {
       require(Number.isSafeInteger(rounds) && rounds >= 1, `${rounds} rounds`);
