@@ -26,7 +26,9 @@ test('holds every file of the package', () => {
 
 test('the context has what the build reads, and each line of it is there', () => {
   const paths = admitted(read('.dockerignore'));
-  const sources = /const SOURCES = \[([^\]]*)\]/.exec(read('scripts/build.mjs'))?.[1]?.match(/[^'\s,]+/g) ?? [];
+  const lists = [...read('scripts/build.mjs').matchAll(/sources: \[\s*((?:[^\]]|\],)*?)\],\n {4}products/g)];
+  expect(lists.length).toBe(2);
+  const sources = lists.flatMap(([, list]) => [...list!.matchAll(/'([^']+)'/g)].map(([, name]) => name!));
   expect(sources.length).toBeGreaterThan(7);
   expect(sources.filter((source) => !paths.includes(source))).toEqual([]);
   const folders = paths.map((path) => path.replace(/\/\*.*$/, ''));
