@@ -216,7 +216,7 @@ try {
   for (const { what, reached, unit } of figures) console.log(`${what}: ${reached?.toFixed(3)} ${unit}`);
   if (flags.record !== undefined)
     writeRecord(flags.record, {
-      row: 12,
+      row: 13,
       title: 'A generated token against context and batch, and a base in 4 bits against 16',
       command: 'npm run build && node bench/performance/decode-curves.mjs --record FILE',
       adapter: runtime.device.profile.name,

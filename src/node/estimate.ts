@@ -66,7 +66,7 @@ export async function estimate(options: EstimateOptions): Promise<EstimateResult
   if (typeof wantsGuide !== 'boolean')
     problems.push({ path: 'guide', message: `got ${show(wantsGuide)}, wanted true or false (options)` });
   const card = collect(problems, () => (gpu === undefined ? null : cardNamed(String(gpu), 'gpu'))) ?? null;
-  const device = collect(problems, () => deviceProfile(profile ?? card?.maker, 'profile'));
+  const device = collect(problems, () => deviceProfile(profile === undefined ? card?.maker : profile, 'profile'));
   const guide = wantsGuide || card !== null ? { card } : null;
   const usual = guide === null ? {} : usualSettings(settings.adapter_name_or_path);
   const config = collect(problems, () =>

@@ -8,7 +8,7 @@ import { directory, GOLDEN, nibbleTrain, trainerState } from './nibble.ts';
 const ROOT = path.join(GOLDEN, 'architectures');
 const NAMES = readdirSync(ROOT).filter((name) => !name.includes('.'));
 const STEPS = 10;
-const rows = path.join(directory({ 'rows.jsonl': learnableRows(1, 40, 16, 128) }), 'rows.jsonl');
+const rows = path.join(directory({ 'rows.jsonl': learnableRows(1, 40, 12, 128) }), 'rows.jsonl');
 
 const train = (model: string, output: string, ...flags: readonly string[]) =>
   nibbleTrain(
@@ -17,7 +17,7 @@ const train = (model: string, output: string, ...flags: readonly string[]) =>
     `--datasets=${rows}`,
     `--max_steps=${STEPS}`,
     '--learning_rate=2e-2',
-    '--per_device_train_batch_size=4',
+    '--per_device_train_batch_size=2',
     '--lora_r=4',
     ...flags,
   );

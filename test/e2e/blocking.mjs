@@ -1,13 +1,19 @@
 /**
  * Loaded into a process by NODE_OPTIONS: blocks its main thread as endless JavaScript does. The process of the command does so when
- * the file FOLDER/block is there, its children as soon as they listen to it. Each leaves FOLDER/PID.
+ * the file FOLDER/block is there, its children half a second after they began to listen to it, when their threads have started too.
+ * Each leaves FOLDER/PID.
  */
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 
 const folder = process.env.NIBBLE_TEST_BLOCKING ?? '';
-const mayBlock = () => process.listenerCount('disconnect') > 0 || existsSync(path.join(folder, 'block'));
+const STARTED_MS = 500;
+let listensSince = Number.POSITIVE_INFINITY;
+function mayBlock() {
+  if (process.listenerCount('disconnect') > 0) listensSince = Math.min(listensSince, performance.now());
+  return performance.now() - listensSince > STARTED_MS || existsSync(path.join(folder, 'block'));
+}
 /** Longer than any test waits. */
 const BLOCKED_MS = 60_000;
 

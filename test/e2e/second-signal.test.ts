@@ -22,7 +22,7 @@ const suite = (rows: string) => `
 suite: blocked
 seeds: [1]
 division: open
-base: {model_name_or_path: ${MODEL}, datasets: [{path: ${rows}}], max_steps: 2, lora_r: 2}
+base: {model_name_or_path: ${MODEL}, datasets: [{path: ${rows}}], max_steps: 5000, lora_r: 2}
 arms: {lora: {method: lora}}
 `;
 

@@ -12,7 +12,7 @@ const gpu = (changes: Partial<DeviceProfile>): DeviceProfile => {
 describe('the tier that auto takes', () => {
   it('is that of the known profiles', () => {
     const profiles = Object.values(KNOWN_PROFILES);
-    expect(profiles.length).toBe(3);
+    expect(profiles.length).toBe(6);
     for (const profile of profiles) expect(profile.tier).toBe(bestTier(profile).tier);
   });
 
