@@ -5,7 +5,7 @@
 
 export { loadTrainConfig, type ResolvedConfig, type TrainConfig, type TrainSettings } from './config/index.ts';
 export { ConfigError, type ConfigProblem, DataError, DeviceError, KernelCallError, RunStopped } from './errors.ts';
-export type { GenerateEstimateResult, GenerationFigures } from './estimate/generation-result.ts';
+export type { GenerateEstimateResult, GenerationFigures } from './estimate/generation-figures.ts';
 export type {
   EstimatedMethod,
   EstimateResult,

@@ -26,7 +26,7 @@ import { modelJson } from './curve-models.mjs';
 /**
  * @typedef {import('#dist/generate/engine.js').GenerationEngine} Engine
  * @typedef {import('#dist/formats/hf-config.js').ModelConfig} ModelConfig
- * @typedef {import('#dist/generate/build.js').GenerationPlan} Plan
+ * @typedef {import('#dist/generate/plan.js').GenerationPlan} Plan
  * @typedef {{ batch: number, context: number }} Point
  */
 

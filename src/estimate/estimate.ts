@@ -4,8 +4,9 @@ import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
 import type { DeclaredModel } from '../model/declare.ts';
 import type { FourBitWeight } from '../model/weight.ts';
-import { buildEngine, type Shapes } from '../train/build.ts';
+import { buildEngine } from '../train/build.ts';
 import { countParameters, type ModelLayout } from '../train/model-layout.ts';
+import type { Shapes } from '../train/shapes.ts';
 import type { Estimate, QuantizedLinears } from './types.ts';
 
 const F32_BYTES = 4;

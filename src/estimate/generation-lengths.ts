@@ -1,5 +1,5 @@
 /** How long a context and how large a batch of generation a number of bytes has room for: counted, as any estimate is. */
-import type { GenerationPlan } from '../generate/build.ts';
+import type { GenerationPlan } from '../generate/plan.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
 import { estimateGeneration } from './generation.ts';

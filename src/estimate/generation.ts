@@ -1,6 +1,7 @@
 /** GPU memory of generation from its plan, without a GPU: its allocations are counted instead of made. */
 
-import { buildGeneration, type GenerationPlan } from '../generate/build.ts';
+import { buildGeneration } from '../generate/build.ts';
+import type { GenerationPlan } from '../generate/plan.ts';
 import type { CategoryBytes } from '../gpu/category.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';

@@ -1,8 +1,7 @@
 /** What would make a run need less memory, and how much it would need then. */
 import { max as largest } from 'simple-statistics';
 import { sizeInWords, type TrainConfig } from '../config/index.ts';
-import type { Shapes } from '../train/build.ts';
-import type { BatchShape } from '../train/inputs.ts';
+import type { BatchShape, Shapes } from '../train/shapes.ts';
 
 /** Settings and batch shapes of a run that may be changed. */
 export type Candidate = { readonly config: TrainConfig; readonly shapes: Shapes };

@@ -9,8 +9,8 @@ import type { TrainConfig } from '../config/settings.ts';
 import { exitCodeOf } from '../errors.ts';
 import type { DeviceProfile, Tier } from '../gpu/device-profile.ts';
 import type { ShaderLibrary } from '../gpu/kernel.ts';
-import type { Shapes } from '../train/build.ts';
 import { countParameters, type ModelLayout } from '../train/model-layout.ts';
+import type { Shapes } from '../train/shapes.ts';
 import { estimateRun } from './estimate.ts';
 import type { Estimate } from './types.ts';
 

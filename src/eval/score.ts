@@ -1,7 +1,8 @@
 /** Log-likelihoods of rows of unequal lengths, in batches of few shapes. What a row gets does not depend on its neighbours. */
 import { IGNORED } from '../data/row.ts';
 import { prefillLength } from '../generate/build.ts';
-import type { ScoreBatch, Scorer, ScoreShape } from '../generate/scorer.ts';
+import type { ScoreShape } from '../generate/plan.ts';
+import type { ScoreBatch, Scorer } from '../generate/scorer.ts';
 import type { RowScore, ScoredRow } from './encode.ts';
 
 /** Rows that go through the model together, by their numbers. */

@@ -1,41 +1,12 @@
 /** Allocates and records everything that generation needs: the one path that running and estimating share. */
-import type { AdapterLayout } from '../adapters/layout.ts';
-import type { ModelConfig } from '../formats/hf-config.ts';
 import { Machine, type MachineTarget } from '../gpu/machine.ts';
 import { declareAdapters } from '../model/adapter-set.ts';
-import type { BaseStorage } from '../model/base-storage.ts';
 import { requireComputeDtype } from '../model/compute-dtype.ts';
 import { declareModel } from '../model/declare.ts';
-import type { ComputeDtype } from '../model/weight.ts';
 import { PAGE_TOKENS } from './cache.ts';
 import { GenerationEngine } from './engine.ts';
 import { pagesFor } from './pages.ts';
-import type { ScoreShape } from './scorer.ts';
-
-/** A request as memory sees it. */
-export type RequestLength = {
-  /** Tokens of the prompt. */
-  readonly prompt: number;
-  /** Most tokens that are generated. */
-  readonly maxNewTokens: number;
-};
-
-export type GenerationPlan = {
-  readonly model: ModelConfig;
-  readonly storage: BaseStorage;
-  readonly adapters: readonly AdapterLayout[];
-  readonly computeDtype: ComputeDtype;
-  /** Most sequences that are under way at once. */
-  readonly batchSize: number;
-  /** None where texts are scored alone. */
-  readonly requests: readonly RequestLength[];
-  /** Most tokens that the cache holds; those of the largest requests together where absent. */
-  readonly cacheTokens?: number | undefined;
-  /** Whether log-probabilities of prompts may be asked for. */
-  readonly scoresPrompts?: boolean | undefined;
-  /** Shapes of batches that are scored; none where left out. */
-  readonly scoreShapes?: readonly ScoreShape[];
-};
+import type { GenerationPlan, RequestLength } from './plan.ts';
 
 /** Declares the base and its adapters, records the phases and allocates all of it; without a device only the bytes are counted. */
 export function buildGeneration(target: MachineTarget, plan: GenerationPlan): GenerationEngine {

@@ -8,7 +8,8 @@ import type { DeclaredModel } from '../model/declare.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 import { allocateCache, type CacheShape, CURSOR_WORDS, type KvCache } from './cache.ts';
 import { decodeName, type GenerationInputs, PROMPT_LOGITS_NAME, prefillName, recordPhases } from './phases.ts';
-import { Scorer, type ScoreShape } from './scorer.ts';
+import type { ScoreShape } from './plan.ts';
+import { Scorer } from './scorer.ts';
 
 export type GenerationSettings = {
   readonly computeDtype: ComputeDtype;

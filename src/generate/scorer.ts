@@ -9,9 +9,7 @@ import type { DeclaredModel } from '../model/declare.ts';
 import { decoderLoss } from '../model/decoder.ts';
 import type { ComputeDtype } from '../model/weight.ts';
 import { CURSOR_WORDS, type KvCache } from './cache.ts';
-
-/** B sequences of S tokens each; every shape has a phase of its own. */
-export type ScoreShape = { readonly B: number; readonly S: number };
+import type { ScoreShape } from './plan.ts';
 
 /** Rows to score: (B, S) row-major, padded at the end. Labels are shifted already: -100 where nothing is asked. */
 export type ScoreBatch = ScoreShape & {

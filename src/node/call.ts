@@ -8,6 +8,9 @@ export type WorkEvent<Phase extends string> =
   | { readonly type: 'progress'; readonly phase: Phase; readonly label: string }
   | { readonly type: 'note'; readonly text: string };
 
+/** Events of opening a model to generate with. */
+export type LoadEvent = WorkEvent<'download' | 'load' | 'compile'>;
+
 export type CallOptions<Event> = {
   /** Called with each event as it happens. An error it throws ends the work. */
   readonly onEvent?: ((event: Event) => void) | undefined;

@@ -6,20 +6,19 @@ import { allowedBytes } from '../estimate/allowed.ts';
 import { requireFit } from '../estimate/fit.ts';
 import { estimateGeneration } from '../estimate/generation.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
-import { buildGeneration, type GenerationPlan } from '../generate/build.ts';
+import { buildGeneration } from '../generate/build.ts';
 import type { GenerationEngine } from '../generate/engine.ts';
+import type { GenerationPlan } from '../generate/plan.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
 import { chooseTier } from '../gpu/tier.ts';
 import { loadAdapters } from '../model/adapter-values.ts';
 import { loadModel } from '../model/load.ts';
 import { formatBytes } from '../report/format.ts';
-import type { WorkEvent } from './call.ts';
+import type { LoadEvent } from './call.ts';
 import { driverMemory } from './gpu-memory.ts';
 import { adapterFolder, modelFolder, templateFolder } from './hub-folders.ts';
 import type { NamedFolder } from './prompts.ts';
 import type { NodeRuntime } from './runtime.ts';
-
-export type LoadEvent = WorkEvent<'download' | 'load' | 'compile'>;
 
 type Listener = { readonly onEvent: (event: LoadEvent) => void; readonly signal: AbortSignal };
 

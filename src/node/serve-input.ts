@@ -6,8 +6,9 @@ import { type ChatSource, openChatSource, readChatTemplates } from '../data/chat
 import { ConfigError } from '../errors.ts';
 import type { TensorSource } from '../formats/checkpoint.ts';
 import { floatType } from '../formats/dtype.ts';
-import { anyRequests, type GenerationPlan } from '../generate/build.ts';
+import { anyRequests } from '../generate/build.ts';
 import { readGenerationConfig } from '../generate/generation-config.ts';
+import type { GenerationPlan } from '../generate/plan.ts';
 import { endsOf } from '../generate/resolve.ts';
 import { adapterBase } from '../model/adapter-base.ts';
 import { baseStorage } from '../model/base-storage.ts';

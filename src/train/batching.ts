@@ -12,7 +12,7 @@ import {
 import { epochOrders, evaluationOrder, type Lengths } from '../data/order.ts';
 import { lengthsOf, type RowSource } from '../data/row-source.ts';
 import { sizesInOrder, trainSizes } from './batch-sizes.ts';
-import type { Shapes } from './build.ts';
+import type { Shapes } from './shapes.ts';
 
 export type RunBatches = {
   readonly train: TrainBatches;

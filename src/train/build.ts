@@ -11,10 +11,10 @@ import { declareModel } from '../model/declare.ts';
 import type { Checkpointing } from '../model/ops/context.ts';
 import { Engine } from './engine.ts';
 import { HeldState } from './held-state.ts';
-import type { BatchShape } from './inputs.ts';
 import type { ModelLayout } from './model-layout.ts';
 import { documentsOf } from './packing.ts';
 import type { EngineSettings } from './phases.ts';
+import type { Shapes } from './shapes.ts';
 import { matmulTier } from './tiers.ts';
 import { loraPlus, updateGroups, updateRule } from './update-rule.ts';
 
@@ -36,13 +36,6 @@ function lossScalingOf(config: TrainConfig): LossScaling | null {
 function stateBudget({ optim, paged_optimizer_memory: size }: TrainConfig): number | null {
   return size === null || !optimizerOf(optim).paged ? null : bytesOfSize(size);
 }
-
-export type Shapes = {
-  readonly train: readonly BatchShape[];
-  readonly evaluation: readonly BatchShape[];
-  /** Tokens of the phase that eval_generate runs; absent without it. */
-  readonly sample?: number;
-};
 
 /**
  * Declares the model, records the phases for every batch shape and allocates all of it; on a target without a device

@@ -11,10 +11,11 @@ import { METRIC, METRIC_COUNT } from '../kernels/grad-norm.ts';
 import type { DeclaredModel } from '../model/declare.ts';
 import { wholeRows } from './document-inputs.ts';
 import type { HeldState } from './held-state.ts';
-import { allocateInputs, type BatchShape, F32_BYTES, type Inputs } from './inputs.ts';
+import { allocateInputs, F32_BYTES, type Inputs } from './inputs.ts';
 import { LossScaler, type RatesAt, type ScalerState, USED_BYTES } from './loss-scaler.ts';
 import { pagePlan } from './pager.ts';
 import { type EngineSettings, MAGNITUDES_PLAN, planName, recordPhases, SAMPLE_PLAN, UPDATE_PLAN } from './phases.ts';
+import type { BatchShape } from './shapes.ts';
 import { packStepScalars, STEP_BYTES, type StepScalars } from './step-scalars.ts';
 
 /** A batch as the GPU reads it: (B, S) row-major; labels are shifted already, -100 where nothing is predicted. */

@@ -6,9 +6,6 @@ import { RATE_ROWS, RATE_WORDS, SCALER_WORDS } from '../kernels/loss-scale.ts';
 import { allocateDocuments, type DocumentInputs } from './document-inputs.ts';
 import { STEP_BYTES } from './step-scalars.ts';
 
-/** B sequences of S tokens each. Every distinct shape has a plan of its own. */
-export type BatchShape = { readonly B: number; readonly S: number };
-
 export const F32_BYTES = 4;
 
 export type Inputs = {

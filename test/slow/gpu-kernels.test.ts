@@ -1,7 +1,7 @@
 /** Decoding with the kernels of GPUs: what the cache gives is what the whole text gives, alone and in a batch. */
 import { expect, test } from 'vitest';
-import { GOLDEN } from '../model/open.ts';
 import { openGeneration } from '../generate/open.ts';
+import { GOLDEN } from '../model/open.ts';
 
 const QWEN = `${GOLDEN}architectures/qwen2`;
 /** Unequal lengths: one token, beside a page's end, and several pages. */

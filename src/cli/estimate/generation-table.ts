@@ -1,6 +1,7 @@
 /** Formats an estimate of generation as a table for a person. */
+
+import type { GenerateEstimateResult, GenerationFigures } from '../../estimate/generation-figures.ts';
 import { MOST_SEQUENCES } from '../../estimate/generation-lengths.ts';
-import type { GenerateEstimateResult, GenerationFigures } from '../../estimate/generation-result.ts';
 import { CATEGORIES } from '../../gpu/category.ts';
 import { counted, formatBytes, formatCount } from '../../report/format.ts';
 
