@@ -20,7 +20,7 @@ import package::lib::step::Step;
 @if(!SHARED_ROW) const STRIDE = 1u;
 @if(SHARED_ROW) const STRIDE = TEAM;
 
-const VECTORS = 64u; // of a block
+const VECTORS = 64u; // vectors in a block
 const OF_V = 256u; // where the codes of v begin
 const SMALLEST = 1.17549435e-38; // below it 1 / x may be infinite: the block counts as zeros
 

@@ -29,7 +29,7 @@ struct Params { B: u32, S: u32, H: u32, window: u32 }
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = flat_index(wg, grid, lane, WG);
   if (i >= params.B * params.S * params.H * D4) { return; }
-  let at = i / D4; // of (query, head)
+  let at = i / D4; // index of (query, head)
   let row = at / params.H;
   let s = cursor[row / params.S].x + row % params.S;
   let start = span_start(s, params.window);

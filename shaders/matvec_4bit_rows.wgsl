@@ -77,7 +77,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   var sums: array<f32, SUMS>;
   for (var k = lane; k < vectors; k += LANES) {
     var words: array<vec4u, ROWS>;
-    // of the blocks: all loads are issued before the first of them is looked at
+    // scales of the blocks: all loads are issued before the first of them is looked at
     @if(DOUBLE) var bytes: array<u32, ROWS>;
     var scales: array<f32, ROWS>;
     var parts = array<f32, SUMS>();

@@ -192,7 +192,7 @@ try {
       'decode-context',
       CONTEXTS.map((x, i) => ({ x, y: byContext[i] ?? Number.NaN })),
     );
-    // of one sequence's token: what a batch saves is what it shares
+    // over the time of a sequence alone: what a batch saves is what it shares
     line(
       'decode-batch',
       BATCHES.map((x, i) => ({ x, y: (byBatch[i] ?? Number.NaN) / x })),

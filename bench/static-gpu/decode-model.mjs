@@ -35,7 +35,7 @@ export function modelDecode(plan, rate, chip, assumed) {
   return { ms, ...sums, bandwidth_share: (1e3 * sums.bytes) / bandwidth / ms, parts };
 }
 
-/** Of the cache, appending touches the rows that it writes alone. @param {PipelineSpec} spec @param {Dispatches} dispatch */
+/** Appending touches only those rows of the cache that it writes. @param {PipelineSpec} spec @param {Dispatches} dispatch */
 function touchedBytes({ kernel }, dispatch) {
   if (kernel !== 'cache_append') return bytesOf(dispatch);
   return 2 * streamedBytes(dispatch);

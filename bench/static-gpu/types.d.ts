@@ -211,7 +211,7 @@ export type Row = {
   readonly round_clocks: number | null;
   readonly bound_by: string;
   readonly tflops: number | null;
-  /** Of a kernel that streams weights or a cache: bytes of them a second, and those of a lane for each instruction of a round. */
+  /** Bytes a second of the weights or the cache that a kernel streams, and bytes a lane for each instruction of a round. */
   readonly gigabytes_per_second: number | null;
   readonly bytes_per_instruction: number | null;
   readonly compiler_cycles: number | null;

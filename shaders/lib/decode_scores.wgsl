@@ -19,7 +19,7 @@ const STRIDE = CHUNK * HEADS + 1u; // one more: lanes of a key write to banks of
 const QUERY = HEADS * STEPS * PARTS;
 
 var<workgroup> vectors: array<vec4f, VECTORS>; // the queries; at the end sums, of which each lane has one
-var<workgroup> partial: array<f32, STRIDE * PARTS>; // of scores, by lane of a key
+var<workgroup> partial: array<f32, STRIDE * PARTS>; // parts of scores, by lane of a key
 var<workgroup> places: array<u32, CHUNK / 4u>;      // rows of the cache, of four keys each
 
 // The products of the keys from j on with all heads, in parts.

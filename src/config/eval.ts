@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { checkedSettings } from './checked-settings.ts';
-import { generateSettings } from './generate.ts';
+import { generateSettings, modelSettings } from './generate.ts';
 import { settings } from './settings.ts';
 
 const text = z.string().min(1);
@@ -67,17 +67,7 @@ export const evalSettings = z.strictObject({
     .boolean()
     .default(false)
     .describe('evaluate everything on the base as it is stored, and again with its linear layers in 4 bits'),
-  model_revision: generation.model_revision,
-  offline: generation.offline,
-  load_in_4bit: generation.load_in_4bit,
-  bnb_4bit_quant_type: generation.bnb_4bit_quant_type,
-  bnb_4bit_use_double_quant: generation.bnb_4bit_use_double_quant,
-  bnb_4bit_blocksize: generation.bnb_4bit_blocksize,
-  llm_int8_skip_modules: generation.llm_int8_skip_modules,
-  dtype: generation.dtype,
-  compute_dtype: generation.compute_dtype,
-  matmul_tier: generation.matmul_tier,
-  max_gpu_memory: generation.max_gpu_memory,
+  ...modelSettings,
   batch_size: z
     .int()
     .min(1)

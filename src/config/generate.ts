@@ -7,7 +7,8 @@ import { settings } from './settings.ts';
 const share = z.number().min(0).max(1);
 const count = z.int().min(0);
 
-export const generateSettings = z.strictObject({
+/** How a model is found, stored and computed with: the same for generation, its estimate, evaluation and serving. */
+export const modelSettings = {
   model_revision: settings.shape.model_revision,
   offline: settings.shape.offline,
   load_in_4bit: settings.shape.load_in_4bit.describe(
@@ -24,6 +25,10 @@ export const generateSettings = z.strictObject({
     .describe('dtype of the matrix products; sums and the cache are float32'),
   matmul_tier: settings.shape.matmul_tier,
   max_gpu_memory: settings.shape.max_gpu_memory,
+};
+
+export const generateSettings = z.strictObject({
+  ...modelSettings,
   max_new_tokens: z
     .int()
     .min(1)
@@ -87,17 +92,7 @@ const { shape } = generateSettings;
 
 /** What decides how much memory generation needs: settings of generation, and the lengths that its prompts would have. */
 export const generateEstimateSettings = z.strictObject({
-  model_revision: shape.model_revision,
-  offline: shape.offline,
-  load_in_4bit: shape.load_in_4bit,
-  bnb_4bit_quant_type: shape.bnb_4bit_quant_type,
-  bnb_4bit_use_double_quant: shape.bnb_4bit_use_double_quant,
-  bnb_4bit_blocksize: shape.bnb_4bit_blocksize,
-  llm_int8_skip_modules: shape.llm_int8_skip_modules,
-  dtype: shape.dtype,
-  compute_dtype: shape.compute_dtype,
-  matmul_tier: shape.matmul_tier,
-  max_gpu_memory: shape.max_gpu_memory,
+  ...modelSettings,
   max_new_tokens: shape.max_new_tokens,
   batch_size: shape.batch_size,
   context: z

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { sizeType } from './bytes.ts';
 import { checkedSettings } from './checked-settings.ts';
-import { generateSettings } from './generate.ts';
+import { generateSettings, modelSettings } from './generate.ts';
 
 const { shape } = generateSettings;
 const names = z.array(z.string().min(1)).default([]);
@@ -14,17 +14,7 @@ const HIGHEST_PORT = 65_535;
 export const API_KEY_VARIABLE = 'NIBBLE_API_KEY';
 
 export const serveSettings = z.strictObject({
-  model_revision: shape.model_revision,
-  offline: shape.offline,
-  load_in_4bit: shape.load_in_4bit,
-  bnb_4bit_quant_type: shape.bnb_4bit_quant_type,
-  bnb_4bit_use_double_quant: shape.bnb_4bit_use_double_quant,
-  bnb_4bit_blocksize: shape.bnb_4bit_blocksize,
-  llm_int8_skip_modules: shape.llm_int8_skip_modules,
-  dtype: shape.dtype,
-  compute_dtype: shape.compute_dtype,
-  matmul_tier: shape.matmul_tier,
-  max_gpu_memory: shape.max_gpu_memory,
+  ...modelSettings,
   chat_template_path: shape.chat_template_path,
   served_model_name: z
     .string()

@@ -42,6 +42,6 @@ export type Guide = {
   /** The assumption behind usable_bytes, in words. */
   readonly usable: string;
   readonly cards: readonly CardFigures[];
-  /** Of the methods that some card does not hold as asked for. */
+  /** What would help the methods that some card does not hold as asked for. */
   readonly remedies: readonly MethodRemedies[];
 };

@@ -22,7 +22,7 @@ export type MetricResult = {
   readonly value: number;
   /** Null where lm-eval says N/A. */
   readonly stderr: number | null;
-  /** Of each item, in order. */
+  /** What came of each item, in order. */
   readonly values: readonly MetricValue[];
 };
 

@@ -33,7 +33,7 @@ export type LossCell = {
   readonly model: string;
   readonly loss: number;
   readonly perplexity: number;
-  /** Of the loss, with a row as one observation; null below eight of them. */
+  /** Standard error of the loss, with a row as one observation; null below eight of them. */
   readonly stderr: number | null;
   readonly ci95: Interval | null;
 };

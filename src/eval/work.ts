@@ -54,7 +54,7 @@ export type Work = {
 export type WorkOptions = {
   readonly encoder: Encoder;
   readonly defaults: GenerationDefaults;
-  /** Of long texts: tokens of a window, and from one window to the next. */
+  /** Tokens of a window of a long text, and from one window to the next. */
   readonly windowLength: number;
   readonly stride: number;
 };

@@ -4,13 +4,8 @@ import { wasSet } from '../../config/index.ts';
 import { IGNORED, type Row } from '../../data/row.ts';
 import type { RowSource } from '../../data/row-source.ts';
 import { rowAdvice } from '../../estimate/advise-rows.ts';
-import { readModelConfig } from '../../formats/hf-config.ts';
-import { openTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../../formats/tokenizer.ts';
-import { withDatasetFiles } from '../../node/dataset-files.ts';
+import type { TextTokenizer } from '../../formats/tokenizer.ts';
 import { nodeReader } from '../../node/files.ts';
-import { type HubEvent, hubAccess } from '../../node/hub-access.ts';
-import { fetchInputs, hubNames, namesOf } from '../../node/hub-inputs.ts';
-import { requireInputs, withAbsolutePaths } from '../../node/inputs.ts';
 import { openRowSpool } from '../../node/row-spool.ts';
 import { datasetNotes } from '../../node/run-notes.ts';
 import { requireStrict } from '../../node/strict.ts';
@@ -19,6 +14,7 @@ import { adviceInWords } from '../../train/advice.ts';
 import { readRows } from '../../train/rows.ts';
 import type { CliContext } from '../shared/context.ts';
 import { wantsColor } from '../shared/terminal.ts';
+import { openTextInputs } from '../shared/text-inputs.ts';
 import { type PreviewArgs, SHOWN_ROWS } from './command.ts';
 
 /** @throws ConfigError, DataError; the signal's reason */
@@ -26,17 +22,7 @@ export async function runPreview(
   { config: asked, rows, json, evaluation }: PreviewArgs,
   context: CliContext,
 ): Promise<void> {
-  const given = await withDatasetFiles(asked);
-  await requireInputs(given, await hubNames(namesOf(given.values)));
-  const onEvent = (event: HubEvent): void => {
-    if (event.type === 'note') context.stderr.write(`note: ${event.text}\n`);
-  };
-  const hub = () => hubAccess({ offline: asked.values.offline, signal: context.signal, onEvent });
-  const { config } = await fetchInputs(given, hub, 'tokenizer');
-  const { values } = withAbsolutePaths(config);
-  const reader = nodeReader(values.model_name_or_path);
-  const model = await readModelConfig(reader, []);
-  const tokenizer = (await reader.exists(TOKENIZER_FILE)) ? await openTokenizer(reader, model.vocab_size) : null;
+  const { config, values, model, tokenizer } = await openTextInputs(asked, context);
   const spool = openRowSpool();
   try {
     const all = await readRows(values, { model, tokenizer }, nodeReader, spool);
