@@ -97,7 +97,8 @@ export async function hashedInputs(
   const builtins = new Map<string, string>();
   for (const { arms } of suite.cases)
     for (const { config } of arms)
-      for (const { name, path: file } of (await resolveBuiltins(config.values, path.join(directory, DATA_FOLDER))).files)
+      for (const { name, path: file } of (await resolveBuiltins(config.values, path.join(directory, DATA_FOLDER)))
+        .files)
         builtins.set(BUILTIN_PREFIX + name, file);
   // random tokens are another file for each length
   builtins.delete(`${BUILTIN_PREFIX}random-tokens`);

@@ -74,7 +74,10 @@ function withSources(inputs: readonly SuiteInput[], sources: ReadonlyMap<string,
     return isCopied(input, source) ? { ...input, from: 'folder', source } : { ...input, source };
   });
   const problems = [
-    ...unknown.map((name) => ({ path: '--source', message: `${name} is no input; wanted one of ${[...named].join(', ')}` })),
+    ...unknown.map((name) => ({
+      path: '--source',
+      message: `${name} is no input; wanted one of ${[...named].join(', ')}`,
+    })),
     ...settled
       .filter(({ from, source }) => from === 'reader' && source === null)
       .map(({ name, kind, files }) => ({
@@ -95,7 +98,8 @@ const bytesOf = (files: SuiteInput['files']): number => files.reduce((sum, { byt
 
 async function copyInput(input: SuiteInput, local: ReadonlyMap<string, string>, copy: string): Promise<void> {
   const from = local.get(input.name);
-  if (from === undefined) throw new DataError(input.name, 'is nowhere on this machine by local.json; publish where the suite ran');
+  if (from === undefined)
+    throw new DataError(input.name, 'is nowhere on this machine by local.json; publish where the suite ran');
   await requireUnchanged(input, from, 'since the suite read it; put back what it was');
   for (const { path: file } of input.files) await copyFile(path.join(from, file), path.join(copy, input.name, file));
 }

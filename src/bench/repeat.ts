@@ -75,7 +75,9 @@ async function recordsOf(
   const unknown = only.filter((name) => !names.includes(name));
   if (unknown.length > 0 || good.length === 0) {
     const known = names.length === 0 ? 'it has none that ended well' : `wanted one of ${names.join(', ')}`;
-    throw new ConfigError([{ path: '--only', message: `${folder} has no run ${unknown.join(', ')} to repeat; ${known}` }]);
+    throw new ConfigError([
+      { path: '--only', message: `${folder} has no run ${unknown.join(', ')} to repeat; ${known}` },
+    ]);
   }
   return new Map(good.filter(([name]) => only.length === 0 || only.includes(name)));
 }
@@ -93,7 +95,8 @@ async function inputPaths(
     .map((name) => ({ path: '--input', message: `${name} is none that has to be given; ${listOf(needed)}` }));
   const found = new Map<string, string>();
   for (const input of needed) {
-    const at = given.get(input.name) ?? (input.from === 'folder' ? path.join(folder, input.name) : local.get(input.name));
+    const at =
+      given.get(input.name) ?? (input.from === 'folder' ? path.join(folder, input.name) : local.get(input.name));
     if (at !== undefined) found.set(input.name, path.resolve(at));
     else
       problems.push({

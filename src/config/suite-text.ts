@@ -12,10 +12,7 @@ const NOT_A_PATH = /^(suite|description|baseline|name|split|revision)$|_split$/;
  * Writes the text of a suite that needs no flag and no variable. Comments stay.
  * @param renamed what stands for each path of an input
  */
-export function suiteText(
-  { file, env = {}, flags = {} }: SuiteSources,
-  renamed: ReadonlyMap<string, string>,
-): string {
+export function suiteText({ file, env = {}, flags = {} }: SuiteSources, renamed: ReadonlyMap<string, string>): string {
   const document = parseDocument(file.text, { uniqueKeys: false });
   const given = new Map([...envLayer(env).entries, ...flagLayer(flags).entries]);
   const base = document.get('base');

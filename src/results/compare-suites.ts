@@ -110,9 +110,7 @@ function verdictOf(metric: Metric, { winner, median_ratio }: PairedSummary): Cha
 
 /** Median of the runs that are in a pair. */
 function middle(runs: readonly RunRecord[], { seeds }: PairedSummary, metric: Metric): number {
-  const values = runs
-    .filter((run) => seeds.includes(run.run_info.seed))
-    .flatMap((run) => metricOf(run, metric) ?? []);
+  const values = runs.filter((run) => seeds.includes(run.run_info.seed)).flatMap((run) => metricOf(run, metric) ?? []);
   return median(values);
 }
 

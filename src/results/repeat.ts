@@ -91,6 +91,8 @@ function distanceOf(a: readonly (number | null)[], b: readonly (number | null)[]
   return a.reduce<number>((most, value, i) => {
     const other = b[i] ?? null;
     if (value === null || other === null) return value === other ? most : Number.POSITIVE_INFINITY;
-    return value === other ? most : Math.max(most, Math.abs(value - other) / Math.max(Math.abs(value), Math.abs(other)));
+    return value === other
+      ? most
+      : Math.max(most, Math.abs(value - other) / Math.max(Math.abs(value), Math.abs(other)));
   }, 0);
 }

@@ -28,7 +28,9 @@ export async function exportBench({ folder, format, output }: BenchExportArgs, {
     return;
   }
   if ((await stat(output).catch(() => null)) !== null)
-    throw new ConfigError([{ path: '--output', message: `${output} is there already, nothing was written; give another name` }]);
+    throw new ConfigError([
+      { path: '--output', message: `${output} is there already, nothing was written; give another name` },
+    ]);
   const { dir, base } = path.parse(path.resolve(output));
   await writeText(nodeWriter(dir), base, text);
   stdout.write(`${output}\n`);
@@ -40,7 +42,9 @@ async function exportFiles(
   stdout: CliContext['stdout'],
 ): Promise<void> {
   if (output === undefined)
-    throw new ConfigError([{ path: '--output', message: 'is missing; peft makes a file for each run: give a new folder' }]);
+    throw new ConfigError([
+      { path: '--output', message: 'is missing; peft makes a file for each run: give a new folder' },
+    ]);
   const taken = await takeFolder(output, { name: '--output', contents: 'none' });
   try {
     for (const [name, text] of files) await writeText(nodeWriter(taken.directory), name, text);

@@ -58,14 +58,22 @@ function publishCommand(context: CliContext, publish: Handler<BenchPublishArgs>)
   return newCommand(context, { name: 'publish', summary, examples })
     .argument('<folder>', 'the folder of a run of a suite')
     .option('--as <name>', 'name of the published folder')
-    .option('--source <name=where>', 'where a reader has an input from that is not copied; may be repeated', collect, [])
+    .option(
+      '--source <name=where>',
+      'where a reader has an input from that is not copied; may be repeated',
+      collect,
+      [],
+    )
     .action((folder: string, options: { as?: string; source: string[] }) =>
       publish({ folder, name: options.as, sources: pairsOf('--source', options.source) }, context),
     );
 }
 
 function indexCommand(context: CliContext, index: Handler<BenchIndexArgs>): Command {
-  const examples = ['nibble bench index             # results/README.md', 'nibble bench index benchmarks  # another folder'];
+  const examples = [
+    'nibble bench index             # results/README.md',
+    'nibble bench index benchmarks  # another folder',
+  ];
   return newCommand(context, { name: 'index', summary: 'Write README.md of a folder of published results.', examples })
     .argument('[folder]', 'the folder', 'results')
     .action((folder: string) => index({ folder }, context));
@@ -113,7 +121,9 @@ function pairsOf(option: string, words: readonly string[]): ReadonlyMap<string, 
     words.map((word) => {
       const at = word.indexOf('=');
       if (at > 0 && at < word.length - 1) return [word.slice(0, at), word.slice(at + 1)] as const;
-      throw new ConfigError([{ path: option, message: `got ${show(word)}, wanted a name and what it stands for: models/llama=...` }]);
+      throw new ConfigError([
+        { path: option, message: `got ${show(word)}, wanted a name and what it stands for: models/llama=...` },
+      ]);
     }),
   );
 }

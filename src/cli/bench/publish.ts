@@ -17,7 +17,10 @@ const HOME = 'results';
  * Copies results/local/RUN to results/NAME, where git sees it, and writes the index of results/ anew.
  * @throws ConfigError, DataError where nothing was published
  */
-export async function publish({ folder: given, name, sources }: BenchPublishArgs, { stdout }: CliContext): Promise<void> {
+export async function publish(
+  { folder: given, name, sources }: BenchPublishArgs,
+  { stdout }: CliContext,
+): Promise<void> {
   const published = fileName('--as', name ?? path.basename(path.resolve(given)));
   await requireMovable(given, 'folder');
   const parent = path.dirname(path.resolve(given));
@@ -31,7 +34,9 @@ export async function publish({ folder: given, name, sources }: BenchPublishArgs
       const copy = await publishedCopy(given, target, { name: published, sources });
       await place.replaceBy(copy).catch(async (cause: NodeJS.ErrnoException) => {
         await rm(copy, { recursive: true, force: true });
-        throw new DataError(target, `${copy} cannot be moved here (${inWords(cause)}); nothing was published`, { cause });
+        throw new DataError(target, `${copy} cannot be moved here (${inWords(cause)}); nothing was published`, {
+          cause,
+        });
       });
     } finally {
       await place.release();

@@ -1,9 +1,9 @@
 /** Does the work of `nibble bench repeat`. */
 import path from 'node:path';
-import { isRepeated, readRepeatable, type RepeatedRun, repeatRuns } from '../../bench/repeat.ts';
+import { isRepeated, type RepeatedRun, readRepeatable, repeatRuns } from '../../bench/repeat.ts';
 import { takeNewFolder } from '../../node/output-folder.ts';
 import { counted } from '../../report/format.ts';
-import { ASPECTS, type Agreement } from '../../results/repeat.ts';
+import { type Agreement, ASPECTS } from '../../results/repeat.ts';
 import type { CliContext } from '../shared/context.ts';
 import { askedDevice } from '../shared/device-choice.ts';
 import { Told } from '../shared/failure.ts';
@@ -15,7 +15,10 @@ import { drawSuite } from './run.ts';
  * Makes the runs of a published folder again and prints what agrees.
  * @throws ConfigError, DataError before the first run; Told with exit code 1 where something does not agree that has to
  */
-export async function repeatBench({ folder, inputs, only, output, json }: BenchRepeatArgs, context: CliContext): Promise<void> {
+export async function repeatBench(
+  { folder, inputs, only, output, json }: BenchRepeatArgs,
+  context: CliContext,
+): Promise<void> {
   const repeatable = await readRepeatable(folder, inputs, only);
   const { suite, records } = repeatable;
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
@@ -31,7 +34,9 @@ export async function repeatBench({ folder, inputs, only, output, json }: BenchR
       onEvent: drawSuite(progress, task),
     });
     task.finish();
-    context.stdout.write(json ? `${JSON.stringify({ folder: taken.directory, runs }, null, 2)}\n` : repeatText(runs, taken.directory));
+    context.stdout.write(
+      json ? `${JSON.stringify({ folder: taken.directory, runs }, null, 2)}\n` : repeatText(runs, taken.directory),
+    );
     if (!isRepeated(runs)) throw new Told(1);
   } finally {
     progress.stop();

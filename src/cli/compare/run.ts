@@ -5,7 +5,7 @@ import { readRun } from '../../bench/read-runs.ts';
 import { readSuiteFolder } from '../../bench/suite-folder.ts';
 import { ConfigError } from '../../errors.ts';
 import { counted, formatBytes, formatFixed, formatMs, formatPercent, withSign } from '../../report/format.ts';
-import { type Change, comparisonObstacles, compareSuites, type SuiteComparison } from '../../results/compare-suites.ts';
+import { type Change, compareSuites, comparisonObstacles, type SuiteComparison } from '../../results/compare-suites.ts';
 import { groupText } from '../../results/groups.ts';
 import type { RunRecord } from '../../results/run-schema.ts';
 import { METRICS, type Metric } from '../../results/summary-schema.ts';
@@ -27,7 +27,9 @@ export async function runCompare({ base, head, json }: CompareArgs, { stdout }: 
   if (obstacles.length > 0) throw new ConfigError([{ path: '', message: refusal(base, head, obstacles) }]);
   const compared = compareSuites(before, after);
   const worse = compared.changes.filter(({ verdict }) => verdict === 'worse').length + compared.failures.length;
-  stdout.write(json ? `${JSON.stringify({ regressions: worse, ...compared }, null, 2)}\n` : compareText(compared, worse));
+  stdout.write(
+    json ? `${JSON.stringify({ regressions: worse, ...compared }, null, 2)}\n` : compareText(compared, worse),
+  );
   if (worse > 0) throw new Told(1);
 }
 

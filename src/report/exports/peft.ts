@@ -3,9 +3,9 @@
  * task, forgetting on its articles. Its reserved memory is what nibble's ledger holds, since nothing is cached beside it.
  */
 import { mean } from 'simple-statistics';
+import { caseOf } from '../../results/groups.ts';
 import type { RunRecord } from '../../results/run-schema.ts';
 import { quantile } from '../../results/statistics.ts';
-import { caseOf } from '../../results/groups.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -32,7 +32,8 @@ function experimentOf(run: RunRecord): [method: string, name: string] {
 export function peftResult(run: RunRecord): Json {
   const { run_info, train_info, meta_info } = run;
   const held = train_info.history.flatMap(({ memory_allocated }) => memory_allocated ?? []);
-  const [reservedAvg, reserved99] = held.length === 0 ? [null, null] : [mean(held), quantile(held, 0.99)].map(Math.round);
+  const [reservedAvg, reserved99] =
+    held.length === 0 ? [null, null] : [mean(held), quantile(held, 0.99)].map(Math.round);
   return {
     run_info: {
       created_at: run_info.created_at,
