@@ -1,9 +1,8 @@
 /** README.md of a folder of published results: a row for each suite, and the other records beside them. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { writeText } from '../formats/reader.ts';
 import { nodeWriter } from '../node/files.ts';
-import { counted } from '../report/format.ts';
 import { REPORT_FILES } from '../report/report.ts';
 import { verdictText } from '../report/sections/verdict.ts';
 import { MANIFEST_FILE } from './manifest.ts';
@@ -29,22 +28,21 @@ export async function indexText(folder: string): Promise<string> {
     const at = path.join(folder, name);
     const isSuite = (await stat(path.join(at, MANIFEST_FILE)).catch(() => null)) !== null;
     if (isSuite) suites.push(await suiteRow(at, name));
-    else others.push(await otherRow(at, name));
+    else others.push(`[${name}](${name})`);
   }
   return [
     '# Results',
     'Written by `nibble bench index`, and by `nibble bench publish`. Each folder of a suite says how to repeat it.',
-    ...(suites.length === 0 ? ['No suite has been published here.'] : [table(SUITE_COLUMNS, suites)]),
-    ...(others.length === 0 ? [] : ['## Other records', table(OTHER_COLUMNS, others)]),
+    ...(suites.length === 0 ? ['No suite has been published here.'] : [table(suites)]),
+    ...(others.length === 0 ? [] : [`Records of other kinds: ${others.join(', ')}.`]),
     '',
   ].join('\n\n');
 }
 
 const SUITE_COLUMNS = ['suite', 'made', 'runs', 'model', 'device', 'nibble', 'what came of it'];
-const OTHER_COLUMNS = ['folder', 'what it holds'];
 
-function table(columns: readonly string[], rows: readonly string[]): string {
-  return [`| ${columns.join(' | ')} |`, `|${' --- |'.repeat(columns.length)}`, ...rows].join('\n');
+function table(rows: readonly string[]): string {
+  return [`| ${SUITE_COLUMNS.join(' | ')} |`, `|${' --- |'.repeat(SUITE_COLUMNS.length)}`, ...rows].join('\n');
 }
 
 const rowOf = (cells: readonly string[]): string =>
@@ -64,12 +62,4 @@ async function suiteRow(at: string, name: string): Promise<string> {
     each((run) => run.run_info.code.version),
     verdictText(summary),
   ]);
-}
-
-/** Title of its README, or how many files it has. */
-async function otherRow(at: string, name: string): Promise<string> {
-  const readme = await readFile(path.join(at, INDEX_FILE), 'utf8').catch(() => '');
-  const title = /^# (.+)$/m.exec(readme)?.[1];
-  const files = (await readdir(at, { withFileTypes: true, recursive: true })).filter((entry) => entry.isFile());
-  return rowOf([`[${name}](${name})`, title ?? counted(files.length, 'file')]);
 }

@@ -52,7 +52,7 @@ function publishCommand(context: CliContext, publish: Handler<BenchPublishArgs>)
   const examples = [
     'nibble bench publish results/local/RUN                 # copy it up to results/, to be committed',
     'nibble bench publish results/local/RUN --as h200-tiny  # under a name of its own',
-    'nibble bench publish results/local/RUN --source models/llama=https://huggingface.co/ORG/NAME',
+    'nibble bench publish results/local/RUN --source models/llama=URL   # where a reader has it from',
   ];
   const summary = 'Copy a suite to where git sees it, with all that others need to repeat it.';
   return newCommand(context, { name: 'publish', summary, examples })

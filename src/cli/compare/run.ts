@@ -55,7 +55,7 @@ export function compareText({ changes, failures, notices }: SuiteComparison, wor
   );
   const why = new Map<string, string>();
   for (const { metric, verdict, paired } of changes)
-    if (verdict === 'undecided' && paired.undecided_because.length > 0)
+    if (verdict === 'undecided' && paired.median_difference !== 0 && paired.undecided_because.length > 0)
       why.set(METRICS[metric].label, paired.undecided_because.join('; '));
   const last =
     worse > 0 ? `${counted(worse, 'regression')}` : `No regression in ${counted(changes.length, 'comparison')}`;

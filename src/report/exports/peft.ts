@@ -109,13 +109,13 @@ function trainConfig({ run_info: { train_config: c, quantization_config } }: Run
   };
 }
 
-function lastMetrics({ train_info: { history }, eval_info, run_info: { train_config } }: RunRecord): Json {
-  const { per_device_train_batch_size: rows, gradient_accumulation_steps: micro = 1 } = train_config;
+function lastMetrics({ train_info: { history, throughput }, eval_info }: RunRecord): Json {
+  const { samples_per_second: samples, steps_per_second: steps } = throughput;
   return {
     step: history.length,
     'test accuracy': eval_info.metrics?.accuracy?.value ?? null,
     'train loss': history.at(-1)?.loss ?? null,
-    'train samples': history.length * Number(rows) * Number(micro),
+    'train samples': samples === null || !steps ? null : Math.round((history.length * samples) / steps),
     'train total tokens': history.at(-1)?.num_input_tokens_seen ?? null,
     forgetting: eval_info.metrics?.forgetting?.delta ?? null,
     // beside PEFT's own: what nibble's suites compare
