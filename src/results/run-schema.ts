@@ -40,7 +40,7 @@ export function totalBytes(categories: CategoryBytes): number {
   return MEMORY_CATEGORIES.reduce((sum, category) => sum + categories[category], 0);
 }
 
-const codeSchema = z.strictObject({
+export const codeSchema = z.strictObject({
   version: name,
   git_commit: z.string().nullable(),
   git_branch: z.string().nullable(),
