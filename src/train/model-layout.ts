@@ -4,7 +4,7 @@ import type { AdapterBase } from '../adapters/base.ts';
 import { LORA_DEFAULTS, type LoraConfig } from '../adapters/config.ts';
 import type { Adapter } from '../adapters/files.ts';
 import { type AdapterLayout, adapterCounts, adapterLayout } from '../adapters/layout.ts';
-import type { TargetFields } from '../adapters/match.ts';
+import type { AdapterSetting } from '../adapters/match.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import { ConfigError } from '../errors.ts';
 import { isBnb4bit } from '../formats/bnb4bit.ts';
@@ -68,17 +68,30 @@ export function countParameters({ spec, lora }: ModelLayout): { readonly trainab
   return { trainable, all: own + added };
 }
 
-function loraSpec({ lora_dropout }: LoraConfig, { targets, dora, trained }: AdapterLayout): LoraSpec {
+function loraSpec(
+  { lora_dropout }: LoraConfig,
+  { targets, dora, loraBias, tokens, trained }: AdapterLayout,
+): LoraSpec {
   return {
     modules: new Map(targets.map((t) => [t.name, { r: t.rank, scaling: t.scaling }])),
     dropout: lora_dropout,
     dora,
+    bias: loraBias,
+    tokens: new Map(tokens.map((entry) => [entry.module, entry])),
     trained: new Set(trained.map(({ name }) => name)),
   };
 }
 
 /** Trained weights are f32, so the checkpoint must hold them in 16 or 32 bits. @throws ConfigError */
-function requireTrainable({ trained }: AdapterLayout, prequantized: ReadonlyMap<string, StoredAs>): void {
+function requireTrainable({ trained, tokens }: AdapterLayout, prequantized: ReadonlyMap<string, StoredAs>): void {
+  const coded = tokens.find(({ module }) => prequantized.has(module));
+  if (coded !== undefined)
+    throw new ConfigError([
+      {
+        path: 'trainable_token_indices',
+        message: `trains rows of ${coded.module}, which this checkpoint has in 4 bits. Leave it out, or give the unquantized model.`,
+      },
+    ]);
   const quantized = trained.find(
     ({ name, module }) => name === `${module.name}.weight` && prequantized.has(module.name),
   );
@@ -97,7 +110,7 @@ function continued({ config, layout }: Adapter, { lora_dropout }: TrainConfig) {
 }
 
 /** Settings whose names differ from PEFT's fields. */
-const SETTING_NAMES: Partial<Record<keyof TargetFields, string>> = {
+const SETTING_NAMES: Partial<Record<AdapterSetting, string>> = {
   r: 'lora_r',
   target_modules: 'lora_target_modules',
   modules_to_save: 'lora_modules_to_save',
@@ -121,10 +134,12 @@ function freshAdapter(config: TrainConfig, base: AdapterBase) {
     layers_to_transform: config.layers_to_transform,
     layers_pattern: config.layers_pattern,
     use_dora: config.use_dora,
+    lora_bias: config.lora_bias,
+    trainable_token_indices: config.trainable_token_indices,
     bias: config.bias,
     ensure_weight_tying: config.ensure_weight_tying,
   };
-  const keyOf = (setting: keyof TargetFields): string => SETTING_NAMES[setting] ?? setting;
+  const keyOf = (setting: AdapterSetting): string => SETTING_NAMES[setting] ?? setting;
   // an estimate describes an existing adapter by the settings alone: patterns that match nothing are no mistake there
   const strict = config.adapter_name_or_path === null;
   const layout = adapterLayout(loraConfig, base, { keyOf, strict });

@@ -79,5 +79,6 @@ export function fill(
 
 /** Writes the adapter's first values; full training starts from the weights themselves. */
 export async function initialize(input: RunInput, engine: Engine): Promise<void> {
-  if (input.layout.lora !== null) await initializeAdapter(engine, input.layout, input.config, input.adapter);
+  if (input.layout.lora !== null) 
+    await initializeAdapter(engine, input.layout, input.config, input.adapter, input.source);
 }

@@ -41,6 +41,6 @@ export async function openEngine(directory: string, overrides: Partial<TrainConf
     /* events are not needed */
   }
   await engine.compile();
-  if (config.method !== 'full') await initializeAdapter(engine, layout, config, adapter);
+  if (config.method !== 'full') await initializeAdapter(engine, layout, config, adapter, source);
   return { engine, config, layout, ledger: machine.ledger, declared, source };
 }
