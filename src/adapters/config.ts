@@ -29,7 +29,7 @@ export type LoraConfig = {
   /** lora_B has a bias too, which is scaled as its product is. */
   readonly lora_bias: boolean;
   /** How the first values were drawn: history once an adapter is saved. `initialisation` refuses what still matters then. */
-  readonly init_lora_weights: boolean | 'gaussian' | 'eva' | 'orthogonal';
+  readonly init_lora_weights: boolean | 'gaussian' | 'eva' | 'orthogonal' | `pissa_niter_${number}`;
   /** Names or name endings, one regular expression, or "all-linear"; null for the architecture's default. */
   readonly target_modules: readonly string[] | string | null;
   readonly exclude_modules: readonly string[] | string | null;

@@ -12,7 +12,8 @@ import type { StartValues } from './start-values.ts';
 import { TOKENS } from './tokens.ts';
 
 /** A target's name and one of its two matrices in a key, with or without the name of the adapter in memory. */
-const PAIR = /^base_model\.model\.(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B)(?:\.(?!bias$)[^.]+)??(?:\.weight)?$/;
+const PAIR =
+  /^base_model\.model\.(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B)(?:\.(?!bias$)[^.]+)??(?:\.weight)?$/;
 
 /**
  * A base as an adapter's file shows it: the modules that it adapts or holds, in the file's order. For reading the adapter where no model
@@ -60,9 +61,7 @@ function tokenModule(key: string, shape: readonly number[]): Module | null {
   if (!key.startsWith(KEY_PREFIX) || !key.includes(`.${TOKENS}`)) return null;
   const name = key.slice(KEY_PREFIX.length, key.indexOf(`.${TOKENS}`));
   const sizes = { name, out: Number.POSITIVE_INFINITY, in: shape[1] ?? 0 };
-  return lastSegment(name) === 'lm_head'
-    ? { kind: 'linear', ...sizes, bias: false }
-    : { kind: 'embedding', ...sizes };
+  return lastSegment(name) === 'lm_head' ? { kind: 'linear', ...sizes, bias: false } : { kind: 'embedding', ...sizes };
 }
 
 /** A module that is saved whole, or whose bias is: null for parts of a pair, such as magnitudes. */

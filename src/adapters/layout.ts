@@ -64,9 +64,7 @@ export function adapterLayout(config: AdapterFields, base: AdapterBase, options:
     ...loraBiasProblems(config, targets),
   ];
   const adapted = new Set(targets.map(({ name }) => name));
-  const tokens = trainedTokens(config, base, adapted, (message) =>
-    problems.push(['trainable_token_indices', message]),
-  );
+  const tokens = trainedTokens(config, base, adapted, (message) => problems.push(['trainable_token_indices', message]));
   if (problems.length > 0)
     throw new ConfigError(problems.map(([setting, message]) => ({ path: keyOf(setting), message })));
   const saved = savedModules(config, base).flatMap((module) => savedParameters(module, base));
@@ -175,7 +173,10 @@ function withoutEffect(config: AdapterFields, base: AdapterBase): Problem[] {
   if (!config.ensure_weight_tying) return problems;
   const ends = embeddingEnds(base);
   if (!base.tied) problems.push(['ensure_weight_tying', 'is true, but this model ties no weights. Leave it out.']);
-  else if (config.trainable_token_indices === null && !savedModules(config, base).some(({ name }) => ends.includes(name)))
+  else if (
+    config.trainable_token_indices === null &&
+    !savedModules(config, base).some(({ name }) => ends.includes(name))
+  )
     problems.push([
       'ensure_weight_tying',
       `is true, but modules_to_save has neither ${ends.join(' nor ')}. Leave it out.`,

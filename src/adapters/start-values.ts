@@ -18,7 +18,7 @@ import {
   transposed,
 } from './layout.ts';
 
-/** PEFT's init_lora_weights. false leaves both matrices random, so that the adapter changes the model from the start. */
+/** PEFT's init_lora_weights, those that draw. false leaves both matrices random, so that the adapter changes the model from the start. */
 export type LoraInit = boolean | 'gaussian';
 
 /** Values by the names of `adapterTensors`, f32, each as it lies while it is trained: see `isTransposed`. */

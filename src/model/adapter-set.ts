@@ -1,5 +1,13 @@
 /** Adapters over a loaded base: allocates what src/model/ops/adapter-bank.ts computes with, and fills it from adapter files. */
-import { type AdapterLayout, EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B, LORA_B_BIAS, MAGNITUDE } from '../adapters/layout.ts';
+import {
+  type AdapterLayout,
+  EMBEDDING_A,
+  EMBEDDING_B,
+  LORA_A,
+  LORA_B,
+  LORA_B_BIAS,
+  MAGNITUDE,
+} from '../adapters/layout.ts';
 import { TOKENS } from '../adapters/tokens.ts';
 import type { LinearModule } from '../formats/modules.ts';
 import { alignUp } from '../gpu/device-profile.ts';
@@ -11,8 +19,7 @@ import { EMBEDDING, HEAD, modulesOf } from './modules.ts';
 import type { AdapterBank, EmbeddingBank, LinearBank, LowRankBank, OwnTokens, Replaced } from './ops/adapter-bank.ts';
 import { HEAD_SCRATCH_BYTES } from './ops/cross-entropy.ts';
 import { rowNorms } from './ops/dora.ts';
-import type { TokenRows } from './ops/tokens.ts';
-import type { ComputeDtype, DenseWeight, Weight } from './weight.ts';
+import type { ComputeDtype, DenseWeight, TokenRows, Weight } from './weight.ts';
 
 /** A pair of one adapter among those of a module: its columns begin at `first`. */
 export type PairPlace = {

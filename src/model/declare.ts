@@ -16,8 +16,7 @@ import { EMBEDDING, FINAL_NORM, HEAD, layerModules, modulesOf, parametersOf } fr
 import type { DoraPair } from './ops/dora.ts';
 import type { EmbeddingLayer } from './ops/embedding.ts';
 import type { LinearLayer, LoraPair } from './ops/linear.ts';
-import type { TokenRows } from './ops/tokens.ts';
-import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
+import type { DenseWeight, FourBitWeight, TokenRows, Weight } from './weight.ts';
 
 /** How the matrix of a module is stored in GPU memory. */
 export type StoredAs =

@@ -26,7 +26,7 @@ export async function initializeAdapter(
   const { trainable, dora, tokens } = engine.declared;
   const values =
     adapter === null
-      ? new Map([...freshValues(layout, config), ...(await tokenValues(layout, source))])
+      ? new Map([...(engine.startPairs ?? freshValues(layout, config)), ...(await tokenValues(layout, source))])
       : await storedValues(adapter);
   for (const { ids, tensor } of tokens.values()) engine.machine.write(tensor, Uint32Array.from(ids));
   for (const [name, start] of values) {
@@ -43,9 +43,12 @@ export async function initializeAdapter(
   }
 }
 
+/** Values that are drawn: all but those of PiSSA, which `pissaStart` gives. */
 function freshValues({ lora, spec }: ModelLayout, config: TrainConfig): StartValues {
   if (lora === null) return new Map();
-  const drawing = { seed: config.seed, init: config.init_lora_weights };
+  const { seed, init_lora_weights: init } = config;
+  if (typeof init === 'string' && init !== 'gaussian') return new Map();
+  const drawing = { seed, init };
   return drawAdapter(lora.layout, drawing, (module) => adapterDtype(spec.storedAs(module), config));
 }
 

@@ -5,6 +5,7 @@ import { LORA_DEFAULTS, type LoraConfig } from '../adapters/config.ts';
 import type { Adapter } from '../adapters/files.ts';
 import { type AdapterLayout, adapterCounts, adapterLayout } from '../adapters/layout.ts';
 import type { AdapterSetting } from '../adapters/match.ts';
+import { pissaRounds } from '../adapters/pissa.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import { ConfigError } from '../errors.ts';
 import { isBnb4bit } from '../formats/bnb4bit.ts';
@@ -56,6 +57,7 @@ export async function modelLayout({
   if (full) return { spec: { config: model, full, storedAs, lora: null, maxPositions }, base, linear, lora: null };
   const lora = adapter === null ? freshAdapter(config, base) : continued(adapter, config);
   requireTrainable(lora.layout, prequantized);
+  if (adapter === null) requirePissa(lora, storedAs);
   const spec = { config: model, full, storedAs, lora: loraSpec(lora.config, lora.layout), maxPositions };
   return { spec, base, linear, lora };
 }
@@ -68,10 +70,7 @@ export function countParameters({ spec, lora }: ModelLayout): { readonly trainab
   return { trainable, all: own + added };
 }
 
-function loraSpec(
-  { lora_dropout }: LoraConfig,
-  { targets, dora, loraBias, tokens, trained }: AdapterLayout,
-): LoraSpec {
+function loraSpec({ lora_dropout }: LoraConfig, { targets, dora, loraBias, tokens, trained }: AdapterLayout): LoraSpec {
   return {
     modules: new Map(targets.map((t) => [t.name, { r: t.rank, scaling: t.scaling }])),
     dropout: lora_dropout,
@@ -102,6 +101,31 @@ function requireTrainable({ trained, tokens }: AdapterLayout, prequantized: Read
       message: `trains ${quantized.module.name}, which this checkpoint has in 4 bits. Leave it out, or give the unquantized model.`,
     },
   ]);
+}
+
+/** PiSSA takes its start off weights, which must be whole and linear layers'. @throws ConfigError */
+function requirePissa(
+  { config: { init_lora_weights: init, use_dora }, layout: { targets } }: { config: LoraConfig; layout: AdapterLayout },
+  storedAs: (module: string) => StoredAs,
+): void {
+  if (pissaRounds(init) === null) return;
+  const refuse = (message: string): never => {
+    throw new ConfigError([{ path: 'init_lora_weights', message: `${String(init)} ${message}` }]);
+  };
+  const quantized = targets.find(({ name }) => storedAs(name).kind === '4bit');
+  if (quantized !== undefined)
+    refuse(
+      `takes the adapter's start off the weights, and ${quantized.name} is held in 4 bits: PEFT refuses that, too. ` +
+        'Use method: lora, or another start.',
+    );
+  const embedding = targets.find(({ kind }) => kind === 'embedding');
+  if (embedding !== undefined)
+    refuse(`starts linear layers alone, and ${embedding.name} is adapted: leave it out of lora_target_modules`);
+  if (use_dora)
+    refuse('with use_dora is not supported: a plain adapter holds no magnitudes. Leave one of the two out.');
+  const small = targets.find(({ rank, in: width, out }) => rank > Math.min(width, out));
+  if (small !== undefined)
+    refuse(`needs a rank of at most ${Math.min(small.in, small.out)} for ${small.name}, and it has ${small.rank}`);
 }
 
 /** Takes dropout from the config, which holds the adapter's own unless it was set: it belongs to the training. */

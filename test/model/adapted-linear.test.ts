@@ -94,7 +94,12 @@ test('LoRA on an embedding: rows of the table with the pair on them, and the gra
   tape.bindGrad(b, dB);
   const weight = { kind: 'dense', name: 'embed', out: V, in: C, tensor: bench.input('table', table, [V, C]) } as const;
   const ctx = { tape, computeDtype: 'f32', B: 1, S: T, phase: 'train' } as const;
-  const y = embed(ctx, bench.input('ids', ids), { ...weight, lora: { A: a, B: b, r: R, scaling }, tokens: null }, scale);
+  const y = embed(
+    ctx,
+    bench.input('ids', ids),
+    { ...weight, lora: { A: a, B: b, r: R, scaling }, tokens: null },
+    scale,
+  );
   const out = bench.output('out', [T, C]);
   tape.copy(y, out);
   tape.bindGrad(y, bench.input('dy', dy, [T, C]));

@@ -51,15 +51,19 @@ export const adapter = {
   trainable_token_indices: z
     .union([tokens, z.record(text, tokens), z.null()])
     .default(null)
-    .describe('ids of tokens whose rows of the embedding to train: a list, or one for each of embed_tokens and lm_head'),
+    .describe(
+      'ids of tokens whose rows of the embedding to train: a list, or one for each of embed_tokens and lm_head',
+    ),
   ensure_weight_tying: z
     .boolean()
     .default(false)
     .describe('train a tied embedding in lora_modules_to_save as one with the output embedding'),
   init_lora_weights: z
-    .union([z.boolean(), z.literal('gaussian')])
+    .union([z.boolean(), z.literal('gaussian'), z.templateLiteral(['pissa_niter_', z.int().min(0).max(1000)])])
     .default(true)
-    .describe('start of lora_A, with lora_B at zero: true is Kaiming-uniform; false starts both at random, for tests'),
+    .describe(
+      'start of lora_A, with lora_B at zero: true is Kaiming-uniform; false starts both at random, for tests; pissa_niter_N starts by PiSSA, both out of the weights by a fast SVD of N rounds',
+    ),
   loraplus_lr_ratio: z
     .number()
     .gt(0)

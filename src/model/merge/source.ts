@@ -10,9 +10,9 @@ import {
   MAGNITUDE,
   transposed,
 } from '../../adapters/layout.ts';
-import { TOKENS } from '../../adapters/tokens.ts';
 import { rowNorm } from '../../adapters/merge.ts';
 import { type StartValues, storedValues } from '../../adapters/start-values.ts';
+import { TOKENS } from '../../adapters/tokens.ts';
 import { KernelCallError } from '../../errors.ts';
 import type { TensorSource } from '../../formats/checkpoint.ts';
 import { type FloatDtype, floatType, rawBytes } from '../../formats/dtype.ts';
@@ -52,8 +52,26 @@ export async function mergedSource(
   adapter: Adapter,
   options: MergeOptions,
 ): Promise<MergedSource> {
-  const values = await storedValues(adapter);
-  const merges = mergesOf(adapter.layout, values, options.safeMerge);
+  return viewOf(source, mergesOf(adapter.layout, await storedValues(adapter), options.safeMerge), options);
+}
+
+/** The base with the updates of an adapter's pairs taken off, each weight in its own type. @param values of A and B */
+export function residualSource(
+  source: TensorSource,
+  { targets }: Pick<AdapterLayout, 'targets'>,
+  values: StartValues,
+  codec: Codec,
+): TensorSource {
+  const negative = targets.map((target) => ({ ...target, scaling: -target.scaling }));
+  const layout = { targets: negative, dora: false, loraBias: false, tokens: [], trained: [] };
+  return viewOf(source, mergesOf(layout, values, false), { codec });
+}
+
+function viewOf(
+  source: TensorSource,
+  merges: ReadonlyMap<string, Merge>,
+  options: Pick<MergeOptions, 'codec'>,
+): MergedSource {
   const meters = new Map<string, UpdateMeter>();
   const updates = new UpdateRows(options.codec);
   return {
@@ -177,7 +195,11 @@ function rounded({ codec, dtype }: WeightView, values: Float32Array<ArrayBuffer>
   return new Float32Array(convert(codec, narrow.slice(), dtype, 'float32').slice().buffer);
 }
 
-function mergesOf({ targets, dora, loraBias, tokens, trained }: AdapterLayout, values: StartValues, safe: boolean): Map<string, Merge> {
+function mergesOf(
+  { targets, dora, loraBias, tokens, trained }: AdapterLayout,
+  values: StartValues,
+  safe: boolean,
+): Map<string, Merge> {
   const merges = new Map<string, Merge>();
   const valuesOf = (name: string): Float32Array<ArrayBuffer> => {
     const found = values.get(name);

@@ -3,8 +3,7 @@
  * changes, so that any sequence may take another adapter at any step. Forward only.
  */
 import type { Tensor } from '../../gpu/tensor.ts';
-import type { DenseWeight } from '../weight.ts';
-import type { TokenRows } from './tokens.ts';
+import type { DenseWeight, TokenRows } from '../weight.ts';
 
 /** LoRA pairs of all adapters of a module side by side, f32: R is the sum of their ranks. */
 export type LowRankBank = {

@@ -3,11 +3,11 @@ import type { Tensor } from '../../gpu/tensor.ts';
 import { adapterRank } from '../../kernels/adapters.ts';
 import { embeddingBwd, embeddingFwd } from '../../kernels/embedding.ts';
 import { matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
-import { type DenseWeight, isTrainable, type Shard, shardsOf } from '../weight.ts';
+import { type DenseWeight, isTrainable, type Shard, shardsOf, type TokenRows } from '../weight.ts';
 import type { LowRankBank } from './adapter-bank.ts';
 import { select } from './banked.ts';
 import { type OpContext, output } from './context.ts';
-import { embedTokens, embedTokensBackward, type TokenRows } from './tokens.ts';
+import { embedTokens, embedTokensBackward } from './tokens.ts';
 
 /** A (V, r), transposed against PEFT's files; B (C, r). A token's row gets scaling * B A[token]. */
 export type EmbeddingPair = {

@@ -1,7 +1,7 @@
 /** A linear layer y = x W^T (+ b) with an optional LoRA or DoRA adapter, forward and backward. */
 import type { Tensor } from '../../gpu/tensor.ts';
 import { biasBwd, biasFwd } from '../../kernels/bias.ts';
-import { isTrainable, shardsOf, type Weight } from '../weight.ts';
+import { isTrainable, shardsOf, type TokenRows, type Weight } from '../weight.ts';
 import { bankForward } from './banked.ts';
 import { type OpContext, onceIfSelective, operandDtype } from './context.ts';
 import { backproject, type GradRows, project, type Rows, weightGrad } from './dense.ts';
@@ -18,7 +18,7 @@ import {
   undrop,
 } from './lora.ts';
 
-import { headTokens, headTokensBackward, headTokensInput, type TokenRows } from './tokens.ts';
+import { headTokens, headTokensBackward, headTokensInput } from './tokens.ts';
 
 export type { LoraPair } from './lora.ts';
 

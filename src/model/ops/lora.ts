@@ -62,8 +62,7 @@ export function loraBackward(
   matmulNn(tape, { ...sizes, x: dy, xBand: band, w: lora.B, y: dxa });
   const dB = tape.gradTarget(lora.B);
   matmulTn(tape, { ...sizes, d: dy, dBand: band, x: xa, y: dB.grad, accumulate: dB.accumulate });
-  if (lora.bias !== null)
-    biasBwd(tape, { T, N: weight.out, dy, db: tape.gradTarget(lora.bias).grad, scale: scaling });
+  if (lora.bias !== null) biasBwd(tape, { T, N: weight.out, dy, db: tape.gradTarget(lora.bias).grad, scale: scaling });
   const dA = tape.gradTarget(lora.A);
   matmulTn(tape, { M: T, N: r, K: weight.in, d: dxa, x: input, y: dA.grad, accumulate: dA.accumulate });
   return dxa;

@@ -3,15 +3,9 @@ import type { Tensor } from '../../gpu/tensor.ts';
 import { embeddingBwd, embeddingFwd } from '../../kernels/embedding.ts';
 import { matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
 import { type Owner, tokenColumns, tokenColumnsBwd, tokenSlots } from '../../kernels/tokens.ts';
+import type { TokenRows } from '../weight.ts';
 import type { OpContext } from './context.ts';
 import type { GradRows, Rows } from './dense.ts';
-
-export type TokenRows = {
-  /** (n) u32: token ids, no two equal. */
-  readonly indices: Tensor;
-  /** (n, C) f32: their rows. */
-  readonly rows: Tensor;
-};
 
 /** Writes scale * rows to y (T, C) where a token is one of them. @returns their places (T), which backward needs */
 export function embedTokens(
