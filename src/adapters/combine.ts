@@ -75,7 +75,7 @@ export function combineAdapters(
     modules_to_save: null,
     bias: 'none',
   };
-  return { config, layout: { targets, dora: false, trained: [] }, values };
+  return { config, layout: { targets, dora: false, loraBias: false, tokens: [], trained: [] }, values };
 }
 
 const largestOf = (ranks: readonly number[]): number => ranks.reduce((most, rank) => Math.max(most, rank), 0);
@@ -86,6 +86,10 @@ function requireAddable(adapters: readonly WeightedAdapter[]): void {
     return [
       ...(Number.isFinite(weight) ? [] : [problem(`its weight is ${show(weight)}, needs a number`)]),
       ...(config.use_dora ? [problem('is a DoRA: updates of rows scaled to a norm do not add up. Merge it')] : []),
+      ...(config.lora_bias ? [problem('has biases on lora_B (lora_bias), which no product adds up. Merge it')] : []),
+      ...(layout.tokens.length === 0
+        ? []
+        : [problem('trains rows of tokens (trainable_token_indices), which are no updates that add up. Merge it')]),
       ...(layout.trained.length === 0
         ? []
         : [problem('trains whole modules or biases, which are no updates that add up. Merge it')]),

@@ -34,7 +34,11 @@ export type ResolvedSuite = {
   readonly target: Target | null;
   readonly cases: readonly Case[];
   readonly notices: readonly Notice[];
+  /** What it was read from. */
+  readonly sources: SuiteSources;
 };
+
+export type SuiteSources = ConfigSources & { readonly file: SourceFile };
 
 type Head = Pick<ResolvedSuite, 'suite' | 'description' | 'seeds' | 'division'> & {
   readonly baseline?: string;
@@ -54,7 +58,7 @@ const RUNNER_KEYS: readonly SettingKey[] = ['seed', 'output_dir'];
  * definition, so a flag changes all arms alike and never takes away their difference.
  * @throws ConfigError with every problem of the file, the environment and the flags at once.
  */
-export function loadSuite(sources: ConfigSources & { readonly file: SourceFile }): ResolvedSuite {
+export function loadSuite(sources: SuiteSources): ResolvedSuite {
   const file = readYaml(sources.file);
   if (file.problems.length > 0) throw new ConfigError(file.problems);
   const problems: ConfigProblem[] = [];
@@ -92,6 +96,7 @@ export function loadSuite(sources: ConfigSources & { readonly file: SourceFile }
       ...resolved.flatMap(({ arms }) => arms.flatMap(({ config }) => armNotices(config, shared))),
       ...overruled(combinations, shared),
     ]),
+    sources,
   };
 }
 

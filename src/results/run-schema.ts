@@ -40,7 +40,7 @@ export function totalBytes(categories: CategoryBytes): number {
   return MEMORY_CATEGORIES.reduce((sum, category) => sum + categories[category], 0);
 }
 
-const codeSchema = z.strictObject({
+export const codeSchema = z.strictObject({
   version: name,
   git_commit: z.string().nullable(),
   git_branch: z.string().nullable(),
@@ -50,7 +50,7 @@ const codeSchema = z.strictObject({
 
 const quantizationSchema = z.strictObject({
   load_in_4bit: z.boolean(),
-  bnb_4bit_quant_type: z.enum(['nf4', 'fp4']),
+  bnb_4bit_quant_type: z.enum(['nf4', 'fp4', 'int4']),
   bnb_4bit_use_double_quant: z.boolean(),
   bnb_4bit_compute_dtype: name,
   bnb_4bit_quant_storage: name,

@@ -99,6 +99,8 @@ test.each<[weights: Record<string, number>, type: CombinationType, message: stri
   [{ default: 1, patterns: 1 }, 'linear', 'there are default 4, patterns 6. Use cat or svd'],
   [{ default: 1, dora: 1 }, 'cat', 'dora: is a DoRA'],
   [{ 'modules-to-save': 1, default: 1 }, 'svd', 'modules-to-save: trains whole modules or biases'],
+  [{ 'lora-bias': 1, default: 1 }, 'cat', 'lora-bias: has biases on lora_B (lora_bias)'],
+  [{ tokens: 1, default: 1 }, 'cat', 'tokens: trains rows of tokens (trainable_token_indices)'],
   [{ default: Number.NaN, head: 1 }, 'cat', 'default: its weight is NaN, needs a number'],
 ])('%j by %s is refused', async (weights, combination_type, message) => {
   const adapters = await weighted(weights);

@@ -179,7 +179,7 @@ describe('what is refused', () => {
     ],
     [
       'bnb_4bit_quant_type: nf5',
-      'bnb_4bit_quant_type: got "nf5", wanted one of nf4, fp4; did you mean nf4? (run.yaml:3)',
+      'bnb_4bit_quant_type: got "nf5", wanted one of nf4, fp4, int4; did you mean nf4? (run.yaml:3)',
     ],
     ['rank_pattern: {q_proj: 0}', 'rank_pattern.q_proj: got 0, wanted an integer of at least 1 (run.yaml:3)'],
     ['alpha_pattern: 3', 'alpha_pattern: got 3, wanted a mapping from names to numbers above 0 (run.yaml:3)'],

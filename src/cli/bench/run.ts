@@ -12,10 +12,9 @@ import { CRASH } from '../../bench/run-child.ts';
 import { runSuite, type SuiteEvent } from '../../bench/run-suite.ts';
 import { readSuiteFolder, type SuiteResult, writeSummary } from '../../bench/suite-folder.ts';
 import { isInShard, runName, turnsOf } from '../../bench/turns.ts';
-import { fileName, type ResolvedSuite } from '../../config/index.ts';
-import { ConfigError, DataError, DeviceError } from '../../errors.ts';
-import { inWords } from '../../node/files.ts';
-import { requireMovable, type TakenFolder, takeFolder, takeNewFolder } from '../../node/output-folder.ts';
+import type { ResolvedSuite } from '../../config/index.ts';
+import { ConfigError, DeviceError } from '../../errors.ts';
+import { type TakenFolder, takeFolder, takeNewFolder } from '../../node/output-folder.ts';
 import { packageRoot } from '../../node/package-root.ts';
 import { counted } from '../../report/format.ts';
 import { verdictText } from '../../report/sections/verdict.ts';
@@ -25,7 +24,7 @@ import { askedDevice } from '../shared/device-choice.ts';
 import { drawWork } from '../shared/draw-work.ts';
 import { createProgress, type Progress, type ProgressTask } from '../shared/progress.ts';
 import { trainProgress } from '../shared/train-progress.ts';
-import type { BenchListArgs, BenchMergeArgs, BenchPublishArgs, BenchReportArgs, BenchRunArgs } from './command.ts';
+import type { BenchListArgs, BenchMergeArgs, BenchReportArgs, BenchRunArgs } from './command.ts';
 import { printPlan } from './print-plan.ts';
 
 /** Loads the chart library only where a report is written, since a GPU host may be installed without it. */
@@ -133,7 +132,8 @@ function throwForFailed(runs: readonly RunRecord[]): void {
   throw Object.assign(new Error(message), { stack: `${message}\n${bug.error.stack ?? ''}` });
 }
 
-function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent) => void {
+/** Draws the events of a suite. */
+export function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent) => void {
   let run: ProgressTask | null = null;
   let draw: ReturnType<typeof trainProgress> | null = null;
   const drawFetch = drawWork(progress);
@@ -203,37 +203,4 @@ export async function listSuites({ json }: BenchListArgs, { stdout }: CliContext
   if (json) stdout.write(`${JSON.stringify(suites, null, 2)}\n`);
   const width = largest(suites.map(({ suite }) => suite.length)) + 2;
   if (!json) for (const { suite, description } of suites) stdout.write(`${suite.padEnd(width)}${description}\n`);
-}
-
-/**
- * Moves results/local/RUN up to results/NAME, where git sees it.
- * @throws ConfigError, DataError where nothing was moved
- */
-export async function publish({ folder: given, name }: BenchPublishArgs, { stdout }: CliContext): Promise<void> {
-  const published = fileName('--as', name ?? path.basename(path.resolve(given)));
-  await readSuiteFolder(given); // throws for a folder that is not complete
-  await requireMovable(given, 'folder');
-  const parent = path.dirname(path.resolve(given));
-  const home = path.basename(parent) === 'local' ? path.dirname(parent) : path.resolve('results');
-  const target = path.join(home, published);
-  const occupied = async () => `${target} is there already, nothing was moved; give another name with --as`;
-  const folder = await takeFolder(given, { name: 'folder', contents: 'any' });
-  try {
-    const place = await takeFolder(target, { name: '--as', contents: 'none', occupied });
-    try {
-      await folder.release();
-      await place.replaceBy(given);
-    } catch (cause) {
-      throw new DataError(
-        target,
-        `${given} cannot be moved here (${inWords(cause as NodeJS.ErrnoException)}); nothing was moved`,
-        { cause },
-      );
-    } finally {
-      await place.release();
-    }
-  } finally {
-    await folder.release();
-  }
-  stdout.write(`${target}\n`);
 }

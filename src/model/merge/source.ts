@@ -6,11 +6,13 @@ import {
   EMBEDDING_B,
   LORA_A,
   LORA_B,
+  LORA_B_BIAS,
   MAGNITUDE,
   transposed,
 } from '../../adapters/layout.ts';
 import { rowNorm } from '../../adapters/merge.ts';
 import { type StartValues, storedValues } from '../../adapters/start-values.ts';
+import { TOKENS } from '../../adapters/tokens.ts';
 import { KernelCallError } from '../../errors.ts';
 import type { TensorSource } from '../../formats/checkpoint.ts';
 import { type FloatDtype, floatType, rawBytes } from '../../formats/dtype.ts';
@@ -31,6 +33,10 @@ export type MergedSource = TensorSource & {
 };
 
 type Merge =
+  /** Rows in place of the base's. */
+  | { readonly kind: 'rows'; readonly width: number; readonly rows: ReadonlyMap<number, Float32Array<ArrayBuffer>> }
+  /** What is added to a vector. */
+  | { readonly kind: 'added'; readonly values: Float32Array<ArrayBuffer> }
   | { readonly kind: 'replaced'; readonly values: Float32Array<ArrayBuffer> }
   | {
       readonly kind: 'update';
@@ -46,8 +52,26 @@ export async function mergedSource(
   adapter: Adapter,
   options: MergeOptions,
 ): Promise<MergedSource> {
-  const values = await storedValues(adapter);
-  const merges = mergesOf(adapter.layout, values, options.safeMerge);
+  return viewOf(source, mergesOf(adapter.layout, await storedValues(adapter), options.safeMerge), options);
+}
+
+/** The base with the updates of an adapter's pairs taken off, each weight in its own type. @param values of A and B */
+export function residualSource(
+  source: TensorSource,
+  { targets }: Pick<AdapterLayout, 'targets'>,
+  values: StartValues,
+  codec: Codec,
+): TensorSource {
+  const negative = targets.map((target) => ({ ...target, scaling: -target.scaling }));
+  const layout = { targets: negative, dora: false, loraBias: false, tokens: [], trained: [] };
+  return viewOf(source, mergesOf(layout, values, false), { codec });
+}
+
+function viewOf(
+  source: TensorSource,
+  merges: ReadonlyMap<string, Merge>,
+  options: Pick<MergeOptions, 'codec'>,
+): MergedSource {
   const meters = new Map<string, UpdateMeter>();
   const updates = new UpdateRows(options.codec);
   return {
@@ -66,9 +90,16 @@ export async function mergedSource(
         into.set(convert(codec, rawBytes(merge.values.slice(first, first + count)), 'F32', floatType(dtype).torch));
         return;
       }
+      const view = { source, name, dtype, codec, updates };
+      if (merge.kind !== 'update') {
+        const values = await readValues(view, first, count);
+        if (merge.kind === 'added') addTo(values, merge.values.subarray(first, first + count));
+        else replaceRows(values, merge, first);
+        into.set(convert(codec, rawBytes(values), 'F32', floatType(dtype).torch));
+        return;
+      }
       const meter = meters.get(name) ?? new UpdateMeter();
       meters.set(name, meter);
-      const view = { source, name, dtype, codec, updates };
       const range = wholeRows(merge, first, count);
       const weights = await readValues(view, range.first, range.count);
       for (const part of rowParts(first, count, merge.pair.in)) {
@@ -139,6 +170,18 @@ function mergeRow(
   return scaled;
 }
 
+function addTo(values: Float32Array, added: Float32Array): void {
+  for (let k = 0; k < values.length; k++) values[k] = (values[k] as number) + (added[k] as number);
+}
+
+/** Puts rows into values that begin at element `first`, which may cut them. */
+function replaceRows(values: Float32Array, { width, rows }: Extract<Merge, { kind: 'rows' }>, first: number): void {
+  for (const { row, from, count, element } of rowParts(first, values.length, width)) {
+    const own = rows.get(row);
+    if (own !== undefined) values.set(own.subarray(from, from + count), element - first);
+  }
+}
+
 async function readValues({ source, name, dtype, codec }: WeightView, first: number, count: number) {
   const { bytes } = floatType(dtype);
   const raw = new Uint8Array(count * bytes);
@@ -152,7 +195,11 @@ function rounded({ codec, dtype }: WeightView, values: Float32Array<ArrayBuffer>
   return new Float32Array(convert(codec, narrow.slice(), dtype, 'float32').slice().buffer);
 }
 
-function mergesOf({ targets, dora, trained }: AdapterLayout, values: StartValues, safe: boolean): Map<string, Merge> {
+function mergesOf(
+  { targets, dora, loraBias, tokens, trained }: AdapterLayout,
+  values: StartValues,
+  safe: boolean,
+): Map<string, Merge> {
   const merges = new Map<string, Merge>();
   const valuesOf = (name: string): Float32Array<ArrayBuffer> => {
     const found = values.get(name);
@@ -179,5 +226,21 @@ function mergesOf({ targets, dora, trained }: AdapterLayout, values: StartValues
     merges.set(`${name}.weight`, { kind: 'update', pair, magnitude, roundsUpdate });
   }
   for (const { name } of trained) merges.set(name, { kind: 'replaced', values: valuesOf(name) });
+  for (const { module, indices, shape } of tokens) {
+    const [, width] = shape;
+    const own = valuesOf(`${module}.${TOKENS}`);
+    const rows = new Map(indices.map((id, i) => [id, own.slice(i * width, (i + 1) * width)]));
+    merges.set(`${module}.weight`, { kind: 'rows', width, rows });
+  }
+  for (const { name, scaling } of loraBias ? targets : []) {
+    const added = valuesOf(`${name}.${LORA_B_BIAS}`).map((value) => value * scaling);
+    const whole = merges.get(`${name}.bias`);
+    // one that is trained as well is held in f32, and rounded once
+    if (whole?.kind === 'replaced') merges.set(`${name}.bias`, { ...whole, values: sumOf(whole.values, added) });
+    else merges.set(`${name}.bias`, { kind: 'added', values: added });
+  }
   return merges;
 }
+
+const sumOf = (a: Float32Array<ArrayBuffer>, b: Float32Array): Float32Array<ArrayBuffer> =>
+  a.map((value, k) => value + (b[k] as number));
