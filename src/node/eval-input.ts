@@ -13,6 +13,7 @@ import { adapterBase } from '../model/adapter-base.ts';
 import { baseStorage } from '../model/base-storage.ts';
 import { type OpenedModel, openModel } from '../model/open.ts';
 import { counted } from '../report/format.ts';
+import { promptForm } from './eval-form.ts';
 import { readEvalRows } from './eval-rows.ts';
 import { readTasks } from './eval-tasks.ts';
 import type { EvalEntry } from './eval-types.ts';
@@ -33,6 +34,8 @@ export type EvalInput = {
   readonly adapters: readonly Adapter[];
   readonly defaults: GenerationDefaults;
   readonly work: Work;
+  /** The template that tasks are asked in; null where they are plain text. */
+  readonly chatTemplate: string | null;
   readonly batches: readonly RowBatch[];
   readonly datasets: readonly DatasetWork[];
   /** In the order of the table, base by base. */
@@ -61,7 +64,7 @@ export async function readEvalInput(
   const adapters = await openAdapters(named, opened, notes);
   const { prequantized } = await baseStorage(config, model, source);
   const entries = entriesOf(named, config, prequantized.size > 0);
-  const work = await readWork(config, opened, defaults);
+  const { work, chatTemplate } = await readWork(config, opened, defaults, notes);
   for (const { task } of work.tasks) for (const note of task.notes) notes.push(note);
   for (const [task, count] of work.cut)
     notes.push(
@@ -74,7 +77,7 @@ export async function readEvalInput(
   const datasets = rows.map(({ name, dataset }) =>
     datasetWork(name, dataset.rows, batch_size, model.max_position_embeddings),
   );
-  return { opened, adapters, defaults, work, batches, datasets, entries, notes };
+  return { opened, adapters, defaults, work, chatTemplate, batches, datasets, entries, notes };
 }
 
 async function tokenizerOf(folder: string, vocabSize: number): Promise<TextTokenizer | null> {
@@ -145,9 +148,10 @@ async function readWork(
   config: EvalConfig,
   { model, tokenizer, source }: OpenedModel,
   defaults: GenerationDefaults,
-): Promise<Work> {
+  notes: string[],
+): Promise<Pick<EvalInput, 'work' | 'chatTemplate'>> {
   if (config.tasks.length + config.texts.length === 0)
-    return { rows: [], texts: [], tasks: [], longTexts: [], cut: new Map() };
+    return { work: { rows: [], texts: [], tasks: [], longTexts: [], cut: new Map() }, chatTemplate: null };
   if (tokenizer === null)
     throw new ConfigError([
       {
@@ -156,7 +160,8 @@ async function readWork(
       },
     ]);
   const { limit, num_fewshot: numFewshot, fewshot_seed: fewshotSeed, stride } = config;
-  const tasks = await readTasks(config.tasks, { limit, numFewshot, fewshotSeed });
+  const { form, template } = await promptForm(config, { folder: source.root, tokenizer }, (text) => notes.push(text));
+  const tasks = await readTasks(config.tasks, { limit, numFewshot, fewshotSeed, form });
   const texts = await Promise.all(config.texts.map(readText));
   const { max_position_embeddings: context } = model;
   const windowLength = config.window_length ?? context;
@@ -173,7 +178,8 @@ async function readWork(
     ]);
   const encoder = encoderOf(tokenizer, context, source.root);
   const step = stride ?? Math.min(DEFAULT_STRIDE, windowLength);
-  return planWork(tasks, texts, { encoder, defaults, windowLength, stride: step });
+  const work = planWork(tasks, texts, { encoder, defaults, windowLength, stride: step });
+  return { work, chatTemplate: template };
 }
 
 async function readText(file: string): Promise<LongText> {
