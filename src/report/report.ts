@@ -15,6 +15,7 @@ import { otherArmsSection } from './sections/other-arms.ts';
 import { qualitySection } from './sections/quality.ts';
 import { ratesSection } from './sections/rates.ts';
 import { runsSection } from './sections/runs.ts';
+import { samplesSection } from './sections/samples.ts';
 import { scaleSection } from './sections/scale.ts';
 import { speedSection } from './sections/speed.ts';
 import { tokensSection } from './sections/tokens.ts';
@@ -37,6 +38,7 @@ export async function buildReport({ runs, summary, prices }: ReportInput): Promi
     await speedSection(runs, summary),
     ratesSection(runs, prices),
     await qualitySection(runs, summary),
+    samplesSection(runs, summary),
     await scaleSection(summary),
     runsSection(runs),
     environmentSection(runs),

@@ -107,7 +107,7 @@ describe('JSON Schema', () => {
 
   test('describes every setting with text and default, and has no integer bound beyond those of the settings', () => {
     const { properties } = configJsonSchema();
-    expect(settingKeys).toHaveLength(105);
+    expect(settingKeys).toHaveLength(107);
     for (const key of settingKeys) {
       expect(properties?.[key]?.description, key).toMatch(/\w{3}/);
       if (key !== 'model_name_or_path') expect(properties?.[key], key).toHaveProperty('default');
@@ -140,12 +140,12 @@ describe('flagTable', () => {
       flag: '--bnb_4bit_quant_type',
       env: 'NIBBLE_BNB_4BIT_QUANT_TYPE',
       section: 'Quantization (qlora)',
-      type: 'one of nf4, fp4',
-      flagType: 'one of nf4, fp4',
+      type: 'one of nf4, fp4, int4',
+      flagType: 'one of nf4, fp4, int4',
       isBoolean: false,
       default: 'nf4',
       huggingFaceDefault: 'fp4',
-      help: '4-bit code of the base weights',
+      help: '4-bit code of the base weights; int4, symmetric, is for comparing and in no checkpoint',
       aliases: ['quant_type', 'quantization_type'],
     });
   });

@@ -55,6 +55,8 @@ describe('the golden folders', () => {
       'merge-4bit',
       'combine',
       'gguf',
+      'peft-options',
+      'pissa',
       'chat',
       'programs',
       'tokenizers',
