@@ -55,7 +55,9 @@ export async function mergedSource(
   adapter: Adapter,
   options: MergeOptions,
 ): Promise<MergedSource> {
-  return viewOf(source, mergesOf(adapter.layout, await storedValues(adapter), options.safeMerge), options);
+  const { codec, safeMerge, refusesOverflow = false } = options;
+  const merges = mergesOf(adapter.layout, await storedValues(adapter), safeMerge);
+  return viewOf(source, merges, { codec, blamed: refusesOverflow ? adapter : null });
 }
 
 /** The base with the updates of an adapter's pairs taken off, each weight in its own type. @param values of A and B */
@@ -67,16 +69,22 @@ export function residualSource(
 ): TensorSource {
   const negative = targets.map((target) => ({ ...target, scaling: -target.scaling }));
   const layout = { targets: negative, dora: false, loraBias: false, tokens: [], trained: [] };
-  return viewOf(source, mergesOf(layout, values, false), { codec });
+  return viewOf(source, mergesOf(layout, values, false), { codec, blamed: null });
 }
+
+type ViewOptions = {
+  readonly codec: Codec;
+  /** The adapter that a value beyond its type is an error of; null where it becomes infinite. */
+  readonly blamed: Adapter | null;
+};
 
 function viewOf(
   source: TensorSource,
   merges: ReadonlyMap<string, Merge>,
-  options: Pick<MergeOptions, 'codec'>,
+  { codec, blamed }: ViewOptions,
 ): MergedSource {
   const meters = new Map<string, UpdateMeter>();
-  const updates = new UpdateRows(options.codec);
+  const updates = new UpdateRows(codec);
   return {
     ...source,
     updates: () => new Map([...meters].map(([name, meter]) => [name, meter.size()])),
@@ -88,7 +96,6 @@ function viewOf(
       const [first, count] = [byteOffset / bytes, into.byteLength / bytes];
       if (!Number.isInteger(first) || !Number.isInteger(count))
         throw new KernelCallError(name, `is read in parts of elements: ${into.byteLength} bytes from ${byteOffset}`);
-      const { codec } = options;
       if (merge.kind === 'replaced') {
         into.set(convert(codec, rawBytes(merge.values.slice(first, first + count)), 'F32', floatType(dtype).torch));
         return;
@@ -110,8 +117,8 @@ function viewOf(
         const row = weights.subarray(Math.max(0, at), at + merge.pair.in);
         const merged = mergeRow(view, merge, part, { row, first: Math.max(0, -at) }, meter);
         const stored = convert(codec, rawBytes(merged), 'F32', floatType(dtype).torch);
-        if (options.refusesOverflow === true && row.every(Number.isFinite))
-          requireHeld(adapter, { name, dtype, stored, element: part.element });
+        if (blamed !== null && row.every(Number.isFinite))
+          requireHeld(blamed, { name, dtype, stored, element: part.element });
         into.set(stored, (part.element - first) * bytes);
       }
     },
