@@ -1,5 +1,5 @@
 // Blockwise 4-bit dequantization: code[nibble] * absmax in f32, then one rounding to the output type.
-import { FP4_CODE_PLANES, NF4_CODE_PLANES } from "./tables";
+import { FP4_CODE_PLANES, INT4, INT4_CODE_PLANES, NF4, NF4_CODE_PLANES } from "./tables";
 import { zipHigh16, zipHigh8, zipLow16, zipLow8 } from "./lanes";
 import { narrow8 } from "./convert";
 
@@ -30,16 +30,16 @@ import { narrow8 } from "./convert";
 }
 
 /** Dequantizes `count` elements.
- *  fp4     0 NF4, 1 FP4
+ *  code    as for quantize4bit
  *  dtype   of the output: 0 f32, 1 f16, 2 bf16
  *  packed  ceil(count / 2) bytes, readable to the next multiple of 16
  *  absmax  f32[ceil(count / blockSize)]; blockSize is a multiple of 32
  *  dst     room for count elements, writable to the next multiple of 32 */
 export function dequantize4bit(
-  fp4: bool, dtype: i32, packed: usize, count: i32, blockSize: i32, absmax: usize, dst: usize,
+  code: i32, dtype: i32, packed: usize, count: i32, blockSize: i32, absmax: usize, dst: usize,
 ): void {
   assert(count >= 0 && blockSize > 0 && (blockSize & 31) == 0, "dequantize4bit: blockSize must be a multiple of 32");
-  const planes = fp4 ? FP4_CODE_PLANES : NF4_CODE_PLANES;
+  const planes = code == NF4 ? NF4_CODE_PLANES : code == INT4 ? INT4_CODE_PLANES : FP4_CODE_PLANES;
   const bytes16: usize = dtype == 0 ? 64 : 32;
   for (let start = 0; start < count; start += blockSize) {
     const scale = v128.load_splat<u32>(absmax);

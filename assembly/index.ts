@@ -1,6 +1,6 @@
 // nibble's quantizer: pure functions over pointers into linear memory. The caller lays the memory out, from
 // heapBase() on; nothing here allocates, imports or grows.
-import { DYNAMIC_CODE, FP4_CODE, GIVEN_CODE, NF4_CODE, buildTables } from "./tables";
+import { DYNAMIC_CODE, FP4_CODE, GIVEN_CODE, INT4_CODE, NF4_CODE, buildTables } from "./tables";
 
 export { quantize4bit } from "./quantize4";
 export { dequantize4bit } from "./dequantize4";
@@ -21,6 +21,11 @@ export function nf4Code(): usize {
 /** Address of the FP4 values, f32[16]. */
 export function fp4Code(): usize {
   return FP4_CODE;
+}
+
+/** Address of the INT4 values, f32[16]. */
+export function int4Code(): usize {
+  return INT4_CODE;
 }
 
 /** Address of the dynamic 8-bit map, f32[256]. */

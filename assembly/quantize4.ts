@@ -1,6 +1,6 @@
-// Blockwise 4-bit quantization (NF4, FP4) of f32, f16 and bf16, 32 elements a turn without a branch.
+// Blockwise 4-bit quantization (NF4, FP4, INT4) of f32, f16 and bf16, 32 elements a turn without a branch.
 import {
-  FP4_BINS, FP4_CPU_UPPER_PLANES, FP4_LOWEST, FP4_OF_RANK, FP4_UPPER_PLANES, NF4_BINS, NF4_BIN_OFFSET, NF4_LOWEST,
+  FP4, FP4_BINS, FP4_CPU, FP4_CPU_UPPER_PLANES, FP4_LOWEST, FP4_OF_RANK, FP4_UPPER_PLANES, INT4, NF4, NF4_BINS, NF4_BIN_OFFSET, NF4_LOWEST,
   NF4_UPPER_PLANES,
 } from "./tables";
 import {
@@ -15,15 +15,6 @@ import {
 // Smaller block maxima are not inverted: 1/x would overflow. An all-zero block thus encodes as exact zeros.
 // @ts-ignore: decorator
 @inline const MIN_ABSMAX: f32 = 1e-38;
-
-// Values of `code`. bitsandbytes encodes FP4 in two ways: its CUDA kernel's way is the one nibble uses, its CPU's is here
-// for comparing the two bit for bit.
-// @ts-ignore: decorator
-@inline const NF4: i32 = 0;
-// @ts-ignore: decorator
-@inline const FP4: i32 = 1;
-// @ts-ignore: decorator
-@inline const FP4_CPU: i32 = 2;
 
 // @ts-ignore: decorator
 @inline function binsOf(s: v128, scale: f32, offset: f32): v128 {
@@ -86,6 +77,16 @@ import {
   return v128.or(i8x16.swizzle(v128.load(FP4_OF_RANK), rank), v128.and(signed, i8x16.splat(8)));
 }
 
+/** The nearest of -7 to 7 sevenths, a tie to the even one, counted from 0. */
+// @ts-ignore: decorator
+@inline function int4Codes(s0: v128, s1: v128, s2: v128, s3: v128): v128 {
+  const levels: f32 = 7;
+  const nearest = packLanes(
+    binsOf(s0, levels, ROUND), binsOf(s1, levels, ROUND), binsOf(s2, levels, ROUND), binsOf(s3, levels, ROUND),
+  );
+  return i8x16.add(nearest, i8x16.splat(7));
+}
+
 // @ts-ignore: decorator
 @inline function codes16<S>(code: i32, at: usize, inverse: v128): v128 {
   const step: usize = 4 * sizeof<S>();
@@ -93,6 +94,7 @@ import {
   const s1 = f32x4.mul(load4<S>(at + step), inverse);
   const s2 = f32x4.mul(load4<S>(at + 2 * step), inverse);
   const s3 = f32x4.mul(load4<S>(at + 3 * step), inverse);
+  if (code == INT4) return int4Codes(s0, s1, s2, s3);
   return code == NF4 ? nf4Codes(s0, s1, s2, s3) : fp4Codes(code == FP4_CPU, s0, s1, s2, s3);
 }
 
@@ -151,7 +153,7 @@ function firstNonFinite<S>(src: usize, from: i32): i32 {
 
 /** Quantizes `count` elements, blocks over the flat index, the last block short if need be.
  *  code       0 NF4, 1 FP4 (CUDA's thresholds), 2 FP4 as bitsandbytes 0.50 encodes it on a CPU, full blocks only:
- *             the short last block, which it scales by dividing, may differ
+ *             the short last block, which it scales by dividing, may differ; 3 INT4
  *  dtype      0 f32, 1 f16, 2 bf16
  *  src        count elements, writable up to the next multiple of 32: the gap is filled with zeros
  *  blockSize  a multiple of 32
@@ -162,6 +164,7 @@ export function quantize4bit(
   code: i32, dtype: i32, src: usize, count: i32, blockSize: i32, packed: usize, absmax: usize,
 ): i32 {
   assert(count >= 0 && blockSize > 0 && (blockSize & 31) == 0, "quantize4bit: blockSize must be a multiple of 32");
+  if (code == INT4) return quantizeFrom(INT4, dtype, src, count, blockSize, packed, absmax);
   if (code == FP4) return quantizeFrom(FP4, dtype, src, count, blockSize, packed, absmax);
   if (code == FP4_CPU) return quantizeFrom(FP4_CPU, dtype, src, count, blockSize, packed, absmax);
   return quantizeFrom(NF4, dtype, src, count, blockSize, packed, absmax);

@@ -1,5 +1,16 @@
-// The code books, as bits (what bitsandbytes stores in checkpoints), and the lookup
+// The code books, as bits (NF4, FP4 and the dynamic one are what bitsandbytes stores in checkpoints), and the lookup
 // tables the SIMD searches need, derived from them once when the module is instantiated.
+
+// Values of `code`. bitsandbytes encodes FP4 in two ways: its CUDA kernel's way is the one nibble uses, its CPU's is here
+// for comparing the two bit for bit.
+// @ts-ignore: decorator
+@inline export const NF4: i32 = 0;
+// @ts-ignore: decorator
+@inline export const FP4: i32 = 1;
+// @ts-ignore: decorator
+@inline export const FP4_CPU: i32 = 2;
+// @ts-ignore: decorator
+@inline export const INT4: i32 = 3;
 
 // NF4: index = nibble. Quantiles of N(0, 1) scaled to [-1, 1], zero included.
 export const NF4_CODE: usize = memory.data<u32>([
@@ -17,6 +28,12 @@ export const NF4_UPPER: usize = memory.data<u32>([
 export const FP4_CODE: usize = memory.data<u32>([
   0x00000000, 0x3baaaaab, 0x3f2aaaab, 0x3f800000, 0x3eaaaaab, 0x3f000000, 0x3e2aaaab, 0x3e800000,
   0x00000000, 0xbbaaaaab, 0xbf2aaaab, 0xbf800000, 0xbeaaaaab, 0xbf000000, 0xbe2aaaab, 0xbe800000,
+]);
+
+// INT4: symmetric, (index - 7) / 7. Nothing encodes to 15, which is a second 1.
+export const INT4_CODE: usize = memory.data<u32>([
+  0xbf800000, 0xbf5b6db7, 0xbf36db6e, 0xbf124925, 0xbedb6db7, 0xbe924925, 0xbe124925, 0x00000000,
+  0x3e124925, 0x3e924925, 0x3edb6db7, 0x3f124925, 0x3f36db6e, 0x3f5b6db7, 0x3f800000, 0x3f800000,
 ]);
 
 // Upper threshold of each FP4 magnitude in ascending order (CUDA's literals, not the midpoints); eight
@@ -65,6 +82,7 @@ export const FP4_UPPER_PLANES: usize = memory.data(64, 16);
 export const FP4_CPU_UPPER_PLANES: usize = memory.data(64, 16);
 export const NF4_CODE_PLANES: usize = memory.data(64, 16);
 export const FP4_CODE_PLANES: usize = memory.data(64, 16);
+export const INT4_CODE_PLANES: usize = memory.data(64, 16);
 
 // Bins: s lands in bin rne(s * BINS) + offset. A bin is narrower than the smallest distance between two
 // thresholds (0.0805 for NF4, 0.0828 for FP4), so it holds at most one: the code is the bin's lowest code,
@@ -152,6 +170,7 @@ export function buildTables(): void {
   buildPlanes(FP4_CPU_UPPER, FP4_CPU_UPPER_PLANES);
   buildPlanes(NF4_CODE, NF4_CODE_PLANES);
   buildPlanes(FP4_CODE, FP4_CODE_PLANES);
+  buildPlanes(INT4_CODE, INT4_CODE_PLANES);
   buildBins();
   buildDynamic();
 }

@@ -64,5 +64,5 @@ export * from './results/index.ts';
 export { dequantize4bit, narrow, type Quantized, quantize4bit, widen } from './wasm/buffers.ts';
 export { Codec, compileWasm, type WasmModule } from './wasm/codec.ts';
 export { createQuantizer } from './wasm/quantizer.ts';
-export { DYNAMIC_CODE, FP4_CODE, NF4_CODE } from './wasm/tables.ts';
+export { DYNAMIC_CODE, FP4_CODE, INT4_CODE, NF4_CODE } from './wasm/tables.ts';
 export type { QuantizeArgs, Quantizer, QuantSpec, QuantState, QuantType, SourceDtype } from './wasm/types.ts';

@@ -8,7 +8,7 @@ import { settings } from './settings.ts';
 export const quantizeSettings = z.strictObject({
   model_revision: settings.shape.model_revision,
   offline: settings.shape.offline,
-  bnb_4bit_quant_type: settings.shape.bnb_4bit_quant_type,
+  bnb_4bit_quant_type: z.enum(['nf4', 'fp4']).default('nf4').describe('4-bit code of the weights'),
   bnb_4bit_use_double_quant: settings.shape.bnb_4bit_use_double_quant,
   bnb_4bit_blocksize: settings.shape.bnb_4bit_blocksize,
   bnb_4bit_quant_storage: z

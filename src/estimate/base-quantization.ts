@@ -2,9 +2,10 @@
 import { isBnb4bit } from '../formats/bnb4bit.ts';
 import type { ModelLayout } from '../train/model-layout.ts';
 import type { RunInput } from '../train/session.ts';
+import type { QuantType } from '../wasm/types.ts';
 
 type BaseQuantization = {
-  readonly quantType: 'nf4' | 'fp4';
+  readonly quantType: QuantType;
   readonly blockSize: number;
   readonly doubleQuant: boolean;
 };

@@ -2,6 +2,7 @@
 import type { TrainConfig } from '../config/settings.ts';
 import type { CategoryBytes } from '../gpu/category.ts';
 import type { PhasePeak } from '../gpu/ledger.ts';
+import type { QuantType } from '../wasm/types.ts';
 import type { Guide } from './guide-types.ts';
 
 export type Estimate = {
@@ -53,7 +54,7 @@ export type QuantizedFigures = {
 
 /** How QLoRA's base is quantized; `assumed` where the configuration itself does not say so. */
 export type QloraRecipe = {
-  readonly bnb_4bit_quant_type: 'nf4' | 'fp4';
+  readonly bnb_4bit_quant_type: QuantType;
   readonly bnb_4bit_use_double_quant: boolean;
   readonly bnb_4bit_blocksize: number;
   readonly assumed: boolean;

@@ -1,8 +1,10 @@
 /** A task made ready: its rows, what each of them asks of the model, and what the right answer is. */
+import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
 import { DocFields, type PlacedDoc, type Target } from './doc-fields.ts';
 import type { Split } from './documents.ts';
 import { ExampleSampler, examplePool, placedDocs, promptMaker } from './fewshot.ts';
+import { goldNumbers } from './gold.ts';
 import type { TaskFile } from './task-file.ts';
 import { type Metric, metricsOf } from './task-rules.ts';
 import type { TaskFields } from './task-shape.ts';
@@ -72,7 +74,7 @@ export function prepareTask(file: TaskFile, splits: ReadonlyMap<string, Split>, 
   });
   const [first] = items;
   const hasSeveralTargets = typeof first?.target === 'object';
-  const notes = numFewshot > 0 ? exampleNotes(task) : [];
+  const notes = [...(numFewshot > 0 ? exampleNotes(task) : []), ...targetNotes(task, items, hasSeveralTargets)];
   return {
     name: task.task,
     file,
@@ -95,6 +97,19 @@ function exampleNotes(task: TaskFields): string[] {
   if (hasOwn || used !== evaluated || named === task.test_split) return [];
   return [
     `${task.task}: examples come from the rows that are evaluated, and a row may be its own example, as in lm-eval; name another split in fewshot_split`,
+  ];
+}
+
+/** Rows that no answer gets right, since their target is none of their choices: lm-eval warns of each. */
+function targetNotes(task: TaskFields, items: readonly Item[], hasSeveralTargets: boolean): string[] {
+  if (task.output_type !== 'multiple_choice') return [];
+  const stray = items.filter(
+    ({ choices, target }) => goldNumbers({ hasSeveralTargets }, choices as readonly string[], target).length === 0,
+  );
+  const [first] = stray;
+  if (first === undefined) return [];
+  return [
+    `${task.task}: ${stray.length} of ${items.length} rows have a target that is none of their choices, and count as wrong, as in lm-eval; the first is ${first.where} (${show(first.target)})`,
   ];
 }
 

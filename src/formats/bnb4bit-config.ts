@@ -1,5 +1,5 @@
 /** config.json of a quantized model: the given text with a quantization_config, everything else unchanged. */
-import type { QuantType } from '../wasm/types.ts';
+import type { CheckpointQuantType } from '../wasm/types.ts';
 import type { QuantStorage } from './bnb4bit-write.ts';
 import type { TorchFloat } from './dtype.ts';
 import { parseObject, stringEnd } from './json.ts';
@@ -8,7 +8,7 @@ import { parseObject, stringEnd } from './json.ts';
 export type BnbConfig = {
   readonly bnb_4bit_compute_dtype: TorchFloat;
   readonly bnb_4bit_quant_storage: QuantStorage;
-  readonly bnb_4bit_quant_type: QuantType;
+  readonly bnb_4bit_quant_type: CheckpointQuantType;
   readonly bnb_4bit_use_double_quant: boolean;
   readonly llm_int8_skip_modules: readonly string[] | null;
 };

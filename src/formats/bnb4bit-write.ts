@@ -1,7 +1,7 @@
 /** A quantized weight as the tensors that bitsandbytes stores it in: same names, types, shapes and bytes. */
 import { KernelCallError } from '../errors.ts';
-import { DYNAMIC_CODE, FP4_CODE, NF4_CODE } from '../wasm/tables.ts';
-import { NESTED_BLOCK_SIZE, type QuantType } from '../wasm/types.ts';
+import { CODE_BOOKS, DYNAMIC_CODE } from '../wasm/tables.ts';
+import { type CheckpointQuantType, NESTED_BLOCK_SIZE } from '../wasm/types.ts';
 import { STATE_SUFFIX } from './bnb4bit.ts';
 import { DTYPE_BYTES, type Dtype, elementCount, floatType, rawBytes, type TorchFloat } from './dtype.ts';
 import type { Chunks } from './reader.ts';
@@ -18,7 +18,7 @@ export type Bnb4bitToWrite = {
   readonly shape: readonly [number, number];
   /** Its type before it was quantized. */
   readonly dtype: TorchFloat;
-  readonly quantType: QuantType;
+  readonly quantType: CheckpointQuantType;
   readonly blockSize: number;
   readonly storage: QuantStorage;
   /** Two codes a byte, the first in the high half. */
@@ -61,7 +61,7 @@ export function bnb4bitTensors(weight: Bnb4bitToWrite): TensorToWrite[] {
   return [
     { name, dtype, shape: [packedBytes(shape) / DTYPE_BYTES[dtype], 1], data: weight.packed },
     companion('.absmax', nested === null ? 'F32' : 'U8', blocks, weight.absmax),
-    companion('.quant_map', 'F32', 16, () => [rawBytes(quantType === 'nf4' ? NF4_CODE : FP4_CODE)]),
+    companion('.quant_map', 'F32', 16, () => [rawBytes(CODE_BOOKS[quantType])]),
     ...(nested === null
       ? []
       : [

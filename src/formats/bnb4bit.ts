@@ -2,7 +2,7 @@
 
 import { show } from '../config/show.ts';
 import { DataError } from '../errors.ts';
-import { BLOCK_SIZES, type QuantType } from '../wasm/types.ts';
+import { BLOCK_SIZES, CHECKPOINT_QUANT_TYPES, type CheckpointQuantType } from '../wasm/types.ts';
 import { readFloats, type StoredTensor, type TensorSource } from './checkpoint.ts';
 import { DTYPE_BYTES, elementCount, isTorchFloat, TORCH_FLOATS, type TorchFloat } from './dtype.ts';
 import { type JsonObject, parseObject } from './json.ts';
@@ -10,7 +10,7 @@ import { decodeUtf8, place } from './reader.ts';
 
 /** One quantized weight. `packed` and `absmax` are read by name through the source, as raw bytes. */
 export type Bnb4bitTensor = {
-  readonly quantType: QuantType;
+  readonly quantType: CheckpointQuantType;
   /** Elements per absmax; blocks run over the flat row-major index. */
   readonly blockSize: number;
   /** Shape (out, in) and dtype of the weight before it was quantized. */
@@ -34,7 +34,7 @@ const COMPANIONS = ['absmax', 'quant_map', 'nested_absmax', 'nested_quant_map'];
 
 /** Tells whether the checkpoint holds this weight in bitsandbytes' 4-bit form. */
 export function isBnb4bit(source: TensorSource, weight: string): boolean {
-  return source.has(`${weight}${STATE_SUFFIX}nf4`) || source.has(`${weight}${STATE_SUFFIX}fp4`);
+  return CHECKPOINT_QUANT_TYPES.some((type) => source.has(`${weight}${STATE_SUFFIX}${type}`));
 }
 
 /**
@@ -52,8 +52,8 @@ export async function readBnb4bit(source: TensorSource, weight: string): Promise
   const stateName = states[0]!;
   const state = await readState(source, stateName);
   const quantType = state.quant_type;
-  if (quantType !== 'nf4' && quantType !== 'fp4')
-    return fail(`quant_type is ${show(quantType)}; supported are nf4, fp4.`);
+  if (!isCheckpointQuantType(quantType))
+    return fail(`quant_type is ${show(quantType)}; supported are ${CHECKPOINT_QUANT_TYPES.join(', ')}.`);
   if (!stateName.endsWith(quantType))
     return fail(`its record is called ${stateName} and says quant_type ${quantType}.`);
   const { shape, dtype, blocksize } = state;
@@ -134,6 +134,10 @@ async function readMap(source: TensorSource, name: string, count: number, fail: 
 
 function isShape(value: unknown): value is readonly number[] {
   return Array.isArray(value) && value.length === 2 && value.every((size) => Number.isSafeInteger(size) && size > 0);
+}
+
+function isCheckpointQuantType(value: unknown): value is CheckpointQuantType {
+  return (CHECKPOINT_QUANT_TYPES as readonly unknown[]).includes(value);
 }
 
 function isBlockSize(value: unknown): value is number {

@@ -8,7 +8,7 @@ import type { Device } from '../gpu/device.ts';
 import type { Residents } from '../gpu/residents.ts';
 import { Uploads } from '../gpu/transfer.ts';
 import type { Codec } from '../wasm/codec.ts';
-import { FP4_CODE, NF4_CODE } from '../wasm/tables.ts';
+import { CODE_BOOKS } from '../wasm/tables.ts';
 import type { Quantizer, SourceDtype } from '../wasm/types.ts';
 import type { CodeTables, DeclaredModel } from './declare.ts';
 import { loadVector, loadWeight, Stopwatch, slabPool, type WeightContext, write } from './load-weight.ts';
@@ -105,5 +105,5 @@ function writeTables(ctx: WeightContext, { tables, model }: DeclaredModel): void
 }
 
 function valuesOf({ quantType, dynamicCode }: CodeTables): Float32Array<ArrayBuffer> {
-  return new Float32Array([...(quantType === 'nf4' ? NF4_CODE : FP4_CODE), ...dynamicCode]);
+  return new Float32Array([...CODE_BOOKS[quantType], ...dynamicCode]);
 }

@@ -3,7 +3,7 @@ import { DataError } from '../errors.ts';
 import type { Bnb4bitTensor } from '../formats/bnb4bit.ts';
 import { readFloats, type StoredTensor, type TensorSource } from '../formats/checkpoint.ts';
 import { place } from '../formats/reader.ts';
-import { FP4_CODE, NF4_CODE } from '../wasm/tables.ts';
+import { CODE_BOOKS } from '../wasm/tables.ts';
 import { NESTED_BLOCK_SIZE, type QuantState } from '../wasm/types.ts';
 
 /**
@@ -15,7 +15,7 @@ export function requireKnownCodes(source: TensorSource, name: string, stored: Bn
   const fail = (detail: string): never => {
     throw new DataError(place(source, stored.packed.file), `${name}: ${detail}: quantize the 16-bit model again`);
   };
-  const code = stored.quantType === 'nf4' ? NF4_CODE : FP4_CODE;
+  const code = CODE_BOOKS[stored.quantType];
   if (stored.quantMap.some((v, i) => v !== code[i]))
     fail(`its quant_map is not the ${stored.quantType} code of bitsandbytes`);
   if (stored.nested !== undefined && stored.nested.blockSize !== NESTED_BLOCK_SIZE)

@@ -3,7 +3,15 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { DataError, KernelCallError } from '../errors.ts';
-import { Codec, compileWasm, dtypeCode, fp4Flag, MAX_SLAB_BYTES, REGION, type WasmModule } from '../wasm/codec.ts';
+import {
+  Codec,
+  compileWasm,
+  dtypeCode,
+  MAX_SLAB_BYTES,
+  quantTypeCode,
+  REGION,
+  type WasmModule,
+} from '../wasm/codec.ts';
 import { LaneQuantizer } from '../wasm/quantizer.ts';
 import type { Lane, SlabJob, SlabResult } from '../wasm/slabs.ts';
 import { bytesPerElement, type Quantizer } from '../wasm/types.ts';
@@ -93,7 +101,7 @@ class WorkerLane implements Lane {
     const packedBytes = Math.ceil(elements / 2);
     const blocks = Math.ceil(elements / spec.blockSize);
     const job = {
-      fp4: fp4Flag(spec.quantType),
+      code: quantTypeCode(spec.quantType),
       dtype: dtypeCode(dtype),
       elements,
       blockSize: spec.blockSize,

@@ -2,7 +2,7 @@
 import { type Adapter, checkOwnEmbeddings, openAdapter } from '../adapters/files.ts';
 import type { EvalConfig } from '../config/eval.ts';
 import { requireTextFile } from '../data/records.ts';
-import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 import { type DatasetWork, datasetWork } from '../eval/dataset-loss.ts';
 import { encoderOf } from '../eval/encode.ts';
 import { batchesOf, type RowBatch, readLength } from '../eval/score.ts';
@@ -13,6 +13,8 @@ import { adapterBase } from '../model/adapter-base.ts';
 import { baseStorage } from '../model/base-storage.ts';
 import { type OpenedModel, openModel } from '../model/open.ts';
 import { counted } from '../report/format.ts';
+import { nameProblems, otherBaseNotes } from './adapter-names.ts';
+import { folderName } from './eval-files.ts';
 import { readEvalRows } from './eval-rows.ts';
 import { readTasks } from './eval-tasks.ts';
 import type { EvalEntry } from './eval-types.ts';
@@ -82,18 +84,25 @@ async function tokenizerOf(folder: string, vocabSize: number): Promise<TextToken
   return (await reader.exists(TOKENIZER_FILE)) ? openTokenizer(reader, vocabSize) : null;
 }
 
-function requireNames(adapters: readonly NamedFolder[], { include_base }: EvalConfig): void {
-  const problems: ConfigProblem[] = [];
+function requireNames(adapters: readonly NamedFolder[], { include_base, output_path }: EvalConfig): void {
+  const problems = nameProblems(adapters);
   const names = adapters.map(({ name }) => name);
-  names.forEach((name, i) => {
-    if (names.indexOf(name) < i)
-      problems.push({ path: 'adapter', message: `two adapters are called ${name}; give one another name: DIR=NAME` });
-    if (name === BASE && include_base)
-      problems.push({
-        path: 'adapter',
-        message: `one is called ${BASE}, as the model without an adapter is; give it another name: DIR=NAME`,
-      });
-  });
+  if (names.includes(BASE) && include_base)
+    problems.push({
+      path: 'adapter',
+      message: `one is called ${BASE}, as the model without an adapter is; give it another name: DIR=NAME`,
+    });
+  if (output_path !== null)
+    names.forEach((name, i) => {
+      const other = [...(include_base ? [BASE] : []), ...names.slice(0, i)].find(
+        (before) => before !== name && folderName(before) === folderName(name),
+      );
+      if (other !== undefined)
+        problems.push({
+          path: 'adapter',
+          message: `the results of ${other} and of ${name} would have one folder, ${folderName(name)}; give one another name: DIR=NAME`,
+        });
+    });
   if (names.length === 0 && !include_base)
     problems.push({ path: 'include_base', message: 'is false, and there is no adapter: nothing is left to evaluate' });
   if (problems.length > 0) throw new ConfigError(problems);
@@ -105,10 +114,10 @@ export async function openAdapters(
   notes: string[],
 ): Promise<Adapter[]> {
   const adapters: Adapter[] = [];
-  for (const { directory } of named) {
-    const adapter = await openAdapter(nodeReader(directory), adapterBase(model));
+  for (const each of named) {
+    const adapter = await openAdapter(nodeReader(each.directory), adapterBase(model));
     await checkOwnEmbeddings(adapter, source);
-    for (const note of adapter.notes) notes.push(note);
+    for (const note of [...adapter.notes, ...otherBaseNotes(adapter, each, source.root)]) notes.push(note);
     adapters.push(adapter);
   }
   return adapters;

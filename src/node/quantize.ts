@@ -13,6 +13,7 @@ import { type QuantizedLayout, type QuantizeSettings, quantizedLayout } from '..
 import type { SpoolStore } from '../model/quantize/spool.ts';
 import { withTiedHead } from '../model/tied-head.ts';
 import { Codec } from '../wasm/codec.ts';
+import type { CheckpointQuantType } from '../wasm/types.ts';
 import { type CallOptions, callProblems, requireOptions, type WorkEvent } from './call.ts';
 import { createQuantizerPool, loadWasmModule } from './codec.ts';
 import { type FreeBytes, freeBytesAt, requireRoom } from './disk.ts';
@@ -37,7 +38,7 @@ export type QuantizeOptions = QuantizeInput &
 export type QuantizeSummary = {
   readonly model: string;
   readonly out: string;
-  readonly quant_type: 'nf4' | 'fp4';
+  readonly quant_type: CheckpointQuantType;
   readonly quantized_tensors: number;
   readonly quantized_parameters: number;
   /** Bits of codes and scales per quantized weight. */

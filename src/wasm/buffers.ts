@@ -1,6 +1,6 @@
 /** Quantization and conversion of whole buffers, for tests and for writing files: all in memory, nothing streamed. */
 import { KernelCallError } from '../errors.ts';
-import { type Codec, checkQuantCall, dtypeCode, fp4Flag, MAX_SLAB_BYTES, REGION } from './codec.ts';
+import { type Codec, checkQuantCall, dtypeCode, MAX_SLAB_BYTES, quantTypeCode, REGION } from './codec.ts';
 import { decodedAbsmax, quantState } from './nested.ts';
 import { LocalLane } from './quantizer.ts';
 import { nonFiniteError } from './slabs.ts';
@@ -70,8 +70,8 @@ export function dequantize4bit(
     codec.bytes(nibbles, Math.ceil(count / 2)).set(packed.subarray(first / 2, Math.ceil((first + count) / 2)));
     const used = absmax.subarray(first / spec.blockSize, Math.ceil((first + count) / spec.blockSize));
     codec.floats(scales, used.length).set(used);
-    const fp4 = fp4Flag(spec.quantType);
-    codec.wasm.dequantize4bit(fp4, dtypeCode(dtype), nibbles, count, spec.blockSize, scales, target);
+    const code = quantTypeCode(spec.quantType);
+    codec.wasm.dequantize4bit(code, dtypeCode(dtype), nibbles, count, spec.blockSize, scales, target);
     raw.set(codec.bytes(target, count * size), first * size);
   }
   return raw;

@@ -16,6 +16,7 @@ export type WasmExports = {
   heapBase(): number;
   nf4Code(): number;
   fp4Code(): number;
+  int4Code(): number;
   dynamicCode(): number;
   givenCode(): number;
   quantize4bit(
@@ -28,7 +29,7 @@ export type WasmExports = {
     absmax: number,
   ): number;
   dequantize4bit(
-    fp4: number,
+    code: number,
     dtype: number,
     packed: number,
     count: number,
@@ -109,7 +110,9 @@ export class Codec {
   /** Copies a code book that this instance quantizes with: 16 values, or 256 for the dynamic code. */
   codeBook(name: QuantType | 'dynamic'): Float32Array<ArrayBuffer> {
     if (name === 'dynamic') return this.floats(this.wasm.dynamicCode(), 256).slice();
-    return this.floats(name === 'nf4' ? this.wasm.nf4Code() : this.wasm.fp4Code(), 16).slice();
+    const { wasm } = this;
+    const address = { nf4: wasm.nf4Code, fp4: wasm.fp4Code, int4: wasm.int4Code }[name]();
+    return this.floats(address, 16).slice();
   }
 }
 
@@ -119,9 +122,12 @@ export function dtypeCode(dtype: SourceDtype): 0 | 1 | 2 {
   return dtype === 'float16' ? 1 : 2;
 }
 
+/** 2 is FP4 as bitsandbytes encodes it on a CPU, which nothing but a comparison asks for. */
+const QUANT_TYPE_CODES = { nf4: 0, fp4: 1, int4: 3 } as const;
+
 /** Gives the number by which the module knows a 4-bit type. */
-export function fp4Flag(quantType: QuantType): 0 | 1 {
-  return quantType === 'fp4' ? 1 : 0;
+export function quantTypeCode(quantType: QuantType): 0 | 1 | 3 {
+  return QUANT_TYPE_CODES[quantType];
 }
 
 /** Checks the sizes of a call. @throws KernelCallError for an element count or a block size that the format lacks */

@@ -1,6 +1,6 @@
 /** The streaming quantizer, in the calling thread or over given lanes. Knows no files and no GPU. */
 import { KernelCallError } from '../errors.ts';
-import { Codec, checkQuantCall, dtypeCode, fp4Flag, MAX_SLAB_BYTES, REGION, type WasmModule } from './codec.ts';
+import { Codec, checkQuantCall, dtypeCode, MAX_SLAB_BYTES, quantTypeCode, REGION, type WasmModule } from './codec.ts';
 import { quantState } from './nested.ts';
 import { Pool } from './pipeline.ts';
 import { type Lane, type SlabJob, type SlabResult, streamSlabs } from './slabs.ts';
@@ -35,8 +35,8 @@ export class LocalLane implements Lane {
     ];
     const { wasm } = this.#codec;
     const started = performance.now();
-    const fp4 = fp4Flag(spec.quantType);
-    const badIndex = wasm.quantize4bit(fp4, dtypeCode(dtype), source, elements, spec.blockSize, packed, absmax);
+    const code = quantTypeCode(spec.quantType);
+    const badIndex = wasm.quantize4bit(code, dtypeCode(dtype), source, elements, spec.blockSize, packed, absmax);
     return {
       source: this.#codec.bytes(source, REGION.packed),
       packed: this.#codec.bytes(packed, Math.ceil(elements / 2)),

@@ -1,4 +1,5 @@
-/** The code books of 4-bit and dynamic 8-bit quantization, bit for bit what bitsandbytes stores in checkpoints. */
+/** The code books of 4-bit and dynamic 8-bit quantization; all but INT4 bit for bit what bitsandbytes stores in checkpoints. */
+import type { QuantType } from './types.ts';
 
 function fromBits(bits: readonly number[]): Float32Array<ArrayBuffer> {
   return new Float32Array(Uint32Array.from(bits).buffer);
@@ -15,6 +16,19 @@ export const FP4_CODE = fromBits([
   0x00000000, 0x3baaaaab, 0x3f2aaaab, 0x3f800000, 0x3eaaaaab, 0x3f000000, 0x3e2aaaab, 0x3e800000, 0x00000000,
   0xbbaaaaab, 0xbf2aaaab, 0xbf800000, 0xbeaaaaab, 0xbf000000, 0xbe2aaaab, 0xbe800000,
 ]);
+
+/** INT4: symmetric, (index - 7) / 7; nibble's own, in no checkpoint. Nothing encodes to 15, which is a second 1. */
+export const INT4_CODE = fromBits([
+  0xbf800000, 0xbf5b6db7, 0xbf36db6e, 0xbf124925, 0xbedb6db7, 0xbe924925, 0xbe124925, 0x00000000, 0x3e124925,
+  0x3e924925, 0x3edb6db7, 0x3f124925, 0x3f36db6e, 0x3f5b6db7, 0x3f800000, 0x3f800000,
+]);
+
+/** The 16 values of each 4-bit type. */
+export const CODE_BOOKS: Readonly<Record<QuantType, Float32Array<ArrayBuffer>>> = {
+  nf4: NF4_CODE,
+  fp4: FP4_CODE,
+  int4: INT4_CODE,
+};
 
 // Literal because computing it does not give the same bits: it depends on fused multiply-adds in torch's linspace.
 const DYNAMIC_POSITIVE = [

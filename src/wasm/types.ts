@@ -3,7 +3,13 @@
 /** Float types that the codec reads and writes, by PyTorch's names. */
 export type SourceDtype = 'float32' | 'float16' | 'bfloat16';
 
-export type QuantType = 'nf4' | 'fp4';
+/** 4-bit types that bitsandbytes' checkpoints hold. */
+export const CHECKPOINT_QUANT_TYPES = ['nf4', 'fp4'] as const;
+
+export type CheckpointQuantType = (typeof CHECKPOINT_QUANT_TYPES)[number];
+
+/** 4-bit types that a base can be quantized to. int4, symmetric with seven levels a side, is nibble's own and for comparing. */
+export type QuantType = CheckpointQuantType | 'int4';
 
 /** Block sizes that bitsandbytes' format allows. */
 export const BLOCK_SIZES = [32, 64, 128, 256, 512, 1024, 2048, 4096] as const;

@@ -11,11 +11,11 @@ const { parentPort, workerData } = require('node:worker_threads');
 const { module, region, packed, absmax } = workerData;
 const wasm = new WebAssembly.Instance(module, {}).exports;
 const memory = new Uint8Array(wasm.memory.buffer, region);
-parentPort.on('message', ({ buffer, sourceBytes, packedBytes, absmaxBytes, fp4, dtype, elements, blockSize }) => {
+parentPort.on('message', ({ buffer, sourceBytes, packedBytes, absmaxBytes, code, dtype, elements, blockSize }) => {
   const started = performance.now();
   const bytes = new Uint8Array(buffer);
   memory.set(bytes.subarray(0, sourceBytes));
-  const badIndex = wasm.quantize4bit(fp4, dtype, region, elements, blockSize, region + packed, region + absmax);
+  const badIndex = wasm.quantize4bit(code, dtype, region, elements, blockSize, region + packed, region + absmax);
   bytes.set(memory.subarray(packed, packed + packedBytes), packed);
   bytes.set(memory.subarray(absmax, absmax + absmaxBytes), absmax);
   parentPort.postMessage({ buffer, badIndex, seconds: (performance.now() - started) / 1000 }, [buffer]);

@@ -23,7 +23,7 @@ const surroundings = () => ({ directory, signal: new AbortController().signal })
 const namesOf = ({ cases }: ResolvedSuite) => cases.map(({ name, arms }) => [name, arms.map((arm) => arm.name)]);
 
 test.each([
-  ['ablation', 88, 11, 1],
+  ['ablation', 96, 12, 1],
   ['tokens-per-step', 32, 2, 8],
   ['largest-batch', 4, 2, 1],
   ['seq-frontier', 4, 2, 1],
@@ -49,17 +49,19 @@ test('ablation has each type with and without double quantization, and every arm
       v.method === 'qlora' ? `${v.bnb_4bit_quant_type} ${v.bnb_4bit_use_double_quant}` : v.method,
     ]),
   );
-  expect(['nf4', 'nf4-double', 'fp4', 'fp4-double'].map((name) => stored.get(name))).toEqual([
+  expect(['nf4', 'nf4-double', 'fp4', 'fp4-double', 'int4'].map((name) => stored.get(name))).toEqual([
     'nf4 false',
     'nf4 true',
     'fp4 false',
     'fp4 true',
+    'int4 false',
   ]);
   const bytes = new Map<string, number>();
   for (const { name, config } of entry!.arms) bytes.set(name, (await estimateArm(config, surroundings())).peakBytes);
   const at = (name: string): number => bytes.get(name) ?? Number.NaN;
   expect(at('nf4-double')).toBeLessThan(at('nf4'));
   expect(at('fp4')).toBe(at('nf4'));
+  expect(at('int4')).toBe(at('nf4'));
   expect(at('nf4')).toBeLessThan(at('lora'));
   expect(at('lora-r2')).toBeLessThan(at('lora'));
   expect(at('lora-r32')).toBeGreaterThan(at('lora'));

@@ -179,7 +179,7 @@ describe('what is refused', () => {
     ],
     [
       'bnb_4bit_quant_type: nf5',
-      'bnb_4bit_quant_type: got "nf5", wanted one of nf4, fp4; did you mean nf4? (run.yaml:3)',
+      'bnb_4bit_quant_type: got "nf5", wanted one of nf4, fp4, int4; did you mean nf4? (run.yaml:3)',
     ],
     ['rank_pattern: {q_proj: 0}', 'rank_pattern.q_proj: got 0, wanted an integer of at least 1 (run.yaml:3)'],
     ['alpha_pattern: 3', 'alpha_pattern: got 3, wanted a mapping from names to numbers above 0 (run.yaml:3)'],
@@ -187,7 +187,10 @@ describe('what is refused', () => {
       'layers_to_transform: -1',
       'layers_to_transform: got -1, wanted a list of integers, or an integer of at least 0, or null (run.yaml:3)',
     ],
-    ['lora_target_modules: []', 'lora_target_modules: got [], wanted a list of texts, or a text, or null (run.yaml:3)'],
+    [
+      'lora_target_modules: []',
+      'lora_target_modules: got [], wanted a list of texts, or a text, or null, and not an empty one (run.yaml:3)',
+    ],
     ['eval_datasets: [{pth: a}]', 'eval_datasets[0].path: is missing; wanted a text (run.yaml:3)'],
     [
       'eval_datasets: e.jsonl',

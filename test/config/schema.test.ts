@@ -140,12 +140,12 @@ describe('flagTable', () => {
       flag: '--bnb_4bit_quant_type',
       env: 'NIBBLE_BNB_4BIT_QUANT_TYPE',
       section: 'Quantization (qlora)',
-      type: 'one of nf4, fp4',
-      flagType: 'one of nf4, fp4',
+      type: 'one of nf4, fp4, int4',
+      flagType: 'one of nf4, fp4, int4',
       isBoolean: false,
       default: 'nf4',
       huggingFaceDefault: 'fp4',
-      help: '4-bit code of the base weights',
+      help: '4-bit code of the base weights; int4, symmetric, is for comparing and in no checkpoint',
       aliases: ['quant_type', 'quantization_type'],
     });
   });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { type Dequant4bit, dequant4bit, widen } from '../../src/kernels/dequant.ts';
 import { dequantize4bit, quantize4bit } from '../../src/wasm/buffers.ts';
-import { DYNAMIC_CODE, FP4_CODE, NF4_CODE } from '../../src/wasm/tables.ts';
+import { CODE_BOOKS, DYNAMIC_CODE } from '../../src/wasm/tables.ts';
 import { BLOCK_SIZES, type QuantType } from '../../src/wasm/types.ts';
 import { Bench } from '../gpu/harness.ts';
 import { expectSameBits, random } from '../ref/compare.ts';
@@ -29,8 +29,7 @@ const halves = (bits: readonly number[]) => words(new Uint8Array(Uint16Array.fro
 const bytesInput = (bench: Bench, label: string, bytes: Uint8Array) =>
   bench.input(label, words(bytes), [bytes.length], { dtype: 'u8' });
 
-const tablesOf = (quantType: QuantType) =>
-  new Float32Array([...(quantType === 'nf4' ? NF4_CODE : FP4_CODE), ...DYNAMIC_CODE]);
+const tablesOf = (quantType: QuantType) => new Float32Array([...CODE_BOOKS[quantType], ...DYNAMIC_CODE]);
 
 /** Distance from an f32 to the next one above it. */
 const ulpOf = (value: number) => 2 ** (Math.floor(Math.log2(Math.abs(value))) - 23);
@@ -59,95 +58,94 @@ const SIZES = [1, 7, 8, 63, 64, 65, 1000, 20_001];
 /** A thread's words follow each other in the first, and lie apart in the second. */
 const TIERS = ['direct', 'simt'] as const;
 
-describe.each((['nf4', 'fp4'] as const).flatMap((quantType) => TIERS.map((tier) => [quantType, tier] as const)))(
-  'dequant_4bit, %s to f32, %s',
-  (quantType, tier) => {
-    // past 7 workgroups of 64 threads of 32 elements the grid folds: 20,001
-    test.each(SIZES)('%i elements in blocks of 64, scales plain: the bits of the reference', async (n) => {
-      const { packed, absmax } = quantize4(random(n).normal32(n, 0.02), quantType, 64);
-      const bench = new Bench({ spare: ['w', 'absmax', 'codes'], maxWorkgroups: 7, profile: { tier } });
-      const w = bench.output('w', [n + 5]);
-      dequant4bit(bench.tape, {
-        n,
-        blockSize: 64,
-        firstBlock: 0,
-        w,
-        packed: bytesInput(bench, 'packed', packed),
-        scales: { kind: 'plain', absmax: bench.input('absmax', absmax) },
-        tables: bench.input('tables', tablesOf(quantType)),
-      });
-      await bench.run();
-      // one f32 product, which WGSL rounds correctly
-      const got = await bench.read(w);
-      expectSameBits('w', got.slice(0, n), dequantize4(packed, absmax, n, quantType, 64));
-      expect([...got.slice(n)]).toEqual(new Array(5).fill(Number.NaN));
+describe.each(
+  (['nf4', 'fp4', 'int4'] as const).flatMap((quantType) => TIERS.map((tier) => [quantType, tier] as const)),
+)('dequant_4bit, %s to f32, %s', (quantType, tier) => {
+  // past 7 workgroups of 64 threads of 32 elements the grid folds: 20,001
+  test.each(SIZES)('%i elements in blocks of 64, scales plain: the bits of the reference', async (n) => {
+    const { packed, absmax } = quantize4(random(n).normal32(n, 0.02), quantType, 64);
+    const bench = new Bench({ spare: ['w', 'absmax', 'codes'], maxWorkgroups: 7, profile: { tier } });
+    const w = bench.output('w', [n + 5]);
+    dequant4bit(bench.tape, {
+      n,
+      blockSize: 64,
+      firstBlock: 0,
+      w,
+      packed: bytesInput(bench, 'packed', packed),
+      scales: { kind: 'plain', absmax: bench.input('absmax', absmax) },
+      tables: bench.input('tables', tablesOf(quantType)),
     });
+    await bench.run();
+    // one f32 product, which WGSL rounds correctly
+    const got = await bench.read(w);
+    expectSameBits('w', got.slice(0, n), dequantize4(packed, absmax, n, quantType, 64));
+    expect([...got.slice(n)]).toEqual(new Array(5).fill(Number.NaN));
+  });
 
-    // 300 blocks: the second nested block comes into use
-    test.each(BLOCK_SIZES)('blocks of %i, double quantization', async (blockSize) => {
-      const n = (blockSize <= 512 ? 300 : 5) * blockSize - 3;
-      const { packed, absmax } = quantize4(random(blockSize).normal32(n, 0.02), quantType, blockSize);
-      const { codes, nested, offset, decoded } = doubleScales(absmax);
-      const bench = new Bench({ spare: ['w', 'absmax', 'codes'], profile: { tier } });
-      const w = bench.output('w', [n]);
-      dequant4bit(bench.tape, {
-        n,
-        blockSize,
-        firstBlock: 0,
-        w,
-        packed: bytesInput(bench, 'packed', packed),
-        scales: {
-          kind: 'double',
-          codes: bytesInput(bench, 'codes', codes),
-          nested: bench.input('nested', Float32Array.of(...nested, offset)),
-        },
-        tables: bench.input('tables', tablesOf(quantType)),
-      });
-      await bench.run();
-      const want = dequantize4(packed, decoded, n, quantType, blockSize);
-      expectWithinUlpOfAbsmax(await bench.read(w), want, decoded, blockSize);
-    });
-
-    // rows of 24 and 40 are no multiple of a block: blocks straddle rows, shards start at a block of their own
-    test.each([24, 40])('shards of a matrix with rows of %i decode to what the whole does', async (width) => {
-      const [rows, blockSize] = [400, 64];
-      const n = rows * width;
-      const { packed, absmax } = quantize4(random(width).normal32(n, 0.02), quantType, blockSize);
-      const { codes, nested, offset, decoded } = doubleScales(absmax);
-      const bench = new Bench({ spare: ['w', 'absmax', 'codes'], profile: { tier } });
-      const matrix = bytesInput(bench, 'packed', packed);
-      const common = { blockSize, tables: bench.input('tables', tablesOf(quantType)) };
-      const plain = { kind: 'plain', absmax: bench.input('absmax', absmax) } as const;
-      const double = {
+  // 300 blocks: the second nested block comes into use
+  test.each(BLOCK_SIZES)('blocks of %i, double quantization', async (blockSize) => {
+    const n = (blockSize <= 512 ? 300 : 5) * blockSize - 3;
+    const { packed, absmax } = quantize4(random(blockSize).normal32(n, 0.02), quantType, blockSize);
+    const { codes, nested, offset, decoded } = doubleScales(absmax);
+    const bench = new Bench({ spare: ['w', 'absmax', 'codes'], profile: { tier } });
+    const w = bench.output('w', [n]);
+    dequant4bit(bench.tape, {
+      n,
+      blockSize,
+      firstBlock: 0,
+      w,
+      packed: bytesInput(bench, 'packed', packed),
+      scales: {
         kind: 'double',
         codes: bytesInput(bench, 'codes', codes),
         nested: bench.input('nested', Float32Array.of(...nested, offset)),
-      } as const;
-      // 128 rows: a multiple of 512 elements, so that the nibbles start where a binding may
-      const shards = [0, 128, 256, 384].map((row0) => ({ row0, count: Math.min(128, rows - row0) * width }));
-      const outputs = shards.map(({ row0, count }) => {
-        const at = {
-          n: count,
-          firstBlock: (row0 * width) / blockSize,
-          packed: matrix.slice((row0 * width) / 2, count / 2),
-        };
-        return [plain, double].map((scales: Dequant4bit['scales']) => {
-          const w = bench.output(`w[${row0}]`, [count]);
-          dequant4bit(bench.tape, { ...common, ...at, scales, w });
-          return w;
-        });
-      });
-      await bench.run();
-      const want = [absmax, decoded].map((a) => dequantize4(packed, a, n, quantType, blockSize));
-      for (const [i, { row0, count }] of shards.entries()) {
-        const part = (a: Float32Array) => a.slice(row0 * width, row0 * width + count);
-        expectSameBits('plain', await bench.read(outputs[i]![0]!), part(want[0]!));
-        const scales = decoded.slice((row0 * width) / blockSize);
-        expectWithinUlpOfAbsmax(await bench.read(outputs[i]![1]!), part(want[1]!), scales, blockSize);
-      }
+      },
+      tables: bench.input('tables', tablesOf(quantType)),
     });
-  },
-);
+    await bench.run();
+    const want = dequantize4(packed, decoded, n, quantType, blockSize);
+    expectWithinUlpOfAbsmax(await bench.read(w), want, decoded, blockSize);
+  });
+
+  // rows of 24 and 40 are no multiple of a block: blocks straddle rows, shards start at a block of their own
+  test.each([24, 40])('shards of a matrix with rows of %i decode to what the whole does', async (width) => {
+    const [rows, blockSize] = [400, 64];
+    const n = rows * width;
+    const { packed, absmax } = quantize4(random(width).normal32(n, 0.02), quantType, blockSize);
+    const { codes, nested, offset, decoded } = doubleScales(absmax);
+    const bench = new Bench({ spare: ['w', 'absmax', 'codes'], profile: { tier } });
+    const matrix = bytesInput(bench, 'packed', packed);
+    const common = { blockSize, tables: bench.input('tables', tablesOf(quantType)) };
+    const plain = { kind: 'plain', absmax: bench.input('absmax', absmax) } as const;
+    const double = {
+      kind: 'double',
+      codes: bytesInput(bench, 'codes', codes),
+      nested: bench.input('nested', Float32Array.of(...nested, offset)),
+    } as const;
+    // 128 rows: a multiple of 512 elements, so that the nibbles start where a binding may
+    const shards = [0, 128, 256, 384].map((row0) => ({ row0, count: Math.min(128, rows - row0) * width }));
+    const outputs = shards.map(({ row0, count }) => {
+      const at = {
+        n: count,
+        firstBlock: (row0 * width) / blockSize,
+        packed: matrix.slice((row0 * width) / 2, count / 2),
+      };
+      return [plain, double].map((scales: Dequant4bit['scales']) => {
+        const w = bench.output(`w[${row0}]`, [count]);
+        dequant4bit(bench.tape, { ...common, ...at, scales, w });
+        return w;
+      });
+    });
+    await bench.run();
+    const want = [absmax, decoded].map((a) => dequantize4(packed, a, n, quantType, blockSize));
+    for (const [i, { row0, count }] of shards.entries()) {
+      const part = (a: Float32Array) => a.slice(row0 * width, row0 * width + count);
+      expectSameBits('plain', await bench.read(outputs[i]![0]!), part(want[0]!));
+      const scales = decoded.slice((row0 * width) / blockSize);
+      expectWithinUlpOfAbsmax(await bench.read(outputs[i]![1]!), part(want[1]!), scales, blockSize);
+    }
+  });
+});
 
 test.each(['float32', 'bfloat16'] as const)('golden B2 from %s: WGSL within 1 ulp of absmax of WASM', async (dtype) => {
   // the golden vector of test/wasm/golden.test.ts, whose decoded bytes are checked there against their hash

@@ -2,7 +2,7 @@ import { describe, expect } from 'vitest';
 import { type Dequant4bit, dequant4bit, widen } from '../../src/kernels/dequant.ts';
 import { FLAG } from '../../src/kernels/flags.ts';
 import { matmulNn, matmulNt } from '../../src/kernels/matmul.ts';
-import { DYNAMIC_CODE, FP4_CODE, NF4_CODE } from '../../src/wasm/tables.ts';
+import { CODE_BOOKS, DYNAMIC_CODE, NF4_CODE } from '../../src/wasm/tables.ts';
 import { expectRoundedToHalf, itFloat16, packHalves, toHalves, ulpOfHalf, unpackHalves } from '../gpu/float16.ts';
 import { Bench } from '../gpu/harness.ts';
 import { random } from '../ref/compare.ts';
@@ -122,7 +122,7 @@ describe('dequant_4bit to f16', () => {
         itFloat16(`${quantType}, ${n} elements in blocks of ${blockSize}, ${scale}, ${tier}`, async () => {
           const { packed, absmax } = quantize4(random(n).normal32(n), quantType, blockSize);
           const bench = new Bench({ maxWorkgroups: 7, profile: { tier }, spare: ['w', 'packed'] });
-          const tables = new Float32Array([...(quantType === 'nf4' ? NF4_CODE : FP4_CODE), ...DYNAMIC_CODE]);
+          const tables = new Float32Array([...CODE_BOOKS[quantType], ...DYNAMIC_CODE]);
           // codes of the dynamic map well above its zero, so that no value falls below f16's normal range
           const codes = Uint8Array.from(absmax, (_, i) => 200 + (i % 50));
           const [nested, offset] = [Float32Array.from(codes, () => 1.5).slice(0, Math.ceil(codes.length / 256)), 0.75];

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Scales } from '../../src/kernels/dequant.ts';
 import { FLAG } from '../../src/kernels/flags.ts';
 import { matvec4bit } from '../../src/kernels/matvec-4bit.ts';
-import { DYNAMIC_CODE, FP4_CODE, NF4_CODE } from '../../src/wasm/tables.ts';
+import { CODE_BOOKS, DYNAMIC_CODE } from '../../src/wasm/tables.ts';
 import { itFloat16 } from '../gpu/float16.ts';
 import { Bench } from '../gpu/harness.ts';
 import { random } from '../ref/compare.ts';
@@ -38,7 +38,9 @@ const SHAPES: readonly Shape[] = [
   { T: 1, N: 1, K: 32, Q: 32 },
   { T: 1, N: 50, K: 4096, Q: 64 },
   { T: 2, N: 6, K: 2080, Q: 128 },
+  { T: 3, N: 6, K: 96, Q: 32 },
   { T: 8, N: 9, K: 96, Q: 64 },
+  { T: 8, N: 3, K: 2080, Q: 256 },
 ];
 
 const word = (bytes: Uint8Array) => {
@@ -50,7 +52,7 @@ const word = (bytes: Uint8Array) => {
 function weightOf(bench: Bench, values: Float32Array, { quantType, double }: Kind, Q: number) {
   const { packed, absmax } = quantize4(values, quantType, Q);
   const bytes = (label: string, data: Uint8Array) => bench.input(label, word(data), [data.length], { dtype: 'u8' });
-  const table = quantType === 'nf4' ? NF4_CODE : FP4_CODE;
+  const table = CODE_BOOKS[quantType];
   const tables = bench.input('tables', new Float32Array([...table, ...DYNAMIC_CODE]));
   const offset = Math.fround(absmax.reduce((sum, v) => sum + v, 0) / absmax.length);
   const { codes, absmax: nested } = quantizeDynamic(absmax, 256, offset);

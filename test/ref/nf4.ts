@@ -1,5 +1,6 @@
 /** Blockwise quantization as the definitions read: one element at a time, doubles rounded where f32 is meant. */
-import { DYNAMIC_CODE, FP4_CODE, NF4_CODE } from '../../src/wasm/tables.ts';
+import { CODE_BOOKS, DYNAMIC_CODE, NF4_CODE } from '../../src/wasm/tables.ts';
+import type { QuantType } from '../../src/wasm/types.ts';
 
 const { fround } = Math;
 
@@ -31,6 +32,15 @@ export function fp4Code(s: number): number {
   return FP4_ORDER[countBelow(FP4_THRESHOLDS, Math.abs(s))]! | (s < 0 ? 8 : 0);
 }
 
+/** The nearest seventh, a tie to the even one. */
+export function int4Code(s: number): number {
+  const sevenths = fround(s * 7);
+  const below = Math.floor(sevenths);
+  const rest = sevenths - below;
+  const up = rest > 0.5 || (rest === 0.5 && below % 2 !== 0);
+  return below + (up ? 1 : 0) + 7;
+}
+
 /** An exact tie goes to the even index. */
 export function dynamicCode(s: number): number {
   const index = countBelow(DYNAMIC_MIDPOINTS, s);
@@ -47,8 +57,8 @@ export function blockAbsmax(x: ArrayLike<number>, blockSize: number): Float32Arr
 }
 
 /** x holds f32 values. Element 2k lies in the high nibble of byte k; an odd last element is paired with 0. */
-export function quantize4(x: ArrayLike<number>, quantType: 'nf4' | 'fp4', blockSize: number) {
-  const codeOf = quantType === 'nf4' ? nf4Code : fp4Code;
+export function quantize4(x: ArrayLike<number>, quantType: QuantType, blockSize: number) {
+  const codeOf = { nf4: nf4Code, fp4: fp4Code, int4: int4Code }[quantType];
   const absmax = blockAbsmax(x, blockSize);
   const packed = new Uint8Array(Math.ceil(x.length / 2));
   for (let i = 0; i < packed.length * 2; i++) {
@@ -63,10 +73,10 @@ export function dequantize4(
   packed: Uint8Array,
   absmax: Float32Array,
   elements: number,
-  quantType: 'nf4' | 'fp4',
+  quantType: QuantType,
   blockSize: number,
 ): Float32Array<ArrayBuffer> {
-  const table = quantType === 'nf4' ? NF4_CODE : FP4_CODE;
+  const table = CODE_BOOKS[quantType];
   return Float32Array.from({ length: elements }, (_, i) => {
     const code = i % 2 === 0 ? packed[i >> 1]! >> 4 : packed[i >> 1]! & 15;
     return fround(table[code]! * absmax[Math.floor(i / blockSize)]!);

@@ -6,7 +6,7 @@ import * as ref from '../ref/nf4.ts';
 import { codec, debugCodec, encode, expectSameBytes, rawBytes, splitByReciprocal, weights } from './helpers.ts';
 
 const DTYPES = ['float32', 'float16', 'bfloat16'] as const;
-const QUANT_TYPES = ['nf4', 'fp4'] as const;
+const QUANT_TYPES = ['nf4', 'fp4', 'int4'] as const;
 const NF4: QuantSpec = { quantType: 'nf4', blockSize: 64, doubleQuant: false };
 const FP4: QuantSpec = { ...NF4, quantType: 'fp4' };
 

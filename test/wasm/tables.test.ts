@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { DYNAMIC_CODE, FP4_CODE, NF4_CODE } from '../../src/wasm/tables.ts';
+import { DYNAMIC_CODE, FP4_CODE, INT4_CODE, NF4_CODE } from '../../src/wasm/tables.ts';
 import { NF4_THRESHOLDS } from '../ref/nf4.ts';
 import { codec, rawBytes, sha256 } from './helpers.ts';
 
@@ -17,6 +17,12 @@ test.each([
 ] as const)('%s: the table is the published one, and the module holds the same bits', (name, table) => {
   expect(sha256(table)).toBe(SHA256[name]);
   expect(rawBytes(codec.codeBook(name))).toEqual(rawBytes(table));
+});
+
+test('int4: sevenths from -1 to 1, the same bits in the module', () => {
+  const sevenths = Float32Array.from({ length: 15 }, (_, i) => (i - 7) / 7);
+  expect(INT4_CODE).toEqual(Float32Array.of(...sevenths, 1));
+  expect(rawBytes(codec.codeBook('int4'))).toEqual(rawBytes(INT4_CODE));
 });
 
 test('NF4 thresholds are the f32 midpoints', () => {

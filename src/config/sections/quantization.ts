@@ -4,7 +4,10 @@ import { computeDtype, text } from './types.ts';
 
 export const quantization = {
   load_in_4bit: z.boolean().default(false).describe('true is the same as method: qlora'),
-  bnb_4bit_quant_type: z.enum(['nf4', 'fp4']).default('nf4').describe('4-bit code of the base weights'),
+  bnb_4bit_quant_type: z
+    .enum(['nf4', 'fp4', 'int4'])
+    .default('nf4')
+    .describe('4-bit code of the base weights; int4, symmetric, is for comparing and in no checkpoint'),
   bnb_4bit_use_double_quant: z.boolean().default(false).describe('quantize the block scales as well, to 8 bits'),
   bnb_4bit_compute_dtype: computeDtype
     .default('float32')

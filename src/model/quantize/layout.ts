@@ -6,12 +6,13 @@ import { fitsStorage, packedBytes, type QuantStorage } from '../../formats/bnb4b
 import type { TensorSource } from '../../formats/checkpoint.ts';
 import { elementCount, type FloatDtype, floatType, isFloatDtype, type TorchFloat } from '../../formats/dtype.ts';
 import type { ModelConfig } from '../../formats/hf-config.ts';
-import { NESTED_BLOCK_SIZE, type QuantSpec } from '../../wasm/types.ts';
+import { type CheckpointQuantType, NESTED_BLOCK_SIZE, type QuantSpec } from '../../wasm/types.ts';
 import { checkWeights } from '../check-weights.ts';
 import { EMBEDDING, HEAD, modulesOf, parametersOf } from '../modules.ts';
 import { skipTest } from '../skips.ts';
 
 export type QuantizeSettings = QuantSpec & {
+  readonly quantType: CheckpointQuantType;
   readonly storage: QuantStorage;
   /** What the weights are converted to before they are quantized; null keeps each as it is stored. */
   readonly dtype: TorchFloat | null;
