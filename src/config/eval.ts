@@ -94,7 +94,12 @@ export function checkEvalSettings(
   found: readonly ConfigProblem[] = [],
 ): EvalConfig {
   const config = checkedSettings(evalSettings, given, whereOf, found);
-  const problems = [...contradictions(config, whereOf), ...unusedDatasetSettings(config, given, whereOf)];
+  const problems = [
+    ...contradictions(config, whereOf),
+    ...unusedDatasetSettings(config, given, whereOf),
+    ...unused(OF_TEXTS, 'texts', config, given, whereOf),
+    ...unused(OF_TASKS, 'tasks', config, given, whereOf),
+  ];
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }
@@ -123,6 +128,26 @@ function contradictions(config: EvalConfig, whereOf: (key: string) => string): C
       message: `is ${stride}, above window_length ${window_length}: tokens between two windows would be left out (${whereOf('stride')})`,
     });
   return problems;
+}
+
+/** Keys that say nothing where there is no text, or no task. */
+const OF_TEXTS = ['window_length', 'stride'];
+const OF_TASKS = ['limit', 'num_fewshot', 'fewshot_seed'];
+
+function unused(
+  keys: readonly string[],
+  what: 'texts' | 'tasks',
+  config: EvalConfig,
+  given: Readonly<Record<string, unknown>>,
+  whereOf: (key: string) => string,
+): ConfigProblem[] {
+  if (config[what].length > 0) return [];
+  return keys
+    .filter((key) => given[key] !== undefined)
+    .map((key) => ({
+      path: key,
+      message: `says how ${what} are evaluated, and there are none; give ${what}, or leave it out (${whereOf(key)})`,
+    }));
 }
 
 /** Finds settings of datasets where there is none. @param more keys beside datasetSettings that say nothing then */
