@@ -58,7 +58,7 @@ test('the four commands of the page run one after the other, and do what it says
   const said = /prints ` ([^`]*)`/.exec(page)?.[1];
   expect(printed[1]).toBe(` ${said}\n`);
   expect(printed[2]).toContain('28 weights merged');
-  expect(printed[2]).toMatch(/an update is [\d.]+ % \(.*\) to [\d.]+ % \(.*\) of its weight/);
+  expect(printed[2]).toMatch(/smallest and largest update: [\d.]+ % \(.*\) and [\d.]+ % \(.*\) of the norm/);
   expect(existsSync(path.join(at, 'merged/tokenizer.json'))).toBe(true);
   const { metadata, tensors } = readGguf(new Uint8Array(readFileSync(path.join(at, 'out.gguf'))));
   expect([metadata.get('general.architecture'), tensors.size]).toEqual(['llama', 56]);
