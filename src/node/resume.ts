@@ -114,6 +114,7 @@ const FREE: readonly SettingKey[] = [
   ...(['resume_from_checkpoint', 'max_minutes', 'save_strategy', 'save_steps', 'save_total_limit'] as const),
   ...(['load_best_model_at_end', 'dataset_dir', 'strict', 'report_to', 'logging_dir', 'model_revision'] as const),
   ...(['offline', 'dataset_config', 'dataset_train_split', 'dataset_test_split'] as const),
+  'measure_quantization_error',
 ];
 /** Settings with which a run may go on otherwise than it began. */
 const CHANGEABLE: readonly SettingKey[] = [

@@ -28,9 +28,11 @@ function blockText(block: Block): string {
     case 'commands':
       return fenced(block.lines.join('\n'));
     case 'details':
-      return [`<details><summary>${block.summary}</summary>`, ...block.blocks.map(blockText), '</details>'].join(
-        '\n\n',
-      );
+      return [
+        `<details><summary>${escapeText(block.summary)}</summary>`,
+        ...block.blocks.map(blockText),
+        '</details>',
+      ].join('\n\n');
     case 'table':
       return tableText(block);
     case 'chart':

@@ -6,6 +6,7 @@ import { ConfigError, RunStopped } from '../errors.ts';
 import { type FileReader, type FileWriter, writeText } from '../formats/reader.ts';
 import type { Ledger } from '../gpu/ledger.ts';
 import { flagMessages } from '../kernels/flags.ts';
+import type { LoadTimes } from '../model/load.ts';
 import { afterEvaluation, type BestState, isExhausted, NOTHING_YET } from './best.ts';
 import { trainingFacts } from './card-facts.ts';
 import { restoreEngine, restoreWeights, writeCheckpoint } from './checkpoint.ts';
@@ -63,6 +64,8 @@ export type TrainResult = {
   readonly trainableParams: number;
   readonly allParams: number;
   readonly ledger: Ledger;
+  /** Of each weight that this process quantized, by name; empty without measure_quantization_error. */
+  readonly quantErrors: LoadTimes['quantErrors'];
   readonly engine: Engine;
 };
 
@@ -124,6 +127,7 @@ class Run {
   #loadedBest: string | null = null;
   #earlierSeconds = 0;
   #engine!: Engine;
+  #quantErrors: TrainResult['quantErrors'] = new Map();
   #clock = 0;
 
   constructor(runtime: Runtime, input: RunInput, options: TrainOptions) {
@@ -159,7 +163,9 @@ class Run {
   async *prepare(): AsyncGenerator<TrainEvent, void> {
     const { signal, resume = null } = this.#options;
     const [runtime, input, timing] = [this.#runtime, this.#input, this.#timing];
-    this.#engine = yield* prepareEngine({ runtime, input, signal, timing });
+    const prepared = yield* prepareEngine({ runtime, input, signal, timing });
+    this.#engine = prepared.engine;
+    this.#quantErrors = prepared.quantErrors;
     if (resume !== null) await restoreEngine(input, this.#engine, resume.reader, resume.file);
   }
 
@@ -489,6 +495,7 @@ class Run {
       trainableParams: trainable,
       allParams: all,
       ledger: this.#engine.machine.ledger,
+      quantErrors: this.#quantErrors,
       engine: this.#engine,
     };
   }

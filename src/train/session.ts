@@ -74,7 +74,9 @@ export function fill(
   signal: AbortSignal,
 ): AsyncGenerator<string, LoadTimes> {
   const sourceDtype: SourceDtype | null = input.config.dtype === 'auto' ? null : input.config.dtype;
-  return loadModel({ ...runtime, residents: machine.residents, sourceDtype, signal }, declared, input.source);
+  const { measure_quantization_error: measuresError } = input.config;
+  const context = { ...runtime, residents: machine.residents, sourceDtype, measuresError, signal };
+  return loadModel(context, declared, input.source);
 }
 
 /** Writes the adapter's first values; full training starts from the weights themselves. */
