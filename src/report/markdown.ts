@@ -29,7 +29,7 @@ function blockText(block: Block): string {
       return fenced(block.lines.join('\n'));
     case 'details':
       return [
-        `<details><summary>${escapeText(block.summary)}</summary>`,
+        `<details><summary>${escapeHtml(block.summary)}</summary>`,
         ...block.blocks.map(blockText),
         '</details>',
       ].join('\n\n');
@@ -82,7 +82,10 @@ function escapeText(text: string): string {
   return text
     .replace(/\s+/g, ' ')
     .replace(/[\\`*_[\]|~]/g, '\\$&')
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;');
+    .replace(/[&<>]/g, escapeHtml);
+}
+
+/** Escapes text inside an HTML element, where Markdown's own marks mean nothing. */
+function escapeHtml(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
