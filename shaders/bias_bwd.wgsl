@@ -1,6 +1,6 @@
 import package::lib::grid::flat_index;
 
-// bias_bwd: db[n] += sum_t dy[t,n]
+// bias_bwd: db[n] += scale * sum_t dy[t,n]
 //
 //   dy (T, N)  f32  in
 //   db (N)     f32  in/out
@@ -14,6 +14,7 @@ override WG: u32 = 64u;
 struct Params {
   T: u32,
   columns: u32, // of dy, or vectors of 4 with VEC4
+  scale: f32, // 1, or the scaling of a LoRA pair whose lora_B has the bias
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -29,5 +30,5 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
   @if(VEC4) var sum = vec4f();
   @if(!VEC4) var sum = 0.0;
   for (var t = 0u; t < params.T; t++) { sum += dy[t * params.columns + n]; }
-  db[n] += sum;
+  db[n] += params.scale * sum;
 }

@@ -1,6 +1,6 @@
 import package::lib::grid::flat_index;
 
-// bias_fwd: y[t,n] += b[n]
+// bias_fwd: y[t,n] += scale * b[n]
 //
 //   b (N)     f32  in
 //   y (T, N)  f32  in/out
@@ -14,6 +14,7 @@ override WG: u32 = 64u;
 struct Params {
   n: u32, // elements of y, or vectors of 4 with VEC4
   columns: u32, // the same of a row
+  scale: f32, // 1, or the scaling of a LoRA pair whose lora_B has the bias
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -26,5 +27,5 @@ struct Params {
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = flat_index(wg, grid, lane, WG);
   if (i >= params.n) { return; }
-  y[i] += b[i % params.columns];
+  y[i] += params.scale * b[i % params.columns];
 }

@@ -3,13 +3,16 @@
 import { show } from '../config/show.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { Fields } from '../formats/fields.ts';
-import { formatSpelled, type JsonObject, parseObject, parseSpelled } from '../formats/json.ts';
+import { formatSpelled, isObject, type JsonObject, parseObject, parseSpelled } from '../formats/json.ts';
 import { type FileReader, place } from '../formats/reader.ts';
 
 export const ADAPTER_CONFIG_FILE = 'adapter_config.json';
 
 const BIASES = ['none', 'all', 'lora_only'] as const;
 export type Bias = (typeof BIASES)[number];
+
+/** Token ids, or a list of them for each module. */
+export type TokenIndices = readonly number[] | Readonly<Record<string, readonly number[]>>;
 
 /** Fields keep PEFT's names. `unknown` holds keys that nibble has no use for and writes back as it read them. */
 export type LoraConfig = {
@@ -23,13 +26,17 @@ export type LoraConfig = {
   readonly use_dora: boolean;
   /** Biases of the base that are trained: none, all there are, or those of the adapted layers. */
   readonly bias: Bias;
+  /** lora_B has a bias too, which is scaled as its product is. */
+  readonly lora_bias: boolean;
   /** How the first values were drawn: history once an adapter is saved. `initialisation` refuses what still matters then. */
-  readonly init_lora_weights: boolean | 'gaussian' | 'eva' | 'orthogonal';
+  readonly init_lora_weights: boolean | 'gaussian' | 'eva' | 'orthogonal' | `pissa_niter_${number}`;
   /** Names or name endings, one regular expression, or "all-linear"; null for the architecture's default. */
   readonly target_modules: readonly string[] | string | null;
   readonly exclude_modules: readonly string[] | string | null;
   /** Modules trained and saved whole: every one whose name, or that of a module around it, ends in one of these. */
   readonly modules_to_save: readonly string[] | null;
+  /** Rows of embeddings that are trained: of the input embedding, or by the ends of modules' names. */
+  readonly trainable_token_indices: TokenIndices | null;
   /** An embedding that is trained or adapted stays the output embedding's too, where the base ties them. */
   readonly ensure_weight_tying: boolean;
   readonly layers_to_transform: readonly number[] | number | null;
@@ -51,10 +58,12 @@ export const LORA_DEFAULTS: LoraConfig = {
   use_rslora: false,
   use_dora: false,
   bias: 'none',
+  lora_bias: false,
   init_lora_weights: true,
   target_modules: null,
   exclude_modules: null,
   modules_to_save: null,
+  trainable_token_indices: null,
   ensure_weight_tying: false,
   layers_to_transform: null,
   layers_pattern: null,
@@ -69,7 +78,6 @@ const ABSENT: JsonObject = {
   fan_in_fan_out: false,
   layer_replication: null,
   loftq_config: {},
-  lora_bias: false,
   megatron_config: null,
   megatron_core: 'megatron.core',
 };
@@ -78,16 +86,14 @@ const ABSENT: JsonObject = {
 const ALWAYS: JsonObject = { inference_mode: true, peft_type: 'LORA' };
 
 /** Newer keys, about which an older PEFT would warn: left out where they are false, unless the file had them. */
-const WRITTEN_WHEN_SET: readonly string[] = ['ensure_weight_tying'];
+const WRITTEN_WHEN_SET: readonly string[] = ['ensure_weight_tying', 'trainable_token_indices'];
 
 /** Keys that change what an adapter computes and are not supported yet: refused unless absent, false, null or empty. */
 const NOT_YET = [
-  'lora_bias',
   'fan_in_fan_out',
   'layer_replication',
   'megatron_config',
   'target_parameters',
-  'trainable_token_indices',
   'alora_invocation_tokens',
   'use_qalora',
   'use_bdlora',
@@ -120,10 +126,12 @@ export function parseLoraConfig(json: JsonObject, file = ADAPTER_CONFIG_FILE): L
     use_rslora: fields.flag('use_rslora', false),
     use_dora: fields.flag('use_dora', false),
     bias: bias(json, fields),
+    lora_bias: fields.flag('lora_bias', false),
     init_lora_weights: initialisation(json, fields),
     target_modules: fields.names('target_modules'),
     exclude_modules: fields.names('exclude_modules'),
     modules_to_save: list(fields.names('modules_to_save')),
+    trainable_token_indices: tokenIndices(json, fields),
     ensure_weight_tying: fields.flag('ensure_weight_tying', false),
     layers_to_transform: layers(json, fields),
     layers_pattern: fields.names('layers_pattern'),
@@ -185,6 +193,18 @@ function bias(json: JsonObject, fields: Fields): Bias {
   const known = BIASES.find((choice) => choice === value);
   if (known === undefined) fields.report('bias', `is ${show(value)}; supported are "none", "all" and "lora_only".`);
   return known ?? 'none';
+}
+
+const isTokenList = (value: unknown): value is readonly number[] =>
+  Array.isArray(value) && value.every((id) => Number.isSafeInteger(id) && id >= 0);
+
+function tokenIndices(json: JsonObject, fields: Fields): TokenIndices | null {
+  const value = json.trainable_token_indices ?? null;
+  if (value === null || isTokenList(value)) return value;
+  if (isObject(value) && Object.values(value).every(isTokenList)) return value as Record<string, readonly number[]>;
+  const wanted = 'token ids from 0, a list of them for each module, or null';
+  fields.report('trainable_token_indices', `is ${show(value)}, needs a list of ${wanted}.`);
+  return null;
 }
 
 function list(names: readonly string[] | string | null): readonly string[] | null {

@@ -41,6 +41,12 @@ export function requireExportable({ config, layout }: Adapter, base: ExportBase,
   if (architecture === null)
     report('base_model_name_or_path', `is a ${base.architecture}, which llama.cpp does not have`);
   if (config.use_dora) report('use_dora', 'is true, and a GGUF adapter has no place for magnitudes');
+  if (config.lora_bias) report('lora_bias', 'is true, and a GGUF adapter holds no biases');
+  if (layout.tokens.length > 0)
+    report(
+      'trainable_token_indices',
+      `is ${show(config.trainable_token_indices)}, and a GGUF adapter holds no rows of weights`,
+    );
   if (layout.trained.some(({ isCopy }) => !isCopy))
     report('bias', `is ${show(config.bias)}, and a GGUF adapter holds no biases`);
   if (layout.trained.some(({ isCopy }) => isCopy))

@@ -62,12 +62,17 @@ export async function openAdapter(reader: FileReader, base: AdapterBase): Promis
 
 /** A key with the name that PEFT has for the adapter in memory, and leaves out of its files. */
 const NAMED =
-  /^(.*\.)(lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|modules_to_save)\.([^.]+)(\.weight|\.bias|)$/;
+  /^(.*\.)(lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|trainable_tokens_delta|modules_to_save)\.([^.]+)(\.weight|\.bias|)$/;
+/** Parts of a pair, which stand where a name would. */
+const PARAMETERS: readonly string[] = ['weight', 'bias'];
+
+const isParameter = ({ 3: name = '', 4: ending }: RegExpExecArray): boolean =>
+  ending === '' && PARAMETERS.includes(name);
 
 /** Views a file whose keys hold an adapter's name without it; one with several names as it is. @param notes is told of it */
 function withoutAdapterName(source: TensorSource, notes: string[]): TensorSource {
   const found = source.names().map((stored) => ({ stored, parts: NAMED.exec(stored) }));
-  const names = new Set(found.flatMap(({ parts }) => (parts === null || parts[3] === 'weight' ? [] : [parts[3]])));
+  const names = new Set(found.flatMap(({ parts }) => (parts === null || isParameter(parts) ? [] : [parts[3]])));
   const [name] = names;
   if (name === undefined || names.size > 1) return source;
   notes.push(`${place(source, ADAPTER_FILE)}: its keys hold the adapter's name ${show(name)}, read without`);
@@ -75,7 +80,8 @@ function withoutAdapterName(source: TensorSource, notes: string[]): TensorSource
     if (parts === null || parts[3] !== name) return stored;
     const [, module = '', part = '', , ending = ''] = parts;
     if (part === 'modules_to_save') return `${module.slice(0, -1)}${ending}`;
-    return part === 'lora_magnitude_vector' ? `${module}${part}` : `${module}${part}${ending}`;
+    const isVector = part === 'lora_magnitude_vector' || part === 'trainable_tokens_delta';
+    return isVector ? `${module}${part}` : `${module}${part}${ending}`;
   };
   return renamed(source, new Map(found.map((entry) => [plain(entry), entry.stored])));
 }
@@ -114,9 +120,10 @@ function ownEmbeddings({ targets }: AdapterLayout, base: AdapterBase): OwnEmbedd
 }
 
 function headline(faults: number, config: LoraConfig, { targets }: AdapterLayout, base: AdapterBase): string {
-  if (targets.length > 0) return `${faults} tensors do not fit the model and ${ADAPTER_CONFIG_FILE}.`;
+  const misfits = faults === 1 ? '1 tensor does' : `${faults} tensors do`;
+  if (targets.length > 0) return `${misfits} not fit the model and ${ADAPTER_CONFIG_FILE}.`;
   return (
-    `${faults} tensors do not fit the model: target_modules ${show(config.target_modules ?? base.defaultTargets)} of ` +
+    `${misfits} not fit the model: target_modules ${show(config.target_modules ?? base.defaultTargets)} of ` +
     `${ADAPTER_CONFIG_FILE}, after exclude_modules, modules_to_save and layers_to_transform, matches no layer. ` +
     `${adaptableModules(base)}.`
   );
@@ -208,7 +215,8 @@ const isEmbedding = ({ name }: LoraTarget): boolean => EMBEDDING_NAMES.includes(
 /** Lists the base's embeddings to save: PEFT writes adapted ones where target_modules names one by its last part alone. */
 function embeddingsBeside({ layout, source }: AdapterToSave, saved: LoraConfig): TensorToWrite[] {
   const named = (saved.target_modules as readonly string[]).some((entry) => EMBEDDING_NAMES.includes(entry));
-  if (source === null || !named) return [];
+  // nor does it beside trained tokens, whose rows are all that changed
+  if (source === null || !named || saved.trainable_token_indices !== null) return [];
   return layout.targets.filter(isEmbedding).map(({ name }) => {
     const { dtype, shape, bytes } = source.info(`${name}.weight`);
     const data = async function* () {

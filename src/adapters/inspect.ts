@@ -9,9 +9,11 @@ import { ADAPTER_FILE } from './files.ts';
 import { EMBEDDING_A, EMBEDDING_B, KEY_PREFIX, LORA_A, LORA_B } from './layout.ts';
 import type { LoraTarget } from './match.ts';
 import type { StartValues } from './start-values.ts';
+import { TOKENS } from './tokens.ts';
 
 /** A target's name and one of its two matrices in a key, with or without the name of the adapter in memory. */
-const PAIR = /^base_model\.model\.(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B)(?:\.[^.]+)??(?:\.weight)?$/;
+const PAIR =
+  /^base_model\.model\.(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B)(?:\.(?!bias$)[^.]+)??(?:\.weight)?$/;
 
 /**
  * A base as an adapter's file shows it: the modules that it adapts or holds, in the file's order. For reading the adapter where no model
@@ -25,7 +27,7 @@ export async function baseFromFile(reader: FileReader): Promise<AdapterBase> {
     const { shape } = source.info(key);
     const [, name, part = ''] = PAIR.exec(key) ?? [];
     if (name === undefined) {
-      const whole = wholeModule(key, shape);
+      const whole = tokenModule(key, shape) ?? wholeModule(key, shape);
       if (whole !== null && !modules.has(whole.name)) modules.set(whole.name, whole);
       continue;
     }
@@ -52,6 +54,14 @@ export async function baseFromFile(reader: FileReader): Promise<AdapterBase> {
     tied: false,
     defaultTargets: endings,
   };
+}
+
+/** A module of which rows of tokens are saved; how many it has is not known here. */
+function tokenModule(key: string, shape: readonly number[]): Module | null {
+  if (!key.startsWith(KEY_PREFIX) || !key.includes(`.${TOKENS}`)) return null;
+  const name = key.slice(KEY_PREFIX.length, key.indexOf(`.${TOKENS}`));
+  const sizes = { name, out: Number.POSITIVE_INFINITY, in: shape[1] ?? 0 };
+  return lastSegment(name) === 'lm_head' ? { kind: 'linear', ...sizes, bias: false } : { kind: 'embedding', ...sizes };
 }
 
 /** A module that is saved whole, or whose bias is: null for parts of a pair, such as magnitudes. */

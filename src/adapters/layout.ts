@@ -7,13 +7,19 @@ import { elementCount } from '../formats/dtype.ts';
 import { type Module, type Parameter, parametersOfModule } from '../formats/modules.ts';
 import { type AdapterBase, lastSegment } from './base.ts';
 import type { LoraConfig } from './config.ts';
-import { type LoraTarget, type MatchOptions, matchTargets, type TargetFields } from './match.ts';
+import { type AdapterSetting, type LoraTarget, type MatchOptions, matchTargets, type TargetFields } from './match.ts';
+import { TOKENS, type TrainedTokens, trainedTokens } from './tokens.ts';
 
-export type AdapterFields = TargetFields & Pick<LoraConfig, 'bias' | 'use_dora'>;
+export type AdapterFields = TargetFields &
+  Pick<LoraConfig, 'bias' | 'use_dora' | 'lora_bias' | 'init_lora_weights' | 'trainable_token_indices'>;
 
 export type AdapterLayout = {
   readonly targets: readonly LoraTarget[];
   readonly dora: boolean;
+  /** Whether every pair of a linear layer has a bias on lora_B. */
+  readonly loraBias: boolean;
+  /** Tokens whose rows are trained in place of the base's. */
+  readonly tokens: readonly TrainedTokens[];
   /** Parameters of the base that are trained too, with the names under which PEFT saves them. */
   readonly trained: readonly TrainedParameter[];
 };
@@ -39,6 +45,7 @@ export const KEY_PREFIX = 'base_model.model.';
 /** The suffixes under which the parts of a target are trained and saved. */
 export const LORA_A = 'lora_A.weight';
 export const LORA_B = 'lora_B.weight';
+export const LORA_B_BIAS = 'lora_B.bias';
 export const EMBEDDING_A = 'lora_embedding_A';
 export const EMBEDDING_B = 'lora_embedding_B';
 export const MAGNITUDE = 'lora_magnitude_vector';
@@ -54,17 +61,20 @@ export function adapterLayout(config: AdapterFields, base: AdapterBase, options:
     ...(strict ? withoutEffect(config, base) : []),
     ...savedProblems(config, base, targets),
     ...doraProblems(config, targets),
+    ...loraBiasProblems(config, targets),
   ];
+  const adapted = new Set(targets.map(({ name }) => name));
+  const tokens = trainedTokens(config, base, adapted, (message) => problems.push(['trainable_token_indices', message]));
   if (problems.length > 0)
     throw new ConfigError(problems.map(([setting, message]) => ({ path: keyOf(setting), message })));
   const saved = savedModules(config, base).flatMap((module) => savedParameters(module, base));
   const names = new Set(saved.map(({ name }) => name));
   const biases = trainedBiases(config, base, targets).filter(({ name }) => !names.has(name));
-  return { targets, dora: config.use_dora, trained: [...saved, ...biases] };
+  return { targets, dora: config.use_dora, loraBias: config.lora_bias, tokens, trained: [...saved, ...biases] };
 }
 
 /** Lists every tensor of the file that PEFT would write, targets first, in the order of the modules. */
-export function adapterTensors({ targets, dora, trained }: AdapterLayout): AdapterTensor[] {
+export function adapterTensors({ targets, dora, loraBias, tokens, trained }: AdapterLayout): AdapterTensor[] {
   const pairs = targets.flatMap(({ name: module, kind, rank, out, in: width }) => {
     const tensor = (suffix: string, shape: readonly number[]): AdapterTensor => {
       return { key: `${KEY_PREFIX}${module}.${suffix}`, name: `${module}.${suffix}`, shape };
@@ -72,12 +82,17 @@ export function adapterTensors({ targets, dora, trained }: AdapterLayout): Adapt
     // an embedding's `out` is the number of tokens, its `in` the hidden size
     if (kind === 'embedding') return [tensor(EMBEDDING_A, [rank, out]), tensor(EMBEDDING_B, [width, rank])];
     const pair = [tensor(LORA_A, [rank, width]), tensor(LORA_B, [out, rank])];
+    if (loraBias) pair.push(tensor(LORA_B_BIAS, [out]));
     return dora ? [...pair, tensor(MAGNITUDE, [out])] : pair;
+  });
+  const rows = tokens.map(({ module, shape }): AdapterTensor => {
+    const name = `${module}.${TOKENS}`;
+    return { key: `${KEY_PREFIX}${name}`, name, shape };
   });
   const beside = trained.flatMap(({ name, shape, keys }) =>
     keys.map((key) => ({ key: `${KEY_PREFIX}${key}`, name, shape })),
   );
-  return [...pairs, ...beside];
+  return [...pairs, ...rows, ...beside];
 }
 
 /** An embedding's A lies (tokens, r) while it is trained, so that a token's row is read at once, and (r, tokens) in files. */
@@ -146,7 +161,7 @@ function trainedBiases({ bias }: AdapterFields, base: AdapterBase, targets: read
     });
 }
 
-type Problem = readonly [setting: keyof TargetFields, message: string];
+type Problem = readonly [setting: AdapterSetting, message: string];
 
 /** Finds settings that would do nothing, which PEFT takes with a warning or silently. */
 function withoutEffect(config: AdapterFields, base: AdapterBase): Problem[] {
@@ -158,7 +173,10 @@ function withoutEffect(config: AdapterFields, base: AdapterBase): Problem[] {
   if (!config.ensure_weight_tying) return problems;
   const ends = embeddingEnds(base);
   if (!base.tied) problems.push(['ensure_weight_tying', 'is true, but this model ties no weights. Leave it out.']);
-  else if (!savedModules(config, base).some(({ name }) => ends.includes(name)))
+  else if (
+    config.trainable_token_indices === null &&
+    !savedModules(config, base).some(({ name }) => ends.includes(name))
+  )
     problems.push([
       'ensure_weight_tying',
       `is true, but modules_to_save has neither ${ends.join(' nor ')}. Leave it out.`,
@@ -199,4 +217,19 @@ function doraProblems(config: AdapterFields, targets: readonly LoraTarget[]): Pr
   return [
     ['target_modules', `adapts ${embedding.name} with use_dora, which nibble does not support for an embedding.`],
   ];
+}
+
+/** A bias on lora_B goes with PEFT's two plain starts alone, and with no DoRA. */
+function loraBiasProblems(config: AdapterFields, targets: readonly LoraTarget[]): Problem[] {
+  if (!config.lora_bias) return [];
+  const problems: Problem[] = [];
+  const report = (message: string) => problems.push(['lora_bias', `is true, ${message}`]);
+  if (config.use_dora) report('which PEFT does not have with use_dora. Leave one of the two out.');
+  const { init_lora_weights: init } = config;
+  if (typeof init !== 'boolean')
+    report(`which PEFT has with init_lora_weights true or false alone; it is ${show(init)}. Leave one of the two out.`);
+  const embedding = targets.find(({ kind }) => kind === 'embedding');
+  if (embedding !== undefined)
+    report(`and target_modules adapts ${embedding.name}: PEFT has no bias on an embedding's pair. Leave it out.`);
+  return problems;
 }

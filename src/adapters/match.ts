@@ -35,9 +35,12 @@ export type TargetFields = Pick<
   | 'alpha_pattern'
 >;
 
+/** Settings that problems of an adapter are reported under. */
+export type AdapterSetting = keyof TargetFields | 'lora_bias' | 'trainable_token_indices';
+
 export type MatchOptions = {
   /** The name of a setting where the user wrote it. */
-  readonly keyOf?: (setting: keyof TargetFields) => string;
+  readonly keyOf?: (setting: AdapterSetting) => string;
   /**
    * Refuses settings without effect, about which PEFT only warns. false for an adapter that exists already: its file shows
    * whether it is one for this model.
@@ -109,11 +112,11 @@ type Pattern = Pick<RegExp, 'test' | 'exec'>;
 class Report {
   readonly #problems: ConfigProblem[] = [];
   readonly #base: AdapterBase;
-  readonly #keyOf: (setting: keyof TargetFields) => string;
+  readonly #keyOf: (setting: AdapterSetting) => string;
   /** The pattern that was matched last. */
   #running: { readonly setting: keyof TargetFields; readonly written: string } | null = null;
 
-  constructor(base: AdapterBase, keyOf: (setting: keyof TargetFields) => string) {
+  constructor(base: AdapterBase, keyOf: (setting: AdapterSetting) => string) {
     this.#base = base;
     this.#keyOf = keyOf;
   }

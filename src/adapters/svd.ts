@@ -48,7 +48,7 @@ const at = (values: Float64Array, i: number): number => values[i] as number;
 const DEPENDENT = 1e-14;
 
 /** A = basis R by Gram-Schmidt, twice over, which keeps the basis orthogonal to rounding. A column that depends on others gives a zero one. */
-function orthogonalized(A: Matrix): { readonly basis: Matrix; readonly R: Matrix } {
+export function orthogonalized(A: Matrix): { readonly basis: Matrix; readonly R: Matrix } {
   const { columns } = A;
   const columnsOf = transposedMatrix(A).values;
   const R = matrix(columns, columns);

@@ -16,7 +16,7 @@ import { RANDOM_WEIGHTS_FILE } from '../model/random-weights.ts';
 import { nodeReader, nodeWriter } from '../node/files.ts';
 import { BUILTIN_TEXTS, type BuiltinText, builtinText } from './builtin-data.ts';
 
-const BUILTIN_PREFIX = 'builtin:';
+export const BUILTIN_PREFIX = 'builtin:';
 
 /** Folders of models, relative to this one: src/bench and dist/bench are equally deep in the package. */
 const MODELS: Readonly<Record<string, string>> = { tiny: '../../bench/models/tiny/' };

@@ -1,5 +1,5 @@
 /** The record of a run that failed: its settings, its machine and its error, with no measurement. */
-
+import path from 'node:path';
 import { codeInfo, nvidiaSmi, runtimeInfo, sha256OfText } from '../node/environment.ts';
 import { nodeReader } from '../node/files.ts';
 import { readMaterial } from '../node/material.ts';
@@ -10,6 +10,7 @@ import { sealed } from '../results/seal.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
 import { STOPPED_BY_LOSS } from '../train/non-finite.ts';
 import type { RunJob } from './job.ts';
+import { privateRoots, withoutPrivate } from './private-paths.ts';
 
 export type RunFailure = {
   /** Class of the error, such as DeviceError. */
@@ -36,7 +37,7 @@ export async function failedRecord(
     run_info: {
       ...basis,
       status: statusOf(failure),
-      error: { ...failure },
+      error: publicFailure(failure, path.dirname(job.recordFile)),
       peft_config: peft,
       quantization_config: null,
     },
@@ -59,6 +60,12 @@ export async function failedRecord(
     numerics: { deterministic: null, weight_sha256_after: null, repeat_check: null },
   };
   return sealed(record, sha256OfText);
+}
+
+/** Without paths of this machine, since records are published. */
+function publicFailure({ kind, message, stack }: RunFailure, folder: string): RunRecord['run_info']['error'] {
+  const known = (text: string): string => withoutPrivate(text, privateRoots(folder));
+  return { kind, message: known(message), stack: stack === null ? null : known(stack) };
 }
 
 function statusOf({ message }: RunFailure): 'oom' | 'diverged' | 'error' {

@@ -4,9 +4,16 @@ import path from 'node:path';
 import type { ResolvedSuite } from '../config/index.ts';
 import { DataError } from '../errors.ts';
 import { writeText } from '../formats/reader.ts';
+import type { CodeInfo } from '../node/environment.ts';
 import { nodeWriter } from '../node/files.ts';
 import type { Shard } from '../node/run-types.ts';
-import { MANIFEST_VERSION, type ScaleUp, type SuiteManifest, suiteManifestSchema } from '../results/summary-schema.ts';
+import {
+  MANIFEST_VERSION,
+  type ScaleUp,
+  type SuiteInput,
+  type SuiteManifest,
+  suiteManifestSchema,
+} from '../results/summary-schema.ts';
 import type { PlannedRun } from './planned.ts';
 import { issueInWords, readJson } from './read-runs.ts';
 
@@ -16,13 +23,15 @@ type Circumstances = {
   readonly command: readonly string[];
   readonly shard: Shard | null;
   readonly estimates: ScaleUp | null;
+  readonly code: CodeInfo;
+  readonly inputs: readonly SuiteInput[];
 };
 
 /** The manifest of a suite none of whose runs has been made. */
 export function manifestOf(
   suite: ResolvedSuite,
   planned: readonly PlannedRun[],
-  { command, shard, estimates }: Circumstances,
+  { command, shard, estimates, code, inputs }: Circumstances,
 ): SuiteManifest {
   return {
     schema_version: MANIFEST_VERSION,
@@ -32,6 +41,8 @@ export function manifestOf(
     baseline: suite.baseline,
     created_at: new Date().toISOString(),
     command: [...command],
+    code,
+    inputs: [...inputs],
     estimates,
     device: null,
     shard: shard === null ? null : { ...shard },

@@ -4,10 +4,10 @@ import path from 'node:path';
 import { DataError } from '../errors.ts';
 import { inWords } from '../node/files.ts';
 import type { SuiteManifest } from '../results/summary-schema.ts';
+import { DATA_FOLDER, LOCAL_FILE, SUITE_FILE } from './inputs.ts';
 import { MANIFEST_FILE, readManifest, withRun, writeManifest } from './manifest.ts';
 import { RUNS_FOLDER } from './planned.ts';
 import { RUN_SUFFIX, readRun } from './read-runs.ts';
-import { DATA_FOLDER } from './resume-suite.ts';
 import { readSuiteFolder, type SuiteResult, writeSummary } from './suite-folder.ts';
 
 type Part = { readonly folder: string; readonly manifest: SuiteManifest };
@@ -27,7 +27,9 @@ export async function mergeFolders(folders: readonly string[], output: string): 
     const { run_id, status, seed } = (await readRun(path.join(folder, file))).run_info;
     merged = withRun(merged, { file, run_id, status, seed });
   }
-  for (const { folder } of parts) await copied(path.join(folder, DATA_FOLDER), path.join(output, DATA_FOLDER));
+  for (const { folder } of parts)
+    for (const name of [DATA_FOLDER, SUITE_FILE, LOCAL_FILE])
+      await copied(path.join(folder, name), path.join(output, name));
   for (const [file, { folder }] of owners) {
     const name = path.join(RUNS_FOLDER, file.slice(0, -RUN_SUFFIX.length));
     await copied(path.join(folder, name), path.join(output, name));

@@ -1,6 +1,6 @@
 /** What a suite will run, before anything runs: inputs fetched, settings resolved, and the identity of every run. */
 import path from 'node:path';
-import { type ResolvedConfig, wasSet, withValues } from '../config/index.ts';
+import { type ResolvedConfig, type TrainConfig, wasSet, withValues } from '../config/index.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { withDatasetFiles } from '../node/dataset-files.ts';
 import { nodeReader } from '../node/files.ts';
@@ -12,6 +12,7 @@ import { type Material, readMaterial } from '../node/material.ts';
 import { identityOf } from '../node/record.ts';
 import { withAdapterSettings } from '../train/adapter-settings.ts';
 import { resolveBuiltins } from './builtin.ts';
+import { type NamedInput, publicNames } from './inputs.ts';
 import type { Turn } from './turns.ts';
 
 /** A run with its settings, as the process that makes it gets them. */
@@ -19,10 +20,13 @@ export type PlannedRun = Turn & {
   readonly config: ResolvedConfig;
   /** Identity of what is asked for: a record that has it need not be made again. */
   readonly planId: string;
+  /** What the record calls what the run reads, and its folder. */
+  readonly names: Partial<TrainConfig>;
 };
 
 type Surroundings = {
   readonly directory: string;
+  readonly inputs: readonly NamedInput[];
   readonly signal: AbortSignal;
   readonly onEvent: (event: HubEvent) => void;
 };
@@ -42,7 +46,8 @@ export async function planRuns(turns: readonly Turn[], surroundings: Surrounding
     const { named, local, snapshots } = await fetched.get(config)!;
     const own = await runConfig(named, turn, surroundings.directory);
     const there = await runConfig(local, turn, surroundings.directory);
-    planned.push({ ...turn, config: own, planId: await planIdOf(turn, there, snapshots, materials) });
+    const names = publicNames(named.values, surroundings.inputs, `${RUNS_FOLDER}/${turn.name}`);
+    planned.push({ ...turn, config: own, names, planId: await planIdOf(turn, there, snapshots, materials) });
   }
   return planned;
 }

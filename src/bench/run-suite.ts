@@ -1,14 +1,16 @@
 /** Runs a suite: every arm with every seed in every case, interleaved, a process per run; then the summary. */
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import type { ResolvedSuite, TrainConfig } from '../config/index.ts';
+import { type ResolvedSuite, suiteText, type TrainConfig } from '../config/index.ts';
 import { exitCodeOf } from '../errors.ts';
 import { scaleUp } from '../estimate/scale-up.ts';
+import { writeText } from '../formats/reader.ts';
 import { openModel } from '../model/open.ts';
 import { loadShaders } from '../node/device.ts';
 import type { DeviceChoice } from '../node/device-choice.ts';
 import { type FreeBytes, freeBytesAt, requireRoom } from '../node/disk.ts';
-import { nodeReader } from '../node/files.ts';
+import { codeInfo } from '../node/environment.ts';
+import { nodeReader, nodeWriter } from '../node/files.ts';
 import type { HubEvent } from '../node/hub-access.ts';
 import type { Shard } from '../node/run-types.ts';
 import type { RunRecord } from '../results/run-schema.ts';
@@ -16,14 +18,19 @@ import type { ScaleUp, SuiteManifest } from '../results/summary-schema.ts';
 import type { TrainEvent } from '../train/events.ts';
 import { plannedWeightBytes } from '../train/saved-bytes.ts';
 import { changeOfState, deviceState } from './device-state.ts';
+import { hashedInputs, type NamedInput, namedInputs, SUITE_FILE, writeLocal } from './inputs.ts';
 import type { RunJob } from './job.ts';
 import { manifestOf, withRun, writeManifest } from './manifest.ts';
 import { type PlannedRun, planRuns, RUNS_FOLDER } from './planned.ts';
+import { publicCommand } from './private-paths.ts';
 import { readRun } from './read-runs.ts';
 import { type Begun, findBegun } from './resume-suite.ts';
 import { OtherDevice, runOrRecord, WORKER } from './run-child.ts';
 import { readSuiteFolder, type SuiteResult, writeSummary } from './suite-folder.ts';
 import { isInShard, turnsOf } from './turns.ts';
+
+/** Ending of the file with the GPU times of a run's kernels, as a Chrome trace. */
+const TRACE_SUFFIX = '.trace.json';
 
 export type SuiteEvent =
   | { readonly type: 'plan'; readonly total: number; readonly done: number; readonly inOtherShards: number }
@@ -41,6 +48,10 @@ export type SuiteOptions = {
   readonly onEvent: (event: SuiteEvent) => void;
   /** The part to make; null for the whole. */
   readonly shard?: Shard | null;
+  /** Runs to make, by name; all by default. */
+  readonly only?: ReadonlySet<string>;
+  /** Names of inputs that are to stay, by their paths. */
+  readonly inputNames?: ReadonlyMap<string, string>;
   /** Script that a run's process executes; replaced by tests. */
   readonly worker?: string;
   readonly freeBytes?: FreeBytes;
@@ -56,18 +67,25 @@ export type SuiteOptions = {
 export async function runSuite(suite: ResolvedSuite, options: SuiteOptions): Promise<SuiteResult> {
   const { directory, signal, onEvent, shard = null, freeBytes = freeBytesAt } = options;
   const onFetch = (event: HubEvent) => onEvent({ type: 'fetch-event', event });
-  const all = await planRuns(turnsOf(suite, shard?.n), { directory, signal, onEvent: onFetch });
+  const inputs = await namedInputs(suite, options.inputNames);
+  const { only } = options;
+  const turns = turnsOf(suite, shard?.n).filter(({ name }) => only === undefined || only.has(name));
+  const all = await planRuns(turns, { directory, inputs, signal, onEvent: onFetch });
   const own = all.filter((turn) => isInShard(turn, shard));
   const begun = await findBegun(directory, all, shard);
   const todo = own.filter(({ file }) => !begun.done.has(file));
   await requireRoomForAll(todo, directory, freeBytes);
-  const first = begun.manifest ?? (await newManifest(suite, all, options));
+  const command = publicCommand(options.command, inputs);
+  const first = begun.manifest ?? (await newManifest(suite, all, inputs, { ...options, command }));
   let manifest: SuiteManifest = { ...begunOf(first, begun), stopped: null };
   await writeManifest(directory, manifest);
+  await writeText(nodeWriter(directory), SUITE_FILE, textOf(suite, inputs));
+  await writeLocal(directory, inputs);
   const done = own.length - todo.length;
   onEvent({ type: 'plan', total: own.length, done, inOtherShards: all.length - own.length });
   for (const [index, planned] of todo.entries()) {
-    const next = await runNext(planned, { suite, manifest, options, index: done + index, total: own.length });
+    const place = { index: done + index, total: own.length };
+    const next = await runNext(planned, { suite, manifest, options: { ...options, command }, ...place });
     manifest = next.manifest;
     await writeManifest(directory, manifest);
     if (next.record === null) break;
@@ -92,7 +110,7 @@ async function runNext(
   { suite, manifest, options, index, total }: Next,
 ): Promise<{ manifest: SuiteManifest; record: RunRecord | null }> {
   const { directory, device, command, signal, onEvent, shard = null, worker = WORKER } = options;
-  const { name, file, arm, replicate, seed, planId, config } = planned;
+  const { name, file, arm, replicate, seed, planId, names, config } = planned;
   onEvent({ type: 'run-start', name, index, total });
   const stop = (why: string) => ({
     manifest: { ...manifest, stopped: stopText(why, name, index, total) },
@@ -105,7 +123,10 @@ async function runNext(
   await rm(path.join(directory, RUNS_FOLDER, name), { recursive: true, force: true });
   const recordFile = path.join(directory, file);
   const place = { suite: suite.suite, arm: arm.name, case: planned.case, replicate, division: suite.division, shard };
-  const job: RunJob = { ...place, planId, target: suite.target, config, device, command, recordFile };
+  const isProfiled = suite.profile && replicate === 0;
+  const profileFile = isProfiled ? path.join(directory, `${name}${TRACE_SUFFIX}`) : null;
+  const asked = { planId, names, target: suite.target, profileFile };
+  const job: RunJob = { ...place, ...asked, config, device, command, recordFile };
   const mustBe = manifest.device?.name ?? null;
   let found: string | null = mustBe;
   try {
@@ -137,9 +158,17 @@ function stopText(why: string, name: string, index: number, total: number): stri
 async function newManifest(
   suite: ResolvedSuite,
   planned: readonly PlannedRun[],
-  { command, shard = null }: SuiteOptions,
+  named: readonly NamedInput[],
+  { directory, command, shard = null }: SuiteOptions,
 ): Promise<SuiteManifest> {
-  return manifestOf(suite, planned, { command, shard, estimates: await scaleUpOrNull(suite) });
+  const [estimates, code] = [await scaleUpOrNull(suite), await codeInfo()];
+  const inputs = await hashedInputs(named, suite, directory);
+  return manifestOf(suite, planned, { command, shard, estimates, code, inputs });
+}
+
+/** The suite's file with everything that flags and variables said, and with public names. */
+function textOf({ sources }: ResolvedSuite, inputs: readonly NamedInput[]): string {
+  return suiteText(sources, new Map(inputs.map(({ given, name }) => [given, name])));
 }
 
 /** What earlier runs of this folder came to, by their records: a process may have been killed before it noted it. */

@@ -3,6 +3,7 @@ import { endAtSecondSignal } from '../node/watch.ts';
 import { adaptersCommand } from './adapters/command.ts';
 import { adviseCommand } from './advise/command.ts';
 import { benchCommand } from './bench/command.ts';
+import { compareCommand } from './compare/command.ts';
 import { configCommand } from './config/command.ts';
 import { dataCommand } from './data/command.ts';
 import { doctorCommand } from './doctor/command.ts';
@@ -41,8 +42,12 @@ const commands: readonly CommandMaker[] = [
       list: async (args, context) => (await import('./bench/run.ts')).listSuites(args, context),
       report: async (args, context) => (await import('./bench/run.ts')).reportAgain(args, context),
       merge: async (args, context) => (await import('./bench/run.ts')).mergeBench(args, context),
-      publish: async (args, context) => (await import('./bench/run.ts')).publish(args, context),
+      publish: async (args, context) => (await import('./bench/publish.ts')).publish(args, context),
+      index: async (args, context) => (await import('./bench/publish.ts')).indexResults(args, context),
+      repeat: async (args, context) => (await import('./bench/repeat.ts')).repeatBench(args, context),
+      export: async (args, context) => (await import('./bench/export.ts')).exportBench(args, context),
     }),
+  (c) => compareCommand(c, async (args, context) => (await import('./compare/run.ts')).runCompare(args, context)),
   (c) =>
     estimateCommand(
       c,

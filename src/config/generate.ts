@@ -7,6 +7,10 @@ import { settings } from './settings.ts';
 const share = z.number().min(0).max(1);
 const count = z.int().min(0);
 
+/** Bounds of a repetition penalty: beyond, logits leave what numbers can hold. */
+export const LEAST_PENALTY = 0.01;
+export const MOST_PENALTY = 100;
+
 /** How a model is found, stored and computed with: the same for generation, its estimate, evaluation and serving. */
 export const modelSettings = {
   model_revision: settings.shape.model_revision,
@@ -57,7 +61,8 @@ export const generateSettings = z.strictObject({
   min_p: share.nullable().default(null).describe('draw among tokens at least this share as likely as the likeliest'),
   repetition_penalty: z
     .number()
-    .gt(0)
+    .min(LEAST_PENALTY)
+    .max(MOST_PENALTY)
     .nullable()
     .default(null)
     .describe('above 1 makes tokens that were there already less likely; 1 changes nothing'),

@@ -28,6 +28,7 @@ export {
   type TrainConfig,
   type TrainSettings,
 } from './settings.ts';
-export { type Arm, type Case, loadSuite, type ResolvedSuite } from './suite.ts';
+export { type Arm, type Case, loadSuite, type ResolvedSuite, type SuiteSources } from './suite.ts';
 export type { Budget, Target } from './suite-shape.ts';
+export { suiteText } from './suite-text.ts';
 export { MOST_CONFIG_BYTES, type SourceFile, sizeProblem } from './yaml-file.ts';

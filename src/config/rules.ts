@@ -225,6 +225,9 @@ function withoutEffect(set: Merged, found: Findings): void {
   lossScaling(set, found);
   keptInputs(set, found);
   const adapter = set.get('adapter_name_or_path');
+  const init = set.get('init_lora_weights');
+  if (adapter?.value && init !== undefined && init.value !== true)
+    noEffect(found, init, 'adapter_name_or_path has values of its own');
   if (method === 'full' && adapter && adapter.value !== null)
     found.problems.push({
       path: adapter.path,

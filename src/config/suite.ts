@@ -32,11 +32,17 @@ export type ResolvedSuite = {
   readonly baseline: FileName;
   readonly budget: Budget | null;
   readonly target: Target | null;
+  /** Whether the first run of each arm is profiled. */
+  readonly profile: boolean;
   readonly cases: readonly Case[];
   readonly notices: readonly Notice[];
+  /** What it was read from. */
+  readonly sources: SuiteSources;
 };
 
-type Head = Pick<ResolvedSuite, 'suite' | 'description' | 'seeds' | 'division'> & {
+export type SuiteSources = ConfigSources & { readonly file: SourceFile };
+
+type Head = Pick<ResolvedSuite, 'suite' | 'description' | 'seeds' | 'division' | 'profile'> & {
   readonly baseline?: string;
   readonly budget?: Budget;
   readonly target?: Target;
@@ -54,7 +60,7 @@ const RUNNER_KEYS: readonly SettingKey[] = ['seed', 'output_dir'];
  * definition, so a flag changes all arms alike and never takes away their difference.
  * @throws ConfigError with every problem of the file, the environment and the flags at once.
  */
-export function loadSuite(sources: ConfigSources & { readonly file: SourceFile }): ResolvedSuite {
+export function loadSuite(sources: SuiteSources): ResolvedSuite {
   const file = readYaml(sources.file);
   if (file.problems.length > 0) throw new ConfigError(file.problems);
   const problems: ConfigProblem[] = [];
@@ -92,6 +98,7 @@ export function loadSuite(sources: ConfigSources & { readonly file: SourceFile }
       ...resolved.flatMap(({ arms }) => arms.flatMap(({ config }) => armNotices(config, shared))),
       ...overruled(combinations, shared),
     ]),
+    sources,
   };
 }
 

@@ -1,9 +1,11 @@
 /** What a task came to: each item's answers, filter by filter, and the metrics over all items with their standard errors. */
+import { DataError } from '../errors.ts';
 import { aggregate, standardError } from './aggregate.ts';
 import type { RowScore } from './encode.ts';
 import { applyFilters } from './filters.ts';
 import { type Answer, type MetricValue, metricValues } from './metrics.ts';
 import type { Item, Task } from './task.ts';
+import { inTime } from './template.ts';
 import type { PlacedTask } from './work.ts';
 
 /** An item under one filter. */
@@ -38,6 +40,7 @@ const NO_FILTER = 'none';
 
 export type Answers = { readonly scores: readonly RowScore[]; readonly texts: readonly string[] };
 
+/** @throws DataError, naming the row, where a filter fails on what a model wrote, or does not end */
 export function taskOutcome({ task, places }: PlacedTask, answers: Answers, bootstrapIterations: number): TaskOutcome {
   const pipelines = task.fields.filter_list ?? [{ name: NO_FILTER, filter: [] }];
   const rolls = task.fields.output_type === 'loglikelihood_rolling';
@@ -48,11 +51,17 @@ export function taskOutcome({ task, places }: PlacedTask, answers: Answers, boot
   );
   const samples = pipelines.flatMap(({ name, filter }) =>
     task.items.map((item, i): Sample => {
-      const filtered = responses[i]!.map(
-        (given): Answer =>
-          typeof given[0] === 'string' ? applyFilters(filter, given as readonly string[]) : (given[0] as Answer),
-      );
-      return { item, filter: name, responses: responses[i]!, filtered, metrics: metricValues(task, item, filtered) };
+      const given = responses[i]!;
+      const judge = () => {
+        const filtered = given.map(
+          (answers): Answer =>
+            typeof answers[0] === 'string'
+              ? applyFilters(filter, answers as readonly string[])
+              : (answers[0] as Answer),
+        );
+        return { filtered, metrics: metricValues(task, item, filtered) };
+      };
+      return { item, filter: name, responses: given, ...onRow(item, name, judge) };
     }),
   );
   const metrics = pipelines.flatMap(({ name: filter }) =>
@@ -64,6 +73,16 @@ export function taskOutcome({ task, places }: PlacedTask, answers: Answers, boot
     }),
   );
   return { task, samples, metrics };
+}
+
+/** Judges a row by patterns of the task. @throws DataError */
+function onRow<T>({ where }: Item, filter: string, judge: () => T): T {
+  try {
+    return inTime(judge);
+  } catch (cause) {
+    const message = `the filter ${filter} cannot judge the answer to it (${(cause as Error).message}). Mend the task.`;
+    throw cause instanceof DataError ? cause : new DataError(where, message, { cause });
+  }
 }
 
 function scored(rows: readonly number[], scores: readonly RowScore[], rolls: boolean): Answer {

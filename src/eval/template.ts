@@ -4,6 +4,7 @@ import { templateScope } from '../data/chat/globals.ts';
 import { OURS, parseTemplate } from '../data/chat/rewrite.ts';
 import { callable, fromJson, str, type TemplateFunction, text, type Value } from '../data/chat/values.ts';
 import { pythonRegex } from '../formats/python-regex.ts';
+import { withinTime } from '../formats/time-limit.ts';
 
 /** A row of a task's data. */
 export type Doc = Readonly<Record<string, unknown>>;
@@ -23,8 +24,17 @@ export function compileTaskTemplate(source: string): TaskTemplate {
   return (doc) => {
     const scope = new Environment(shared);
     for (const [name, value] of Object.entries(doc)) scope.setVariable(name, fromJson(value ?? null) as never);
-    return (new Interpreter(scope).run(program) as { value: unknown }).value as string;
+    return inTime(() => (new Interpreter(scope).run(program) as { value: unknown }).value as string);
   };
+}
+
+/** Time for one text of one row; templates in use take milliseconds. */
+const LIMIT_MS = 10_000;
+
+/** Does a task's work on one row. @throws Error where it takes too long, and what the work throws */
+export function inTime<T>(work: () => T): T {
+  const late = () => new Error(`it takes more than ${LIMIT_MS / 1000} s: a loop or a pattern in it may never end`);
+  return withinTime(LIMIT_MS, work, late);
 }
 
 /** Our functions, which refuse undefined values as Jinja's StrictUndefined does. */

@@ -143,13 +143,24 @@ function sourceOf(reader: FileReader, tensors: ReadonlyMap<string, StoredTensor>
 }
 
 /** Reads a whole tensor of F32, F16 or BF16, widened to f32. For small tensors; weights are streamed with `read`. */
-export async function readFloats(source: TensorSource, name: string): Promise<Float32Array> {
-  const { dtype, bytes, file } = source.info(name);
+export function readFloats(source: TensorSource, name: string): Promise<Float32Array> {
+  return readPart(source, name, 0, source.info(name).bytes);
+}
+
+/** Reads one row of a matrix of F32, F16 or BF16, widened to f32. */
+export function readRow(source: TensorSource, name: string, row: number): Promise<Float32Array> {
+  const { shape, bytes } = source.info(name);
+  const rowBytes = bytes / (shape[0] ?? 1);
+  return readPart(source, name, row * rowBytes, rowBytes);
+}
+
+async function readPart(source: TensorSource, name: string, byteOffset: number, bytes: number): Promise<Float32Array> {
+  const { dtype, file } = source.info(name);
   if (!isFloatDtype(dtype)) {
     throw new DataError(place(source, file), `tensor ${show(name)} is ${dtype}, needs F32, F16 or BF16.`);
   }
   const raw = new Uint8Array(bytes);
-  await source.read(name, 0, raw);
+  await source.read(name, byteOffset, raw);
   return widenToF32(raw, dtype);
 }
 

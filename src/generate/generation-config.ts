@@ -1,5 +1,6 @@
 /** generation_config.json: how a model wants to be sampled from, as transformers reads it. */
 
+import { LEAST_PENALTY, MOST_PENALTY } from '../config/generate.ts';
 import { show } from '../config/show.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { Fields } from '../formats/fields.ts';
@@ -67,13 +68,14 @@ const WITHOUT_EFFECT: Readonly<Record<string, unknown>> = {
   assistant_lookbehind: undefined,
   target_lookbehind: undefined,
   prompt_lookup_num_tokens: undefined,
-  encoder_no_repeat_ngram_size: undefined,
-  encoder_repetition_penalty: undefined,
   num_beams: 1,
   typical_p: 1,
   epsilon_cutoff: 0,
   eta_cutoff: 0,
   no_repeat_ngram_size: 0,
+  // transformers takes the prompt for what an encoder read, where there is none
+  encoder_no_repeat_ngram_size: 0,
+  encoder_repetition_penalty: 1,
   min_length: 0,
 };
 
@@ -126,8 +128,8 @@ export function parseGenerationConfig(
     min_p: number('min_p', share, isShare),
     repetition_penalty: number(
       'repetition_penalty',
-      'a number above 0',
-      (value) => value > 0 && Number.isFinite(value),
+      `a number from ${LEAST_PENALTY} to ${MOST_PENALTY}`,
+      (value) => value >= LEAST_PENALTY && value <= MOST_PENALTY,
     ),
     max_new_tokens: number('max_new_tokens', 'a whole number of at least 0', isCount),
     max_length: number('max_length', 'a whole number of at least 0', isCount),

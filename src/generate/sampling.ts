@@ -53,8 +53,8 @@ export function likeliest(scores: Float32Array): number {
 /** The tokens that may be drawn and their probabilities, the likeliest first. */
 export function candidates(scores: Float32Array, { temperature, topK, topP, minP }: Sampling): Candidate[] {
   const sorted = topScores(scores, topK);
-  const top = (sorted[0] as number) / temperature;
-  const weights = Array.from(sorted, (score) => Math.exp(score / temperature - top));
+  const top = sorted[0] as number;
+  const weights = Array.from(sorted, (score) => weightOf(score, top, temperature));
   const kept = Math.min(topPCount(weights, topP), weights.length);
   // the likeliest has weight 1, so that min-p's bound is minP itself, whatever was left out before
   const last = minP > 0 ? weights.findIndex((weight, i) => i > 0 && weight < minP) : -1;
@@ -69,16 +69,19 @@ export function drawn(scores: Float32Array, sampling: Sampling, uniform: number)
   const { temperature, topK, topP, minP } = sampling;
   if (topK > 0 || topP < 1 || minP > 0) return draw(candidates(scores, sampling), uniform);
   const best = likeliest(scores);
-  const top = (scores[best] as number) / temperature;
+  const top = scores[best] as number;
   let left = 0;
-  for (const score of scores) left += Math.exp(score / temperature - top);
+  for (const score of scores) left += weightOf(score, top, temperature);
   left *= uniform;
   for (const [id, score] of scores.entries()) {
-    left -= Math.exp(score / temperature - top);
+    left -= weightOf(score, top, temperature);
     if (left < 0) return id;
   }
   return best;
 }
+
+/** Weight of a token beside the likeliest's 1. The difference first: a score over a tiny temperature is no number any more. */
+const weightOf = (score: number, top: number, temperature: number): number => Math.exp((score - top) / temperature);
 
 /** Scores by falling size: the first k and those that tie with the last of them; all for 0. */
 function topScores(scores: Float32Array, k: number): Float32Array {

@@ -17,6 +17,9 @@ export type DeviceInfo = {
   readonly toggles: readonly string[];
 };
 
+/** Awaits a result of the GPU; where the platform would spin meanwhile, it may let the processor rest. */
+export type Rest = <T>(result: Promise<T>) => Promise<T>;
+
 export class Device {
   readonly gpu: GPUDevice;
   readonly profile: DeviceProfile;
@@ -25,6 +28,7 @@ export class Device {
   /** Remarks for a person on how it was opened. */
   readonly notices: readonly string[];
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
+  readonly #rest: Rest;
   #failure: DeviceError | null = null;
   #destroyed = false;
 
@@ -34,12 +38,14 @@ export class Device {
     info: DeviceInfo;
     shaders: ShaderLibrary;
     notices?: readonly string[];
+    rest?: Rest;
   }) {
     this.gpu = init.gpu;
     this.profile = init.profile;
     this.info = init.info;
     this.shaders = init.shaders;
     this.notices = init.notices ?? [];
+    this.#rest = init.rest ?? ((result) => result);
     this.gpu.addEventListener('uncapturederror', (event) => {
       this.#fail((event as GPUUncapturedErrorEvent).error.message);
     });
@@ -63,11 +69,16 @@ export class Device {
     } catch (error) {
       thrown = error;
     }
-    const scopes = await Promise.all([0, 1, 2].map(() => this.gpu.popErrorScope()));
+    const scopes = await this.wait(Promise.all([0, 1, 2].map(() => this.gpu.popErrorScope())));
     if (thrown !== null) throw thrown;
     const error = scopes.find((e) => e !== null);
     if (error) throw this.#fail(`${what}: ${error.message}`, advice(error));
     return result as T;
+  }
+
+  /** Awaits what the GPU or its compiler brings; whatever waits for it goes through here. */
+  wait<T>(result: Promise<T>): Promise<T> {
+    return this.#rest(result);
   }
 
   pipeline(kernel: KernelInterface, overrides: Readonly<Record<string, number>> = {}): Promise<Pipeline> {
@@ -81,7 +92,7 @@ export class Device {
     const { code, origin } = await this.shaders.link(kernel.spec);
     const constants = { ...(kernel.overrides.includes('WG') && { WG: this.profile.workgroupSize }), ...overrides };
     const module = this.gpu.createShaderModule({ label: kernelKey(kernel.spec), code });
-    const { messages } = await module.getCompilationInfo();
+    const { messages } = await this.wait(module.getCompilationInfo());
     const errors = messages.filter((m) => m.type === 'error').map((m) => `  ${origin(m.offset)} ${m.message}`);
     if (errors.length > 0)
       throw new KernelCallError(kernel.spec.name, `the shader does not compile\n${errors.join('\n')}`);
@@ -93,11 +104,13 @@ export class Device {
         buffer: { type: b.access === 'uniform' ? 'uniform' : b.access === 'read' ? 'read-only-storage' : 'storage' },
       })),
     });
-    const pipeline = await this.gpu.createComputePipelineAsync({
-      label: kernel.key,
-      layout: this.gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module, entryPoint: 'main', constants },
-    });
+    const pipeline = await this.wait(
+      this.gpu.createComputePipelineAsync({
+        label: kernel.key,
+        layout: this.gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
+        compute: { module, entryPoint: 'main', constants },
+      }),
+    );
     return { pipeline, layout };
   }
 

@@ -141,7 +141,7 @@ export class Machine {
       const encoder = device.gpu.createCommandEncoder({ label: name });
       for (let i = 0; i < times; i++) program.encode(encoder);
       device.gpu.queue.submit([encoder.finish()]);
-      await device.gpu.queue.onSubmittedWorkDone();
+      await device.wait(device.gpu.queue.onSubmittedWorkDone());
     });
     device.throwIfFailed();
   }

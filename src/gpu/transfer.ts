@@ -120,7 +120,7 @@ export class Readback {
   async #withMapped<T>(device: Device, size: number, take: (mapped: ArrayBuffer) => T): Promise<T> {
     const buffer = bufferOf(this.staging);
     try {
-      await buffer.mapAsync(GPUMapMode.READ, 0, size);
+      await device.wait(buffer.mapAsync(GPUMapMode.READ, 0, size));
     } catch (error) {
       device.throwIfFailed();
       throw new DeviceError(`reading back from the GPU failed: ${(error as Error).message}`, { cause: error });

@@ -1,5 +1,14 @@
 /** Adapters over a loaded base: allocates what src/model/ops/adapter-bank.ts computes with, and fills it from adapter files. */
-import { type AdapterLayout, EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B, MAGNITUDE } from '../adapters/layout.ts';
+import {
+  type AdapterLayout,
+  EMBEDDING_A,
+  EMBEDDING_B,
+  LORA_A,
+  LORA_B,
+  LORA_B_BIAS,
+  MAGNITUDE,
+} from '../adapters/layout.ts';
+import { TOKENS } from '../adapters/tokens.ts';
 import type { LinearModule } from '../formats/modules.ts';
 import { alignUp } from '../gpu/device-profile.ts';
 import type { Machine, Recorded } from '../gpu/machine.ts';
@@ -7,10 +16,10 @@ import type { Residents } from '../gpu/residents.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { DeclaredModel } from './declare.ts';
 import { EMBEDDING, HEAD, modulesOf } from './modules.ts';
-import type { AdapterBank, EmbeddingBank, LinearBank, LowRankBank, Replaced } from './ops/adapter-bank.ts';
+import type { AdapterBank, EmbeddingBank, LinearBank, LowRankBank, OwnTokens, Replaced } from './ops/adapter-bank.ts';
 import { HEAD_SCRATCH_BYTES } from './ops/cross-entropy.ts';
 import { rowNorms } from './ops/dora.ts';
-import type { ComputeDtype, DenseWeight, Weight } from './weight.ts';
+import type { ComputeDtype, DenseWeight, TokenRows, Weight } from './weight.ts';
 
 /** A pair of one adapter among those of a module: its columns begin at `first`. */
 export type PairPlace = {
@@ -36,7 +45,21 @@ export type AdapterParts = {
   }[];
   /** Parameters of the base that an adapter has trained whole. */
   readonly replaced: readonly { readonly adapter: number; readonly name: string; readonly tensor: Tensor }[];
-  readonly biases: readonly { readonly name: string; readonly base: Tensor; readonly table: AdapterTable }[];
+  readonly biases: readonly {
+    readonly name: string;
+    /** Null where the base has none. */
+    readonly base: Tensor | null;
+    readonly table: AdapterTable;
+    /** Biases of lora_B, which are scaled and added. */
+    readonly onB: { readonly name: string; readonly scalings: ReadonlyMap<number, number> };
+  }[];
+  /** Rows of tokens, and their ids. */
+  readonly tokens: readonly {
+    readonly adapter: number;
+    readonly name: string;
+    readonly ids: readonly number[];
+    readonly rows: TokenRows;
+  }[];
   /** DoRA's factors: the row norms of a weight with its pair are written to the table's row, then divide the magnitudes. */
   readonly gains: readonly {
     readonly name: string;
@@ -60,7 +83,7 @@ export function declareAdapters(
   declared: DeclaredModel,
   layouts: readonly AdapterLayout[],
 ): AdapterSet {
-  const parts: Draft = { pairs: [], replaced: [], biases: [], gains: [] };
+  const parts: Draft = { pairs: [], replaced: [], biases: [], tokens: [], gains: [] };
   const builder = new Builder(residents, declared, layouts, parts);
   const linears = new Map<string, LinearBank>();
   const norms = new Map<string, readonly Replaced<Tensor>[]>();
@@ -72,7 +95,8 @@ export function declareAdapters(
     } else if (module.kind === 'embedding') {
       const low = builder.lowRank(module.name, module.out, module.in, true);
       const tables = builder.weights(`${module.name}.weight`, module.out, module.in);
-      if (low !== null || tables.length > 0) embedding = { low, tables };
+      const tokens = builder.tokens(module.name);
+      if (low !== null || tables.length > 0 || tokens.length > 0) embedding = { low, tables, tokens };
     } else {
       const replaced = builder.vectors(`${module.name}.weight`, module.width);
       if (replaced.length > 0) norms.set(`${module.name}.weight`, replaced);
@@ -125,8 +149,9 @@ class Builder {
     const bias = this.#biasTable(name, out);
     const weight = declared.get(`${name}.weight`);
     const gain = low === null || weight === undefined ? null : this.#gainTable(name, weight, low);
-    if (low === null && weights.length === 0 && bias === null) return null;
-    return { low, weights, bias, gain, ld: rowElements(out) };
+    const tokens = this.tokens(isTied ? EMBEDDING : name);
+    if (low === null && weights.length === 0 && bias === null && tokens.length === 0) return null;
+    return { low, weights, bias, gain, tokens, ld: rowElements(out) };
   }
 
   /** Declares the pairs of a module side by side; null where no adapter has one. */
@@ -168,6 +193,24 @@ class Builder {
     return this.#trainedBy(name).map((adapter) => ({ adapter, weight: this.#replaced(adapter, name, [width]) }));
   }
 
+  /** Declares rows of tokens that adapters have in place of the base's. */
+  tokens(module: string): OwnTokens[] {
+    return this.#layouts.flatMap(({ tokens }, i) => {
+      const own = tokens.find((entry) => entry.module === module);
+      if (own === undefined) return [];
+      const adapter = i + 1;
+      const name = `${module}.${TOKENS}`;
+      const known = this.#parts.tokens.find((part) => part.adapter === adapter && part.name === name);
+      if (known !== undefined) return [{ adapter, tokens: known.rows }];
+      const rows = {
+        indices: this.#tensor(`${module}.token_indices[${adapter}]`, [own.indices.length], 'u32'),
+        rows: this.#tensor(`${name}[${adapter}]`, [...own.shape], 'f32'),
+      };
+      this.#parts.tokens.push({ adapter, name, ids: own.indices, rows });
+      return [{ adapter, tokens: rows }];
+    });
+  }
+
   #places(module: string): PairPlace[] {
     let first = 0;
     return this.#layouts.flatMap(({ targets }, i) => {
@@ -189,10 +232,12 @@ class Builder {
 
   #biasTable(module: string, out: number): Tensor | null {
     const name = `${module}.bias`;
-    const base = this.#declared.vectors.get(name);
-    if (base === undefined || this.#trainedBy(name).length === 0) return null;
+    const base = this.#declared.vectors.get(name) ?? null;
+    const biased = this.#places(module).filter(({ adapter }) => this.#layouts[adapter - 1]?.loraBias === true);
+    if (biased.length === 0 && (base === null || this.#trainedBy(name).length === 0)) return null;
     const table = this.#table(`${module}.biases`, out);
-    this.#parts.biases.push({ name, base, table });
+    const scalings = new Map(biased.map(({ adapter, scaling }) => [adapter, scaling]));
+    this.#parts.biases.push({ name, base, table, onB: { name: `${module}.${LORA_B_BIAS}`, scalings } });
     return table.tensor;
   }
 

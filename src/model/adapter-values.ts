@@ -9,14 +9,25 @@ type Floats = Float32Array<ArrayBuffer>;
 /** Fills a set from the values of its adapters, in their order; the base has to be loaded, and the machine compiled. */
 export async function loadAdapters(
   machine: Machine,
-  { parts: { pairs, replaced, biases, gains } }: AdapterSet,
+  { parts: { pairs, replaced, biases, tokens, gains } }: AdapterSet,
   values: readonly StartValues[],
 ): Promise<void> {
   for (const pair of pairs) fillPair(machine, pair, values);
   for (const { adapter, name, tensor } of replaced) machine.write(tensor, storedValue(values, adapter, name));
-  for (const { name, base, table } of biases) {
-    const own = new Float32Array(await machine.read(base));
-    writeTable(machine, table, values, (adapter) => values[adapter - 1]?.get(name) ?? own, own);
+  for (const { adapter, name, ids, rows } of tokens) {
+    machine.write(rows.indices, Uint32Array.from(ids));
+    machine.write(rows.rows, storedValue(values, adapter, name));
+  }
+  for (const { name, base, table, onB } of biases) {
+    const own = base === null ? new Float32Array(table.width) : new Float32Array(await machine.read(base));
+    const biasOf = (adapter: number): Floats => {
+      const whole = values[adapter - 1]?.get(name) ?? own;
+      const scaling = onB.scalings.get(adapter);
+      if (scaling === undefined) return whole;
+      const added = storedValue(values, adapter, onB.name);
+      return whole.map((value, n) => value + Math.fround((added[n] as number) * scaling));
+    };
+    writeTable(machine, table, values, biasOf, own);
   }
   if (gains.length > 0) await fillGains(machine, gains, values);
 }

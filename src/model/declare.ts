@@ -1,5 +1,6 @@
 /** Allocates a model as a method needs it. Reads no file and no value, so that an estimate makes the same allocations. */
-import { EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B, MAGNITUDE } from '../adapters/layout.ts';
+import { EMBEDDING_A, EMBEDDING_B, LORA_A, LORA_B, LORA_B_BIAS, MAGNITUDE } from '../adapters/layout.ts';
+import { TOKENS, type TrainedTokens } from '../adapters/tokens.ts';
 import { ConfigError, KernelCallError } from '../errors.ts';
 import type { GpuFloat } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
@@ -15,7 +16,7 @@ import { EMBEDDING, FINAL_NORM, HEAD, layerModules, modulesOf, parametersOf } fr
 import type { DoraPair } from './ops/dora.ts';
 import type { EmbeddingLayer } from './ops/embedding.ts';
 import type { LinearLayer, LoraPair } from './ops/linear.ts';
-import type { DenseWeight, FourBitWeight, Weight } from './weight.ts';
+import type { DenseWeight, FourBitWeight, TokenRows, Weight } from './weight.ts';
 
 /** How the matrix of a module is stored in GPU memory. */
 export type StoredAs =
@@ -42,6 +43,10 @@ export type LoraSpec = {
   readonly dropout: number;
   /** DoRA: every pair has a magnitude for each row of its weight. */
   readonly dora: boolean;
+  /** Every pair of a linear layer has a bias on lora_B. */
+  readonly bias: boolean;
+  /** Tokens whose rows are trained, by the names of their modules. */
+  readonly tokens: ReadonlyMap<string, TrainedTokens>;
   /**
    * Parameters of the base that are trained beside the adapter, in f32, by their checkpoint names. They replace the frozen
    * ones, which PEFT keeps beside its copy: less memory than there.
@@ -70,6 +75,8 @@ export type DeclaredModel = {
   readonly vectors: ReadonlyMap<string, Tensor>;
   /** Adapted layers whose magnitudes are trained. */
   readonly dora: readonly DoraLayer[];
+  /** Token ids to fill in, u32, by the names of the modules whose rows are trained. */
+  readonly tokens: ReadonlyMap<string, { readonly ids: readonly number[]; readonly tensor: Tensor }>;
   /** The code tables in use; shared by all tensors of one type and one map. */
   readonly tables: readonly CodeTables[];
 };
@@ -99,8 +106,8 @@ export function declareModel(
   const table = (label: string): Tensor =>
     residents.tensor({ label, shape: [spec.maxPositions, half], dtype: 'f32', category: 'workspace' });
   const model = { config, embed, layers, norm, head, rope: { cos: table('rope.cos'), sin: table('rope.sin') } };
-  const { weights, vectors, dora, tables } = builder;
-  return { model, trainable, weights, vectors, dora, tables };
+  const { weights, vectors, dora, tokens, tables } = builder;
+  return { model, trainable, weights, vectors, dora, tokens, tables };
 }
 
 function requireSupported({ head_dim }: ModelConfig): void {
@@ -123,10 +130,12 @@ function adapterSpecs(config: ModelConfig, lora: LoraSpec | null): TrainableSpec
       { name: `${name}.${LORA_A}`, shape: [target.r, width] },
       { name: `${name}.${LORA_B}`, shape: [out, target.r] },
     ];
+    if (lora.bias) pair.push({ name: `${name}.${LORA_B_BIAS}`, shape: [out] });
     return lora.dora ? [...pair, { name: `${name}.${MAGNITUDE}`, shape: [out] }] : pair;
   });
   return [
     ...pairs,
+    ...[...lora.tokens.values()].map(({ module, shape }) => ({ name: `${module}.${TOKENS}`, shape })),
     ...parametersOf(config)
       .filter(({ name }) => lora.trained.has(name))
       .map(trainableOf),
@@ -146,6 +155,7 @@ class Builder {
   readonly vectors = new Map<string, Tensor>();
   readonly dora: DoraLayer[] = [];
   readonly tables: CodeTables[] = [];
+  readonly tokens = new Map<string, { readonly ids: readonly number[]; readonly tensor: Tensor }>();
   readonly #residents: Residents;
   readonly #spec: ModelSpec;
   readonly #trainable: FlatParameters;
@@ -196,15 +206,26 @@ class Builder {
     const A = this.#trainable.tensors.get(`${module}.${EMBEDDING_A}`)?.param;
     const B = this.#trainable.tensors.get(`${module}.${EMBEDDING_B}`)?.param;
     const lora = target && A && B ? { A, B, ...target } : null;
-    return { ...this.dense(module, tokens, width), lora };
+    return { ...this.dense(module, tokens, width), lora, tokens: this.#tokenRows(module) };
   }
 
   /** Declares the head, which shares the embedding's weight where the two are tied. */
-  head(embed: DenseWeight): LinearLayer {
+  head(embed: EmbeddingLayer): LinearLayer {
     const weight = this.#spec.config.tie_word_embeddings
       ? { ...embed, name: `${HEAD}.weight` }
       : this.#matrix(HEAD, embed.out, embed.in);
-    return { name: HEAD, weight, bias: null, lora: this.#lora(HEAD, weight) };
+    const tokens = this.#spec.config.tie_word_embeddings ? embed.tokens : this.#tokenRows(HEAD);
+    return { name: HEAD, weight, bias: null, lora: this.#lora(HEAD, weight), tokens };
+  }
+
+  #tokenRows(module: string): TokenRows | null {
+    const rows = this.#trainable.tensors.get(`${module}.${TOKENS}`)?.param;
+    const ids = this.#spec.lora?.tokens.get(module)?.indices;
+    if (rows === undefined || ids === undefined) return null;
+    const place = { label: `${module}.token_indices`, shape: [ids.length], dtype: 'u32', category: 'adapter' } as const;
+    const tensor = this.#residents.tensor(place);
+    this.tokens.set(module, { ids, tensor });
+    return { indices: tensor, rows };
   }
 
   #linear({ name, out, in: width, bias }: LinearModule): LinearLayer {
@@ -280,7 +301,8 @@ class Builder {
     const B = this.#trainable.tensors.get(`${module}.${LORA_B}`)?.param;
     if (target === undefined || A === undefined || B === undefined) return null;
     const magnitude = this.#trainable.tensors.get(`${module}.${MAGNITUDE}`)?.param ?? null;
-    const pair = { A, B, ...target, dropout: this.#spec.lora?.dropout ?? 0, site: this.#site++ };
+    const bias = this.#trainable.tensors.get(`${module}.${LORA_B_BIAS}`)?.param ?? null;
+    const pair = { A, B, bias, ...target, dropout: this.#spec.lora?.dropout ?? 0, site: this.#site++ };
     if (magnitude !== null) this.dora.push({ weight, lora: { ...pair, magnitude } });
     return { ...pair, magnitude };
   }

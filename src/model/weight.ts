@@ -32,6 +32,14 @@ export type FourBitWeight = {
   readonly tables: Tensor;
 };
 
+/** Rows of an embedding, or of the head, that are trained in place of the table's. */
+export type TokenRows = {
+  /** (n) u32: token ids, no two equal. */
+  readonly indices: Tensor;
+  /** (n, C) f32: their rows. */
+  readonly rows: Tensor;
+};
+
 export type Weight = DenseWeight | FourBitWeight;
 export type ComputeDtype = 'f32' | 'f16';
 export type Shard = { readonly row0: number; readonly rows: number };

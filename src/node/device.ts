@@ -11,6 +11,7 @@ import { ShaderLibrary } from '../gpu/kernel.ts';
 import { matrixConfigOf } from '../gpu/subgroup-matrix.ts';
 import { bestTier } from '../gpu/tier.ts';
 import type { DeviceChoice } from './device-choice.ts';
+import { restFor } from './rest.ts';
 import { unpackSwiftShader } from './swiftshader.ts';
 import { readTuning, tuningKey } from './tuning.ts';
 
@@ -133,7 +134,14 @@ async function open(options: OpenOptions): Promise<Device> {
   }
   const profile = tuned === null ? facts : { ...facts, tiles: tuned.tiles };
   const notices = tuned?.notice == null ? [] : [tuned.notice];
-  const device = new Device({ gpu, profile, info: description, shaders: loadShaders(), notices });
+  const device = new Device({
+    gpu,
+    profile,
+    info: description,
+    shaders: loadShaders(),
+    notices,
+    rest: restFor(profile.software),
+  });
   pinned.set(device, instance);
   return device;
 }

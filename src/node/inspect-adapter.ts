@@ -49,7 +49,10 @@ export type AdapterReport = {
   readonly use_rslora: boolean;
   readonly lora_dropout: number;
   readonly bias: LoraConfig['bias'];
+  readonly lora_bias: boolean;
   readonly modules_to_save: readonly string[] | null;
+  /** Tokens whose rows are trained, by the names of their modules. */
+  readonly trainable_tokens: Readonly<Record<string, readonly number[]>>;
   readonly trainable_parameters: number;
   /** Parameters of base and adapter together; null without a base. */
   readonly all_parameters: number | null;
@@ -95,7 +98,7 @@ export async function inspectAdapterFolder(
       rank,
       alpha,
       scaling,
-      parameters: rank * (out + width) + (adapter.layout.dora ? out : 0),
+      parameters: rank * (out + width) + (adapter.layout.dora || adapter.layout.loraBias ? out : 0),
       update_norm: adapter.layout.dora ? byWeights(size?.updateRms) : updateNorm(target, values),
       weight_norm: byWeights(size?.weightRms),
     };
@@ -111,7 +114,9 @@ export async function inspectAdapterFolder(
     use_rslora: loraConfig.use_rslora,
     lora_dropout: loraConfig.lora_dropout,
     bias: loraConfig.bias,
+    lora_bias: loraConfig.lora_bias,
     modules_to_save: loraConfig.modules_to_save,
+    trainable_tokens: Object.fromEntries(adapter.layout.tokens.map(({ module, indices }) => [module, indices])),
     trainable_parameters: trainable,
     all_parameters: config === null ? null : parameterCount(config) + added,
     targets,

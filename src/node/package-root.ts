@@ -11,7 +11,9 @@ export function packageRoot(): string {
 
 /** The parsed package.json. */
 export function packageManifest(): {
+  readonly name: string;
   readonly version: string;
+  readonly repository: { readonly url: string };
   readonly dependencies: Readonly<Record<string, string>>;
   readonly optionalDependencies: Readonly<Record<string, string>>;
 } {

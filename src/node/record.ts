@@ -66,6 +66,7 @@ export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult)
       metrics_before: result.evalBefore && evalMetrics(result.evalBefore),
       metrics: result.evalAfter && evalMetrics(result.evalAfter),
       row_losses: rowLosses(result),
+      ...(result.sampled.length > 0 && { samples: [...result.sampled] }),
       data_hashes: ctx.material.dataHashes,
       per_sample_path: null,
       time_to_target: timeToTarget(ctx.place.target ?? null, result),
@@ -95,10 +96,10 @@ export function identityOf(
   // nor on the names of what was read
   const { model_revision, offline, base_on_hub, ...withWhich } = withNames;
   const { dataset_config, dataset_train_split, dataset_test_split, ...withMeasures } = withWhich;
-  // nor on what was measured beside
+  // nor on what was measured beside; the template's hash is among the data's
   const { measure_quantization_error, ...settings } = withMeasures;
   const identity = {
-    config: { ...settings, initial_adapter: initialAdapterSha256 },
+    config: { ...settings, chat_template_path: null, initial_adapter: initialAdapterSha256 },
     modelSha256: modelInfo.sha256_of_weights,
     dataSha256: dataHashes,
     seed: config.seed,
@@ -125,7 +126,7 @@ export function basicRunInfo({ place, config, material, ...basis }: RunBasis): O
     shard: shard === null ? null : { ...shard },
     code: basis.code,
     division,
-    train_config: JSON.parse(JSON.stringify(config)),
+    train_config: JSON.parse(JSON.stringify({ ...config, ...place.names })),
   };
 }
 
@@ -145,9 +146,13 @@ function timeToTarget(
   };
 }
 
-function peftConfig({ config }: RunContext, { layout: { lora } }: RunInput): RunRecord['run_info']['peft_config'] {
+function peftConfig(
+  { config, place: { names } }: RunContext,
+  { layout: { lora } }: RunInput,
+): RunRecord['run_info']['peft_config'] {
   if (lora === null) return null;
-  return { ...JSON.parse(formatLoraConfig(lora.config)), base_model_name_or_path: config.model_name_or_path };
+  const base_model_name_or_path = names?.model_name_or_path ?? config.model_name_or_path;
+  return { ...JSON.parse(formatLoraConfig(lora.config)), base_model_name_or_path };
 }
 
 /** Quantization that the base really has: a checkpoint that was quantized before overrides the settings. */

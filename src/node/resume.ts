@@ -8,7 +8,7 @@ import { show } from '../config/show.ts';
 import { ConfigError, type ConfigProblem, DataError, exitCodeOf } from '../errors.ts';
 import { canonicalJson } from '../results/identity.ts';
 import { RESUME_FILE, readResumeFile } from '../train/resume-file.ts';
-import type { ResumePoint } from '../train/run.ts';
+import type { ResumePoint } from '../train/train-options.ts';
 import { checkpointNames } from './checkpoint-store.ts';
 import { sha256Of } from './environment.ts';
 import { nodeReader } from './files.ts';

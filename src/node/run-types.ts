@@ -1,4 +1,5 @@
 /** Options, events and outcome of a run: plain data, whose types name nothing of WebGPU. */
+import type { TrainConfig } from '../config/index.ts';
 import type { CategoryBytes } from '../gpu/category.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import type { Evaluation, LogRow, Sample, StepEvent, Timing, TrainEvent } from '../train/events.ts';
@@ -44,6 +45,8 @@ export type RunPlace = {
   readonly shard?: Shard | null;
   /** Identity of what a suite asked for, by which it finds the run again. */
   readonly planId?: string;
+  /** What the record calls model, adapter, rows, template and folder, where paths of this machine mean nothing to others. */
+  readonly names?: Partial<TrainConfig>;
   /** Evaluation loss whose time of arrival is recorded. */
   readonly target?: { readonly eval_loss: number } | null;
 };

@@ -3,8 +3,8 @@ import { stringify } from 'csv-stringify/sync';
 import { MEMORY_CATEGORIES, type RunRecord } from '../results/run-schema.ts';
 import { metricOf } from '../results/summarize.ts';
 
-type Value = string | number | boolean | null;
-type Column = readonly [name: string, read: (run: RunRecord) => Value];
+export type CsvValue = string | number | boolean | null;
+export type Column = readonly [name: string, read: (run: RunRecord) => CsvValue];
 
 const PEFT_COLUMNS: readonly Column[] = [
   ['experiment_name', (run) => run.run_info.experiment_name],
@@ -57,10 +57,15 @@ const OWN_COLUMNS: readonly Column[] = [
 
 const COLUMNS: readonly Column[] = [...PEFT_COLUMNS, ...OWN_COLUMNS];
 
-/** Formats RFC 4180 with a header; an empty field is a value that was not measured. */
+/** Formats runs.csv. */
 export function renderCsv(runs: readonly RunRecord[]): string {
-  const header = COLUMNS.map(([name]) => name);
-  const rows = runs.map((run) => COLUMNS.map(([, read]) => guarded(read(run))));
+  return formatCsv(COLUMNS, runs);
+}
+
+/** Formats RFC 4180 with a header; an empty field is a value that was not measured. */
+export function formatCsv(columns: readonly Column[], runs: readonly RunRecord[]): string {
+  const header = columns.map(([name]) => name);
+  const rows = runs.map((run) => columns.map(([, read]) => guarded(read(run))));
   return stringify([header, ...rows], { record_delimiter: 'windows', cast: { boolean: String } });
 }
 
@@ -68,7 +73,7 @@ export function renderCsv(runs: readonly RunRecord[]): string {
  * Puts an apostrophe before text that a spreadsheet would run: it starts with = + - @, a tab or a return. Numbers stay as they
  * are: csv-stringify's own guard would turn -1 into '-1, and a minus before digits runs nothing.
  */
-function guarded(value: Value): Value {
+function guarded(value: CsvValue): CsvValue {
   return typeof value === 'string' && /^[=+\-@\t\r\n＝＋－＠]/.test(value) ? `'${value}` : value;
 }
 

@@ -40,7 +40,7 @@ export function totalBytes(categories: CategoryBytes): number {
   return MEMORY_CATEGORIES.reduce((sum, category) => sum + categories[category], 0);
 }
 
-const codeSchema = z.strictObject({
+export const codeSchema = z.strictObject({
   version: name,
   git_commit: z.string().nullable(),
   git_branch: z.string().nullable(),
@@ -292,6 +292,10 @@ const evalInfoSchema = z.strictObject({
       after: z.array(z.number()).nullable(),
     })
     .nullable()
+    .optional(),
+  /** Prompts of eval_generate with what the model wrote after them, before the first update and at the end; absent without. */
+  samples: z
+    .array(z.strictObject({ prompt: z.string(), before: z.string().nullable(), after: z.string().nullable() }))
     .optional(),
   data_hashes: z.strictObject({
     train: sha256,

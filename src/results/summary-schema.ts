@@ -1,7 +1,7 @@
 /** The two files of a suite beside its runs: suite.json (what was run, in which order) and summary.json (the statistics). */
 import { z } from 'zod';
 import type { Better } from './paired.ts';
-import { categoryBytesSchema } from './run-schema.ts';
+import { categoryBytesSchema, codeSchema } from './run-schema.ts';
 
 /** Version of summary.json. 1 had bootstrap intervals, and winners at three seeds; 2 gained cases and more than one pair. */
 export const SUMMARY_VERSION = 2;
@@ -153,6 +153,27 @@ export type DeviceState = z.infer<typeof deviceStateSchema>;
 
 const shardSchema = z.strictObject({ i: count, n: count });
 
+const inputFileSchema = z.strictObject({
+  /** Below the input's name; empty where that is the file. */
+  path: z.string(),
+  bytes,
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
+const suiteInputSchema = z.strictObject({
+  /** What suite.yaml and the records call it. In a published folder, a path in it where `from` is folder. */
+  name,
+  kind: z.enum(['model', 'adapter', 'rows', 'template']),
+  /** nibble: comes with it, or is made by it; hub: by its name there; reader: to be had from `source`; folder: lies in it. */
+  from: z.enum(['nibble', 'hub', 'reader', 'folder']),
+  /** Where a reader has it from; null where nobody said. */
+  source: z.string().nullable(),
+  /** Empty for what comes from the hub, whose commit is in the records. */
+  files: z.array(inputFileSchema),
+});
+/** A file or a folder that the runs of a suite read. */
+export type SuiteInput = z.infer<typeof suiteInputSchema>;
+
 const plannedRunSchema = z.strictObject({
   /** Null for a run that was not made yet. */
   run_id: runId.nullable(),
@@ -180,6 +201,9 @@ export const suiteManifestSchema = z.strictObject({
   baseline: name.optional(),
   created_at: z.iso.datetime(),
   command: z.array(z.string()),
+  /** The nibble that began it, and what its runs read; absent in older folders, which cannot be repeated. */
+  code: codeSchema.optional(),
+  inputs: z.array(suiteInputSchema).optional(),
   /** Peaks that the plan gives for larger models; absent in older folders, whose summary.json has them. */
   estimates: scaleUpSchema.nullable().optional(),
   /** The device of the first run; null before it. */

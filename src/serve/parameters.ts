@@ -1,5 +1,6 @@
 /** What requests may say, by OpenAI's names: one schema checks them and is published as OpenAPI. */
 import { z } from 'zod';
+import { LEAST_PENALTY, MOST_PENALTY } from '../config/generate.ts';
 
 /** Choices of one prompt, as OpenAI limits them. */
 const MOST_CHOICES = 128;
@@ -53,11 +54,10 @@ const common = {
     .max(1)
     .nullish()
     .describe('draw among tokens at least this share as likely as the likeliest (not in OpenAI)'),
-  // beyond, logits leave what numbers can hold
   repetition_penalty: z
     .number()
-    .min(0.01)
-    .max(100)
+    .min(LEAST_PENALTY)
+    .max(MOST_PENALTY)
     .nullish()
     .describe('above 1 makes tokens that were there already less likely (not in OpenAI)'),
   min_tokens: z.int().min(0).nullish().describe('tokens before which no end of text comes (not in OpenAI)'),
@@ -99,8 +99,8 @@ const message = z.strictObject({
   content: z
     .union([z.string(), z.array(textPart).min(1)])
     .describe('a text, or parts of type text, which are joined by a line break'),
+  name: z.string().nullish().describe('who says it; what the chat template makes of it is its own'),
   // an answer may be sent back as it came
-  name: unfollowed(),
   refusal: unfollowed(),
   audio: unfollowed(),
   function_call: unfollowed(),

@@ -40,6 +40,8 @@ export async function withAdapterSettings(
     use_rslora: lora.use_rslora,
     use_dora: lora.use_dora,
     bias: lora.bias,
+    lora_bias: lora.lora_bias,
+    trainable_token_indices: copiedTokens(lora.trainable_token_indices),
     lora_modules_to_save: lora.modules_to_save && [...lora.modules_to_save],
     ensure_weight_tying: lora.ensure_weight_tying,
   };
@@ -62,4 +64,10 @@ function targetsOf(config: ResolvedConfig, lora: LoraConfig, base: AdapterBase):
 /** Copies a list, since settings may be changed by whoever reads them. */
 function copied<T extends string | number>(value: readonly T[] | T | null): T[] | T | null {
   return value === null || typeof value !== 'object' ? value : [...value];
+}
+
+function copiedTokens(indices: LoraConfig['trainable_token_indices']): TrainConfig['trainable_token_indices'] {
+  if (indices === null) return null;
+  if (Array.isArray(indices)) return [...indices];
+  return Object.fromEntries(Object.entries(indices).map(([module, ids]) => [module, [...ids]]));
 }

@@ -1,6 +1,7 @@
 /** Writes a checkpoint's folder and puts a run back into the state that one holds. */
 import type { TrainingFacts } from '../adapters/card.ts';
 import { openAdapter } from '../adapters/files.ts';
+import { trainedValues } from '../adapters/pissa.ts';
 import { storedValues } from '../adapters/start-values.ts';
 import { openCheckpoint, readFloats } from '../formats/checkpoint.ts';
 import { type FileReader, writeText } from '../formats/reader.ts';
@@ -46,7 +47,12 @@ export async function restoreWeights(input: RunInput, engine: Engine, reader: Fi
   const { layout } = input;
   if (layout.lora !== null) {
     const values = await storedValues(await openAdapter(reader, layout.base));
-    for (const [name, { param }] of tensors) engine.writeTensor(param, valuesOf(values, name));
+    const { startPairs: start } = engine;
+    const { targets } = layout.lora.layout;
+    for (const [name, { param }] of tensors) {
+      const saved = valuesOf(values, name);
+      engine.writeTensor(param, start === null ? saved : trainedValues(name, saved, start, targets));
+    }
     return;
   }
   if (await restoreMaster(engine, reader)) return;

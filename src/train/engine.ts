@@ -1,5 +1,6 @@
 /** Training on a machine: batches in, losses and norms out. */
 import { max as largest } from 'simple-statistics';
+import type { StartValues } from '../adapters/start-values.ts';
 import type { PackedDocuments } from '../data/documents.ts';
 import { KernelCallError } from '../errors.ts';
 import type { Machine } from '../gpu/machine.ts';
@@ -57,6 +58,8 @@ export class Engine {
   readonly settings: EngineSettings;
   readonly state: HeldState;
   readonly inputs: Inputs;
+  /** First values of pairs that were taken off the base's weights, and are so when they are saved; null without. */
+  startPairs: StartValues | null = null;
   /** How often each micro-batch's plan was trained with, by its name. */
   readonly microSteps = new Map<string, number>();
   readonly #scalars = new ArrayBuffer(STEP_BYTES);

@@ -2,8 +2,10 @@
 
 import type { Adapter } from '../adapters/files.ts';
 import { drawAdapter, type StartValues, storedValues } from '../adapters/start-values.ts';
+import { TOKENS } from '../adapters/tokens.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import { KernelCallError } from '../errors.ts';
+import { readRow, type TensorSource } from '../formats/checkpoint.ts';
 import { floatType, type GpuFloat } from '../formats/dtype.ts';
 import { roundedTo } from '../formats/rounding.ts';
 import type { StoredAs } from '../model/declare.ts';
@@ -19,9 +21,14 @@ export async function initializeAdapter(
   layout: ModelLayout,
   config: TrainConfig,
   adapter: Adapter | null,
+  source: TensorSource,
 ): Promise<void> {
-  const { trainable, dora } = engine.declared;
-  const values = adapter === null ? freshValues(layout, config) : await storedValues(adapter);
+  const { trainable, dora, tokens } = engine.declared;
+  const values =
+    adapter === null
+      ? new Map([...(engine.startPairs ?? freshValues(layout, config)), ...(await tokenValues(layout, source))])
+      : await storedValues(adapter);
+  for (const { ids, tensor } of tokens.values()) engine.machine.write(tensor, Uint32Array.from(ids));
   for (const [name, start] of values) {
     const found = trainable.tensors.get(name);
     if (found === undefined) throw new KernelCallError(name, 'is part of the adapter, and not declared');
@@ -36,10 +43,25 @@ export async function initializeAdapter(
   }
 }
 
+/** Values that are drawn: all but those of PiSSA, which `pissaStart` gives. */
 function freshValues({ lora, spec }: ModelLayout, config: TrainConfig): StartValues {
   if (lora === null) return new Map();
-  const drawing = { seed: config.seed, init: config.init_lora_weights };
+  const { seed, init_lora_weights: init } = config;
+  if (typeof init === 'string' && init !== 'gaussian') return new Map();
+  const drawing = { seed, init };
   return drawAdapter(lora.layout, drawing, (module) => adapterDtype(spec.storedAs(module), config));
+}
+
+/** Rows of trained tokens as the base has them. */
+async function tokenValues({ lora, spec }: ModelLayout, source: TensorSource): Promise<StartValues> {
+  const values = new Map<string, Float32Array<ArrayBuffer>>();
+  for (const { module, indices, shape } of lora?.layout.tokens ?? []) {
+    const stored = spec.storedAs(module);
+    const rows = new Float32Array(shape[0] * shape[1]);
+    for (const [i, id] of indices.entries()) rows.set(await readRow(source, `${module}.weight`, id), i * shape[1]);
+    values.set(`${module}.${TOKENS}`, stored.kind === 'dense' ? roundedTo(rows, stored.dtype) : rows);
+  }
+  return values;
 }
 
 /**

@@ -4,7 +4,8 @@ import type { AdapterBase } from '../adapters/base.ts';
 import { LORA_DEFAULTS, type LoraConfig } from '../adapters/config.ts';
 import type { Adapter } from '../adapters/files.ts';
 import { type AdapterLayout, adapterCounts, adapterLayout } from '../adapters/layout.ts';
-import type { TargetFields } from '../adapters/match.ts';
+import type { AdapterSetting } from '../adapters/match.ts';
+import { pissaRounds } from '../adapters/pissa.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import { ConfigError } from '../errors.ts';
 import { isBnb4bit } from '../formats/bnb4bit.ts';
@@ -56,6 +57,7 @@ export async function modelLayout({
   if (full) return { spec: { config: model, full, storedAs, lora: null, maxPositions }, base, linear, lora: null };
   const lora = adapter === null ? freshAdapter(config, base) : continued(adapter, config);
   requireTrainable(lora.layout, prequantized);
+  if (adapter === null) requirePissa(lora, storedAs);
   const spec = { config: model, full, storedAs, lora: loraSpec(lora.config, lora.layout), maxPositions };
   return { spec, base, linear, lora };
 }
@@ -68,17 +70,27 @@ export function countParameters({ spec, lora }: ModelLayout): { readonly trainab
   return { trainable, all: own + added };
 }
 
-function loraSpec({ lora_dropout }: LoraConfig, { targets, dora, trained }: AdapterLayout): LoraSpec {
+function loraSpec({ lora_dropout }: LoraConfig, { targets, dora, loraBias, tokens, trained }: AdapterLayout): LoraSpec {
   return {
     modules: new Map(targets.map((t) => [t.name, { r: t.rank, scaling: t.scaling }])),
     dropout: lora_dropout,
     dora,
+    bias: loraBias,
+    tokens: new Map(tokens.map((entry) => [entry.module, entry])),
     trained: new Set(trained.map(({ name }) => name)),
   };
 }
 
 /** Trained weights are f32, so the checkpoint must hold them in 16 or 32 bits. @throws ConfigError */
-function requireTrainable({ trained }: AdapterLayout, prequantized: ReadonlyMap<string, StoredAs>): void {
+function requireTrainable({ trained, tokens }: AdapterLayout, prequantized: ReadonlyMap<string, StoredAs>): void {
+  const coded = tokens.find(({ module }) => prequantized.has(module));
+  if (coded !== undefined)
+    throw new ConfigError([
+      {
+        path: 'trainable_token_indices',
+        message: `trains rows of ${coded.module}, which this checkpoint has in 4 bits. Leave it out, or give the unquantized model.`,
+      },
+    ]);
   const quantized = trained.find(
     ({ name, module }) => name === `${module.name}.weight` && prequantized.has(module.name),
   );
@@ -91,13 +103,38 @@ function requireTrainable({ trained }: AdapterLayout, prequantized: ReadonlyMap<
   ]);
 }
 
+/** PiSSA takes its start off weights, which must be whole and linear layers'. @throws ConfigError */
+function requirePissa(
+  { config: { init_lora_weights: init, use_dora }, layout: { targets } }: { config: LoraConfig; layout: AdapterLayout },
+  storedAs: (module: string) => StoredAs,
+): void {
+  if (pissaRounds(init) === null) return;
+  const refuse = (message: string): never => {
+    throw new ConfigError([{ path: 'init_lora_weights', message: `${String(init)} ${message}` }]);
+  };
+  const quantized = targets.find(({ name }) => storedAs(name).kind === '4bit');
+  if (quantized !== undefined)
+    refuse(
+      `takes the adapter's start off the weights, and ${quantized.name} is held in 4 bits: PEFT refuses that, too. ` +
+        'Use method: lora, or another start.',
+    );
+  const embedding = targets.find(({ kind }) => kind === 'embedding');
+  if (embedding !== undefined)
+    refuse(`starts linear layers alone, and ${embedding.name} is adapted: leave it out of lora_target_modules`);
+  if (use_dora)
+    refuse('with use_dora is not supported: a plain adapter holds no magnitudes. Leave one of the two out.');
+  const small = targets.find(({ rank, in: width, out }) => rank > Math.min(width, out));
+  if (small !== undefined)
+    refuse(`needs a rank of at most ${Math.min(small.in, small.out)} for ${small.name}, and it has ${small.rank}`);
+}
+
 /** Takes dropout from the config, which holds the adapter's own unless it was set: it belongs to the training. */
 function continued({ config, layout }: Adapter, { lora_dropout }: TrainConfig) {
   return { config: { ...config, lora_dropout }, layout };
 }
 
 /** Settings whose names differ from PEFT's fields. */
-const SETTING_NAMES: Partial<Record<keyof TargetFields, string>> = {
+const SETTING_NAMES: Partial<Record<AdapterSetting, string>> = {
   r: 'lora_r',
   target_modules: 'lora_target_modules',
   modules_to_save: 'lora_modules_to_save',
@@ -121,10 +158,12 @@ function freshAdapter(config: TrainConfig, base: AdapterBase) {
     layers_to_transform: config.layers_to_transform,
     layers_pattern: config.layers_pattern,
     use_dora: config.use_dora,
+    lora_bias: config.lora_bias,
+    trainable_token_indices: config.trainable_token_indices,
     bias: config.bias,
     ensure_weight_tying: config.ensure_weight_tying,
   };
-  const keyOf = (setting: keyof TargetFields): string => SETTING_NAMES[setting] ?? setting;
+  const keyOf = (setting: AdapterSetting): string => SETTING_NAMES[setting] ?? setting;
   // an estimate describes an existing adapter by the settings alone: patterns that match nothing are no mistake there
   const strict = config.adapter_name_or_path === null;
   const layout = adapterLayout(loraConfig, base, { keyOf, strict });

@@ -5,6 +5,7 @@ import type { Engine } from './engine.ts';
 import type { Timing, TrainEvent } from './events.ts';
 import { loadNote, NOTHING_LOADED, type Timed, timed } from './load-times.ts';
 import { countParameters } from './model-layout.ts';
+import { startsByPissa } from './pissa.ts';
 import { allocate, fill, initialize, type RunInput, type Runtime } from './session.ts';
 
 type Preparing = {
@@ -49,7 +50,9 @@ async function* load(
   compiling: Timed<void>,
 ): AsyncGenerator<TrainEvent, LoadTimes> {
   const { declared } = engine;
-  yield { type: 'phase', phase: 'load', total: declared.weights.size + declared.vectors.size };
+  const { layout, config } = input;
+  const decomposed = startsByPissa(config) ? (layout.lora?.layout.targets.length ?? 0) : 0;
+  yield { type: 'phase', phase: 'load', total: decomposed + declared.weights.size + declared.vectors.size };
   const filling = fill(runtime, input, engine, signal);
   try {
     let next = await filling.next();

@@ -3,48 +3,31 @@
 import type { TrainingFacts } from '../adapters/card.ts';
 import { START } from '../data/batches.ts';
 import { ConfigError, RunStopped } from '../errors.ts';
-import { type FileReader, type FileWriter, writeText } from '../formats/reader.ts';
+import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Ledger } from '../gpu/ledger.ts';
 import { flagMessages } from '../kernels/flags.ts';
 import type { LoadTimes } from '../model/load.ts';
 import { afterEvaluation, type BestState, isExhausted, NOTHING_YET } from './best.ts';
 import { trainingFacts } from './card-facts.ts';
 import { restoreEngine, restoreWeights, writeCheckpoint } from './checkpoint.ts';
-import { type CheckpointStore, checkpointName, stepOfCheckpoint } from './checkpoint-store.ts';
+import { checkpointName, stepOfCheckpoint } from './checkpoint-store.ts';
 import type { Engine } from './engine.ts';
 import { evaluate } from './evaluate.ts';
-import type { EvalResult, Evaluation, LogRow, Sample, StepEvent, Timing, TrainEvent } from './events.ts';
+import type { EvalResult, Evaluation, Sample, SampledPrompt, StepEvent, Timing, TrainEvent } from './events.ts';
 import { INTERRUPTED_FILE, type Interruption } from './interruption.ts';
 import { countParameters } from './model-layout.ts';
 import { requireFiniteStep, requireTrained } from './non-finite.ts';
 import { prepareEngine, secondsSince } from './prepare.ts';
-import { columnsOf, evaluationsToKeep, type Progress, type ResumeFile, stepsOf } from './resume-file.ts';
+import { columnsOf, evaluationsToKeep, type Progress, stepsOf } from './resume-file.ts';
 import { riseAdvice } from './rising.ts';
-import { takeSamples } from './samples.ts';
+import { beforeAndAfter, takeSamples } from './samples.ts';
 import { saveTrained } from './save.ts';
 import { isSaveDue, lastCheckpoint, Saver } from './saving.ts';
 import type { RunInput, Runtime } from './session.ts';
 import { type SubmittedStep, submitStep } from './steps.ts';
 import { TimeLimit } from './time-limit.ts';
+import type { TrainOptions } from './train-options.ts';
 import { formatTrainerState, logEnd, TRAINER_STATE_FILE, TrainerLog, trainerState } from './trainer-state.ts';
-
-/** A checkpoint that a run goes on from. */
-export type ResumePoint = { readonly name: string; readonly reader: FileReader; readonly file: ResumeFile };
-
-type TrainOptions = {
-  readonly signal: AbortSignal;
-  /** Folder for the results; null keeps nothing. */
-  readonly writer: FileWriter | null;
-  /** Where checkpoints are saved; left out, none are. */
-  readonly checkpoints?: CheckpointStore | null;
-  /** What the run is made from; every checkpoint has it. */
-  readonly origin?: Pick<ResumeFile, 'nibble_version' | 'run'>;
-  readonly resume?: ResumePoint | null;
-  /** Told of every row of the log as it is made. */
-  readonly onLogRow?: (row: LogRow) => void;
-  /** When max_minutes began, by `performance.now`; now by default. */
-  readonly startedMs?: number;
-};
 
 export type TrainResult = {
   readonly timing: Timing;
@@ -56,6 +39,7 @@ export type TrainResult = {
   readonly evalAfter: EvalResult | null;
   readonly best: BestState;
   readonly samples: readonly Sample[];
+  readonly sampled: readonly SampledPrompt[];
   readonly checkpoints: Progress['checkpoints'];
   /** Steps from which the run has gone on. */
   readonly resumedAt: readonly number[];
@@ -248,6 +232,7 @@ class Run {
     if (evaluates) {
       this.#isEvaluated = false;
       const result = yield* this.#evaluation(step);
+      yield* this.#sample(step, result.seconds);
       this.#isEvaluated = true;
       ({ state: this.#best, isBest } = afterEvaluation(this.#best, config, step, result));
       const advice = riseAdvice(this.#evaluations, config);
@@ -296,13 +281,14 @@ class Run {
     return result;
   }
 
-  /** Writes on after the prompts of eval_generate, if there are any. */
-  async *#sample(step: number): AsyncGenerator<TrainEvent, void> {
+  /** Writes on after the prompts of eval_generate, if there are any, once for the weights of a step; `evaluated` s went before. */
+  async *#sample(step: number, evaluated = 0): AsyncGenerator<TrainEvent, void> {
     const { samples } = this.#input;
-    if (samples === null) return;
+    if (samples === null || this.#samples.some((sample) => sample.step === step)) return;
     const started = performance.now();
     for (const sample of yield* takeSamples(this.#engine, samples, this.#input, step)) this.#samples.push(sample);
     this.#timing.eval_s += secondsSince(started);
+    this.#limit.took({ evaluation: 1000 * (evaluated + secondsSince(started)) });
   }
 
   /** Why the run ends before `step`: the signal's reason, or that its time is nearly over; null where it does not. */
@@ -470,6 +456,7 @@ class Run {
     return trainingFacts(this.#input, {
       steps: this.#steps,
       evaluations: this.#evaluations,
+      samples: this.#samples,
       step,
       device: this.#runtime.device.profile.name,
       nibbleVersion: origin.nibble_version,
@@ -489,6 +476,7 @@ class Run {
       evalAfter: evaluationAt(saved),
       best: this.#best,
       samples: this.#samples,
+      sampled: beforeAndAfter(this.#samples, saved),
       checkpoints: this.#checkpoints,
       resumedAt: this.#resumedAt,
       earlierSeconds: this.#earlierSeconds,

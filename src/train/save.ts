@@ -2,6 +2,7 @@
 
 import type { TrainingFacts } from '../adapters/card.ts';
 import { ADAPTER_FILE, asInFile, saveAdapter } from '../adapters/files.ts';
+import { converted, convertedValues } from '../adapters/pissa.ts';
 import { templateFiles } from '../data/chat-source.ts';
 import { DataError } from '../errors.ts';
 import { SINGLE_FILE, type TensorSource } from '../formats/checkpoint.ts';
@@ -51,14 +52,18 @@ export async function saveTrainedAdapter(
 ): Promise<void> {
   if (layout.lora === null) return;
   const { tensors } = engine.declared.trainable;
+  const { startPairs: start } = engine;
+  const { config, layout: trained } = layout.lora;
+  const saved = start === null ? layout.lora : converted(config, trained);
   const values = async (name: string): Promise<Float32Array> => {
     const trainable = tensors.get(name);
     if (trainable === undefined) throw new Error(`adapter: no trainable for ${name}`);
     const values = await engine.readTensor(trainable.param);
     requireFiniteAfter(place(writer, ADAPTER_FILE), name, rawBytes(values), 'float32');
+    if (start?.has(name)) return convertedValues(name, values, start, trained.targets);
     return asInFile(name, trainable.shape, values);
   };
-  await saveAdapter(writer, { ...layout.lora, base: layout.base, source, values, facts });
+  await saveAdapter(writer, { ...saved, base: layout.base, source, values, facts });
 }
 
 /** @throws DataError naming a weight that is NaN or infinite as it would be saved: the file is not written */

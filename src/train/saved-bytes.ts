@@ -1,5 +1,6 @@
 /** What a run will leave on the disk, known before its first step. */
 import { adapterCounts } from '../adapters/layout.ts';
+import { converted } from '../adapters/pissa.ts';
 import type { TrainConfig } from '../config/settings.ts';
 import { floatType, type TorchFloat } from '../formats/dtype.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
@@ -7,6 +8,7 @@ import type { OpenedModel } from '../model/open.ts';
 import { counted } from '../report/format.ts';
 import type { RunBatches } from './batching.ts';
 import { countParameters, type ModelLayout, modelLayout } from './model-layout.ts';
+import { startsByPissa } from './pissa.ts';
 import type { RunInput } from './session.ts';
 
 const F32_BYTES = 4;
@@ -72,7 +74,9 @@ function weightBytes({ config, model, source, layout }: Saved): number {
   const copied = layout.lora.layout.targets
     .filter(({ name }) => /(^|\.)(embed_tokens|lm_head)$/.test(name))
     .map(({ name }) => source.info(`${name}.weight`).bytes);
-  return copied.reduce((sum, bytes) => sum + bytes, adapterCounts(layout.lora.layout).trainable * F32_BYTES);
+  const { config: lora, layout: trained } = layout.lora;
+  const saved = startsByPissa(config) ? converted(lora, trained).layout : trained;
+  return copied.reduce((sum, bytes) => sum + bytes, adapterCounts(saved).trainable * F32_BYTES);
 }
 
 function evaluationsEvery({ eval_strategy }: TrainConfig, { evalSteps }: RunBatches): number {

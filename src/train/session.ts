@@ -17,6 +17,7 @@ import type { Engine } from './engine.ts';
 import { initializeAdapter } from './initialize-adapter.ts';
 import { type ModelLayout, modelLayout } from './model-layout.ts';
 import { longestRow } from './packing.ts';
+import { pissaStart } from './pissa.ts';
 import { readRows } from './rows.ts';
 import { readSamplePlan, type SamplePlan } from './samples.ts';
 
@@ -67,19 +68,23 @@ export function allocate({ device }: Pick<Runtime, 'device'>, { layout, config, 
 }
 
 /** Fills the base weights; yields their names one by one. @throws DataError; the signal's reason */
-export function fill(
+export async function* fill(
   runtime: Runtime,
-  input: RunInput,
-  { machine, declared }: Engine,
+  { config, layout, source }: RunInput,
+  engine: Engine,
   signal: AbortSignal,
 ): AsyncGenerator<string, LoadTimes> {
-  const sourceDtype: SourceDtype | null = input.config.dtype === 'auto' ? null : input.config.dtype;
-  const { measure_quantization_error: measuresError } = input.config;
+  const { machine, declared } = engine;
+  const sourceDtype: SourceDtype | null = config.dtype === 'auto' ? null : config.dtype;
+  const start = yield* pissaStart(layout, config, source, runtime.codec);
+  engine.startPairs = start?.values ?? null;
+  const { measure_quantization_error: measuresError } = config;
   const context = { ...runtime, residents: machine.residents, sourceDtype, measuresError, signal };
-  return loadModel(context, declared, input.source);
+  return yield* loadModel(context, declared, start?.residual ?? source);
 }
 
 /** Writes the adapter's first values; full training starts from the weights themselves. */
 export async function initialize(input: RunInput, engine: Engine): Promise<void> {
-  if (input.layout.lora !== null) await initializeAdapter(engine, input.layout, input.config, input.adapter);
+  if (input.layout.lora !== null)
+    await initializeAdapter(engine, input.layout, input.config, input.adapter, input.source);
 }

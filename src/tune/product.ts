@@ -63,7 +63,7 @@ export async function prepareProduct(
   const seconds = async (repeats = 1): Promise<number> => {
     const started = now();
     machine.submission(PRODUCT_PLAN).run(PRODUCT_PLAN, repeats).submit();
-    await device.gpu.queue.onSubmittedWorkDone();
+    await device.wait(device.gpu.queue.onSubmittedWorkDone());
     return (now() - started) / 1000 / repeats;
   };
   const fillWithNoise = (): void => {

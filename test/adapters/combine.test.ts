@@ -99,10 +99,35 @@ test.each<[weights: Record<string, number>, type: CombinationType, message: stri
   [{ default: 1, patterns: 1 }, 'linear', 'there are default 4, patterns 6. Use cat or svd'],
   [{ default: 1, dora: 1 }, 'cat', 'dora: is a DoRA'],
   [{ 'modules-to-save': 1, default: 1 }, 'svd', 'modules-to-save: trains whole modules or biases'],
+  [{ 'lora-bias': 1, default: 1 }, 'cat', 'lora-bias: has biases on lora_B (lora_bias)'],
+  [{ tokens: 1, default: 1 }, 'cat', 'tokens: trains rows of tokens (trainable_token_indices)'],
   [{ default: Number.NaN, head: 1 }, 'cat', 'default: its weight is NaN, needs a number'],
 ])('%j by %s is refused', async (weights, combination_type, message) => {
   const adapters = await weighted(weights);
   expect(thrown(() => combineAdapters(adapters, { combination_type, svd_rank: null }, base)).message).toContain(
     message,
+  );
+});
+
+test('one adapter is cut to the rank that is asked for, and its sum is what it was at its own', async () => {
+  const adapters = await weighted({ default: 1 });
+  const { r } = adapters[0].adapter.config;
+  const cut = combineAdapters(adapters, { combination_type: 'svd', svd_rank: r - 1 }, base);
+  expect(cut.config).toMatchObject({ r: r - 1, lora_alpha: r - 1 });
+  const whole = combineAdapters(adapters, { combination_type: 'svd', svd_rank: r }, base);
+  const [target] = whole.layout.targets;
+  const [a, b] = [`${target!.name}.lora_A.weight`, `${target!.name}.lora_B.weight`];
+  const plain = combineAdapters(adapters, { combination_type: 'svd', svd_rank: null }, base);
+  const want = product(plain.values.get(a)!, plain.values.get(b)!, r);
+  // float32 rounds factors of about 0.1 to 4e-9
+  product(whole.values.get(a)!, whole.values.get(b)!, r).forEach((value, i) => {
+    expect(Math.abs(value - want[i]!)).toBeLessThan(1e-7);
+  });
+});
+
+test('a sum that float32 cannot hold is refused', async () => {
+  const adapters = await weighted({ default: 1e300 });
+  expect(thrown(() => combineAdapters(adapters, { combination_type: 'linear', svd_rank: null }, base)).message).toMatch(
+    /lora_[AB].* of the sum is beyond what float32 holds/,
   );
 });

@@ -115,6 +115,8 @@ test('what one alpha can say is left to it, and lora_b as it is', async () => {
 test.each([
   ['dora', /use_dora: is true, and a GGUF adapter has no place for magnitudes\. Merge the adapter/],
   ['modules-to-save', /modules_to_save: is \[.*\], and a GGUF adapter holds no whole weights/],
+  ['lora-bias', /lora_bias: is true, and a GGUF adapter holds no biases\. Merge the adapter/],
+  ['tokens', /trainable_token_indices: is \[3,17,5,60\], and a GGUF adapter holds no rows of weights\. Merge/],
   ['bias-all', /bias: is "all", and a GGUF adapter holds no biases/],
 ])('%s is refused', async (name, message) => {
   const { config, adapter } = await opened('peft-options/biased', `peft-options/${name}`);

@@ -119,7 +119,15 @@ describe('settings nibble cannot follow are refused by name', () => {
   const cases: Record<string, [object, string]> = {
     'another method': [{ peft_type: 'IA3' }, 'peft_type: is "IA3"; supported is "LORA"'],
     bias: [{ bias: 'some' }, 'bias: is "some"; supported are "none", "all" and "lora_only"'],
-    'bias of lora_B': [{ lora_bias: true }, 'lora_bias: is true; nibble does not support it yet'],
+    'a bias of lora_B that is no flag': [{ lora_bias: 1 }, 'lora_bias: is 1, needs true or false'],
+    'tokens that are no ids': [
+      { trainable_token_indices: [-1] },
+      'trainable_token_indices: is [-1], needs a list of token ids from 0, a list of them for each module, or null.',
+    ],
+    'tokens of a module that are no list': [
+      { trainable_token_indices: { embed_tokens: 3 } },
+      'trainable_token_indices: is {"embed_tokens":3}, needs a list',
+    ],
     PiSSA: [{ init_lora_weights: 'pissa' }, 'init_lora_weights: is "pissa", which changes the weights of the base too'],
     'PiSSA by iterations': [
       { init_lora_weights: 'pissa_niter_4' },

@@ -35,7 +35,22 @@ const config = (changes: Partial<LoraConfig>): LoraConfig => {
 };
 const keysOf = (changes: Partial<LoraConfig>, base = BASE) =>
   adapterTensors(adapterLayout(config(changes), base)).map(({ key }) => key.replace(KEY_PREFIX, '').replace(LAYER, ''));
+const tokens = (trainable_token_indices: LoraConfig['trainable_token_indices']) => ({ trainable_token_indices });
 const Q = ['self_attn.q_proj.lora_A.weight', 'self_attn.q_proj.lora_B.weight'];
+
+test('a bias of lora_B is the only one of its pair, and rows of tokens are counted once where ends are tied', () => {
+  expect(keysOf({ lora_bias: true })).toEqual([...Q, 'self_attn.q_proj.lora_B.bias']);
+  const delta = (module: string) => `${module}.token_adapter.trainable_tokens_delta`;
+  const ends = tokens({ lm_head: [4], embed_tokens: [1, 2] });
+  expect(keysOf(ends)).toEqual([...Q, delta('model.embed_tokens'), delta('lm_head')]);
+  expect(keysOf(tokens([1, 2]), TIED)).toEqual([...Q, delta('model.embed_tokens')]);
+  expect(keysOf(tokens({ lm_head: [1, 2], 'model.embed_tokens': [1, 2] }), TIED)).toEqual([
+    ...Q,
+    delta('model.embed_tokens'),
+  ]);
+  const { trainable, added } = adapterCounts(adapterLayout(config({ ...ends, lora_bias: true }), BASE));
+  expect([trainable, added]).toEqual([2 * (8 + 8) + 8 + 3 * 8, 2 * (8 + 8) + 8 + 3 * 8]);
+});
 
 describe('keys of the file', () => {
   const cases: [string, Partial<LoraConfig>, string[]][] = [
@@ -130,6 +145,69 @@ describe('refused by name', () => {
       { target_modules: ['embed_tokens'], use_dora: true },
       BASE,
       'target_modules: adapts model.embed_tokens with use_dora, which nibble does not support',
+    ],
+    [
+      'a bias of lora_B with DoRA',
+      { lora_bias: true, use_dora: true },
+      BASE,
+      'lora_bias: is true, which PEFT does not have with use_dora. Leave one of the two out.',
+    ],
+    [
+      'a bias of lora_B with another start',
+      { lora_bias: true, init_lora_weights: 'gaussian' },
+      BASE,
+      'lora_bias: is true, which PEFT has with init_lora_weights true or false alone; it is "gaussian"',
+    ],
+    [
+      "a bias of an embedding's pair",
+      { lora_bias: true, target_modules: ['embed_tokens'] },
+      BASE,
+      'lora_bias: is true, and target_modules adapts model.embed_tokens',
+    ],
+    [
+      'a token that the vocabulary does not have',
+      tokens([3, 32]),
+      BASE,
+      'trainable_token_indices: has token 32, and model.embed_tokens has 32 tokens, from 0 to 31. Give ids that it has.',
+    ],
+    ['a token below 0', tokens([-1]), BASE, 'trainable_token_indices: has token -1, and model.embed_tokens has 32'],
+    [
+      'a token twice',
+      tokens([3, 4, 3]),
+      BASE,
+      'trainable_token_indices: has token 3 more than once for model.embed_tokens',
+    ],
+    ['no token', tokens([]), BASE, 'trainable_token_indices: has no token for model.embed_tokens'],
+    ['no module', tokens({}), BASE, 'trainable_token_indices: names no module'],
+    [
+      'tokens of a layer',
+      tokens({ q_proj: [1] }),
+      BASE,
+      'trainable_token_indices: names "q_proj"; tokens can be trained of embed_tokens and lm_head.',
+    ],
+    [
+      'tokens of what is trained whole',
+      { ...tokens([1]), modules_to_save: ['embed_tokens'] },
+      BASE,
+      'trainable_token_indices: trains tokens of model.embed_tokens, which modules_to_save trains whole',
+    ],
+    [
+      'tokens of what is adapted',
+      { ...tokens({ lm_head: [1] }), target_modules: ['lm_head'] },
+      BASE,
+      'trainable_token_indices: trains tokens of lm_head, which target_modules adapts',
+    ],
+    [
+      'tokens of one tied end',
+      tokens({ lm_head: [1] }),
+      TIED,
+      'trains tokens of lm_head alone, whose weight is that of model.embed_tokens, too: that would untie the two. Name embed_tokens',
+    ],
+    [
+      'other tokens of the other tied end',
+      tokens({ embed_tokens: [1], lm_head: [2] }),
+      TIED,
+      'has other tokens for lm_head than for model.embed_tokens, whose weights are one',
     ],
   ];
   test.each(cases)('%s', (_, changes, base, message) => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type BenchHandlers, benchCommand } from '../../src/cli/bench/command.ts';
+import { compareCommand } from '../../src/cli/compare/command.ts';
 import { configCommand } from '../../src/cli/config/command.ts';
 import { doctorCommand } from '../../src/cli/doctor/command.ts';
 import { estimateCommand } from '../../src/cli/estimate/command.ts';
@@ -31,12 +32,14 @@ const at = (name: string) => join(dir, name);
 function recorded(): { makers: CommandMaker[]; calls: unknown[] } {
   const calls: unknown[] = [];
   const record = (args: unknown) => Promise.resolve(void calls.push(args));
-  const handlers: BenchHandlers = { run: record, list: record, report: record, publish: record };
+  const published = { publish: record, index: record, repeat: record, export: record };
+  const handlers: BenchHandlers = { run: record, list: record, report: record, ...published };
   const makers: CommandMaker[] = [
     (context) => trainCommand(context, record),
     (context) => estimateCommand(context, record, record),
     (context) => doctorCommand(context, record),
     (context) => benchCommand(context, handlers),
+    (context) => compareCommand(context, record),
     configCommand,
   ];
   return { makers, calls };
@@ -55,6 +58,10 @@ describe('help', () => {
     'bench list',
     'bench report',
     'bench publish',
+    'bench index',
+    'bench repeat',
+    'bench export',
+    'compare',
   ];
   const all = [...paths, 'config', 'config schema', 'config print'];
 
@@ -114,13 +121,13 @@ describe('usage errors end with 2 and say what to do', () => {
 
 describe('failures', () => {
   test('a configuration shows all its problems, without a stack', async () => {
-    const argv = ['train', at('run.yaml'), '--lora_r', '0', '--lora_bias', 'true', '--seed', 'x'];
+    const argv = ['train', at('run.yaml'), '--lora_r', '0', '--use_qalora', 'true', '--seed', 'x'];
     const { code, stderr } = await nibble(argv, recorded().makers);
     expect(code).toBe(2);
     expect(stderr).toBe(
       'nibble: 3 problems in the configuration:\n' +
         '  lora_r: got 0, wanted an integer of at least 1 (--lora_r)\n' +
-        '  lora_bias: is not supported yet: got true; remove it, or set false (--lora_bias)\n' +
+        '  use_qalora: is not supported yet: got true; remove it, or set false (--use_qalora)\n' +
         '  seed: got "x", wanted an integer of at least 0 and at most 4294967295 (--seed)\n',
     );
   });

@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSy
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { benchCommand } from '../../src/cli/bench/command.ts';
-import { publish, reportAgain } from '../../src/cli/bench/run.ts';
+import { publish } from '../../src/cli/bench/publish.ts';
+import { reportAgain } from '../../src/cli/bench/run.ts';
 import { quantizeCommand } from '../../src/cli/quantize/command.ts';
 import { runQuantize } from '../../src/cli/quantize/run.ts';
 import { processSpace } from '../../src/node/process-identity.ts';
@@ -25,6 +26,17 @@ function suiteFolder(at: string): string {
   for (const run of runs)
     writeFileSync(path.join(at, `${run.run_info.arm}-seed${run.run_info.seed}.run.json`), JSON.stringify(run));
   writeFileSync(path.join(at, 'summary.json'), JSON.stringify(makeSummary(runs)));
+  writeFileSync(path.join(at, 'suite.yaml'), 'suite: quick\n');
+  const named = runs.map(({ run_info: { run_id, arm, seed, status } }) => ({ run_id, arm, seed, status }));
+  const manifest = {
+    schema_version: 2,
+    suite: 'quick',
+    created_at: '2026-12-01T00:00:00.000Z',
+    command: [],
+    inputs: [],
+    runs: named.map((run) => ({ ...run, file: `${run.arm}-seed${run.seed}.run.json` })),
+  };
+  writeFileSync(path.join(at, 'suite.json'), JSON.stringify(manifest));
   return at;
 }
 
@@ -79,9 +91,9 @@ describe('two at once', () => {
     const outcomes = await Promise.all(folders.map((folder) => bench('publish', folder, '--as', 'h200')));
     expect(outcomes.map(({ code }) => code).sort()).toEqual([0, 2]);
     expect(outcomes.map(({ stderr }) => stderr).join('')).toMatch(
-      /is there already, nothing was moved|is in use|is just being taken by another process/,
+      /is there already, nothing was published|is in use|is just being taken by another process/,
     );
-    expect(readdirSync(path.join(root, 'local'))).toHaveLength(1);
+    expect(readdirSync(path.join(root, 'local')).sort()).toEqual(['a', 'b']);
     expect(readdirSync(path.join(root, 'h200'))).toContain('summary.json');
     expect(claims(root)).toEqual([]);
   });
@@ -96,7 +108,7 @@ describe('nibble bench publish', () => {
     expect(readdirSync(root)).toEqual(['local']);
   });
 
-  test('moves what is at rest alone, and no link to it', async () => {
+  test('takes what is at rest alone, and no link to it', async () => {
     const root = directory();
     const folder = suiteFolder(path.join(root, 'local', 'run'));
     const claim = { id: 'x', pid: process.pid, started: null, space: 'elsewhere', host: 'there', since: 'now' };

@@ -49,7 +49,9 @@ async function run(directory: string, overrides: Partial<TrainConfig>): Promise<
   const { engine, config, declared } = await openEngine(directory, overrides, shapes);
   const [loss, grad_norm]: [number[], number[]] = [[], []];
   for (const [i, step] of tokens.steps.entries()) {
-    const got = await engine.trainStep([toBatch(step)], scalars(config, i, tokensIn(step)));
+    const got = await engine.trainStep([toBatch(step)], scalars(config, i, tokensIn(step)), (updates) =>
+      ratesAt(config, updates),
+    );
     if (!got.finite) throw new Error(`step ${i}: a gradient is not finite`);
     loss.push(got.loss);
     grad_norm.push(got.gradNorm);
@@ -62,16 +64,17 @@ async function run(directory: string, overrides: Partial<TrainConfig>): Promise<
 }
 
 function scalars(config: TrainConfig, step: number, lossTokens: number) {
-  const rate = learningRateMultiplier(config.lr_scheduler_type, step, 0, tokens.steps.length);
-  const t = step + 1;
+  return { ...ratesAt(config, step), inv_tokens: 1 / lossTokens, loss_scale: 1, step, seed: 0 };
+}
+
+/** What an update takes from the number of updates before it. */
+function ratesAt(config: TrainConfig, updates: number) {
+  const rate = learningRateMultiplier(config.lr_scheduler_type, updates, 0, tokens.steps.length);
+  const t = updates + 1;
   return {
     lr: config.learning_rate * rate,
     bias1: 1 - config.adam_beta1 ** t,
     sqrt_bias2: Math.sqrt(1 - config.adam_beta2 ** t),
-    inv_tokens: 1 / lossTokens,
-    loss_scale: 1,
-    step,
-    seed: 0,
   };
 }
 

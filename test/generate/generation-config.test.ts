@@ -38,14 +38,23 @@ test('what would change the tokens and is not followed is named; what changes no
     num_beams: 4,
     bad_words_ids: [[1]],
     typical_p: 1,
+    encoder_no_repeat_ngram_size: 3,
+    encoder_repetition_penalty: 1.3,
     new_key: 2,
   };
   parseGenerationConfig(json, 'generation_config.json', notes);
   expect(notes.map((note) => note.split(' is ')[0])).toEqual([
     'generation_config.json: num_beams',
     'generation_config.json: bad_words_ids',
+    'generation_config.json: encoder_no_repeat_ngram_size',
+    'generation_config.json: encoder_repetition_penalty',
     'generation_config.json: new_key',
   ]);
+});
+
+test('a penalty that makes logits infinite is refused, wherever it comes from', () => {
+  expect(() => parseGenerationConfig({ repetition_penalty: 1e-300 })).toThrow('needs a number from 0.01 to 100');
+  expect(() => settings({ repetition_penalty: 1e300 })).toThrow('wanted a number of at least 0.01 and at most 100');
 });
 
 test('values that cannot be meant are all named', () => {

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import {
   candidates,
   draw,
+  drawn,
   likeliest,
   logProbabilities,
   mostLikely,
@@ -101,4 +102,21 @@ test('log-probabilities are those of the logits as they are', () => {
   expect(first).toBeCloseTo(Math.log(0.75), 6);
   expect(second).toBeCloseTo(Math.log(0.25), 6);
   expect(mostLikely(Float32Array.of(0, 5, 5, 1), 2)).toEqual([1, 2]);
+});
+
+test('a temperature next to 0 takes the likeliest, and next to infinity any token', () => {
+  const scores = Float32Array.from([1, 40, 3, Number.NEGATIVE_INFINITY]);
+  const at = (temperature: number, topK: number) => ({
+    doSample: true,
+    topP: 1,
+    minP: 0,
+    repetitionPenalty: 1,
+    temperature,
+    topK,
+  });
+  for (const temperature of [1e-9, 1e-320, Number.MIN_VALUE])
+    for (const topK of [0, 2]) expect(drawn(scores, at(temperature, topK), 0.999)).toBe(1);
+  expect(candidates(scores, at(Number.MAX_VALUE, 0)).map(({ probability }) => probability)).toEqual(
+    [1, 1, 1].map((n) => n / 3),
+  );
 });

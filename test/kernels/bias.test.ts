@@ -28,6 +28,21 @@ test.each(SIZES)('bias T=%i N=%i', async (T, N) => {
   expectClose('db', await bench.read(gotDb), want, { rtol: 0, atol: 3e-7 * Math.sqrt(T) * 4 });
 });
 
+test('with a scale, as a bias of lora_B has', async () => {
+  const [T, N, scale] = [5, 12, 0.375];
+  const r = random(9);
+  const [y, b, dy, db] = [r.normal32(T * N), r.normal32(N), r.normal32(T * N), r.normal32(N)];
+  const bench = new Bench({ maxWorkgroups: 7 });
+  const [gotY, gotDb] = [bench.input('y', y), bench.input('db', db)];
+  biasFwd(bench.tape, { T, N, b: bench.input('b', b), y: gotY, scale });
+  biasBwd(bench.tape, { T, N, dy: bench.input('dy', dy), db: gotDb, scale });
+  await bench.run();
+  const scaled = b.map((value) => scale * value);
+  expectClose('y', await bench.read(gotY), biasFwdRef(y, scaled), { rtol: 2 ** -23, atol: 1e-7 });
+  const want = biasBwdRef(dy, N).map((v, n) => scale * v + db[n]!);
+  expectClose('db', await bench.read(gotDb), want, { rtol: 0, atol: 3e-6 });
+});
+
 test('a short bias is refused by name and size', () => {
   const bench = new Bench();
   const [y, b] = [bench.output('y', [2, 8]), bench.output('b', [7])];

@@ -32,7 +32,16 @@ test('loss, dX, dA and dB in three chunks', async () => {
   const [a, b] = [trained(bench, 'A', A, [R, C]), trained(bench, 'B', B, [V, R])];
   const hidden = bench.input('x', x, [T, C], { requiresGrad: true });
   const tensor = bench.input('head', w, [V, C]);
-  const pair = { A: a.tensor, B: b.tensor, r: R, scaling: SCALING, dropout: P, site: SITE, magnitude: null };
+  const pair = {
+    A: a.tensor,
+    B: b.tensor,
+    bias: null,
+    r: R,
+    scaling: SCALING,
+    dropout: P,
+    site: SITE,
+    magnitude: null,
+  };
   const head = {
     name: 'lm_head',
     weight: { kind: 'dense', name: 'lm_head.weight', out: V, in: C, tensor } as const,

@@ -46,7 +46,7 @@ describe.each([
     const B = trained(bench, 'B', weights.B, [N, R]);
     const m = trained(bench, 'm', weights.m, [N]);
     const bias = trained(bench, 'bias', weights.bias, [N]);
-    const pair = { A: A.tensor, B: B.tensor, r: R, scaling: weights.scaling, dropout: p, site: SITE };
+    const pair = { A: A.tensor, B: B.tensor, bias: null, r: R, scaling: weights.scaling, dropout: p, site: SITE };
     const tensor = bench.input('W', weights.W, [N, K]);
     const weight = { kind: 'dense', name: 'q_proj.weight', out: N, in: K, tensor } as const;
     const layer = { name: 'q_proj', weight, bias: bias.tensor, lora: { ...pair, magnitude: m.tensor } };
@@ -94,7 +94,12 @@ test('LoRA on an embedding: rows of the table with the pair on them, and the gra
   tape.bindGrad(b, dB);
   const weight = { kind: 'dense', name: 'embed', out: V, in: C, tensor: bench.input('table', table, [V, C]) } as const;
   const ctx = { tape, computeDtype: 'f32', B: 1, S: T, phase: 'train' } as const;
-  const y = embed(ctx, bench.input('ids', ids), { ...weight, lora: { A: a, B: b, r: R, scaling } }, scale);
+  const y = embed(
+    ctx,
+    bench.input('ids', ids),
+    { ...weight, lora: { A: a, B: b, r: R, scaling }, tokens: null },
+    scale,
+  );
   const out = bench.output('out', [T, C]);
   tape.copy(y, out);
   tape.bindGrad(y, bench.input('dy', dy, [T, C]));

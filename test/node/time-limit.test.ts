@@ -4,6 +4,10 @@ import { LORA_DEFAULTS, type LoraConfig } from '../../src/adapters/config.ts';
 import { matchTargets } from '../../src/adapters/match.ts';
 import { loadDataset } from '../../src/data/dataset.ts';
 import { ConfigError, DataError } from '../../src/errors.ts';
+import { readSplits } from '../../src/eval/documents.ts';
+import { taskOutcome } from '../../src/eval/outcome.ts';
+import { prepareTask } from '../../src/eval/task.ts';
+import { readTaskFile } from '../../src/eval/task-file.ts';
 import { memoryReader } from '../../src/formats/memory.ts';
 import { limitTimeBy, withinTime } from '../../src/formats/time-limit.ts';
 import { loadTokenizer } from '../../src/formats/tokenizer.ts';
@@ -143,5 +147,49 @@ describe('a chat template', () => {
     expect((await render(`{% for i in range(${numbers}) %}{% endfor %}`)).message).toContain(
       'range() has more than the 100000 numbers',
     );
+  });
+});
+
+describe('a task', () => {
+  const YAML = `task: t
+dataset_path: json
+dataset_kwargs: {data_files: rows.jsonl}
+test_split: train
+output_type: generate_until
+doc_to_text: q
+doc_to_target: a
+`;
+  const prepared = async (more: string) => {
+    const reader = memoryReader(
+      new Map([
+        ['t.yaml', more.includes('doc_to_text') ? YAML.replace('doc_to_text: q\n', more) : YAML + more],
+        ['rows.jsonl', '{"q": "Is it?", "a": "no"}\n'],
+      ]),
+    );
+    const file = await readTaskFile(reader, 't.yaml');
+    const splits = await readSplits(file.fields, reader, async (path) => path);
+    return prepareTask(file, splits, { limit: null, numFewshot: null, fewshotSeed: 1 });
+  };
+  const judge = async (filter: string) => {
+    const list = `filter_list: [{name: x, filter: [${filter}, {function: take_first}]}]\n`;
+    const placed = { task: await prepared(list), places: [[{ kind: 'texts', numbers: [0] } as const]] };
+    return failure(() => taskOutcome(placed, { scores: [], texts: [`${'a'.repeat(60)}!`] }, 0));
+  };
+
+  test('whose template never ends', async () => {
+    const loops = '{% set many = range(100000) %}{% for i in many %}{% for j in many %}{% endfor %}{% endfor %}';
+    const error = await rejection(prepared(`doc_to_text: "${loops}"\n`));
+    expect(error).toBeInstanceOf(DataError);
+    expect(error.message).toContain('rows.jsonl:1: doc_to_text cannot be rendered (it takes more than 10 s');
+  });
+
+  test.each([
+    ["{function: regex, regex_pattern: '(a+)+$'}", 'it takes more than 10 s'],
+    ['{function: regex, regex_pattern: a, group_select: 99}', 'group_select 99 of 60 matches is not there'],
+  ])('whose filter %s fails on an answer', async (filter, why) => {
+    const error = await judge(filter);
+    expect(error).toBeInstanceOf(DataError);
+    expect(error.message).toContain('rows.jsonl:1: the filter x cannot judge the answer to it');
+    expect(error.message).toContain(why);
   });
 });

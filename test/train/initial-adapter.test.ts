@@ -32,7 +32,8 @@ const NORMS = { rtol: 5e-7, atol: 0 };
 
 test('the golden file has the starts it was made for', () => {
   const dense = ['true', 'false', 'gaussian', 'dora', 'dora-false', 'dora-bf16'];
-  expect(Object.keys(golden)).toEqual([...dense, '4bit-bfloat16', '4bit-float16']);
+  const others = ['lora-bias', 'lora-bias-false', 'tokens-bf16'];
+  expect(Object.keys(golden)).toEqual([...dense, '4bit-bfloat16', '4bit-float16', ...others]);
 });
 
 describe.each(Object.entries(golden))('%s', (name, { base, seed, options, bnb_4bit_compute_dtype: asked }) => {

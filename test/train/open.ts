@@ -11,6 +11,7 @@ import { nodeReader } from '../../src/node/files.ts';
 import { buildEngine } from '../../src/train/build.ts';
 import { initializeAdapter } from '../../src/train/initialize-adapter.ts';
 import { modelLayout } from '../../src/train/model-layout.ts';
+import { pissaStart } from '../../src/train/pissa.ts';
 import type { Shapes } from '../../src/train/shapes.ts';
 import { Codec } from '../../src/wasm/codec.ts';
 import { createQuantizer } from '../../src/wasm/quantizer.ts';
@@ -36,11 +37,16 @@ export async function openEngine(directory: string, overrides: Partial<TrainConf
   const module = await loadWasmModule();
   const { declared, machine } = engine;
   const quantizer = createQuantizer(module);
-  const context = { device, residents: machine.residents, quantizer, codec: new Codec(module), sourceDtype: null };
-  for await (const _ of loadModel(context, declared, source)) {
+  const codec = new Codec(module);
+  const starting = pissaStart(layout, config, source, codec);
+  let started = await starting.next();
+  while (!started.done) started = await starting.next();
+  engine.startPairs = started.value?.values ?? null;
+  const context = { device, residents: machine.residents, quantizer, codec, sourceDtype: null };
+  for await (const _ of loadModel(context, declared, started.value?.residual ?? source)) {
     /* events are not needed */
   }
   await engine.compile();
-  if (config.method !== 'full') await initializeAdapter(engine, layout, config, adapter);
+  if (config.method !== 'full') await initializeAdapter(engine, layout, config, adapter, source);
   return { engine, config, layout, ledger: machine.ledger, declared, source };
 }

@@ -30,6 +30,17 @@ export const RESUMABLE: Readonly<Record<string, ResumableRun>> = {
       eval_on_start: true,
     },
   },
+  'PiSSA, rows of tokens, the best of its checkpoints': {
+    settings: {
+      ...common,
+      init_lora_weights: 'pissa_niter_2',
+      trainable_token_indices: [40, 5, 300],
+      max_steps: 6,
+      eval_strategy: 'steps',
+      eval_steps: 2,
+      load_best_model_at_end: true,
+    },
+  },
   'packing, QLoRA, the best of few checkpoints, early stopping': {
     settings: {
       ...common,

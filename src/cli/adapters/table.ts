@@ -11,6 +11,8 @@ export function reportInWords(report: AdapterReport): string {
   const kind = `${method === 'dora' ? 'DoRA' : 'LoRA'}, rank ${r}, alpha ${lora_alpha}${scale}, dropout ${report.lora_dropout}`;
   const trained = [
     ...(bias === 'none' ? [] : [`biases: ${bias}`]),
+    ...(report.lora_bias ? ['biases on lora_B'] : []),
+    ...Object.entries(report.trainable_tokens).map(([name, { length }]) => `${tokenCount(length)} of ${name}`),
     ...(modules_to_save === null ? [] : [`trained whole: ${modules_to_save.join(', ')}`]),
   ];
   const { trainable_parameters: trainable, all_parameters: all } = report;
@@ -25,6 +27,8 @@ export function reportInWords(report: AdapterReport): string {
   ];
   return `${lines.join('\n')}\n${note(report)}`;
 }
+
+const tokenCount = (count: number): string => `${count} ${count === 1 ? 'token' : 'tokens'}`;
 
 function note({ model, targets }: AdapterReport): string {
   if (targets.every(({ weight_norm }) => weight_norm !== null)) return '';

@@ -12,6 +12,7 @@ import { newCommand } from '../shared/command.ts';
 import type { CliContext, Handler } from '../shared/context.ts';
 import { readSource, readSuite } from '../shared/read-config.ts';
 import { addSettingOptions } from '../shared/setting-options.ts';
+import { type PublishHandlers, publishCommands } from './publish-commands.ts';
 
 export type BenchRunArgs = {
   readonly suite: ResolvedSuite;
@@ -32,9 +33,10 @@ export type BenchReportArgs = {
   readonly folders: readonly [string, ...string[]];
   /** Folder for the report of several folders; the report of one goes into that folder. */
   readonly output: string | undefined;
+  /** File with what an hour of a GPU costs; published prices where it is absent. */
+  readonly prices: string | undefined;
 };
 export type BenchMergeArgs = { readonly folders: readonly string[]; readonly output: string };
-export type BenchPublishArgs = { readonly folder: string; readonly name: string | undefined };
 
 /** Handlers of the subcommands; one without a handler is not offered. */
 export type BenchHandlers = {
@@ -42,8 +44,7 @@ export type BenchHandlers = {
   readonly list?: Handler<BenchListArgs>;
   readonly report?: Handler<BenchReportArgs>;
   readonly merge?: Handler<BenchMergeArgs>;
-  readonly publish?: Handler<BenchPublishArgs>;
-};
+} & PublishHandlers;
 
 const DEFAULT_SUITE = 'quick';
 const DEFAULT_OUTPUT = 'results/local';
@@ -54,14 +55,15 @@ export function benchCommand(context: CliContext, handlers: BenchHandlers): Comm
     'nibble bench run                          # the built-in quick suite',
     'nibble bench list                         # the built-in suites',
     'nibble bench report results/local/RUN     # write the report of a run again',
-    'nibble bench publish results/local/RUN    # move it out of the ignored results',
+    'nibble bench publish results/local/RUN    # copy it out of the ignored results',
+    'nibble bench repeat results/quick         # make its runs again, and say what agrees',
   ];
   const bench = newCommand(context, { name: 'bench', summary: 'Measure LoRA against QLoRA, and report it.', examples });
   if (handlers.run) bench.addCommand(runCommand(context, handlers.run));
   if (handlers.list) bench.addCommand(listCommand(context, handlers.list));
   if (handlers.report) bench.addCommand(reportCommand(context, handlers.report));
   if (handlers.merge) bench.addCommand(mergeCommand(context, handlers.merge));
-  if (handlers.publish) bench.addCommand(publishCommand(context, handlers.publish));
+  for (const command of publishCommands(context, handlers)) bench.addCommand(command);
   return bench;
 }
 
@@ -113,12 +115,14 @@ function reportCommand(context: CliContext, report: Handler<BenchReportArgs>): C
   const examples = [
     'nibble bench report results/local/RUN                          # report.md, report.html and runs.csv, anew',
     'nibble bench report results/quick results/peers --output cmp   # runs of several folders side by side',
+    'nibble bench report results/quick --prices prices.yaml         # its cost, by prices of your own',
   ];
   return newCommand(context, { name: 'report', summary: 'Write the report of finished runs.', examples })
     .argument('<folders...>', 'the folder of a run of a suite, or several to compare')
     .option('--output <dir>', 'where the report of several folders goes')
-    .action((folders: [string, ...string[]], options: { output?: string }) =>
-      report({ folders, output: options.output }, context),
+    .option('--prices <file>', 'dollars an hour by GPU, with source and date; Hugging Face Jobs otherwise')
+    .action((folders: [string, ...string[]], { output, prices }: { output?: string; prices?: string }) =>
+      report({ folders, output, prices }, context),
     );
 }
 
@@ -139,15 +143,4 @@ function mergeCommand(context: CliContext, merge: Handler<BenchMergeArgs>): Comm
         ]);
       await merge({ folders: folders.slice(0, -1), output }, context);
     });
-}
-
-function publishCommand(context: CliContext, publish: Handler<BenchPublishArgs>): Command {
-  const examples = [
-    'nibble bench publish results/local/RUN                 # move it up to results/, to be committed',
-    'nibble bench publish results/local/RUN --as h200-tiny  # under a name of its own',
-  ];
-  return newCommand(context, { name: 'publish', summary: 'Move a run out of the ignored local results.', examples })
-    .argument('<folder>', 'the folder of a run of a suite')
-    .option('--as <name>', 'name of the published folder')
-    .action((folder: string, options: { as?: string }) => publish({ folder, name: options.as }, context));
 }

@@ -7,15 +7,15 @@ import { parse } from 'yaml';
 import { withBudget } from '../../bench/estimate-arm.ts';
 import { joinFolders } from '../../bench/join.ts';
 import { mergeFolders } from '../../bench/merge.ts';
+import { readPrices } from '../../bench/price-file.ts';
 import { maybeSuite } from '../../bench/resume-suite.ts';
 import { CRASH } from '../../bench/run-child.ts';
 import { runSuite, type SuiteEvent } from '../../bench/run-suite.ts';
 import { readSuiteFolder, type SuiteResult, writeSummary } from '../../bench/suite-folder.ts';
 import { isInShard, runName, turnsOf } from '../../bench/turns.ts';
-import { fileName, type ResolvedSuite } from '../../config/index.ts';
-import { ConfigError, DataError, DeviceError } from '../../errors.ts';
-import { inWords } from '../../node/files.ts';
-import { requireMovable, type TakenFolder, takeFolder, takeNewFolder } from '../../node/output-folder.ts';
+import type { ResolvedSuite } from '../../config/index.ts';
+import { ConfigError, DeviceError } from '../../errors.ts';
+import { type TakenFolder, takeFolder, takeNewFolder } from '../../node/output-folder.ts';
 import { packageRoot } from '../../node/package-root.ts';
 import { counted } from '../../report/format.ts';
 import { verdictText } from '../../report/sections/verdict.ts';
@@ -25,7 +25,7 @@ import { askedDevice } from '../shared/device-choice.ts';
 import { drawWork } from '../shared/draw-work.ts';
 import { createProgress, type Progress, type ProgressTask } from '../shared/progress.ts';
 import { trainProgress } from '../shared/train-progress.ts';
-import type { BenchListArgs, BenchMergeArgs, BenchPublishArgs, BenchReportArgs, BenchRunArgs } from './command.ts';
+import type { BenchListArgs, BenchMergeArgs, BenchReportArgs, BenchRunArgs } from './command.ts';
 import { printPlan } from './print-plan.ts';
 
 /** Loads the chart library only where a report is written, since a GPU host may be installed without it. */
@@ -133,7 +133,8 @@ function throwForFailed(runs: readonly RunRecord[]): void {
   throw Object.assign(new Error(message), { stack: `${message}\n${bug.error.stack ?? ''}` });
 }
 
-function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent) => void {
+/** Draws the events of a suite. */
+export function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent) => void {
   let run: ProgressTask | null = null;
   let draw: ReturnType<typeof trainProgress> | null = null;
   const drawFetch = drawWork(progress);
@@ -160,7 +161,10 @@ function drawSuite(progress: Progress, suite: ProgressTask): (event: SuiteEvent)
 }
 
 /** Writes the report of one folder again, or joins several into a report in `output`. @throws ConfigError, DataError */
-export async function reportAgain({ folders, output }: BenchReportArgs, { stdout }: CliContext): Promise<void> {
+export async function reportAgain(
+  { folders, output, prices: file }: BenchReportArgs,
+  { stdout }: CliContext,
+): Promise<void> {
   const [first, ...others] = folders;
   if (output === undefined && others.length > 0)
     throw new ConfigError([
@@ -169,13 +173,14 @@ export async function reportAgain({ folders, output }: BenchReportArgs, { stdout
         message: 'is missing; several folders need one for their joint report: --output results/compare',
       },
     ]);
+  const prices = file === undefined ? {} : { prices: await readPrices(file) };
   const [result, folder] =
     output === undefined
       ? [await readSuiteFolder(first), await takeFolder(first, { name: 'folder', contents: 'any' })]
       : await joinedInto(output, folders);
   try {
     await writeSummary(folder.directory, result.summary);
-    const paths = await writeReport({ dir: folder.directory, ...result });
+    const paths = await writeReport({ dir: folder.directory, ...result, ...prices });
     stdout.write(`${paths.reportHtml}\n`);
   } finally {
     await folder.release();
@@ -203,37 +208,4 @@ export async function listSuites({ json }: BenchListArgs, { stdout }: CliContext
   if (json) stdout.write(`${JSON.stringify(suites, null, 2)}\n`);
   const width = largest(suites.map(({ suite }) => suite.length)) + 2;
   if (!json) for (const { suite, description } of suites) stdout.write(`${suite.padEnd(width)}${description}\n`);
-}
-
-/**
- * Moves results/local/RUN up to results/NAME, where git sees it.
- * @throws ConfigError, DataError where nothing was moved
- */
-export async function publish({ folder: given, name }: BenchPublishArgs, { stdout }: CliContext): Promise<void> {
-  const published = fileName('--as', name ?? path.basename(path.resolve(given)));
-  await readSuiteFolder(given); // throws for a folder that is not complete
-  await requireMovable(given, 'folder');
-  const parent = path.dirname(path.resolve(given));
-  const home = path.basename(parent) === 'local' ? path.dirname(parent) : path.resolve('results');
-  const target = path.join(home, published);
-  const occupied = async () => `${target} is there already, nothing was moved; give another name with --as`;
-  const folder = await takeFolder(given, { name: 'folder', contents: 'any' });
-  try {
-    const place = await takeFolder(target, { name: '--as', contents: 'none', occupied });
-    try {
-      await folder.release();
-      await place.replaceBy(given);
-    } catch (cause) {
-      throw new DataError(
-        target,
-        `${given} cannot be moved here (${inWords(cause as NodeJS.ErrnoException)}); nothing was moved`,
-        { cause },
-      );
-    } finally {
-      await place.release();
-    }
-  } finally {
-    await folder.release();
-  }
-  stdout.write(`${target}\n`);
 }

@@ -2,7 +2,14 @@
 import { z } from 'zod';
 import { atLeastOne, fraction, text } from './types.ts';
 
+type Pissa = `pissa_niter_${number}`;
+// a template literal of zod holds no bounds
+const pissa = z
+  .string()
+  .regex(/^pissa_niter_\d{1,3}$/)
+  .meta({ examples: ['pissa_niter_4'] }) as unknown as z.ZodType<Pissa, Pissa>;
 const layer = z.int().min(0);
+const tokens = z.array(z.int().min(0)).min(1);
 
 export const adapter = {
   lora_r: atLeastOne.default(8).describe('rank of the adapters'),
@@ -38,19 +45,31 @@ export const adapter = {
     .enum(['none', 'all', 'lora_only'])
     .default('none')
     .describe('biases of the base to train: all, or of adapted layers'),
+  lora_bias: z
+    .boolean()
+    .default(false)
+    .describe('train a bias on lora_B as well; not with use_dora, and merged only into layers that have a bias'),
   lora_modules_to_save: z
     .array(text)
     .nullable()
     .default(null)
     .describe('modules to train whole, in 32 bits, and to save with the adapter'),
+  trainable_token_indices: z
+    .union([tokens, z.record(text, tokens), z.null()])
+    .default(null)
+    .describe(
+      'ids of tokens whose rows of the embedding to train: a list, or one for each of embed_tokens and lm_head',
+    ),
   ensure_weight_tying: z
     .boolean()
     .default(false)
     .describe('train a tied embedding in lora_modules_to_save as one with the output embedding'),
   init_lora_weights: z
-    .union([z.boolean(), z.literal('gaussian')])
+    .union([z.boolean(), z.literal('gaussian'), pissa])
     .default(true)
-    .describe('start of lora_A, with lora_B at zero: true is Kaiming-uniform; false starts both at random, for tests'),
+    .describe(
+      'start of lora_A, with lora_B at zero: true is Kaiming-uniform; false starts both at random, for tests; pissa_niter_N starts by PiSSA, both out of the weights by a fast SVD of N rounds',
+    ),
   loraplus_lr_ratio: z
     .number()
     .gt(0)

@@ -65,9 +65,10 @@ export async function mergeLayout(
         message: `${dtype} is for ordinary weights, and this base is quantized again; add dequantize: true`,
       },
     ]);
+  requireBiases(adapter, view);
   const parameters = new Set(parametersOf(base).map(({ name }) => name));
   const typed = dtype === null ? view : convertedSource(view, codec, dtype, parameters);
-  const merged = await mergedSource(typed, adapter, { codec, safeMerge });
+  const merged = await mergedSource(typed, adapter, { codec, safeMerge, refusesOverflow: true });
   if (!isRequantized) {
     const bytes = merged.names().reduce((sum, name) => sum + merged.info(name).bytes, 0);
     return { source: merged, quantized: null, bytes, spoolBytes: 0 };
@@ -80,6 +81,16 @@ export async function mergeLayout(
     bytes: layout.bytes,
     spoolBytes: layout.spoolBytes,
   };
+}
+
+/** A bias of lora_B becomes part of its layer's, so that the layer must have one: PEFT merges into no other. @throws ConfigError */
+function requireBiases({ layout, source: { root } }: Adapter, base: TensorSource): void {
+  const bare = layout.loraBias ? layout.targets.find(({ name }) => !base.has(`${name}.bias`)) : undefined;
+  if (bare === undefined) return;
+  const message =
+    `is true, and ${bare.name} of the base has no bias to which that of lora_B could be added. Use the adapter beside its base, ` +
+    'or train without lora_bias.';
+  throw new ConfigError([{ path: `${root}: lora_bias`, message }]);
 }
 
 /** Writes it: weights, index, companions and, last, config.json. @throws DataError for a merged weight that is not finite */

@@ -6,14 +6,17 @@ import {
   EMBEDDING_B,
   LORA_A,
   LORA_B,
+  LORA_B_BIAS,
   MAGNITUDE,
   transposed,
 } from '../../adapters/layout.ts';
 import { rowNorm } from '../../adapters/merge.ts';
 import { type StartValues, storedValues } from '../../adapters/start-values.ts';
-import { KernelCallError } from '../../errors.ts';
+import { TOKENS } from '../../adapters/tokens.ts';
+import { DataError, KernelCallError } from '../../errors.ts';
 import type { TensorSource } from '../../formats/checkpoint.ts';
 import { type FloatDtype, floatType, rawBytes } from '../../formats/dtype.ts';
+import { nonFiniteAt } from '../../formats/finite.ts';
 import type { Codec } from '../../wasm/codec.ts';
 import { type UpdatePair, UpdateRows } from '../../wasm/update.ts';
 import { convert } from '../slabs.ts';
@@ -23,6 +26,8 @@ export type MergeOptions = {
   readonly codec: Codec;
   /** PEFT's safe_merge: the update is rounded to the weight's type before it is added. */
   readonly safeMerge: boolean;
+  /** Whether a merged value that its type does not hold is an error that names the adapter. */
+  readonly refusesOverflow?: boolean;
 };
 
 export type MergedSource = TensorSource & {
@@ -31,6 +36,10 @@ export type MergedSource = TensorSource & {
 };
 
 type Merge =
+  /** Rows in place of the base's. */
+  | { readonly kind: 'rows'; readonly width: number; readonly rows: ReadonlyMap<number, Float32Array<ArrayBuffer>> }
+  /** What is added to a vector. */
+  | { readonly kind: 'added'; readonly values: Float32Array<ArrayBuffer> }
   | { readonly kind: 'replaced'; readonly values: Float32Array<ArrayBuffer> }
   | {
       readonly kind: 'update';
@@ -46,10 +55,36 @@ export async function mergedSource(
   adapter: Adapter,
   options: MergeOptions,
 ): Promise<MergedSource> {
-  const values = await storedValues(adapter);
-  const merges = mergesOf(adapter.layout, values, options.safeMerge);
+  const { codec, safeMerge, refusesOverflow = false } = options;
+  const merges = mergesOf(adapter.layout, await storedValues(adapter), safeMerge);
+  return viewOf(source, merges, { codec, blamed: refusesOverflow ? adapter : null });
+}
+
+/** The base with the updates of an adapter's pairs taken off, each weight in its own type. @param values of A and B */
+export function residualSource(
+  source: TensorSource,
+  { targets }: Pick<AdapterLayout, 'targets'>,
+  values: StartValues,
+  codec: Codec,
+): TensorSource {
+  const negative = targets.map((target) => ({ ...target, scaling: -target.scaling }));
+  const layout = { targets: negative, dora: false, loraBias: false, tokens: [], trained: [] };
+  return viewOf(source, mergesOf(layout, values, false), { codec, blamed: null });
+}
+
+type ViewOptions = {
+  readonly codec: Codec;
+  /** The adapter that a value beyond its type is an error of; null where it becomes infinite. */
+  readonly blamed: Adapter | null;
+};
+
+function viewOf(
+  source: TensorSource,
+  merges: ReadonlyMap<string, Merge>,
+  { codec, blamed }: ViewOptions,
+): MergedSource {
   const meters = new Map<string, UpdateMeter>();
-  const updates = new UpdateRows(options.codec);
+  const updates = new UpdateRows(codec);
   return {
     ...source,
     updates: () => new Map([...meters].map(([name, meter]) => [name, meter.size()])),
@@ -61,24 +96,53 @@ export async function mergedSource(
       const [first, count] = [byteOffset / bytes, into.byteLength / bytes];
       if (!Number.isInteger(first) || !Number.isInteger(count))
         throw new KernelCallError(name, `is read in parts of elements: ${into.byteLength} bytes from ${byteOffset}`);
-      const { codec } = options;
       if (merge.kind === 'replaced') {
         into.set(convert(codec, rawBytes(merge.values.slice(first, first + count)), 'F32', floatType(dtype).torch));
         return;
       }
+      const view = { source, name, dtype, codec, updates };
+      if (merge.kind !== 'update') {
+        const values = await readValues(view, first, count);
+        if (merge.kind === 'added') addTo(values, merge.values.subarray(first, first + count));
+        else replaceRows(values, merge, first);
+        into.set(convert(codec, rawBytes(values), 'F32', floatType(dtype).torch));
+        return;
+      }
       const meter = meters.get(name) ?? new UpdateMeter();
       meters.set(name, meter);
-      const view = { source, name, dtype, codec, updates };
       const range = wholeRows(merge, first, count);
       const weights = await readValues(view, range.first, range.count);
       for (const part of rowParts(first, count, merge.pair.in)) {
         const at = part.row * merge.pair.in - range.first;
         const row = weights.subarray(Math.max(0, at), at + merge.pair.in);
         const merged = mergeRow(view, merge, part, { row, first: Math.max(0, -at) }, meter);
-        into.set(convert(codec, rawBytes(merged), 'F32', floatType(dtype).torch), (part.element - first) * bytes);
+        const stored = convert(codec, rawBytes(merged), 'F32', floatType(dtype).torch);
+        if (blamed !== null && row.every(Number.isFinite))
+          requireHeld(blamed, { name, dtype, stored, element: part.element });
+        into.set(stored, (part.element - first) * bytes);
       }
     },
   };
+}
+
+type StoredPart = {
+  readonly name: string;
+  readonly dtype: FloatDtype;
+  readonly stored: Uint8Array;
+  /** Number of its first element in the weight. */
+  readonly element: number;
+};
+
+/** Requires merged values that their type can hold. @throws DataError that names the adapter: the weights themselves are finite */
+function requireHeld({ source }: Adapter, { name, dtype, stored, element }: StoredPart): void {
+  const { torch } = floatType(dtype);
+  const bad = nonFiniteAt(stored, torch);
+  if (bad < 0) return;
+  const wider = torch === 'float16' ? ' set dtype to bfloat16 or float32, or' : '';
+  throw new DataError(
+    source.root,
+    `${name}: element ${element + bad} is beyond ${torch} with the adapter's update added. Was the adapter saved from a run that diverged? If not,${wider} make its lora_alpha smaller.`,
+  );
 }
 
 type RowPart = { readonly row: number; readonly from: number; readonly count: number; readonly element: number };
@@ -139,6 +203,18 @@ function mergeRow(
   return scaled;
 }
 
+function addTo(values: Float32Array, added: Float32Array): void {
+  for (let k = 0; k < values.length; k++) values[k] = (values[k] as number) + (added[k] as number);
+}
+
+/** Puts rows into values that begin at element `first`, which may cut them. */
+function replaceRows(values: Float32Array, { width, rows }: Extract<Merge, { kind: 'rows' }>, first: number): void {
+  for (const { row, from, count, element } of rowParts(first, values.length, width)) {
+    const own = rows.get(row);
+    if (own !== undefined) values.set(own.subarray(from, from + count), element - first);
+  }
+}
+
 async function readValues({ source, name, dtype, codec }: WeightView, first: number, count: number) {
   const { bytes } = floatType(dtype);
   const raw = new Uint8Array(count * bytes);
@@ -152,7 +228,11 @@ function rounded({ codec, dtype }: WeightView, values: Float32Array<ArrayBuffer>
   return new Float32Array(convert(codec, narrow.slice(), dtype, 'float32').slice().buffer);
 }
 
-function mergesOf({ targets, dora, trained }: AdapterLayout, values: StartValues, safe: boolean): Map<string, Merge> {
+function mergesOf(
+  { targets, dora, loraBias, tokens, trained }: AdapterLayout,
+  values: StartValues,
+  safe: boolean,
+): Map<string, Merge> {
   const merges = new Map<string, Merge>();
   const valuesOf = (name: string): Float32Array<ArrayBuffer> => {
     const found = values.get(name);
@@ -179,5 +259,21 @@ function mergesOf({ targets, dora, trained }: AdapterLayout, values: StartValues
     merges.set(`${name}.weight`, { kind: 'update', pair, magnitude, roundsUpdate });
   }
   for (const { name } of trained) merges.set(name, { kind: 'replaced', values: valuesOf(name) });
+  for (const { module, indices, shape } of tokens) {
+    const [, width] = shape;
+    const own = valuesOf(`${module}.${TOKENS}`);
+    const rows = new Map(indices.map((id, i) => [id, own.slice(i * width, (i + 1) * width)]));
+    merges.set(`${module}.weight`, { kind: 'rows', width, rows });
+  }
+  for (const { name, scaling } of loraBias ? targets : []) {
+    const added = valuesOf(`${name}.${LORA_B_BIAS}`).map((value) => value * scaling);
+    const whole = merges.get(`${name}.bias`);
+    // one that is trained as well is held in f32, and rounded once
+    if (whole?.kind === 'replaced') merges.set(`${name}.bias`, { ...whole, values: sumOf(whole.values, added) });
+    else merges.set(`${name}.bias`, { kind: 'added', values: added });
+  }
   return merges;
 }
+
+const sumOf = (a: Float32Array<ArrayBuffer>, b: Float32Array): Float32Array<ArrayBuffer> =>
+  a.map((value, k) => value + (b[k] as number));

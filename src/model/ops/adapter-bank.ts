@@ -3,7 +3,7 @@
  * changes, so that any sequence may take another adapter at any step. Forward only.
  */
 import type { Tensor } from '../../gpu/tensor.ts';
-import type { DenseWeight } from '../weight.ts';
+import type { DenseWeight, TokenRows } from '../weight.ts';
 
 /** LoRA pairs of all adapters of a module side by side, f32: R is the sum of their ranks. */
 export type LowRankBank = {
@@ -21,6 +21,9 @@ export type LowRankBank = {
 /** A weight that one adapter has in place of the base's. */
 export type Replaced<W> = { readonly adapter: number; readonly weight: W };
 
+/** Rows of tokens that one adapter has in place of the base's. */
+export type OwnTokens = { readonly adapter: number; readonly tokens: TokenRows };
+
 export type LinearBank = {
   readonly low: LowRankBank | null;
   /** (adapters + 1, ld): what DoRA multiplies the rows of the output by; row 0 is the base's. Null where no adapter is DoRA. */
@@ -29,9 +32,14 @@ export type LinearBank = {
   readonly bias: Tensor | null;
   readonly ld: number;
   readonly weights: readonly Replaced<DenseWeight>[];
+  readonly tokens: readonly OwnTokens[];
 };
 
-export type EmbeddingBank = { readonly low: LowRankBank | null; readonly tables: readonly Replaced<DenseWeight>[] };
+export type EmbeddingBank = {
+  readonly low: LowRankBank | null;
+  readonly tables: readonly Replaced<DenseWeight>[];
+  readonly tokens: readonly OwnTokens[];
+};
 
 /** Adapters by the names of the modules, or of the norm's weights, that they change. */
 export type AdapterBank = {

@@ -5,13 +5,14 @@ import { type LowRank, matmulNt } from '../../kernels/matmul.ts';
 import type { LinearBank, LowRankBank } from './adapter-bank.ts';
 import type { OpContext } from './context.ts';
 import { addJoined, project, type Rows } from './dense.ts';
+import { headTokens } from './tokens.ts';
 
 /** y (T, out) of a linear layer, row by row with the adapter of its sequence. @param bias the base's */
 export function bankForward(ctx: OpContext, rows: Rows, bank: LinearBank, bias: Tensor | null, y: Tensor): void {
   const { tape } = ctx;
   const { T, weight } = rows;
-  const { low, gain, ld, weights } = bank;
-  const isPlain = gain === null && bank.bias === null && weights.length === 0;
+  const { low, gain, ld, weights, tokens } = bank;
+  const isPlain = gain === null && bank.bias === null && weights.length === 0 && tokens.length === 0;
   const plus = low === null ? undefined : lowRankTerm(ctx, rows, low);
   if (isPlain) {
     project(ctx, rows, y, { bias, ...(plus && { plus }) });
@@ -27,6 +28,7 @@ export function bankForward(ctx: OpContext, rows: Rows, bank: LinearBank, bias: 
   if (gain !== null || bank.bias !== null)
     adapterRows(tape, { T, S: T / ctx.B, N: weight.out, ld, y, gain, bias: bank.bias });
   if (bank.bias === null) addJoined(ctx, rows, y, { bias });
+  for (const { adapter, tokens: own } of tokens) headTokens(ctx, rows, own, { y, owner: { adapter, S: T / ctx.B } });
 }
 
 function lowRankTerm(

@@ -3,10 +3,11 @@ import type { Tensor } from '../../gpu/tensor.ts';
 import { adapterRank } from '../../kernels/adapters.ts';
 import { embeddingBwd, embeddingFwd } from '../../kernels/embedding.ts';
 import { matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
-import { type DenseWeight, isTrainable, type Shard, shardsOf } from '../weight.ts';
+import { type DenseWeight, isTrainable, type Shard, shardsOf, type TokenRows } from '../weight.ts';
 import type { LowRankBank } from './adapter-bank.ts';
 import { select } from './banked.ts';
 import { type OpContext, output } from './context.ts';
+import { embedTokens, embedTokensBackward } from './tokens.ts';
 
 /** A (V, r), transposed against PEFT's files; B (C, r). A token's row gets scaling * B A[token]. */
 export type EmbeddingPair = {
@@ -16,26 +17,35 @@ export type EmbeddingPair = {
   readonly scaling: number;
 };
 
-export type EmbeddingLayer = DenseWeight & { readonly lora: EmbeddingPair | null };
+export type EmbeddingLayer = DenseWeight & {
+  readonly lora: EmbeddingPair | null;
+  /** Tokens whose rows are trained. */
+  readonly tokens: TokenRows | null;
+};
 
 /** ids (T) u32 -> rows of the table (V, C), widened to f32 and multiplied by `scale`. */
 export function embed(ctx: OpContext, ids: Tensor, table: EmbeddingLayer, scale = 1): Tensor {
   const { tape } = ctx;
-  const { lora } = table;
+  const { lora, tokens } = table;
   const T = ctx.B * ctx.S;
   const shape = { T, C: table.in, scale };
-  const y = output(tape, 'embed.y', [T, table.in], lora === null ? [table.tensor] : [table.tensor, lora.A, lora.B]);
+  const trained = [...(lora === null ? [] : [lora.A, lora.B]), ...(tokens === null ? [] : [tokens.rows])];
+  const y = output(tape, 'embed.y', [T, table.in], [table.tensor, ...trained]);
   const shards = lookUp(ctx, ids, table, scale, y);
   for (const { adapter, weight } of ctx.adapters?.embedding?.tables ?? []) {
     const other = tape.tensor('embed.replaced', [T, table.in], { category: 'workspace' });
     lookUp(ctx, ids, weight, scale, other);
     select(ctx, adapter, other, y, table.in);
   }
+  for (const { adapter, tokens: own } of ctx.adapters?.embedding?.tokens ?? [])
+    embedTokens(ctx, ids, own, { scale, y, owner: { adapter, S: ctx.S } });
   const low = ctx.adapters?.embedding?.low;
   if (low) addLowRank(ctx, ids, table, low, scale, y);
   const gathered = lora === null ? null : pairForward(ctx, ids, table, { ...lora, scaling: scale * lora.scaling }, y);
+  const slots = tokens && embedTokens(ctx, ids, tokens, { scale, y });
   tape.onBackward([y], () => {
     const dy = tape.gradOf(y);
+    if (tokens && slots) embedTokensBackward(ctx, slots, tokens, { scale, dy });
     if (lora && gathered) pairBackward(ctx, { ids, gathered, dy }, table, { ...lora, scaling: scale * lora.scaling });
     if (!isTrainable(table)) return;
     const { grad } = tape.gradTarget(table.tensor);

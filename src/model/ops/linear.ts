@@ -1,7 +1,7 @@
 /** A linear layer y = x W^T (+ b) with an optional LoRA or DoRA adapter, forward and backward. */
 import type { Tensor } from '../../gpu/tensor.ts';
 import { biasBwd, biasFwd } from '../../kernels/bias.ts';
-import { isTrainable, shardsOf, type Weight } from '../weight.ts';
+import { isTrainable, shardsOf, type TokenRows, type Weight } from '../weight.ts';
 import { bankForward } from './banked.ts';
 import { type OpContext, onceIfSelective, operandDtype } from './context.ts';
 import { backproject, type GradRows, project, type Rows, weightGrad } from './dense.ts';
@@ -18,6 +18,8 @@ import {
   undrop,
 } from './lora.ts';
 
+import { headTokens, headTokensBackward, headTokensInput } from './tokens.ts';
+
 export type { LoraPair } from './lora.ts';
 
 export type LinearLayer = {
@@ -27,6 +29,8 @@ export type LinearLayer = {
   /** (out) f32. */
   readonly bias: Tensor | null;
   readonly lora: LoraPair | null;
+  /** Of the head: tokens whose rows are trained. */
+  readonly tokens?: TokenRows | null;
 };
 
 /** x (T, in) -> y (T, out). */
@@ -50,7 +54,7 @@ export function linear(ctx: OpContext, x: Tensor, layer: LinearLayer): Tensor {
 
 /** Whether the gradient of y goes to products alone: DoRA scales it, and a trained bias sums it, in f32. */
 function takesHalfGrad(ctx: OpContext, { weight, bias, lora }: LinearLayer): boolean {
-  return operandDtype(ctx, weight.out) === 'f16' && !isDora(lora) && bias?.requiresGrad !== true;
+  return operandDtype(ctx, weight.out) === 'f16' && !isDora(lora) && !lora?.bias && bias?.requiresGrad !== true;
 }
 
 /** Whether the gradient of x is one product, which can be stored in f16: shards, DoRA's scaling and dropout's term are added up in f32. */
@@ -60,8 +64,8 @@ function writesHalfGrad(ctx: OpContext, { weight, lora }: LinearLayer): boolean 
 }
 
 /** Whether the base weight, the bias or an adapter of the layer is trained. */
-export function isTrained({ weight, bias, lora }: LinearLayer): boolean {
-  return lora !== null || isTrainable(weight) || bias?.requiresGrad === true;
+export function isTrained({ weight, bias, lora, tokens }: LinearLayer): boolean {
+  return lora !== null || Boolean(tokens) || isTrainable(weight) || bias?.requiresGrad === true;
 }
 
 /** The row norms that a DoRA adapter divides by; they hold for every row of x. Null without DoRA. */
@@ -76,7 +80,7 @@ type Saved = { readonly xa: Tensor | null; readonly dora: DoraSaved | null };
 export function linearForward(
   ctx: OpContext,
   rows: Rows,
-  { name, bias, lora }: LinearLayer,
+  { name, bias, lora, tokens }: LinearLayer,
   norm: Tensor | null,
   y: Tensor,
 ): Saved {
@@ -89,15 +93,33 @@ export function linearForward(
   if (isDora(lora) && norm !== null) {
     const dora = doraForward(ctx, rows, lora, norm, y);
     if (bias !== null) biasFwd(ctx.tape, { T, N: weight.out, b: bias, y });
+    if (tokens) headTokens(ctx, rows, tokens, { y });
     return { xa: null, dora };
   }
   const xa = lora === null ? null : loraDown(ctx, rows, lora, droppedInput(ctx, rows, lora));
   project(ctx, rows, y, { bias, ...(lora && xa && { plus: loraTerm(lora, xa) }) });
+  if (lora?.bias) biasFwd(ctx.tape, { T, N: weight.out, b: lora.bias, y, scale: lora.scaling });
+  if (tokens) headTokens(ctx, rows, tokens, { y });
   return { xa, dora: null };
 }
 
 /** Adds to the gradients of what the layer trains; writes (or adds) that of x where it is wanted. */
 export function linearBackward(
+  ctx: OpContext,
+  rows: Rows,
+  layer: LinearLayer,
+  saved: Saved,
+  dy: Tensor,
+  dx: GradRows | null,
+): void {
+  const { tokens } = layer;
+  const taken = tokens ? headTokensBackward(ctx, rows, tokens, dy) : null;
+  tableBackward(ctx, rows, layer, saved, dy, dx);
+  if (tokens && taken !== null && dx !== null) headTokensInput(ctx, rows, tokens, taken, dx);
+}
+
+/** The same for all but trained tokens. */
+function tableBackward(
   ctx: OpContext,
   rows: Rows,
   { bias, lora }: LinearLayer,

@@ -1,5 +1,6 @@
 /** The LoRA term of a linear layer, scaling * B A dropout(x), forward and backward. */
 import type { Tensor } from '../../gpu/tensor.ts';
+import { biasBwd } from '../../kernels/bias.ts';
 import { dropoutBwd, dropoutFwd } from '../../kernels/dropout.ts';
 import { type LowRank, matmulNn, matmulNt, matmulTn } from '../../kernels/matmul.ts';
 import type { OpContext } from './context.ts';
@@ -9,6 +10,8 @@ import { type GradRows, type Rows, rowLength } from './dense.ts';
 export type LoraPair = {
   readonly A: Tensor;
   readonly B: Tensor;
+  /** (out): PEFT's lora_bias; y += scaling * bias. Null without. */
+  readonly bias: Tensor | null;
   readonly r: number;
   readonly scaling: number;
   readonly dropout: number;
@@ -59,6 +62,7 @@ export function loraBackward(
   matmulNn(tape, { ...sizes, x: dy, xBand: band, w: lora.B, y: dxa });
   const dB = tape.gradTarget(lora.B);
   matmulTn(tape, { ...sizes, d: dy, dBand: band, x: xa, y: dB.grad, accumulate: dB.accumulate });
+  if (lora.bias !== null) biasBwd(tape, { T, N: weight.out, dy, db: tape.gradTarget(lora.bias).grad, scale: scaling });
   const dA = tape.gradTarget(lora.A);
   matmulTn(tape, { M: T, N: r, K: weight.in, d: dxa, x: input, y: dA.grad, accumulate: dA.accumulate });
   return dxa;

@@ -1,5 +1,5 @@
 /** Root mean squared error of quantizing by decoder layer, a line for each way to store the base. */
-import { max as largest } from 'simple-statistics';
+import { max as largest, min as smallest } from 'simple-statistics';
 import type { RunRecord } from '../../results/run-schema.ts';
 import type { Chart } from '../document.ts';
 import { armScale, legendColumns } from './axis.ts';
@@ -39,7 +39,7 @@ export function quantErrorChart(arms: readonly { readonly arm: string; readonly 
     field: 'layer',
     type: 'quantitative',
     title: 'decoder layer',
-    scale: { nice: false, domain: [Math.min(...layers) - 0.25, Math.max(...layers) + 0.25] },
+    scale: { nice: false, domain: [smallest(layers) - 0.25, largest(layers) + 0.25] },
     axis: { grid: false, values: layers, format: 'd' },
   };
   const y = {

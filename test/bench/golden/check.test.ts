@@ -55,11 +55,14 @@ describe('the golden folders', () => {
       'merge-4bit',
       'combine',
       'gguf',
+      'peft-options',
+      'pissa',
       'chat',
       'programs',
       'tokenizers',
       'optimizers',
       'eval',
+      'eval-chat',
     ]);
     for (const made of own ?? []) {
       const [name = '', version = ''] = (named(made) ?? '').split(' ');

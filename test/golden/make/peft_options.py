@@ -54,6 +54,30 @@ OPTIONS = {
     "embedding": ("biased", True, {"target_modules": ["q_proj", "embed_tokens"]}),
     "tied-to-save": ("tied", True, TARGETS | {"modules_to_save": ["embed_tokens"], "ensure_weight_tying": True}),
     "qlora-dora": ("qlora", True, {"target_modules": "all-linear", "use_dora": True}),
+    "lora-bias": ("biased", True, TARGETS | {"lora_bias": True}),
+    "lora-bias-rslora": (
+        "biased",
+        True,
+        {"target_modules": ["v_proj", "up_proj", "lm_head"], "lora_bias": True, "use_rslora": True, "bias": "lora_only"},
+    ),
+    "tokens": ("biased", True, TARGETS | {"trainable_token_indices": [3, 17, 5, 60]}),
+    "tokens-of-ends": (
+        "biased",
+        True,
+        TARGETS | {"trainable_token_indices": {"embed_tokens": [3, 9], "lm_head": [5, 17, 60]}},
+    ),
+    "tokens-tied": ("tied", True, TARGETS | {"trainable_token_indices": [1, 7, 30, 31]}),
+    "tokens-and-more": (
+        "biased",
+        True,
+        {
+            "target_modules": ["q_proj", "lm_head"],
+            "lora_bias": True,
+            "modules_to_save": ["norm"],
+            "trainable_token_indices": [3, 60],
+        },
+    ),
+    "tokens-qlora": ("qlora", True, {"target_modules": "all-linear", "trainable_token_indices": [2, 40]}),
 }
 
 # first values from a seed: base, seed, options
@@ -67,6 +91,13 @@ INITIAL = {
     # of a float32 model quantized as it is loaded: A is rounded to the compute dtype, DoRA's norms are not
     "4bit-bfloat16": ("4bit-bfloat16", 9, {"target_modules": ["k_proj"], "use_dora": True}),
     "4bit-float16": ("4bit-float16", 10, {"target_modules": ["k_proj"], "use_dora": True}),
+    "lora-bias": ("biased", 11, {"target_modules": ["q_proj", "up_proj"], "lora_bias": True}),
+    "lora-bias-false": (
+        "biased",
+        12,
+        {"target_modules": ["q_proj", "up_proj"], "lora_bias": True, "init_lora_weights": False},
+    ),
+    "tokens-bf16": ("bf16", 13, {"target_modules": ["k_proj"], "trainable_token_indices": [2, 9]}),
 }
 
 PATTERNS = [
