@@ -108,10 +108,16 @@ export function checkEvalSettings(
   found: readonly ConfigProblem[] = [],
 ): EvalConfig {
   const config = checkedSettings(evalSettings, given, whereOf, found);
-  const unused = unusedDatasetSettings(config, given, whereOf).filter(
+  const ofDatasets = unusedDatasetSettings(config, given, whereOf).filter(
     ({ path }) => !(config.apply_chat_template && path === 'chat_template_path'),
   );
-  const problems = [...contradictions(config, whereOf), ...unused, ...unusedChatSettings(config, given, whereOf)];
+  const problems = [
+    ...contradictions(config, whereOf),
+    ...ofDatasets,
+    ...unused(OF_TEXTS, 'texts', config, given, whereOf),
+    ...unused(OF_TASKS, 'tasks', config, given, whereOf),
+    ...unusedChatSettings(config, given, whereOf),
+  ];
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }
@@ -140,6 +146,26 @@ function contradictions(config: EvalConfig, whereOf: (key: string) => string): C
       message: `is ${stride}, above window_length ${window_length}: tokens between two windows would be left out (${whereOf('stride')})`,
     });
   return problems;
+}
+
+/** Keys that say nothing where there is no text, or no task. */
+const OF_TEXTS = ['window_length', 'stride'];
+const OF_TASKS = ['limit', 'num_fewshot', 'fewshot_seed'];
+
+function unused(
+  keys: readonly string[],
+  what: 'texts' | 'tasks',
+  config: EvalConfig,
+  given: Readonly<Record<string, unknown>>,
+  whereOf: (key: string) => string,
+): ConfigProblem[] {
+  if (config[what].length > 0) return [];
+  return keys
+    .filter((key) => given[key] !== undefined)
+    .map((key) => ({
+      path: key,
+      message: `says how ${what} are evaluated, and there are none; give ${what}, or leave it out (${whereOf(key)})`,
+    }));
 }
 
 function unusedChatSettings(

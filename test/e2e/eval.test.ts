@@ -99,6 +99,23 @@ test.each([
     [TINY, '--adapter', path.join(GOLDEN, 'architectures/qwen2/adapter-init'), '--tasks', 'AT/t.yaml'],
     'adapter',
   ],
+  ['a stride without texts', [TINY, '--tasks', 'AT/t.yaml', '--stride', '8'], 'stride: says how texts are evaluated'],
+  ['a limit without tasks', [TINY, '--texts', 'AT/t.jsonl', '--limit', '8'], 'limit: says how tasks are evaluated'],
+  [
+    'results of two adapters in one folder',
+    [
+      TINY,
+      '--adapter',
+      `${ADAPTER}=a/b`,
+      '--adapter',
+      `${ADAPTER}=a__b`,
+      '--tasks',
+      'AT/t.yaml',
+      '--output_path',
+      'AT/o',
+    ],
+    'the results of a/b and of a__b would have one folder, a__b',
+  ],
   [
     'two adapters of one name',
     [TINY, '--adapter', `${ADAPTER}=a`, '--adapter', `${ADAPTER}=a`, '--tasks', 'AT/t.yaml'],
