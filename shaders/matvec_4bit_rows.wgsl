@@ -2,7 +2,7 @@ import package::lib::flags::{ FLAG_INPUT, FLAG_WEIGHT, beyond_f16, magnitude4 };
 import package::lib::grid::flat_index;
 import package::lib::matvec_sum::{ LANES, SUMS, put_sum, sum_over_lanes };
 import package::lib::nf4::{ HIGH_CODES, LOW_CODES, byte_of, codes4 };
-import constants::{ ROWS, T, WORDS };
+import constants::{ AHEAD, HALVES, ROWS, T, WORDS };
 
 // matvec_4bit_rows: matvec_4bit for GPUs, ROWS rows of w by a workgroup: y[t, n] = sum_k x[t, k] * w[n, k]
 //
@@ -47,16 +47,18 @@ var<workgroup> values: array<f32, VALUES>;
 @if(F16) var<private> seen_x: vec4u;
 @if(F16) var<private> seen_w: vec4u;
 
-// F16: as dequant_4bit rounds them; else without their scale, which is multiplied with a block's sum
+// SCALED: with their scale, and for F16 as dequant_4bit rounds them; else the scale is multiplied with the sum over a word
 fn values4(word: u32, shifts: vec4u, scale: f32) -> vec4f {
   let code = codes4(word, shifts);
-  let v = vec4f(values[code.x], values[code.y], values[code.z], values[code.w]);
-  @if(F16) {
-    let scaled = v * scale;
-    seen_w = max(seen_w, magnitude4(scaled));
-    return vec4f(vec4h(scaled));
-  }
+  var v = vec4f(values[code.x], values[code.y], values[code.z], values[code.w]);
+  @if(SCALED) v *= scale;
+  @if(F16) seen_w = max(seen_w, magnitude4(v));
+  @if(F16) return vec4f(vec4h(v));
   @if(!F16) return v;
+}
+
+fn plus_dot(sum: f32, a: vec4f, b: vec4f) -> f32 {
+  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
 }
 
 fn load_x(at: u32) -> vec4f {
@@ -80,7 +82,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
     // scales of the blocks: all loads are issued before the first of them is looked at
     @if(DOUBLE) var bytes: array<u32, ROWS>;
     var scales: array<f32, ROWS>;
-    var parts = array<f32, SUMS>();
     @unroll for (var r = 0u; r < ROWS; r++) {
       // the last rows of w may be short of ROWS: they are read again, and not stored
       let at = min(first + r, params.N - 1u) * vectors + k;
@@ -90,36 +91,39 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) grid: vec3u, 
       @if(DOUBLE) scales[r] = nested[block / 256u];
       @if(!DOUBLE) scales[r] = absmax[block];
     }
-    @unroll for (var i0 = 0u; i0 < 4u; i0 += WORDS) {
-      // x of WORDS words is on its way at once
-      var xs: array<vec4f, 2u * WORDS * T>;
-      @unroll for (var t = 0u; t < T; t++) {
-        @unroll for (var i = 0u; i < 2u * WORDS; i++) {
-          xs[t * 2u * WORDS + i] = load_x((t * vectors + k) * 8u + 2u * i0 + i);
-        }
-      }
-      @if(DOUBLE) if (i0 == 0u) {
-        @unroll for (var r = 0u; r < ROWS; r++) {
-          let at = min(first + r, params.N - 1u) * vectors + k;
-          let block = params.first_block + ((32u * at) >> params.block_shift);
-          scales[r] = values[16u + byte_of(bytes[r], block)] * scales[r] + offset;
-        }
-      }
-      @unroll for (var i = 0u; i < WORDS; i++) {
-        @unroll for (var r = 0u; r < ROWS; r++) {
-          let low = values4(words[r][i0 + i], LOW_CODES, scales[r]);
-          let high = values4(words[r][i0 + i], HIGH_CODES, scales[r]);
+    // where this stays a loop, it keeps compilers from loading x of all four words at once, for which registers have no place
+    for (var j = 0u; j < 4u; j += AHEAD) {
+      @unroll for (var i0 = 0u; i0 < AHEAD; i0 += WORDS) {
+        @unroll for (var h = 0u; h < 2u; h += HALVES) {
+          // x of WORDS words, or of half of one, is on its way at once
+          var xs: array<vec4f, HALVES * WORDS * T>;
           @unroll for (var t = 0u; t < T; t++) {
-            let at = t * 2u * WORDS + 2u * i;
-            parts[t * ROWS + r] += dot(xs[at], low) + dot(xs[at + 1u], high);
+            @unroll for (var i = 0u; i < HALVES * WORDS; i++) {
+              xs[t * HALVES * WORDS + i] = load_x((t * vectors + k) * 8u + 2u * (j + i0) + h + i);
+            }
+          }
+          @if(DOUBLE) if (j + i0 + h == 0u) {
+            @unroll for (var r = 0u; r < ROWS; r++) {
+              let at = min(first + r, params.N - 1u) * vectors + k;
+              let block = params.first_block + ((32u * at) >> params.block_shift);
+              scales[r] = values[16u + byte_of(bytes[r], block)] * scales[r] + offset;
+            }
+          }
+          @unroll for (var i = 0u; i < WORDS; i++) {
+            @unroll for (var r = 0u; r < ROWS; r++) {
+              let word = words[r][j + i0 + i];
+              let v = values4(word, select(LOW_CODES, HIGH_CODES, h == 1u), scales[r]);
+              @if(WHOLE) let high = values4(word, HIGH_CODES, scales[r]);
+              @unroll for (var t = 0u; t < T; t++) {
+                let at = HALVES * (t * WORDS + i);
+                let to = t * ROWS + r;
+                @if(SCALED) sums[to] = plus_dot(sums[to], xs[at], v);
+                @if(SCALED && WHOLE) sums[to] = plus_dot(sums[to], xs[at + 1u], high);
+                @if(!SCALED) sums[to] += (dot(xs[at], v) + dot(xs[at + 1u], high)) * scales[r];
+              }
+            }
           }
         }
-      }
-    }
-    @unroll for (var t = 0u; t < T; t++) {
-      @unroll for (var r = 0u; r < ROWS; r++) {
-        @if(F16) sums[t * ROWS + r] += parts[t * ROWS + r];
-        @if(!F16) sums[t * ROWS + r] += parts[t * ROWS + r] * scales[r];
       }
     }
   }

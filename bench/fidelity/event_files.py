@@ -21,6 +21,9 @@ reader.Reload()
 wanted = {}
 for line in (folder / "log.jsonl").read_text().splitlines():
     row = json.loads(line)
+    # texts of eval_generate, for which event files have no place here
+    if "samples" in row:
+        continue
     step = row.pop("step")
     for tag, value in rewrite_logs(row).items():
         wanted.setdefault(tag, []).append((step, float("nan") if value is None else float(numpy.float32(value))))

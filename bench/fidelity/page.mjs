@@ -13,6 +13,7 @@ export const ROWS = [
   'A real pretrained model',
   'Token ids',
   'Generated tokens',
+  'Tasks scored by lm-eval',
 ];
 
 /** @param {readonly StoredRecord[]} records @returns {string} the page */
@@ -73,6 +74,11 @@ own (Llama 2, SmolLM2), the two differ from each other, and nibble follows trans
 random values on all linear layers (rank 8, alpha 16, B with standard deviation 0.02). The bnb-4bit base is the one that transformers
 wrote, and the reference of it the base that the format's definition dequantizes. Small models of ten architectures are held to the
 tokens of transformers and PEFT by \`test/generate/greedy.test.ts\` (32 of them) and \`test/slow/greedy.test.ts\` (128).`,
+  8: `All items of five tasks ([test/golden/eval](../test/golden/eval): multiple choice with and without worked examples, perplexity of
+texts, a last word, generated answers) with the tiny model and an adapter on it. lm-eval asks \`nibble serve\` as it asks any server of
+OpenAI's completions, and each number or text that it takes from the answers is held against \`nibble eval\`'s. lm-eval keeps two places
+of a context for itself, so the served model is said to have two more: the longest items are then cut alike. Against lm-eval's own
+\`hf\` model the same items are held by \`test/slow/eval.test.ts\`.`,
 };
 
 /** @param {Row} row */

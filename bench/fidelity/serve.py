@@ -1,7 +1,8 @@
-"""lm-eval itself, through a running `nibble serve`: what it asked, what it made of the answers, and what its own `hf` model says.
+"""lm-eval itself, through a running `nibble serve`: what it asked, and what it took from the answers.
 
-usage: serve.py URL OUT.json [ITEMS [TASK ...]]    with a server for bench/models/tiny and test/golden/eval/adapter=judge at URL
-Writes the requests that were sent and, for each task, item by item, log-likelihoods by both ways. Needs: lm_eval, transformers.
+usage: serve.py URL MODEL CONTEXT OUT.json [ITEMS]    with a server for MODEL, whose context is CONTEXT tokens, and an adapter called judge at URL
+Writes for the base and the adapter each request with the numbers or texts that lm-eval read out of its answer, and lm-eval's samples and
+results of every task of test/golden/eval; ITEMS are the first of each task, all where it is left out. Needs: lm_eval[api], transformers.
 """
 
 import importlib.metadata
@@ -14,67 +15,66 @@ from lm_eval import simple_evaluate
 from lm_eval.models.openai_completions import LocalCompletionsAPI
 from lm_eval.tasks import TaskManager
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-EVAL = ROOT / "test" / "golden" / "eval"
+EVAL = Path(__file__).resolve().parent.parent.parent / "test" / "golden" / "eval"
 TASKS = ["whale_choice", "whale_letters", "sea_passages", "last_word", "next_word"]
-MODELS = {"base": "tiny", "adapter": "judge"}
-CONTEXT = 512
-# first items of each task: enough to hold every kind of request
-ITEMS = 6
-BOS = 0
+MODELS = {"base": "base", "adapter": "judge"}
+PACKAGES = ("torch", "transformers", "lm_eval")
 
 
 class Recorded(LocalCompletionsAPI):
-    """Keeps what is sent, in the order it is sent."""
+    """Keeps what is sent and what is made of the answer, in the order of both: one request is under way at a time."""
 
-    sent = []
+    exchanges = []
 
     def _create_payload(self, *arguments, **keywords):
         payload = super()._create_payload(*arguments, **keywords)
-        self.sent.append(json.loads(json.dumps(payload)))
+        Recorded.exchanges.append({"request": json.loads(json.dumps(payload))})
         return payload
 
+    @staticmethod
+    def parse_logprobs(outputs, tokens=None, ctxlens=None, **keywords):
+        taken = LocalCompletionsAPI.parse_logprobs(outputs=outputs, tokens=tokens, ctxlens=ctxlens, **keywords)
+        Recorded.exchanges[-1].update(contexts=list(ctxlens), taken=[list(pair) for pair in taken])
+        return taken
 
-def scored(url, model, items, names):
-    # lm-eval keeps a place of these for the token that it asks for and throws away
+    @staticmethod
+    def parse_generations(outputs, **keywords):
+        taken = LocalCompletionsAPI.parse_generations(outputs=outputs, **keywords)
+        Recorded.exchanges[-1].update(taken=taken)
+        return taken
+
+
+def scored(url, name, model, context, items):
     lm = Recorded(
         base_url=f"{url}/v1/completions",
-        model=model,
+        model=name,
         tokenizer_backend="huggingface",
-        tokenizer=str(ROOT / "bench" / "models" / "tiny"),
-        max_length=CONTEXT,
-        # as lm-eval's hf model does with this tokenizer
+        tokenizer=model,
+        max_length=context,
+        # as lm-eval's hf model does where the tokenizer puts one in front
         add_bos_token=True,
-        custom_prefix_token_id=BOS,
         batch_size=4,
         num_concurrent=1,
         max_retries=1,
     )
     manager = TaskManager(include_path="tasks", include_defaults=False)
-    return simple_evaluate(model=lm, tasks=names, task_manager=manager, bootstrap_iters=0, limit=items)["samples"]
+    return simple_evaluate(model=lm, tasks=TASKS, task_manager=manager, bootstrap_iters=0, limit=items)
 
 
-def main(url, out, items=ITEMS, *names):
+def main(url, model, context, out, items=None):
+    model, out = Path(model).resolve(), Path(out).resolve()
+    # the tasks name their data from here
     os.chdir(EVAL)
-    own = json.loads((EVAL / "lm-eval.json").read_text())
-    found = {}
-    for arm, model in MODELS.items():
-        Recorded.sent = []
-        samples = scored(url, model, int(items), list(names or TASKS))
-        tasks = {}
-        for task, rows in samples.items():
-            hf = {(row["doc_id"], row["filter"]): row for row in own[arm]["samples"][task]}
-            tasks[task] = [
-                {
-                    "doc_id": row["doc_id"],
-                    "served": row["filtered_resps"],
-                    "hf": hf[row["doc_id"], row["filter"]]["filtered_resps"],
-                }
-                for row in rows
-            ]
-        found[arm] = {"requests": Recorded.sent, "tasks": tasks}
-    made = {"lm_eval": importlib.metadata.version("lm_eval"), **found}
-    Path(out).write_text(json.dumps(made, indent=1) + "\n")
+    found = {"versions": {name: importlib.metadata.version(name) for name in PACKAGES}}
+    for entry, name in MODELS.items():
+        Recorded.exchanges = []
+        made = scored(url, name, str(model), int(context), None if items is None else int(items))
+        samples = {
+            task: [{key: row[key] for key in ("doc_id", "filter", "filtered_resps", *row["metrics"])} for row in rows]
+            for task, rows in made["samples"].items()
+        }
+        found[entry] = {"exchanges": Recorded.exchanges, "samples": samples, "results": made["results"]}
+    out.write_text(json.dumps(found, default=float) + "\n")
 
 
 if __name__ == "__main__":

@@ -75,6 +75,11 @@ export const PROMISES = [
     promised: 'its cost by context and batch, and what 4 bits save; ratios, no figure',
     by: '`bench/performance/decode-curves.mjs`',
   },
+  {
+    what: 'Plans that trade time for memory',
+    promised: '`gradient_checkpointing: auto` takes the fastest plan that fits; a paged optimizer is equal to the bit',
+    by: '`bench/performance/auto.mjs`, `bench/performance/paging.mjs`',
+  },
 ];
 
 /** Titles, which the records of the page are held against. */

@@ -24,9 +24,10 @@ const flops =
 /**
  * The loop that does a kernel's products: the smallest that has the most of them, and a barrier where one of those has.
  * @param {Program} program
+ * @param {boolean} [isAround] the largest of these instead, where a round is more than that loop does at once
  * @returns {{ body: ReadonlySet<number>, inner: readonly ReadonlySet<number>[] } | null}
  */
-export function mainLoop(program) {
+export function mainLoop(program, isAround = false) {
   const blocks = [...program.values()];
   const loops = [...loopsOf(program)].map(([header, body]) => {
     const all = instructionsOf(blocks.filter(({ id }) => body.has(id)));
@@ -43,7 +44,7 @@ export function mainLoop(program) {
   const most = Math.max(...loops.map(({ products }) => products), 0);
   const candidates = loops.filter(({ products }) => products === most && most > 0);
   const fitting = candidates.some(({ barrier }) => barrier) ? candidates.filter(({ barrier }) => barrier) : candidates;
-  const [main] = fitting.sort((a, b) => a.size - b.size);
+  const [main] = fitting.sort((a, b) => (isAround ? b.size - a.size : a.size - b.size));
   if (main === undefined) return null;
   const within = loops.filter(
     ({ header, body }) => header !== main.header && main.body.has(header) && body.size < main.body.size,
@@ -60,7 +61,7 @@ export function mainLoop(program) {
  * @returns {Piece[]}
  */
 export function piecesOf({ program, workgroupSize, statistics }, round) {
-  const main = mainLoop(program);
+  const main = mainLoop(program, round.isAround);
   if (main === null) return [{ blocks: [...program.values()], times: 1 }];
   const blocks = [...program.values()].filter(({ id }) => main.body.has(id));
   const own = blocks.filter(({ id }) => !main.inner.some((body) => body.has(id)));

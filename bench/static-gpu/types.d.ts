@@ -176,6 +176,8 @@ export type Round = {
   readonly bytes: number;
   /** Present for kernels that stream weights or a cache: `bytes` are those. */
   readonly isStream?: true;
+  /** Present where a round takes all of the loop around the innermost one with its products. */
+  readonly isAround?: true;
 };
 
 /** A kernel's rate, and why. */

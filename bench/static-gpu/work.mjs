@@ -117,7 +117,8 @@ function streamRound(spec, { CHUNK = 0, HEADS = 0, D4 = 0, T = 0, ROWS = 0 }) {
   if (spec.kernel === 'attention_decode')
     return { flops: 16 * CHUNK * HEADS * D4, bytes: 2 * CHUNK * D4 * 16, isStream };
   const elements = spec.kernel === 'matvec_16bit' ? 8 : 32;
-  return { flops: 2 * T * ROWS * MATVEC.lanes * elements, bytes: ROWS * MATVEC.lanes * MATVEC.bytes, isStream };
+  const flops = 2 * T * ROWS * MATVEC.lanes * elements;
+  return { flops, bytes: ROWS * MATVEC.lanes * MATVEC.bytes, isStream, isAround: true };
 }
 
 /** @param {Bound} bound */

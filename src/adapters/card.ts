@@ -1,4 +1,5 @@
 /** The README.md beside a saved adapter, with the front matter that PEFT and the hub know. It names no folder of a machine. */
+import { markdownTable, markdownText } from '../results/markdown.ts';
 import type { LoraConfig } from './config.ts';
 
 /** What a run knows of an adapter. Losses are in nats a token; NaN where there is none. */
@@ -15,6 +16,12 @@ export type TrainingFacts = {
     readonly epoch: number;
     readonly loss: number;
     readonly evalLoss: number | null;
+  }[];
+  /** Prompts that the run wrote on after, by the base and by these weights; null for a text that there is not. */
+  readonly samples: readonly {
+    readonly prompt: string;
+    readonly before: string | null;
+    readonly after: string | null;
   }[];
   /** Step whose weights these are. */
   readonly step: number;
@@ -76,7 +83,8 @@ function recipe(config: LoraConfig): string {
   return `${parts.join('; ')}.`;
 }
 
-function training({ datasets, trainRows, evalRows, settings, results, step, versions }: TrainingFacts): string[] {
+function training(facts: TrainingFacts): string[] {
+  const { datasets, trainRows, evalRows, settings, results, step, versions } = facts;
   const named = (use: 'training' | 'evaluation'): string =>
     datasets.flatMap((set) => (set.use === use ? [`\`${set.name}\``] : [])).join(', ');
   const rows = (count: number): string => `${count.toLocaleString('en-US')} row${count === 1 ? '' : 's'}`;
@@ -101,18 +109,33 @@ function training({ datasets, trainRows, evalRows, settings, results, step, vers
         row.evalLoss === null ? '' : Math.exp(row.evalLoss).toFixed(2),
       ]),
     ),
+    ...samples(facts),
     '## Versions',
     versions.map(([name, version]) => `- ${name}: ${version}`).join('\n'),
   ];
 }
 
+function samples({ samples: all, step }: TrainingFacts): string[] {
+  if (all.length === 0) return [];
+  const text = (given: string | null): string => (given === null ? '' : markdownText(given));
+  return [
+    '## Samples',
+    'What the model writes on after each prompt, the likeliest token every time.',
+    markdownTable(
+      ['prompt', 'before training', `after step ${step}`],
+      all.map(({ prompt, before, after }) => [markdownText(prompt), text(before), text(after)]),
+    ),
+  ];
+}
+
 const decimals = (loss: number): string => (Number.isNaN(loss) ? 'no label' : loss.toFixed(4));
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string =>
-    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
-}
+/** A table of plain cells, in which a bar stands for itself. */
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  markdownTable(
+    head,
+    rows.map((cells) => cells.map((cell) => cell.replaceAll('|', '\\|'))),
+  );
 
 function usage(base: string): string {
   return `## Use

@@ -47,8 +47,8 @@ export function combineAdapters(
   base: AdapterBase,
 ): CombinedAdapter {
   requireAddable(adapters);
-  // PEFT takes one adapter as linear, whatever is asked for
-  const type = adapters.length === 1 ? 'linear' : combination_type;
+  // PEFT takes one adapter as linear, whatever is asked for; a rank that is asked for is another adapter
+  const type = adapters.length === 1 && svd_rank === null ? 'linear' : combination_type;
   const ranks = adapters.map(({ adapter: { config } }) => largestOf([config.r, ...Object.values(config.rank_pattern)]));
   if (type === 'linear') requireOneRank(adapters, ranks);
   const largest = largestOf(ranks);
@@ -56,7 +56,10 @@ export function combineAdapters(
   const values = new Map<string, Float32Array<ArrayBuffer>>();
   const targets = unionOf(adapters, base).map((target): LoraTarget => {
     const shape = { name: target.name, kind: target.kind, out: target.out, in: target.in };
-    for (const [name, floats] of combined(target, partsOf(adapters, target.name), type, rank)) values.set(name, floats);
+    for (const [name, floats] of combined(target, partsOf(adapters, target.name), type, rank)) {
+      requireHeld(name, floats);
+      values.set(name, floats);
+    }
     // rank and alpha are equal, so that nothing is scaled any more
     return { ...shape, rank, alpha: rank, scaling: 1 };
   });
@@ -109,6 +112,13 @@ function requireOneRank(adapters: readonly WeightedAdapter[], ranks: readonly nu
 function unionOf(adapters: readonly WeightedAdapter[], base: AdapterBase): LoraTarget[] {
   const found = new Map(adapters.flatMap(({ adapter }) => adapter.layout.targets.map((t) => [t.name, t] as const)));
   return base.modules.flatMap(({ name }) => found.get(name) ?? []);
+}
+
+/** @throws ConfigError where weights or updates are so large that float32 cannot hold the sum */
+function requireHeld(name: string, floats: Float32Array): void {
+  if (floats.every(Number.isFinite)) return;
+  const message = `${name} of the sum is beyond what float32 holds. Give smaller weights; or was an adapter saved from a run that diverged?`;
+  throw new ConfigError([{ path: 'adapter', message }]);
 }
 
 /** One adapter's pair on a module, A (r, in) and B (out, r); of an embedding A lies (tokens, r), B (hidden, r). */

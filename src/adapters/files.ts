@@ -120,9 +120,10 @@ function ownEmbeddings({ targets }: AdapterLayout, base: AdapterBase): OwnEmbedd
 }
 
 function headline(faults: number, config: LoraConfig, { targets }: AdapterLayout, base: AdapterBase): string {
-  if (targets.length > 0) return `${faults} tensors do not fit the model and ${ADAPTER_CONFIG_FILE}.`;
+  const misfits = faults === 1 ? '1 tensor does' : `${faults} tensors do`;
+  if (targets.length > 0) return `${misfits} not fit the model and ${ADAPTER_CONFIG_FILE}.`;
   return (
-    `${faults} tensors do not fit the model: target_modules ${show(config.target_modules ?? base.defaultTargets)} of ` +
+    `${misfits} not fit the model: target_modules ${show(config.target_modules ?? base.defaultTargets)} of ` +
     `${ADAPTER_CONFIG_FILE}, after exclude_modules, modules_to_save and layers_to_transform, matches no layer. ` +
     `${adaptableModules(base)}.`
   );

@@ -54,18 +54,35 @@ export function pissaPair(
   return { A, B };
 }
 
+/** Columns, or rows, that are worked on at once: sums stay in registers, and what they are made of is read once for all. */
+const AT_ONCE = 4;
+
 /** W X */
 function times({ rows, columns, values }: Weight, X: Matrix): Matrix {
   const q = X.columns;
   const out = matrix(rows, q);
-  const sums = new Float64Array(q);
+  const turned = transposedMatrix(X).values;
   for (let i = 0; i < rows; i++) {
-    sums.fill(0);
-    for (let k = 0, w = i * columns, x = 0; k < columns; k++, w++) {
-      const factor = values[w] as number;
-      for (let j = 0; j < q; j++, x++) sums[j] = (sums[j] as number) + factor * (X.values[x] as number);
+    const row = values.subarray(i * columns, (i + 1) * columns);
+    let j = 0;
+    for (; j + AT_ONCE <= q; j += AT_ONCE) {
+      let [a, b, c, d] = [0, 0, 0, 0];
+      const [x, y, z, w] = [j, j + 1, j + 2, j + 3].map((at) => turned.subarray(at * columns, (at + 1) * columns));
+      if (x === undefined || y === undefined || z === undefined || w === undefined) break;
+      for (let k = 0; k < columns; k++) {
+        const factor = row[k] as number;
+        a += factor * (x[k] as number);
+        b += factor * (y[k] as number);
+        c += factor * (z[k] as number);
+        d += factor * (w[k] as number);
+      }
+      out.values.set([a, b, c, d], i * q + j);
     }
-    out.values.set(sums, i * q);
+    for (; j < q; j++) {
+      let sum = 0;
+      for (let k = 0; k < columns; k++) sum += (row[k] as number) * (turned[j * columns + k] as number);
+      out.values[i * q + j] = sum;
+    }
   }
   return out;
 }
@@ -73,16 +90,25 @@ function times({ rows, columns, values }: Weight, X: Matrix): Matrix {
 /** W^T X */
 function transposedTimes({ rows, columns, values }: Weight, X: Matrix): Matrix {
   const q = X.columns;
-  const out = matrix(columns, q);
-  const sums = out.values;
-  for (let i = 0; i < rows; i++) {
-    const row = X.values.subarray(i * q, (i + 1) * q);
-    for (let k = 0, w = i * columns, at = 0; k < columns; k++, w++) {
-      const factor = values[w] as number;
-      for (let j = 0; j < q; j++, at++) sums[at] = (sums[at] as number) + factor * (row[j] as number);
+  // (q, columns), whose rows are added to from end to end
+  const sums = matrix(q, columns);
+  for (let i = 0; i < rows; i += AT_ONCE) {
+    const many = Math.min(AT_ONCE, rows - i);
+    const [x, y, z, w] = Array.from({ length: AT_ONCE }, (_, at) => {
+      const row = i + Math.min(at, many - 1);
+      return values.subarray(row * columns, (row + 1) * columns);
+    });
+    if (x === undefined || y === undefined || z === undefined || w === undefined) break;
+    for (let j = 0; j < q; j++) {
+      const [a = 0, b = 0, c = 0, d = 0] = Array.from({ length: many }, (_, at) => X.values[(i + at) * q + j]);
+      const into = sums.values.subarray(j * columns, (j + 1) * columns);
+      for (let k = 0; k < columns; k++)
+        into[k] =
+          (into[k] as number) +
+          (a * (x[k] as number) + b * (y[k] as number) + (c * (z[k] as number) + d * (w[k] as number)));
     }
   }
-  return out;
+  return transposedMatrix(sums);
 }
 
 /**

@@ -8,7 +8,6 @@ import { nodeReader, nodeWriter } from '../node/files.ts';
 import { hubNames, namesOf } from '../node/hub-inputs.ts';
 import type { SuiteInput } from '../results/summary-schema.ts';
 import { BUILTIN_PREFIX, resolveBuiltins } from './builtin.ts';
-import { DATA_FOLDER } from './resume-suite.ts';
 
 /** An input, and where this machine has it; null for what `builtin:` or the hub stands for. */
 export type NamedInput = Pick<SuiteInput, 'name' | 'kind' | 'from'> & {
@@ -20,6 +19,9 @@ export type NamedInput = Pick<SuiteInput, 'name' | 'kind' | 'from'> & {
 export const LOCAL_FILE = 'local.json';
 /** The suite as one file, with public names. */
 export const SUITE_FILE = 'suite.yaml';
+
+/** Folder, in that of a suite, with the texts that `builtin:` names stand for; in a published one, with its rows. */
+export const DATA_FOLDER = 'data';
 
 const FOLDERS = { model: 'models', adapter: 'adapters', rows: DATA_FOLDER, template: DATA_FOLDER } as const;
 /** Files of a model or an adapter that decide nothing here: cards, pictures, other formats. */

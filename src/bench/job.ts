@@ -9,6 +9,8 @@ export type RunJob = RunPlace & {
   readonly device: DeviceChoice;
   /** Name of the device that the suite's other runs were made on; null for its first run. */
   readonly mustBe?: string | null;
+  /** File for the GPU times of its kernels; null where it is not profiled. */
+  readonly profileFile?: string | null;
   /** File for the run's record. */
   readonly recordFile: string;
 };

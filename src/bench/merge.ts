@@ -4,11 +4,10 @@ import path from 'node:path';
 import { DataError } from '../errors.ts';
 import { inWords } from '../node/files.ts';
 import type { SuiteManifest } from '../results/summary-schema.ts';
-import { LOCAL_FILE, SUITE_FILE } from './inputs.ts';
+import { DATA_FOLDER, LOCAL_FILE, SUITE_FILE } from './inputs.ts';
 import { MANIFEST_FILE, readManifest, withRun, writeManifest } from './manifest.ts';
 import { RUNS_FOLDER } from './planned.ts';
 import { RUN_SUFFIX, readRun } from './read-runs.ts';
-import { DATA_FOLDER } from './resume-suite.ts';
 import { readSuiteFolder, type SuiteResult, writeSummary } from './suite-folder.ts';
 
 type Part = { readonly folder: string; readonly manifest: SuiteManifest };

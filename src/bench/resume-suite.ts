@@ -5,6 +5,7 @@ import { ConfigError } from '../errors.ts';
 import type { Shard } from '../node/run-types.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import type { SuiteManifest } from '../results/summary-schema.ts';
+import { DATA_FOLDER } from './inputs.ts';
 import { MANIFEST_FILE, readManifest } from './manifest.ts';
 import { type PlannedRun, RUNS_FOLDER } from './planned.ts';
 import { RUN_SUFFIX, readRun } from './read-runs.ts';
@@ -16,8 +17,6 @@ export type Begun = {
   readonly done: ReadonlyMap<string, RunRecord>;
 };
 
-/** Folder, in that of a suite, with the texts that `builtin:` names stand for. */
-export const DATA_FOLDER = 'data';
 const ENDED: readonly string[] = ['success', 'diverged'];
 
 /** Whether a folder that is not empty may be of a suite that was begun. */

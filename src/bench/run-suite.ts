@@ -29,6 +29,9 @@ import { OtherDevice, runOrRecord, WORKER } from './run-child.ts';
 import { readSuiteFolder, type SuiteResult, writeSummary } from './suite-folder.ts';
 import { isInShard, turnsOf } from './turns.ts';
 
+/** Ending of the file with the GPU times of a run's kernels, as a Chrome trace. */
+const TRACE_SUFFIX = '.trace.json';
+
 export type SuiteEvent =
   | { readonly type: 'plan'; readonly total: number; readonly done: number; readonly inOtherShards: number }
   | { readonly type: 'run-start'; readonly name: string; readonly index: number; readonly total: number }
@@ -120,7 +123,10 @@ async function runNext(
   await rm(path.join(directory, RUNS_FOLDER, name), { recursive: true, force: true });
   const recordFile = path.join(directory, file);
   const place = { suite: suite.suite, arm: arm.name, case: planned.case, replicate, division: suite.division, shard };
-  const job: RunJob = { ...place, planId, names, target: suite.target, config, device, command, recordFile };
+  const isProfiled = suite.profile && replicate === 0;
+  const profileFile = isProfiled ? path.join(directory, `${name}${TRACE_SUFFIX}`) : null;
+  const asked = { planId, names, target: suite.target, profileFile };
+  const job: RunJob = { ...place, ...asked, config, device, command, recordFile };
   const mustBe = manifest.device?.name ?? null;
   let found: string | null = mustBe;
   try {

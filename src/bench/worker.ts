@@ -46,10 +46,11 @@ process.once('message', (job: RunJob) => {
 });
 
 /** Runs the job and tells how it ended. The parent kills this process then, so nothing is closed here. */
-async function work({ config, device, recordFile, mustBe = null, ...place }: RunJob): Promise<void> {
+async function work({ config, device, recordFile, profileFile, mustBe = null, ...place }: RunJob): Promise<void> {
   const { signal } = controller;
   const onEvent = (event: RunEvent): void => tell(event, mustBe);
-  await run(config, { place, device, recordFile, signal, startedMs: 0, onEvent }).catch(fail);
+  const files = { recordFile, profileFile: profileFile ?? undefined };
+  await run(config, { place, device, ...files, signal, startedMs: 0, onEvent }).catch(fail);
 }
 
 function tell(event: RunEvent, mustBe: string | null): void {

@@ -24,6 +24,10 @@ export type SchemaNode = {
   pattern?: string;
   exclusiveMinimum?: number;
   exclusiveMaximum?: number;
+  minLength?: number;
+  maxLength?: number;
+  minItems?: number;
+  maxItems?: number;
 };
 
 /** Builds the JSON Schema of what a user may write for `type`, without zod's bounds for integers that a double can hold. */
@@ -49,14 +53,19 @@ export function inWords(node: SchemaNode): string {
   if (node.type === 'integer' || node.type === 'number') return numberInWords(node);
   if (Array.isArray(node.type)) return node.type.map((type) => inWords({ ...node, type })).join(', or ');
   if (node.type === 'boolean') return 'true or false';
-  if (node.type === 'array') return `a list of ${listed(node.items ?? {})}`;
+  if (node.type === 'array') return `a list of ${atMost(node.maxItems, '')}${listed(node.items ?? {})}`;
   if (node.type === 'object' && node.properties === undefined && typeof node.additionalProperties === 'object')
     return `a mapping from names to ${pluralOf(node.additionalProperties)}`;
   if (node.type === 'object') return `a mapping with ${keysOf(node)}`;
   if (node.pattern === FILE_NAME_PATTERN) return FILE_NAME_IN_WORDS;
-  if (node.type === 'string') return node.examples ? `a text such as ${node.examples.join(' or ')}` : 'a text';
+  if (node.type === 'string')
+    return node.examples ? `a text such as ${node.examples.join(' or ')}` : `a text${inCharacters(node)}`;
   return node.type ?? 'anything';
 }
+
+const atMost = (most: number | undefined, of: string): string => (most === undefined ? '' : `${of}at most ${most} `);
+const inCharacters = ({ maxLength }: SchemaNode): string =>
+  maxLength === undefined ? '' : `${atMost(maxLength, ' of ')}characters`;
 
 /** Keys that must be there, or else all there are. */
 const keysOf = ({ required = [], properties = {} }: SchemaNode): string =>
@@ -65,7 +74,7 @@ const keysOf = ({ required = [], properties = {} }: SchemaNode): string =>
 const pluralOf = (node: SchemaNode): string => inWords(node).replace(/^an? (integer|number)/, '$1s');
 
 function listed(item: SchemaNode): string {
-  if (item.type === 'string') return 'texts';
+  if (item.type === 'string') return `texts${inCharacters(item)}`;
   if (item.type === 'integer') return 'integers';
   if (item.type === 'object') return `mappings with ${keysOf(item)}`;
   return inWords(item);
@@ -100,25 +109,48 @@ export function typeProblems(
   const parsed = type.safeParse(value);
   if (parsed.success) return [];
   const schema = schemaOf(type);
-  return parsed.error.issues.flatMap((issue) => {
-    const node = nodeAt(schema, issue.path);
+  // one value may miss several bounds, and the words for it name them all
+  const places = parsed.error.issues.map(({ path: inner, code }) =>
+    code === 'unrecognized_keys' ? code : inner.join('.'),
+  );
+  const issues = parsed.error.issues.filter(
+    ({ code }, i) => code === 'unrecognized_keys' || places.indexOf(places[i]!) === i,
+  );
+  return issues.flatMap((issue) => {
+    const node = nodeAt(schema, issue.path, value);
     const at = path + issue.path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
     const where = place(issue.path);
     if (issue.code === 'unrecognized_keys')
-      return issue.keys.map((key) => unknownKey(`${at}.${key}`, key, Object.keys(node.properties ?? {}), where));
+      return issue.keys.map((key) =>
+        unknownKey(
+          `${at}.${key}`,
+          key,
+          alternatives(node).flatMap(({ properties = {} }) => Object.keys(properties)),
+          where,
+        ),
+      );
     return [typeProblem(at, valueAt(value, issue.path), node, where)];
   });
 }
 
+/** JSON and JavaScript round integers that large, so that another than the one meant would be taken. */
+const inexact = (got: unknown): string =>
+  Number.isInteger(got) && !Number.isSafeInteger(got) ? `, none beyond ${Number.MAX_SAFE_INTEGER}` : '';
+
+const alternatives = (node: SchemaNode): SchemaNode[] => [node, ...(node.anyOf ?? []).flatMap(alternatives)];
+
+function isTooEmpty(got: unknown, { minLength = 0, minItems = 0 }: SchemaNode): boolean {
+  return (got === '' && minLength > 0) || (Array.isArray(got) && got.length === 0 && minItems > 0);
+}
+
 function typeProblem(path: string, got: unknown, node: SchemaNode, where: string): ConfigProblem {
-  const choices = [node, ...(node.anyOf ?? [])].flatMap(
-    (choice) => choice.enum ?? ('const' in choice ? [choice.const] : []),
-  );
+  const choices = alternatives(node).flatMap((choice) => choice.enum ?? ('const' in choice ? [choice.const] : []));
   const texts = choices.filter((choice): choice is string => typeof choice === 'string');
   const meant = typeof got === 'string' ? nearest(got, texts) : undefined;
   const hint = meant === undefined ? mappingHint(got, node) : `; did you mean ${meant}?`;
   const found = got === undefined ? 'is missing; wanted' : `got ${showSetting(got)}, wanted`;
-  return { path, message: `${found} ${inWords(node)}${hint} (${where})` };
+  const filled = alternatives(node).some((choice) => isTooEmpty(got, choice)) ? ', and not an empty one' : '';
+  return { path, message: `${found} ${inWords(node)}${filled}${inexact(got)}${hint} (${where})` };
 }
 
 /** Suggests the mapping for a text that stands where one is wanted (a path instead of {path: ...}). */
@@ -138,18 +170,23 @@ export function unknownKey(path: string, key: string, known: Iterable<string>, w
   return { path, message: `unknown key${meant === undefined ? few : `, did you mean ${meant}?`} (${where})` };
 }
 
-function nodeAt(root: SchemaNode, path: readonly PropertyKey[]): SchemaNode {
-  return path.reduce<SchemaNode>((node, part) => {
+function nodeAt(root: SchemaNode, path: readonly PropertyKey[], value: unknown): SchemaNode {
+  return path.reduce<SchemaNode>((node, part, depth) => {
     // in "a list or nothing" the path leads into the choice that has parts
-    const choices = [node, ...(node.anyOf ?? [])];
+    const choices = alternatives(node);
     const inside = (choice: SchemaNode) => {
       if (typeof part === 'number') return choice.items;
       const { properties, additionalProperties: others } = choice;
       return properties?.[String(part)] ?? (typeof others === 'object' ? others : undefined);
     };
-    return choices.map(inside).find((found) => found !== undefined) ?? {};
+    const found = choices.map(inside).filter((part) => part !== undefined);
+    // of "texts, or integers" into those that the value would be one of
+    const kind = kindOf(valueAt(value, path.slice(0, depth + 1)));
+    return found.find(({ type }) => type === kind || (type === 'integer' && kind === 'number')) ?? found[0] ?? {};
   }, root);
 }
+
+const kindOf = (value: unknown): string => (Array.isArray(value) ? 'array' : typeof value);
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, part) => (value as Record<PropertyKey, unknown> | undefined)?.[part], root);

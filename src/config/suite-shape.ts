@@ -42,6 +42,10 @@ export const suiteShape = {
     .strictObject({ eval_loss: z.number().positive().describe('nats a token') })
     .optional()
     .describe('evaluation loss whose time of arrival is recorded'),
+  profile: z
+    .boolean()
+    .default(false)
+    .describe('whether the first run of each arm times its kernels and the peak of the device, after training'),
 };
 
 export type Budget = z.infer<typeof budgetShape>;

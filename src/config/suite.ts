@@ -32,6 +32,8 @@ export type ResolvedSuite = {
   readonly baseline: FileName;
   readonly budget: Budget | null;
   readonly target: Target | null;
+  /** Whether the first run of each arm is profiled. */
+  readonly profile: boolean;
   readonly cases: readonly Case[];
   readonly notices: readonly Notice[];
   /** What it was read from. */
@@ -40,7 +42,7 @@ export type ResolvedSuite = {
 
 export type SuiteSources = ConfigSources & { readonly file: SourceFile };
 
-type Head = Pick<ResolvedSuite, 'suite' | 'description' | 'seeds' | 'division'> & {
+type Head = Pick<ResolvedSuite, 'suite' | 'description' | 'seeds' | 'division' | 'profile'> & {
   readonly baseline?: string;
   readonly budget?: Budget;
   readonly target?: Target;

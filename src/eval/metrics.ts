@@ -1,6 +1,7 @@
 /** What an item's answers come to, metric by metric, as lm-eval's process_results has it. */
 import { fromJson, str } from '../data/chat/values.ts';
 import { pythonRegex } from '../formats/python-regex.ts';
+import { goldNumbers } from './gold.ts';
 import type { Item, Task } from './task.ts';
 import type { MetricField } from './task-shape.ts';
 import { pythonSub } from './template.ts';
@@ -64,15 +65,6 @@ function ofChoices(
     exact_match: gold.some((number) => answers[number]?.[1] === true) ? 1 : 0,
     brier_score: [gold[0] as number, weights.map((weight) => weight / total)],
   };
-}
-
-/** Numbers of the right choices; none for a target that no choice is. */
-export function goldNumbers({ hasSeveralTargets }: Task, choices: readonly string[], target: Item['target']): number[] {
-  const all = (typeof target === 'object' ? target : [target]) as readonly (string | number)[];
-  const few = hasSeveralTargets ? all : all.slice(0, 1);
-  return few
-    .map((gold) => (typeof gold === 'number' ? gold : choices.indexOf(gold)))
-    .filter((number) => number >= 0 && number < choices.length);
 }
 
 /** The first of the largest. */

@@ -87,7 +87,10 @@ class Planner {
     const ids = encoder.tokenizer.encode(text);
     const windows = strideWindows(ids, windowLength, stride);
     if (windows.length === 0)
-      throw new DataError(name, `gives ${ids.length} tokens, and perplexity needs at least two.`);
+      throw new DataError(
+        name,
+        `gives ${ids.length === 1 ? '1 token' : 'no token'}, and perplexity needs at least two. Give a longer text.`,
+      );
     return { name, tokens: ids.length, windows: windows.map((window) => ({ ...window, row: this.#row(window) })) };
   }
 

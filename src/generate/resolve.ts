@@ -33,6 +33,12 @@ export function endsOf(
   return ignore_eos ? [] : (defaults.eos_token_id ?? model.eos_token_id);
 }
 
+/** Characters that a token of a long text has at most on average; far more than people write. */
+const CHARACTERS_PER_TOKEN = 16;
+
+/** Characters beyond which no text fits a context: it need not be cut into tokens, which can take minutes. */
+export const mostCharacters = (context: number): number => CHARACTERS_PER_TOKEN * context;
+
 /** Most new tokens of a request of `prompt` tokens, within the context. */
 export function newTokensOf(
   { max_new_tokens }: Pick<GenerateConfig, 'max_new_tokens'>,

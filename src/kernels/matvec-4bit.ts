@@ -35,8 +35,15 @@ export type Matvec4bit = {
   readonly operands: 'f32' | 'f16';
 };
 
-/** Words of w of which x is loaded at once: registers hold 16 vectors of x. */
-const wordsAtOnce = (T: number): number => (T === 1 ? 4 : T === 2 ? 2 : 1);
+/**
+ * Of how many words of w, and halves of a word, x is loaded at once; of how many words compilers may load it ahead. Registers hold
+ * 16 vectors of x beside the sums, and 8 where there are most sums.
+ */
+function stepsOf(T: number) {
+  if (T === 1) return { WORDS: 4, HALVES: 2, AHEAD: 4 };
+  if (T === 2) return { WORDS: 2, HALVES: 2, AHEAD: 4 };
+  return T <= 4 ? { WORDS: 1, HALVES: 2, AHEAD: 1 } : { WORDS: 1, HALVES: 1, AHEAD: 2 };
+}
 
 /** Whether the kernel can take a product of `T` rows and a weight of `K` columns. */
 export function isMatvec(T: number, K: number): boolean {
@@ -62,8 +69,13 @@ export function matvec4bit(rec: Recorder, call: Matvec4bit): void {
   const byRows = rec.profile.tier !== 'direct' && isWhole;
   rec.dispatch({
     name: byRows ? 'matvec_4bit_rows' : 'matvec_4bit',
-    when: [...(double ? ['DOUBLE'] : []), ...(operands === 'f16' ? ['F16'] : [])],
-    constants: { T, ...(byRows && { ROWS: ROWS_AT_ONCE, WORDS: wordsAtOnce(T) }) },
+    when: [
+      ...(double ? ['DOUBLE'] : []),
+      ...(operands === 'f16' ? ['F16'] : []),
+      ...(byRows && stepsOf(T).HALVES === 2 ? ['WHOLE'] : []),
+      ...(byRows && (operands === 'f16' || stepsOf(T).HALVES === 1) ? ['SCALED'] : []),
+    ],
+    constants: { T, ...(byRows && { ROWS: ROWS_AT_ONCE, ...stepsOf(T) }) },
     params: {
       N,
       K,

@@ -5,7 +5,7 @@ import { ConfigError, DataError } from '../errors.ts';
 import type { JsonObject } from '../formats/json.ts';
 import type { FileReader } from '../formats/reader.ts';
 import type { TextTokenizer } from '../formats/tokenizer.ts';
-import { isTokenIds, type NamedFolder, type Prompt } from './prompts.ts';
+import { atPrompt, isTokenIds, type NamedFolder, type Prompt } from './prompts.ts';
 
 export type ChatJob = {
   readonly model: string;
@@ -42,7 +42,10 @@ export async function chatPrompts(
   for (const { prompt, number, record } of chats) {
     const adapter = prompt.adapter === undefined ? adapters[0]?.name : prompt.adapter;
     const chat = own.get(adapter ?? '') ?? base;
-    made.set(number, chatPromptIds(record, prompt.where, { tokenizer, chat }));
+    made.set(
+      number,
+      atPrompt(prompt.where, () => chatPromptIds(record, prompt.where, { tokenizer, chat })),
+    );
   }
   return made;
 }

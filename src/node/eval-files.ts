@@ -1,6 +1,6 @@
 /** Writes results and samples as lm-eval does, a folder for each model; nothing that is there is written over. */
 import { createHash } from 'node:crypto';
-import { mkdir, open, stat } from 'node:fs/promises';
+import { mkdir, open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ConfigError, DataError } from '../errors.ts';
 import type { TaskOutcome } from '../eval/outcome.ts';
@@ -48,7 +48,7 @@ export async function writeResults(
   const written = [results];
   await writeNew(results, [`${JSON.stringify(resultsFile(outcomes, facts, sha256), null, 2)}\n`]);
   for (const outcome of outcomes) {
-    const samples = path.join(folder, `samples_${outcome.task.name}_${date}.jsonl`);
+    const samples = path.join(folder, `samples_${folderName(outcome.task.name)}_${date}.jsonl`);
     await writeNew(
       samples,
       outcome.samples.map((sample) => `${JSON.stringify(sampleLine(sample, outcome, sha256))}\n`),
@@ -62,7 +62,10 @@ async function writeNew(file: string, pieces: readonly string[]): Promise<void> 
   try {
     const handle = await open(file, 'wx');
     try {
-      for (const piece of pieces) await handle.write(piece);
+      for (const piece of pieces) await handle.appendFile(piece);
+    } catch (error) {
+      await rm(file, { force: true });
+      throw error;
     } finally {
       await handle.close();
     }

@@ -2,7 +2,7 @@
 import { type Adapter, checkOwnEmbeddings, openAdapter } from '../adapters/files.ts';
 import type { EvalConfig } from '../config/eval.ts';
 import { requireTextFile } from '../data/records.ts';
-import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 import { type DatasetWork, datasetWork } from '../eval/dataset-loss.ts';
 import { encoderOf } from '../eval/encode.ts';
 import { batchesOf, type RowBatch, readLength } from '../eval/score.ts';
@@ -13,6 +13,9 @@ import { adapterBase } from '../model/adapter-base.ts';
 import { baseStorage } from '../model/base-storage.ts';
 import { type OpenedModel, openModel } from '../model/open.ts';
 import { counted } from '../report/format.ts';
+import { nameProblems, otherBaseNotes } from './adapter-names.ts';
+import { folderName } from './eval-files.ts';
+import { promptForm } from './eval-form.ts';
 import { readEvalRows } from './eval-rows.ts';
 import { readTasks } from './eval-tasks.ts';
 import type { EvalEntry } from './eval-types.ts';
@@ -33,6 +36,8 @@ export type EvalInput = {
   readonly adapters: readonly Adapter[];
   readonly defaults: GenerationDefaults;
   readonly work: Work;
+  /** The template that tasks are asked in; null where they are plain text. */
+  readonly chatTemplate: string | null;
   readonly batches: readonly RowBatch[];
   readonly datasets: readonly DatasetWork[];
   /** In the order of the table, base by base. */
@@ -61,7 +66,7 @@ export async function readEvalInput(
   const adapters = await openAdapters(named, opened, notes);
   const { prequantized } = await baseStorage(config, model, source);
   const entries = entriesOf(named, config, prequantized.size > 0);
-  const work = await readWork(config, opened, defaults);
+  const { work, chatTemplate } = await readWork(config, opened, defaults, notes);
   for (const { task } of work.tasks) for (const note of task.notes) notes.push(note);
   for (const [task, count] of work.cut)
     notes.push(
@@ -74,7 +79,7 @@ export async function readEvalInput(
   const datasets = rows.map(({ name, dataset }) =>
     datasetWork(name, dataset.rows, batch_size, model.max_position_embeddings),
   );
-  return { opened, adapters, defaults, work, batches, datasets, entries, notes };
+  return { opened, adapters, defaults, work, chatTemplate, batches, datasets, entries, notes };
 }
 
 async function tokenizerOf(folder: string, vocabSize: number): Promise<TextTokenizer | null> {
@@ -82,18 +87,25 @@ async function tokenizerOf(folder: string, vocabSize: number): Promise<TextToken
   return (await reader.exists(TOKENIZER_FILE)) ? openTokenizer(reader, vocabSize) : null;
 }
 
-function requireNames(adapters: readonly NamedFolder[], { include_base }: EvalConfig): void {
-  const problems: ConfigProblem[] = [];
+function requireNames(adapters: readonly NamedFolder[], { include_base, output_path }: EvalConfig): void {
+  const problems = nameProblems(adapters);
   const names = adapters.map(({ name }) => name);
-  names.forEach((name, i) => {
-    if (names.indexOf(name) < i)
-      problems.push({ path: 'adapter', message: `two adapters are called ${name}; give one another name: DIR=NAME` });
-    if (name === BASE && include_base)
-      problems.push({
-        path: 'adapter',
-        message: `one is called ${BASE}, as the model without an adapter is; give it another name: DIR=NAME`,
-      });
-  });
+  if (names.includes(BASE) && include_base)
+    problems.push({
+      path: 'adapter',
+      message: `one is called ${BASE}, as the model without an adapter is; give it another name: DIR=NAME`,
+    });
+  if (output_path !== null)
+    names.forEach((name, i) => {
+      const other = [...(include_base ? [BASE] : []), ...names.slice(0, i)].find(
+        (before) => before !== name && folderName(before) === folderName(name),
+      );
+      if (other !== undefined)
+        problems.push({
+          path: 'adapter',
+          message: `the results of ${other} and of ${name} would have one folder, ${folderName(name)}; give one another name: DIR=NAME`,
+        });
+    });
   if (names.length === 0 && !include_base)
     problems.push({ path: 'include_base', message: 'is false, and there is no adapter: nothing is left to evaluate' });
   if (problems.length > 0) throw new ConfigError(problems);
@@ -105,10 +117,10 @@ export async function openAdapters(
   notes: string[],
 ): Promise<Adapter[]> {
   const adapters: Adapter[] = [];
-  for (const { directory } of named) {
-    const adapter = await openAdapter(nodeReader(directory), adapterBase(model));
+  for (const each of named) {
+    const adapter = await openAdapter(nodeReader(each.directory), adapterBase(model));
     await checkOwnEmbeddings(adapter, source);
-    for (const note of adapter.notes) notes.push(note);
+    for (const note of [...adapter.notes, ...otherBaseNotes(adapter, each, source.root)]) notes.push(note);
     adapters.push(adapter);
   }
   return adapters;
@@ -145,9 +157,10 @@ async function readWork(
   config: EvalConfig,
   { model, tokenizer, source }: OpenedModel,
   defaults: GenerationDefaults,
-): Promise<Work> {
+  notes: string[],
+): Promise<Pick<EvalInput, 'work' | 'chatTemplate'>> {
   if (config.tasks.length + config.texts.length === 0)
-    return { rows: [], texts: [], tasks: [], longTexts: [], cut: new Map() };
+    return { work: { rows: [], texts: [], tasks: [], longTexts: [], cut: new Map() }, chatTemplate: null };
   if (tokenizer === null)
     throw new ConfigError([
       {
@@ -156,7 +169,8 @@ async function readWork(
       },
     ]);
   const { limit, num_fewshot: numFewshot, fewshot_seed: fewshotSeed, stride } = config;
-  const tasks = await readTasks(config.tasks, { limit, numFewshot, fewshotSeed });
+  const { form, template } = await promptForm(config, { folder: source.root, tokenizer }, (text) => notes.push(text));
+  const tasks = await readTasks(config.tasks, { limit, numFewshot, fewshotSeed, form });
   const texts = await Promise.all(config.texts.map(readText));
   const { max_position_embeddings: context } = model;
   const windowLength = config.window_length ?? context;
@@ -173,7 +187,8 @@ async function readWork(
     ]);
   const encoder = encoderOf(tokenizer, context, source.root);
   const step = stride ?? Math.min(DEFAULT_STRIDE, windowLength);
-  return planWork(tasks, texts, { encoder, defaults, windowLength, stride: step });
+  const work = planWork(tasks, texts, { encoder, defaults, windowLength, stride: step });
+  return { work, chatTemplate: template };
 }
 
 async function readText(file: string): Promise<LongText> {

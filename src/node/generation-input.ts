@@ -7,14 +7,15 @@ import type { FileReader } from '../formats/reader.ts';
 import { type GenerationDefaults, readGenerationConfig } from '../generate/generation-config.ts';
 import type { GenerationPlan } from '../generate/plan.ts';
 import type { GenerationRequest } from '../generate/request.ts';
-import { endsOf, newTokensOf, samplingOf } from '../generate/resolve.ts';
+import { endsOf, mostCharacters, newTokensOf, samplingOf } from '../generate/resolve.ts';
 import { TextStream } from '../generate/text-stream.ts';
 import { adapterBase } from '../model/adapter-base.ts';
 import { baseStorage } from '../model/base-storage.ts';
 import { type OpenedModel, openModel } from '../model/open.ts';
 import { counted } from '../report/format.ts';
+import { nameProblems, otherBaseNotes } from './adapter-names.ts';
 import { chatPrompts } from './chat-prompts.ts';
-import { isTokenIds, type NamedFolder, type Prompt, type PromptInput } from './prompts.ts';
+import { atPrompt, isTokenIds, type NamedFolder, type Prompt, type PromptInput } from './prompts.ts';
 
 export type GenerationJob = {
   readonly model: string;
@@ -49,10 +50,10 @@ export async function readGenerationInput(
   const notes = [...opened.notes, ...(opened.tokenizer?.notes ?? [])];
   const defaults = await readGenerationConfig(readerOf(job.model), notes);
   const adapters: Adapter[] = [];
-  for (const { directory } of job.adapters) {
-    const adapter = await openAdapter(readerOf(directory), adapterBase(model));
+  for (const named of job.adapters) {
+    const adapter = await openAdapter(readerOf(named.directory), adapterBase(model));
     await checkOwnEmbeddings(adapter, source);
-    for (const note of adapter.notes) notes.push(note);
+    for (const note of [...adapter.notes, ...otherBaseNotes(adapter, named, job.model)]) notes.push(note);
     adapters.push(adapter);
   }
   const chats = await chatPrompts(job, opened.tokenizer, readerOf);
@@ -72,11 +73,7 @@ export async function readGenerationInput(
 /** Requires names that tell adapters apart, and that every prompt names one there is. @throws ConfigError */
 function requireNames({ adapters, prompts }: GenerationJob): void {
   const names = adapters.map(({ name }) => name);
-  const problems: ConfigProblem[] = [];
-  names.forEach((name, i) => {
-    if (names.indexOf(name) < i)
-      problems.push({ path: 'adapter', message: `two adapters are called ${name}; give one another name: DIR=NAME` });
-  });
+  const problems = nameProblems(adapters);
   for (const { adapter, where } of prompts)
     if (adapter !== undefined && adapter !== null && !names.includes(adapter)) {
       const there = names.length === 0 ? 'none was given: --adapter DIR=NAME' : `there are ${names.join(', ')}`;
@@ -143,12 +140,18 @@ function idsOf(
     problem(`a text needs a tokenizer, and ${source.root} has no tokenizer.json; give "input_ids" in a JSONL file`);
     return [];
   }
+  const { max_position_embeddings: context, vocab_size: vocabulary } = model;
+  if (chatIds === undefined && typeof prompt === 'string' && prompt.length > mostCharacters(context)) {
+    problem(
+      `has ${prompt.length} characters, and no text of so many fits the model's context of ${context} tokens. Shorten it.`,
+    );
+    return [];
+  }
   const plainIds = (): readonly number[] =>
     typeof prompt === 'string'
-      ? (tokenizer?.encode(prompt, { addSpecialTokens }) ?? [])
+      ? atPrompt(where, () => tokenizer?.encode(prompt, { addSpecialTokens }) ?? [])
       : (prompt as readonly number[]);
   const ids = chatIds ?? plainIds();
-  const { max_position_embeddings: context, vocab_size: vocabulary } = model;
   const stray = ids.find((id) => id >= vocabulary);
   if (ids.length === 0) problem('is empty, and the tokenizer begins a text with no token of its own; give a prompt');
   else if (stray !== undefined) problem(`has token ${stray}; the model has ${vocabulary}, counted from 0`);

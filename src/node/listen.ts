@@ -50,12 +50,16 @@ export async function listen(handler: Fetch, options: ListenOptions): Promise<Li
       connectionsCheckingInterval: CHECK_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
       noDelay: true,
+      // Node's own refusal of a request without a Host has no body
+      requireHostHeader: false,
     },
     (request, response) => void listener(request, response),
   );
   server.maxConnections = maxConnections;
   server.timeout = (requestTimeout + GRACE_SECONDS) * MS;
   server.on('clientError', refuse);
+  // who expects anything but 100-continue gets a refusal without a body from Node
+  server.on('checkExpectation', (request, response) => void listener(request, response));
   await bound(server, host, port);
   const address = server.address() as AddressInfo;
   const shown = address.family === 'IPv6' ? `[${address.address}]` : address.address;

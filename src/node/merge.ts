@@ -11,6 +11,7 @@ import { type MergeSettings, mergeCheckpoint, mergeLayout } from '../model/merge
 import { adaptedCompanions } from '../model/merge/companions.ts';
 import { withTiedHead } from '../model/tied-head.ts';
 import { Codec } from '../wasm/codec.ts';
+import { otherBaseNotes } from './adapter-names.ts';
 import type { CallOptions, WorkEvent } from './call.ts';
 import { createQuantizerPool, loadWasmModule } from './codec.ts';
 import type { DeviceChoice } from './device-choice.ts';
@@ -147,7 +148,8 @@ async function mergeInto(
   const adapter: Adapter = await openAdapter(nodeReader(adapterAt), adapterBase(config));
   await checkOwnEmbeddings(adapter, source);
   const companions = await adaptedCompanions(reader, nodeReader(adapterAt), config.vocab_size, notes);
-  for (const text of [...notes, ...adapter.notes]) onEvent({ type: 'note', text });
+  const other = otherBaseNotes(adapter, { directory: given }, modelAt);
+  for (const text of [...notes, ...adapter.notes, ...other]) onEvent({ type: 'note', text });
   const settings: MergeSettings = {
     dtype: settingsGiven.dtype === 'auto' ? null : settingsGiven.dtype,
     safeMerge: settingsGiven.safe_merge,

@@ -82,3 +82,13 @@ function promptOf(json: JsonObject, where: string): Prompt {
 export function isTokenIds(value: unknown): value is readonly number[] {
   return Array.isArray(value) && value.every((id) => Number.isSafeInteger(id) && id >= 0);
 }
+
+/** Makes tokens of a prompt; what fails in the tokenizer or in a template is said of the prompt that it fails on. @throws DataError */
+export function atPrompt<T>(where: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof DataError) || error.file === where) throw error;
+    throw new DataError(where, error.message, { cause: error });
+  }
+}

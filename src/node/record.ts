@@ -66,6 +66,7 @@ export function runRecord(ctx: RunContext, input: RunInput, result: TrainResult)
       metrics_before: result.evalBefore && evalMetrics(result.evalBefore),
       metrics: result.evalAfter && evalMetrics(result.evalAfter),
       row_losses: rowLosses(result),
+      ...(result.sampled.length > 0 && { samples: [...result.sampled] }),
       data_hashes: ctx.material.dataHashes,
       per_sample_path: null,
       time_to_target: timeToTarget(ctx.place.target ?? null, result),

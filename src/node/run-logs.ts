@@ -1,32 +1,35 @@
 /** The logs that a run writes while it runs: log.jsonl always, and what report_to names. */
 import { reportersOf, type TrainConfig } from '../config/index.ts';
 import type { FileWriter } from '../formats/reader.ts';
-import type { LogRow } from '../train/events.ts';
+import type { LogRow, Sample } from '../train/events.ts';
 import { isEndRow } from '../train/trainer-state.ts';
-import { CSV, JSON_LINES, openLogFile } from './log-file.ts';
+import { CSV, JSON_LINES, type LoggedSoFar, openLogFile } from './log-file.ts';
 import { eventFolder, openEventLog } from './tensorboard.ts';
 
 export type RunLogs = {
   add(row: LogRow): void;
+  /** Takes the texts of eval_generate after a step. */
+  addTexts(samples: readonly Sample[]): void;
   /** Waits until all rows are written. @param isComplete whether the run came to its end */
   close(isComplete: boolean): Promise<void>;
 };
 
 /**
  * Opens the logs of a run.
- * @param rows the log of the run before it was resumed
+ * @param before the log of the run before it was resumed, and the step that comes first after it
  * @param settings of the run, with paths as they were given
  * @throws DataError for one that cannot be written
  */
 export async function openRunLogs(
   writer: FileWriter,
   settings: TrainConfig,
-  { rows, firstStep }: { readonly rows: readonly LogRow[]; readonly firstStep: number },
+  before: LoggedSoFar & { readonly firstStep: number },
   note: (text: string) => void,
 ): Promise<RunLogs> {
   const asked = reportersOf(settings.report_to);
-  const files = [await openLogFile(writer, JSON_LINES, rows, note)];
-  if (asked.includes('csv')) files.push(await openLogFile(writer, CSV, rows, note));
+  const { rows, firstStep } = before;
+  const files = [await openLogFile(writer, JSON_LINES, before, note)];
+  if (asked.includes('csv')) files.push(await openLogFile(writer, CSV, before, note));
   const events = asked.includes('tensorboard') ? await openEvents() : null;
   let end: LogRow | null = null;
   return {
@@ -35,6 +38,9 @@ export async function openRunLogs(
       // an event cannot be taken back, and a run that goes on later has an end of its own
       if (isEndRow(row)) end = row;
       else events?.add(row);
+    },
+    addTexts: (samples) => {
+      for (const file of files) file.addTexts(samples);
     },
     close: async (isComplete) => {
       if (isComplete && end !== null) events?.add(end);

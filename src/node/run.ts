@@ -230,11 +230,11 @@ async function trainToEnd(
   const note = (text: string): void => onEvent({ type: 'note', text });
   if (resume !== null)
     note(`goes on after step ${resume.file.progress.step} of ${input.batches.totalSteps}: ${resume.reader.root}`);
-  const rows = resume?.file.progress.log ?? [];
+  const { log: rows = [], samples = [] } = resume?.file.progress ?? {};
   if (writer === null && reportersOf(settings.report_to).length > 0)
     note('report_to: without an output_dir nothing is kept, and no log is written');
   const firstStep = resume === null ? 0 : resume.file.progress.step + 1;
-  const log = writer === null ? null : await openRunLogs(writer, settings, { rows, firstStep }, note);
+  const log = writer === null ? null : await openRunLogs(writer, settings, { rows, samples, firstStep }, note);
   let isComplete = false;
   // a page that cannot be written ends no run
   const shown = async (written: Promise<void> | undefined): Promise<void> => {
@@ -262,6 +262,7 @@ async function trainToEnd(
         throw error;
       }
       page?.hear(next.value);
+      if (next.value.type === 'sample') log?.addTexts(next.value.samples);
       if (next.value.type === 'checkpoint' && !next.value.isStop) await shown(page?.write());
       next = await running.next();
     }

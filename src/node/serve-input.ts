@@ -14,6 +14,7 @@ import { adapterBase } from '../model/adapter-base.ts';
 import { baseStorage } from '../model/base-storage.ts';
 import { openModel } from '../model/open.ts';
 import type { ServedModel } from '../serve/served-model.ts';
+import { emptyNames, otherBaseNotes } from './adapter-names.ts';
 import { nodeReader } from './files.ts';
 import type { NamedFolder } from './prompts.ts';
 
@@ -54,10 +55,10 @@ export async function readServeInput(job: ServeJob): Promise<ServeInput> {
     );
   const defaults = await readGenerationConfig(nodeReader(job.model), notes);
   const adapters: Adapter[] = [];
-  for (const { directory } of job.adapters) {
-    const adapter = await openAdapter(nodeReader(directory), adapterBase(model));
+  for (const named of job.adapters) {
+    const adapter = await openAdapter(nodeReader(named.directory), adapterBase(model));
     await checkOwnEmbeddings(adapter, source);
-    for (const note of adapter.notes) notes.push(note);
+    for (const note of [...adapter.notes, ...otherBaseNotes(adapter, named, job.model)]) notes.push(note);
     adapters.push(adapter);
   }
   const served: ServedModel = {
@@ -101,14 +102,15 @@ function contextOf({ max_model_len, kv_cache_tokens }: ServeConfig, most: number
 /** Requires a name of its own for each. @throws ConfigError */
 function requireNames({ name, adapters }: ServeJob): void {
   const names = [name, ...adapters.map((adapter) => adapter.name)];
-  const twice = names.filter((each, i) => names.indexOf(each) < i);
-  if (twice.length > 0)
-    throw new ConfigError(
-      [...new Set(twice)].map((each) => ({
-        path: 'adapter',
-        message: `requests tell models apart by name, and two are called ${each}; give an adapter another one (DIR=NAME), or the base (served_model_name)`,
-      })),
-    );
+  const twice = new Set(names.filter((each, i) => each !== '' && names.indexOf(each) < i));
+  const problems = [
+    ...emptyNames(adapters),
+    ...[...twice].map((each) => ({
+      path: 'adapter',
+      message: `requests tell models apart by name, and two are called ${each}; give an adapter another one (DIR=NAME), or the base (served_model_name)`,
+    })),
+  ];
+  if (problems.length > 0) throw new ConfigError(problems);
 }
 
 /** Each with its template: chat_template_path's, else that of the adapter's own folder, else the model's. */

@@ -1,4 +1,5 @@
 /** The report as Markdown that GitHub shows: tables in place, charts as files beside it. */
+import { markdownText } from '../results/markdown.ts';
 import { type Block, type Inline, numericColumns, type ReportDocument, type Section, type Table } from './document.ts';
 
 /** Folder of the chart files, relative to report.md. */
@@ -6,13 +7,13 @@ export const CHART_FOLDER = 'charts';
 
 /** Renders the document in the order and with the figures of the HTML. */
 export function renderMarkdown(report: ReportDocument): string {
-  const head = [`# ${escapeText(report.title)}`, escapeText(report.subtitle)];
+  const head = [`# ${markdownText(report.title)}`, markdownText(report.subtitle)];
   const blocks = [...head, ...report.lead.map(blockText), ...report.sections.flatMap(sectionText)];
   return `${blocks.join('\n\n')}\n`;
 }
 
 function sectionText({ heading, blocks }: Section): string[] {
-  return [`## ${escapeText(heading)}`, ...blocks.map(blockText)];
+  return [`## ${markdownText(heading)}`, ...blocks.map(blockText)];
 }
 
 function blockText(block: Block): string {
@@ -34,7 +35,7 @@ function blockText(block: Block): string {
     case 'table':
       return tableText(block);
     case 'chart':
-      return `![${escapeText(`${block.title}: ${block.description}`)}](${CHART_FOLDER}/${block.name}.svg)`;
+      return `![${markdownText(`${block.title}: ${block.description}`)}](${CHART_FOLDER}/${block.name}.svg)`;
   }
 }
 
@@ -53,9 +54,9 @@ function tableText({ caption, columns, rows, total = false }: Table): string {
     return row.map((cell) => (bold ? `**${inlineText([cell])}**` : inlineText([cell])));
   };
   return [
-    `**${escapeText(caption)}**`,
+    `**${markdownText(caption)}**`,
     '',
-    line(columns.map(escapeText)),
+    line(columns.map(markdownText)),
     line(numeric.map((isNumeric) => (isNumeric ? '---:' : ':---'))),
     ...rows.map((row, r) => line(cellsOf(row, r))),
   ].join('\n');
@@ -64,7 +65,7 @@ function tableText({ caption, columns, rows, total = false }: Table): string {
 function inlineText(content: readonly Inline[]): string {
   return content
     .map((inline) => {
-      if (typeof inline === 'string') return escapeText(inline);
+      if (typeof inline === 'string') return markdownText(inline);
       return inline.kind === 'figure' ? inline.text : codeText(inline.text);
     })
     .join('');
@@ -73,14 +74,4 @@ function inlineText(content: readonly Inline[]): string {
 /** Formats a code span: a backtick inside would end it, and GitHub splits table cells at a bar inside code. */
 function codeText(text: string): string {
   return `\`${text.replaceAll('`', "'").replaceAll('|', '\\|').replace(/\s+/g, ' ')}\``;
-}
-
-/** Escapes text that Markdown must show as it is: no markup, no HTML, no line break inside a table row. */
-function escapeText(text: string): string {
-  return text
-    .replace(/\s+/g, ' ')
-    .replace(/[\\`*_[\]|~]/g, '\\$&')
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;');
 }

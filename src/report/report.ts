@@ -1,4 +1,5 @@
 /** The report of a suite: its parts in reading order, and the text of its files. */
+import type { PriceTable } from '../results/prices.ts';
 import type { RunRecord } from '../results/run-schema.ts';
 import type { SuiteSummary } from '../results/summary-schema.ts';
 import { armLabel } from './arms.ts';
@@ -14,23 +15,30 @@ import { otherArmsSection } from './sections/other-arms.ts';
 import { qualitySection } from './sections/quality.ts';
 import { ratesSection } from './sections/rates.ts';
 import { runsSection } from './sections/runs.ts';
+import { samplesSection } from './sections/samples.ts';
 import { scaleSection } from './sections/scale.ts';
 import { speedSection } from './sections/speed.ts';
 import { tokensSection } from './sections/tokens.ts';
 import { leadBlocks, softwareBanner } from './sections/verdict.ts';
 
-export type ReportInput = { readonly runs: readonly RunRecord[]; readonly summary: SuiteSummary };
+export type ReportInput = {
+  readonly runs: readonly RunRecord[];
+  readonly summary: SuiteSummary;
+  /** What an hour of a GPU costs; published prices by default. */
+  readonly prices?: PriceTable;
+};
 
 /** Verdict first, then what it rests on, then how to get it again. Sections without data are left out. */
-export async function buildReport({ runs, summary }: ReportInput): Promise<ReportDocument> {
+export async function buildReport({ runs, summary, prices }: ReportInput): Promise<ReportDocument> {
   const sections = [
     comparisonSection(summary),
     await tokensSection(runs, summary),
     otherArmsSection(runs, summary),
     await memorySection(runs, summary),
     await speedSection(runs, summary),
-    ratesSection(runs),
+    ratesSection(runs, prices),
     await qualitySection(runs, summary),
+    samplesSection(runs, summary),
     await scaleSection(summary),
     runsSection(runs),
     environmentSection(runs),

@@ -286,6 +286,10 @@ const evalInfoSchema = z.strictObject({
     })
     .nullable()
     .optional(),
+  /** Prompts of eval_generate with what the model wrote after them, before the first update and at the end; absent without. */
+  samples: z
+    .array(z.strictObject({ prompt: z.string(), before: z.string().nullable(), after: z.string().nullable() }))
+    .optional(),
   data_hashes: z.strictObject({
     train: sha256,
     eval: sha256.nullable(),

@@ -102,7 +102,8 @@ const isOfLeaving = (error: Error, { signal }: Request): boolean =>
   !(error instanceof ApiError) && (signal.aborted || (error as { code?: string }).code === 'ECONNRESET');
 
 function unknownPath(method: string, path: string): ApiError {
-  const allowed = ROUTES[path] ?? (path.startsWith(MODEL_PREFIX) ? 'GET' : undefined);
+  const isModel = path.startsWith(MODEL_PREFIX) && path.length > MODEL_PREFIX.length;
+  const allowed = ROUTES[path] ?? (isModel ? 'GET' : undefined);
   if (allowed === undefined)
     return new ApiError(404, `there is no ${method} ${path.slice(0, 200)}; /openapi.json lists what there is`, {
       code: 'unknown_url',

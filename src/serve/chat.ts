@@ -23,6 +23,7 @@ export async function chat(parts: ServerParts, request: ChatRequest, signal: Abo
     logprobs,
     promptLogprobs: null,
     continues: false,
+    param: 'messages' as const,
   };
   const sequences = sequencesOf(parts.served, request, [promptIds], wanted);
   return answer(parts, request, sequences, formOf(name.name, sequences.length, parts.texts), signal);
@@ -47,8 +48,9 @@ function promptOf(
   name: ServedName,
 ): readonly number[] {
   const record: JsonObject = {
-    messages: messages.map(({ role, content }) => ({
+    messages: messages.map(({ role, content, name }) => ({
       role: role === 'developer' ? 'system' : role,
+      ...(name ? { name } : {}),
       content: typeof content === 'string' ? content : content.map(({ text }) => text).join('\n'),
     })),
     ...(chat_template_kwargs ? { chat_template_kwargs } : {}),

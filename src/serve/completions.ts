@@ -36,7 +36,14 @@ export async function complete(parts: ServerParts, request: CompletionRequest, s
   const echo = request.echo === true;
   const maxNewTokens = request.max_tokens ?? DEFAULT_NEW_TOKENS;
   if (maxNewTokens === 0 && !echo) throw badRequest('max_tokens is 0, which only echo has a use for', 'max_tokens');
-  const wanted = { adapter, maxNewTokens, logprobs, promptLogprobs: echo ? logprobs : null, continues: true };
+  const wanted = {
+    adapter,
+    maxNewTokens,
+    logprobs,
+    promptLogprobs: echo ? logprobs : null,
+    continues: true,
+    param: 'prompt' as const,
+  };
   const sequences = sequencesOf(
     parts.served,
     request,

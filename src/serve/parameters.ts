@@ -99,8 +99,8 @@ const message = z.strictObject({
   content: z
     .union([z.string(), z.array(textPart).min(1)])
     .describe('a text, or parts of type text, which are joined by a line break'),
+  name: z.string().nullish().describe('who says it; what the chat template makes of it is its own'),
   // an answer may be sent back as it came
-  name: unfollowed(),
   refusal: unfollowed(),
   audio: unfollowed(),
   function_call: unfollowed(),

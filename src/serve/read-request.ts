@@ -19,6 +19,7 @@ export async function readRequest<T extends z.ZodRawShape>(
   longest: number,
 ): Promise<z.output<z.ZodObject<T>>> {
   requireJsonType(request);
+  requirePlain(request);
   const value = parsed(await bodyText(request));
   if (!isObject(value)) throw badRequest(`the body is ${show(value)}, wanted a JSON object ({...})`);
   for (const [key, entry] of Object.entries(value)) {
@@ -44,6 +45,14 @@ function requireJsonType(request: Request): void {
   if (/^application\/json\s*(;|$)/i.test(type)) return;
   const got = type === '' ? 'is missing' : `is ${show(type)}`;
   throw new ApiError(415, `the Content-Type ${got}, wanted application/json`, { code: 'unsupported_media_type' });
+}
+
+/** A body that is compressed would be taken for text that is broken. */
+function requirePlain(request: Request): void {
+  const encoding = request.headers.get('content-encoding') ?? 'identity';
+  if (/^identity$/i.test(encoding)) return;
+  const message = `the Content-Encoding is ${show(encoding)}, which this server does not undo; send the body as it is`;
+  throw new ApiError(415, message, { code: 'unsupported_content_encoding' });
 }
 
 async function bodyText(request: Request): Promise<string> {

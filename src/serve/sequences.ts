@@ -1,6 +1,7 @@
 /** The sequences that a request asks for: each prompt as often as it wants choices, as the scheduler takes them. */
 import type { GenerationDefaults } from '../generate/generation-config.ts';
 import type { GenerationRequest } from '../generate/request.ts';
+import { mostCharacters } from '../generate/resolve.ts';
 import type { Sampling } from '../generate/sampling.ts';
 import { TextStream } from '../generate/text-stream.ts';
 import { badRequest } from './errors.ts';
@@ -18,12 +19,13 @@ export type Wanted = {
   readonly promptLogprobs: number | null;
   /** Whether the text goes on from the prompt's, space and all. */
   readonly continues: boolean;
+  /** Where the request has its prompt, for messages. */
+  readonly param: 'prompt' | 'messages';
 };
 
 /** Tokens of the prompt that are decoded with the first of the text: vLLM takes as many. */
 const TOKENS_BEFORE = 5;
 
-const LEAST_TEMPERATURE = 1e-5;
 /** Numbers of 32 bits that seeds are. */
 const SEEDS = 2 ** 32;
 
@@ -32,16 +34,21 @@ export function sequencesOf(
   served: ServedModel,
   request: CommonRequest,
   prompts: readonly (readonly number[])[],
-  { maxNewTokens, continues, ...wanted }: Wanted,
+  { maxNewTokens, continues, param, ...wanted }: Wanted,
 ): Sequence[] {
   const choices = request.n ?? 1;
+  if (maxNewTokens !== null && (request.min_tokens ?? 0) > maxNewTokens)
+    throw badRequest(
+      `min_tokens is ${request.min_tokens}, above the ${maxNewTokens} tokens that are generated at most (max_tokens)`,
+      'min_tokens',
+    );
   const sampling = samplingOf(request, served.defaults);
   const seed = request.seed === null || request.seed === undefined ? anySeed() : remainder(request.seed, SEEDS);
   const stop = typeof request.stop === 'string' ? [request.stop] : (request.stop ?? []);
   const skipSpecialTokens = request.skip_special_tokens ?? true;
   return prompts.flatMap((promptIds, prompt) => {
     const textOptions = { stop, skipSpecialTokens, before: continues ? promptIds.slice(-TOKENS_BEFORE) : [] };
-    const most = newTokensOf(served, promptIds, maxNewTokens);
+    const most = newTokensOf(served, promptIds, maxNewTokens, param);
     return Array.from(
       { length: choices },
       (_, choice): Sequence => ({
@@ -67,8 +74,7 @@ const remainder = (value: number, by: number): number => ((value % by) + by) % b
 function samplingOf(request: CommonRequest, model: GenerationDefaults): Sampling {
   const temperature = request.temperature ?? model.temperature ?? 1;
   return {
-    // below, no second token is ever drawn, and logits over so little leave what numbers can hold
-    doSample: temperature >= LEAST_TEMPERATURE,
+    doSample: temperature > 0,
     temperature,
     topK: request.top_k ?? model.top_k ?? 0,
     topP: request.top_p ?? model.top_p ?? 1,
@@ -77,12 +83,9 @@ function samplingOf(request: CommonRequest, model: GenerationDefaults): Sampling
   };
 }
 
-/** Characters that a token of a long text has at most on average; far more than people write. */
-const CHARACTERS_PER_TOKEN = 16;
-
 /** Refuses a text that no context of this length holds, without cutting it into tokens: that can take seconds. @throws ApiError */
 export function requireShort(characters: number, context: number, param: string): void {
-  if (characters > CHARACTERS_PER_TOKEN * context)
+  if (characters > mostCharacters(context))
     throw badRequest(
       `the context is ${context} tokens, and no text of ${characters} characters fits it. Shorten it`,
       param,
@@ -103,15 +106,20 @@ export function requireTokens(prompts: readonly (string | readonly number[])[], 
 export const turnOfOthers = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
 /** @throws ApiError for a prompt that is empty, or too long with what is to follow */
-function newTokensOf({ context }: ServedModel, promptIds: readonly number[], asked: number | null): number {
+function newTokensOf(
+  { context }: ServedModel,
+  promptIds: readonly number[],
+  asked: number | null,
+  param: Wanted['param'],
+): number {
   const count = promptIds.length;
   if (count === 0)
-    throw badRequest('the prompt is empty, and the tokenizer begins a text with no token of its own', 'prompt');
+    throw badRequest('the prompt is empty, and the tokenizer begins a text with no token of its own', param);
   const least = asked ?? 1;
   if (count + least > context)
     throw badRequest(
       `the context is ${context} tokens; this request has ${count} in its prompt and wants ${asked ?? 'at least 1'} more. Shorten either`,
-      'prompt',
+      param,
       'context_length_exceeded',
     );
   return asked ?? context - count;

@@ -1,12 +1,14 @@
 /** What the card of an adapter says of its run: the same bytes, however many processes the run took. */
 import { lastPart, type TrainingFacts } from '../adapters/card.ts';
-import { type Evaluation, meanLoss, type StepEvent } from './events.ts';
+import { type Evaluation, meanLoss, type Sample, type StepEvent } from './events.ts';
+import { beforeAndAfter } from './samples.ts';
 import type { RunInput } from './session.ts';
 
 /** The run as far as it is. */
 type Run = {
   readonly steps: readonly StepEvent[];
   readonly evaluations: readonly Evaluation[];
+  readonly samples: readonly Sample[];
   /** Step whose weights are saved. */
   readonly step: number;
   readonly device: string;
@@ -15,7 +17,7 @@ type Run = {
 
 export function trainingFacts(
   input: RunInput,
-  { steps, evaluations, step, device, nibbleVersion }: Run,
+  { steps, evaluations, samples, step, device, nibbleVersion }: Run,
 ): TrainingFacts {
   const { config, train, evaluation } = input;
   const names = (sets: typeof config.datasets, use: 'training' | 'evaluation') =>
@@ -26,6 +28,7 @@ export function trainingFacts(
     evalRows: evaluation.rows.count,
     settings: settingsOf(input, steps.length),
     results: resultsOf(steps, evaluations),
+    samples: beforeAndAfter(samples, step),
     step,
     versions: [
       ['nibble', nibbleVersion],

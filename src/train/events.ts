@@ -96,6 +96,9 @@ export type Sample = {
   readonly token_ids: number[];
 };
 
+/** A prompt of eval_generate and what was written after it, before the first step and by the weights that a run ends with; null for a text that there is not. */
+export type SampledPrompt = { readonly prompt: string; readonly before: string | null; readonly after: string | null };
+
 export type TrainEvent =
   | { readonly type: 'phase'; readonly phase: Phase; readonly total: number }
   | { readonly type: 'progress'; readonly phase: Phase; readonly label: string }

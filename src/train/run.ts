@@ -12,14 +12,14 @@ import { restoreEngine, restoreWeights, writeCheckpoint } from './checkpoint.ts'
 import { type CheckpointStore, checkpointName, stepOfCheckpoint } from './checkpoint-store.ts';
 import type { Engine } from './engine.ts';
 import { evaluate } from './evaluate.ts';
-import type { EvalResult, Evaluation, LogRow, Sample, StepEvent, Timing, TrainEvent } from './events.ts';
+import type { EvalResult, Evaluation, LogRow, Sample, SampledPrompt, StepEvent, Timing, TrainEvent } from './events.ts';
 import { INTERRUPTED_FILE, type Interruption } from './interruption.ts';
 import { countParameters } from './model-layout.ts';
 import { requireFiniteStep, requireTrained } from './non-finite.ts';
 import { prepareEngine, secondsSince } from './prepare.ts';
 import { columnsOf, evaluationsToKeep, type Progress, type ResumeFile, stepsOf } from './resume-file.ts';
 import { riseAdvice } from './rising.ts';
-import { takeSamples } from './samples.ts';
+import { beforeAndAfter, takeSamples } from './samples.ts';
 import { saveTrained } from './save.ts';
 import { isSaveDue, lastCheckpoint, Saver } from './saving.ts';
 import type { RunInput, Runtime } from './session.ts';
@@ -55,6 +55,7 @@ export type TrainResult = {
   readonly evalAfter: EvalResult | null;
   readonly best: BestState;
   readonly samples: readonly Sample[];
+  readonly sampled: readonly SampledPrompt[];
   readonly checkpoints: Progress['checkpoints'];
   /** Steps from which the run has gone on. */
   readonly resumedAt: readonly number[];
@@ -242,6 +243,7 @@ class Run {
     if (evaluates) {
       this.#isEvaluated = false;
       const result = yield* this.#evaluation(step);
+      yield* this.#sample(step, result.seconds);
       this.#isEvaluated = true;
       ({ state: this.#best, isBest } = afterEvaluation(this.#best, config, step, result));
       const advice = riseAdvice(this.#evaluations, config);
@@ -290,13 +292,14 @@ class Run {
     return result;
   }
 
-  /** Writes on after the prompts of eval_generate, if there are any. */
-  async *#sample(step: number): AsyncGenerator<TrainEvent, void> {
+  /** Writes on after the prompts of eval_generate, if there are any, once for the weights of a step; `evaluated` s went before. */
+  async *#sample(step: number, evaluated = 0): AsyncGenerator<TrainEvent, void> {
     const { samples } = this.#input;
-    if (samples === null) return;
+    if (samples === null || this.#samples.some((sample) => sample.step === step)) return;
     const started = performance.now();
     for (const sample of yield* takeSamples(this.#engine, samples, this.#input, step)) this.#samples.push(sample);
     this.#timing.eval_s += secondsSince(started);
+    this.#limit.took({ evaluation: 1000 * (evaluated + secondsSince(started)) });
   }
 
   /** Why the run ends before `step`: the signal's reason, or that its time is nearly over; null where it does not. */
@@ -464,6 +467,7 @@ class Run {
     return trainingFacts(this.#input, {
       steps: this.#steps,
       evaluations: this.#evaluations,
+      samples: this.#samples,
       step,
       device: this.#runtime.device.profile.name,
       nibbleVersion: origin.nibble_version,
@@ -483,6 +487,7 @@ class Run {
       evalAfter: evaluationAt(saved),
       best: this.#best,
       samples: this.#samples,
+      sampled: beforeAndAfter(this.#samples, saved),
       checkpoints: this.#checkpoints,
       resumedAt: this.#resumedAt,
       earlierSeconds: this.#earlierSeconds,

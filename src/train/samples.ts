@@ -1,4 +1,4 @@
-/** Texts that a run writes on after its prompts before its first step and after its last: the likeliest token every time. */
+/** Texts that a run writes on after its prompts: before its first step, at evaluations, and with the weights that it ends with. */
 import type { TrainConfig } from '../config/settings.ts';
 import { readLines } from '../data/lines.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
@@ -6,7 +6,7 @@ import type { ModelConfig } from '../formats/hf-config.ts';
 import type { FileReader } from '../formats/reader.ts';
 import type { TextTokenizer } from '../formats/tokenizer.ts';
 import type { Engine } from './engine.ts';
-import type { Sample, TrainEvent } from './events.ts';
+import type { Sample, SampledPrompt, TrainEvent } from './events.ts';
 
 /** What is written on after, in tokens. */
 export type SamplePlan = {
@@ -64,6 +64,20 @@ async function linesOf(reader: FileReader, file: string): Promise<string[]> {
   const texts: string[] = [];
   for await (const { text } of readLines(reader, file)) if (text.trim() !== '') texts.push(text);
   return texts;
+}
+
+/**
+ * Pairs the texts before training with those of a step's weights, prompt by prompt.
+ * @returns a null for a text that there is not (yet)
+ */
+export function beforeAndAfter(samples: readonly Sample[], step: number): SampledPrompt[] {
+  const at = (wanted: number): readonly Sample[] => samples.filter((sample) => sample.step === wanted);
+  const [before, after] = [at(0), step === 0 ? [] : at(step)];
+  return (before.length > 0 ? before : after).map(({ prompt }, i) => ({
+    prompt,
+    before: before[i]?.text ?? null,
+    after: after[i]?.text ?? null,
+  }));
 }
 
 /** Writes on after all prompts, with the weights as they are; no training state is touched. */

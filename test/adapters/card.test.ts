@@ -59,6 +59,7 @@ describe('of a run', () => {
       { step: 10, epoch: 0.5, loss: 2.5, evalLoss: 2 },
       { step: 20, epoch: 1, loss: Number.NaN, evalLoss: null },
     ],
+    samples: [],
     step: 10,
     versions: [
       ['nibble', '0.1.0'],
@@ -78,6 +79,20 @@ describe('of a run', () => {
     ])
       expect(text.split('\n')).toContain(line);
     expect(text).toContain('These are the weights after step 10.');
+  });
+
+  test('prompts and what was written after them stand there as they are, whatever they hold', () => {
+    expect(text).not.toContain('## Samples');
+    const samples = [
+      { prompt: 'a | b\n**c**', before: '<img src=x onerror=alert(1)>', after: '`d` [e](f) & g' },
+      { prompt: 'So', before: null, after: 'it goes' },
+    ];
+    const lines = modelCard({ ...LORA_DEFAULTS, target_modules: ['q_proj'] }, { ...facts, samples }).split('\n');
+    const at = lines.indexOf('| prompt | before training | after step 10 |');
+    expect(lines.slice(at + 2, at + 4)).toEqual([
+      '| a \\| b \\*\\*c\\*\\* | &lt;img src=x onerror=alert(1)&gt; | \\`d\\` \\[e\\](f) &amp; g |',
+      '| So |  | it goes |',
+    ]);
   });
 
   test('one that evaluates on rows held back says how many, and one that does not says nothing', () => {

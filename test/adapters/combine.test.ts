@@ -108,3 +108,26 @@ test.each<[weights: Record<string, number>, type: CombinationType, message: stri
     message,
   );
 });
+
+test('one adapter is cut to the rank that is asked for, and its sum is what it was at its own', async () => {
+  const adapters = await weighted({ default: 1 });
+  const { r } = adapters[0].adapter.config;
+  const cut = combineAdapters(adapters, { combination_type: 'svd', svd_rank: r - 1 }, base);
+  expect(cut.config).toMatchObject({ r: r - 1, lora_alpha: r - 1 });
+  const whole = combineAdapters(adapters, { combination_type: 'svd', svd_rank: r }, base);
+  const [target] = whole.layout.targets;
+  const [a, b] = [`${target!.name}.lora_A.weight`, `${target!.name}.lora_B.weight`];
+  const plain = combineAdapters(adapters, { combination_type: 'svd', svd_rank: null }, base);
+  const want = product(plain.values.get(a)!, plain.values.get(b)!, r);
+  // float32 rounds factors of about 0.1 to 4e-9
+  product(whole.values.get(a)!, whole.values.get(b)!, r).forEach((value, i) => {
+    expect(Math.abs(value - want[i]!)).toBeLessThan(1e-7);
+  });
+});
+
+test('a sum that float32 cannot hold is refused', async () => {
+  const adapters = await weighted({ default: 1e300 });
+  expect(thrown(() => combineAdapters(adapters, { combination_type: 'linear', svd_rank: null }, base)).message).toMatch(
+    /lora_[AB].* of the sum is beyond what float32 holds/,
+  );
+});

@@ -121,13 +121,13 @@ describe('usage errors end with 2 and say what to do', () => {
 
 describe('failures', () => {
   test('a configuration shows all its problems, without a stack', async () => {
-    const argv = ['train', at('run.yaml'), '--lora_r', '0', '--lora_bias', 'true', '--seed', 'x'];
+    const argv = ['train', at('run.yaml'), '--lora_r', '0', '--use_qalora', 'true', '--seed', 'x'];
     const { code, stderr } = await nibble(argv, recorded().makers);
     expect(code).toBe(2);
     expect(stderr).toBe(
       'nibble: 3 problems in the configuration:\n' +
         '  lora_r: got 0, wanted an integer of at least 1 (--lora_r)\n' +
-        '  lora_bias: is not supported yet: got true; remove it, or set false (--lora_bias)\n' +
+        '  use_qalora: is not supported yet: got true; remove it, or set false (--use_qalora)\n' +
         '  seed: got "x", wanted an integer of at least 0 and at most 4294967295 (--seed)\n',
     );
   });

@@ -187,7 +187,10 @@ describe('what is refused', () => {
       'layers_to_transform: -1',
       'layers_to_transform: got -1, wanted a list of integers, or an integer of at least 0, or null (run.yaml:3)',
     ],
-    ['lora_target_modules: []', 'lora_target_modules: got [], wanted a list of texts, or a text, or null (run.yaml:3)'],
+    [
+      'lora_target_modules: []',
+      'lora_target_modules: got [], wanted a list of texts, or a text, or null, and not an empty one (run.yaml:3)',
+    ],
     ['eval_datasets: [{pth: a}]', 'eval_datasets[0].path: is missing; wanted a text (run.yaml:3)'],
     [
       'eval_datasets: e.jsonl',

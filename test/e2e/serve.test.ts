@@ -115,7 +115,8 @@ describe('what is no request gets an answer in the form of OpenAI, and its conne
   test.each([
     ['no HTTP', 'hello\r\n\r\n', 400, 'bad_request'],
     ['large headers', `GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'headers_too_large'],
-    ['no host', 'GET /health HTTP/1.1\r\n\r\n', 400, null],
+    ['no host', 'GET /health HTTP/1.1\r\nConnection: close\r\n\r\n', 400, 'bad_request'],
+    ['an unknown expectation', `${HEAD}Expect: more\r\nContent-Length: 2\r\n\r\n{}`, 400, 'missing_required_parameter'],
     ['a host that is none', 'GET /health HTTP/1.1\r\nHost: a b\r\n\r\n', 400, 'bad_request'],
     ['two lengths', `${HEAD}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}`, 400, 'bad_request'],
     [

@@ -28,6 +28,13 @@ const METHODS: Record<string, Partial<TrainConfig>> = {
     lora_target_modules: ['q_proj', 'down_proj'],
     gradient_checkpointing: true,
   },
+  'lora, biases of lora_B and tokens': {
+    method: 'lora',
+    lora_bias: true,
+    trainable_token_indices: [3, 9, 1],
+    lora_target_modules: ['q_proj', 'down_proj'],
+  },
+  'lora, PiSSA': { method: 'lora', init_lora_weights: 'pissa_niter_1' },
   'lora, packed': { method: 'lora', packing: true, max_length: 40 },
   'lora, checkpointed': { method: 'lora', lora_dropout: 0.1, gradient_checkpointing: true },
 };

@@ -81,6 +81,22 @@ async function make(yaml: string, rows = '{"q": "Is it?", "a": 0}\n'): Promise<s
   }
 }
 
+test('rows whose target is none of their choices are told of', async () => {
+  const rows = '{"q": "a?", "a": 0}\n{"q": "b?", "a": 7}\n{"q": "c?", "a": 1}\n';
+  const reader = memoryReader(
+    new Map([
+      ['t.yaml', FINE],
+      ['rows.jsonl', rows],
+    ]),
+  );
+  const read = await readTaskFile(reader, 't.yaml');
+  const splits = await readSplits(read.fields, reader, async (path) => path);
+  const { notes } = prepareTask(read, splits, { limit: null, numFewshot: null, fewshotSeed: 1 });
+  expect(notes).toEqual([
+    't: 1 of 3 rows have a target that is none of their choices, and count as wrong, as in lm-eval; the first is memory/rows.jsonl:2 (7)',
+  ]);
+});
+
 describe('a task file', () => {
   test('is read, with what it includes', async () => {
     expect(await make(FINE)).toBe('fine: 1');

@@ -107,8 +107,12 @@ test('log-probabilities are those of the logits as they are', () => {
 test('a temperature next to 0 takes the likeliest, and next to infinity any token', () => {
   const scores = Float32Array.from([1, 40, 3, Number.NEGATIVE_INFINITY]);
   const at = (temperature: number, topK: number) => ({
-    ...{ doSample: true, topP: 1, minP: 0, repetitionPenalty: 1 },
-    ...{ temperature, topK },
+    doSample: true,
+    topP: 1,
+    minP: 0,
+    repetitionPenalty: 1,
+    temperature,
+    topK,
   });
   for (const temperature of [1e-9, 1e-320, Number.MIN_VALUE])
     for (const topK of [0, 2]) expect(drawn(scores, at(temperature, topK), 0.999)).toBe(1);

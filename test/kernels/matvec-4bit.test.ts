@@ -38,7 +38,9 @@ const SHAPES: readonly Shape[] = [
   { T: 1, N: 1, K: 32, Q: 32 },
   { T: 1, N: 50, K: 4096, Q: 64 },
   { T: 2, N: 6, K: 2080, Q: 128 },
+  { T: 3, N: 6, K: 96, Q: 32 },
   { T: 8, N: 9, K: 96, Q: 64 },
+  { T: 8, N: 3, K: 2080, Q: 256 },
 ];
 
 const word = (bytes: Uint8Array) => {

@@ -33,7 +33,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 type From = Parameters<typeof openRunLogs>[2];
 
-function open(options: TrainSettings, from: From = { rows: [], firstStep: 0 }) {
+function open(options: TrainSettings, from: From = { rows: [], samples: [], firstStep: 0 }) {
   const { values } = loadTrainConfig({ options: { model_name_or_path: 'm', datasets: [{ path: 'd' }], ...options } });
   return openRunLogs(nodeWriter(folder), values, from, (text) => notes.push(text));
 }
@@ -60,6 +60,28 @@ test('a run writes log.jsonl alone unless report_to names more', async () => {
       .split('\n')
       .map((line) => JSON.parse(line)),
   ).toEqual([ROWS[0], ROWS[1], { ...ROWS[2], grad_norm: null, loss: null }]);
+});
+
+test('texts of eval_generate are lines of log.jsonl, behind the rows of their step, after a resume too', async () => {
+  const texts = (step: number) => [{ step, prompt: '"a"\n', text: '</script>', token_ids: [1] }];
+  const line = (step: number) => ({ step, samples: [{ prompt: '"a"\n', text: '</script>' }] });
+  const kinds = () =>
+    text('log.jsonl')
+      .trimEnd()
+      .split('\n')
+      .map((each) => JSON.parse(each))
+      .map((row) => (row.samples === undefined ? row.step : row));
+  const logs = await open({ report_to: 'csv' });
+  logs.addTexts(texts(0));
+  for (const row of ROWS.slice(0, 2)) logs.add(row);
+  logs.addTexts(texts(1));
+  logs.add(ROWS[2]!);
+  await logs.close(true);
+  expect(kinds()).toEqual([line(0), 1, 1, line(1), 2]);
+  expect(text('log.csv').trimEnd().split('\n')).toHaveLength(4);
+  const samples = [...texts(0), ...texts(1)];
+  await write({}, [ROWS[2]!], true, { rows: ROWS.slice(0, 2), samples, firstStep: 2 });
+  expect(kinds()).toEqual([line(0), 1, 1, line(1), 2]);
 });
 
 test('log.csv has a column for every value, and numbers that are not finite as pandas reads them', async () => {
@@ -128,7 +150,11 @@ test("event files have transformers' tags, settings, and the row of the whole ru
 test('a resumed run begins a second file, which hides what comes after its checkpoint, and no row twice', async () => {
   await write({ report_to: 'all' }, [...ROWS, END], false);
   const before = ROWS.slice(0, 2);
-  await write({ report_to: 'all', resume_from_checkpoint: true }, [], true, { rows: before, firstStep: 2 });
+  await write({ report_to: 'all', resume_from_checkpoint: true }, [], true, {
+    rows: before,
+    samples: [],
+    firstStep: 2,
+  });
   expect(runs()).toHaveLength(1);
   const [first = [], second = []] = eventFiles(runs()[0] as string);
   expect(first.filter(({ scalars }) => 'train/train_runtime' in scalars)).toEqual([]);
@@ -144,6 +170,7 @@ test('a run resumed in another folder brings its rows along', async () => {
   const logging_dir = path.join(folder, 'elsewhere', 'tb');
   await write({ report_to: 'tensorboard', logging_dir, resume_from_checkpoint: 'c' }, [], true, {
     rows: ROWS,
+    samples: [],
     firstStep: 3,
   });
   const [events = []] = eventFiles(logging_dir);

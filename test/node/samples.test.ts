@@ -2,10 +2,10 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { ConfigError } from '../../src/errors.ts';
 import type { DeviceChoice } from '../../src/node/device-choice.ts';
-import { type FinetuneEvent, type FinetuneOptions, finetune } from '../../src/node/finetune.ts';
+import { type FinetuneEvent, type FinetuneOptions, type FinetuneResult, finetune } from '../../src/node/finetune.ts';
 import { generate } from '../../src/node/generate.ts';
 
 const TINY = new URL('../../bench/models/tiny', import.meta.url).pathname;
@@ -40,29 +40,68 @@ async function said(adapters: Readonly<Record<string, string>> = {}, load_in_4bi
 
 const bytesOf = (name: string): string => readFileSync(at(`${name}/adapter_model.safetensors`)).toString('hex');
 
-test('texts are those of nibble generate with the base and with the adapter; training is the same to the bit', async () => {
+const linesOf = (name: string) =>
+  readFileSync(at(`${name}/log.jsonl`), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { step: number; samples?: unknown });
+
+describe('before, at evaluations and after', () => {
+  const settings = {
+    ...common,
+    lora_dropout: 0.1,
+    eval_datasets: common.datasets,
+    eval_strategy: 'steps',
+    eval_steps: 2,
+  } as const;
   const events: FinetuneEvent[] = [];
-  const onEvent = (event: FinetuneEvent): void => {
-    events.push(event);
-  };
-  const sampled = await finetune({ ...common, ...asked, output_dir: at('sampled'), lora_dropout: 0.1, onEvent });
-  const plain = await finetune({ ...common, output_dir: at('plain'), lora_dropout: 0.1 });
-  expect(bytesOf('sampled')).toBe(bytesOf('plain'));
-  expect(sampled.steps.map(({ loss }) => loss)).toEqual(plain.steps.map(({ loss }) => loss));
-  const texts = (step: number) => sampled.samples.filter((s) => s.step === step).map(({ text }) => text);
-  expect(sampled.samples.map(({ step, prompt }) => [step, prompt])).toEqual(
-    [0, 4].flatMap((step) => PROMPTS.map((prompt) => [step, prompt])),
-  );
-  expect(texts(0)).toEqual(await said());
-  expect(texts(4)).toEqual(await said({ a: at('sampled') }));
-  expect(texts(4)).not.toEqual(texts(0));
-  expect(plain.samples).toEqual([]);
-  // predicted before, and what the ledger then held
-  const plan = events.find((event) => event.type === 'plan');
-  expect(plan).toMatchObject({ peakBytes: sampled.peakBytes, byCategory: sampled.byCategory });
-  expect(sampled.byCategory.logits).toBeGreaterThan(plain.byCategory.logits);
-  const page = readFileSync(at('sampled/run.html'), 'utf8');
-  for (const text of [...PROMPTS, ...texts(0), ...texts(4)]) expect(page).toContain((text as string).trim());
+  let [sampled, plain]: FinetuneResult[] = [];
+  const samplesAt = (step: number) =>
+    sampled!.samples.flatMap(({ step: own, prompt, text }) => (own === step ? [{ prompt, text }] : []));
+  const texts = (step: number) => samplesAt(step).map(({ text }) => text);
+
+  beforeAll(async () => {
+    const onEvent = (event: FinetuneEvent): void => {
+      events.push(event);
+    };
+    sampled = await finetune({ ...settings, ...asked, output_dir: at('sampled'), onEvent });
+    plain = await finetune({ ...settings, output_dir: at('plain') });
+  });
+
+  test('training is the same to the bit', () => {
+    expect(bytesOf('sampled')).toBe(bytesOf('plain'));
+    expect(sampled!.steps.map(({ loss }) => loss)).toEqual(plain!.steps.map(({ loss }) => loss));
+    expect(plain!.samples).toEqual([]);
+  });
+
+  test('texts are those of nibble generate with the base and with the adapter', async () => {
+    // those after the last step, of an evaluation and of the end, are written once
+    expect(sampled!.samples.map(({ step, prompt }) => [step, prompt])).toEqual(
+      [0, 2, 4].flatMap((step) => PROMPTS.map((prompt) => [step, prompt])),
+    );
+    expect(texts(0)).toEqual(await said());
+    expect(texts(4)).toEqual(await said({ a: at('sampled') }));
+    expect(texts(4)).not.toEqual(texts(0));
+  });
+
+  test('their memory is predicted, and what the ledger then held', () => {
+    const plan = events.find((event) => event.type === 'plan');
+    expect(plan).toMatchObject({ peakBytes: sampled!.peakBytes, byCategory: sampled!.byCategory });
+    expect(sampled!.byCategory.logits).toBeGreaterThan(plain!.byCategory.logits);
+  });
+
+  test('they stand in the page, the log, the card and the record', () => {
+    const page = readFileSync(at('sampled/run.html'), 'utf8');
+    for (const text of [...PROMPTS, ...texts(0), ...texts(4)]) expect(page).toContain((text as string).trim());
+    expect(linesOf('sampled').filter(({ samples }) => samples !== undefined)).toEqual(
+      [0, 2, 4].map((step) => ({ step, samples: samplesAt(step) })),
+    );
+    expect(linesOf('plain')).toHaveLength(linesOf('sampled').length - 3);
+    expect(readFileSync(at('sampled/README.md'), 'utf8')).toContain('| prompt | before training | after step 4 |');
+    expect(sampled!.record.eval_info.samples).toEqual(
+      PROMPTS.map((prompt, i) => ({ prompt, before: texts(0)[i], after: texts(4)[i] })),
+    );
+  });
 });
 
 test('a run that stopped goes on with the texts that it had, each once', async () => {
@@ -78,6 +117,9 @@ test('a run that stopped goes on with the texts that it had, each once', async (
   await expect(stopping).rejects.toThrow('enough');
   const whole = await finetune({ ...settings, resume_from_checkpoint: true });
   expect(whole.samples.map(({ step }) => step)).toEqual([0, 0, 4, 4]);
+  expect(linesOf('resumed').map(({ step, samples }) => `${step}${samples === undefined ? '' : ' texts'}`)).toEqual([
+    ...['0 texts', '1', '2', '3', '4', '4 texts', '4'],
+  ]);
 });
 
 test('full training, 4 bits and a file of prompts', async () => {

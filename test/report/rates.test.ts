@@ -43,7 +43,7 @@ test('a price is that of the GPU, with its source and date; a software driver ha
   const software = measured((run) => {
     Object.assign(run.meta_info.gpu ?? {}, { device: 'NVIDIA H200' });
   });
-  expect(tables(software).map(({ id }) => id)).toEqual(['rates']);
+  expect(tables(software).map(({ id }) => id)).toEqual(['rates', 'driver-memory']);
 });
 
 test('kernels of a profiled run, and the driver beside the ledger', () => {
@@ -58,7 +58,42 @@ test('kernels of a profiled run, and the driver beside the ledger', () => {
     });
   });
   const [, driver, kernels] = tables(run);
-  expect(cells(driver?.rows[0] ?? []).slice(2)).toEqual(['1.00 GiB', '2.00 GiB', '1.00 MiB', 'm; n']);
+  expect(cells(driver?.rows[0] ?? []).slice(2)).toEqual([
+    ...['393.8 MiB', '1.00 GiB', '2.00 GiB', '1.00 MiB'],
+    'most resident pages, GPU buffers among them; m; n',
+  ]);
   expect(kernels?.caption).toContain('(a clock)');
   expect(cells(kernels?.rows[0] ?? [])).toEqual(['matmul_nt', '3', '1.5 ms', '75.0 %']);
+});
+
+test('prices of the reader take the place of the published ones, by the longest name', () => {
+  const rented = measured((run) => {
+    Object.assign(run.meta_info.gpu ?? {}, { device: 'NVIDIA H100 NVL', description: '', software_rendered: false });
+    run.run_info.total_time = 1800;
+  });
+  const prices = { source: 'Mine', date: '2026-12-01', dollarsPerHour: { H100: 2, 'H100 NVL': 3, H10: 9 } };
+  const blocks = ratesSection([rented], prices)?.blocks ?? [];
+  const [cost] = blocks.filter((block) => block.kind === 'table' && block.id === 'cost');
+  expect(cost?.kind === 'table' && cells(cost.rows[0] ?? []).slice(1)).toEqual([
+    '1800.0',
+    '3.00',
+    '1.5000',
+    'Mine, 2026-12-01',
+  ]);
+  expect(tables(rented).map(({ id }) => id)).not.toContain('cost');
+});
+
+test('the time until a target loss, and that it was not reached', () => {
+  const met = measured((run) => {
+    run.eval_info.time_to_target = { metric: 'eval_loss', target: 2.5, seconds: 12.345, samples: 640 };
+  });
+  const table = (runs: RunRecord[]) =>
+    ratesSection(runs)?.blocks.find((block) => block.kind === 'table' && block.id === 'time-to-target');
+  expect(table([measured()])).toBeUndefined();
+  const found = table([met, measured()]);
+  expect(found?.kind === 'table' && found.caption).toContain('2.5 nats a token');
+  expect(found?.kind === 'table' && found.rows.map((row) => cells(row).slice(1))).toEqual([
+    ['12.35', '640'],
+    ['not reached', '–'],
+  ]);
 });

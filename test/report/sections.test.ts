@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type Block, chartsOf, type Inline } from '../../src/report/document.ts';
-import { buildReport } from '../../src/report/report.ts';
+import { buildReport, renderReport } from '../../src/report/report.ts';
 import { memoryBalance } from '../../src/report/sections/memory.ts';
 import { verdict } from '../../src/report/sections/verdict.ts';
 import { type CategoryBytes, totalBytes } from '../../src/results/run-schema.ts';
@@ -167,4 +167,33 @@ test('a failed run is announced, listed with its message, and left out of tables
     expect(table?.kind === 'table' && table.rows.length).toBe(6);
   }
   for (const chart of chartsOf(report)) expect(chart.description).not.toContain('seed 3');
+});
+
+test('texts of eval_generate stand in both reports, arm by arm, whatever they hold', async () => {
+  const evil = { prompt: 'So | <b>', before: '</td><script>alert(1)</script>', after: null };
+  const runs = makeRuns().map((run) => ({ ...run, eval_info: { ...run.eval_info, samples: [evil] } }));
+  const summary = makeSummary(runs);
+  const files = await renderReport({ runs, summary });
+  const markdown = files.get('report.md')!.split('\n');
+  const rows = markdown.filter((line) => line.includes('So \\| &lt;b&gt;'));
+  expect(rows).toEqual(
+    ['LoRA, seed 0', 'QLoRA, seed 0'].map(
+      (run) => `| ${run} | So \\| &lt;b&gt; | &lt;/td&gt;&lt;script&gt;alert(1)&lt;/script&gt; | – |`,
+    ),
+  );
+  expect(markdown).toContain('## Samples');
+  const page = files.get('report.html')!;
+  expect(page).toContain('&lt;/td&gt;&lt;script&gt;alert(1)');
+  expect(page).not.toContain('<script>alert(1)');
+  const report = await buildReport({ runs: makeRuns(), summary: makeSummary(makeRuns()) });
+  expect(report.sections.some(({ id }) => id === 'samples')).toBe(false);
+});
+
+test('of many texts the report shows the first, and says how many it leaves out', async () => {
+  const samples = Array.from({ length: 50 }, (_, i) => ({ prompt: `p${i}`, before: 'a', after: 'b' }));
+  const runs = makeRuns().map((run) => ({ ...run, eval_info: { ...run.eval_info, samples } }));
+  const { sections } = await buildReport({ runs, summary: makeSummary(runs) });
+  const blocks = sections.find(({ id }) => id === 'samples')!.blocks;
+  expect(proseOf(blocks)).toContain('60 more texts are left out');
+  expect(blocks.find((block) => block.kind === 'table')!.rows).toHaveLength(40);
 });

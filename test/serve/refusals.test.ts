@@ -116,6 +116,39 @@ const cases: [what: string, path: string, body: unknown, status: number, param: 
     /token 1024; the model has 1024/,
   ],
   [
+    'a token below 0',
+    COMPLETIONS,
+    { model: 'tiny', prompt: [[3], [3, -1]] },
+    400,
+    'prompt[1][1]',
+    /got -1, wanted an integer of at least 0/,
+  ],
+  [
+    'a seed that JSON rounds',
+    COMPLETIONS,
+    { model: 'tiny', prompt: 'So', seed: 2 ** 60 },
+    400,
+    'seed',
+    /none beyond 9007199254740991/,
+  ],
+  ['an empty stop text', COMPLETIONS, { model: 'tiny', prompt: 'So', stop: '' }, 400, 'stop', /and not an empty one/],
+  [
+    'many stop texts',
+    COMPLETIONS,
+    { model: 'tiny', prompt: 'So', stop: Array(17).fill('a') },
+    400,
+    'stop',
+    /a list of at most 16 texts of at most 500 characters/,
+  ],
+  [
+    'more tokens at least than at most',
+    COMPLETIONS,
+    { model: 'tiny', prompt: 'So', min_tokens: 5, max_tokens: 3 },
+    400,
+    'min_tokens',
+    /is 5, above the 3 tokens/,
+  ],
+  [
     'half a character',
     COMPLETIONS,
     '{"model": "tiny", "prompt": ["a", "\\ud800"]}',
@@ -131,7 +164,7 @@ const cases: [what: string, path: string, body: unknown, status: number, param: 
     'prompt',
     /the context is 64 tokens/,
   ],
-  ['too many tokens wanted', CHAT, { model: 'tiny', messages, max_tokens: CONTEXT }, 400, 'prompt', /wants 64 more/],
+  ['too many tokens wanted', CHAT, { model: 'tiny', messages, max_tokens: CONTEXT }, 400, 'messages', /wants 64 more/],
   [
     'no tokens and no echo',
     COMPLETIONS,
@@ -226,6 +259,7 @@ test('a model without a chat template says what to do', async () => {
 test.each([
   ['GET', '/v1', 404, 'unknown_url', null],
   ['GET', '/v1/models/gone', 404, 'model_not_found', null],
+  ['GET', '/v1/models/', 404, 'unknown_url', null],
   ['POST', '/v1/embeddings', 404, 'unknown_url', null],
   ['GET', '/v1/completions', 405, 'method_not_allowed', 'POST'],
   ['DELETE', '/v1/models/law', 405, 'method_not_allowed', 'GET, HEAD'],
@@ -246,6 +280,12 @@ test('a body of another type is refused: a page elsewhere can send it without as
     );
     expect(await refusal(response)).toMatchObject({ status: 415, code: 'unsupported_media_type' });
   }
+});
+
+test('a body that is compressed is refused by that name', async () => {
+  const headers = { 'content-encoding': 'gzip' };
+  const response = await server.post(COMPLETIONS, { model: 'tiny', prompt: 'So' }, { headers });
+  expect(await refusal(response)).toMatchObject({ status: 415, code: 'unsupported_content_encoding' });
 });
 
 describe('access', () => {

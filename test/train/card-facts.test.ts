@@ -35,7 +35,7 @@ const input = {
 
 const steps = [1, 2, 3, 4].map((step) => ({ step, epoch: step / 4, loss: step, lossTokens: 1 }) as StepEvent);
 const evaluation = (step: number, evalLoss: number) => ({ step, epoch: step / 4, result: { evalLoss } }) as Evaluation;
-const run = { steps, evaluations: [], step: 4, device: 'lavapipe', nibbleVersion: '0.1.0' };
+const run = { steps, evaluations: [], samples: [], step: 4, device: 'lavapipe', nibbleVersion: '0.1.0' };
 
 test('settings say what was computed, and no folder of the machine', () => {
   const facts = trainingFacts(input, run);
@@ -58,6 +58,20 @@ test('settings say what was computed, and no folder of the machine', () => {
   });
   expect(facts.datasets.map(({ name }) => name)).toEqual(['rows.jsonl', 'test.jsonl']);
   expect(JSON.stringify(facts)).not.toContain('/home/me');
+});
+
+test('samples are those before the first step beside those of the weights that are saved', () => {
+  const sample = (step: number, prompt: string) => ({ step, prompt, text: `${prompt} ${step}`, token_ids: [] });
+  const samples = [0, 2, 4].flatMap((step) => [sample(step, 'a'), sample(step, 'b')]);
+  const at = (step: number, given = samples) => trainingFacts(input, { ...run, samples: given, step }).samples;
+  expect(at(2)).toEqual([
+    { prompt: 'a', before: 'a 0', after: 'a 2' },
+    { prompt: 'b', before: 'b 0', after: 'b 2' },
+  ]);
+  // a checkpoint without an evaluation
+  expect(at(3)[1]).toEqual({ prompt: 'b', before: 'b 0', after: null });
+  expect(at(4, samples.slice(4))[0]).toEqual({ prompt: 'a', before: null, after: 'a 4' });
+  expect(at(4, [])).toEqual([]);
 });
 
 test('losses are means since the evaluation before; without one, of all steps', () => {

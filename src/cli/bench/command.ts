@@ -33,6 +33,8 @@ export type BenchReportArgs = {
   readonly folders: readonly [string, ...string[]];
   /** Folder for the report of several folders; the report of one goes into that folder. */
   readonly output: string | undefined;
+  /** File with what an hour of a GPU costs; published prices where it is absent. */
+  readonly prices: string | undefined;
 };
 export type BenchMergeArgs = { readonly folders: readonly string[]; readonly output: string };
 
@@ -113,12 +115,14 @@ function reportCommand(context: CliContext, report: Handler<BenchReportArgs>): C
   const examples = [
     'nibble bench report results/local/RUN                          # report.md, report.html and runs.csv, anew',
     'nibble bench report results/quick results/peers --output cmp   # runs of several folders side by side',
+    'nibble bench report results/quick --prices prices.yaml         # its cost, by prices of your own',
   ];
   return newCommand(context, { name: 'report', summary: 'Write the report of finished runs.', examples })
     .argument('<folders...>', 'the folder of a run of a suite, or several to compare')
     .option('--output <dir>', 'where the report of several folders goes')
-    .action((folders: [string, ...string[]], options: { output?: string }) =>
-      report({ folders, output: options.output }, context),
+    .option('--prices <file>', 'dollars an hour by GPU, with source and date; Hugging Face Jobs otherwise')
+    .action((folders: [string, ...string[]], { output, prices }: { output?: string; prices?: string }) =>
+      report({ folders, output, prices }, context),
     );
 }
 

@@ -7,6 +7,7 @@ import { parse } from 'yaml';
 import { withBudget } from '../../bench/estimate-arm.ts';
 import { joinFolders } from '../../bench/join.ts';
 import { mergeFolders } from '../../bench/merge.ts';
+import { readPrices } from '../../bench/price-file.ts';
 import { maybeSuite } from '../../bench/resume-suite.ts';
 import { CRASH } from '../../bench/run-child.ts';
 import { runSuite, type SuiteEvent } from '../../bench/run-suite.ts';
@@ -160,7 +161,10 @@ export function drawSuite(progress: Progress, suite: ProgressTask): (event: Suit
 }
 
 /** Writes the report of one folder again, or joins several into a report in `output`. @throws ConfigError, DataError */
-export async function reportAgain({ folders, output }: BenchReportArgs, { stdout }: CliContext): Promise<void> {
+export async function reportAgain(
+  { folders, output, prices: file }: BenchReportArgs,
+  { stdout }: CliContext,
+): Promise<void> {
   const [first, ...others] = folders;
   if (output === undefined && others.length > 0)
     throw new ConfigError([
@@ -169,13 +173,14 @@ export async function reportAgain({ folders, output }: BenchReportArgs, { stdout
         message: 'is missing; several folders need one for their joint report: --output results/compare',
       },
     ]);
+  const prices = file === undefined ? {} : { prices: await readPrices(file) };
   const [result, folder] =
     output === undefined
       ? [await readSuiteFolder(first), await takeFolder(first, { name: 'folder', contents: 'any' })]
       : await joinedInto(output, folders);
   try {
     await writeSummary(folder.directory, result.summary);
-    const paths = await writeReport({ dir: folder.directory, ...result });
+    const paths = await writeReport({ dir: folder.directory, ...result, ...prices });
     stdout.write(`${paths.reportHtml}\n`);
   } finally {
     await folder.release();

@@ -32,6 +32,9 @@ export function jsonLog(write: WriteEvent): (event: RunEvent) => void {
       case 'log':
         write('log', { total_steps: totalSteps, ...event.row });
         break;
+      case 'sample':
+        write('sample', { step: event.step, samples: event.samples });
+        break;
       case 'step':
         if (!event.finite) note(skipMessage(event));
         for (const what of flagMessages(event.flags)) note(`step ${event.step}: ${what}`);

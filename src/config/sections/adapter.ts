@@ -2,6 +2,12 @@
 import { z } from 'zod';
 import { atLeastOne, fraction, text } from './types.ts';
 
+type Pissa = `pissa_niter_${number}`;
+// a template literal of zod holds no bounds
+const pissa = z
+  .string()
+  .regex(/^pissa_niter_\d{1,3}$/)
+  .meta({ examples: ['pissa_niter_4'] }) as unknown as z.ZodType<Pissa, Pissa>;
 const layer = z.int().min(0);
 const tokens = z.array(z.int().min(0)).min(1);
 
@@ -59,7 +65,7 @@ export const adapter = {
     .default(false)
     .describe('train a tied embedding in lora_modules_to_save as one with the output embedding'),
   init_lora_weights: z
-    .union([z.boolean(), z.literal('gaussian'), z.templateLiteral(['pissa_niter_', z.int().min(0).max(1000)])])
+    .union([z.boolean(), z.literal('gaussian'), pissa])
     .default(true)
     .describe(
       'start of lora_A, with lora_B at zero: true is Kaiming-uniform; false starts both at random, for tests; pissa_niter_N starts by PiSSA, both out of the weights by a fast SVD of N rounds',

@@ -21,7 +21,7 @@ export const watching = {
     .union([z.array(text).min(1), text, z.null()])
     .default(null)
     .describe(
-      'prompts that are written on after before the first step and after the last, with the likeliest token every time: a list of texts, or the name of a file with a prompt on each line',
+      'prompts that are written on after before the first step, at evaluations during the run and at its end, with the likeliest token every time: a list of texts, or the name of a file with a prompt on each line',
     ),
   eval_generate_max_new_tokens: atLeastOne.default(64).describe('most tokens that eval_generate writes after a prompt'),
   strict: z

@@ -68,7 +68,7 @@ export async function mergeLayout(
   requireBiases(adapter, view);
   const parameters = new Set(parametersOf(base).map(({ name }) => name));
   const typed = dtype === null ? view : convertedSource(view, codec, dtype, parameters);
-  const merged = await mergedSource(typed, adapter, { codec, safeMerge });
+  const merged = await mergedSource(typed, adapter, { codec, safeMerge, refusesOverflow: true });
   if (!isRequantized) {
     const bytes = merged.names().reduce((sum, name) => sum + merged.info(name).bytes, 0);
     return { source: merged, quantized: null, bytes, spoolBytes: 0 };

@@ -13,9 +13,10 @@ import {
 import { rowNorm } from '../../adapters/merge.ts';
 import { type StartValues, storedValues } from '../../adapters/start-values.ts';
 import { TOKENS } from '../../adapters/tokens.ts';
-import { KernelCallError } from '../../errors.ts';
+import { DataError, KernelCallError } from '../../errors.ts';
 import type { TensorSource } from '../../formats/checkpoint.ts';
 import { type FloatDtype, floatType, rawBytes } from '../../formats/dtype.ts';
+import { nonFiniteAt } from '../../formats/finite.ts';
 import type { Codec } from '../../wasm/codec.ts';
 import { type UpdatePair, UpdateRows } from '../../wasm/update.ts';
 import { convert } from '../slabs.ts';
@@ -25,6 +26,8 @@ export type MergeOptions = {
   readonly codec: Codec;
   /** PEFT's safe_merge: the update is rounded to the weight's type before it is added. */
   readonly safeMerge: boolean;
+  /** Whether a merged value that its type does not hold is an error that names the adapter. */
+  readonly refusesOverflow?: boolean;
 };
 
 export type MergedSource = TensorSource & {
@@ -52,7 +55,9 @@ export async function mergedSource(
   adapter: Adapter,
   options: MergeOptions,
 ): Promise<MergedSource> {
-  return viewOf(source, mergesOf(adapter.layout, await storedValues(adapter), options.safeMerge), options);
+  const { codec, safeMerge, refusesOverflow = false } = options;
+  const merges = mergesOf(adapter.layout, await storedValues(adapter), safeMerge);
+  return viewOf(source, merges, { codec, blamed: refusesOverflow ? adapter : null });
 }
 
 /** The base with the updates of an adapter's pairs taken off, each weight in its own type. @param values of A and B */
@@ -64,16 +69,22 @@ export function residualSource(
 ): TensorSource {
   const negative = targets.map((target) => ({ ...target, scaling: -target.scaling }));
   const layout = { targets: negative, dora: false, loraBias: false, tokens: [], trained: [] };
-  return viewOf(source, mergesOf(layout, values, false), { codec });
+  return viewOf(source, mergesOf(layout, values, false), { codec, blamed: null });
 }
+
+type ViewOptions = {
+  readonly codec: Codec;
+  /** The adapter that a value beyond its type is an error of; null where it becomes infinite. */
+  readonly blamed: Adapter | null;
+};
 
 function viewOf(
   source: TensorSource,
   merges: ReadonlyMap<string, Merge>,
-  options: Pick<MergeOptions, 'codec'>,
+  { codec, blamed }: ViewOptions,
 ): MergedSource {
   const meters = new Map<string, UpdateMeter>();
-  const updates = new UpdateRows(options.codec);
+  const updates = new UpdateRows(codec);
   return {
     ...source,
     updates: () => new Map([...meters].map(([name, meter]) => [name, meter.size()])),
@@ -85,7 +96,6 @@ function viewOf(
       const [first, count] = [byteOffset / bytes, into.byteLength / bytes];
       if (!Number.isInteger(first) || !Number.isInteger(count))
         throw new KernelCallError(name, `is read in parts of elements: ${into.byteLength} bytes from ${byteOffset}`);
-      const { codec } = options;
       if (merge.kind === 'replaced') {
         into.set(convert(codec, rawBytes(merge.values.slice(first, first + count)), 'F32', floatType(dtype).torch));
         return;
@@ -106,10 +116,33 @@ function viewOf(
         const at = part.row * merge.pair.in - range.first;
         const row = weights.subarray(Math.max(0, at), at + merge.pair.in);
         const merged = mergeRow(view, merge, part, { row, first: Math.max(0, -at) }, meter);
-        into.set(convert(codec, rawBytes(merged), 'F32', floatType(dtype).torch), (part.element - first) * bytes);
+        const stored = convert(codec, rawBytes(merged), 'F32', floatType(dtype).torch);
+        if (blamed !== null && row.every(Number.isFinite))
+          requireHeld(blamed, { name, dtype, stored, element: part.element });
+        into.set(stored, (part.element - first) * bytes);
       }
     },
   };
+}
+
+type StoredPart = {
+  readonly name: string;
+  readonly dtype: FloatDtype;
+  readonly stored: Uint8Array;
+  /** Number of its first element in the weight. */
+  readonly element: number;
+};
+
+/** Requires merged values that their type can hold. @throws DataError that names the adapter: the weights themselves are finite */
+function requireHeld({ source }: Adapter, { name, dtype, stored, element }: StoredPart): void {
+  const { torch } = floatType(dtype);
+  const bad = nonFiniteAt(stored, torch);
+  if (bad < 0) return;
+  const wider = torch === 'float16' ? ' set dtype to bfloat16 or float32, or' : '';
+  throw new DataError(
+    source.root,
+    `${name}: element ${element + bad} is beyond ${torch} with the adapter's update added. Was the adapter saved from a run that diverged? If not,${wider} make its lora_alpha smaller.`,
+  );
 }
 
 type RowPart = { readonly row: number; readonly from: number; readonly count: number; readonly element: number };

@@ -1,14 +1,13 @@
 /**
- * Runs in the columns of ibm-research/LLMFineTuningBench, as its card and its preview have them. A column that nibble does not
- * measure is empty, and `fms_hf_tuning_version` with it: another program made these runs.
+ * Runs in the columns of ibm-research/LLMFineTuningBench that its card and its preview show, those of processors apart. A column that
+ * nibble does not measure is empty, and `fms_hf_tuning_version` with it: another program made these runs.
  */
 import type { RunRecord } from '../../results/run-schema.ts';
 import { tokensPerMicroStep } from '../../results/tokens-fit.ts';
 import { type Column, type CsvValue, formatCsv } from '../csv.ts';
 
 const NOT_MEASURED = (): CsvValue => null;
-const unmeasured = (...names: readonly string[]): Column[] => names.map((name) => [name, NOT_MEASURED]);
-const spread = (prefix: string, ...of: readonly string[]) => unmeasured(...of.map((one) => `${prefix}_${one}`));
+const unmeasured = (names: string): Column[] => names.split(' ').map((name) => [name, NOT_MEASURED]);
 
 const COLUMNS: readonly Column[] = [
   ['identifier', ({ run_info }) => run_info.run_id],
@@ -21,21 +20,19 @@ const COLUMNS: readonly Column[] = [
   ['tokens_per_sample', ({ run_info }) => numberOf(run_info.train_config.max_length)],
   ['batch_size', batchOf],
   ['enable_roce', () => false],
-  ...unmeasured('fast_moe', 'fast_kernels', 'fms_hf_tuning_version'),
-  ...unmeasured('gpu_memory_utilization_avg', 'gpu_memory_utilization_min'),
-  ['gpu_memory_utilization_peak', ({ train_info }) => train_info.memory?.allocated.peak ?? null],
-  ...unmeasured('gpu_memory_utilization_max'),
-  ...spread('gpu_compute_utilization', 'avg', 'min', 'max'),
-  ...spread('cpu_compute_utilization', 'avg', 'min', 'max'),
-  ...unmeasured('cpu_memory_utilization'),
+  ...unmeasured('fast_moe fast_kernels fms_hf_tuning_version'),
+  ...unmeasured(
+    'gpu_memory_utilization_avg gpu_memory_utilization_min gpu_memory_utilization_peak gpu_memory_utilization_max',
+  ),
+  ...unmeasured('gpu_compute_utilization_avg gpu_compute_utilization_min gpu_compute_utilization_max'),
   ['is_valid', ({ run_info }) => (run_info.status === 'success' ? 1 : 0)],
   ['train_tokens_per_second', ({ train_info }) => train_info.throughput.padded_tokens_per_second],
   ['train_samples_per_second', ({ train_info }) => train_info.throughput.samples_per_second],
   ['model_load_time', ({ train_info: { timing } }) => sumOf(timing.load_s, timing.quantize_s)],
   ['train_runtime', ({ train_info }) => train_info.timing.train_s],
   ['train_steps_per_second', ({ train_info }) => train_info.throughput.steps_per_second],
-  ...spread('gpu_power_watts', 'avg', 'min', 'max'),
-  ...spread('gpu_power_percent', 'avg', 'min', 'max'),
+  ...unmeasured('gpu_power_watts_avg gpu_power_watts_min gpu_power_watts_max'),
+  ...unmeasured('gpu_power_percent_avg gpu_power_percent_min gpu_power_percent_max'),
   ['torch_dtype', ({ run_info }) => textOf(run_info.train_config.compute_dtype)],
   ['dataset_tokens_per_second', ({ train_info }) => train_info.throughput.tokens_per_second],
   ['train_tokens_per_gpu_per_second', ({ train_info }) => train_info.throughput.padded_tokens_per_second],
@@ -44,6 +41,7 @@ const COLUMNS: readonly Column[] = [
   ['arm', ({ run_info }) => run_info.arm],
   ['case', ({ run_info }) => run_info.case ?? null],
   ['tokens_per_micro_step', tokensPerMicroStep],
+  ['peak_memory_bytes', ({ train_info }) => train_info.memory?.allocated.peak ?? null],
   ['eval_loss', ({ eval_info }) => eval_info.metrics?.eval_loss.value ?? null],
 ];
 

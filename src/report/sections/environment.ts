@@ -141,6 +141,15 @@ export function repeatSection(runs: readonly RunRecord[]): Section | null {
       ...(git_dirty === true
         ? [paragraph('The working tree held changes that this commit does not: the runs cannot be repeated exactly.')]
         : []),
+      ...(typeof first.run_info.plan_id === 'string'
+        ? [
+            paragraph(
+              'That is how the runs were made. Whoever has this folder repeats them with ',
+              code('npx nibble bench repeat FOLDER'),
+              ', and is told what agrees.',
+            ),
+          ]
+        : []),
       paragraph(
         'Equal run ids mean equal resolved config, weights, data, seed and arm. ',
         'The same seed on the same device gives the same bits.',

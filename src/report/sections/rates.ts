@@ -1,5 +1,5 @@
 /** What the hardware did in a run's steps: operations a second, the share of what the machine reaches, kernels, and the price. */
-import { costOf, publishedPrice } from '../../results/prices.ts';
+import { costOf, type PriceTable, PUBLISHED_PRICES, priceOf } from '../../results/prices.ts';
 import type { RunRecord } from '../../results/run-schema.ts';
 import { runLabel } from '../arms.ts';
 import {
@@ -18,8 +18,8 @@ import {
 /** Kernels beyond these take little of a step. */
 const MOST_KERNELS = 12;
 
-/** Null where no run has counted its operations, as in older records. */
-export function ratesSection(runs: readonly RunRecord[]): Section | null {
+/** Null where no run has counted its operations, as in older records. @param prices what an hour of a GPU costs */
+export function ratesSection(runs: readonly RunRecord[], prices = PUBLISHED_PRICES): Section | null {
   const counted = runs.filter((run) => typeof run.train_info.compute?.tflops === 'number');
   if (counted.length === 0) return null;
   const profiled = runs.filter((run) => run.train_info.kernel_times !== undefined);
@@ -30,7 +30,8 @@ export function ratesSection(runs: readonly RunRecord[]): Section | null {
       ...probeNote(counted),
       ratesTable(counted),
       ...driverBlocks(runs),
-      ...costBlocks(counted),
+      ...targetBlocks(runs),
+      ...costBlocks(counted, prices),
       ...profiled.map((run) => kernelBlock(run)),
     ],
   };
@@ -68,37 +69,67 @@ function ratesTable(runs: readonly RunRecord[]): Table {
   };
 }
 
-/** Memory as the driver counts it, beside the ledger's; nothing where no driver did. */
+/** Memory as the system and the driver count it, beside the ledger's; nothing where neither did. */
 function driverBlocks(runs: readonly RunRecord[]): Block[] {
-  const known = runs.filter(({ train_info: { memory } }) => (memory?.device_vram ?? null) !== null);
+  const known = runs.filter(({ train_info: { memory } }) => (memory?.device_vram ?? memory?.host_rss ?? null) !== null);
   if (known.length === 0) return [];
   return [
     {
       kind: 'table',
       id: 'driver-memory',
-      caption: 'GPU memory by the ledger and by the driver',
-      columns: ['run', 'ledger', 'process', 'GPU', 'GPU before', 'how'],
+      caption: 'Memory by the ledger, the system and the driver',
+      columns: ['run', 'ledger', 'host process', 'on the GPU, process', 'GPU', 'GPU before', 'how'],
       rows: known.map((run): Inline[] => {
         const { memory } = run.train_info;
-        const { process_vram = null, device_vram = null } = memory ?? {};
+        const { process_vram = null, device_vram = null, host_rss = null } = memory ?? {};
         return [
           runLabel(run),
           bytesFigure(memory?.allocated.peak ?? null),
+          bytesFigure(host_rss?.peak ?? null),
           bytesFigure(process_vram?.peak ?? null),
           bytesFigure(device_vram?.peak ?? null),
           bytesFigure(device_vram?.baseline ?? null),
-          [process_vram?.method, device_vram?.method].filter((method) => method !== undefined).join('; '),
+          [hostMethod(run), process_vram?.method, device_vram?.method].filter(Boolean).join('; '),
         ];
       }),
     },
   ];
 }
 
-/** Dollars, where the device is one that a published table has a price for; never of a software driver. */
-function costBlocks(runs: readonly RunRecord[]): Block[] {
+/** How the memory of a run's process was measured; of a software driver the GPU's buffers are in it. */
+function hostMethod({ meta_info: { gpu }, train_info: { memory } }: RunRecord): string | null {
+  if ((memory?.host_rss ?? null) === null) return null;
+  return gpu?.software_rendered === true ? 'most resident pages, GPU buffers among them' : 'most resident pages';
+}
+
+/** When evaluations reached the suite's target; nothing where no run did. */
+function targetBlocks(runs: readonly RunRecord[]): Block[] {
+  const reached = runs.filter(({ eval_info }) => eval_info.time_to_target !== null);
+  if (reached.length === 0) return [];
+  const targets = new Set(reached.map(({ eval_info }) => eval_info.time_to_target!.target));
+  return [
+    {
+      kind: 'table',
+      id: 'time-to-target',
+      caption: `Time of the steps until an evaluation loss of ${[...targets].join(' or ')} nats a token`,
+      columns: ['run', 'seconds', 'samples'],
+      rows: runs
+        .filter(({ run_info: { status } }) => status === 'success')
+        .map((run) => {
+          const found = run.eval_info.time_to_target;
+          return found === null
+            ? [runLabel(run), 'not reached', '–']
+            : [runLabel(run), fixedFigure(found.seconds, 2), countFigure(found.samples)];
+        }),
+    },
+  ];
+}
+
+/** Dollars, where the device is one that the table has a price for; never of a software driver. */
+function costBlocks(runs: readonly RunRecord[], prices: PriceTable): Block[] {
   const rows = runs.flatMap((run) => {
     const { gpu } = run.meta_info;
-    const price = gpu === null || gpu.software_rendered ? null : publishedPrice(`${gpu.device} ${gpu.description}`);
+    const price = gpu === null || gpu.software_rendered ? null : priceOf(`${gpu.device} ${gpu.description}`, prices);
     const seconds = run.run_info.total_time;
     if (price === null || seconds === null) return [];
     const { dollarsPerHour, source } = price;

@@ -52,7 +52,7 @@ test('a row without a record is not measured, one with a miss says so', () => {
   expect(text).toContain('| seen | 23.46 | none |  | reported |  |');
   expect(text).toContain('**1 of 1 figures miss their bound**');
   expect(text).toContain('Measured 2026-01-02 by `make it`: os Linux; torch 2.13.0.');
-  expect(text.match(/^Not measured\.$/gm)?.length).toBe(5);
+  expect(text.match(/^Not measured\.$/gm)?.length).toBe(6);
   expect(stdout).toContain('3. Training steps of every architecture against PEFT: not measured');
 });
 

@@ -10,6 +10,7 @@ import { withTiedHead } from '../../../src/model/tied-head.ts';
 import { loadWasmModule } from '../../../src/node/codec.ts';
 import { nodeReader } from '../../../src/node/files.ts';
 import { Codec } from '../../../src/wasm/codec.ts';
+import { rejection } from '../../formats/files.ts';
 import { GOLDEN } from '../open.ts';
 
 const OPTIONS = `${GOLDEN}peft-options/`;
@@ -44,4 +45,24 @@ test.each(cases)('%s', async (label) => {
     expect(Buffer.compare(got, golden), tensor).toBe(0);
   }
   expect(changed.sort()).toEqual([...want.names()].sort());
+});
+
+test('an update that the type of its weight does not hold is blamed on the adapter, where that is asked for', async () => {
+  const reader = nodeReader(`${GOLDEN}merge/biased-f16`);
+  const config = await readModelConfig(reader);
+  const source = await withTiedHead(config, await openCheckpoint(reader));
+  const opened = await openAdapter(nodeReader(`${OPTIONS}default`), adapterBase(config));
+  const targets = opened.layout.targets.map((target) => ({ ...target, scaling: target.scaling * 1e8 }));
+  const adapter = { ...opened, layout: { ...opened.layout, targets } };
+  const weight = `${targets[0]!.name}.weight`;
+  const read = async (refusesOverflow: boolean) => {
+    const merged = await mergedSource(source, adapter, { codec, safeMerge: false, refusesOverflow });
+    await merged.read(weight, 0, new Uint8Array(merged.info(weight).bytes));
+  };
+  await read(false);
+  const { message } = await rejection(read(true));
+  expect(message).toMatch(
+    /peft-options\/default.*q_proj\.weight: element 0 is beyond float16 with the adapter's update added/,
+  );
+  expect(message).toContain('set dtype to bfloat16 or float32');
 });
