@@ -73,7 +73,7 @@ own (Llama 2, SmolLM2), the two differ from each other, and nibble follows trans
   7: `SmolLM2-135M-Instruct made by [bench/models/smollm2](../bench/models/smollm2), whose weights went through Q4_1; an adapter of
 random values on all linear layers (rank 8, alpha 16, B with standard deviation 0.02). The bnb-4bit base is the one that transformers
 wrote, and the reference of it the base that the format's definition dequantizes. Small models of ten architectures are held to the
-tokens of transformers and PEFT by \`test/generate/greedy.test.ts\`.`,
+tokens of transformers and PEFT by \`test/generate/greedy.test.ts\` (32 of them) and \`test/slow/greedy.test.ts\` (128).`,
   8: `All items of five tasks ([test/golden/eval](../test/golden/eval): multiple choice with and without worked examples, perplexity of
 texts, a last word, generated answers) with the tiny model and an adapter on it. lm-eval asks \`nibble serve\` as it asks any server of
 OpenAI's completions, and each number or text that it takes from the answers is held against \`nibble eval\`'s. lm-eval keeps two places

@@ -133,6 +133,10 @@ export function typeProblems(
   });
 }
 
+/** JSON and JavaScript round integers that large, so that another than the one meant would be taken. */
+const inexact = (got: unknown): string =>
+  Number.isInteger(got) && !Number.isSafeInteger(got) ? `, none beyond ${Number.MAX_SAFE_INTEGER}` : '';
+
 const alternatives = (node: SchemaNode): SchemaNode[] => [node, ...(node.anyOf ?? []).flatMap(alternatives)];
 
 function isTooEmpty(got: unknown, { minLength = 0, minItems = 0 }: SchemaNode): boolean {
@@ -146,7 +150,7 @@ function typeProblem(path: string, got: unknown, node: SchemaNode, where: string
   const hint = meant === undefined ? mappingHint(got, node) : `; did you mean ${meant}?`;
   const found = got === undefined ? 'is missing; wanted' : `got ${showSetting(got)}, wanted`;
   const filled = alternatives(node).some((choice) => isTooEmpty(got, choice)) ? ', and not an empty one' : '';
-  return { path, message: `${found} ${inWords(node)}${filled}${hint} (${where})` };
+  return { path, message: `${found} ${inWords(node)}${filled}${inexact(got)}${hint} (${where})` };
 }
 
 /** Suggests the mapping for a text that stands where one is wanted (a path instead of {path: ...}). */

@@ -43,6 +43,20 @@ export const evalSettings = z.strictObject({
     .default(null)
     .describe("examples before each question; null takes the task's own number, which 0 there keeps"),
   fewshot_seed: z.int().min(0).default(1234).describe("seed of the draw of examples; lm-eval's by default"),
+  apply_chat_template: z
+    .boolean()
+    .default(false)
+    .describe("ask tasks as chats, in the model's chat template or that of chat_template_path"),
+  system_instruction: text
+    .nullable()
+    .default(null)
+    .describe('what stands before the description of every task; in a chat the two are the system message'),
+  fewshot_as_multiturn: z
+    .boolean()
+    .default(true)
+    .describe(
+      'in chats, make each worked example a question and an answer; false puts them all into what the user says',
+    ),
   bootstrap_iters: z
     .int()
     .min(0)
@@ -94,7 +108,16 @@ export function checkEvalSettings(
   found: readonly ConfigProblem[] = [],
 ): EvalConfig {
   const config = checkedSettings(evalSettings, given, whereOf, found);
-  const problems = [...contradictions(config, whereOf), ...unusedDatasetSettings(config, given, whereOf)];
+  const ofDatasets = unusedDatasetSettings(config, given, whereOf).filter(
+    ({ path }) => !(config.apply_chat_template && path === 'chat_template_path'),
+  );
+  const problems = [
+    ...contradictions(config, whereOf),
+    ...ofDatasets,
+    ...unused(OF_TEXTS, 'texts', config, given, whereOf),
+    ...unused(OF_TASKS, 'tasks', config, given, whereOf),
+    ...unusedChatSettings(config, given, whereOf),
+  ];
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }
@@ -121,6 +144,46 @@ function contradictions(config: EvalConfig, whereOf: (key: string) => string): C
     problems.push({
       path: 'stride',
       message: `is ${stride}, above window_length ${window_length}: tokens between two windows would be left out (${whereOf('stride')})`,
+    });
+  return problems;
+}
+
+/** Keys that say nothing where there is no text, or no task. */
+const OF_TEXTS = ['window_length', 'stride'];
+const OF_TASKS = ['limit', 'num_fewshot', 'fewshot_seed'];
+
+function unused(
+  keys: readonly string[],
+  what: 'texts' | 'tasks',
+  config: EvalConfig,
+  given: Readonly<Record<string, unknown>>,
+  whereOf: (key: string) => string,
+): ConfigProblem[] {
+  if (config[what].length > 0) return [];
+  return keys
+    .filter((key) => given[key] !== undefined)
+    .map((key) => ({
+      path: key,
+      message: `says how ${what} are evaluated, and there are none; give ${what}, or leave it out (${whereOf(key)})`,
+    }));
+}
+
+function unusedChatSettings(
+  { tasks, apply_chat_template: isChat }: EvalConfig,
+  given: Readonly<Record<string, unknown>>,
+  whereOf: (key: string) => string,
+): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  for (const path of ['apply_chat_template', 'system_instruction'])
+    if (given[path] !== undefined && given[path] !== false && tasks.length === 0)
+      problems.push({
+        path,
+        message: `says how tasks are asked, and there are none; give tasks, or leave it out (${whereOf(path)})`,
+      });
+  if (given.fewshot_as_multiturn !== undefined && !isChat)
+    problems.push({
+      path: 'fewshot_as_multiturn',
+      message: `says how examples stand in a chat, and apply_chat_template is not set; set it, or leave this out (${whereOf('fewshot_as_multiturn')})`,
     });
   return problems;
 }

@@ -1,8 +1,9 @@
-/** Prompts with worked examples, put together as lm-eval does: description, examples, then the row that is asked about. */
+/** Prompts with worked examples, put together as lm-eval does: system instruction, description, examples, then the row that is asked about. */
 import { ConfigError, DataError } from '../errors.ts';
 import { PythonRandom } from '../formats/python-random.ts';
 import type { DocFields, PlacedDoc, Target } from './doc-fields.ts';
 import type { Split } from './documents.ts';
+import { delimited, type PromptForm, type PromptMessage, promptOf, turnMessages } from './prompt.ts';
 import type { TaskFields } from './task-shape.ts';
 import type { Doc } from './template.ts';
 
@@ -39,33 +40,8 @@ export class ExampleSampler {
 
 const isSameDoc = (a: Doc, b: Doc): boolean => a === b || JSON.stringify(a) === JSON.stringify(b);
 
-const ENDS_IN_SPACE = /\s$/u;
-const BEGINS_WITH_SPACE = /^\s/u;
-
-/** Joins two texts by a space where neither has one there. */
-function delimited(prefix: string, suffix: string): string {
-  if (prefix === '' || suffix === '') return prefix + suffix;
-  const isApart = ENDS_IN_SPACE.test(prefix) || BEGINS_WITH_SPACE.test(suffix);
-  return isApart ? prefix + suffix : `${prefix} ${suffix}`;
-}
-
-/** A question, and its answer where it has one. */
-type Turn = { readonly question: string; readonly prefix: string; readonly answer: string | null };
-
-function turnText({ question, prefix, answer }: Turn, targetDelimiter: string, end: string): string {
-  if (answer !== null && answer !== '') {
-    const between = prefix === '' || needsDelimiter(question, prefix) ? targetDelimiter : '';
-    return question + between + delimited(prefix, answer) + end;
-  }
-  if (prefix === '') return question;
-  return question + (needsDelimiter(question, prefix) ? targetDelimiter : '') + prefix;
-}
-
-const needsDelimiter = (text: string, prefix: string): boolean =>
-  text !== '' && !ENDS_IN_SPACE.test(text) && !BEGINS_WITH_SPACE.test(prefix);
-
 /** Makes the prompts of a task, which have to be asked for in the order of its rows. */
-export function promptMaker(task: TaskFields, fields: DocFields, sampler: ExampleSampler) {
+export function promptMaker(task: TaskFields, fields: DocFields, sampler: ExampleSampler, form: PromptForm) {
   const own = task.fewshot_config ?? { sampler: 'default' as const };
   const { target_delimiter = task.target_delimiter, fewshot_delimiter = task.fewshot_delimiter } = own;
   const examples = {
@@ -76,21 +52,23 @@ export function promptMaker(task: TaskFields, fields: DocFields, sampler: Exampl
   };
   const split = own.split ?? task.fewshot_split;
   const mayMeet = split === task.test_split;
-  const example = (placed: PlacedDoc): string => {
+  const example = (placed: PlacedDoc): PromptMessage[] => {
     const choices = examples.choice === null ? null : fields.choices(examples.choice, placed);
     const turn = {
       question: fields.text(examples.text, placed),
       prefix: prefixOf(fields, examples.prefix, placed),
       answer: answerText(fields.target(examples.target, placed), choices, placed.where),
     };
-    return turnText(turn, target_delimiter, fewshot_delimiter);
+    return turnMessages(turn, target_delimiter, fewshot_delimiter);
   };
   return (placed: PlacedDoc, count: number): string => {
     const drawn = count === 0 ? [] : sampler.sample(count, mayMeet ? placed.doc : null);
     const question = fields.text(task.doc_to_text, placed);
     const turn = { question, prefix: prefixOf(fields, task.gen_prefix, placed), answer: null };
     const description = task.description === '' ? '' : fields.text(task.description, placed, 'description');
-    return description + drawn.map(example).join('') + turnText(turn, task.target_delimiter, '');
+    const system = delimited(form.systemInstruction ?? '', description, task.fewshot_delimiter);
+    const messages = [...drawn.flatMap(example), ...turnMessages(turn, task.target_delimiter, '')];
+    return promptOf(system, messages, form, placed.where);
   };
 }
 

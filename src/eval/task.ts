@@ -5,6 +5,7 @@ import { DocFields, type PlacedDoc, type Target } from './doc-fields.ts';
 import type { Split } from './documents.ts';
 import { ExampleSampler, examplePool, placedDocs, promptMaker } from './fewshot.ts';
 import { goldNumbers } from './gold.ts';
+import { endsInSpace, PLAIN, type PromptForm } from './prompt.ts';
 import type { TaskFile } from './task-file.ts';
 import { type Metric, metricsOf } from './task-rules.ts';
 import type { TaskFields } from './task-shape.ts';
@@ -48,6 +49,8 @@ export type TaskOptions = {
   /** Takes the place of a task's own number, but of 0. */
   readonly numFewshot: number | null;
   readonly fewshotSeed: number;
+  /** Plain text where it is left out. */
+  readonly form?: PromptForm;
 };
 
 /** Renders every row of a task. @throws ConfigError, DataError naming the row */
@@ -62,14 +65,15 @@ export function prepareTask(file: TaskFile, splits: ReadonlyMap<string, Split>, 
     takesFirst: task.fewshot_config?.sampler === 'first_n',
     seed: options.fewshotSeed,
   });
-  const prompt = promptMaker(task, fields, sampler);
+  const { form = PLAIN } = options;
+  const prompt = promptMaker(task, fields, sampler, form);
   const metrics = metricsOf(task);
   const all = placedDocs(evaluated);
   const items = all.slice(0, limited(all.length, options.limit)).map((placed, docId): Item => {
     const target = fields.target(task.doc_to_target, placed);
     const choices = task.doc_to_choice === null ? null : fields.choices(task.doc_to_choice, placed);
     const context = rolls ? '' : prompt(placed, numFewshot);
-    const asked = askedOf(task, metrics, { context, target, choices, placed });
+    const asked = askedOf(task, metrics, { context, target, choices, placed, isChat: form.render !== null });
     return { docId, ...placed, target, choices, asked };
   });
   const [first] = items;
@@ -123,10 +127,13 @@ type Parts = {
   readonly target: Target;
   readonly choices: readonly string[] | null;
   readonly placed: PlacedDoc;
+  readonly isChat: boolean;
 };
 
-function askedOf(task: TaskFields, metrics: readonly Metric[], { context, target, choices, placed }: Parts): Asked[] {
-  const { output_type: type, target_delimiter: delimiter } = task;
+function askedOf(task: TaskFields, metrics: readonly Metric[], parts: Parts): Asked[] {
+  const { context, target, choices, placed } = parts;
+  const { output_type: type } = task;
+  const delimiter = delimiterOf(task, parts.isChat);
   if (type === 'generate_until') return [{ kind: 'generate', context }];
   if (type === 'multiple_choice') {
     const continuations = (choices as readonly string[]).map((choice) => delimiter + choice);
@@ -145,4 +152,10 @@ function askedOf(task: TaskFields, metrics: readonly Metric[], { context, target
   return type === 'loglikelihood'
     ? [{ kind: 'loglikelihood', context, continuation: target }]
     : [{ kind: 'rolling', text: target }];
+}
+
+/** What stands before a choice: behind the head of an answer that a template wrote, nothing. */
+function delimiterOf({ target_delimiter, gen_prefix }: TaskFields, isChat: boolean): string {
+  const isBegun = gen_prefix !== null && gen_prefix !== '' && !endsInSpace(gen_prefix);
+  return isChat && !isBegun ? '' : target_delimiter;
 }

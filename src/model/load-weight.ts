@@ -8,7 +8,9 @@ import type { Residents } from '../gpu/residents.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { Uploads } from '../gpu/transfer.ts';
 import type { Codec } from '../wasm/codec.ts';
+import { decodedAbsmax } from '../wasm/nested.ts';
 import { inLanes, Pool } from '../wasm/pipeline.ts';
+import { type QuantError, QuantErrorSums } from '../wasm/quant-error.ts';
 import type { Quantizer, QuantState, SourceDtype } from '../wasm/types.ts';
 import { requireShape } from './check-weights.ts';
 import { prequantizedState } from './prequantized.ts';
@@ -47,6 +49,8 @@ export type WeightContext = {
   readonly sourceDtype: SourceDtype | null;
   readonly slabs: Pool<Uint8Array<ArrayBuffer>>;
   readonly quantizing: Stopwatch;
+  /** Told of the error of each weight that is quantized; null where nobody asked. */
+  readonly noteError: ((name: string, error: QuantError) => void) | null;
   /** Waits until uploads have room for another slab; called before each read. @throws what ends the load */
   readonly waitForRoom: () => Promise<void>;
 };
@@ -116,11 +120,16 @@ async function loadFourBit(ctx: WeightContext, name: string, weight: FourBitWeig
   const stored = requireShape(ctx.source, name, [weight.out, weight.in]);
   const dtype = ctx.sourceDtype ?? floatType(stored).torch;
   const read = slabReader(ctx.codec, ctx.source, name, stored, dtype);
+  const elements = weight.out * weight.in;
+  const { quantType, blockSize, scales } = weight;
+  const spec = { quantType, blockSize, doubleQuant: scales.kind === 'double' };
+  const sums = ctx.noteError === null ? null : new QuantErrorSums(elements, spec);
   const state = await ctx.quantizer.quantize4bit({
     name,
-    elements: weight.out * weight.in,
+    elements,
     dtype,
-    spec: { quantType: weight.quantType, blockSize: weight.blockSize, doubleQuant: weight.scales.kind === 'double' },
+    spec,
+    ...(sums && { onSlab: (first, raw, packed) => sums.add(first, raw, dtype, packed) }),
     read: async (byteOffset, into) => {
       await ctx.waitForRoom();
       await read(byteOffset, into);
@@ -128,6 +137,7 @@ async function loadFourBit(ctx: WeightContext, name: string, weight: FourBitWeig
     onPacked: (byteOffset, packed) => writeBytes(ctx, weight.packed, byteOffset, packed),
   });
   writeScales(ctx, weight, state);
+  if (sums !== null) ctx.noteError?.(name, sums.error(decodedAbsmax(ctx.codec, state)));
 }
 
 /** Takes over a weight that bitsandbytes quantized. @returns false when the checkpoint holds it unquantized */

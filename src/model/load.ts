@@ -8,6 +8,7 @@ import type { Device } from '../gpu/device.ts';
 import type { Residents } from '../gpu/residents.ts';
 import { Uploads } from '../gpu/transfer.ts';
 import type { Codec } from '../wasm/codec.ts';
+import type { QuantError } from '../wasm/quant-error.ts';
 import { CODE_BOOKS } from '../wasm/tables.ts';
 import type { Quantizer, SourceDtype } from '../wasm/types.ts';
 import type { CodeTables, DeclaredModel } from './declare.ts';
@@ -20,6 +21,8 @@ export type LoadContext = {
   readonly codec: Codec;
   /** The dtype that base weights are rounded to before they are quantized; null keeps the checkpoint's. */
   readonly sourceDtype: SourceDtype | null;
+  /** Whether the error of every quantized weight is measured: a pass over it, in this thread. */
+  readonly measuresError?: boolean;
   /** Ends the load between two slabs. */
   readonly signal?: AbortSignal;
 };
@@ -29,6 +32,8 @@ export type LoadTimes = {
   readonly quantizeSeconds: number;
   /** Seconds that the quantizer's threads worked, added up. */
   readonly quantizeBusySeconds: number;
+  /** Of each weight that was quantized here, by name; empty where it was not asked for. */
+  readonly quantErrors: ReadonlyMap<string, QuantError>;
 };
 
 /**
@@ -55,7 +60,10 @@ export async function* loadModel(
     if (ended) throw new Error('the load has ended');
   };
   const quantizing = new Stopwatch();
-  const weights: WeightContext = { ...ctx, source, uploads, slabs: slabPool(), quantizing, waitForRoom };
+  const quantErrors = new Map<string, QuantError>();
+  const noteError =
+    ctx.measuresError === true ? (name: string, error: QuantError) => quantErrors.set(name, error) : null;
+  const weights: WeightContext = { ...ctx, source, uploads, slabs: slabPool(), quantizing, noteError, waitForRoom };
   writeTables(weights, declared);
   const busyBefore = ctx.quantizer.busySeconds;
   const underWay: { readonly name: string; readonly done: Promise<void> }[] = [];
@@ -85,6 +93,7 @@ export async function* loadModel(
   return {
     quantizeSeconds: quantizing.seconds,
     quantizeBusySeconds: ctx.quantizer.busySeconds - busyBefore,
+    quantErrors,
   };
 }
 

@@ -15,6 +15,7 @@ import { type OpenedModel, openModel } from '../model/open.ts';
 import { counted } from '../report/format.ts';
 import { nameProblems, otherBaseNotes } from './adapter-names.ts';
 import { folderName } from './eval-files.ts';
+import { promptForm } from './eval-form.ts';
 import { readEvalRows } from './eval-rows.ts';
 import { readTasks } from './eval-tasks.ts';
 import type { EvalEntry } from './eval-types.ts';
@@ -35,6 +36,8 @@ export type EvalInput = {
   readonly adapters: readonly Adapter[];
   readonly defaults: GenerationDefaults;
   readonly work: Work;
+  /** The template that tasks are asked in; null where they are plain text. */
+  readonly chatTemplate: string | null;
   readonly batches: readonly RowBatch[];
   readonly datasets: readonly DatasetWork[];
   /** In the order of the table, base by base. */
@@ -63,7 +66,7 @@ export async function readEvalInput(
   const adapters = await openAdapters(named, opened, notes);
   const { prequantized } = await baseStorage(config, model, source);
   const entries = entriesOf(named, config, prequantized.size > 0);
-  const work = await readWork(config, opened, defaults);
+  const { work, chatTemplate } = await readWork(config, opened, defaults, notes);
   for (const { task } of work.tasks) for (const note of task.notes) notes.push(note);
   for (const [task, count] of work.cut)
     notes.push(
@@ -76,7 +79,7 @@ export async function readEvalInput(
   const datasets = rows.map(({ name, dataset }) =>
     datasetWork(name, dataset.rows, batch_size, model.max_position_embeddings),
   );
-  return { opened, adapters, defaults, work, batches, datasets, entries, notes };
+  return { opened, adapters, defaults, work, chatTemplate, batches, datasets, entries, notes };
 }
 
 async function tokenizerOf(folder: string, vocabSize: number): Promise<TextTokenizer | null> {
@@ -154,9 +157,10 @@ async function readWork(
   config: EvalConfig,
   { model, tokenizer, source }: OpenedModel,
   defaults: GenerationDefaults,
-): Promise<Work> {
+  notes: string[],
+): Promise<Pick<EvalInput, 'work' | 'chatTemplate'>> {
   if (config.tasks.length + config.texts.length === 0)
-    return { rows: [], texts: [], tasks: [], longTexts: [], cut: new Map() };
+    return { work: { rows: [], texts: [], tasks: [], longTexts: [], cut: new Map() }, chatTemplate: null };
   if (tokenizer === null)
     throw new ConfigError([
       {
@@ -165,7 +169,8 @@ async function readWork(
       },
     ]);
   const { limit, num_fewshot: numFewshot, fewshot_seed: fewshotSeed, stride } = config;
-  const tasks = await readTasks(config.tasks, { limit, numFewshot, fewshotSeed });
+  const { form, template } = await promptForm(config, { folder: source.root, tokenizer }, (text) => notes.push(text));
+  const tasks = await readTasks(config.tasks, { limit, numFewshot, fewshotSeed, form });
   const texts = await Promise.all(config.texts.map(readText));
   const { max_position_embeddings: context } = model;
   const windowLength = config.window_length ?? context;
@@ -182,7 +187,8 @@ async function readWork(
     ]);
   const encoder = encoderOf(tokenizer, context, source.root);
   const step = stride ?? Math.min(DEFAULT_STRIDE, windowLength);
-  return planWork(tasks, texts, { encoder, defaults, windowLength, stride: step });
+  const work = planWork(tasks, texts, { encoder, defaults, windowLength, stride: step });
+  return { work, chatTemplate: template };
 }
 
 async function readText(file: string): Promise<LongText> {

@@ -6,6 +6,7 @@ import { type LossRow, lossRow, type MetricRow, metricRows, type RowLosses } fro
 import type { PlacedText } from '../eval/work.ts';
 import { type CallOptions, callProblems, requireOptions } from './call.ts';
 import type { DeviceChoice } from './device-choice.ts';
+import { sha256OfText } from './environment.ts';
 import { dateId, requireOutput, writeResults } from './eval-files.ts';
 import { type EntryResult, type Evaluated, evaluateModels } from './eval-models.ts';
 import type { EvalEntry, EvalEvent, EvalJob } from './eval-types.ts';
@@ -125,6 +126,11 @@ async function writeAll({ given, input, done, started, device }: Finished, secon
       },
       date: started.getTime() / 1000,
       max_length: input.opened.model.max_position_embeddings,
+      system_instruction: config.system_instruction,
+      system_instruction_sha: hashOrNull(config.system_instruction),
+      fewshot_as_multiturn: config.fewshot_as_multiturn,
+      chat_template: input.chatTemplate,
+      chat_template_sha: hashOrNull(input.chatTemplate),
       nibble_version: packageManifest().version,
       model_source: 'nibble',
       model_name: entry.name,
@@ -134,3 +140,5 @@ async function writeAll({ given, input, done, started, device }: Finished, secon
   }
   return files;
 }
+
+const hashOrNull = (text: string | null): string | null => (text === null ? null : sha256OfText(text));

@@ -95,8 +95,9 @@ export function identityOf(
     withHow;
   // nor on the names of what was read
   const { model_revision, offline, base_on_hub, ...withWhich } = withNames;
-  const { dataset_config, dataset_train_split, dataset_test_split, ...settings } = withWhich;
-  // the template's hash is among the data's
+  const { dataset_config, dataset_train_split, dataset_test_split, ...withMeasures } = withWhich;
+  // nor on what was measured beside; the template's hash is among the data's
+  const { measure_quantization_error, ...settings } = withMeasures;
   const identity = {
     config: { ...settings, chat_template_path: null, initial_adapter: initialAdapterSha256 },
     modelSha256: modelInfo.sha256_of_weights,
@@ -206,6 +207,7 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
     compute: computeInfo(ctx.measured, result),
     ...(kernels && { kernel_times: { source: kernels.source, times: [...kernels.times] } }),
     memory: memoryInfo(ctx, result),
+    ...quantizationError(result),
     accelerator_memory_max: peak.peakBytes,
     accelerator_memory_reserved_avg: null,
     accelerator_memory_reserved_99th: null,
@@ -225,6 +227,18 @@ function trainInfo(ctx: RunContext, input: RunInput, result: TrainResult): RunRe
       step_time_ms: s.stepMs,
       memory_allocated: ledger.currentBytes,
     })),
+  };
+}
+
+/** Nothing where it was not asked for, or nothing was quantized by this process. */
+function quantizationError({ engine, quantErrors }: TrainResult): Pick<RunRecord['train_info'], 'quantization_error'> {
+  if (quantErrors.size === 0) return {};
+  const { weights } = engine.declared;
+  return {
+    quantization_error: [...quantErrors].map(([name, { rmse, cosine }]) => {
+      const weight = weights.get(name)!;
+      return { name, elements: weight.out * weight.in, rmse, cosine };
+    }),
   };
 }
 

@@ -39,12 +39,13 @@ export function restFor(software: boolean, { now, sleep }: Clock = CLOCK): Rest 
     if (!turning) return;
     const ms = sleepAfter(now() - changed, software);
     if (ms > 0) sleep(ms);
-    setImmediate(turn);
+    // what it waits for keeps the process alive, where anything has to
+    setImmediate(turn).unref();
   };
   return async (result) => {
     pending++;
     changed = now();
-    if (!turning) setImmediate(turn);
+    if (!turning) setImmediate(turn).unref();
     turning = true;
     try {
       return await result;

@@ -8,7 +8,7 @@ import { show } from '../config/show.ts';
 import { ConfigError, type ConfigProblem, DataError, exitCodeOf } from '../errors.ts';
 import { canonicalJson } from '../results/identity.ts';
 import { RESUME_FILE, readResumeFile } from '../train/resume-file.ts';
-import type { ResumePoint } from '../train/run.ts';
+import type { ResumePoint } from '../train/train-options.ts';
 import { checkpointNames } from './checkpoint-store.ts';
 import { sha256Of } from './environment.ts';
 import { nodeReader } from './files.ts';
@@ -114,6 +114,7 @@ const FREE: readonly SettingKey[] = [
   ...(['resume_from_checkpoint', 'max_minutes', 'save_strategy', 'save_steps', 'save_total_limit'] as const),
   ...(['load_best_model_at_end', 'dataset_dir', 'strict', 'report_to', 'logging_dir', 'model_revision'] as const),
   ...(['offline', 'dataset_config', 'dataset_train_split', 'dataset_test_split'] as const),
+  'measure_quantization_error',
 ];
 /** Settings with which a run may go on otherwise than it began. */
 const CHANGEABLE: readonly SettingKey[] = [

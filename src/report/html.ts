@@ -74,7 +74,7 @@ function blockHtml(block: Block): Html {
 }
 
 function chartHtml({ title, svg }: Chart): Html {
-  return html`<figure><figcaption>${title}</figcaption><div class="scroll">${new Html(svg)}</div></figure>\n`;
+  return html`<figure><figcaption>${title}</figcaption><div class="scroll" tabindex="0" role="group" aria-label="${title}">${new Html(svg)}</div></figure>\n`;
 }
 
 function tableHtml({ id, caption, columns, rows, total = false }: Table): Html {

@@ -29,9 +29,11 @@ function blockText(block: Block): string {
     case 'commands':
       return fenced(block.lines.join('\n'));
     case 'details':
-      return [`<details><summary>${block.summary}</summary>`, ...block.blocks.map(blockText), '</details>'].join(
-        '\n\n',
-      );
+      return [
+        `<details><summary>${escapeHtml(block.summary)}</summary>`,
+        ...block.blocks.map(blockText),
+        '</details>',
+      ].join('\n\n');
     case 'table':
       return tableText(block);
     case 'chart':
@@ -74,4 +76,9 @@ function inlineText(content: readonly Inline[]): string {
 /** Formats a code span: a backtick inside would end it, and GitHub splits table cells at a bar inside code. */
 function codeText(text: string): string {
   return `\`${text.replaceAll('`', "'").replaceAll('|', '\\|').replace(/\s+/g, ' ')}\``;
+}
+
+/** Escapes text inside an HTML element, where Markdown's own marks mean nothing. */
+function escapeHtml(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

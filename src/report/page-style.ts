@@ -14,7 +14,7 @@ a{color:var(--arm-1)}
 .scroll{overflow-x:auto}
 figure{margin:24px 0}
 figcaption{font-weight:600;margin-bottom:4px}
-svg{display:block;max-width:100%;min-width:560px;height:auto}
+svg{display:block;max-width:100%;min-width:700px;height:auto}
 table{border-collapse:collapse;margin:20px 0;font-size:.875rem;font-variant-numeric:tabular-nums;min-width:60%}
 caption{text-align:left;font-weight:600;font-size:1rem;padding-bottom:6px}
 th,td{padding:5px 14px 5px 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
@@ -37,6 +37,9 @@ summary{cursor:pointer;color:var(--arm-1);font-weight:600}
   details::details-content{content-visibility:visible;height:auto}
   svg{min-width:0}
   .scroll{overflow:visible}
-  table{font-size:8.5pt}
+  table{font-size:7.5pt}
+  th,td{padding:3px 7px 3px 0;overflow-wrap:anywhere}
+  tbody th{min-width:0}
+  td.n{white-space:normal}
 }
 `;

@@ -12,11 +12,14 @@ import { comparisonSection } from './sections/comparison.ts';
 import { environmentSection, repeatSection } from './sections/environment.ts';
 import { memorySection } from './sections/memory.ts';
 import { otherArmsSection } from './sections/other-arms.ts';
+import { paretoSection } from './sections/pareto.ts';
 import { qualitySection } from './sections/quality.ts';
+import { quantErrorSection } from './sections/quant-error.ts';
 import { ratesSection } from './sections/rates.ts';
 import { runsSection } from './sections/runs.ts';
 import { samplesSection } from './sections/samples.ts';
 import { scaleSection } from './sections/scale.ts';
+import { settingsSection } from './sections/settings.ts';
 import { speedSection } from './sections/speed.ts';
 import { tokensSection } from './sections/tokens.ts';
 import { leadBlocks, softwareBanner } from './sections/verdict.ts';
@@ -32,6 +35,7 @@ export type ReportInput = {
 export async function buildReport({ runs, summary, prices }: ReportInput): Promise<ReportDocument> {
   const sections = [
     comparisonSection(summary),
+    settingsSection(runs, summary),
     await tokensSection(runs, summary),
     otherArmsSection(runs, summary),
     await memorySection(runs, summary),
@@ -39,6 +43,8 @@ export async function buildReport({ runs, summary, prices }: ReportInput): Promi
     ratesSection(runs, prices),
     await qualitySection(runs, summary),
     samplesSection(runs, summary),
+    await paretoSection(summary),
+    await quantErrorSection(runs, summary),
     await scaleSection(summary),
     runsSection(runs),
     environmentSection(runs),

@@ -235,6 +235,13 @@ const trainInfoSchema = z.strictObject({
   step_time_ms: stepTimeSchema.nullable(),
   excluded_warmup_steps: count.nullable(),
   throughput: throughputSchema,
+  /**
+   * Of each weight that was quantized while loading, against what the checkpoint holds: root mean squared error in the
+   * weights' unit, and cosine between the weights before and after. Absent where it was not asked for.
+   */
+  quantization_error: z
+    .array(z.strictObject({ name, elements: count, rmse: z.number().nonnegative(), cosine: z.number() }))
+    .optional(),
   /** Absent in older records, and in those of other libraries. */
   compute: computeSchema.optional(),
   /** Absent where no step was profiled. */

@@ -27,7 +27,7 @@ export function timed<T>(result: Promise<T>): Timed<T> {
 }
 
 /** Times of a load that ends before any weight. */
-export const NOTHING_LOADED: LoadTimes = { quantizeSeconds: 0, quantizeBusySeconds: 0 };
+export const NOTHING_LOADED: LoadTimes = { quantizeSeconds: 0, quantizeBusySeconds: 0, quantErrors: new Map() };
 
 /** One line for a person about loading and compiling. */
 export function loadNote(times: Timing): string {

@@ -16,17 +16,21 @@ type Preparing = {
   readonly timing: Timing;
 };
 
+type Prepared = { readonly engine: Engine } & Pick<LoadTimes, 'quantErrors'>;
+
 /**
  * Allocates and fills an engine. Pipelines are compiled while weights are loaded; the weights decide when the phase ends.
  * @throws DataError, DeviceError; the signal's reason
  */
-export async function* prepareEngine(preparing: Preparing): AsyncGenerator<TrainEvent, Engine> {
+export async function* prepareEngine(preparing: Preparing): AsyncGenerator<TrainEvent, Prepared> {
   const { runtime, input, timing } = preparing;
   const started = performance.now();
   const engine = await allocate(runtime, input);
   const compiling = timed(engine.compile());
+  let { quantErrors } = NOTHING_LOADED;
   try {
-    const { quantizeSeconds, quantizeBusySeconds } = yield* load(preparing, engine, compiling);
+    const { quantizeSeconds, quantizeBusySeconds, ...times } = yield* load(preparing, engine, compiling);
+    quantErrors = times.quantErrors;
     const loaded = performance.now();
     timing.quantize_s = quantizeSeconds;
     timing.quantize_busy_s = quantizeBusySeconds;
@@ -37,7 +41,7 @@ export async function* prepareEngine(preparing: Preparing): AsyncGenerator<Train
     await compiling.ended;
   }
   yield* warmUp(preparing, engine);
-  return engine;
+  return { engine, quantErrors };
 }
 
 async function* load(

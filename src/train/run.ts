@@ -3,21 +3,22 @@
 import type { TrainingFacts } from '../adapters/card.ts';
 import { START } from '../data/batches.ts';
 import { ConfigError, RunStopped } from '../errors.ts';
-import { type FileReader, type FileWriter, writeText } from '../formats/reader.ts';
+import { type FileWriter, writeText } from '../formats/reader.ts';
 import type { Ledger } from '../gpu/ledger.ts';
 import { flagMessages } from '../kernels/flags.ts';
+import type { LoadTimes } from '../model/load.ts';
 import { afterEvaluation, type BestState, isExhausted, NOTHING_YET } from './best.ts';
 import { trainingFacts } from './card-facts.ts';
 import { restoreEngine, restoreWeights, writeCheckpoint } from './checkpoint.ts';
-import { type CheckpointStore, checkpointName, stepOfCheckpoint } from './checkpoint-store.ts';
+import { checkpointName, stepOfCheckpoint } from './checkpoint-store.ts';
 import type { Engine } from './engine.ts';
 import { evaluate } from './evaluate.ts';
-import type { EvalResult, Evaluation, LogRow, Sample, SampledPrompt, StepEvent, Timing, TrainEvent } from './events.ts';
+import type { EvalResult, Evaluation, Sample, SampledPrompt, StepEvent, Timing, TrainEvent } from './events.ts';
 import { INTERRUPTED_FILE, type Interruption } from './interruption.ts';
 import { countParameters } from './model-layout.ts';
 import { requireFiniteStep, requireTrained } from './non-finite.ts';
 import { prepareEngine, secondsSince } from './prepare.ts';
-import { columnsOf, evaluationsToKeep, type Progress, type ResumeFile, stepsOf } from './resume-file.ts';
+import { columnsOf, evaluationsToKeep, type Progress, stepsOf } from './resume-file.ts';
 import { riseAdvice } from './rising.ts';
 import { beforeAndAfter, takeSamples } from './samples.ts';
 import { saveTrained } from './save.ts';
@@ -25,25 +26,8 @@ import { isSaveDue, lastCheckpoint, Saver } from './saving.ts';
 import type { RunInput, Runtime } from './session.ts';
 import { type SubmittedStep, submitStep } from './steps.ts';
 import { TimeLimit } from './time-limit.ts';
+import type { TrainOptions } from './train-options.ts';
 import { formatTrainerState, logEnd, TRAINER_STATE_FILE, TrainerLog, trainerState } from './trainer-state.ts';
-
-/** A checkpoint that a run goes on from. */
-export type ResumePoint = { readonly name: string; readonly reader: FileReader; readonly file: ResumeFile };
-
-type TrainOptions = {
-  readonly signal: AbortSignal;
-  /** Folder for the results; null keeps nothing. */
-  readonly writer: FileWriter | null;
-  /** Where checkpoints are saved; left out, none are. */
-  readonly checkpoints?: CheckpointStore | null;
-  /** What the run is made from; every checkpoint has it. */
-  readonly origin?: Pick<ResumeFile, 'nibble_version' | 'run'>;
-  readonly resume?: ResumePoint | null;
-  /** Told of every row of the log as it is made. */
-  readonly onLogRow?: (row: LogRow) => void;
-  /** When max_minutes began, by `performance.now`; now by default. */
-  readonly startedMs?: number;
-};
 
 export type TrainResult = {
   readonly timing: Timing;
@@ -64,6 +48,8 @@ export type TrainResult = {
   readonly trainableParams: number;
   readonly allParams: number;
   readonly ledger: Ledger;
+  /** Of each weight that this process quantized, by name; empty without measure_quantization_error. */
+  readonly quantErrors: LoadTimes['quantErrors'];
   readonly engine: Engine;
 };
 
@@ -125,6 +111,7 @@ class Run {
   #loadedBest: string | null = null;
   #earlierSeconds = 0;
   #engine!: Engine;
+  #quantErrors: TrainResult['quantErrors'] = new Map();
   #clock = 0;
 
   constructor(runtime: Runtime, input: RunInput, options: TrainOptions) {
@@ -160,7 +147,9 @@ class Run {
   async *prepare(): AsyncGenerator<TrainEvent, void> {
     const { signal, resume = null } = this.#options;
     const [runtime, input, timing] = [this.#runtime, this.#input, this.#timing];
-    this.#engine = yield* prepareEngine({ runtime, input, signal, timing });
+    const prepared = yield* prepareEngine({ runtime, input, signal, timing });
+    this.#engine = prepared.engine;
+    this.#quantErrors = prepared.quantErrors;
     if (resume !== null) await restoreEngine(input, this.#engine, resume.reader, resume.file);
   }
 
@@ -494,6 +483,7 @@ class Run {
       trainableParams: trainable,
       allParams: all,
       ledger: this.#engine.machine.ledger,
+      quantErrors: this.#quantErrors,
       engine: this.#engine,
     };
   }

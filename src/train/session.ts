@@ -78,7 +78,8 @@ export async function* fill(
   const sourceDtype: SourceDtype | null = config.dtype === 'auto' ? null : config.dtype;
   const start = yield* pissaStart(layout, config, source, runtime.codec);
   engine.startPairs = start?.values ?? null;
-  const context = { ...runtime, residents: machine.residents, sourceDtype, signal };
+  const { measure_quantization_error: measuresError } = config;
+  const context = { ...runtime, residents: machine.residents, sourceDtype, measuresError, signal };
   return yield* loadModel(context, declared, start?.residual ?? source);
 }
 

@@ -70,6 +70,8 @@ export async function streamSlabs(
         throw nonFiniteError(name, dtype, result.source, result.badIndex, first + result.badIndex, elements);
       absmax.set(result.absmax, first / spec.blockSize);
       seconds += result.seconds;
+      const count = Math.min(slab, elements - first);
+      args.onSlab?.(first, result.source.subarray(0, count * size), result.packed);
       args.onPacked(first / 2, result.packed);
     },
     onAllBegun,

@@ -53,6 +53,8 @@ export type QuantizeArgs = {
   readonly read: SlabReader;
   /** receives the packed bytes in order; the view is valid only during the call */
   readonly onPacked: (byteOffset: number, packed: Uint8Array<ArrayBuffer>) => void;
+  /** Receives weights and codes in order, before `onPacked`; elements count from `first`, and views are valid during the call. */
+  readonly onSlab?: (first: number, source: Uint8Array<ArrayBuffer>, packed: Uint8Array<ArrayBuffer>) => void;
 };
 
 export interface Quantizer {

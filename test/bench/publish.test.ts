@@ -60,7 +60,7 @@ const RUNS = ['lora-seed0.run.json', 'lora-seed1.run.json', 'qlora-seed0.run.jso
 
 async function run(name: string, rows: string, model: string): Promise<string> {
   const directory = path.join(root, 'local', name);
-  const text = `# mine\nsuite: ${name}\nseeds: [0, 1]\nbase: {model: ${model}, datasets: [{path: ${rows}}], lora_r: 4} # the base
+  const text = `# mine\nsuite: ${name}\nseeds: [0, 1]\nbase: {model: ${model}, datasets: [{path: ${rows}}], lora_rank: 4} # the base
 arms: {lora: {}, qlora: {method: qlora}}\n`;
   const suite = loadSuite({ file: { path: 'mine.yaml', text }, flags: { lora_r: '2' } });
   const command = ['nibble', 'bench', 'run', 'mine.yaml', '--lora_r', '2', '--output', directory, `--model=${model}`];
@@ -114,7 +114,7 @@ test('what is published holds suite, rows, records and how to repeat it, and nam
   expect(suite).toContain('# mine\n');
   expect(suite).toContain('path: data/rows.jsonl');
   expect(suite).toContain('model: models/tiny');
-  expect(suite.match(/lora_r: \d/g)).toEqual(['lora_r: 2']);
+  expect(suite.match(/lora_r\w*: \d/g)).toEqual(['lora_r: 2']);
   const readme = readFileSync(path.join(at, 'README.md'), 'utf8');
   expect(readme).toContain('npx nibble bench repeat ../public --input models/tiny=PATH');
   expect(readme).toContain('npm \\| nibble-tune');

@@ -34,7 +34,7 @@ it('writes the adapter and a Modelfile, and says what it wrote', async () => {
   const { code, stdout } = await exporting([ADAPTER, '--model', MODEL, '--gguf', out(), '--modelfile', modelfile]);
   expect({ code, stdout }).toEqual({
     code: 0,
-    stdout: `${out()}: 14 weights of llama adapted, alpha 8, in f32, 34.19 KiB\n${modelfile}: ollama create NAME -f ${modelfile}\n`,
+    stdout: `${out()}: 14 weights of llama adapted, alpha 8, in f32, 34.19 KiB\nllama.cpp: llama-cli -m BASE.gguf --lora ${out()}\nOllama: ollama create NAME -f ${modelfile}\n`,
   });
   expect(readFileSync(modelfile, 'utf8')).toBe(`FROM ${MODEL}\nADAPTER ./a.gguf\n`);
   expect(readdirSync(at).sort()).toEqual(['Modelfile', 'a.gguf']);

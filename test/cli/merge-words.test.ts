@@ -13,13 +13,13 @@ const summary = { out: 'merged', updates, losses: [], bytes: 1000 };
 
 test('a merge into 4 bits says how many steps of a code the smallest and the largest update are', () => {
   expect(inWords({ ...summary, written_as: '4bit' } as never)).toMatch(
-    /^merged: 3 weights merged, quantized again, .*\nan update is 0\.125 \(a\) to 2\.000 \(c\) steps of a 4-bit code/,
+    /^merged: 3 weights merged, quantized again, .*\nsmallest and largest update: 0\.125 \(a\) and 2\.000 \(c\) steps of the 4-bit code/,
   );
 });
 
 test('a merge into 16 bits says how large they are against their weights', () => {
   expect(inWords({ ...summary, written_as: 'dense' } as never)).toMatch(
-    /^merged: 3 weights merged, .*\nan update is 0\.05 % \(a\) to 25 % \(c\) of its weight, root mean square\n$/,
+    /^merged: 3 weights merged, .*\nsmallest and largest update: 0\.05 % \(a\) and 25 % \(c\) of the norm of the weight\n$/,
   );
   expect(inWords({ ...summary, updates: [], written_as: 'dense' } as never)).toMatch(
     /^merged: 0 weights merged, [^\n]*\n$/,

@@ -107,7 +107,7 @@ describe('JSON Schema', () => {
 
   test('describes every setting with text and default, and has no integer bound beyond those of the settings', () => {
     const { properties } = configJsonSchema();
-    expect(settingKeys).toHaveLength(107);
+    expect(settingKeys).toHaveLength(108);
     for (const key of settingKeys) {
       expect(properties?.[key]?.description, key).toMatch(/\w{3}/);
       if (key !== 'model_name_or_path') expect(properties?.[key], key).toHaveProperty('default');

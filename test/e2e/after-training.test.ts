@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
+import { estimateCommand } from '../../src/cli/estimate/command.ts';
 import { exportCommand } from '../../src/cli/export/command.ts';
 import { runExport } from '../../src/cli/export/run.ts';
 import { generateCommand } from '../../src/cli/generate/command.ts';
@@ -57,11 +58,37 @@ test('the four commands of the page run one after the other, and do what it says
   const said = /prints ` ([^`]*)`/.exec(page)?.[1];
   expect(printed[1]).toBe(` ${said}\n`);
   expect(printed[2]).toContain('28 weights merged');
-  expect(printed[2]).toMatch(/an update is [\d.]+ % \(.*\) to [\d.]+ % \(.*\) of its weight/);
+  expect(printed[2]).toMatch(/smallest and largest update: [\d.]+ % \(.*\) and [\d.]+ % \(.*\) of the norm/);
   expect(existsSync(path.join(at, 'merged/tokenizer.json'))).toBe(true);
   const { metadata, tensors } = readGguf(new Uint8Array(readFileSync(path.join(at, 'out.gguf'))));
   expect([metadata.get('general.architecture'), tensors.size]).toEqual(['llama', 56]);
   expect(readFileSync(path.join(at, 'Modelfile'), 'utf8')).toBe(
     `FROM ${path.join(ROOT, 'bench/models/tiny')}\nADAPTER ./out.gguf\n`,
   );
+});
+
+test('every other command of the page is one that the command line takes', async () => {
+  const blocks = [...page.matchAll(/^```sh\n([\s\S]*?)^```/gm)]
+    .slice(1)
+    .flatMap(([, text]) => text!.trim().split('\n'));
+  const lines = blocks.filter((line) => line.startsWith('npx nibble '));
+  expect(lines.length).toBeGreaterThanOrEqual(15);
+  for (const line of lines) {
+    const argv = wordsOf(line.split(' #')[0]!, '/').slice(2);
+    let ran = 0;
+    const run = async (): Promise<void> => {
+      ran++;
+    };
+    const { code, stderr } = await nibble(
+      argv,
+      [
+        (c) => generateCommand(c, run),
+        (c) => mergeCommand(c, run),
+        (c) => exportCommand(c, run),
+        (c) => estimateCommand(c, run, run),
+      ],
+      { env },
+    );
+    expect([line, code, stderr, ran]).toEqual([line, 0, '', 1]);
+  }
 });

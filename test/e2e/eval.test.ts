@@ -46,6 +46,7 @@ test('the commands of the page do what it says', async () => {
     'capitals.yaml': block('yaml'),
     'capitals.jsonl': block('json'),
     'eval.jsonl': rows,
+    'chat.jinja': '{% for m in messages %}<{{ m.role }}> {{ m.content }} {% endfor %}<assistant>',
     'book.txt': readFileSync(path.join(GOLDEN, 'eval/data/sea.txt'), 'utf8').slice(0, 700),
   });
   const places: Readonly<Record<string, string>> = {
@@ -57,7 +58,7 @@ test('the commands of the page do what it says', async () => {
     .trim()
     .split('\n')
     .map((line) => line.split(' #')[0]!.trim());
-  expect(lines).toHaveLength(6);
+  expect(lines).toHaveLength(7);
   const printed: string[] = [];
   for (const line of lines) {
     const words = line
@@ -74,6 +75,7 @@ test('the commands of the page do what it says', async () => {
   expect(printed[2]!.match(/(base|adapter)(-4bit)? +[01]\.\d{4}/g)).toHaveLength(8);
   expect(printed[3]).toMatch(/eval\.jsonl +9 +\d+ +base +\d\.\d{4} +\d+\.\d{3} +± \d\.\d{4}/);
   expect(printed[4]).toMatch(/book\.txt +1 +\d+ +base +\d\.\d{4}/);
+  expect(printed[6]).toMatch(/^task[^\n]*\ncapitals +acc ↑ +none +2 +base +[01]\.[05]000/);
   const folder = path.join(at, 'results/base');
   const files = readdirSync(folder).sort();
   expect(files.map((name) => name.replace(/_[-\dT.]+\.json/, '_DATE.json'))).toEqual([
@@ -83,6 +85,7 @@ test('the commands of the page do what it says', async () => {
   const results = JSON.parse(readFileSync(path.join(folder, files[0]!), 'utf8')) as { results: object; config: object };
   expect(Object.keys(results.results)).toEqual(['capitals']);
   expect(results.config).toMatchObject({ model: 'nibble', fewshot_seed: 1234, limit: null });
+  expect(results).toMatchObject({ chat_template: null, system_instruction: null, fewshot_as_multiturn: true });
 }, 300_000);
 
 const task = (changes = '') => `${block('yaml')}${changes}`;
@@ -95,6 +98,23 @@ test.each([
     'an adapter of another base',
     [TINY, '--adapter', path.join(GOLDEN, 'architectures/qwen2/adapter-init'), '--tasks', 'AT/t.yaml'],
     'adapter',
+  ],
+  ['a stride without texts', [TINY, '--tasks', 'AT/t.yaml', '--stride', '8'], 'stride: says how texts are evaluated'],
+  ['a limit without tasks', [TINY, '--texts', 'AT/t.jsonl', '--limit', '8'], 'limit: says how tasks are evaluated'],
+  [
+    'results of two adapters in one folder',
+    [
+      TINY,
+      '--adapter',
+      `${ADAPTER}=a/b`,
+      '--adapter',
+      `${ADAPTER}=a__b`,
+      '--tasks',
+      'AT/t.yaml',
+      '--output_path',
+      'AT/o',
+    ],
+    'the results of a/b and of a__b would have one folder, a__b',
   ],
   [
     'two adapters of one name',

@@ -87,7 +87,7 @@ test('the command prints a table, and with --json what the call returns', async 
   const adapter = ['--adapter', `${QWEN}/adapter-init=law`];
   const { stdout, stderr, code } = await run(`${QWEN}/dense`, ...flags, ...adapter);
   expect(code, stderr).toBe(0);
-  expect(stdout).toContain('2 sequences at once, 32 tokens each: 24 tokens of a prompt and 8 new ones');
+  expect(stdout).toContain('2 sequences at once, 32 tokens each: 24 tokens of a prompt and 8 new tokens');
   expect(stdout).toMatch(/^ +nf4$/m);
   expect(stdout).toMatch(/^kv_cache +[\d.]+ KiB$/m);
   const json = JSON.parse((await run(`${QWEN}/dense`, ...flags, ...adapter, '--json')).stdout);

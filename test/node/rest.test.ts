@@ -1,4 +1,5 @@
 /** How long a waiting loop sleeps, on a clock of the test's own. */
+import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { restFor, sleepAfter } from '../../src/node/rest.ts';
 import { rejection } from '../formats/files.ts';
@@ -51,6 +52,16 @@ test('two waits are one loop, which starts again from the shortest sleep when on
   expect(slept[count]).toBe(0.05);
   settles[1]?.();
   await waits[1];
+});
+
+test('what never settles does not keep the process alive', () => {
+  const rest = new URL('../../dist/node/rest.js', import.meta.url).href;
+  const program = `import(${JSON.stringify(rest)}).then(({ restFor }) => { restFor(true)(new Promise(() => undefined)); console.log('asked'); })`;
+  const { status, signal, stdout } = spawnSync(process.execPath, ['-e', program], {
+    timeout: 60_000,
+    encoding: 'utf8',
+  });
+  expect([status, signal, stdout]).toEqual([0, null, 'asked\n']);
 });
 
 test('a rejection passes through and ends the wait', async () => {

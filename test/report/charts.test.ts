@@ -132,7 +132,9 @@ test('a range far from zero has a tenth of itself on both sides, and one value a
   expectDomain([30, 10, 20], 8, 32);
   expectDomain([5, 5], 4.5, 5.5);
   expectDomain([-5], -5.5, -4.5);
-  expectDomain([0], -0.1, 0.1);
+  // no value is below zero, and no axis goes there
+  expectDomain([0], 0, 0.1);
+  expectDomain([1, 21], 0, 23);
 });
 
 test('step times: a dot for each step, on a linear axis in ms that holds all of them', async () => {

@@ -2,29 +2,8 @@
 import { expect, test } from 'vitest';
 import { renderReport } from '../../src/report/report.ts';
 import { verdictText } from '../../src/report/sections/verdict.ts';
-import type { RunRecord } from '../../src/results/run-schema.ts';
 import { summarizeRuns } from '../../src/results/summarize.ts';
-import { makeRun } from './fixture.ts';
-
-/** A run of any arm: even ones are made of the fixture's LoRA, odd ones of its QLoRA. */
-function runOf(arm: string, index: number, seed: number, caseName: string | null = null): RunRecord {
-  const run = structuredClone(makeRun(index % 2 === 0 ? 'lora' : 'qlora', seed));
-  run.run_info = { ...run.run_info, arm, case: caseName };
-  return run;
-}
-
-function suiteOf(arms: readonly string[], seeds: readonly number[], cases: readonly (string | null)[] = [null]) {
-  const runs = seeds.flatMap((seed) =>
-    cases.flatMap((name) => arms.map((arm, index) => runOf(arm, index, seed, name))),
-  );
-  const summary = summarizeRuns(runs, {
-    suite: 'mine',
-    description: 'Which arm?',
-    createdAt: '2026-01-01T00:00:00.000Z',
-    baseline: arms[0],
-  });
-  return { runs, summary };
-}
+import { failArm, suiteOf } from './suites.ts';
 
 const idsOf = (html: string): string[] => [...html.matchAll(/<table id="([^"]*)"/g)].map(([, id]) => id ?? '');
 
@@ -53,11 +32,7 @@ test('ten arms, one of which failed in every run: counted, drawn, and no table t
   const arms = Array.from({ length: 10 }, (_, i) => `arm${i}`);
   const { runs, summary: whole } = suiteOf(arms, [0, 1, 2]);
   expect(whole.comparisons.length).toBe(9);
-  for (const run of runs)
-    if (run.run_info.arm === 'arm9') {
-      run.run_info.status = 'oom';
-      run.run_info.error = { kind: 'DeviceError', message: 'out of memory', stack: null };
-    }
+  failArm(runs, 'arm9');
   const summary = summarizeRuns(runs, { suite: 'ten', createdAt: whole.created_at, baseline: 'arm0' });
   expect(verdictText(summary)).toMatch(/^Of 8 comparisons with arm0, 4 needed less peak memory, 0 more, 4 undecided;/);
   const files = await renderReport({ runs, summary });

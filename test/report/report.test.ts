@@ -283,9 +283,17 @@ describe('the page stands alone', () => {
 });
 
 describe('charts', () => {
-  test('five, each with a title and a description for a screen reader', () => {
+  test('seven, each with a title and a description for a screen reader', () => {
     const charts = chartsOf(report);
-    expect(charts.map(({ name }) => name)).toEqual(['memory', 'step-times', 'loss', 'perplexity', 'scale']);
+    expect(charts.map(({ name }) => name)).toEqual([
+      'memory',
+      'step-times',
+      'loss',
+      'loss-difference',
+      'perplexity',
+      'pareto',
+      'scale',
+    ]);
     for (const { name, svg } of charts) {
       expect(svg).toMatch(new RegExp(`^<svg role="img" aria-labelledby="${name}-title ${name}-desc"`));
       expect(svg).toMatch(/<title id="[^"]+">[^<]+<\/title><desc id="[^"]+">[^<]+<\/desc>/);
@@ -342,7 +350,7 @@ describe('files', () => {
     const images = [...(await readFile(paths.reportMd, 'utf8')).matchAll(/\]\(charts\/([^)]+)\)/g)].map(
       ([, file]) => file!,
     );
-    expect(images).toHaveLength(5);
+    expect(images).toHaveLength(7);
     expect((await readdir(join(dir, 'charts'))).sort()).toEqual(images.sort());
     const svg = await readFile(join(dir, 'charts', 'memory.svg'), 'utf8');
     expect(svg).toMatch(/^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" .*<style>:root\{color-scheme/);

@@ -96,7 +96,15 @@ test('one arm alone has a report and no comparison', async () => {
   const runs = [makeRun('lora', 0), makeRun('lora', 1)];
   const report = await buildReport({ runs, summary: makeSummary(runs, null) });
   expect(proseOf(report.lead)).toContain('No comparison');
-  expect(report.sections.map(({ id }) => id)).toEqual(['memory', 'speed', 'quality', 'runs', 'environment', 'repeat']);
+  expect(report.sections.map(({ id }) => id)).toEqual([
+    'settings',
+    'memory',
+    'speed',
+    'quality',
+    'runs',
+    'environment',
+    'repeat',
+  ]);
 });
 
 test('sections stand in reading order', async () => {
@@ -105,9 +113,11 @@ test('sections stand in reading order', async () => {
   expect(report.lead.map(({ kind }) => kind)).toEqual(['verdict', 'banner']);
   expect(report.sections.map(({ id }) => id)).toEqual([
     'comparison',
+    'settings',
     'memory',
     'speed',
     'quality',
+    'pareto',
     'scale',
     'runs',
     'environment',

@@ -123,6 +123,14 @@ const cases: [what: string, path: string, body: unknown, status: number, param: 
     'prompt[1][1]',
     /got -1, wanted an integer of at least 0/,
   ],
+  [
+    'a seed that JSON rounds',
+    COMPLETIONS,
+    { model: 'tiny', prompt: 'So', seed: 2 ** 60 },
+    400,
+    'seed',
+    /none beyond 9007199254740991/,
+  ],
   ['an empty stop text', COMPLETIONS, { model: 'tiny', prompt: 'So', stop: '' }, 400, 'stop', /and not an empty one/],
   [
     'many stop texts',

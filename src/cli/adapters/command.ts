@@ -68,6 +68,7 @@ function combineCommand(context: CliContext, run: Handler<CombineArgs>): Command
       'nibble adapters combine ./both --adapter ./law=0.5 --adapter ./code=0.5                          # of the larger rank',
       'nibble adapters combine ./both --adapter ./law=0.5 --adapter ./code=0.5 --combination_type cat   # exact, ranks add up',
       'nibble adapters combine ./less --adapter ./law=0.3                                               # one, weaker',
+      'nibble adapters combine ./small --adapter ./law=1 --svd_rank 4                                   # one, of a smaller rank',
       'nibble adapters combine ./not --adapter ./all=1 --adapter ./law=-1 --svd_rank 16                 # one without the other',
     ],
   })

@@ -51,7 +51,7 @@ function head(result: GenerateEstimateResult): string {
   const with_ = adapters.length === 0 ? 'no adapter' : counted(adapters.length, 'adapter');
   return [
     `nibble generate with ${model}, ${with_}, ${compute_dtype}, device profile ${profile}:\n`,
-    `${counted(batch_size, 'sequence')} at once, ${context} tokens each${limited}: ${counted(context - max_new_tokens, 'token')} of a prompt and ${max_new_tokens} new ones\n`,
+    `${counted(batch_size, 'sequence')} at once, ${context} tokens each${limited}: ${counted(context - max_new_tokens, 'token')} of a prompt and ${counted(max_new_tokens, 'new token')}\n`,
     `keys and values take ${formatBytes(cache)} a token; shorter requests need less\n\n`,
   ].join('');
 }

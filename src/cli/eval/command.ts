@@ -29,6 +29,7 @@ export function evalCommand(context: CliContext, run: Handler<EvalArgs>): Comman
       'nibble eval ./llama --adapter ./out --tasks tasks/ --limit 100       # base and adapter on the first 100 rows of each task',
       'nibble eval ./llama --adapter ./a=law --adapter ./b=code --datasets eval.jsonl   # loss and perplexity, rows as in training',
       'nibble eval ./llama --adapter ./out --both_bases --tasks task.yaml   # in 16 bits and in 4 bits, side by side',
+      'nibble eval ./llama --tasks task.yaml --apply_chat_template          # asked as chats, in the chat template of the model',
       'nibble eval ./llama --texts book.txt --stride 256                    # perplexity in windows that overlap',
       "nibble eval ./llama --tasks task.yaml --output_path results          # results and samples in lm-eval's layout",
       'nibble eval ./llama --tasks task.yaml --json                         # everything as JSON, for scripts',

@@ -28,6 +28,7 @@ export async function runExport(
 
 function inWords({ gguf, pairs, outtype, architecture, alpha, bytes, modelfile }: ExportSummary): string {
   const what = `${counted(pairs, 'weight')} of ${architecture} adapted, alpha ${alpha}, in ${outtype}`;
-  const also = modelfile === null ? '' : `${modelfile}: ollama create NAME -f ${modelfile}\n`;
-  return `${gguf}: ${what}, ${formatBytes(bytes)}\n${also}`;
+  const next = `llama.cpp: llama-cli -m BASE.gguf --lora ${gguf}\n`;
+  const also = modelfile === null ? '' : `Ollama: ollama create NAME -f ${modelfile}\n`;
+  return `${gguf}: ${what}, ${formatBytes(bytes)}\n${next}${also}`;
 }

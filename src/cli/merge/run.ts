@@ -40,12 +40,12 @@ const SIZES = {
   '4bit': {
     of: ({ update_per_step }: WeightUpdate) => update_per_step,
     words: (ratio: number) => ratio.toFixed(3),
-    against: 'steps of a 4-bit code: what is well below 1, 4 bits lose most of',
+    against: 'steps of the 4-bit code; one well below 1 is mostly lost in 4 bits',
   },
   dense: {
     of: ({ update_rms, weight_rms }: WeightUpdate) => (weight_rms === 0 ? 0 : update_rms / weight_rms),
     words: (ratio: number) => `${Number((100 * ratio).toPrecision(3))} %`,
-    against: 'of its weight, root mean square',
+    against: 'of the norm of the weight',
   },
 } as const;
 
@@ -58,7 +58,7 @@ export function inWords({ out, updates, written_as, bytes, losses }: MergeSummar
   const [least, most] = [sorted[0], sorted.at(-1)];
   if (least !== undefined && most !== undefined) {
     const words = (update: WeightUpdate): string => `${sizeOf.words(sizeOf.of(update))} (${update.weight})`;
-    lines.push(`an update is ${words(least)} to ${words(most)} ${sizeOf.against}`);
+    lines.push(`smallest and largest update: ${words(least)} and ${words(most)} ${sizeOf.against}`);
   }
   for (const loss of losses) lines.push(lossInWords(loss));
   return `${lines.join('\n')}\n`;

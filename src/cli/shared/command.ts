@@ -1,7 +1,7 @@
 /**
  * Makes nibble's commands: they never exit by themselves, print through the context, and have examples in their help.
  */
-import { Command } from 'commander';
+import { Command, Help, type Option } from 'commander';
 import type { CliContext } from './context.ts';
 
 type CommandText = {
@@ -23,6 +23,15 @@ export function newCommand(context: CliContext, { name, summary, examples }: Com
       getOutHelpWidth: () => context.stderr.columns ?? 100,
       outputError: (text, write) => write(text.replace(/^error: /, 'nibble: ')),
     })
+    .configureHelp({ optionDescription })
     .showHelpAfterError('(the same with --help shows what is possible)')
     .addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}`);
+}
+
+const plain = new Help();
+
+/** What help says of a flag: commander's words, without the empty list that a flag given several times begins with. */
+function optionDescription(option: Option): string {
+  const isEmptyList = Array.isArray(option.defaultValue) && option.defaultValue.length === 0;
+  return isEmptyList ? option.description : plain.optionDescription(option);
 }

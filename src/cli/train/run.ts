@@ -12,6 +12,7 @@ import { lossInWords, trainProgress } from '../shared/train-progress.ts';
 import type { TrainArgs } from './command.ts';
 import { jsonLog } from './json-log.ts';
 import { logRows } from './log.ts';
+import { nextStep } from './next-step.ts';
 import { readPipedRows } from './piped-rows.ts';
 import { whatIsLeft } from './unattended.ts';
 
@@ -46,7 +47,11 @@ export async function runTrain(
       rows,
     });
     if (write !== undefined) write('done', doneFields(output_dir, outcome));
-    else context.stdout.write(`${output_dir}: ${lastLoss(outcome)}, ${figures(outcome)}\n`);
+    else {
+      context.stdout.write(`${output_dir}: ${lastLoss(outcome)}, ${figures(outcome)}\n`);
+      progress.stop();
+      context.stderr.write(`${nextStep(given.values)}\n`);
+    }
   } catch (error) {
     throw error === context.signal.reason ? withCheckpoint(error, stop) : error;
   } finally {

@@ -17,6 +17,10 @@ export const quantization = {
     .union([32, 64, 128, 256, 512, 1024, 2048, 4096].map((size) => z.literal(size)))
     .default(64)
     .describe('weights that share one scale'),
+  measure_quantization_error: z
+    .boolean()
+    .default(false)
+    .describe('measure RMSE and cosine of every weight that is quantized, for the record; a pass over the base'),
   llm_int8_skip_modules: z
     .array(text)
     .nullable()

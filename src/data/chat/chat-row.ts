@@ -56,6 +56,24 @@ export function chatPromptIds(record: JsonObject, where: string, options: Tokeni
   return new Chat(record, where, options).tokens(messages, true, false).ids;
 }
 
+/** Behind a message that goes on, so that its end is found in the rendered text; as transformers 5.24 does it. */
+const GOES_ON = 'CONTINUE_FINAL_MESSAGE_TAG ';
+
+/**
+ * Text of the messages of a record with the head of an answer behind them or, where the last message goes on, up to its end.
+ * @throws DataError as chatRow does, and where the template leaves the last message out
+ */
+export function chatPromptText(record: JsonObject, where: string, options: TokenizedOptions, goesOn: boolean): string {
+  const messages = messagesOf(record.messages, 'messages', where);
+  const chat = new Chat(record, where, options);
+  if (!goesOn) return chat.text(messages, true);
+  const last = messages.at(-1) as JsonObject;
+  const text = chat.text([...messages.slice(0, -1), { ...last, content: `${last.content}${GOES_ON}` }], false);
+  const end = text.lastIndexOf(GOES_ON.trim());
+  if (end < 0) throw new DataError(where, 'begins an answer that the chat template leaves out. Leave gen_prefix out.');
+  return text.startsWith(GOES_ON, end) ? text.slice(0, end) : text.slice(0, end).trimEnd();
+}
+
 const roleNote = (messages: readonly JsonObject[]): RowNote[] => (hasForeignRoles(messages) ? ['foreignRoles'] : []);
 
 /** One row's template, with what it is rendered with beside the messages. */
@@ -86,6 +104,10 @@ class Chat {
   /** Whether the template tells what the assistant says. */
   get marksGeneration(): boolean {
     return this.#template.marksGeneration;
+  }
+
+  text(messages: readonly JsonObject[], add_generation_prompt: boolean): string {
+    return this.#rendered({ ...this.#variables, messages, add_generation_prompt }, false).text;
   }
 
   /** Tokens of the rendered messages, and which of them the assistant says. */

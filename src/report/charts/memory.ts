@@ -5,7 +5,7 @@ import { totalBytes } from '../../results/run-schema.ts';
 import { categoryLabel, usedCategories } from '../arms.ts';
 import type { Chart } from '../document.ts';
 import { formatBytes } from '../format.ts';
-import { byteAxis } from './axis.ts';
+import { byteAxis, legendColumns } from './axis.ts';
 import { renderChart } from './render.ts';
 import { categoryColor, INK, SURFACE } from './theme.ts';
 
@@ -33,7 +33,12 @@ export function memoryChart(arms: readonly ArmMemory[]): Promise<Chart> {
     field: 'category',
     type: 'nominal',
     scale: { domain: categories.map(categoryLabel), range: categories.map(categoryColor) },
-    legend: { columns: 5 },
+    legend: {
+      columns: legendColumns(
+        categories.map(categoryLabel),
+        arms.map(({ label }) => label),
+      ),
+    },
   };
   const x = { field: 'size', type: 'quantitative', title: `peak memory, ${axis.unit}`, scale: { domain: axis.domain } };
   return renderChart(

@@ -87,6 +87,9 @@ export const SURFACE = 'var(--surface)';
 /** Arms that have a colour of their own; with more, colours come round again. */
 export const ARM_COLORS = 10;
 
+/** Pixels of a label beyond which its end is cut. */
+export const LABEL_LIMIT = 260;
+
 /** Baseline, treatment, then the others. */
 export function armColor(index: number): string {
   return `var(--arm-${(index % ARM_COLORS) + 1})`;
@@ -114,14 +117,16 @@ export const CHART_CONFIG = {
     ticks: false,
     labelPadding: 6,
     titlePadding: 8,
+    labelLimit: LABEL_LIMIT,
   },
+  axisX: { labelOverlap: 'greedy', labelSeparation: 6, labelFlush: false, labelPadding: 12 },
   axisY: { labelColor: INK, labelFontSize: 13 },
   legend: {
     orient: 'top',
     title: null,
     labelColor: INK,
     labelFontSize: 12,
-    labelLimit: 200,
+    labelLimit: LABEL_LIMIT,
     symbolStrokeWidth: 0,
     symbolSize: 110,
     columnPadding: 14,

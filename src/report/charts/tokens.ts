@@ -3,14 +3,16 @@ import { max as largest, min as smallest } from 'simple-statistics';
 import type { TokensFit } from '../../results/tokens-fit.ts';
 import type { Chart } from '../document.ts';
 import { formatCount, formatRatio } from '../format.ts';
-import { closeDomain } from './axis.ts';
+import { armScale, closeDomain } from './axis.ts';
 import { renderChart } from './render.ts';
-import { armColor, INK } from './theme.ts';
+import { armColor, MUTED } from './theme.ts';
 
 /** Points of the drawn law: enough for a smooth line on a logarithmic axis. */
 const CURVE_POINTS = 60;
+const TIME = 'step time';
+const MEMORY = 'peak memory';
 
-/** Draws a dot for each case and the law as a line, tokens on a logarithmic axis. */
+/** Draws dots for both ratios of each case and the law as a line, tokens on a logarithmic axis. */
 export function tokensChart({ points, a, c }: TokensFit): Promise<Chart> {
   const tokens = points.map((point) => point.tokens);
   const [low, high] = [smallest(tokens), largest(tokens)];
@@ -18,8 +20,13 @@ export function tokensChart({ points, a, c }: TokensFit): Promise<Chart> {
     const at = low * (high / low) ** (i / (CURVE_POINTS - 1));
     return { tokens: at, ratio: a + c / at };
   });
-  const values = points.map((point) => ({ tokens: point.tokens, ratio: point.timeRatio }));
-  const ratios = [...law, ...values].map(({ ratio }) => ratio);
+  const times = points.map((point) => ({ tokens: point.tokens, ratio: point.timeRatio, what: TIME }));
+  const peaks = points.flatMap(({ tokens: at, memoryRatio }) =>
+    memoryRatio === null ? [] : [{ tokens: at, ratio: memoryRatio, what: MEMORY }],
+  );
+  const values = [...times, ...peaks];
+  // the line where both arms are equal belongs to the picture
+  const ratios = [1, ...[...law, ...values].map(({ ratio }) => ratio)];
   const x = {
     field: 'tokens',
     type: 'quantitative',
@@ -30,20 +37,34 @@ export function tokensChart({ points, a, c }: TokensFit): Promise<Chart> {
   const y = {
     field: 'ratio',
     type: 'quantitative',
-    title: 'step time, ratio',
+    title: 'ratio',
     scale: { domain: closeDomain(ratios), nice: true, zero: false },
+  };
+  const color = {
+    field: 'what',
+    type: 'nominal',
+    scale: armScale([TIME, MEMORY]),
+    legend: { symbolType: 'circle' },
   };
   return renderChart(
     {
       name: 'tokens',
-      title: 'Step time over the tokens of a micro-step, and the law a + c / T',
-      description: points.map((p) => `${formatCount(p.tokens)} tokens ${formatRatio(p.timeRatio)}`).join('; '),
+      title: 'Ratio of step time and peak memory over the tokens of a micro-step, and the law a + c / T of time',
+      description: points
+        .map((p) => `${formatCount(p.tokens)} tokens ${formatRatio(p.timeRatio)}, memory ${formatRatio(p.memoryRatio)}`)
+        .join('; '),
     },
     {
       height: 320,
       layer: [
-        { data: { values: law }, mark: { type: 'line', strokeWidth: 2, color: armColor(1) }, encoding: { x, y } },
-        { data: { values }, mark: { type: 'circle', size: 90, opacity: 1, color: INK }, encoding: { x, y } },
+        { data: { values: [{ ratio: 1 }] }, mark: { type: 'rule', strokeDash: [3, 4], color: MUTED }, encoding: { y } },
+        { data: { values: law }, mark: { type: 'line', strokeWidth: 2, color: armColor(0) }, encoding: { x, y } },
+        {
+          data: { values: peaks },
+          mark: { type: 'line', strokeWidth: 1, strokeDash: [4, 4] },
+          encoding: { x, y, color },
+        },
+        { data: { values }, mark: { type: 'circle', size: 90, opacity: 1 }, encoding: { x, y, color } },
       ],
     },
   );

@@ -43,8 +43,30 @@ export async function memorySection(runs: readonly RunRecord[], summary: SuiteSu
   if (baseline?.arm === 'lora' && treatment?.arm === 'qlora' && baseline.case === treatment.case) {
     for (const block of explanation(baseline.bytes, treatment.bytes, summary)) blocks.push(block);
   }
+  if (arms.some(({ run }) => run.train_info.memory!.predicted !== null)) blocks.push(predictionTable(arms));
   blocks.push({ kind: 'details', summary: 'Checks: phases, prediction, quantized linears', blocks: checks(arms) });
   return { id: 'memory', heading: 'Memory', blocks };
+}
+
+/** What the plan said before the run beside what the ledger counted in it. */
+function predictionTable(arms: readonly Measured[]): Table {
+  return {
+    kind: 'table',
+    id: 'memory-prediction',
+    caption: 'Peak memory, predicted and measured',
+    columns: ['arm', 'predicted', 'measured', 'predicted less measured, bytes'],
+    rows: arms.map(({ label, run }) => {
+      const { predicted, allocated } = run.train_info.memory!;
+      const total = predicted?.total ?? null;
+      const less = total === null ? null : total - allocated.peak;
+      return [
+        label,
+        bytesFigure(total),
+        bytesFigure(allocated.peak),
+        figure(less, (value) => withSign(value, formatCount)),
+      ];
+    }),
+  };
 }
 
 /** A row for each arm, where two columns for each would be too wide. */

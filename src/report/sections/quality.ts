@@ -3,7 +3,7 @@ import type { RunRecord } from '../../results/run-schema.ts';
 import { median } from '../../results/statistics.ts';
 import type { ArmSummary, SuiteSummary } from '../../results/summary-schema.ts';
 import { armLabel, goodRuns, groupLabel, groupOf, orderedArms, runLabel } from '../arms.ts';
-import { type LossCurve, lossChart } from '../charts/loss.ts';
+import { type LossCurve, lossChart, lossDifferenceChart } from '../charts/loss.ts';
 import { perplexityChart } from '../charts/perplexity.ts';
 import { MOST_CURVES, MOST_RUN_ROWS } from '../charts/rows.ts';
 import { type Block, countFigure, figure, fixedFigure, paragraph, type Section, type Table } from '../document.ts';
@@ -29,9 +29,30 @@ export async function qualitySection(runs: readonly RunRecord[], summary: SuiteS
     );
   else if (curves.length > 0) {
     blocks.push(paragraph('The line is the median over the seeds, the band their range.'), await lossChart(curves));
+    const differences = differenceCurves(runs, summary);
+    if (differences.length > 0)
+      blocks.push(await lossDifferenceChart(differences, armLabel(summary.comparison!.baseline)));
   }
   if (evaluated.length > 0) for (const block of await evaluationBlocks(evaluated, arms)) blocks.push(block);
   return blocks.length === 0 ? null : { id: 'quality', heading: 'Quality', blocks };
+}
+
+/** For each compared arm, its loss less the baseline's in the steps and seeds that both have. */
+function differenceCurves(runs: readonly RunRecord[], { comparisons }: SuiteSummary): LossCurve[] {
+  const losses = (run: RunRecord) => new Map(run.train_info.history.map(({ step, loss }) => [step, loss]));
+  return comparisons.flatMap(({ baseline, treatment, case: name }) => {
+    const references = new Map(
+      goodRuns(runs, { arm: baseline, case: name }).map((run) => [run.run_info.seed, losses(run)]),
+    );
+    const bySteps = new Map<number, number[]>();
+    for (const run of goodRuns(runs, { arm: treatment, case: name }))
+      for (const [step, loss] of losses(run)) {
+        const reference = references.get(run.run_info.seed)?.get(step) ?? null;
+        if (loss !== null && reference !== null) bySteps.set(step, [...(bySteps.get(step) ?? []), loss - reference]);
+      }
+    const points = [...bySteps].sort(([a], [b]) => a - b).map(([step, values]) => ({ step, losses: values }));
+    return points.length === 0 ? [] : [{ arm: groupLabel({ arm: treatment, case: name }), points }];
+  });
 }
 
 function lossCurve(arm: string, runs: readonly RunRecord[]): LossCurve {

@@ -62,6 +62,7 @@ describe('the golden folders', () => {
       'tokenizers',
       'optimizers',
       'eval',
+      'eval-chat',
     ]);
     for (const made of own ?? []) {
       const [name = '', version = ''] = (named(made) ?? '').split(' ');
