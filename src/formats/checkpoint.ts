@@ -143,12 +143,12 @@ function sourceOf(reader: FileReader, tensors: ReadonlyMap<string, StoredTensor>
 }
 
 /** Reads a whole tensor of F32, F16 or BF16, widened to f32. For small tensors; weights are streamed with `read`. */
-export function readFloats(source: TensorSource, name: string): Promise<Float32Array> {
+export async function readFloats(source: TensorSource, name: string): Promise<Float32Array> {
   return readPart(source, name, 0, source.info(name).bytes);
 }
 
 /** Reads one row of a matrix of F32, F16 or BF16, widened to f32. */
-export function readRow(source: TensorSource, name: string, row: number): Promise<Float32Array> {
+export async function readRow(source: TensorSource, name: string, row: number): Promise<Float32Array> {
   const { shape, bytes } = source.info(name);
   const rowBytes = bytes / (shape[0] ?? 1);
   return readPart(source, name, row * rowBytes, rowBytes);

@@ -1,6 +1,6 @@
 /** A second signal to a process whose JavaScript blocks (`npm run build` first): it ends, and so do its children. */
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -37,9 +37,12 @@ const COMMANDS: readonly (readonly [string, number, (root: string) => readonly s
   ['bench', 2, (root) => ['run', `${root}/suite.yaml`, '--output', `${root}/out`]],
 ];
 
+/** Whether a process runs. One that was killed, and that nobody has asked for its exit code yet, does not. */
 const isAlive = (pid: number): boolean => {
   try {
-    return process.kill(pid, 0);
+    process.kill(pid, 0);
+    const stat = `/proc/${pid}/stat`;
+    return !existsSync(stat) || !/\) Z /.test(readFileSync(stat, 'utf8'));
   } catch {
     return false;
   }
