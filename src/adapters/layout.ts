@@ -63,15 +63,21 @@ export function adapterLayout(config: AdapterFields, base: AdapterBase, options:
     ...doraProblems(config, targets),
     ...loraBiasProblems(config, targets),
   ];
-  const adapted = new Set(targets.map(({ name }) => name));
-  const tokens = trainedTokens(config, base, adapted, (message) => problems.push(['trainable_token_indices', message]));
+  const whole = savedModules(config, base);
+  const otherwise = { adapted: namesOf(targets), whole: namesOf(whole) };
+  const tokens = trainedTokens(config, base, otherwise, (message) =>
+    problems.push(['trainable_token_indices', message]),
+  );
   if (problems.length > 0)
     throw new ConfigError(problems.map(([setting, message]) => ({ path: keyOf(setting), message })));
-  const saved = savedModules(config, base).flatMap((module) => savedParameters(module, base));
-  const names = new Set(saved.map(({ name }) => name));
+  const saved = whole.flatMap((module) => savedParameters(module, base));
+  const names = namesOf(saved);
   const biases = trainedBiases(config, base, targets).filter(({ name }) => !names.has(name));
   return { targets, dora: config.use_dora, loraBias: config.lora_bias, tokens, trained: [...saved, ...biases] };
 }
+
+const namesOf = (named: readonly { readonly name: string }[]): ReadonlySet<string> =>
+  new Set(named.map(({ name }) => name));
 
 /** Lists every tensor of the file that PEFT would write, targets first, in the order of the modules. */
 export function adapterTensors({ targets, dora, loraBias, tokens, trained }: AdapterLayout): AdapterTensor[] {

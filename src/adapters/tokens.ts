@@ -17,18 +17,20 @@ export type TrainedTokens = {
 /** What follows a module's name in the name of its trained rows. */
 export const TOKENS = 'token_adapter.trainable_tokens_delta';
 
-export type TokenFields = Pick<LoraConfig, 'trainable_token_indices' | 'modules_to_save'>;
+export type TokenFields = Pick<LoraConfig, 'trainable_token_indices'>;
+
+/** Names of modules that are trained in another way: those that have a pair, and those that are trained whole. */
+type TrainedOtherwise = { readonly adapted: ReadonlySet<string>; readonly whole: ReadonlySet<string> };
 
 /**
  * Works out which rows are trained. Where the ends of the model are tied, the rows of the input embedding are the output's too.
  * Source: peft.utils.other.set_additional_trainable_modules.
- * @param adapted names of the modules that have a pair
  * @param report is told of what PEFT refuses, and of what nibble has no use for
  */
 export function trainedTokens(
-  { trainable_token_indices: wanted, modules_to_save }: TokenFields,
+  { trainable_token_indices: wanted }: TokenFields,
   base: AdapterBase,
-  adapted: ReadonlySet<string>,
+  { adapted, whole }: TrainedOtherwise,
   report: (message: string) => void,
 ): TrainedTokens[] {
   if (wanted === null) return [];
@@ -40,12 +42,13 @@ export function trainedTokens(
     const module = moduleOf(entry, base, report);
     if (module === null) return [];
     checkIndices(indices, module, report);
-    if (modules_to_save?.some((saved) => endsInPath(module.name, saved)))
+    if (whole.has(module.name))
       report(`trains tokens of ${module.name}, which modules_to_save trains whole. Keep one of the two.`);
     if (adapted.has(module.name))
       report(`trains tokens of ${module.name}, which target_modules adapts. Keep one of the two.`);
     return [{ module: module.name, indices, shape: [indices.length, module.in] as const, tied: false }];
   });
+  requireNamedOnce(found, report);
   return base.tied ? tiedTokens(found, base, report) : inOrder(found, base);
 }
 
@@ -59,6 +62,17 @@ function moduleOf(entry: string, base: AdapterBase, report: (message: string) =>
   return null;
 }
 
+function requireNamedOnce(found: readonly TrainedTokens[], report: (message: string) => void): void {
+  const twice = firstRepeated(found.map(({ module }) => module));
+  if (twice !== undefined) report(`names ${twice} twice, as ${lastSegment(twice)} and in full. Give one list for it.`);
+}
+
+/** The first value that was there before; undefined where there is none. */
+function firstRepeated<T>(values: readonly T[]): T | undefined {
+  const seen = new Set<T>();
+  return values.find((value) => seen.size === seen.add(value).size);
+}
+
 type Sized = { readonly name: string; readonly out: number };
 
 function checkIndices(indices: readonly number[], { name, out }: Sized, report: (message: string) => void): void {
@@ -66,7 +80,7 @@ function checkIndices(indices: readonly number[], { name, out }: Sized, report: 
   const outside = indices.find((id) => id < 0 || id >= out);
   if (outside !== undefined)
     report(`has token ${outside}, and ${name} has ${out} tokens, from 0 to ${out - 1}. Give ids that it has.`);
-  const twice = indices.find((id, i) => indices.indexOf(id) !== i);
+  const twice = firstRepeated(indices);
   if (twice !== undefined) report(`has token ${twice} more than once for ${name}. Give it once.`);
 }
 
@@ -87,7 +101,7 @@ function tiedTokens(
       );
     return [];
   }
-  if (output !== undefined && show(output.indices) !== show(input.indices))
+  if (output !== undefined && output.indices.join() !== input.indices.join())
     report(
       `has other tokens for ${output.module} than for ${input.module}, whose weights are one: that would untie the two. ` +
         'Give both the same.',

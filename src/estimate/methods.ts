@@ -1,5 +1,5 @@
 /** Estimates LoRA, QLoRA and full training of one model with the settings of one configuration. */
-import { type ResolvedConfig, type TrainConfig, wasSet } from '../config/index.ts';
+import { type ResolvedConfig, type SettingKey, type TrainConfig, wasSet } from '../config/index.ts';
 import { ConfigError, DeviceError } from '../errors.ts';
 import type { ModelConfig } from '../formats/hf-config.ts';
 import type { DeviceProfile } from '../gpu/device-profile.ts';
@@ -42,7 +42,7 @@ export async function estimateMethods(
   const estimates: MethodEstimate[] = [];
   for (const method of ESTIMATED_METHODS) {
     await onMethod(method);
-    estimates.push(await estimateMethod(job, withMethod(values, method, recipe), allowed));
+    estimates.push(await estimateMethod({ ...job, asked: values.method }, withMethod(values, method, recipe), allowed));
   }
   const failed = estimates.filter((e) => e.peak_bytes === null);
   if (failed.length === estimates.length) throw new DeviceError(failed[0]?.reason ?? '');
@@ -62,7 +62,7 @@ export async function estimateMethods(
 }
 
 async function estimateMethod(
-  { model, profile, shaders }: EstimateJob,
+  { model, profile, shaders, asked }: EstimateJob & { readonly asked: EstimatedMethod },
   config: TrainConfig,
   allowed: number | null,
 ): Promise<MethodEstimate> {
@@ -70,14 +70,19 @@ async function estimateMethod(
   try {
     return figuresOf(config, await estimateModel(model, config, profile, shaders), allowed);
   } catch (error) {
-    if (error instanceof DeviceError || isBudget(error)) return { method, peak_bytes: null, reason: error.message };
+    const isOfMethod =
+      isProblemOf('paged_optimizer_memory', error) || (method !== asked && isProblemOf('init_lora_weights', error));
+    if (error instanceof DeviceError || isOfMethod) return { method, peak_bytes: null, reason: error.message };
     throw error;
   }
 }
 
-/** A budget for an optimizer's state that is enough for one method may be too small for another. */
-function isBudget(error: unknown): error is ConfigError {
-  return error instanceof ConfigError && error.problems.some(({ path }) => path === 'paged_optimizer_memory');
+/**
+ * Tells what one method refuses and another takes: a budget for an optimizer's state that is too small for it, or a start that a base in
+ * 4 bits has not.
+ */
+function isProblemOf(setting: SettingKey, error: unknown): error is ConfigError {
+  return error instanceof ConfigError && error.problems.some(({ path }) => path === setting);
 }
 
 function figuresOf(

@@ -36,6 +36,7 @@ const config = (changes: Partial<LoraConfig>): LoraConfig => {
 const keysOf = (changes: Partial<LoraConfig>, base = BASE) =>
   adapterTensors(adapterLayout(config(changes), base)).map(({ key }) => key.replace(KEY_PREFIX, '').replace(LAYER, ''));
 const tokens = (trainable_token_indices: LoraConfig['trainable_token_indices']) => ({ trainable_token_indices });
+const MANY = Array.from({ length: 60 }, (_, id) => id);
 const Q = ['self_attn.q_proj.lora_A.weight', 'self_attn.q_proj.lora_B.weight'];
 
 test('a bias of lora_B is the only one of its pair, and rows of tokens are counted once where ends are tied', () => {
@@ -192,6 +193,30 @@ describe('refused by name', () => {
       'trainable_token_indices: trains tokens of model.embed_tokens, which modules_to_save trains whole',
     ],
     [
+      'tokens of what is trained whole by a part of its name',
+      { ...tokens([1]), modules_to_save: ['tokens'] },
+      BASE,
+      'trainable_token_indices: trains tokens of model.embed_tokens, which modules_to_save trains whole',
+    ],
+    [
+      'tokens of what is trained whole by the other tied end',
+      { ...tokens([1]), modules_to_save: ['lm_head'], ensure_weight_tying: true },
+      TIED,
+      'trainable_token_indices: trains tokens of model.embed_tokens, which modules_to_save trains whole',
+    ],
+    [
+      'one embedding by two names',
+      tokens({ embed_tokens: [1], 'model.embed_tokens': [2] }),
+      BASE,
+      'trainable_token_indices: names model.embed_tokens twice, as embed_tokens and in full. Give one list for it.',
+    ],
+    [
+      'a tied embedding by two names',
+      tokens({ embed_tokens: [1], 'model.embed_tokens': [2] }),
+      TIED,
+      'trainable_token_indices: names model.embed_tokens twice',
+    ],
+    [
       'tokens of what is adapted',
       { ...tokens({ lm_head: [1] }), target_modules: ['lm_head'] },
       BASE,
@@ -207,6 +232,13 @@ describe('refused by name', () => {
       'other tokens of the other tied end',
       tokens({ embed_tokens: [1], lm_head: [2] }),
       TIED,
+      'has other tokens for lm_head than for model.embed_tokens, whose weights are one',
+    ],
+    [
+      'another token at the end of a long list of the other tied end',
+      // beyond what messages show of a list
+      tokens({ embed_tokens: [...MANY, 90], lm_head: [...MANY, 91] }),
+      { ...TIED, modules: TIED.modules.map((one) => ('out' in one && one.out === 32 ? { ...one, out: 100 } : one)) },
       'has other tokens for lm_head than for model.embed_tokens, whose weights are one',
     ],
   ];
