@@ -24,7 +24,7 @@ const rounds = count('rounds', flags.rounds);
 const S = 128;
 const ACCUMULATED = 2;
 const RANK = 64;
-/** Of the state, a paged optimizer may keep one part in so many. */
+/** A paged optimizer may keep one part in so many of its state. */
 const TIMES_THE_BUDGET = 3;
 
 const directory = mkdtempSync(path.join(os.tmpdir(), 'nibble-paging-'));

@@ -180,7 +180,7 @@ function nodeAt(root: SchemaNode, path: readonly PropertyKey[], value: unknown):
       return properties?.[String(part)] ?? (typeof others === 'object' ? others : undefined);
     };
     const found = choices.map(inside).filter((part) => part !== undefined);
-    // of "texts, or integers" into those that the value would be one of
+    // where "texts, or integers" are wanted, into those that the value would be one of
     const kind = kindOf(valueAt(value, path.slice(0, depth + 1)));
     return found.find(({ type }) => type === kind || (type === 'integer' && kind === 'number')) ?? found[0] ?? {};
   }, root);

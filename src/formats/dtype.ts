@@ -1,5 +1,6 @@
 /** Element types: those of a safetensors file, and the three float types of weights under all the names they go by. */
 import { KernelCallError } from '../errors.ts';
+import { widenerOf } from '../wasm/widen.ts';
 
 /** Bytes per element, in the order in which the reference writer stores tensors of different types. */
 export const DTYPE_BYTES = {
@@ -79,18 +80,5 @@ export function rawBytes({ buffer, byteOffset, byteLength }: Float32Array): Uint
 /** Reads little-endian bytes of `dtype` as f32. Exact: every f16 and bf16 value is an f32 value. */
 export function widenToF32(bytes: Uint8Array, dtype: FloatDtype): Float32Array {
   // a fresh copy starts at offset 0, so any view of it is aligned
-  const own = bytes.slice().buffer;
-  if (dtype === 'F32') return new Float32Array(own);
-  const halves = new Uint16Array(own);
-  if (dtype === 'F16') return Float32Array.from(halves, f16ToNumber);
-  return new Float32Array(Uint32Array.from(halves, (bits) => (bits << 16) >>> 0).buffer);
-}
-
-function f16ToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 0x1f) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  return widenerOf(floatType(dtype).torch)(bytes.slice());
 }

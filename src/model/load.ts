@@ -32,7 +32,7 @@ export type LoadTimes = {
   readonly quantizeSeconds: number;
   /** Seconds that the quantizer's threads worked, added up. */
   readonly quantizeBusySeconds: number;
-  /** Of each weight that was quantized here, by name; empty where it was not asked for. */
+  /** The error of each weight that was quantized here, by name; empty where it was not asked for. */
   readonly quantErrors: ReadonlyMap<string, QuantError>;
 };
 

@@ -1,5 +1,5 @@
 /** Everything that an evaluation needs before it takes GPU memory: files opened, tasks rendered, rows in tokens. */
-import { type Adapter, checkOwnEmbeddings, openAdapter } from '../adapters/files.ts';
+import type { Adapter } from '../adapters/files.ts';
 import type { EvalConfig } from '../config/eval.ts';
 import { requireTextFile } from '../data/records.ts';
 import { ConfigError } from '../errors.ts';
@@ -9,11 +9,10 @@ import { batchesOf, type RowBatch, readLength } from '../eval/score.ts';
 import { type LongText, planWork, type Work } from '../eval/work.ts';
 import { openTokenizer, type TextTokenizer, TOKENIZER_FILE } from '../formats/tokenizer.ts';
 import { type GenerationDefaults, readGenerationConfig } from '../generate/generation-config.ts';
-import { adapterBase } from '../model/adapter-base.ts';
 import { baseStorage } from '../model/base-storage.ts';
 import { type OpenedModel, openModel } from '../model/open.ts';
 import { counted } from '../report/format.ts';
-import { nameProblems, otherBaseNotes } from './adapter-names.ts';
+import { nameProblems } from './adapter-names.ts';
 import { folderName } from './eval-files.ts';
 import { promptForm } from './eval-form.ts';
 import { readEvalRows } from './eval-rows.ts';
@@ -21,6 +20,7 @@ import { readTasks } from './eval-tasks.ts';
 import type { EvalEntry } from './eval-types.ts';
 import { nodeReader } from './files.ts';
 import type { HubEvent } from './hub-access.ts';
+import { openAdapters } from './open-adapters.ts';
 import type { NamedFolder } from './prompts.ts';
 
 export type EvalFolders = {
@@ -63,7 +63,7 @@ export async function readEvalInput(
   const { model, source, tokenizer } = opened;
   const notes = [...opened.notes, ...(tokenizer?.notes ?? [])];
   const defaults = await readGenerationConfig(nodeReader(folder), notes);
-  const adapters = await openAdapters(named, opened, notes);
+  const adapters = await openAdapters(named, { model, source, name: source.root }, nodeReader, notes);
   const { prequantized } = await baseStorage(config, model, source);
   const entries = entriesOf(named, config, prequantized.size > 0);
   const { work, chatTemplate } = await readWork(config, opened, defaults, notes);
@@ -109,21 +109,6 @@ function requireNames(adapters: readonly NamedFolder[], { include_base, output_p
   if (names.length === 0 && !include_base)
     problems.push({ path: 'include_base', message: 'is false, and there is no adapter: nothing is left to evaluate' });
   if (problems.length > 0) throw new ConfigError(problems);
-}
-
-export async function openAdapters(
-  named: readonly NamedFolder[],
-  { model, source }: OpenedModel,
-  notes: string[],
-): Promise<Adapter[]> {
-  const adapters: Adapter[] = [];
-  for (const each of named) {
-    const adapter = await openAdapter(nodeReader(each.directory), adapterBase(model));
-    await checkOwnEmbeddings(adapter, source);
-    for (const note of [...adapter.notes, ...otherBaseNotes(adapter, each, source.root)]) notes.push(note);
-    adapters.push(adapter);
-  }
-  return adapters;
 }
 
 function entriesOf(

@@ -1,5 +1,5 @@
 /** Everything that generation needs before it takes GPU memory: files opened, prompts in tokens, requests made. */
-import { type Adapter, checkOwnEmbeddings, openAdapter } from '../adapters/files.ts';
+import type { Adapter } from '../adapters/files.ts';
 import type { GenerateConfig } from '../config/generate.ts';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { floatType } from '../formats/dtype.ts';
@@ -9,12 +9,12 @@ import type { GenerationPlan } from '../generate/plan.ts';
 import type { GenerationRequest } from '../generate/request.ts';
 import { endsOf, mostCharacters, newTokensOf, samplingOf } from '../generate/resolve.ts';
 import { TextStream } from '../generate/text-stream.ts';
-import { adapterBase } from '../model/adapter-base.ts';
 import { baseStorage } from '../model/base-storage.ts';
 import { type OpenedModel, openModel } from '../model/open.ts';
 import { counted } from '../report/format.ts';
-import { nameProblems, otherBaseNotes } from './adapter-names.ts';
+import { nameProblems } from './adapter-names.ts';
 import { chatPrompts } from './chat-prompts.ts';
+import { openAdapters } from './open-adapters.ts';
 import { atPrompt, isTokenIds, type NamedFolder, type Prompt, type PromptInput } from './prompts.ts';
 
 export type GenerationJob = {
@@ -49,13 +49,7 @@ export async function readGenerationInput(
   const { model, source } = opened;
   const notes = [...opened.notes, ...(opened.tokenizer?.notes ?? [])];
   const defaults = await readGenerationConfig(readerOf(job.model), notes);
-  const adapters: Adapter[] = [];
-  for (const named of job.adapters) {
-    const adapter = await openAdapter(readerOf(named.directory), adapterBase(model));
-    await checkOwnEmbeddings(adapter, source);
-    for (const note of [...adapter.notes, ...otherBaseNotes(adapter, named, job.model)]) notes.push(note);
-    adapters.push(adapter);
-  }
+  const adapters = await openAdapters(job.adapters, { model, source, name: job.model }, readerOf, notes);
   const chats = await chatPrompts(job, opened.tokenizer, readerOf);
   const requests = requestsOf(job, opened, defaults, chats, notes);
   const plan: GenerationPlan = {

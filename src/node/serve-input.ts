@@ -1,6 +1,6 @@
 /** Everything that serving needs before it takes GPU memory: files opened, names settled, the plan for any request. */
 import path from 'node:path';
-import { type Adapter, checkOwnEmbeddings, openAdapter } from '../adapters/files.ts';
+import type { Adapter } from '../adapters/files.ts';
 import type { ServeConfig } from '../config/serve.ts';
 import { type ChatSource, openChatSource, readChatTemplates } from '../data/chat-source.ts';
 import { ConfigError } from '../errors.ts';
@@ -10,12 +10,12 @@ import { anyRequests } from '../generate/build.ts';
 import { readGenerationConfig } from '../generate/generation-config.ts';
 import type { GenerationPlan } from '../generate/plan.ts';
 import { endsOf } from '../generate/resolve.ts';
-import { adapterBase } from '../model/adapter-base.ts';
 import { baseStorage } from '../model/base-storage.ts';
 import { openModel } from '../model/open.ts';
 import type { ServedModel } from '../serve/served-model.ts';
-import { emptyNames, otherBaseNotes } from './adapter-names.ts';
+import { emptyNames } from './adapter-names.ts';
 import { nodeReader } from './files.ts';
+import { openAdapters } from './open-adapters.ts';
 import type { NamedFolder } from './prompts.ts';
 
 /** Context that is served where nobody says: the cache of a long one would take most of a GPU. */
@@ -54,13 +54,7 @@ export async function readServeInput(job: ServeJob): Promise<ServeInput> {
       `requests of up to ${context} tokens are taken; the model's context is ${model.max_position_embeddings} (max_model_len)`,
     );
   const defaults = await readGenerationConfig(nodeReader(job.model), notes);
-  const adapters: Adapter[] = [];
-  for (const named of job.adapters) {
-    const adapter = await openAdapter(nodeReader(named.directory), adapterBase(model));
-    await checkOwnEmbeddings(adapter, source);
-    for (const note of [...adapter.notes, ...otherBaseNotes(adapter, named, job.model)]) notes.push(note);
-    adapters.push(adapter);
-  }
+  const adapters = await openAdapters(job.adapters, { model, source, name: job.model }, nodeReader, notes);
   const served: ServedModel = {
     names: await namesOf(job),
     tokenizer,

@@ -1,5 +1,5 @@
 /** The report as Markdown that GitHub shows: tables in place, charts as files beside it. */
-import { markdownText } from '../results/markdown.ts';
+import { elementText, markdownText } from '../results/markdown.ts';
 import { type Block, type Inline, numericColumns, type ReportDocument, type Section, type Table } from './document.ts';
 
 /** Folder of the chart files, relative to report.md. */
@@ -30,7 +30,7 @@ function blockText(block: Block): string {
       return fenced(block.lines.join('\n'));
     case 'details':
       return [
-        `<details><summary>${escapeHtml(block.summary)}</summary>`,
+        `<details><summary>${elementText(block.summary)}</summary>`,
         ...block.blocks.map(blockText),
         '</details>',
       ].join('\n\n');
@@ -76,9 +76,4 @@ function inlineText(content: readonly Inline[]): string {
 /** Formats a code span: a backtick inside would end it, and GitHub splits table cells at a bar inside code. */
 function codeText(text: string): string {
   return `\`${text.replaceAll('`', "'").replaceAll('|', '\\|').replace(/\s+/g, ' ')}\``;
-}
-
-/** Escapes text inside an HTML element, where Markdown's own marks mean nothing. */
-function escapeHtml(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

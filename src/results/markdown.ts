@@ -2,12 +2,12 @@
 
 /** Escapes text that Markdown must show as it is: no markup, no HTML, no line break inside a table row. */
 export function markdownText(text: string): string {
-  return text
-    .replace(/\s+/g, ' ')
-    .replace(/[\\`*_[\]|~]/g, '\\$&')
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;');
+  return elementText(text.replace(/\s+/g, ' ').replace(/[\\`*_[\]|~]/g, '\\$&'));
+}
+
+/** Escapes text inside an HTML element of a Markdown file, where Markdown's own marks mean nothing. */
+export function elementText(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
 
 /** A table of cells that are Markdown already. */

@@ -48,7 +48,7 @@ export type TrainResult = {
   readonly trainableParams: number;
   readonly allParams: number;
   readonly ledger: Ledger;
-  /** Of each weight that this process quantized, by name; empty without measure_quantization_error. */
+  /** The error of each weight that this process quantized, by name; empty without measure_quantization_error. */
   readonly quantErrors: LoadTimes['quantErrors'];
   readonly engine: Engine;
 };

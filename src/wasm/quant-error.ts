@@ -59,7 +59,7 @@ export class QuantErrorSums {
     });
     const squaredError = Math.max(0, this.#weights - 2 * products + squares);
     const norms = Math.sqrt(this.#weights * squares);
-    // of a tensor of zeros nothing is lost
+    // a tensor of zeros loses nothing
     return { rmse: Math.sqrt(squaredError / this.#elements), cosine: norms === 0 ? 1 : products / norms };
   }
 }

@@ -26,10 +26,14 @@ function widenHalf(bytes: Uint8Array): Float32Array {
   return values;
 }
 
-/** IEEE 754 binary16; what is not finite never gets here, since no block with it is quantized. */
+/** IEEE 754 binary16. */
 function halfValue(bits: number): number {
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  const size = exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25);
+  const size = halfSize((bits >> 10) & 0x1f, bits & 0x3ff);
   return (bits & 0x8000) === 0 ? size : -size;
+}
+
+function halfSize(exponent: number, fraction: number): number {
+  if (exponent === 0) return fraction * 2 ** -24;
+  if (exponent === 0x1f) return fraction === 0 ? Number.POSITIVE_INFINITY : Number.NaN;
+  return (1024 + fraction) * 2 ** (exponent - 25);
 }

@@ -26,7 +26,7 @@ const golden = JSON.parse(readFileSync(path.join(ROOT, 'eval-chat/arguments.json
 const folder = mkdtempSync(path.join(tmpdir(), 'nibble-eval-chat-'));
 const { encoder } = await tinyEncoder();
 
-/** Of a form's settings, the task made ready; notes are told. */
+/** Makes a task ready by a form's settings; notes are told. */
 async function taskOf(name: string, form: Form, notes: string[]): Promise<Task> {
   const { template, system_instruction, fewshot_as_multiturn } = form;
   const file = path.join(folder, `${template}.jinja`);

@@ -29,7 +29,7 @@ export type LinearLayer = {
   /** (out) f32. */
   readonly bias: Tensor | null;
   readonly lora: LoraPair | null;
-  /** Of the head: tokens whose rows are trained. */
+  /** Tokens whose rows of the head are trained. */
   readonly tokens?: TokenRows | null;
 };
 
